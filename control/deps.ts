@@ -1,0 +1,46 @@
+import type { Database } from "./db/transaction.ts";
+import type { Hub } from "./hub/hub.ts";
+
+export interface Log {
+  info(message: string, facts?: Record<string, unknown>): void;
+  error(message: string, facts?: Record<string, unknown>): void;
+}
+
+/** The control plane's own Ed25519 key: agents pin its public half at enrolment. */
+export interface SigningKey {
+  /** Raw public key, base64url. */
+  readonly publicKey: string;
+  /** base64url SHA-256 of the raw public key: what an enrolment token carries. */
+  readonly fingerprint: string;
+  readonly privateKey: CryptoKey;
+}
+
+/** One outgoing POST. Never follows a redirect, never hands out the answer's body, gives up after 15 s. */
+export type Post = (request: {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}) => Promise<{ status: number }>;
+
+export interface Config {
+  /** Public origin, without a trailing slash: `http://127.0.0.1:7676`. `aud` of every agent's JWT. */
+  readonly url: string;
+  /** Hex SHA-256 of /install/SHA256SUMS, or null when no agent files were built. */
+  readonly installDigest: string | null;
+  readonly version: string;
+}
+
+/** What every verb is handed. Wired by hand in a runtime's main, never reached for. */
+export interface Deps {
+  readonly db: Database;
+  readonly clock: { now(): number };
+  readonly random: (bytes: number) => Uint8Array;
+  readonly log: Log;
+  readonly hub: Hub;
+  readonly signingKey: SigningKey;
+  readonly post: Post;
+  readonly config: Config;
+  /** Says that the outbox has something new to send. Cheap; may be called when it has not. */
+  readonly wakeOutbox: () => void;
+}
+

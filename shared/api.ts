@@ -1,0 +1,48 @@
+import * as z from "zod";
+import { Id, Instant, Name } from "./ids.ts";
+import { RestoreRequest } from "./assignment.ts";
+
+/** Who may do what: `read` looks, `operate` also runs and restores, `admin` also changes. */
+export const Scope = z.enum(["read", "operate", "admin"]);
+export type Scope = z.infer<typeof Scope>;
+
+export const CreateToken = z.strictObject({
+  name: Name,
+  scope: Scope,
+  expiresInSeconds: z.int().min(1).max(10 * 366 * 86_400).nullable().default(null),
+});
+export type CreateToken = z.infer<typeof CreateToken>;
+
+export const ChangeToken = z.strictObject({ name: Name });
+export type ChangeToken = z.infer<typeof ChangeToken>;
+
+export const Token = z.strictObject({
+  id: Id,
+  name: Name,
+  scope: Scope,
+  expiresAt: Instant.nullable(),
+  lastUsedAt: Instant.nullable(),
+  createdAt: Instant,
+});
+export type Token = z.infer<typeof Token>;
+
+/** The token is shown here once: only its hash is kept. */
+export const TokenCreated = Token.extend({ token: z.string() });
+
+export const CreateRestore = RestoreRequest.extend({ binding: z.string().min(1).describe("the binding's id or name") });
+export type CreateRestore = z.infer<typeof CreateRestore>;
+
+/** What every list takes, beside its own filters. */
+export const ListQuery = z.strictObject({
+  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("how many at most"),
+  cursor: Id.optional().describe("`next` of the page before"),
+});
+
+/** What every list gives, newest first. */
+export function page<Item extends z.ZodType>(item: Item) {
+  return z.object({ items: z.array(item), next: Id.nullable().describe("the cursor of the next page; null at the end") });
+}
+export interface Page<Item> {
+  items: Item[];
+  next: Id | null;
+}

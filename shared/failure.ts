@@ -1,0 +1,102 @@
+import * as z from "zod";
+
+/** Nouns of the API whose objects can be looked up, and so can be missing, taken or in use. */
+const nouns = [
+  "hosts",
+  "contracts",
+  "repositories",
+  "bindings",
+  "runs",
+  "snapshots",
+  "channels",
+  "deliveries",
+  "tokens",
+  "enrollments",
+] as const;
+export type Noun = (typeof nouns)[number];
+
+/** Every code the HTTP API can answer with. The table to HTTP statuses is in control/routes/failures.ts. */
+export const ApiCode = z.enum([
+  ...nouns.map((noun) => `${noun}.not_found` as const),
+  ...nouns.map((noun) => `${noun}.name_taken` as const),
+  ...nouns.map((noun) => `${noun}.in_use` as const),
+  "request.invalid",
+  "request.too_large",
+  "request.conflict",
+  "route.not_found",
+  "auth.required",
+  "auth.scope_too_small",
+  "auth.host_revoked",
+  "auth.clock_wrong",
+  "enrollments.token_refused",
+  "bindings.contract_read_only",
+  "bindings.already_bound",
+  "runs.already_finished",
+  "internal",
+]);
+export type ApiCode = z.infer<typeof ApiCode>;
+
+export const Issue = z.object({
+  path: z.array(z.union([z.string(), z.number()])).describe("where in the request, from the outside in"),
+  message: z.string().describe("what is wrong there and what to do"),
+});
+export type Issue = z.infer<typeof Issue>;
+
+export const ErrorBody = z.object({
+  error: z.object({ code: ApiCode, message: z.string(), issues: z.array(Issue).optional() }),
+});
+export type ErrorBody = z.infer<typeof ErrorBody>;
+
+/** A refusal with facts: thrown by the core's verbs, mapped to a status at the edge only. */
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly code: ApiCode;
+  readonly issues: Issue[];
+
+  constructor(code: ApiCode, message: string, issues: Issue[] = []) {
+    super(message);
+    this.code = code;
+    this.issues = issues;
+  }
+}
+
+/** Why a run did not end well. The word a person sees, and what a program may decide by. */
+export const RunFailureCode = z.enum([
+  "engine.missing",
+  "engine.unsupported",
+  "engine.crashed",
+  "engine.failed",
+  "repository.missing",
+  "repository.swapped",
+  "repository.wrong_passphrase",
+  "repository.locked",
+  "repository.unreachable",
+  "repository.full",
+  "secret.unreadable",
+  "source.missing",
+  "source.empty",
+  "source.unreadable",
+  "hook.missing",
+  "hook.failed",
+  "hook.timed_out",
+  "user.unavailable",
+  "policy.refused",
+  "binding.unknown",
+  "snapshot.missing",
+  "snapshot.not_listed",
+  "restore.incomplete",
+  "run.timed_out",
+  "run.cancelled",
+  "run.interrupted",
+  "run.expired",
+  "run.busy",
+  "host.failed",
+]);
+export type RunFailureCode = z.infer<typeof RunFailureCode>;
+
+export const RunFailure = z.object({
+  code: RunFailureCode,
+  message: z.string().max(4096).describe("what happened, and to what"),
+  next: z.string().max(1024).describe("what a person can do about it"),
+});
+export type RunFailure = z.infer<typeof RunFailure>;

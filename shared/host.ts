@@ -1,0 +1,87 @@
+import * as z from "zod";
+import { Id, Instant, Name } from "./ids.ts";
+
+export const EngineFacts = z.strictObject({ provider: z.literal("restic"), version: z.string().max(64), path: z.string().max(4096) });
+export type EngineFacts = z.infer<typeof EngineFacts>;
+
+/** What an agent says of its host, at enrolment and whenever it changes. */
+export const HostFacts = z.strictObject({
+  hostname: z.string().max(253),
+  os: z.string().max(256).describe("as in /etc/os-release PRETTY_NAME"),
+  arch: z.string().max(32),
+  agentVersion: z.string().max(64),
+  zone: z.string().max(64).describe("IANA time zone of the host"),
+  runsAs: z.string().max(64).describe("the user the agent runs as"),
+  users: z.array(z.string().max(64)).max(5000).describe("names of the host's users; empty: not known"),
+  engines: z.array(EngineFacts).max(16),
+  hooksPolicy: z.enum(["off", "named", "inline"]),
+  hooks: z.array(z.string().max(128)).max(1000).describe("names in the host's hooks.d"),
+});
+export type HostFacts = z.infer<typeof HostFacts>;
+
+export const Host = z.strictObject({
+  id: Id,
+  name: Name,
+  facts: HostFacts.nullable(),
+  revision: z.int().describe("of its newest assignment"),
+  online: z.boolean().describe("has a socket open now"),
+  connectedAt: Instant.nullable(),
+  lastSeenAt: Instant.nullable(),
+  revokedAt: Instant.nullable(),
+  createdAt: Instant,
+});
+export type Host = z.infer<typeof Host>;
+
+export const ChangeHost = z
+  .strictObject({ name: Name, revoked: z.literal(true).describe("for good: the host must enrol again") })
+  .partial()
+  .refine((change) => Object.keys(change).length > 0, "must change something");
+export type ChangeHost = z.infer<typeof ChangeHost>;
+
+export const CreateEnrollment = z.strictObject({
+  name: Name.optional().describe("the name the host will have; default: its hostname"),
+  uses: z.int().min(1).max(1000).default(1),
+  expiresInSeconds: z.int().min(1).max(30 * 86_400).default(3600),
+});
+export type CreateEnrollment = z.infer<typeof CreateEnrollment>;
+
+export const Enrollment = z.strictObject({
+  id: Id,
+  name: Name.nullable(),
+  uses: z.int(),
+  usesLeft: z.int(),
+  expiresAt: Instant,
+  createdAt: Instant,
+});
+export type Enrollment = z.infer<typeof Enrollment>;
+
+/** The token is shown here once: only its hash is kept. */
+export const EnrollmentCreated = Enrollment.extend({
+  token: z.string(),
+  command: z.string().describe("what to paste on the new host"),
+});
+
+/**
+ * `hfe.SECRET.FINGERPRINT` or `hfe.SECRET.FINGERPRINT.DIGEST`: the secret; base64url SHA-256 of the control plane's raw
+ * signing key, which the agent pins; hex SHA-256 of /install/SHA256SUMS, which install.sh checks before it runs anything.
+ */
+export const EnrollmentToken = z
+  .string()
+  .regex(/^hfe\.[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}(\.[0-9a-f]{64})?$/, "must be an enrolment token (hfe.…), whole");
+
+export const EnrollRequest = z.strictObject({
+  token: EnrollmentToken,
+  publicKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "must be a raw Ed25519 public key in base64url"),
+  facts: HostFacts,
+});
+export type EnrollRequest = z.infer<typeof EnrollRequest>;
+
+/** Payload of the JWS in the answer to `POST /agent/v1/enroll`. */
+export const Enrolment = z.strictObject({
+  host: Id,
+  name: Name,
+  audience: z.string().describe("`aud` of every JWT the agent makes: the control plane's origin"),
+  controlKey: z.string().describe("the control plane's raw Ed25519 public key in base64url"),
+  publicKey: z.string().describe("the host's own key, as it was sent"),
+});
+export type Enrolment = z.infer<typeof Enrolment>;

@@ -1,0 +1,53 @@
+import * as z from "zod";
+
+/** A UUIDv7: sorts by the moment it was made, so newest-first lists and cursors need nothing else. */
+export const Id = z.uuidv7({ error: "must be an id (UUIDv7)" });
+export type Id = z.infer<typeof Id>;
+
+/** What people call a thing: unique in its collection (a contract's and a binding's: on its host). */
+export const Name = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}$/,
+    "must be 1 to 63 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit",
+  );
+export type Name = z.infer<typeof Name>;
+
+/** An instant in UTC with milliseconds, as `Date.toISOString` writes it: as text it sorts by time. */
+export const Instant = z.iso.datetime({ precision: 3, error: "must be an instant like 2026-11-23T08:00:00.000Z" });
+export type Instant = z.infer<typeof Instant>;
+
+export function instant(milliseconds: number): Instant {
+  return new Date(milliseconds).toISOString();
+}
+
+/** An absolute path without `.` or `..` parts, NUL or a newline: it is passed on as it is, never expanded. */
+export const AbsolutePath = z
+  .string()
+  .max(4096)
+  .refine((path) => path.startsWith("/"), "must be an absolute path (begin with '/')")
+  .refine((path) => !/[\0\n]/.test(path), "must not contain NUL or a newline")
+  .refine(
+    (path) => path.split("/").every((part) => part !== "." && part !== ".."),
+    "must not contain '.' or '..' parts; write the path out",
+  );
+export type AbsolutePath = z.infer<typeof AbsolutePath>;
+
+/**
+ * Makes a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then randomness.
+ * @param milliseconds the moment it is made, since 1970
+ * @param random at least 10 random bytes
+ */
+export function uuidv7(milliseconds: number, random: Uint8Array): Id {
+  const bytes = new Uint8Array(16);
+  let rest = milliseconds;
+  for (let index = 5; index >= 0; index--) {
+    bytes[index] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+  bytes.set(random.subarray(0, 10), 6);
+  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
+  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}

@@ -1,0 +1,61 @@
+import * as z from "zod";
+import { AbsolutePath } from "./ids.ts";
+
+/**
+ * What restic takes as a repository (doc/030_preparing_a_new_repo), less what would let a location run a program
+ * (rclone connection strings, ssh options) or carry a password into logs.
+ * @returns null when it is fine, else what is wrong and what to do
+ */
+export function resticLocationFault(location: string): string | null {
+  if (/[\0\n\r]/.test(location)) return "must not contain NUL or a newline";
+  if (location.startsWith("/")) {
+    const path = AbsolutePath.safeParse(location);
+    return path.success ? null : (path.error.issues[0]?.message ?? "must be an absolute path");
+  }
+  const colon = location.indexOf(":");
+  const scheme = colon < 0 ? "" : location.slice(0, colon);
+  const rest = location.slice(colon + 1);
+  switch (scheme) {
+    case "rest":
+    case "s3":
+      return urlFault(scheme, rest);
+    case "sftp":
+      return sftpFault(rest);
+    case "rclone":
+      return /^[A-Za-z0-9_][A-Za-z0-9_ .+@-]*:[^\0]*$/.test(rest) && !rest.slice(0, rest.indexOf(":")).includes(",")
+        ? null
+        : "must be rclone:REMOTE:PATH with a remote from the host's rclone configuration";
+    case "b2":
+    case "azure":
+    case "gs":
+    case "swift":
+      return /^[A-Za-z0-9][A-Za-z0-9._-]*:.*$/.test(rest) ? null : `must be ${scheme}:CONTAINER:PATH`;
+    default:
+      return "must be a restic location: an absolute path, or sftp:, rest:, s3:, b2:, azure:, gs:, swift: or rclone:";
+  }
+}
+
+function urlFault(scheme: string, rest: string): string | null {
+  if (scheme === "rest" && !/^https?:\/\/[^/]/.test(rest)) return "must be rest:https://HOST/PATH or rest:http://HOST/PATH";
+  const authority = rest.replace(/^https?:\/\//, "").split("/")[0] ?? "";
+  if (authority.includes("@")) return "must not carry a user or password; put them into secrets";
+  return /^[A-Za-z0-9[][A-Za-z0-9.:[\]_-]*$/.test(authority) ? null : `must name a host after ${scheme}:`;
+}
+
+function sftpFault(rest: string): string | null {
+  const [, authority, path] = /^(?:\/\/)?([^:/]+(?::\d+)?)[:/](.+)$/.exec(rest) ?? [];
+  if (authority === undefined || path === undefined) return "must be sftp:USER@HOST:/PATH or sftp://USER@HOST[:PORT]//PATH";
+  if (!/^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_[][A-Za-z0-9_.:\]-]*$/.test(authority)) {
+    return "must name USER@HOST after sftp: (no password, no ssh options)";
+  }
+  return null;
+}
+
+export const ResticLocation = z
+  .string()
+  .min(1, "must not be empty")
+  .max(2048)
+  .superRefine((location, context) => {
+    const fault = resticLocationFault(location);
+    if (fault !== null) context.addIssue({ code: "custom", message: fault });
+  });

@@ -1,0 +1,55 @@
+import * as z from "zod";
+import { Id, Instant } from "./ids.ts";
+import { Progress } from "./run.ts";
+
+/**
+ * What goes over the socket, and nothing that must not be lost.
+ *
+ * 1 (2026-11-23) first version: hello, welcome, poke, ping, pong, progress.
+ */
+export const PROTOCOL = 1;
+export const SUBPROTOCOL = "holdfast.v1";
+/** A frame larger than this closes the socket. */
+export const MAX_FRAME_BYTES = 65_536;
+
+const Ping = z.strictObject({ type: z.literal("ping") });
+const Pong = z.strictObject({ type: z.literal("pong") });
+
+/** The two whole texts, as they stand on the wire: a hibernating socket answers them without waking up. */
+export const PING_TEXT = '{"type":"ping"}';
+export const PONG_TEXT = '{"type":"pong"}';
+
+export const FrameFromAgent = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("hello"), protocol: z.int(), agentVersion: z.string().max(64) }),
+  Ping,
+  Pong,
+  z.strictObject({ type: z.literal("progress"), run: Id, progress: Progress }),
+]);
+export type FrameFromAgent = z.infer<typeof FrameFromAgent>;
+
+export const FrameFromControl = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("welcome"), protocol: z.int(), now: Instant }),
+  Ping,
+  Pong,
+  z.strictObject({ type: z.literal("poke"), pull: z.enum(["assignment", "orders"]) }),
+]);
+export type FrameFromControl = z.infer<typeof FrameFromControl>;
+
+/** Close codes of ours. The agent tells the person, and goes on trying except after `revoked`. */
+export const CLOSE = {
+  badFrame: { code: 4400, reason: "that frame is not of this protocol" },
+  revoked: { code: 4401, reason: "this host is revoked" },
+  replaced: { code: 4409, reason: "a newer connection of this host took over" },
+  protocol: { code: 4426, reason: "control plane and agent speak different protocol versions: upgrade the older" },
+  silent: { code: 4408, reason: "no sign of life" },
+} as const;
+
+/** @returns the frame, or null when the text is not one */
+export function decode<T>(schema: z.ZodType<T>, text: string): T | null {
+  try {
+    const frame = schema.safeParse(JSON.parse(text));
+    return frame.success ? frame.data : null;
+  } catch {
+    return null;
+  }
+}
