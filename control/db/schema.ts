@@ -1,0 +1,241 @@
+import { sql } from "drizzle-orm";
+import { check, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import type { Scope } from "../../shared/api.ts";
+import type { RestoreRequest } from "../../shared/assignment.ts";
+import type { Settings } from "../../shared/binding.ts";
+import type { ContractRequest } from "../../shared/contract.ts";
+import type { Event, EventType } from "../../shared/event.ts";
+import type { RunFailure } from "../../shared/failure.ts";
+import type { HostFacts } from "../../shared/host.ts";
+import type { RefusalCode } from "../../shared/report.ts";
+import type { Repository } from "../../shared/repository.ts";
+import type { Progress, RunKind, RunState, RunStats, Trigger } from "../../shared/run.ts";
+
+/*
+ * Ids are UUIDv7 and instants ISO text with milliseconds: both sort as text. No foreign key cascades. History (runs, snapshots,
+ * refusals, deliveries) names what it is about by id alone, without a foreign key, so that it outlives it.
+ */
+
+export const hosts = sqliteTable("hosts", {
+  id: text().primaryKey(),
+  name: text().notNull().unique(),
+  /** Raw Ed25519, base64url: the host's identity. */
+  publicKey: text().notNull().unique(),
+  /** The enrolment it came by; an enrolment may be gone before its host. */
+  enrollment: text().notNull(),
+  facts: text({ mode: "json" }).$type<HostFacts>(),
+  revision: integer().notNull().default(0),
+  /** Grows with every accepted POST of reports: the compare-and-set of two at once. */
+  reportCount: integer().notNull().default(0),
+  /** Of the socket that is open now; null when none is. */
+  connectionId: text(),
+  connectedAt: text(),
+  lastSeenAt: text(),
+  revokedAt: text(),
+  createdAt: text().notNull(),
+});
+
+export const contracts = sqliteTable(
+  "contracts",
+  {
+    id: text().primaryKey(),
+    host: text().notNull().references(() => hosts.id),
+    name: text().notNull(),
+    kind: text().$type<"files">().notNull(),
+    request: text({ mode: "json" }).$type<ContractRequest>().notNull(),
+    createdAt: text().notNull(),
+    changedAt: text().notNull(),
+  },
+  (table) => [uniqueIndex("contracts_host_name").on(table.host, table.name)],
+);
+
+export const repositories = sqliteTable("repositories", {
+  id: text().primaryKey(),
+  name: text().notNull().unique(),
+  provider: text().$type<"restic">().notNull(),
+  location: text().notNull(),
+  passphrase: text({ mode: "json" }).$type<Repository["passphrase"]>().notNull(),
+  secrets: text({ mode: "json" }).$type<Repository["secrets"]>().notNull(),
+  existing: integer({ mode: "boolean" }).notNull(),
+  /** The provider's own id; once known it is never replaced. */
+  engineId: text(),
+  /** The only host that can use it (a local path, a passphrase generated there): the first that bound it. */
+  host: text().references(() => hosts.id),
+  createdAt: text().notNull(),
+  changedAt: text().notNull(),
+});
+
+export const bindings = sqliteTable(
+  "bindings",
+  {
+    id: text().primaryKey(),
+    host: text().notNull().references(() => hosts.id),
+    name: text().notNull(),
+    contract: text().notNull().references(() => contracts.id),
+    repository: text().notNull().references(() => repositories.id),
+    settings: text({ mode: "json" }).$type<Settings>().notNull(),
+    paused: integer({ mode: "boolean" }).notNull().default(false),
+    createdAt: text().notNull(),
+    changedAt: text().notNull(),
+  },
+  (table) => [
+    uniqueIndex("bindings_host_name").on(table.host, table.name),
+    uniqueIndex("bindings_contract_repository").on(table.contract, table.repository),
+    index("bindings_repository").on(table.repository),
+  ],
+);
+
+export const runs = sqliteTable(
+  "runs",
+  {
+    id: text().primaryKey(),
+    host: text().notNull(),
+    binding: text().notNull(),
+    kind: text().$type<RunKind>().notNull(),
+    trigger: text().$type<Trigger>().notNull(),
+    state: text().$type<RunState>().notNull(),
+    /** Of the newest report taken; 0 before the host said anything of it. */
+    sequence: integer().notNull().default(0),
+    scheduledAt: text(),
+    queuedAt: text(),
+    startedAt: text(),
+    finishedAt: text(),
+    snapshot: text(),
+    failure: text({ mode: "json" }).$type<RunFailure>(),
+    warnings: text({ mode: "json" }).$type<string[]>().notNull(),
+    stats: text({ mode: "json" }).$type<RunStats>(),
+    progress: text({ mode: "json" }).$type<Progress>(),
+    log: text().notNull().default(""),
+  },
+  (table) => [
+    index("runs_host").on(table.host, table.id),
+    index("runs_binding_kind").on(table.binding, table.kind, table.id),
+    index("runs_state").on(table.state, table.id),
+  ],
+);
+
+export const orders = sqliteTable(
+  "orders",
+  {
+    id: text().primaryKey(),
+    host: text().notNull().references(() => hosts.id),
+    kind: text().$type<"backup" | "restore" | "cancel">().notNull(),
+    /** The run it starts (then the same as its id) or cancels. */
+    run: text().notNull(),
+    binding: text().notNull(),
+    restore: text({ mode: "json" }).$type<RestoreRequest>(),
+    issuedAt: text().notNull(),
+    expiresAt: text().notNull(),
+    closedAt: text(),
+  },
+  (table) => [
+    index("orders_open").on(table.host, table.id).where(sql`${table.closedAt} is null`),
+    index("orders_expiry").on(table.expiresAt).where(sql`${table.closedAt} is null`),
+    index("orders_run").on(table.run),
+  ],
+);
+
+export const snapshots = sqliteTable(
+  "snapshots",
+  {
+    /** Ours, made of `takenAt`, so that it sorts by it: a cursor. */
+    id: text().primaryKey(),
+    snapshot: text().notNull(),
+    host: text().notNull(),
+    binding: text().notNull(),
+    repository: text().notNull(),
+    run: text(),
+    takenAt: text().notNull(),
+    paths: text({ mode: "json" }).$type<string[]>().notNull(),
+    bytesTotal: integer(),
+  },
+  (table) => [
+    uniqueIndex("snapshots_binding_snapshot").on(table.binding, table.snapshot),
+    index("snapshots_snapshot").on(table.snapshot),
+    index("snapshots_repository").on(table.repository, table.id),
+    index("snapshots_host").on(table.host, table.id),
+  ],
+);
+
+export const tokens = sqliteTable("tokens", {
+  id: text().primaryKey(),
+  name: text().notNull().unique(),
+  scope: text().$type<Scope>().notNull(),
+  /** Hex SHA-256 of the token: itself it is kept nowhere. */
+  hash: text().notNull().unique(),
+  expiresAt: text(),
+  lastUsedAt: text(),
+  createdAt: text().notNull(),
+});
+
+export const enrollments = sqliteTable(
+  "enrollments",
+  {
+    id: text().primaryKey(),
+    name: text(),
+    /** Hex SHA-256 of the token's secret part. */
+    hash: text().notNull().unique(),
+    uses: integer().notNull(),
+    usesLeft: integer().notNull(),
+    expiresAt: text().notNull(),
+    createdAt: text().notNull(),
+  },
+  (table) => [index("enrollments_expiry").on(table.expiresAt)],
+);
+
+export const channels = sqliteTable("channels", {
+  id: text().primaryKey(),
+  name: text().notNull().unique(),
+  kind: text().$type<"webhook">().notNull(),
+  url: text().notNull(),
+  /** `whsec_…`: needed in clear to sign. */
+  secret: text().notNull(),
+  /** Which events; null: all. */
+  events: text({ mode: "json" }).$type<EventType[]>(),
+  enabled: integer({ mode: "boolean" }).notNull(),
+  createdAt: text().notNull(),
+  changedAt: text().notNull(),
+});
+
+export const deliveries = sqliteTable(
+  "deliveries",
+  {
+    id: text().primaryKey(),
+    channel: text().notNull(),
+    type: text().$type<EventType>().notNull(),
+    payload: text({ mode: "json" }).$type<Event>().notNull(),
+    state: text().$type<"pending" | "delivered" | "failed">().notNull().default("pending"),
+    attempts: integer().notNull().default(0),
+    /** When it is due; null once nothing more will be tried. */
+    nextAttemptAt: text(),
+    /** While this is in the future, `leaseOwner` is sending it. */
+    leaseUntil: text(),
+    leaseOwner: text(),
+    lastStatus: integer(),
+    lastError: text(),
+    createdAt: text().notNull(),
+    deliveredAt: text(),
+  },
+  (table) => [
+    index("deliveries_due").on(table.nextAttemptAt).where(sql`${table.nextAttemptAt} is not null`),
+    index("deliveries_channel").on(table.channel, table.id),
+  ],
+);
+
+export const refusals = sqliteTable(
+  "refusals",
+  {
+    id: text().primaryKey(),
+    host: text().notNull(),
+    at: text().notNull(),
+    code: text().$type<RefusalCode>().notNull(),
+    subject: text().notNull(),
+    message: text().notNull(),
+  },
+  (table) => [index("refusals_host").on(table.host, table.id)],
+);
+
+/** Always empty. A row that breaks its check rolls the whole batch back: see `guard` in transaction.ts. */
+export const guards = sqliteTable("guards", { holds: integer().notNull() }, (table) => [
+  check("guard_holds", sql`${table.holds} = 1`),
+]);

@@ -1,0 +1,61 @@
+import { sql, type SQL } from "drizzle-orm";
+import type { BatchItem, BatchResponse } from "drizzle-orm/batch";
+import type { BaseSQLiteDatabase } from "drizzle-orm/sqlite-core";
+import { guards } from "./schema.ts";
+
+/**
+ * What the core knows of a database: single statements, and batches that happen whole or not at all. There are no
+ * interactive transactions on purpose: on a libSQL file they block or break everyone else.
+ */
+export interface Database extends Omit<BaseSQLiteDatabase<"async", { rowsAffected: number }>, "transaction"> {
+  batch<U extends BatchItem<"sqlite">, T extends Readonly<[U, ...U[]]>>(batch: T): Promise<BatchResponse<T>>;
+}
+
+/** One statement of a batch. */
+export type Statement = BatchItem<"sqlite">;
+
+/** A batch of however many statements, known to be written together. None: nothing happens. */
+export async function writeAll(db: Database, statements: readonly Statement[]): Promise<void> {
+  const [first, ...rest] = statements;
+  if (first !== undefined) await db.batch([first, ...rest]);
+}
+
+/** A statement that rolls its whole batch back unless the condition holds at that point of it. */
+export function guard(db: Database, condition: SQL): Statement {
+  return db.run(sql`insert into ${guards} (holds) select 0 where not coalesce((${condition}), 0)`);
+}
+
+const ATTEMPTS = 5;
+
+/**
+ * Runs a read-compute-write whose write is guarded, again from the start when a guard did not hold because someone else
+ * wrote in between. Gives up with the last error after five attempts.
+ */
+export async function withRetry<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let left = ATTEMPTS; ; left--) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (left <= 1 || !isGuardError(error)) throw error;
+    }
+  }
+}
+
+export function isGuardError(error: unknown): boolean {
+  return databaseMessages(error).some((message) => message.includes("CHECK constraint failed: guard_holds"));
+}
+
+/** @returns the columns of the unique constraint that was broken, as `table.column`; none when it was something else */
+export function brokenUnique(error: unknown): string[] {
+  for (const message of databaseMessages(error)) {
+    const columns = /UNIQUE constraint failed: ([\w., ]+)/.exec(message)?.[1];
+    if (columns !== undefined) return columns.split(",").map((column) => column.trim());
+  }
+  return [];
+}
+
+function databaseMessages(error: unknown): string[] {
+  const messages: string[] = [];
+  for (let cause = error; cause instanceof Error; cause = cause.cause) messages.push(cause.message);
+  return messages;
+}

@@ -1,0 +1,7 @@
+import { defineConfig } from "drizzle-kit";
+
+export default defineConfig({
+  dialect: "turso",
+  schema: "./control/db/schema.ts",
+  out: "./control/db/migrations",
+});
