@@ -1,0 +1,101 @@
+// Makes dist/install: dist/agent.mjs and a Bun runtime in one executable file per target, and their SHA256SUMS.
+// Bun comes from the npm registry, pinned by digest; nothing else is downloaded.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+
+const BUN = "1.4.5";
+const targets = {
+  // The baseline build also runs on processors without AVX2, which small home servers have.
+  x64: {
+    bun: "@oven/bun-linux-x64-baseline",
+    target: "bun-linux-x64-baseline",
+    integrity: "sha512-s8yMwYcFnnrA178gji0gZbkE2WVDej/Ti1x770oPfihxyRxSMNhGhiAQNXV53aDeraZxksdvKV/RAdQBCd0qPA==",
+  },
+  arm64: {
+    bun: "@oven/bun-linux-aarch64",
+    target: "bun-linux-arm64",
+    integrity: "sha512-4BXmsSKnjOrlGWqZV4x/oWa7AVoR+B6lCXddMzOAXBIm3t50eslg9wb66gmtW1AamEQ1l1CDvmmruysEhqOWMg==",
+  },
+};
+
+const root = join(import.meta.dirname, "..");
+const cache = join(root, "node_modules/.cache/bun");
+const install = join(root, "dist/install");
+
+if (process.platform !== "linux" || !(process.arch in targets)) {
+  throw new Error(`the agent is packaged on Linux x64 or arm64, not on ${process.platform} ${process.arch}`);
+}
+mkdirSync(cache, { recursive: true });
+mkdirSync(install, { recursive: true });
+const work = mkdtempSync(join(root, "dist/package-"));
+try {
+  const compiler = runtime(targets[process.arch]);
+  const sums = Object.entries(targets).map(([arch, target]) => {
+    const file = `holdfast-agent-linux-${arch}`;
+    compile(compiler, target, join(work, file));
+    return `${sha256(join(work, file))}  ${file}\n`;
+  });
+  for (const arch of Object.keys(targets)) {
+    renameSync(join(work, `holdfast-agent-linux-${arch}`), join(install, `holdfast-agent-linux-${arch}`));
+  }
+  writeFileSync(join(work, "SHA256SUMS"), sums.sort().join(""));
+  renameSync(join(work, "SHA256SUMS"), join(install, "SHA256SUMS"));
+  process.stdout.write(sums.join(""));
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+function compile(compiler, { bun, target, integrity }, outfile) {
+  const flags = [
+    // A file in whatever directory root happens to stand in must not configure the agent.
+    "--no-compile-autoload-dotenv",
+    "--no-compile-autoload-bunfig",
+    `--target=${target}`,
+    `--compile-executable-path=${runtime({ bun, integrity })}`,
+  ];
+  execFileSync(compiler, ["build", "--compile", ...flags, join(root, "dist/agent.mjs"), `--outfile=${outfile}`], {
+    cwd: work,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  chmodSync(outfile, 0o755);
+}
+
+/** Path of a Bun executable, fetched and unpacked when it is not in the cache yet. */
+function runtime({ bun, integrity }) {
+  const directory = join(cache, `${bun.split("/")[1]}-${BUN}`);
+  const executable = join(directory, "package/bin/bun");
+  if (existsSync(executable)) return executable;
+  const tarball = `${bun.slice(1).replace("/", "-")}-${BUN}.tgz`;
+  execFileSync("npm", ["pack", "--silent", "--ignore-scripts", `${bun}@${BUN}`], {
+    cwd: cache,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const digest = `sha512-${createHash("sha512")
+    .update(readFileSync(join(cache, tarball)))
+    .digest("base64")}`;
+  if (digest !== integrity) {
+    rmSync(join(cache, tarball));
+    throw new Error(`${bun}@${BUN} from the registry is not the file pinned here: ${digest}`);
+  }
+  const unpacked = mkdtempSync(join(cache, "unpack-"));
+  execFileSync("tar", ["-xzf", join(cache, tarball), "-C", unpacked]);
+  rmSync(directory, { recursive: true, force: true });
+  renameSync(unpacked, directory);
+  rmSync(join(cache, tarball));
+  return executable;
+}
+
+function sha256(file) {
+  return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
