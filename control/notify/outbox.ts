@@ -1,0 +1,158 @@
+import { and, asc, eq, inArray, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
+import { channels, deliveries } from "../db/schema.ts";
+import type { Statement } from "../db/transaction.ts";
+import type { Deps } from "../deps.ts";
+import { webhookRequest } from "./webhook.ts";
+import type { EventType } from "../../shared/event.ts";
+import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
+
+export interface Notice {
+  readonly type: EventType;
+  readonly data: Record<string, unknown>;
+}
+
+/** Seconds between the attempt before (or the event) and each attempt. After the last one the delivery has failed. */
+const RETRY_AFTER_SECONDS = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400] as const;
+/** Longer than an attempt can take (15 s), so only a crash leaves one to expire. */
+const LEASE_MS = 60_000;
+const AT_ONCE = 20;
+
+/**
+ * One delivery for every enabled channel that is subscribed, as one statement for the batch that changes the state it
+ * tells of. Call `deps.wakeOutbox()` once the batch is through.
+ * @param when evaluated in that batch: nothing is written unless it holds
+ */
+export function enqueue(deps: Pick<Deps, "db" | "clock">, notice: Notice, when: SQL = sql`1`): Statement {
+  const subscribed = sql`exists (select 1 from json_each(${channels.events}) where value = ${notice.type})`;
+  return insertFor(deps, notice, sql`${channels.enabled} and (${channels.events} is null or ${subscribed}) and (${when})`);
+}
+
+/** One delivery for this channel, whatever it is subscribed to: somebody asked for it. */
+export function enqueueTo(deps: Pick<Deps, "db" | "clock">, channel: Id, notice: Notice): Statement {
+  return insertFor(deps, notice, sql`${channels.id} = ${channel}`);
+}
+
+/**
+ * Sends everything that is due, by lease: any number of dispatchers may run at once, and what one that crashed had claimed
+ * is sent again a minute later. So a receiver may see a delivery twice, always under the same id.
+ * @returns when the next attempt is due, in milliseconds since 1970; null when nothing is waiting
+ */
+export async function dispatch(deps: Deps): Promise<number | null> {
+  for (;;) {
+    const claimed = await claim(deps);
+    if (claimed.length === 0) return nextDue(deps);
+    await Promise.all(claimed.map((delivery) => attempt(deps, delivery)));
+  }
+}
+
+type Delivery = typeof deliveries.$inferSelect;
+type Outcome = { status: number | null; error: string | null };
+
+/** The ids are made in SQL, since only SQL knows how many channels there are at that moment. */
+function insertFor({ db, clock }: Pick<Deps, "db" | "clock">, notice: Notice, where: SQL): Statement {
+  const now = clock.now();
+  const at = instant(now);
+  const payload = JSON.stringify({ type: notice.type, timestamp: at, data: notice.data });
+  const time = now.toString(16).padStart(12, "0");
+  const id = sql`lower(${`${time.slice(0, 8)}-${time.slice(8)}-7`} || substr(hex(randomblob(2)), 2) || '-' ||
+    substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))`;
+  return db.run(sql`insert into ${deliveries} (id, channel, type, payload, state, attempts, "nextAttemptAt", "createdAt")
+    select ${id}, ${channels.id}, ${notice.type}, ${payload}, 'pending', 0, ${at}, ${at} from ${channels} where ${where}`);
+}
+
+async function claim({ db, clock, random }: Deps): Promise<Delivery[]> {
+  const now = clock.now();
+  const due = db
+    .select({ id: deliveries.id })
+    .from(deliveries)
+    .where(and(lte(deliveries.nextAttemptAt, instant(now)), or(isNull(deliveries.leaseUntil), lte(deliveries.leaseUntil, instant(now)))))
+    .orderBy(asc(deliveries.nextAttemptAt))
+    .limit(AT_ONCE);
+  return db
+    .update(deliveries)
+    .set({ leaseUntil: instant(now + LEASE_MS), leaseOwner: uuidv7(now, random(16)) })
+    .where(inArray(deliveries.id, due))
+    .returning();
+}
+
+async function attempt(deps: Deps, delivery: Delivery): Promise<void> {
+  const [channel] = await deps.db.select().from(channels).where(eq(channels.id, delivery.channel));
+  const asked = delivery.type === "channel.test";
+  if (channel === undefined) return giveUp(deps, delivery, "the channel was deleted");
+  if (!channel.enabled && !asked) return giveUp(deps, delivery, "the channel is disabled");
+  const outcome = await send(deps, delivery, channel);
+  await record(deps, delivery, outcome);
+}
+
+async function send({ post, clock }: Deps, delivery: Delivery, channel: typeof channels.$inferSelect): Promise<Outcome> {
+  try {
+    const request = await webhookRequest({
+      id: delivery.id,
+      at: clock.now(),
+      url: channel.url,
+      secret: channel.secret,
+      body: JSON.stringify(delivery.payload),
+    });
+    const { status } = await post(request);
+    return { status, error: refusalIn(status) };
+  } catch (error) {
+    return { status: null, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function refusalIn(status: number): string | null {
+  if (status >= 200 && status < 300) return null;
+  if (status >= 300 && status < 400) return `answered ${status}: redirects are not followed, give the channel the final address`;
+  if (status === 410) return "answered 410 (gone): the channel is disabled now";
+  return `answered ${status}`;
+}
+
+/** Written only while the lease is still ours: one that took over has the say. */
+async function record(deps: Deps, delivery: Delivery, { status, error }: Outcome): Promise<void> {
+  const now = deps.clock.now();
+  const attempts = delivery.attempts + 1;
+  const wait = RETRY_AFTER_SECONDS[attempts];
+  const over = error === null || status === 410 || wait === undefined;
+  const state = error === null ? "delivered" : over ? "failed" : "pending";
+  const ours = and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? ""));
+  const written = deps.db
+    .update(deliveries)
+    .set({
+      state,
+      attempts,
+      lastStatus: status,
+      lastError: error,
+      nextAttemptAt: over ? null : instant(now + wait * 1000),
+      deliveredAt: state === "delivered" ? instant(now) : null,
+      leaseUntil: null,
+      leaseOwner: null,
+    })
+    .where(ours);
+  if (status === 410) await deps.db.batch([written, ...disable(deps, delivery)]);
+  else await written;
+  if (error !== null) deps.log.error("a notification was not delivered", { delivery: delivery.id, attempts, error });
+}
+
+/** 410 means: never send here again. What still waits for this channel has failed with it. */
+function disable({ db, clock }: Deps, delivery: Delivery): Statement[] {
+  return [
+    db.update(channels).set({ enabled: false, changedAt: instant(clock.now()) }).where(eq(channels.id, delivery.channel)),
+    db
+      .update(deliveries)
+      .set({ state: "failed", nextAttemptAt: null, lastError: "the channel is disabled" })
+      .where(and(eq(deliveries.channel, delivery.channel), eq(deliveries.state, "pending"), ne(deliveries.id, delivery.id))),
+  ];
+}
+
+async function giveUp({ db }: Deps, delivery: Delivery, error: string): Promise<void> {
+  await db
+    .update(deliveries)
+    .set({ state: "failed", nextAttemptAt: null, lastError: error, leaseUntil: null, leaseOwner: null })
+    .where(and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? "")));
+}
+
+async function nextDue({ db }: Deps): Promise<number | null> {
+  const due = sql<string>`max(${deliveries.nextAttemptAt}, coalesce(${deliveries.leaseUntil}, ''))`;
+  const [next] = await db.select({ at: due }).from(deliveries).where(isNotNull(deliveries.nextAttemptAt)).orderBy(due).limit(1);
+  return next === undefined ? null : Date.parse(next.at);
+}
