@@ -1,0 +1,15 @@
+import type { Deps } from "../../deps.ts";
+import type { HostHub } from "./host-hub.ts";
+
+/** What wrangler.toml and its secrets give this Worker. */
+export interface Env {
+  readonly HOST_HUB: DurableObjectNamespace<HostHub>;
+  readonly HOLDFAST_URL: string;
+  readonly HOLDFAST_DATABASE_URL: string;
+  readonly HOLDFAST_DATABASE_TOKEN?: string;
+  readonly HOLDFAST_SIGNING_KEY?: string;
+}
+
+export const clock: Deps["clock"] = { now: () => Date.now() };
+
+export const random: Deps["random"] = (bytes) => crypto.getRandomValues(new Uint8Array(bytes));

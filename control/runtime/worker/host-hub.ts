@@ -1,0 +1,122 @@
+import { DurableObject } from "cloudflare:workers";
+import * as z from "zod";
+import { closed, newSession, opened, received, type Reaction, type Session } from "../../hub/session.ts";
+import { Id, uuidv7 } from "../../../shared/ids.ts";
+import { CLOSE, type FrameFromControl, PING_TEXT, PONG_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
+import { openDatabase } from "./database.ts";
+import { clock, type Env, random } from "./env.ts";
+import { log } from "./log.ts";
+
+/** Rides on each socket, so that it is still known after the object was evicted and woke up again. */
+const Attachment = z.object({ host: Id, connection: Id });
+type Attachment = z.infer<typeof Attachment>;
+
+const NORMAL = 1000;
+const NO_CODE = 1005;
+const INTERNAL_ERROR = 1011;
+
+/**
+ * Holds the one socket of one host and sleeps between its frames. Only this Worker reaches it, so the host's id in the
+ * address of an upgrade is proved already. What other requests call gives a result and never throws.
+ */
+export class HostHub extends DurableObject<Env> {
+  readonly #sessions = new WeakMap<WebSocket, Session>();
+  /** Frames are handled one after another, and a close after all of them. */
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
+  }
+
+  /** Opens a socket. The newest wins: older ones are closed. */
+  override async fetch(request: Request): Promise<Response> {
+    const host = Id.parse(new URL(request.url).pathname.slice(1));
+    const { 0: theirs, 1: ours } = new WebSocketPair();
+    for (const older of this.#open()) end(older, CLOSE.replaced);
+    this.ctx.acceptWebSocket(ours);
+    ours.serializeAttachment({ host, connection: uuidv7(clock.now(), random(16)) } satisfies Attachment);
+    await this.#inTurn(ours, (session) => opened(this.#deps(), session));
+    return new Response(null, { status: 101, webSocket: theirs, headers: chooseProtocol(request) });
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const text = typeof message === "string" ? message : null;
+    await this.#inTurn(socket, (session) => received(this.#deps(), session, text));
+  }
+
+  /** Left to the runtime, the host would wait ten seconds for the answer to its close. */
+  override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
+    end(socket, { code: code === NO_CODE ? NORMAL : code, reason: "" });
+    await this.#inTurn(socket, (session) => closed(this.#deps(), session));
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    await this.#inTurn(socket, (session) => closed(this.#deps(), session));
+  }
+
+  /** @returns whether the host is there to hear it */
+  poke(pull: "assignment" | "orders"): boolean {
+    const text = JSON.stringify({ type: "poke", pull } satisfies FrameFromControl);
+    const open = this.#open();
+    for (const socket of open) socket.send(text);
+    return open.length > 0;
+  }
+
+  /** @returns whether there was a socket to close */
+  async disconnect(why: keyof typeof CLOSE): Promise<boolean> {
+    const open = this.#open();
+    for (const socket of open) {
+      end(socket, CLOSE[why]);
+      // Not left to the answer to our close: a host on a dead network never gives one.
+      await this.#inTurn(socket, (session) => closed(this.#deps(), session));
+    }
+    return open.length > 0;
+  }
+
+  #open(): WebSocket[] {
+    return this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
+  }
+
+  #inTurn(socket: WebSocket, step: (session: Session) => Promise<Reaction | void>): Promise<void> {
+    this.#work = this.#work.then(async () => {
+      try {
+        const reaction = await step(this.#sessionOf(socket));
+        for (const text of reaction?.send ?? []) socket.send(text);
+        if (reaction?.close) end(socket, CLOSE[reaction.close]);
+      } catch (error) {
+        log.error("a host's socket failed", { object: this.ctx.id.name, error: String(error) });
+        end(socket, { code: INTERNAL_ERROR, reason: "the control plane failed; connect again" });
+      }
+    });
+    return this.#work;
+  }
+
+  #sessionOf(socket: WebSocket): Session {
+    const known = this.#sessions.get(socket);
+    if (known !== undefined) return known;
+    const { host, connection } = Attachment.parse(socket.deserializeAttachment());
+    const session = newSession(host, connection);
+    this.#sessions.set(socket, session);
+    return session;
+  }
+
+  /** A client for each event: one that failed once is not kept. */
+  #deps() {
+    return { db: openDatabase(this.env.HOLDFAST_DATABASE_URL, this.env.HOLDFAST_DATABASE_TOKEN), clock };
+  }
+}
+
+function chooseProtocol(request: Request): Headers {
+  const offered = request.headers.get("sec-websocket-protocol")?.split(/\s*,\s*/) ?? [];
+  return new Headers(offered.includes(SUBPROTOCOL) ? { "sec-websocket-protocol": SUBPROTOCOL } : {});
+}
+
+/** Closing what is closed already, or with a code that may not be sent, changes nothing. */
+function end(socket: WebSocket, { code, reason }: { code: number; reason: string }): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // It is gone, which is what was wanted.
+  }
+}

@@ -1,0 +1,217 @@
+import { generateKeyPair } from "jose";
+import { describe, expect, test } from "vitest";
+import * as z from "zod";
+import { Assignment, JWS_TYPES, Order, SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { Host } from "../../shared/host.ts";
+import { CLOSE, MAX_FRAME_BYTES, PING_TEXT, PROTOCOL, SUBPROTOCOL } from "../../shared/protocol.ts";
+import { ReportsAccepted } from "../../shared/report.ts";
+import { Run, RunWithLog } from "../../shared/run.ts";
+import { openClient } from "../support/client.ts";
+import type { ControlUnderTest } from "../support/control-under-test.ts";
+import { declareBinding } from "../support/declare.ts";
+import { enrolFakeHost, type FakeHost, readSigned, type TokenChange } from "../support/fake-host.ts";
+import { type FakeSocket, openFakeSocket, UpgradeRefused } from "../support/fake-socket.ts";
+import { until } from "../support/until.ts";
+
+/** What control/hub/hub.ts promises, told by a host at the other end of a real socket. */
+export function hubSuite(control: () => ControlUnderTest): void {
+  const admin = openClient(() => control().url, () => control().adminToken);
+  const hostNow = (host: FakeHost): Promise<Host> => admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`);
+  const isOnline = (host: FakeHost, online: boolean): Promise<Host> =>
+    until(`${host.name} to be ${online ? "online" : "offline"}`, async () => {
+      const now = await hostNow(host);
+      return now.online === online ? now : null;
+    });
+
+  describe("hub", () => {
+    test("a host that connects is welcomed and shown online until it leaves", async () => {
+      const host = await enrolFakeHost(control(), "welcomed");
+      expect(await hostNow(host)).toMatchObject({ online: false, connectedAt: null });
+
+      const socket = await greet(await host.connect());
+      expect(socket.subprotocol).toBe(SUBPROTOCOL);
+      const { connectedAt } = await isOnline(host, true);
+      expect(Math.abs(Date.parse(connectedAt ?? "") - Date.now())).toBeLessThan(60_000);
+
+      socket.close(1000);
+      expect((await socket.closed).code).toBe(1000);
+      await isOnline(host, false);
+    });
+
+    test("a close without a code is answered at once", async () => {
+      const socket = await (await enrolFakeHost(control(), "quiet-leaver")).connect();
+      const leftAt = performance.now();
+      socket.close();
+      await socket.closed;
+      expect(performance.now() - leftAt).toBeLessThan(5000);
+    });
+
+    test("ping is answered with pong", async () => {
+      const socket = await greet(await (await enrolFakeHost(control(), "pinger")).connect());
+      socket.sendText(PING_TEXT);
+      expect(await socket.next()).toEqual({ type: "pong" });
+      socket.close(1000);
+    });
+
+    test("a change of a binding rings, and the assignment has it", async () => {
+      const host = await enrolFakeHost(control(), "rung");
+      const { binding } = await declareBinding(admin, { host: host.name, name: "rung" });
+      const before = await assignmentOf(host);
+      const socket = await greet(await host.connect());
+
+      await admin.ask(z.unknown(), "POST", `/api/v1/bindings/${binding.id}/pause`);
+      expect(await socket.next()).toEqual({ type: "poke", pull: "assignment" });
+      const after = await assignmentOf(host);
+      expect(after.revision).toBeGreaterThan(before.revision);
+      expect(after.bindings).toMatchObject([{ id: binding.id, paused: true }]);
+      socket.close(1000);
+    });
+
+    test("an order rings, progress is shown while it runs and gone when it is over", async () => {
+      const host = await enrolFakeHost(control(), "worker");
+      const { binding } = await declareBinding(admin, { host: host.name, name: "worker" });
+      const socket = await greet(await host.connect());
+
+      const queued = await admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`);
+      expect(queued).toMatchObject({ state: "queued", kind: "backup" });
+      expect(await socket.next()).toEqual({ type: "poke", pull: "orders" });
+      const { orders } = await host.client.ask(SignedOrders, "GET", "/agent/v1/orders");
+      const signed = await Promise.all(orders.map((jws) => readSigned(jws, host.controlKey, JWS_TYPES.order)));
+      expect(z.array(Order).parse(signed)).toMatchObject([{ id: queued.id, kind: "backup", binding: binding.id }]);
+
+      await reportRun(host, queued, "running");
+      const progress = { fraction: 0.25, bytesDone: 25, bytesTotal: 100, at: new Date().toISOString() };
+      socket.send({ type: "progress", run: queued.id, progress });
+      const running = await until("the progress to show", async () => {
+        const run = await admin.ask(RunWithLog, "GET", `/api/v1/runs/${queued.id}`);
+        return run.progress === null ? null : run;
+      });
+      expect(running).toMatchObject({ state: "running", progress });
+
+      await reportRun(host, queued, "succeeded");
+      expect(await admin.ask(RunWithLog, "GET", `/api/v1/runs/${queued.id}`)).toMatchObject({
+        state: "succeeded",
+        progress: null,
+        log: "all went well\n",
+      });
+      expect(await host.client.ask(SignedOrders, "GET", "/agent/v1/orders")).toEqual({ orders: [] });
+      socket.close(1000);
+    });
+
+    test("nobody shows progress in the run of another host", async () => {
+      const owner = await enrolFakeHost(control(), "owner");
+      const stranger = await enrolFakeHost(control(), "stranger");
+      const { binding } = await declareBinding(admin, { host: owner.name, name: "owner" });
+      const queued = await admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`);
+      await reportRun(owner, queued, "running");
+
+      const socket = await greet(await stranger.connect());
+      socket.send({ type: "progress", run: queued.id, progress: { fraction: 0.5, at: new Date().toISOString() } });
+      socket.sendText('{"type":"ping" }');
+      expect(await socket.next()).toEqual({ type: "pong" });
+      expect(await admin.ask(Run, "GET", `/api/v1/runs/${queued.id}`)).toMatchObject({ progress: null });
+      socket.close(1000);
+    });
+
+    test("the newest connection wins, and the late close of the older takes nothing away", async () => {
+      const host = await enrolFakeHost(control(), "twice");
+      const { binding } = await declareBinding(admin, { host: host.name, name: "twice" });
+      const older = await greet(await host.connect());
+      const newer = await greet(await host.connect());
+
+      expect(await older.closed).toEqual(CLOSE.replaced);
+      await admin.ask(z.unknown(), "POST", `/api/v1/bindings/${binding.id}/pause`);
+      expect(await newer.next()).toEqual({ type: "poke", pull: "assignment" });
+      expect(await hostNow(host)).toMatchObject({ online: true });
+
+      newer.close(1000);
+      await newer.closed;
+      await isOnline(host, false);
+    });
+
+    test("a revoked host loses its socket at once and gets no other", async () => {
+      const host = await enrolFakeHost(control(), "thief");
+      const socket = await greet(await host.connect());
+      await admin.ask(z.unknown(), "PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
+      expect(await socket.closed).toEqual(CLOSE.revoked);
+      await expect(host.connect()).rejects.toBeInstanceOf(UpgradeRefused);
+      await isOnline(host, false);
+    });
+
+    test.each<[string, string]>([
+      ["text that is no frame", "hello"],
+      ["a frame nobody knows", '{"type":"sing"}'],
+      ["a frame with an unknown key", '{"type":"ping","loud":true}'],
+    ])("%s closes the socket", async (what, text) => {
+      const socket = await greet(await (await enrolFakeHost(control(), what.replaceAll(" ", "-"))).connect());
+      socket.sendText(text);
+      expect((await socket.closed).code).toBe(CLOSE.badFrame.code);
+    });
+
+    test("a frame that is too large closes the socket", async () => {
+      const socket = await greet(await (await enrolFakeHost(control(), "chatterbox")).connect());
+      socket.send({ type: "ping", pad: "x".repeat(MAX_FRAME_BYTES) });
+      // Node's own limit says 1009 before we see the frame.
+      expect([CLOSE.badFrame.code, 1009]).toContain((await socket.closed).code);
+    });
+
+    test("an agent of another protocol is told so", async () => {
+      const socket = await (await enrolFakeHost(control(), "from-the-future")).connect();
+      socket.send({ type: "hello", protocol: PROTOCOL + 1, agentVersion: "9.0.0" });
+      expect(await socket.closed).toEqual(CLOSE.protocol);
+    });
+
+    describe("refuses the socket", () => {
+      const refused = async (token: string | null): Promise<number> => {
+        const error: unknown = await openFakeSocket(control().url, token).catch((reason: unknown) => reason);
+        if (!(error instanceof UpgradeRefused)) throw new Error("the socket was opened");
+        return error.status;
+      };
+      test("without a token, and with an API token", async () => {
+        expect(await refused(null)).toBe(401);
+        expect(await refused(control().adminToken)).toBe(401);
+      });
+      test.each<[string, () => Promise<TokenChange>]>([
+        ["signed with another key", async () => ({ key: (await generateKeyPair("EdDSA", { crv: "Ed25519" })).privateKey })],
+        ["of a host nobody knows", async () => ({ subject: "01936f0e-0000-7000-8000-000000000000" })],
+        ["for another control plane", async () => ({ audience: "https://elsewhere.example" })],
+        ["of another type", async () => ({ type: JWS_TYPES.order })],
+        ["of a clock that is an hour ahead", async () => ({ clockAheadSeconds: 3600 })],
+        ["of an hour ago", async () => ({ clockAheadSeconds: -3600 })],
+      ])("with a token %s", async (what, change) => {
+        const host = await enrolFakeHost(control(), what.replaceAll(" ", "-"));
+        expect(await refused(await host.token(await change()))).toBe(401);
+        expect(await hostNow(host)).toMatchObject({ online: false });
+      });
+    });
+  });
+}
+
+/** Says hello and takes the welcome. */
+async function greet(socket: FakeSocket): Promise<FakeSocket> {
+  socket.send({ type: "hello", protocol: PROTOCOL, agentVersion: "0.1.0" });
+  expect(await socket.next()).toMatchObject({ type: "welcome", protocol: PROTOCOL });
+  return socket;
+}
+
+async function assignmentOf(host: FakeHost): Promise<Assignment> {
+  const { jws } = await host.client.ask(SignedAssignment, "GET", "/agent/v1/assignment");
+  return Assignment.parse(await readSigned(jws, host.controlKey, JWS_TYPES.assignment));
+}
+
+async function reportRun(host: FakeHost, run: Run, state: "running" | "succeeded"): Promise<void> {
+  const isOver = state === "succeeded";
+  const { host: _host, progress: _progress, ...known } = run;
+  const now = new Date().toISOString();
+  const report = {
+    type: "run",
+    sequence: isOver ? 2 : 1,
+    run: { ...known, state, startedAt: now, finishedAt: isOver ? now : null, snapshot: isOver ? "0123abcd" : null },
+    log: isOver ? "all went well\n" : "",
+    engineId: null,
+    snapshots: null,
+  };
+  expect(await host.client.ask(ReportsAccepted, "POST", "/agent/v1/reports", { reports: [report] })).toEqual({
+    accepted: [run.id],
+  });
+}
