@@ -1,14 +1,70 @@
-/** Parsed OnCalendar expression. */
-export interface Calendar {
-  readonly normalized: string;
+import type { Calendar } from "./calendar-expression.ts";
+import { type Civil, nextCivil } from "./calendar-search.ts";
+import { gapEnd, instantOf, offsetAt } from "./time-zone.ts";
+
+export { type Calendar, parseCalendar } from "./calendar-expression.ts";
+export { type Parsed } from "./reading.ts";
+export { parseTimeSpan } from "./time-span.ts";
+
+const SECOND = 1_000_000;
+const DAY_SECONDS = 86_400;
+
+/**
+ * The first match strictly after `afterMs`, in whole ms since 1970 (a match between two ms counts at the later);
+ * null when none comes before the year 2200.
+ *
+ * As with systemd, a wall-clock time that a change of the clocks skips is skipped, and one shown twice matches once:
+ * at its first showing, unless the search begins within or after the second.
+ * @param zone IANA zone for an expression that names none; a RangeError is thrown for an unknown one
+ */
+export function nextAfter(calendar: Calendar, afterMs: number, zone: string): number | null {
+  const ownZone = calendar.zone ?? zone;
+  const afterMicros = Math.floor(afterMs * 1000) + 1;
+  let offset = offsetAt(ownZone, Math.floor(afterMicros / SECOND));
+  let from = civilOf(afterMicros + offset * SECOND);
+  for (;;) {
+    const next = nextCivil(calendar, from);
+    if (next === null) return null;
+    const { found, cameFrom } = next;
+    if (found.day !== from.day) {
+      if (cameFrom !== from.day) offset = offsetReached(ownZone, cameFrom, offset);
+      offset = offsetReached(ownZone, found.day, offset);
+    }
+    const civilSecond = found.day * DAY_SECONDS + Math.floor(found.micros / SECOND);
+    const second = instantOf(ownZone, civilSecond, offset);
+    if (second !== null) return second * 1000 + Math.ceil((found.micros % SECOND) / 1000);
+    from = civilOf(Math.max(gapEnd(ownZone, civilSecond), civilSecond + 1) * SECOND);
+    offset = offsetAt(ownZone, civilSecond - offset);
+  }
 }
-export type Parsed<T> = { ok: true; value: T } | { ok: false; message: string; position: number };
-export function parseCalendar(_text: string): Parsed<Calendar> {
-  throw new Error("being written");
+
+/** The zone's offset at a day's midnight; of two midnights, the one with the offset the search came with. */
+function offsetReached(zone: string, day: number, offset: number): number {
+  const midnight = day * DAY_SECONDS;
+  return offsetAt(zone, instantOf(zone, midnight, offset) ?? midnight - offset);
 }
-export function parseTimeSpan(_text: string): Parsed<number> {
-  throw new Error("being written");
+
+function civilOf(micros: number): Civil {
+  const day = Math.floor(micros / (DAY_SECONDS * SECOND));
+  return { day, micros: micros - day * DAY_SECONDS * SECOND };
 }
-export function nextAfter(_calendar: Calendar, _after: number, _zone: string): number | null {
-  throw new Error("being written");
+
+/** A delay for one binding: 0 ≤ d < `spanMs`, whole ms, always the same for the same id and span, and evenly spread over ids. */
+export function randomizedDelayMs(bindingId: string, spanMs: number): number {
+  let high = 0x9e3779b9;
+  let low = 0x85ebca6b;
+  for (const character of bindingId) {
+    const code = character.codePointAt(0) ?? 0;
+    high = Math.imul(high ^ code, 0x01000193);
+    low = Math.imul(low ^ code, 0x27d4eb2f);
+  }
+  const fraction = (scatter(high ^ low) + scatter(low) / 2 ** 32) / 2 ** 32;
+  return spanMs > 0 ? Math.floor(fraction * spanMs) : 0;
+}
+
+/** Spreads the difference of a single bit over all 32, and answers 0 … 2³²−1. */
+function scatter(value: number): number {
+  let mixed = Math.imul(value ^ (value >>> 16), 0x7feb352d);
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x846ca68b);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
 }

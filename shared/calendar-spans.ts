@@ -1,0 +1,164 @@
+import { digitsAt, Fault } from "./reading.ts";
+
+/** One entry of a list: `start`, or from `start` in strides of `step` up to `stop`, or to the field's end when `stop` is null. */
+export interface Span {
+  readonly start: number;
+  readonly stop: number | null;
+  /** 0: just `start`. */
+  readonly step: number;
+}
+
+/** A span as written, with the place it was written at. */
+export interface WrittenSpan extends Span {
+  readonly position: number;
+}
+
+/** What a field may hold. Seconds are counted in microseconds, everything else in its own unit. */
+export interface Field {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Cursor {
+  readonly text: string;
+  at: number;
+}
+
+const SECOND = 1_000_000;
+const LARGEST_NUMBER = 2_147_483_647;
+const MOST_SPANS = 240;
+const SEPARATORS = new Set([undefined, " ", ",", "-", "~", ":"]);
+
+/**
+ * Reads `*` (null), or a list such as `1,5..9,10/3`.
+ * @param unit what a plain 1 is worth: 1, or 1,000,000 for seconds, which then may have a fraction
+ */
+export function readSpans(cursor: Cursor, unit: number): WrittenSpan[] | null {
+  if (cursor.text[cursor.at] === "*") {
+    const position = cursor.at++;
+    if (cursor.text[cursor.at] === "/")
+      throw new Fault("a step needs a first value: write 0/2 or 1/2, not */2", cursor.at);
+    return unit === SECOND ? [{ start: 0, stop: null, step: SECOND, position }] : null;
+  }
+  const spans = [readSpan(cursor, unit)];
+  while (cursor.text[cursor.at] === ",") {
+    cursor.at++;
+    if (spans.length >= MOST_SPANS)
+      throw new Fault(`a list may have ${MOST_SPANS} entries at most: use a range or a step`, cursor.at);
+    spans.push(readSpan(cursor, unit));
+  }
+  return spans;
+}
+
+function readSpan(cursor: Cursor, unit: number): WrittenSpan {
+  const position = cursor.at;
+  const start = readNumber(cursor, unit);
+  let stop: number | null = null;
+  let step = 0;
+  if (cursor.text.startsWith("..", cursor.at)) {
+    cursor.at += 2;
+    const stopPosition = cursor.at;
+    stop = readNumber(cursor, unit);
+    if (stop < start) throw new Fault("the range runs backwards: write the smaller value first", stopPosition);
+    step = unit;
+  }
+  if (cursor.text[cursor.at] === "/") {
+    cursor.at++;
+    const stepPosition = cursor.at;
+    step = readNumber(cursor, unit);
+    if (step === 0) throw new Fault("a step of 0 never moves on: write 1 or more", stepPosition);
+  }
+  const next = cursor.text[cursor.at];
+  if (!SEPARATORS.has(next)) {
+    throw new Fault(`"${next}" can't follow a number here: write one of , .. / - ~ : or a space`, cursor.at);
+  }
+  if (stop !== null) {
+    stop -= (stop - start) % step;
+    if (stop === start) return { start, stop: null, step: 0, position };
+  }
+  return { start, stop, step, position };
+}
+
+function readNumber(cursor: Cursor, unit: number): number {
+  const position = cursor.at;
+  const digits = digitsAt(cursor.text, cursor.at);
+  if (digits === "") throw new Fault("a number is expected here", position);
+  cursor.at += digits.length;
+  let value = Number(digits) * unit;
+  // ".." after the number is a range; a single "." is a fraction
+  if (unit === SECOND && cursor.text[cursor.at] === "." && cursor.text[cursor.at + 1] !== ".") {
+    cursor.at++;
+    const fraction = digitsAt(cursor.text, cursor.at);
+    if (fraction === "") throw new Fault("digits are expected after the point", cursor.at);
+    cursor.at += fraction.length;
+    value += Number(fraction.slice(0, 6).padEnd(6, "0")) + (Number(fraction[6] ?? "0") >= 5 ? 1 : 0);
+  }
+  if (value > LARGEST_NUMBER) throw new Fault("the number is too large", position);
+  return value;
+}
+
+/** Sorts, drops what is said twice, and refuses what the field can't hold. `countsDown`: days counted from the month's end. */
+export function settleSpans(written: WrittenSpan[] | null, field: Field, countsDown = false): Span[] | null {
+  if (written === null) return null;
+  for (const span of written) checkSpan(span, field, countsDown);
+  const sorted = written.toSorted((a, b) => a.start - b.start || (a.stop ?? -1) - (b.stop ?? -1) || a.step - b.step);
+  return sorted
+    .filter((span, index) => {
+      const before = sorted[index - 1];
+      return before?.start !== span.start || before.stop !== span.stop || before.step !== span.step;
+    })
+    .map(({ start, stop, step }) => ({ start, stop, step }));
+}
+
+function checkSpan(span: WrittenSpan, field: Field, countsDown: boolean): void {
+  const { name, from, to } = field;
+  if (span.start < from || Math.max(span.start, span.stop ?? 0) > to) {
+    throw new Fault(`${name} must be within ${allowed(field)}`, span.position);
+  }
+  if (span.stop !== null) return;
+  const room = countsDown ? span.start - from : to - span.start;
+  if (span.step > room) {
+    throw new Fault(
+      `the step leaves ${name} no second value within ${allowed(field)}: make it smaller or leave it out`,
+      span.position,
+    );
+  }
+}
+
+function allowed({ from, to }: Field): string {
+  return to > LARGEST_NUMBER / SECOND ? `${from / SECOND}..${to / SECOND}` : `${from}..${to}`;
+}
+
+/** The smallest value ≥ `value`, or null. `to`: the last value of the field. */
+export function firstFrom(spans: readonly Span[] | null, value: number, to: number): number | null {
+  if (spans === null) return value <= to ? value : null;
+  let first: number | null = null;
+  for (const { start, stop, step } of spans) {
+    if (start < value && step === 0) continue;
+    const candidate = start >= value ? start : start + Math.ceil((value - start) / step) * step;
+    if (candidate <= (stop ?? to) && candidate <= to && (first === null || candidate < first)) first = candidate;
+  }
+  return first;
+}
+
+/** The normal form of one field. */
+export function printSpans(spans: readonly Span[] | null, unit: number): string {
+  if (spans === null) return "*";
+  const [only] = spans;
+  if (unit === SECOND && spans.length === 1 && only?.start === 0 && only.stop === null && only.step === SECOND)
+    return "*";
+  return spans.map((span) => printSpan(span, unit)).join(",");
+}
+
+function printSpan({ start, stop, step }: Span, unit: number): string {
+  const range = stop === null ? "" : `..${printNumber(stop, unit, 2)}`;
+  const stride = step === 0 || (stop !== null && step === unit) ? "" : `/${printNumber(step, unit, 1)}`;
+  return printNumber(start, unit, 2) + range + stride;
+}
+
+function printNumber(value: number, unit: number, width: number): string {
+  const fraction = value % unit;
+  const whole = String(Math.floor(value / unit)).padStart(width, "0");
+  return fraction === 0 ? whole : `${whole}.${String(fraction).padStart(6, "0")}`;
+}
