@@ -1,0 +1,86 @@
+import { hostname, networkInterfaces } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import * as z from "zod";
+
+/** Where one control plane process keeps its state, listens, and is reached. */
+export interface NodeConfig {
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Public origin without a trailing slash; null: follows from host and port. */
+  readonly url: string | null;
+  readonly databaseUrl: string;
+  readonly databaseToken: string | undefined;
+  readonly webhookPrivate: "allow" | "refuse";
+  /** base64url PKCS #8; undefined: the key is a file in the data directory. */
+  readonly signingKey: string | undefined;
+}
+
+const Origin = z
+  .url({ protocol: /^https?$/, error: "must be an origin like https://backup.example.org" })
+  .refine((text) => new URL(text).href === `${new URL(text).origin}/`, "must be an origin only: no path, user or query")
+  .transform((text) => new URL(text).origin);
+
+const Environment = z.object({
+  HOLDFAST_DATA: z.string().default("./data"),
+  HOLDFAST_HOST: z.string().default("127.0.0.1"),
+  HOLDFAST_PORT: z.coerce.number({ error: "must be a port number" }).pipe(z.int().min(0).max(65_535)).default(7676),
+  HOLDFAST_URL: Origin.optional(),
+  HOLDFAST_DATABASE_URL: z
+    .string()
+    .regex(/^(file:|libsql:\/\/|https?:\/\/)/, "must begin with file:, libsql://, https:// or http://")
+    .optional(),
+  HOLDFAST_DATABASE_TOKEN: z.string().optional(),
+  HOLDFAST_WEBHOOK_PRIVATE: z.enum(["allow", "refuse"]).default("allow"),
+  HOLDFAST_SIGNING_KEY: z.string().optional(),
+});
+
+/**
+ * Reads the configuration from the environment. An empty variable counts as not set.
+ * @throws Error naming every variable that is wrong, and how
+ */
+export function readConfig(environment: Record<string, string | undefined>): NodeConfig {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) {
+    throw new Error(parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`).join("; "));
+  }
+  const { data } = parsed;
+  const dataDir = resolve(data.HOLDFAST_DATA);
+  return {
+    dataDir,
+    host: data.HOLDFAST_HOST,
+    port: data.HOLDFAST_PORT,
+    url: data.HOLDFAST_URL ?? null,
+    databaseUrl: data.HOLDFAST_DATABASE_URL ?? pathToFileURL(join(dataDir, "control.db")).href,
+    databaseToken: data.HOLDFAST_DATABASE_TOKEN,
+    webhookPrivate: data.HOLDFAST_WEBHOOK_PRIVATE,
+    signingKey: data.HOLDFAST_SIGNING_KEY,
+  };
+}
+
+/**
+ * The origin others use: HOLDFAST_URL, else the address it listens on, else (listening everywhere) one of this machine.
+ * @param port the one it really listens on
+ */
+export function publicOrigin(config: NodeConfig, port: number): string {
+  if (config.url !== null) return config.url;
+  const host = config.host === "0.0.0.0" || config.host === "::" ? ownAddress() : config.host;
+  return new URL(`http://${host.includes(":") ? `[${host}]` : host}:${port}`).origin;
+}
+
+/** Whether only programs on this machine can reach that origin. */
+export function isLoopback(origin: string): boolean {
+  const { hostname: host } = new URL(origin);
+  return host === "localhost" || host === "[::1]" || /^127\./.test(host);
+}
+
+function ownAddress(): string {
+  const outside = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find((address) => !address.internal && address.family === "IPv4");
+  return outside?.address ?? hostname();
+}

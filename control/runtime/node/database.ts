@@ -1,0 +1,106 @@
+import { type Client, createClient, LibsqlError, type ResultSet } from "@libsql/client";
+import { drizzle } from "drizzle-orm/libsql";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Database } from "../../db/transaction.ts";
+
+/** How long a call waits for somebody else's lock before it gives up with SQLITE_BUSY. */
+const BUSY_PATIENCE_MS = 10_000;
+
+/**
+ * Opens the control plane's database. Nothing is read before the first call.
+ * @param url `file:/path`, `libsql://…`, `https://…` or `http://…`
+ * @param token for a remote database that asks for one
+ */
+export function openDatabase(url: string, token?: string): Database & { $client: Client } {
+  const raw = createClient({ url, concurrency: url.startsWith("file:") ? 1 : 20, ...(token ? { authToken: token } : {}) });
+  return drizzle(url.startsWith("file:") ? fileClient(raw) : remoteClient(raw));
+}
+
+/**
+ * One connection, one caller at a time. After SQLITE_BUSY the driver leaves a statement open on its connection: later
+ * writes answer "ok" and are lost (libsql-client-ts#352). So every such connection is thrown away before anything
+ * else may use it, and its successor gets the pragmas again.
+ */
+function fileClient(raw: Client): Client {
+  let prepared = false;
+  let queue: Promise<unknown> = Promise.resolve();
+
+  const attempt = async <T>(call: () => Promise<T>): Promise<T> => {
+    try {
+      if (!prepared) await prepare(raw);
+      prepared = true;
+      return await call();
+    } catch (error) {
+      if (!leavesConnectionClean(error)) {
+        prepared = false;
+        raw.reconnect();
+      }
+      throw error;
+    }
+  };
+  const inTurn = <T>(call: () => Promise<T>): Promise<T> => {
+    const turn = queue.then(() => whileBusy(() => attempt(call)));
+    queue = turn.catch(() => undefined);
+    return turn;
+  };
+  return clientThat(raw, inTurn);
+}
+
+/** A server of its own decides who writes; it too answers SQLITE_BUSY when several do. */
+function remoteClient(raw: Client): Client {
+  return clientThat(raw, whileBusy);
+}
+
+function clientThat(raw: Client, careful: <T>(call: () => Promise<T>) => Promise<T>): Client {
+  return {
+    execute: (...statement: unknown[]) => careful(() => Reflect.apply(raw.execute, raw, statement) as Promise<ResultSet>),
+    batch: (statements, mode) =>
+      careful(() => raw.batch(statements, mode ?? (statements.every(onlyReads) ? "deferred" : "write"))),
+    migrate: (statements) => careful(() => raw.migrate(statements)),
+    executeMultiple: (sql) => careful(() => raw.executeMultiple(sql)),
+    sync: () => careful(() => raw.sync()),
+    transaction: () => Promise.reject(new Error("interactive transactions hold the only connection: use batch()")),
+    close: () => raw.close(),
+    reconnect: () => raw.reconnect(),
+    get closed() {
+      return raw.closed;
+    },
+    get protocol() {
+      return raw.protocol;
+    },
+  };
+}
+
+/** FULL: what was acknowledged to an agent is deleted there, so it must survive a power cut here. */
+async function prepare(raw: Client): Promise<void> {
+  await raw.execute("PRAGMA journal_mode = WAL");
+  await raw.execute("PRAGMA synchronous = FULL");
+  await raw.execute("PRAGMA foreign_keys = ON");
+}
+
+/** Retries only what certainly did not happen. */
+async function whileBusy<T>(call: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + BUSY_PATIENCE_MS;
+  for (let delay = 10; ; delay = Math.min(delay * 2, 250)) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isBusy(error) || Date.now() + delay > deadline) throw error;
+    }
+    await pause(delay * (0.5 + Math.random()));
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof LibsqlError && (error.code === "SQLITE_BUSY" || error.message.includes("SQLITE_BUSY"));
+}
+
+/** A refused row and a mistake in the SQL end their statement; anything else may leave it open. */
+function leavesConnectionClean(error: unknown): boolean {
+  return error instanceof LibsqlError && (error.code === "SQLITE_CONSTRAINT" || error.code === "SQLITE_ERROR");
+}
+
+function onlyReads(statement: Parameters<Client["batch"]>[0][number]): boolean {
+  const sql = typeof statement === "string" ? statement : Array.isArray(statement) ? statement[0] : statement.sql;
+  return /^\s*select\b/i.test(sql);
+}

@@ -1,0 +1,127 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { WebSocket, WebSocketServer } from "ws";
+import type { Deps } from "../../deps.ts";
+import type { Hub } from "../../hub/hub.ts";
+import { closed, newSession, opened, received, type Reaction, type Session } from "../../hub/session.ts";
+import { type Id, uuidv7 } from "../../../shared/ids.ts";
+import { CLOSE, type FrameFromControl, MAX_FRAME_BYTES, PING_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
+
+const PING_EVERY_MS = 30_000;
+const SILENT_AFTER_MS = 90_000;
+/** How long a peer may take to answer a close before its socket is cut. */
+const CLOSING_MS = 2_000;
+const GOING_AWAY = 1001;
+
+interface Peer {
+  readonly socket: WebSocket;
+  readonly session: Session;
+  heardAt: number;
+  /** Frames are handled one after another, and the close after all of them. */
+  work: Promise<void>;
+}
+
+export interface NodeHub extends Hub {
+  /** Takes over an HTTP upgrade of a host that has proved who it is. */
+  accept(host: Id, request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Pings everyone and closes who has been silent for 90 s. Done every 30 s; a test does it by hand. */
+  pulse(): void;
+  /** Closes all sockets with 1001 and waits until each has left the database. */
+  close(): Promise<void>;
+}
+
+/** The hub of one process: every socket is in its memory. */
+export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): NodeHub {
+  const peers = new Map<Id, Peer>();
+  const leaving = new Set<Promise<void>>();
+  const server = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    // A frame somewhat too large still gets the answer that says so; one much larger is cut by ws.
+    maxPayload: 4 * MAX_FRAME_BYTES,
+    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  });
+
+  const inTurn = (peer: Peer, step: () => Promise<Reaction | void>): Promise<void> => {
+    peer.work = peer.work.then(step).then(
+      (reaction) => {
+        if (reaction) react(peer, reaction);
+      },
+      (error: unknown) => {
+        deps.log.error("a host's socket failed", { host: peer.session.host, error: String(error) });
+        peer.socket.close(1011);
+      },
+    );
+    return peer.work;
+  };
+
+  const welcome = (host: Id, socket: WebSocket): void => {
+    const id = uuidv7(deps.clock.now(), deps.random(16));
+    const peer: Peer = { socket, session: newSession(host, id), heardAt: deps.clock.now(), work: Promise.resolve() };
+    const older = peers.get(host);
+    peers.set(host, peer);
+    if (older !== undefined) hangUp(older, "replaced");
+    socket.on("error", () => undefined);
+    socket.on("message", (data: Buffer, isBinary) => {
+      peer.heardAt = deps.clock.now();
+      void inTurn(peer, () => received(deps, peer.session, isBinary ? null : data.toString("utf8")));
+    });
+    socket.once("close", () => {
+      if (peers.get(host) === peer) peers.delete(host);
+      const left = inTurn(peer, () => closed(deps, peer.session));
+      leaving.add(left);
+      void left.then(() => leaving.delete(left));
+    });
+    // The older one's last frames come first, so that presence is the newest connection's.
+    void inTurn(peer, async () => {
+      await older?.work;
+      return opened(deps, peer.session);
+    });
+  };
+
+  const hub: NodeHub = {
+    accept: (host, request, socket, head) => server.handleUpgrade(request, socket, head, (peer) => welcome(host, peer)),
+    poke: async (host, pull) => send(peers.get(host), JSON.stringify({ type: "poke", pull } satisfies FrameFromControl)),
+    disconnect: async (host, why) => {
+      const peer = peers.get(host);
+      if (peer !== undefined) hangUp(peer, why);
+    },
+    pulse: () => {
+      const now = deps.clock.now();
+      for (const peer of peers.values()) {
+        if (now - peer.heardAt >= SILENT_AFTER_MS) hangUp(peer, "silent");
+        else send(peer, PING_TEXT);
+      }
+    },
+    close: async () => {
+      clearInterval(timer);
+      const open = [...server.clients];
+      const gone = open.map((socket) => new Promise((resolve) => socket.once("close", resolve)));
+      for (const socket of open) end(socket, GOING_AWAY, "the control plane is stopping");
+      await Promise.all(gone);
+      await Promise.all(leaving);
+    },
+  };
+  const timer = setInterval(hub.pulse, PING_EVERY_MS).unref();
+  return hub;
+}
+
+function send(peer: Peer | undefined, text: string): void {
+  if (peer?.socket.readyState === WebSocket.OPEN) peer.socket.send(text);
+}
+
+function react(peer: Peer, reaction: Reaction): void {
+  for (const text of reaction.send) send(peer, text);
+  if (reaction.close !== null) hangUp(peer, reaction.close);
+}
+
+function hangUp(peer: Peer, why: keyof typeof CLOSE): void {
+  end(peer.socket, CLOSE[why].code, CLOSE[why].reason);
+}
+
+/** A peer that does not answer the close (a dead network, say) is cut. */
+function end(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, reason);
+  const cut = setTimeout(() => socket.terminate(), CLOSING_MS).unref();
+  socket.once("close", () => clearTimeout(cut));
+}

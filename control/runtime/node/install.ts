@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { createReadStream, readFileSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { Hono } from "hono";
+import type { Context } from "hono";
+import type { Config } from "../../deps.ts";
+
+/** What install.sh downloads: no other name is served, so no name can lead out of the directory. */
+const FILES = ["SHA256SUMS", "holdfast-agent-linux-x64", "holdfast-agent-linux-arm64"] as const;
+
+/**
+ * Serves what another machine needs to become a host: the script and the agent as single files.
+ * @param directory what `npm run package` made: dist/install
+ */
+export function installRoutes(directory: string, config: Pick<Config, "url">): Hono {
+  const app = new Hono();
+  app.get("/install.sh", async (context) => {
+    const script = await textIfThere(join(directory, "install.sh"));
+    if (script === null) return notPackaged(context);
+    return context.body(
+      script.replace("'@URL@'", () => shellQuoted(config.url)),
+      200,
+      {
+        "content-type": "text/x-shellscript; charset=utf-8",
+        "cache-control": "no-store",
+      },
+    );
+  });
+  for (const file of FILES) {
+    app.get(`/install/${file}`, async (context) => {
+      const path = join(directory, file);
+      const size = await sizeIfThere(path);
+      if (size === null) return notPackaged(context);
+      const headers = {
+        "content-type": file === "SHA256SUMS" ? "text/plain; charset=utf-8" : "application/octet-stream",
+        "content-length": String(size),
+        "cache-control": "no-store",
+      };
+      if (context.req.method === "HEAD") return context.body(null, 200, headers);
+      return context.body(Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>, 200, headers);
+    });
+  }
+  return app;
+}
+
+/** Hex SHA-256 of SHA256SUMS, which enrolment tokens carry; null when nothing was packaged. */
+export function installDigest(directory: string): string | null {
+  try {
+    return createHash("sha256")
+      .update(readFileSync(join(directory, "SHA256SUMS")))
+      .digest("hex");
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+function notPackaged(context: Context): Response {
+  return context.json(
+    {
+      error: {
+        code: "route.not_found",
+        message:
+          "This control plane has no agent files to hand out. Run 'npm run package' in its folder and start it again.",
+      },
+    },
+    404,
+  );
+}
+
+/** An origin may hold characters a shell understands; between single quotes it understands none. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+async function textIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+async function sizeIfThere(path: string): Promise<number | null> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

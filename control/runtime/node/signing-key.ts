@@ -1,0 +1,25 @@
+import { join } from "node:path";
+import { readSigningKey } from "../../auth/signing-key.ts";
+import type { SigningKey } from "../../deps.ts";
+import { createOnce, readIfThere } from "./durable-file.ts";
+
+/**
+ * The control plane's key, from where it is kept, or made once and kept in `signing.key` (base64url PKCS #8, 0600).
+ * @param given from HOLDFAST_SIGNING_KEY; then no file is looked at
+ * @throws Error when what is kept is no such key; it is never replaced, since every host has pinned it
+ */
+export async function openSigningKey(directory: string, given: string | undefined): Promise<SigningKey> {
+  if (given !== undefined) return readSigningKey(given, "HOLDFAST_SIGNING_KEY");
+  const file = join(directory, "signing.key");
+  const kept = await readIfThere(file);
+  if (kept !== null) return readSigningKey(kept, file);
+  const made = await makeSigningKey();
+  await createOnce(file, `${made}\n`);
+  return readSigningKey(made, file);
+}
+
+async function makeSigningKey(): Promise<string> {
+  const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+  if (!("privateKey" in pair)) throw new Error("this runtime makes no Ed25519 keys");
+  return Buffer.from(await crypto.subtle.exportKey("pkcs8", pair.privateKey)).toString("base64url");
+}
