@@ -49,6 +49,7 @@ try {
   for (const arch of Object.keys(targets)) {
     renameSync(join(work, `holdfast-agent-linux-${arch}`), join(install, `holdfast-agent-linux-${arch}`));
   }
+  writeFileSync(join(install, "install.sh"), script());
   writeFileSync(join(work, "SHA256SUMS"), sums.sort().join(""));
   renameSync(join(work, "SHA256SUMS"), join(install, "SHA256SUMS"));
   process.stdout.write(sums.join(""));
@@ -69,6 +70,12 @@ function compile(compiler, { bun, target, integrity }, outfile) {
     stdio: ["ignore", "ignore", "inherit"],
   });
   chmodSync(outfile, 0o755);
+}
+
+/** install.sh with the unit inside: one download, and it can't be a unit of another version. */
+function script() {
+  const unit = readFileSync(join(root, "agent/install/holdfast-agent.service"), "utf8").trimEnd();
+  return readFileSync(join(root, "agent/install/install.sh"), "utf8").replace("@UNIT@", () => unit);
 }
 
 /** Path of a Bun executable, fetched and unpacked when it is not in the cache yet. */
