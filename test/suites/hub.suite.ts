@@ -15,7 +15,10 @@ import { until } from "../support/until.ts";
 
 /** What control/hub/hub.ts promises, told by a host at the other end of a real socket. */
 export function hubSuite(control: () => ControlUnderTest): void {
-  const admin = openClient(() => control().url, () => control().adminToken);
+  const admin = openClient(
+    () => control().url,
+    () => control().adminToken,
+  );
   const hostNow = (host: FakeHost): Promise<Host> => admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`);
   const isOnline = (host: FakeHost, online: boolean): Promise<Host> =>
     until(`${host.name} to be ${online ? "online" : "offline"}`, async () => {
@@ -172,7 +175,10 @@ export function hubSuite(control: () => ControlUnderTest): void {
         expect(await refused(control().adminToken)).toBe(401);
       });
       test.each<[string, () => Promise<TokenChange>]>([
-        ["signed with another key", async () => ({ key: (await generateKeyPair("EdDSA", { crv: "Ed25519" })).privateKey })],
+        [
+          "signed with another key",
+          async () => ({ key: (await generateKeyPair("EdDSA", { crv: "Ed25519" })).privateKey }),
+        ],
         ["of a host nobody knows", async () => ({ subject: "01936f0e-0000-7000-8000-000000000000" })],
         ["for another control plane", async () => ({ audience: "https://elsewhere.example" })],
         ["of another type", async () => ({ type: JWS_TYPES.order })],

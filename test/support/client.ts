@@ -1,4 +1,5 @@
 import type * as z from "zod";
+import { type ApiCode, ErrorBody } from "../../shared/failure.ts";
 
 export interface Answer {
   readonly status: number;
@@ -44,4 +45,9 @@ export function openClient(url: string | (() => string), bearer: (() => string |
       return schema.parse(answer.body);
     },
   };
+}
+
+/** @returns the code of a refusal's body, or null when it is none */
+export function codeOf(body: unknown): ApiCode | null {
+  return ErrorBody.safeParse(body).data?.error.code ?? null;
 }

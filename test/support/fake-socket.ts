@@ -27,21 +27,25 @@ export class UpgradeRefused extends Error {
 const FRAME_WITHIN_MS = 10_000;
 
 /** @throws UpgradeRefused with the HTTP status when the control plane does not upgrade */
-export async function openFakeSocket(url: string, token: string | null, protocols = [SUBPROTOCOL]): Promise<FakeSocket> {
+export async function openFakeSocket(
+  url: string,
+  token: string | null,
+  protocols = [SUBPROTOCOL],
+): Promise<FakeSocket> {
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}/agent/v1/socket`, protocols, {
     headers: token === null ? {} : { authorization: `Bearer ${token}` },
     perMessageDeflate: false,
   });
   const frames: string[] = [];
   const waiting: ((text: string) => void)[] = [];
-  socket.on("message", (data) => {
-    const text = String(data);
+  socket.on("message", (data: Buffer) => {
+    const text = data.toString("utf8");
     const waiter = waiting.shift();
     if (waiter === undefined) frames.push(text);
     else waiter(text);
   });
   const closed = new Promise<{ code: number; reason: string }>((resolve) => {
-    socket.once("close", (code, reason) => resolve({ code, reason: String(reason) }));
+    socket.once("close", (code, reason) => resolve({ code, reason: reason.toString("utf8") }));
   });
   await new Promise<void>((resolve, reject) => {
     socket.once("open", resolve);

@@ -22,7 +22,8 @@ function patient(client: Client): Client {
       whileBusy(() => client.batch(statements, mode ?? (statements.every(onlyReads) ? "read" : "write"))),
     migrate: (statements) => whileBusy(() => client.migrate(statements)),
     executeMultiple: (sql) => client.executeMultiple(sql),
-    transaction: () => Promise.reject(new Error("a transaction over many requests can be cut in the middle: use batch()")),
+    transaction: () =>
+      Promise.reject(new Error("a transaction over many requests can be cut in the middle: use batch()")),
     sync: () => client.sync(),
     reconnect: () => client.reconnect(),
     close: () => client.close(),

@@ -1,0 +1,63 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { page } from "../../shared/api.ts";
+import { EnrollmentCreated, Host } from "../../shared/host.ts";
+import { isOver, Run, RunWithLog, Snapshot } from "../../shared/run.ts";
+import { agentIn } from "../support/agent.ts";
+import { openClient } from "../support/client.ts";
+import type { ControlUnderTest } from "../support/control-under-test.ts";
+import { declareBinding } from "../support/declare.ts";
+import { until } from "../support/until.ts";
+
+/** The real agent and the real restic against a whole control plane: enrol, pull, poke, report. */
+export function agentPullSuite(control: () => ControlUnderTest): void {
+  const admin = openClient(
+    () => control().url,
+    () => control().adminToken,
+  );
+
+  describe("agent", () => {
+    let directory = "";
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), "holdfast-agent-pull-"));
+    });
+    afterAll(() => rm(directory, { recursive: true, force: true }));
+
+    test("enrols, pulls its assignment when poked, runs what is ordered, and its report arrives", async () => {
+      const sources = join(directory, "srv/photos");
+      await mkdir(sources, { recursive: true });
+      await writeFile(join(sources, "beach.jpg"), Buffer.alloc(100_000, 7));
+      const { token } = await admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", { name: "real" });
+      const agent = agentIn(join(directory, "root"));
+      expect(await agent.cli("enroll", "--url", control().url, "--token", token)).toMatchObject({ code: 0 });
+
+      agent.start();
+      try {
+        const host = await until("the agent's socket and facts", async () => {
+          const [found] = (await admin.ask(page(Host), "GET", "/api/v1/hosts?name=real")).items;
+          return found?.online && found.facts !== null && found.facts.engines.length > 0 ? found : null;
+        });
+        const { binding } = await declareBinding(admin, {
+          host: host.id,
+          name: "photos",
+          sources: [sources],
+          user: userInfo().username,
+          location: join(directory, "repository"),
+        });
+        const ordered = await admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`);
+        const run = await until("the ordered run to be over", async () => {
+          const now = await admin.ask(RunWithLog, "GET", `/api/v1/runs/${ordered.id}`);
+          return isOver(now.state) ? now : null;
+        });
+        expect({ ...run, agentSaid: agent.said() }).toMatchObject({ state: "succeeded", trigger: "order", failure: null });
+
+        const { items } = await admin.ask(page(Snapshot), "GET", `/api/v1/snapshots?binding=${binding.id}`);
+        expect(items).toMatchObject([{ id: run.snapshot, host: host.id, run: run.id, paths: [sources] }]);
+      } finally {
+        await agent.kill("SIGTERM");
+      }
+    }, 120_000);
+  });
+}

@@ -1,0 +1,104 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { migrate } from "../../control/db/migrate.ts";
+import { createToken } from "../../control/domain/tokens.ts";
+import { openDatabase } from "../../control/runtime/node/database.ts";
+import type { ControlUnderTest } from "./control-under-test.ts";
+import { freePort } from "./free-port.ts";
+import { startProgram } from "./program.ts";
+import { startSqld } from "./sqld.ts";
+
+export interface WorkerUnderTest extends ControlUnderTest {
+  /** What the Worker has logged so far. */
+  output(): string;
+  /** Fires the cron trigger, which does not fire by itself here. */
+  tick(): Promise<void>;
+}
+
+const project = join(import.meta.dirname, "../..");
+
+/** Starts the Worker in workerd by `wrangler dev`, with a migrated sqld as its database. Nothing leaves this machine. */
+export async function startWorker(): Promise<WorkerUnderTest> {
+  const sqld = await startSqld();
+  const directory = await mkdtemp(join(tmpdir(), "holdfast-worker-"));
+  const cleanUp = async (): Promise<void> => {
+    await sqld.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    const db = openDatabase(sqld.url);
+    await migrate(db);
+    const made = await createToken(
+      { db, clock: { now: () => Date.now() }, random: randomBytes },
+      { name: "the-tests", scope: "admin", expiresInSeconds: null },
+    );
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    const vars = join(directory, "vars");
+    await writeFile(vars, await settings({ url, databaseUrl: sqld.url }));
+    const wrangler = await startProgram({
+      ...wranglerCommand(directory, [
+        "dev",
+        "--local",
+        "--ip=127.0.0.1",
+        `--port=${port}`,
+        "--inspector-port=0",
+        "--show-interactive-dev-session=false",
+        `--env-file=${vars}`,
+        `--persist-to=${join(directory, "state")}`,
+      ]),
+      ready: async () => (await fetch(`${url}/healthz`)).ok,
+    });
+    return {
+      name: "workerd",
+      url,
+      adminToken: made.token,
+      output: wrangler.output,
+      tick: async () => {
+        const answer = await fetch(`${url}/cdn-cgi/local/scheduled`);
+        if (!answer.ok) throw new Error(`the cron trigger answered ${answer.status}: ${await answer.text()}`);
+      },
+      stop: async () => {
+        await wrangler.stop();
+        await cleanUp();
+      },
+    };
+  } catch (error) {
+    await cleanUp();
+    throw error;
+  }
+}
+
+/**
+ * How to call wrangler: with our own Node (it refuses an older one), no look-ups, and nothing written outside `directory`.
+ * @param words its arguments
+ */
+export function wranglerCommand(directory: string, words: string[]) {
+  const wrangler = join(dirname(createRequire(import.meta.url).resolve("wrangler/package.json")), "bin/wrangler.js");
+  return {
+    command: process.execPath,
+    args: [wrangler, ...words],
+    cwd: project,
+    env: {
+      CI: "1",
+      CLOUDFLARE_CF_FETCH_ENABLED: "false",
+      WRANGLER_SEND_METRICS: "false",
+      XDG_CONFIG_HOME: directory,
+    },
+  };
+}
+
+async function settings(input: { url: string; databaseUrl: string }): Promise<string> {
+  const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+  if (!("privateKey" in pair)) throw new Error("no Ed25519 key pair was made");
+  const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", pair.privateKey)).toString("base64url");
+  const lines = [
+    `HOLDFAST_URL=${input.url}`,
+    `HOLDFAST_DATABASE_URL=${input.databaseUrl}`,
+    `HOLDFAST_SIGNING_KEY=${key}`,
+  ];
+  return `${lines.join("\n")}\n`;
+}

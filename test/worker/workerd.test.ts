@@ -1,0 +1,12 @@
+import { agentPullSuite } from "../suites/agent-pull.suite.ts";
+import { badInputSuite } from "../suites/bad-input.suite.ts";
+import { hubSuite } from "../suites/hub.suite.ts";
+import { routesSuite } from "../suites/routes.suite.ts";
+import { controlForThisFile } from "../support/control-under-test.ts";
+import { startWorker } from "../support/worker.ts";
+
+const control = controlForThisFile(startWorker);
+routesSuite(control);
+badInputSuite(control);
+hubSuite(control);
+agentPullSuite(control);
