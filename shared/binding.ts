@@ -17,15 +17,16 @@ const OnCalendar = z.string().superRefine((text, context) => {
 const keep = z.int().min(0).max(100_000);
 
 export const Retention = z.strictObject({
-  keep_last: keep.optional(),
-  keep_hourly: keep.optional(),
-  keep_daily: keep.optional(),
-  keep_weekly: keep.optional(),
-  keep_monthly: keep.optional(),
-  keep_yearly: keep.optional(),
+  keep_last: keep.describe("the newest ones").optional(),
+  keep_hourly: keep.describe("the last of each hour, for so many hours").optional(),
+  keep_daily: keep.describe("the last of each day, for so many days").optional(),
+  keep_weekly: keep.describe("the last of each week, for so many weeks").optional(),
+  keep_monthly: keep.describe("the last of each month, for so many months").optional(),
+  keep_yearly: keep.describe("the last of each year, for so many years").optional(),
   keep_within: z
     .string()
     .regex(/^(?=.)(\d+y)?(\d+m)?(\d+d)?(\d+h)?$/, "must be a span like 1y2m3d4h (y, m for months, d, h, in this order)")
+    .describe("all that are younger than this, counted from the newest")
     .optional(),
 });
 export type Retention = z.infer<typeof Retention>;
@@ -49,7 +50,7 @@ const limit = z.int().min(1).nullable().default(null);
 /** The names and meanings are Self Host Blocks'. A key left out has its default, inside timerConfig too. */
 export const Settings = z.strictObject({
   enable: z.boolean().default(true).describe("false: no scheduled runs; restore still works"),
-  timerConfig: TimerConfig.prefault({}),
+  timerConfig: TimerConfig.prefault({}).describe("when it runs"),
   zone: z.string().nullable().default(null).describe("IANA time zone of the schedule; null: the host's own"),
   retention: Retention.default(DEFAULT_RETENTION).describe("how long; given, it replaces the default; {}: keep everything"),
   limitUploadKiBs: limit.describe("KiB per second, null: no limit"),

@@ -48,7 +48,8 @@ export const ContractRequest = z.strictObject({
         .default([])
         .describe("run after, in order, whenever a before hook began, whatever happened between"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("names of executables in the host's hooks.d; shell only where the host's policy says inline"),
 });
 export type ContractRequest = z.infer<typeof ContractRequest>;
 
@@ -66,9 +67,9 @@ export type Contract = z.infer<typeof Contract>;
 export const CreateContract = z
   .strictObject({
     host: z.string().min(1).describe("the host's id or name"),
-    name: Name,
-    kind: z.literal("files").default("files"),
-    request: ContractRequest,
+    name: Name.describe("what people call it: one host has no two of a name"),
+    kind: z.literal("files").default("files").describe("files and directories of the host"),
+    request: ContractRequest.describe("what the service needs kept"),
   })
   .meta({ id: "CreateContract", title: "Contract", description: "What a service needs kept." });
 export type CreateContract = z.infer<typeof CreateContract>;

@@ -30,7 +30,8 @@ export const AbsolutePath = z
   .refine(
     (path) => path.split("/").every((part) => part !== "." && part !== ".."),
     "must not contain '.' or '..' parts; write the path out",
-  );
+  )
+  .describe("an absolute path without '.' or '..' parts");
 export type AbsolutePath = z.infer<typeof AbsolutePath>;
 
 /**
