@@ -23,12 +23,13 @@ main() {
   if [ -x "$binary" ] && [ "$(sum_of "$binary")" = "$expected" ]; then
     say "the agent is already installed at $binary"
   else
-    install_binary
+    download_agent
     changed=1
   fi
   make_directories
   ensure_restic
   enroll
+  put_in_place
   start
 }
 
@@ -95,13 +96,6 @@ check_machine() {
   esac
   command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || fail "curl or wget is needed: install one of them, then paste the line again"
   command -v sha256sum >/dev/null 2>&1 || fail "sha256sum is needed: install coreutils, then paste the line again"
-  if is_enrolled && ! grep -qF "\"$url\"" "$root/etc/holdfast/agent.json"; then
-    fail "this machine is already enrolled at another control plane ($root/etc/holdfast/agent.json says which). To move it here, run 'holdfast-agent uninstall --yes' first"
-  fi
-}
-
-is_enrolled() {
-  [ -f "$root/etc/holdfast/agent.json" ] && [ -f "$root/var/lib/holdfast/host.key" ]
 }
 
 # fetch PATH FILE
@@ -128,7 +122,8 @@ expected_sum() {
   printf '%s\n' "$sum"
 }
 
-install_binary() {
+# The file is checked and tried before it gets the agent's name.
+download_agent() {
   say "downloading $file from $url"
   fetch "/install/$file" "$work/$file"
   [ "$(sum_of "$work/$file")" = "$expected" ] || fail "$file from $url is not the file its sum was made of, so nothing was installed. Paste the line again; if this stays, something on the way changes what is downloaded"
@@ -138,6 +133,10 @@ install_binary() {
   rm -f "$work/$file"
   chmod 0755 "$fresh"
   version=$("$fresh" --version 2>"$work/error") || fail "the agent does not run on this machine, so nothing was installed: $(head -n 3 "$work/error")"
+}
+
+put_in_place() {
+  [ -n "$fresh" ] || return 0
   mv -f "$fresh" "$binary"
   fresh=
   say "installed $version at $binary"
@@ -183,13 +182,10 @@ restic_command() {
   fi
 }
 
-# The token goes by environment: other users can read a command line.
+# An agent that is enrolled here already says so and leaves it at that. One of another control plane refuses, which is why
+# this comes before its file is replaced. The token goes by environment: other users can read a command line.
 enroll() {
-  if is_enrolled; then
-    say "this machine is already enrolled"
-    return
-  fi
-  HOLDFAST_ENROLL_TOKEN=$token "$binary" enroll --url "$url" || fail "enrolling failed: see above. The agent is installed; paste the line again with a new token"
+  HOLDFAST_ENROLL_TOKEN=$token "${fresh:-$binary}" enroll --url "$url" || fail "this machine was not enrolled: see above. Then paste the line again, with a new token if it says so"
 }
 
 start() {
