@@ -19,8 +19,13 @@ const programs = [
 
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 mkdirSync(out, { recursive: true });
-const summary = await Promise.all(programs.map(bundle));
-process.stdout.write(`${JSON.stringify(Object.fromEntries(summary))}\n`);
+try {
+  const summary = await Promise.all(programs.map(bundle));
+  process.stdout.write(`${JSON.stringify(Object.fromEntries(summary))}\n`);
+} catch {
+  // esbuild has said what is wrong.
+  process.exitCode = 1;
+}
 
 async function bundle({ file, entry, external }) {
   const outfile = join(out, file);

@@ -4,6 +4,7 @@
 # The one who serves this script fills in the two @NAMES@. Everything is in functions, and main is called on the last
 # line, so that a download cut short does nothing.
 set -eu
+umask 022
 
 default_url='@URL@'
 root=${HOLDFAST_AGENT_ROOT-}
@@ -152,7 +153,11 @@ make_directories() {
 default_policy() {
   cat <<'POLICY'
 {
-  "hooks": "named"
+  "hooks": "named",
+  "sources": null,
+  "repositories": null,
+  "users": null,
+  "restore": "in-place"
 }
 POLICY
 }
