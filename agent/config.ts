@@ -1,4 +1,7 @@
 import { join } from "node:path";
+import * as z from "zod";
+import { Id, Name } from "../shared/ids.ts";
+import { readTextIfThere, writeFileAtomically } from "./files.ts";
 
 /** Where everything of one agent lives on its host. All of it moves with HOLDFAST_AGENT_ROOT. */
 export interface Paths {
@@ -18,6 +21,11 @@ export interface Paths {
   readonly secretsDir: string;
   readonly locksDir: string;
   readonly cache: string;
+  /** Who runs as the daemon, and how its connection is: for `status` and `doctor`. */
+  readonly daemonFile: string;
+  /** What install.sh put on the machine. */
+  readonly binary: string;
+  readonly unit: string;
 }
 
 /** @param root `HOLDFAST_AGENT_ROOT`, or "" for the machine itself */
@@ -39,5 +47,33 @@ export function agentPaths(root: string): Paths {
     secretsDir: join(state, "secrets"),
     locksDir: join(state, "locks"),
     cache: join("/", root, "var/cache/holdfast"),
+    daemonFile: join(state, "daemon.json"),
+    binary: join("/", root, "usr/local/bin/holdfast-agent"),
+    unit: join("/", root, "etc/systemd/system/holdfast-agent.service"),
   };
+}
+
+/** agent.json: whose host this is. Written by `enroll`, holds no secret. */
+export const AgentConfig = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }),
+  host: Id,
+  name: Name,
+  audience: z.string(),
+  controlKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+});
+export type AgentConfig = z.infer<typeof AgentConfig>;
+
+/** @returns null when this host is not enrolled. @throws when the file is there and not what `enroll` writes */
+export async function readConfig(paths: Paths): Promise<AgentConfig | null> {
+  const text = await readTextIfThere(paths.agentJson);
+  if (text === null) return null;
+  try {
+    return AgentConfig.parse(JSON.parse(text));
+  } catch {
+    throw new Error(`${paths.agentJson} is damaged: move it away and enrol this host again`);
+  }
+}
+
+export async function writeConfig(paths: Paths, config: AgentConfig): Promise<void> {
+  await writeFileAtomically(paths.agentJson, `${JSON.stringify(config, null, 2)}\n`, 0o644);
 }

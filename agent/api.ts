@@ -1,0 +1,174 @@
+import type * as z from "zod";
+import { SignedAssignment, SignedOrders } from "../shared/assignment.ts";
+import { ErrorBody } from "../shared/failure.ts";
+import type { EnrollRequest, HostFacts } from "../shared/host.ts";
+import type { Id } from "../shared/ids.ts";
+import { ReportsAccepted } from "../shared/report.ts";
+import type { Report } from "../shared/report.ts";
+import type { AgentConfig } from "./config.ts";
+import { mintToken } from "./identity.ts";
+import type { Identity } from "./identity.ts";
+import { parseJson } from "./json.ts";
+
+/** `offline`: nobody answered sensibly, try later. `revoked`: this host is no longer one. `refused`: asking again is no use. */
+export type ApiTrouble = "offline" | "revoked" | "refused";
+
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly trouble: ApiTrouble;
+  readonly status: number | null;
+  readonly code: string | null;
+
+  constructor(trouble: ApiTrouble, message: string, facts: { status?: number; code?: string | undefined } = {}) {
+    super(message);
+    this.trouble = trouble;
+    this.status = facts.status ?? null;
+    this.code = facts.code ?? null;
+  }
+}
+
+/** The agent API as this host. Every call may throw an ApiError. */
+export interface Api {
+  putFacts(facts: HostFacts): Promise<void>;
+  /** @param revision the one we have. @returns the newer assignment's JWS, or null when there is none */
+  getAssignment(revision: number | null): Promise<string | null>;
+  /** @returns the JWS of every order that is still open */
+  getOrders(): Promise<string[]>;
+  /** @returns the ids that the control plane's database has now */
+  postReports(reports: Report[]): Promise<Id[]>;
+  /** Where the socket is, and what to say at its door. Signed afresh each time. */
+  socket(): Promise<{ url: string; headers: Record<string, string> }>;
+  /** Milliseconds the control plane's clock is ahead of ours, by its last answer; 0 below two seconds. */
+  clockOffset(): number;
+}
+
+export interface ApiDeps {
+  config: AgentConfig;
+  identity: Identity;
+  clock: { now(): number };
+  random: (bytes: number) => Uint8Array;
+}
+
+const ANSWER_WITHIN_MS = 30_000;
+
+export function openApi(deps: ApiDeps): Api {
+  let offset = 0;
+  const authorization = async (): Promise<string> => {
+    const now = deps.clock.now() + offset;
+    return `Bearer ${await mintToken(deps.identity, deps.config, { now, random: deps.random })}`;
+  };
+  const ask = async (method: string, path: string, more: { body?: unknown; headers?: Record<string, string> } = {}) => {
+    for (let attempt = 1; ; attempt++) {
+      const headers = { ...more.headers, authorization: await authorization() };
+      const sentAt = deps.clock.now();
+      const answer = await send(addressOf(deps.config.url, path), { method, headers, body: more.body });
+      offset = offsetBy(answer.headers.get("date"), sentAt, deps.clock.now()) ?? offset;
+      if (answer.ok || answer.status === 304) return answer;
+      const error = await errorOf(answer);
+      if (error.code !== "auth.clock_wrong" || attempt > 1) throw error;
+    }
+  };
+  return {
+    async putFacts(facts) {
+      await ask("PUT", "facts", { body: facts });
+    },
+    async getAssignment(revision) {
+      const headers = revision === null ? {} : { "if-none-match": `"${revision}"` };
+      const answer = await ask("GET", "assignment", { headers });
+      return answer.status === 304 ? null : (await bodyOf(SignedAssignment, answer)).jws;
+    },
+    async getOrders() {
+      return (await bodyOf(SignedOrders, await ask("GET", "orders"))).orders;
+    },
+    async postReports(reports) {
+      return (await bodyOf(ReportsAccepted, await ask("POST", "reports", { body: { reports } }))).accepted;
+    },
+    async socket() {
+      const url = addressOf(deps.config.url, "socket").replace(/^http/, "ws");
+      return { url, headers: { authorization: await authorization() } };
+    },
+    clockOffset: () => offset,
+  };
+}
+
+/** Asks to be a host. @returns the JWS of the enrolment, not yet verified */
+export async function postEnrolment(url: string, request: EnrollRequest): Promise<string> {
+  const answer = await send(addressOf(url, "enroll"), { method: "POST", headers: {}, body: request });
+  if (!answer.ok) throw await errorOf(answer);
+  return (await bodyOf(SignedAssignment, answer)).jws;
+}
+
+function addressOf(url: string, path: string): string {
+  return `${url.replace(/\/+$/, "")}/agent/v1/${path}`;
+}
+
+async function send(
+  url: string,
+  request: { method: string; headers: Record<string, string>; body?: unknown },
+): Promise<Response> {
+  const { body } = request;
+  try {
+    return await fetch(url, {
+      method: request.method,
+      headers: body === undefined ? request.headers : { ...request.headers, "content-type": "application/json" },
+      body: body === undefined ? null : JSON.stringify(body),
+      // What is signed for one origin is never carried on to another.
+      redirect: "manual",
+      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    });
+  } catch (error) {
+    throw new ApiError("offline", `${new URL(url).origin} does not answer: ${causeOf(error)}`);
+  }
+}
+
+async function bodyOf<T>(schema: z.ZodType<T>, answer: Response): Promise<T> {
+  const text = await textOf(answer);
+  const body = schema.safeParse(parseJson(text));
+  if (body.success) return body.data;
+  // Somebody in between answers (a login page of a network, say): that passes, so what we have to say is kept.
+  const message = `${answer.url} answered something that is not Holdfast's: is the address right, and the agent not too old?`;
+  throw new ApiError("offline", message, { status: answer.status });
+}
+
+async function errorOf(answer: Response): Promise<ApiError> {
+  const body = ErrorBody.safeParse(parseJson(await textOf(answer)));
+  const code = body.data?.error.code;
+  const facts = { status: answer.status, code };
+  const said = body.data?.error.message ?? `${answer.url} answered ${answer.status}`;
+  const location = answer.headers.get("location");
+  if (answer.status >= 300 && answer.status < 400 && location !== null) {
+    return new ApiError("refused", `${answer.url} sends on to ${location}: enrol with that address`, facts);
+  }
+  if (code === "auth.host_revoked") return new ApiError("revoked", said, facts);
+  const isTemporary = answer.status >= 500 || answer.status === 408 || answer.status === 429;
+  // A proxy in front that has lost its control plane answers 404 with a page of its own: that passes.
+  return new ApiError(
+    isTemporary || (code === undefined && answer.status !== 413) ? "offline" : "refused",
+    said,
+    facts,
+  );
+}
+
+async function textOf(answer: Response): Promise<string> {
+  try {
+    return await answer.text();
+  } catch (error) {
+    throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error)}`);
+  }
+}
+
+function offsetBy(date: string | null, sentAt: number, receivedAt: number): number | null {
+  const at = date === null ? Number.NaN : Date.parse(date);
+  if (Number.isNaN(at)) return null;
+  // The header has whole seconds: on average it is half a second behind.
+  const offset = at + 500 - (sentAt + receivedAt) / 2;
+  return Math.abs(offset) < 2000 ? 0 : offset;
+}
+
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `no answer within ${ANSWER_WITHIN_MS / 1000} s`;
+  const cause: unknown = error.cause;
+  if (!(cause instanceof Error)) return error.message;
+  return cause.message === "" && "code" in cause ? String(cause.code) : cause.message;
+}

@@ -1,0 +1,89 @@
+import { rename } from "node:fs/promises";
+import { Assignment, JWS_TYPES } from "../shared/assignment.ts";
+import type { RefusalCode } from "../shared/report.ts";
+import type { AgentConfig, Paths } from "./config.ts";
+import { readTextIfThere, writeFileAtomically } from "./files.ts";
+import type { Refuse } from "./refusals.ts";
+import { verifySigned } from "./signed.ts";
+
+export interface AssignmentDeps {
+  paths: Paths;
+  config: AgentConfig;
+  clock: { now(): number };
+  log: (line: string) => void;
+}
+
+export type Judgement =
+  | { verdict: "take"; assignment: Assignment }
+  | { verdict: "keep" }
+  | { verdict: "refuse"; code: RefusalCode; subject: string; message: string };
+
+/**
+ * Takes an assignment from the control plane, if it is one for us and not older than ours: verified, then stored.
+ * @returns the assignment that holds from now on
+ */
+export async function takeAssignment(
+  deps: AssignmentDeps & { refuse: Refuse },
+  input: { jws: string; current: Assignment | null },
+): Promise<Assignment | null> {
+  const judged = await judgeAssignment(deps.config, input);
+  switch (judged.verdict) {
+    case "keep":
+      return input.current;
+    case "refuse":
+      await deps.refuse(judged.code, judged.subject, judged.message);
+      return input.current;
+    case "take":
+      await writeFileAtomically(deps.paths.assignmentFile, input.jws);
+      deps.log(`assignment ${judged.assignment.revision}: ${countOf(judged.assignment)}`);
+      return judged.assignment;
+  }
+}
+
+/** Whether an assignment may replace the one we have, and why not. Touches nothing. */
+export async function judgeAssignment(
+  config: AgentConfig,
+  input: { jws: string; current: Assignment | null },
+): Promise<Judgement> {
+  const opened = await verifySigned(input.jws, config.controlKey, JWS_TYPES.assignment, Assignment);
+  if (!opened.ok) {
+    const message = `the assignment ${opened.message}`;
+    return { verdict: "refuse", code: `assignment.${opened.fault}`, subject: "assignment", message };
+  }
+  const { current } = input;
+  const assignment = opened.value;
+  const subject = `revision ${assignment.revision}`;
+  if (assignment.host !== config.host) {
+    const message = `the assignment is for host ${assignment.host}, this host is ${config.host}`;
+    return { verdict: "refuse", code: "assignment.foreign", subject, message };
+  }
+  if (current === null || assignment.revision > current.revision) return { verdict: "take", assignment };
+  const isSame = assignment.revision === current.revision;
+  if (isSame && contentOf(assignment) === contentOf(current)) return { verdict: "keep" };
+  const message =
+    `the assignment has revision ${assignment.revision}${isSame ? " and other content" : ""}, this host has revision ` +
+    `${current.revision} already; if the control plane's database was set back on purpose, enrol this host again`;
+  return { verdict: "refuse", code: "assignment.older", subject, message };
+}
+
+/** The stored assignment, verified again. A file that is not what we stored is set aside and said. */
+export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment | null> {
+  const jws = await readTextIfThere(deps.paths.assignmentFile);
+  if (jws === null) return null;
+  const judged = await judgeAssignment(deps.config, { jws, current: null });
+  if (judged.verdict === "take") return judged.assignment;
+  const aside = `${deps.paths.assignmentFile}.damaged-${deps.clock.now()}`;
+  await rename(deps.paths.assignmentFile, aside);
+  const why = judged.verdict === "refuse" ? judged.message : "";
+  deps.log(`the stored assignment is not used and was moved to ${aside}: ${why}`);
+  return null;
+}
+
+function contentOf(assignment: Assignment): string {
+  return JSON.stringify({ ...assignment, issuedAt: null });
+}
+
+function countOf(assignment: Assignment): string {
+  const { length } = assignment.bindings;
+  return length === 1 ? "1 binding" : `${length} bindings`;
+}

@@ -1,0 +1,8 @@
+/** @returns null when the text is not JSON: every schema of ours refuses null */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

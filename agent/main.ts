@@ -1,0 +1,171 @@
+import { randomBytes } from "node:crypto";
+import { RestoreRequest } from "../shared/assignment.ts";
+import { ApiError } from "./api.ts";
+import { backupByHand, execByHand, EXIT, listByHand, restoreByHand, UsageError } from "./by-hand.ts";
+import type { CliDeps } from "./by-hand.ts";
+import { agentPaths } from "./config.ts";
+import { runDaemon } from "./daemon.ts";
+import { examine } from "./doctor.ts";
+import { enroll, EnrollError } from "./enroll.ts";
+import { sayStatus } from "./status.ts";
+import { realTimers } from "./timers.ts";
+import { uninstall } from "./uninstall.ts";
+import { VERSION } from "./version.ts";
+import { readWords } from "./words.ts";
+
+const USAGE = `holdfast-agent ${VERSION}: does this host's backups
+
+  enroll --url URL --token TOKEN   become a host of a control plane (or HOLDFAST_ENROLL_TOKEN)
+  run                              the daemon: keep the schedule, take orders, report
+  status [--json]                  what this host does, and when next
+  backup BINDING [--json]          back up now
+  snapshots BINDING [--json]       ids of the snapshots, oldest first
+  restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--json]
+                                   put files back where they were, or under DIR
+  exec BINDING -- ARGS…            the backup tool itself, on the binding's repository
+  doctor [--json]                  look for what is wrong
+  uninstall [--yes]                take the agent off this machine
+
+BINDING is a name or an id. Exit status: 0 done, 1 failed, 2 usage, 3 done with warnings, 75 try later.
+Everything lives under HOLDFAST_AGENT_ROOT (default: the machine itself).
+`;
+
+const deps: CliDeps = {
+  paths: agentPaths(process.env["HOLDFAST_AGENT_ROOT"] ?? ""),
+  clock: Date,
+  random: (bytes) => randomBytes(bytes),
+  out: (text) => void process.stdout.write(text),
+  log: (line) => void process.stderr.write(`${line}\n`),
+};
+
+const SAME_WISH_MS = 2_000;
+
+process.umask(0o077);
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(words: string[]): Promise<number> {
+  try {
+    return await perform(words);
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+async function perform([verb, ...words]: string[]): Promise<number> {
+  switch (verb) {
+    case "enroll":
+      return await enrollVerb(words);
+    case "run":
+      readWords(words, {});
+      return await runVerb();
+    case "status":
+      return await sayStatus(deps, { json: readWords(words, { flags: ["json"] }).flag("json") });
+    case "backup": {
+      const given = readWords(words, { flags: ["json"], names: ["BINDING"] });
+      return await backupByHand(deps, { binding: given.name(0), json: given.flag("json"), signal: stopSignal() });
+    }
+    case "snapshots": {
+      const given = readWords(words, { flags: ["json"], names: ["BINDING"] });
+      return await listByHand(deps, { binding: given.name(0), json: given.flag("json") });
+    }
+    case "restore":
+      return await restoreVerb(words);
+    case "exec":
+      return await execVerb(words);
+    case "doctor":
+      return await examine(deps, { json: readWords(words, { flags: ["json"] }).flag("json") });
+    case "uninstall":
+      return await uninstall(deps, { yes: readWords(words, { flags: ["yes"] }).flag("yes") });
+    case "--version":
+      deps.out(`holdfast-agent ${VERSION}\n`);
+      return EXIT.done;
+    case "--help":
+    case "-h":
+    case "help":
+      deps.out(USAGE);
+      return EXIT.done;
+    default:
+      throw new UsageError(verb === undefined ? "say what to do" : `there is no verb '${verb}'`);
+  }
+}
+
+async function enrollVerb(words: string[]): Promise<number> {
+  const given = readWords(words, { texts: ["url", "token"] });
+  const url = given.text("url");
+  const token = given.text("token") ?? process.env["HOLDFAST_ENROLL_TOKEN"];
+  if (url === undefined) throw new UsageError("--url is missing");
+  if (token === undefined || token === "") throw new UsageError("--token is missing");
+  const { config, wasAlready } = await enroll(deps, { url, token });
+  deps.out(
+    wasAlready
+      ? `this machine is already host ${config.name} of ${config.url}\n`
+      : `this machine is now host ${config.name} of ${config.url}\n`,
+  );
+  return EXIT.done;
+}
+
+/** The journal puts its own time before each line. */
+async function runVerb(): Promise<number> {
+  const isInJournal = process.env["JOURNAL_STREAM"] !== undefined;
+  const log = (line: string): void => deps.log(isInJournal ? line : `${new Date().toISOString()} ${line}`);
+  const status = await runDaemon({ ...deps, log, timers: realTimers }, stopSignal());
+  // What is still open then (a socket's goodbye, a hanging request) must not keep the service from ending.
+  process.exit(status);
+}
+
+async function restoreVerb(words: string[]): Promise<number> {
+  const given = readWords(words, {
+    flags: ["json"],
+    texts: ["target"],
+    lists: ["include"],
+    names: ["BINDING", "SNAPSHOT"],
+    restInto: "include",
+  });
+  const wanted = { snapshot: given.name(1), target: given.text("target") ?? null, include: given.list("include") };
+  const restore = RestoreRequest.safeParse(wanted);
+  if (!restore.success) {
+    const issue = restore.error.issues[0];
+    throw new UsageError(
+      `${issue?.path[0] === "snapshot" ? "SNAPSHOT" : `--${String(issue?.path[0])}`} ${issue?.message}`,
+    );
+  }
+  return await restoreByHand(deps, {
+    binding: given.name(0),
+    restore: restore.data,
+    json: given.flag("json"),
+    signal: stopSignal(),
+  });
+}
+
+async function execVerb(words: string[]): Promise<number> {
+  const dashes = words.indexOf("--");
+  if (dashes < 0) throw new UsageError("exec BINDING -- ARGS…: the '--' is missing");
+  const given = readWords(words.slice(0, dashes), { names: ["BINDING"] });
+  return await execByHand(deps, { binding: given.name(0), args: words.slice(dashes + 1) });
+}
+
+/**
+ * Aborts when somebody wants this process to stop. Asked again later, it goes at once, and what is left over is ended by
+ * the next daemon. At once again is the same wish: Ctrl-C reaches us from the terminal and from whoever started us.
+ */
+function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  let askedAt = 0;
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      if (!stop.signal.aborted) askedAt = performance.now();
+      else if (performance.now() - askedAt > SAME_WISH_MS) process.exit(EXIT.failed);
+      stop.abort();
+    });
+  }
+  return stop.signal;
+}
+
+function explain(error: unknown): number {
+  if (error instanceof UsageError || (error instanceof EnrollError && error.isUsage)) {
+    deps.log(`holdfast-agent: ${error.message} (see 'holdfast-agent --help')`);
+    return EXIT.usage;
+  }
+  deps.log(`holdfast-agent: ${error instanceof Error ? error.message : String(error)}`);
+  return error instanceof ApiError && error.trouble === "offline" ? EXIT.tryLater : EXIT.failed;
+}

@@ -1,0 +1,94 @@
+import { existsSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { loadAssignment } from "./assignments.ts";
+import { EXIT } from "./by-hand.ts";
+import type { CliDeps } from "./by-hand.ts";
+import { readConfig } from "./config.ts";
+import type { Paths } from "./config.ts";
+import { readDaemonState } from "./daemon-claim.ts";
+import { isMissing } from "./files.ts";
+import { HOOK_LADDER } from "./process-ladder.ts";
+import { CHILD_PATH } from "./process-path.ts";
+import { ownUser } from "./process-user.ts";
+import { runProcess } from "./process.ts";
+
+const UNIT_NAME = "holdfast-agent.service";
+const SYSTEMCTL_WITHIN_MS = 180_000;
+
+/**
+ * Takes the agent off this machine, all of it, as install.sh put it there. Repositories are not touched.
+ * @param input without `yes` nothing is removed, only said. @returns the exit status
+ */
+export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise<number> {
+  const { paths } = deps;
+  const there = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache].filter((path) => existsSync(path));
+  if (there.length === 0) {
+    deps.out("nothing of the Holdfast agent is installed here\n");
+    return EXIT.done;
+  }
+  const inside = await repositoriesInside(deps, there);
+  if (inside.length > 0) {
+    deps.log(`a repository lies in what would be removed: move it away first: ${inside.join(", ")}`);
+    return EXIT.failed;
+  }
+  const passphrases = await filesIn(paths.secretsDir);
+  deps.out(`${input.yes ? "removing" : "this would remove"}:\n${there.map((path) => `  ${path}\n`).join("")}`);
+  if (passphrases.length > 0) {
+    deps.out(
+      "with these passphrases, which were made on this host and are nowhere else. Without them nobody can read the repositories:\n" +
+        passphrases.map((path) => `  ${path}\n`).join(""),
+    );
+  }
+  if (!input.yes) {
+    deps.out("Copy what you still need, then run 'holdfast-agent uninstall --yes'. Repositories stay as they are.\n");
+    return EXIT.usage;
+  }
+  const isService =
+    existsSync(paths.unit) && existsSync("/run/systemd/system") && paths.unit === `/etc/systemd/system/${UNIT_NAME}`;
+  if (isService && !(await systemctl(deps, ["disable", "--now", UNIT_NAME]))) return EXIT.failed;
+  const daemon = await readDaemonState(paths);
+  if (daemon !== null) {
+    deps.log(`the agent still runs as process ${daemon.process.pid}: stop it, then run this again`);
+    return EXIT.failed;
+  }
+  for (const path of there) await rm(path, { recursive: true, force: true });
+  if (isService) await systemctl(deps, ["daemon-reload"]);
+  deps.out("removed. The control plane still lists this host: revoke it there.\n");
+  return EXIT.done;
+}
+
+async function repositoriesInside(deps: CliDeps, removed: string[]): Promise<string[]> {
+  const config = await readConfig(deps.paths);
+  const assignment = config === null ? null : await loadAssignment({ ...deps, config });
+  const locations = (assignment?.repositories ?? []).map(({ location }) => location);
+  return locations.filter(
+    (location) => existsSync(location) && removed.some((path) => `${location}/`.startsWith(`${path}/`)),
+  );
+}
+
+async function filesIn(directory: Paths["secretsDir"]): Promise<string[]> {
+  try {
+    return (await readdir(directory)).map((name) => join(directory, name));
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+async function systemctl(deps: CliDeps, args: string[]): Promise<boolean> {
+  const ended = await runProcess(
+    {
+      program: "systemctl",
+      args,
+      env: { PATH: CHILD_PATH },
+      user: ownUser(),
+      umask: "022",
+      fileDirectory: deps.paths.state,
+    },
+    { ladder: HOOK_LADDER, timeLimitMs: SYSTEMCTL_WITHIN_MS },
+  );
+  if (ended.exitCode === 0) return true;
+  deps.log(`systemctl ${args.join(" ")} failed: ${ended.startFailure ?? ended.stderr.trim()}`);
+  return false;
+}
