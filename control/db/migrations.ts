@@ -13,10 +13,10 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   {
     tag: "0000_first",
-    when: 1795425915834,
-    hash: "b247dc3b5372caa994e38241cedb145c0b44454aafe4208742157b32f164a4db",
+    when: 1795426534311,
+    hash: "540226b1740c9be9d40d9d5fee2911d498d486767fe784fcba2d3c02328d943b",
     statements: [
-      "CREATE TABLE `bindings` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`host` text NOT NULL,\n\t`name` text NOT NULL,\n\t`contract` text NOT NULL,\n\t`repository` text NOT NULL,\n\t`settings` text NOT NULL,\n\t`paused` integer DEFAULT false NOT NULL,\n\t`createdAt` text NOT NULL,\n\t`changedAt` text NOT NULL,\n\tFOREIGN KEY (`host`) REFERENCES `hosts`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`contract`) REFERENCES `contracts`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`repository`) REFERENCES `repositories`(`id`) ON UPDATE no action ON DELETE no action\n);",
+      "CREATE TABLE `bindings` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`host` text NOT NULL,\n\t`name` text NOT NULL,\n\t`contract` text NOT NULL,\n\t`repository` text NOT NULL,\n\t`settings` text NOT NULL,\n\t`paused` integer DEFAULT false NOT NULL,\n\t`listedBy` text,\n\t`createdAt` text NOT NULL,\n\t`changedAt` text NOT NULL,\n\tFOREIGN KEY (`host`) REFERENCES `hosts`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`contract`) REFERENCES `contracts`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`repository`) REFERENCES `repositories`(`id`) ON UPDATE no action ON DELETE no action\n);",
       "CREATE UNIQUE INDEX `bindings_host_name` ON `bindings` (`host`,`name`);",
       "CREATE UNIQUE INDEX `bindings_contract_repository` ON `bindings` (`contract`,`repository`);",
       "CREATE INDEX `bindings_repository` ON `bindings` (`repository`);",

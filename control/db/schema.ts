@@ -75,6 +75,8 @@ export const bindings = sqliteTable(
     repository: text().notNull().references(() => repositories.id),
     settings: text({ mode: "json" }).$type<Settings>().notNull(),
     paused: integer({ mode: "boolean" }).notNull().default(false),
+    /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
+    listedBy: text(),
     createdAt: text().notNull(),
     changedAt: text().notNull(),
   },

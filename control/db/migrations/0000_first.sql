@@ -6,6 +6,7 @@ CREATE TABLE `bindings` (
 	`repository` text NOT NULL,
 	`settings` text NOT NULL,
 	`paused` integer DEFAULT false NOT NULL,
+	`listedBy` text,
 	`createdAt` text NOT NULL,
 	`changedAt` text NOT NULL,
 	FOREIGN KEY (`host`) REFERENCES `hosts`(`id`) ON UPDATE no action ON DELETE no action,

@@ -1,0 +1,94 @@
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { openAPIRouteHandler } from "hono-openapi";
+import { Failure } from "../shared/failure.ts";
+import type { Deps } from "./deps.ts";
+import { onlyWithAccess, type AgentEnv } from "./routes/access.ts";
+import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
+import { bindingRoutes } from "./routes/bindings.ts";
+import { channelRoutes } from "./routes/channels.ts";
+import { contractRoutes } from "./routes/contracts.ts";
+import { deliveryRoutes } from "./routes/deliveries.ts";
+import { enrollmentRoutes } from "./routes/enrollments.ts";
+import { failureResponse } from "./routes/failures.ts";
+import { hostRoutes } from "./routes/hosts.ts";
+import { repositoryRoutes } from "./routes/repositories.ts";
+import { restoreRoutes } from "./routes/restores.ts";
+import { runRoutes } from "./routes/runs.ts";
+import { snapshotRoutes } from "./routes/snapshots.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
+import { onlyJson } from "./routes/validate.ts";
+
+const MiB = 1024 * 1024;
+
+export interface AppOptions {
+  /** Takes `GET /agent/v1/socket` of a host that proved who it is. */
+  readonly socket: OpenSocket;
+  /** Answers `/install.sh` and `/install/*`, where the runtime has the agent's files. */
+  readonly install?: Hono;
+}
+
+/** The whole HTTP side of the control plane. Every address is closed but for the short list in routes/access.ts. */
+export function createApp(deps: Deps, options: AppOptions) {
+  const app = new Hono<AgentEnv>();
+  app.onError((error) => failureResponse(deps.log, error));
+  app.notFound((context) =>
+    failureResponse(deps.log, new Failure("route.not_found", `there is no ${context.req.method} ${context.req.path}`)),
+  );
+  app.use(async (context, next) => {
+    await next();
+    // Agents set their clock's offset by it: it has to be the clock their JWTs are judged by. A socket's answer is the runtime's.
+    const { path } = context.req;
+    if (path.startsWith("/agent/v1/") && path !== "/agent/v1/socket") context.header("date", new Date(deps.clock.now()).toUTCString());
+  });
+  app.use(onlyWithAccess(deps));
+  app.use("/agent/v1/reports", atMost(8 * MiB));
+  app.use("/agent/v1/:route{enroll|facts}", atMost(MiB));
+  app.use("/api/*", atMost(MiB));
+  app.use(onlyJson);
+
+  app.get("/healthz", (context) => context.json({ status: "ok" }));
+  if (options.install !== undefined) app.route("/", options.install);
+  const api = new Hono()
+    .route("/hosts", hostRoutes(deps))
+    .route("/contracts", contractRoutes(deps))
+    .route("/repositories", repositoryRoutes(deps))
+    .route("/bindings", bindingRoutes(deps))
+    .route("/runs", runRoutes(deps))
+    .route("/restores", restoreRoutes(deps))
+    .route("/snapshots", snapshotRoutes(deps))
+    .route("/channels", channelRoutes(deps))
+    .route("/deliveries", deliveryRoutes(deps))
+    .route("/tokens", tokenRoutes(deps))
+    .route("/enrollments", enrollmentRoutes(deps));
+  const described = new Hono().route("/api/v1", api).route("/agent/v1", agentRoutes(deps, options.socket));
+  app.get("/api/v1/openapi.json", openAPIRouteHandler(described, documented(deps)));
+  return app.route("/api/v1", api).route("/agent/v1", agentRoutes(deps, options.socket));
+}
+
+export type App = ReturnType<typeof createApp>;
+
+function atMost(maxSize: number) {
+  return bodyLimit({
+    maxSize,
+    onError: () => {
+      throw new Failure("request.too_large", `the body is larger than ${maxSize / MiB} MiB; send less at once`);
+    },
+  });
+}
+
+function documented(deps: Deps) {
+  return {
+    defaultValidationErrorResponse: false,
+    documentation: {
+      info: { title: "Holdfast", version: deps.config.version, description: "Backups of many self-hosted machines." },
+      servers: [{ url: deps.config.url }],
+      components: {
+        securitySchemes: {
+          token: { type: "http" as const, scheme: "bearer", description: "an API token, hft_…; an agent's JWT under /agent/v1" },
+        },
+      },
+      security: [{ token: [] }],
+    },
+  };
+}

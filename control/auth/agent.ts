@@ -1,0 +1,78 @@
+import { eq } from "drizzle-orm";
+import { compactVerify, decodeJwt, importJWK } from "jose";
+import * as z from "zod";
+import { JWS_TYPES } from "../../shared/assignment.ts";
+import { Failure } from "../../shared/failure.ts";
+import { Id, instant } from "../../shared/ids.ts";
+import { hosts } from "../db/schema.ts";
+import type { Deps } from "../deps.ts";
+import { bearer } from "./bearer.ts";
+
+const CLOCK_SLACK_SECONDS = 300;
+const LONGEST_LIFE_SECONDS = 120;
+const SEEN_EVERY_MS = 60_000;
+
+const Claims = z.object({ sub: Id, aud: z.string(), iat: z.int(), exp: z.int(), jti: z.string().min(1).max(128) });
+
+export interface AuthenticatedHost {
+  readonly id: Id;
+  readonly name: string;
+}
+
+/**
+ * Who an agent's request, or its socket's upgrade, comes from: the host whose key signed the short-lived JWT it carries.
+ * Throws `auth.required`, `auth.clock_wrong` or `auth.host_revoked`.
+ */
+export async function authenticateAgent(deps: Deps, headers: Headers): Promise<AuthenticatedHost> {
+  const token = bearer(headers);
+  if (token === null) throw refused("this address takes a JWT signed by the host's key as a bearer token");
+  const claims = readClaims(token);
+  const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, claims.sub));
+  if (host === undefined) throw refused("no such host; it was deleted, or never enrolled here: enrol it again");
+  await verifySignature(token, host.publicKey);
+  checkClaims(deps, claims);
+  if (host.revokedAt !== null) {
+    throw new Failure("auth.host_revoked", `host "${host.name}" was revoked; enrol it again with a new token and a new key`);
+  }
+  const now = deps.clock.now();
+  if (host.lastSeenAt === null || Date.parse(host.lastSeenAt) + SEEN_EVERY_MS <= now) {
+    await deps.db.update(hosts).set({ lastSeenAt: instant(now) }).where(eq(hosts.id, host.id));
+  }
+  return { id: host.id, name: host.name };
+}
+
+function readClaims(token: string): z.infer<typeof Claims> {
+  try {
+    return Claims.parse(decodeJwt(token));
+  } catch {
+    throw refused("the bearer token is not a host's JWT");
+  }
+}
+
+async function verifySignature(token: string, publicKey: string): Promise<void> {
+  try {
+    const key = await importJWK({ kty: "OKP", crv: "Ed25519", x: publicKey }, "EdDSA");
+    const { protectedHeader } = await compactVerify(token, key, { algorithms: ["EdDSA"] });
+    if (protectedHeader.typ !== JWS_TYPES.agent) throw new Error(`typ is ${protectedHeader.typ}`);
+  } catch {
+    throw refused("the JWT is not signed by this host's key");
+  }
+}
+
+function checkClaims(deps: Deps, claims: z.infer<typeof Claims>): void {
+  if (claims.aud !== deps.config.url) throw refused(`the JWT is for ${claims.aud}, and this is ${deps.config.url}`);
+  if (claims.exp <= claims.iat || claims.exp - claims.iat > LONGEST_LIFE_SECONDS) {
+    throw refused(`the JWT must expire within ${LONGEST_LIFE_SECONDS} seconds of when it was made`);
+  }
+  const ageSeconds = deps.clock.now() / 1000 - claims.iat;
+  if (Math.abs(ageSeconds) > CLOCK_SLACK_SECONDS) {
+    throw new Failure(
+      "auth.clock_wrong",
+      `the JWT was made ${Math.round(Math.abs(ageSeconds))} seconds ${ageSeconds > 0 ? "ago" : "in the future"}: set the host's clock`,
+    );
+  }
+}
+
+function refused(why: string): Failure {
+  return new Failure("auth.required", why);
+}

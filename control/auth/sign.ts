@@ -1,0 +1,17 @@
+import { CompactSign } from "jose";
+import { JWS_TYPES, type Assignment, type Order } from "../../shared/assignment.ts";
+import type { Enrolment } from "../../shared/host.ts";
+import type { SigningKey } from "../deps.ts";
+
+interface Signed {
+  assignment: Assignment;
+  order: Order;
+  enrolment: Enrolment;
+}
+
+/** @returns a compact JWS of the control plane's key; its `typ` says which kind it is, so that none passes for another */
+export async function sign<Kind extends keyof Signed>(key: SigningKey, kind: Kind, payload: Signed[Kind]): Promise<string> {
+  return new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
+    .setProtectedHeader({ alg: "EdDSA", typ: JWS_TYPES[kind] })
+    .sign(key.privateKey);
+}

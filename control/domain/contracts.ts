@@ -1,0 +1,128 @@
+import { and, desc, eq, inArray, lt, ne, sql } from "drizzle-orm";
+import type { Page } from "../../shared/api.ts";
+import type { ChangeContract, Contract, CreateContract } from "../../shared/contract.ts";
+import type { HostFacts } from "../../shared/host.ts";
+import { instant, type Id } from "../../shared/ids.ts";
+import { bindings, contracts, hosts, repositories } from "../db/schema.ts";
+import { guard, withRetry, writeAll } from "../db/transaction.ts";
+import type { Deps } from "../deps.ts";
+import { hostNamed } from "./hosts.ts";
+import { newId, pageOf, type ListInput } from "./page.ts";
+import { invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
+import { bumpHostOfContract } from "./revisions.ts";
+
+type ContractRow = typeof contracts.$inferSelect;
+
+export async function createContract(deps: Deps, input: CreateContract): Promise<Contract> {
+  const host = await hostNamed(deps, input.host, ["host"]);
+  checkUser(host, input.request.user);
+  const now = instant(deps.clock.now());
+  const { name, kind, request } = input;
+  const row: ContractRow = { id: newId(deps), host: host.id, name, kind, request, createdAt: now, changedAt: now };
+  await refuseTakenName("contracts", name, deps.db.insert(contracts).values(row));
+  return row;
+}
+
+export async function listContracts(
+  deps: Deps,
+  input: ListInput & { host?: Id | undefined; name?: string | undefined },
+): Promise<Page<Contract>> {
+  const rows = await deps.db
+    .select()
+    .from(contracts)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(contracts.id, input.cursor),
+        input.host === undefined ? undefined : eq(contracts.host, input.host),
+        input.name === undefined ? undefined : eq(contracts.name, input.name),
+      ),
+    )
+    .orderBy(desc(contracts.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, (row): Contract => row);
+}
+
+export async function getContract(deps: Deps, id: Id): Promise<Contract> {
+  const [row] = await deps.db.select().from(contracts).where(eq(contracts.id, id));
+  if (row === undefined) throw notFound("contracts", id);
+  return row;
+}
+
+/** Changes what is to be kept, for every binding of the contract at once. */
+export async function changeContract(deps: Deps, id: Id, change: ChangeContract): Promise<Contract> {
+  return withRetry(async () => {
+    const old = await getContract(deps, id);
+    const name = change.name ?? old.name;
+    const request = change.request ?? old.request;
+    if (name === old.name && JSON.stringify(request) === JSON.stringify(old.request)) return old;
+    if (request.user !== old.request.user) await checkNewUser(deps, old, request.user);
+    const changed: Contract = { ...old, name, request, changedAt: instant(deps.clock.now()) };
+    const { changedAt } = changed;
+    const unchanged = and(eq(contracts.id, id), eq(contracts.name, old.name), eq(contracts.request, old.request));
+    const write = writeAll(deps.db, [
+      guard(deps.db, sql`exists (select 1 from ${contracts} where ${unchanged})`),
+      deps.db.update(contracts).set({ name, request, changedAt }).where(eq(contracts.id, id)),
+      bumpHostOfContract(deps, old.host, id),
+    ]);
+    await refuseTakenName("contracts", name, write);
+    await deps.hub.poke(old.host, "assignment");
+    return changed;
+  });
+}
+
+export async function deleteContract(deps: Deps, id: Id): Promise<void> {
+  const contract = await getContract(deps, id);
+  await withRetry(async () => {
+    const bound = await deps.db
+      .select({ id: bindings.id, name: bindings.name })
+      .from(bindings)
+      .where(eq(bindings.contract, id));
+    refuseInUse("contracts", contract.name, bound.map((row) => ({ noun: "bindings" as const, ...row })));
+    await writeAll(deps.db, [
+      guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.contract} = ${id})`),
+      deps.db.delete(contracts).where(eq(contracts.id, id)),
+    ]);
+  });
+}
+
+/** A user the host is known not to have, or that an agent without root can't become, is refused here rather than at night. */
+function checkUser(host: { name: string; facts: HostFacts | null }, user: string): void {
+  const { facts } = host;
+  if (facts === null) return;
+  const path = ["request", "user"];
+  if (facts.users.length > 0 && !facts.users.includes(user)) {
+    throw invalid(path, `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`);
+  }
+  if (facts.runsAs !== "root" && facts.runsAs !== user) {
+    throw invalid(path, `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root, so it can only be "${facts.runsAs}"`);
+  }
+}
+
+async function checkNewUser(deps: Deps, contract: Contract, user: string): Promise<void> {
+  const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, contract.host));
+  if (host !== undefined) checkUser(host, user);
+  const mine = deps.db
+    .select({ repository: bindings.repository })
+    .from(bindings)
+    .where(eq(bindings.contract, contract.id));
+  const [other] = await deps.db
+    .select({ repository: repositories.name, contract: contracts.name })
+    .from(bindings)
+    .innerJoin(repositories, eq(repositories.id, bindings.repository))
+    .innerJoin(contracts, eq(contracts.id, bindings.contract))
+    .where(
+      and(
+        inArray(bindings.repository, mine),
+        ne(bindings.contract, contract.id),
+        sql`${repositories.location} like '/%'`,
+        sql`json_extract(${contracts.request}, '$.user') <> ${user}`,
+      ),
+    )
+    .limit(1);
+  if (other === undefined) return;
+  throw invalid(
+    ["request", "user"],
+    `repository "${other.repository}" is a local directory that contract "${other.contract}" uses as another user; ` +
+      `"${user}" could not read its files: bind one of them to a repository of its own`,
+  );
+}

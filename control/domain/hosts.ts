@@ -1,0 +1,99 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import type * as z from "zod";
+import type { Page } from "../../shared/api.ts";
+import type { ChangeHost, Host, HostFacts } from "../../shared/host.ts";
+import { Id, instant } from "../../shared/ids.ts";
+import { contracts, hosts, orders, repositories } from "../db/schema.ts";
+import { guard, withRetry, writeAll } from "../db/transaction.ts";
+import type { Deps } from "../deps.ts";
+import { pageOf, type ListInput } from "./page.ts";
+import { invalid, notFound, refuseInUse, refuseTakenName, type Dependent } from "./refusals.ts";
+
+export type HostRow = typeof hosts.$inferSelect;
+
+export async function listHosts(deps: Deps, input: ListInput & { name?: string | undefined }): Promise<Page<Host>> {
+  const rows = await deps.db
+    .select()
+    .from(hosts)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(hosts.id, input.cursor),
+        input.name === undefined ? undefined : eq(hosts.name, input.name),
+      ),
+    )
+    .orderBy(desc(hosts.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toHost);
+}
+
+export async function getHost(deps: Deps, id: Id): Promise<Host> {
+  return toHost(await findHost(deps, id));
+}
+
+/** Renames a host, or revokes it: its key opens nothing from then on, and its socket is closed at once. */
+export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof ChangeHost>): Promise<Host> {
+  const host = await findHost(deps, id);
+  const name = change.name ?? host.name;
+  const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
+  const write = deps.db.update(hosts).set({ name, revokedAt }).where(eq(hosts.id, id)).returning();
+  const [row] = await refuseTakenName("hosts", name, write);
+  if (row === undefined) throw notFound("hosts", id);
+  if (change.revoked === true) await deps.hub.disconnect(id, "revoked");
+  return toHost(row);
+}
+
+/** Forgets a host that nothing depends on any more. Its runs stay, as history. */
+export async function deleteHost(deps: Deps, id: Id): Promise<void> {
+  const host = await findHost(deps, id);
+  await withRetry(async () => {
+    const dependents = await dependentsOf(deps, id);
+    refuseInUse("hosts", host.name, dependents);
+    await writeAll(deps.db, [
+      guard(deps.db, sql`not exists (select 1 from ${contracts} where ${contracts.host} = ${id})`),
+      guard(deps.db, sql`not exists (select 1 from ${repositories} where ${repositories.host} = ${id})`),
+      deps.db.delete(orders).where(eq(orders.host, id)),
+      deps.db.delete(hosts).where(eq(hosts.id, id)),
+    ]);
+  });
+  await deps.hub.disconnect(id, "revoked");
+}
+
+/** What the agent says of its host now. */
+export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
+  await deps.db.update(hosts).set({ facts, lastSeenAt: instant(deps.clock.now()) }).where(eq(hosts.id, host));
+}
+
+/**
+ * The host a request's body names.
+ * @param reference its id or name
+ * @param path where in the body it stands
+ */
+export async function hostNamed(deps: Deps, reference: string, path: string[]): Promise<HostRow> {
+  const column = Id.safeParse(reference).success ? hosts.id : hosts.name;
+  const [row] = await deps.db.select().from(hosts).where(eq(column, reference));
+  if (row === undefined) throw invalid(path, `there is no host "${reference}"; give the id or name of one that is enrolled`);
+  if (row.revokedAt !== null) throw invalid(path, `host "${row.name}" is revoked; enrol it again first`);
+  return row;
+}
+
+async function findHost(deps: Deps, id: Id): Promise<HostRow> {
+  const [row] = await deps.db.select().from(hosts).where(eq(hosts.id, id));
+  if (row === undefined) throw notFound("hosts", id);
+  return row;
+}
+
+async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
+  const [held, kept] = await deps.db.batch([
+    deps.db.select({ id: contracts.id, name: contracts.name }).from(contracts).where(eq(contracts.host, host)),
+    deps.db.select({ id: repositories.id, name: repositories.name }).from(repositories).where(eq(repositories.host, host)),
+  ]);
+  return [
+    ...held.map((row) => ({ noun: "contracts" as const, ...row })),
+    ...kept.map((row) => ({ noun: "repositories" as const, ...row })),
+  ];
+}
+
+function toHost(row: HostRow): Host {
+  const { id, name, facts, revision, connectionId, connectedAt, lastSeenAt, revokedAt, createdAt } = row;
+  return { id, name, facts, revision, online: connectionId !== null, connectedAt, lastSeenAt, revokedAt, createdAt };
+}

@@ -1,0 +1,21 @@
+import type { Page } from "../../shared/api.ts";
+import { uuidv7, type Id } from "../../shared/ids.ts";
+import type { Deps } from "../deps.ts";
+
+/** What every list takes. */
+export interface ListInput {
+  limit: number;
+  cursor?: Id | undefined;
+}
+
+/**
+ * Cuts a page out of rows that were read newest first, one more than `limit`: that one only says that there is a next page.
+ */
+export function pageOf<Row extends { id: Id }, Item>(rows: Row[], limit: number, toItem: (row: Row) => Item): Page<Item> {
+  const shown = rows.slice(0, limit);
+  return { items: shown.map(toItem), next: rows.length > limit ? (shown.at(-1)?.id ?? null) : null };
+}
+
+export function newId(deps: Pick<Deps, "clock" | "random">): Id {
+  return uuidv7(deps.clock.now(), deps.random(10));
+}

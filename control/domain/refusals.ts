@@ -1,0 +1,54 @@
+import { Failure, type Issue, type Noun } from "../../shared/failure.ts";
+import { brokenUnique } from "../db/transaction.ts";
+
+const SINGULAR: Record<Noun, string> = {
+  hosts: "host",
+  contracts: "contract",
+  repositories: "repository",
+  bindings: "binding",
+  runs: "run",
+  snapshots: "snapshot",
+  channels: "channel",
+  deliveries: "delivery",
+  tokens: "token",
+  enrollments: "enrolment",
+};
+
+export function notFound(noun: Noun, id: string): Failure {
+  return new Failure(`${noun}.not_found`, `there is no ${SINGULAR[noun]} ${id}`);
+}
+
+/** 400 with one place in the request that is wrong. */
+export function invalid(path: Issue["path"], message: string): Failure {
+  return new Failure("request.invalid", `${path.join(".")}: ${message}`, [{ path, message }]);
+}
+
+/** Waits for a write that gives something a name, and says so when another has it. */
+export async function refuseTakenName<T>(noun: Noun, name: string, write: Promise<T>): Promise<T> {
+  try {
+    return await write;
+  } catch (error) {
+    if (!brokenUnique(error).includes(`${noun}.name`)) throw error;
+    const message = `another ${SINGULAR[noun]} is called "${name}"; choose another name`;
+    throw new Failure(`${noun}.name_taken`, message, [{ path: ["name"], message }]);
+  }
+}
+
+export interface Dependent {
+  noun: Noun;
+  id: string;
+  name: string;
+}
+
+/** Throws `<noun>.in_use` when something depends on what is about to be deleted. */
+export function refuseInUse(noun: Noun, name: string, dependents: readonly Dependent[]): void {
+  if (dependents.length === 0) return;
+  throw new Failure(
+    `${noun}.in_use`,
+    `${SINGULAR[noun]} "${name}" is still used; delete or finish what uses it first`,
+    dependents.map((dependent) => ({
+      path: [dependent.noun, dependent.id],
+      message: `used by ${SINGULAR[dependent.noun]} "${dependent.name}" (${dependent.id})`,
+    })),
+  );
+}

@@ -1,0 +1,174 @@
+import { and, eq, inArray, isNull, sql } from "drizzle-orm";
+import type { Id } from "../../shared/ids.ts";
+import { instant } from "../../shared/ids.ts";
+import type { Refusal, Report, RunReport } from "../../shared/report.ts";
+import { isOver } from "../../shared/run.ts";
+import { bindings, contracts, hosts, refusals, repositories, runs } from "../db/schema.ts";
+import { guard, withRetry, writeAll, type Statement } from "../db/transaction.ts";
+import type { Deps } from "../deps.ts";
+import { enqueue } from "../notify/outbox.ts";
+import { closeAnsweredOrders } from "./orders.ts";
+import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
+import { reconcileSnapshots } from "./snapshots.ts";
+import { readStreaks, runNotice, turnOf, type NamedBinding, type Streaks } from "./streaks.ts";
+
+interface Reporter {
+  readonly id: Id;
+  readonly name: string;
+}
+
+/**
+ * Takes what a host says of its runs, at least once each: everything of one POST is written in one batch, or nothing. An
+ * older or repeated report changes nothing and is accepted all the same; one of another host's run or binding is not.
+ * @returns the ids that the database has now
+ */
+export async function acceptReports(deps: Deps, host: Reporter, reports: readonly Report[]): Promise<{ accepted: Id[] }> {
+  const taken = await withRetry(async () => {
+    const known = await readKnown(deps, host, reports);
+    const plan = planOf(deps, host, known, reports);
+    await writeAll(deps.db, [
+      // Two POSTs of one host at once: the second looks again, so that nobody is told twice.
+      guard(deps.db, sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, host.id), eq(hosts.reportCount, known.reportCount))})`),
+      deps.db
+        .update(hosts)
+        .set({ reportCount: sql`${hosts.reportCount} + 1`, lastSeenAt: instant(deps.clock.now()) })
+        .where(eq(hosts.id, host.id)),
+      ...plan.statements,
+    ]);
+    return plan;
+  });
+  if (taken.notices > 0) deps.wakeOutbox();
+  for (const repository of taken.created) await pokeHostsOfRepository(deps, repository);
+  return { accepted: taken.accepted };
+}
+
+interface Known {
+  reportCount: number;
+  bindings: Map<Id, NamedBinding & { host: Id; engineId: string | null; listedBy: Id | null }>;
+  runs: Map<Id, { host: Id; sequence: number }>;
+  refusals: Map<Id, { host: Id }>;
+  streaks: Streaks;
+}
+
+interface Plan {
+  accepted: Id[];
+  statements: Statement[];
+  notices: number;
+  /** Repositories whose own id is known since now. */
+  created: Set<Id>;
+}
+
+async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[]): Promise<Known> {
+  const { db } = deps;
+  const ofRuns = reports.filter((report) => report.type === "run");
+  const bindingIds = [...new Set(ofRuns.map(({ run }) => run.binding))];
+  const [[self], bound, existing, refused, streaks] = await db.batch([
+    db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
+    db
+      .select({
+        id: bindings.id,
+        name: bindings.name,
+        host: bindings.host,
+        listedBy: bindings.listedBy,
+        engineId: repositories.engineId,
+        contract: { id: contracts.id, name: contracts.name },
+        repository: { id: repositories.id, name: repositories.name },
+      })
+      .from(bindings)
+      .innerJoin(contracts, eq(contracts.id, bindings.contract))
+      .innerJoin(repositories, eq(repositories.id, bindings.repository))
+      .where(inArray(bindings.id, bindingIds)),
+    db
+      .select({ id: runs.id, host: runs.host, sequence: runs.sequence })
+      .from(runs)
+      .where(inArray(runs.id, ofRuns.map(({ run }) => run.id))),
+    db
+      .select({ id: refusals.id, host: refusals.host })
+      .from(refusals)
+      .where(inArray(refusals.id, reports.filter((report) => report.type === "refusal").map(({ id }) => id))),
+    readStreaks(deps, bindingIds),
+  ]);
+  return {
+    reportCount: self?.reportCount ?? -1,
+    bindings: new Map(bound.map((row) => [row.id, row])),
+    runs: new Map(existing.map((row) => [row.id, row])),
+    refusals: new Map(refused.map((row) => [row.id, row])),
+    streaks: new Map(streaks.map((row) => [`${row.binding} ${row.kind}`, row])),
+  };
+}
+
+/** Oldest run first, whatever order they came in: so that every turn from good to bad and back is seen. */
+function planOf(deps: Deps, host: Reporter, known: Known, reports: readonly Report[]): Plan {
+  const plan: Plan = { accepted: [], statements: [], notices: 0, created: new Set() };
+  const ofRuns = reports.filter((report) => report.type === "run");
+  ofRuns.sort((a, b) => (a.run.id === b.run.id ? a.sequence - b.sequence : a.run.id < b.run.id ? -1 : 1));
+  for (const report of ofRuns) planRun(deps, host, known, plan, report);
+  for (const report of reports) if (report.type === "refusal") planRefusal(deps, host, known, plan, report);
+  plan.accepted = [...new Set(plan.accepted)];
+  return plan;
+}
+
+function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: RunReport): void {
+  const { run, sequence } = report;
+  const binding = known.bindings.get(run.binding);
+  const existing = known.runs.get(run.id);
+  if ((binding?.host ?? host.id) !== host.id || (existing?.host ?? host.id) !== host.id) return;
+  plan.accepted.push(run.id);
+  if (existing !== undefined && existing.sequence >= sequence) return;
+  known.runs.set(run.id, { host: host.id, sequence });
+  plan.statements.push(upsert(deps, host, report), closeAnsweredOrders(deps, run.id, run.state));
+  // History of a binding that is gone: kept, and nobody is told.
+  if (binding === undefined) return;
+  if (report.engineId !== null && binding.engineId === null) {
+    plan.created.add(binding.repository.id);
+    plan.statements.push(...rememberEngineId(deps, binding.repository.id, report.engineId));
+  }
+  if (report.snapshots !== null && (binding.listedBy ?? "") <= run.id) {
+    binding.listedBy = run.id;
+    const of = { host: host.id, binding: binding.id, repository: binding.repository.id };
+    const made = run.kind === "backup" && run.snapshot !== null ? { run: run.id, snapshot: run.snapshot } : null;
+    plan.statements.push(...reconcileSnapshots(deps, of, report.snapshots, made));
+    plan.statements.push(deps.db.update(bindings).set({ listedBy: run.id }).where(eq(bindings.id, binding.id)));
+  }
+  const turn = turnOf(known.streaks, run);
+  if (turn === null) return;
+  plan.notices++;
+  plan.statements.push(enqueue(deps, runNotice(turn, run, binding, host)));
+}
+
+function upsert(deps: Deps, host: Reporter, { run, sequence, log }: RunReport): Statement {
+  const { id, binding, kind, trigger, queuedAt, ...said } = run;
+  const now = { ...said, sequence, log, ...(isOver(run.state) ? { progress: null } : {}) };
+  return deps.db
+    .insert(runs)
+    .values({ id, host: host.id, binding, kind, trigger, queuedAt, ...now })
+    .onConflictDoUpdate({
+      target: runs.id,
+      set: now,
+      setWhere: sql`${runs.sequence} < ${sequence} and ${runs.host} = ${host.id}`,
+    });
+}
+
+/** The bump comes first: it looks whether the id is still unknown, so that a second host's report changes nothing. */
+function rememberEngineId(deps: Deps, repository: Id, engineId: string): Statement[] {
+  const unknown = and(eq(repositories.id, repository), isNull(repositories.engineId));
+  return [
+    bumpHostsOfRepository(deps, repository, sql`exists (select 1 from ${repositories} where ${unknown})`),
+    deps.db.update(repositories).set({ engineId }).where(unknown),
+  ];
+}
+
+function planRefusal(deps: Deps, host: Reporter, known: Known, plan: Plan, refusal: Refusal): void {
+  const { id, at, code, subject, message } = refusal;
+  const existing = known.refusals.get(id);
+  if (existing !== undefined && existing.host !== host.id) return;
+  plan.accepted.push(id);
+  if (existing !== undefined) return;
+  known.refusals.set(id, { host: host.id });
+  plan.notices++;
+  const who = { id: host.id, name: host.name };
+  plan.statements.push(
+    deps.db.insert(refusals).values({ id, host: host.id, at, code, subject, message }),
+    enqueue(deps, { type: "host.policy_refused", data: { host: who, code, subject, message, at } }),
+  );
+}

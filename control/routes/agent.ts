@@ -1,0 +1,48 @@
+import { Hono, type Context } from "hono";
+import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { EnrollRequest, HostFacts } from "../../shared/host.ts";
+import type { Id } from "../../shared/ids.ts";
+import { Reports, ReportsAccepted } from "../../shared/report.ts";
+import type { Deps } from "../deps.ts";
+import { getAssignment } from "../domain/assignments.ts";
+import { enroll } from "../domain/enrollments.ts";
+import { keepFacts } from "../domain/hosts.ts";
+import { listOrders } from "../domain/orders.ts";
+import { acceptReports } from "../domain/reports.ts";
+import type { AgentEnv } from "./access.ts";
+import { answers } from "./describe.ts";
+import { body } from "./validate.ts";
+
+/** Takes a host's socket: each runtime holds it its own way. */
+export type OpenSocket = (context: Context<AgentEnv>, host: Id) => Response | Promise<Response>;
+
+/** What agents ask. Each verb is handed the host that proved who it is, and never one that a request names. */
+export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
+  return new Hono<AgentEnv>()
+    .post("/enroll", answers(200, SignedAssignment, "Become a host"), body(EnrollRequest), async (context) =>
+      context.json(await enroll(deps, context.req.valid("json"))),
+    )
+    .put("/facts", answers(204, null, "Say what the host is"), body(HostFacts), async (context) => {
+      await keepFacts(deps, context.var.host.id, context.req.valid("json"));
+      return context.body(null, 204);
+    })
+    .get("/assignment", answers(200, SignedAssignment, "What to do; 304 when nothing changed"), async (context) => {
+      const known = knownRevision(context.req.header("if-none-match"));
+      const { revision, jws } = await getAssignment(deps, context.var.host.id, known);
+      context.header("etag", `"${revision}"`);
+      return jws === null ? context.body(null, 304) : context.json({ jws });
+    })
+    .get("/orders", answers(200, SignedOrders, "Orders still open"), async (context) =>
+      context.json(await listOrders(deps, context.var.host.id)),
+    )
+    .post("/reports", answers(200, ReportsAccepted, "Say what runs did"), body(Reports), async (context) =>
+      context.json(await acceptReports(deps, context.var.host, context.req.valid("json").reports)),
+    )
+    .get("/socket", async (context) => openSocket(context, context.var.host.id));
+}
+
+/** Proxies that compress make an ETag weak: `W/"7"` is 7 as well. */
+function knownRevision(etag: string | undefined): number | null {
+  const digits = /^(?:W\/)?"(\d{1,15})"$/.exec(etag ?? "")?.[1];
+  return digits === undefined ? null : Number(digits);
+}

@@ -1,0 +1,59 @@
+import { Hono, type Context, type Next } from "hono";
+import { ListQuery, page } from "../../shared/api.ts";
+import { Binding, ChangeBinding, CreateBinding } from "../../shared/binding.ts";
+import { Failure } from "../../shared/failure.ts";
+import { Id, Name } from "../../shared/ids.ts";
+import { Run } from "../../shared/run.ts";
+import type { Deps } from "../deps.ts";
+import { changeBinding, createBinding, deleteBinding, pauseBinding, resumeBinding } from "../domain/bindings.ts";
+import { getBinding, listBindings } from "../domain/bindingViews.ts";
+import { runBinding } from "../domain/runs.ts";
+import { answers } from "./describe.ts";
+import { body, noBody, query } from "./validate.ts";
+
+const ListBindings = ListQuery.extend({
+  host: Id.optional(),
+  contract: Id.optional(),
+  repository: Id.optional(),
+  name: Name.optional(),
+});
+
+export function bindingRoutes(deps: Deps) {
+  return new Hono()
+    .get("/", answers(200, page(Binding), "List bindings"), query(ListBindings), async (context) =>
+      context.json(await listBindings(deps, context.req.valid("query"))),
+    )
+    .post("/", answers(201, Binding, "Tie a contract to a repository"), body(CreateBinding), async (context) =>
+      context.json(await createBinding(deps, context.req.valid("json")), 201),
+    )
+    .get("/:id", answers(200, Binding, "Read a binding"), async (context) =>
+      context.json(await getBinding(deps, context.req.param("id"))),
+    )
+    .patch("/:id", answers(200, Binding, "Change a binding"), refuseContract, body(ChangeBinding), async (context) =>
+      context.json(await changeBinding(deps, context.req.param("id"), context.req.valid("json"))),
+    )
+    .delete("/:id", answers(204, null, "Delete a binding; its snapshots stay"), async (context) => {
+      await deleteBinding(deps, context.req.param("id"));
+      return context.body(null, 204);
+    })
+    .post("/:id/run", answers(202, Run, "Back up now"), noBody, async (context) =>
+      context.json(await runBinding(deps, context.req.param("id")), 202),
+    )
+    .post("/:id/pause", answers(200, Binding, "Stop the schedule"), noBody, async (context) =>
+      context.json(await pauseBinding(deps, context.req.param("id"))),
+    )
+    .post("/:id/resume", answers(200, Binding, "Go on with the schedule"), noBody, async (context) =>
+      context.json(await resumeBinding(deps, context.req.param("id"))),
+    );
+}
+
+/** Someone who tries to change the contract through its binding learns where it is changed. */
+async function refuseContract(context: Context, next: Next): Promise<void> {
+  const body: unknown = await context.req.json().catch(() => null);
+  const key = typeof body === "object" && body !== null ? ["contract", "request"].find((name) => name in body) : undefined;
+  if (key !== undefined) {
+    const message = "what is to be kept belongs to the contract and is read-only here: change it at /api/v1/contracts/{id}";
+    throw new Failure("bindings.contract_read_only", message, [{ path: [key], message }]);
+  }
+  await next();
+}

@@ -1,0 +1,69 @@
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { Failure, type ApiCode, type ErrorBody } from "../../shared/failure.ts";
+import type { Log } from "../deps.ts";
+
+/** The one place where a code becomes an HTTP status. */
+const STATUS: Record<ApiCode, ContentfulStatusCode> = {
+  "hosts.not_found": 404,
+  "contracts.not_found": 404,
+  "repositories.not_found": 404,
+  "bindings.not_found": 404,
+  "runs.not_found": 404,
+  "snapshots.not_found": 404,
+  "channels.not_found": 404,
+  "deliveries.not_found": 404,
+  "tokens.not_found": 404,
+  "enrollments.not_found": 404,
+  "hosts.name_taken": 409,
+  "contracts.name_taken": 409,
+  "repositories.name_taken": 409,
+  "bindings.name_taken": 409,
+  "runs.name_taken": 409,
+  "snapshots.name_taken": 409,
+  "channels.name_taken": 409,
+  "deliveries.name_taken": 409,
+  "tokens.name_taken": 409,
+  "enrollments.name_taken": 409,
+  "hosts.in_use": 409,
+  "contracts.in_use": 409,
+  "repositories.in_use": 409,
+  "bindings.in_use": 409,
+  "runs.in_use": 409,
+  "snapshots.in_use": 409,
+  "channels.in_use": 409,
+  "deliveries.in_use": 409,
+  "tokens.in_use": 409,
+  "enrollments.in_use": 409,
+  "request.invalid": 400,
+  "request.too_large": 413,
+  "request.conflict": 409,
+  "route.not_found": 404,
+  "auth.required": 401,
+  "auth.scope_too_small": 403,
+  "auth.host_revoked": 403,
+  "auth.clock_wrong": 401,
+  "enrollments.token_refused": 403,
+  "bindings.contract_read_only": 400,
+  "bindings.already_bound": 400,
+  "runs.already_finished": 409,
+  internal: 500,
+};
+
+/** Whatever went wrong, as the answer says it. What is not a refusal of ours is logged, and nothing of it is told. */
+export function failureResponse(log: Log, error: unknown): Response {
+  const failure = asFailure(log, error);
+  const { code, message, issues } = failure;
+  const body: ErrorBody = { error: { code, message, ...(issues.length > 0 ? { issues } : {}) } };
+  const status = STATUS[code];
+  return Response.json(body, { status, ...(status === 401 ? { headers: { "www-authenticate": "Bearer" } } : {}) });
+}
+
+function asFailure(log: Log, error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  if (error instanceof HTTPException && error.status === 400) {
+    return new Failure("request.invalid", "the body is not JSON; send one JSON object");
+  }
+  log.error("a request failed", { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  return new Failure("internal", "the control plane failed at this; its log says why");
+}

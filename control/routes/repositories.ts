@@ -1,0 +1,36 @@
+import { Hono } from "hono";
+import { ListQuery, page } from "../../shared/api.ts";
+import { Name } from "../../shared/ids.ts";
+import { ChangeRepository, CreateRepository, Repository } from "../../shared/repository.ts";
+import type { Deps } from "../deps.ts";
+import {
+  changeRepository,
+  createRepository,
+  deleteRepository,
+  getRepository,
+  listRepositories,
+} from "../domain/repositories.ts";
+import { answers } from "./describe.ts";
+import { body, query } from "./validate.ts";
+
+const ListRepositories = ListQuery.extend({ name: Name.optional() });
+
+export function repositoryRoutes(deps: Deps) {
+  return new Hono()
+    .get("/", answers(200, page(Repository), "List repositories"), query(ListRepositories), async (context) =>
+      context.json(await listRepositories(deps, context.req.valid("query"))),
+    )
+    .post("/", answers(201, Repository, "Declare a repository"), body(CreateRepository), async (context) =>
+      context.json(await createRepository(deps, context.req.valid("json")), 201),
+    )
+    .get("/:id", answers(200, Repository, "Read a repository"), async (context) =>
+      context.json(await getRepository(deps, context.req.param("id"))),
+    )
+    .patch("/:id", answers(200, Repository, "Change a repository"), body(ChangeRepository), async (context) =>
+      context.json(await changeRepository(deps, context.req.param("id"), context.req.valid("json"))),
+    )
+    .delete("/:id", answers(204, null, "Forget a repository; what is stored stays"), async (context) => {
+      await deleteRepository(deps, context.req.param("id"));
+      return context.body(null, 204);
+    });
+}

@@ -1,0 +1,13 @@
+import { Hono } from "hono";
+import { CreateRestore } from "../../shared/api.ts";
+import { Run } from "../../shared/run.ts";
+import type { Deps } from "../deps.ts";
+import { createRestore } from "../domain/restores.ts";
+import { answers } from "./describe.ts";
+import { body } from "./validate.ts";
+
+export function restoreRoutes(deps: Deps) {
+  return new Hono().post("/", answers(202, Run, "Restore files"), body(CreateRestore), async (context) =>
+    context.json(await createRestore(deps, context.req.valid("json")), 202),
+  );
+}

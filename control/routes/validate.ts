@@ -1,0 +1,68 @@
+import type { Context, Next } from "hono";
+import { validator } from "hono-openapi";
+import type * as z from "zod";
+import { Failure, type Issue } from "../../shared/failure.ts";
+
+/** The body has to be JSON of this schema; the route then has it as `context.req.valid("json")`. */
+export function body<Schema extends z.ZodType>(schema: Schema) {
+  return validator("json", schema, refuse, { options: { io: "input" } } as object);
+}
+
+/** As `body`, for the query. */
+export function query<Schema extends z.ZodType>(schema: Schema) {
+  return validator("query", schema, refuse, { options: { io: "input" } } as object);
+}
+
+/** For actions: nothing, or `{}`. */
+export async function noBody(context: Context, next: Next): Promise<void> {
+  const text = (await context.req.text()).trim();
+  if (text !== "" && !/^\{\s*\}$/.test(text)) throw new Failure("request.invalid", "this takes no body; send none");
+  await next();
+}
+
+/** Middleware: a body that is not said to be JSON is refused with that reason, not with what JSON lacks. */
+export async function onlyJson(context: Context, next: Next): Promise<void> {
+  const { method } = context.req;
+  const type = context.req.header("content-type");
+  const hasBody = (context.req.header("content-length") ?? "0") !== "0" || context.req.header("transfer-encoding") !== undefined;
+  const said = hasBody || type !== undefined;
+  if (said && /^(POST|PUT|PATCH)$/.test(method) && !/^application\/([\w.-]+\+)?json\b/i.test(type ?? "")) {
+    throw new Failure("request.invalid", `the body is sent as ${type ?? "nothing said"}; send JSON with \`content-type: application/json\``);
+  }
+  await next();
+}
+
+interface Refused {
+  readonly success: boolean;
+  readonly error?: readonly RawIssue[];
+}
+
+/** A Standard Schema issue; zod's own have more to tell. */
+interface RawIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+  readonly code?: string;
+  readonly keys?: readonly string[];
+}
+
+function refuse(result: Refused): void {
+  if (result.success) return;
+  const issues = (result.error ?? []).flatMap(toIssues);
+  const first = issues[0];
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
+  const message = first === undefined ? "the request is not valid" : `${first.path.join(".") || "the request"}: ${first.message}${more}`;
+  throw new Failure("request.invalid", message, issues);
+}
+
+function toIssues(issue: RawIssue): Issue[] {
+  const path = (issue.path ?? []).map((part) => toPart(typeof part === "object" ? part.key : part));
+  if (issue.code === "unrecognized_keys" && issue.keys !== undefined) {
+    return issue.keys.map((key) => ({ path: [...path, key], message: "is not known here; leave it out, or look for a typing error" }));
+  }
+  const missing = /^Invalid input: expected (.+), received undefined$/.exec(issue.message)?.[1];
+  return [{ path, message: missing === undefined ? issue.message : `is required (${missing})` }];
+}
+
+function toPart(key: PropertyKey): string | number {
+  return typeof key === "symbol" ? String(key) : key;
+}
