@@ -23,7 +23,8 @@ export function badInputSuite(control: () => ControlUnderTest): void {
     test.each<[string, object, (string | number)[], string]>([
       ["unknown-key", { sourceDirectory: "/srv" }, ["request"], "sourceDirectory"],
       ["wrong-type", { user: 7 }, ["request", "user"], "string"],
-      ["unknown-user", { user: "no such user" }, ["request", "user"], "must be the name of a Unix user"],
+      ["no-user-name", { user: "no such user" }, ["request", "user"], "must be the name of a Unix user"],
+      ["unknown-user", { user: "photos" }, ["request", "user"], 'has no user "photos"'],
       [
         "relative-source",
         { sourceDirectories: ["srv"] },

@@ -61,8 +61,8 @@ export function routesSuite(control: () => ControlUnderTest): void {
       expect([answer.status, codeOf(answer.body)]).toEqual([404, "route.not_found"]);
     });
 
-    test("answers carry the time, which agents set their clocks by", async () => {
-      const { headers } = await admin.send("GET", "/api/v1/hosts");
+    test("answers to agents carry the time, also refusals: they set their clocks by it", async () => {
+      const { headers } = await nobody.send("GET", "/agent/v1/assignment");
       expect(Math.abs(Date.parse(headers.get("date") ?? "") - Date.now())).toBeLessThan(10_000);
     });
 
@@ -164,14 +164,14 @@ export function routesSuite(control: () => ControlUnderTest): void {
     test("what others depend on is not deleted, and they are named", async () => {
       const host = await enrolFakeHost(control(), "needed");
       const { contract, repository, binding } = await declareBinding(admin, { host: host.name, name: "needed" });
-      for (const [collection, id] of [
-        ["contracts", contract.id],
-        ["repositories", repository.id],
-        ["hosts", host.id],
+      for (const [collection, id, dependent] of [
+        ["contracts", contract.id, binding.name],
+        ["repositories", repository.id, binding.name],
+        ["hosts", host.id, contract.name],
       ]) {
         const answer = await admin.send("DELETE", `/api/v1/${collection}/${id}`);
         expect([answer.status, codeOf(answer.body)]).toEqual([409, `${collection}.in_use`]);
-        expect(JSON.stringify(answer.body)).toContain(binding.name);
+        expect(JSON.stringify(answer.body)).toContain(dependent);
       }
       expect(await admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`)).toEqual(binding);
     });

@@ -35,7 +35,7 @@ export const FAKE_FACTS: HostFacts = {
   agentVersion: "0.1.0",
   zone: "Europe/Berlin",
   runsAs: "root",
-  users: [],
+  users: ["root", "vaultwarden"],
   engines: [],
   hooksPolicy: "named",
   hooks: [],

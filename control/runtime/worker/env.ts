@@ -1,4 +1,3 @@
-import type { Deps } from "../../deps.ts";
 import type { HostHub } from "./host-hub.ts";
 
 /** What wrangler.toml and its secrets give this Worker. */
@@ -9,7 +8,3 @@ export interface Env {
   readonly HOLDFAST_DATABASE_TOKEN?: string;
   readonly HOLDFAST_SIGNING_KEY?: string;
 }
-
-export const clock: Deps["clock"] = { now: () => Date.now() };
-
-export const random: Deps["random"] = (bytes) => crypto.getRandomValues(new Uint8Array(bytes));

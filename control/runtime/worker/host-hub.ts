@@ -4,7 +4,7 @@ import { closed, newSession, opened, received, type Reaction, type Session } fro
 import { Id, uuidv7 } from "../../../shared/ids.ts";
 import { CLOSE, type FrameFromControl, PING_TEXT, PONG_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
 import { openDatabase } from "./database.ts";
-import { clock, type Env, random } from "./env.ts";
+import type { Env } from "./env.ts";
 import { log } from "./log.ts";
 
 /** Rides on each socket, so that it is still known after the object was evicted and woke up again. */
@@ -35,9 +35,9 @@ export class HostHub extends DurableObject<Env> {
     const { 0: theirs, 1: ours } = new WebSocketPair();
     for (const older of this.#open()) end(older, CLOSE.replaced);
     this.ctx.acceptWebSocket(ours);
-    ours.serializeAttachment({ host, connection: uuidv7(clock.now(), random(16)) } satisfies Attachment);
+    ours.serializeAttachment({ host, connection: newConnection() } satisfies Attachment);
     await this.#inTurn(ours, (session) => opened(this.#deps(), session));
-    return new Response(null, { status: 101, webSocket: theirs, headers: chooseProtocol(request) });
+    return new Response(null, { status: 101, webSocket: theirs, headers: { "sec-websocket-protocol": SUBPROTOCOL } });
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -103,13 +103,12 @@ export class HostHub extends DurableObject<Env> {
 
   /** A client for each event: one that failed once is not kept. */
   #deps() {
-    return { db: openDatabase(this.env.HOLDFAST_DATABASE_URL, this.env.HOLDFAST_DATABASE_TOKEN), clock };
+    return { db: openDatabase(this.env.HOLDFAST_DATABASE_URL, this.env.HOLDFAST_DATABASE_TOKEN), clock: { now: () => Date.now() } };
   }
 }
 
-function chooseProtocol(request: Request): Headers {
-  const offered = request.headers.get("sec-websocket-protocol")?.split(/\s*,\s*/) ?? [];
-  return new Headers(offered.includes(SUBPROTOCOL) ? { "sec-websocket-protocol": SUBPROTOCOL } : {});
+function newConnection(): Id {
+  return uuidv7(Date.now(), crypto.getRandomValues(new Uint8Array(16)));
 }
 
 /** Closing what is closed already, or with a code that may not be sent, changes nothing. */

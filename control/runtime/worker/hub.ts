@@ -1,18 +1,37 @@
 import type { Log } from "../../deps.ts";
 import type { Hub } from "../../hub/hub.ts";
+import type { ErrorBody } from "../../../shared/failure.ts";
+import type { Id } from "../../../shared/ids.ts";
+import { SUBPROTOCOL } from "../../../shared/protocol.ts";
 import type { HostHub } from "./host-hub.ts";
 
+type Objects = DurableObjectNamespace<HostHub>;
+
 /** The hub over one Durable Object per host, named by the host's id. */
-export function openHub(objects: DurableObjectNamespace<HostHub>, log: Log): Hub {
-  const attempt = async (what: string, host: string, call: () => Promise<unknown>): Promise<void> => {
+export function openHub(objects: Objects, log: Log): Hub {
+  const attempt = async (what: string, host: Id, call: () => Promise<unknown>): Promise<void> => {
     try {
       await call();
     } catch (error) {
-      log.error(`could not reach the host's object to ${what}`, { host, error: String(error) });
+      log.error(`could not ${what} a host`, { host, error: String(error) });
     }
   };
   return {
     poke: (host, pull) => attempt("poke", host, () => objects.getByName(host).poke(pull)),
     disconnect: (host, why) => attempt("disconnect", host, () => objects.getByName(host).disconnect(why)),
   };
+}
+
+/** Hands an upgrade to the object of the host that has proved who it is. */
+export async function openSocket(objects: Objects, host: Id, request: Request): Promise<Response> {
+  const offered = request.headers.get("sec-websocket-protocol")?.split(",").map((name) => name.trim()) ?? [];
+  const isSocket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
+  if (!isSocket || !offered.includes(SUBPROTOCOL)) return onlySockets();
+  return await objects.getByName(host).fetch(new Request(`https://host-hub/${host}`, request));
+}
+
+function onlySockets(): Response {
+  const message = `this address opens a WebSocket with the subprotocol ${SUBPROTOCOL} only`;
+  const body: ErrorBody = { error: { code: "request.invalid", message } };
+  return Response.json(body, { status: 426, headers: { upgrade: "websocket" } });
 }

@@ -1,0 +1,54 @@
+import { createApp } from "../../app.ts";
+import { readSigningKey } from "../../auth/signing-key.ts";
+import type { Deps } from "../../deps.ts";
+import { dispatch } from "../../notify/outbox.ts";
+import { tick } from "../../tick.ts";
+import { openDatabase } from "./database.ts";
+import type { Env } from "./env.ts";
+import { openHub, openSocket } from "./hub.ts";
+import { log } from "./log.ts";
+import { post } from "./outgoing.ts";
+
+export { HostHub } from "./host-hub.ts";
+
+/** From wrangler.toml; a test keeps it equal to package.json's. */
+declare const HOLDFAST_VERSION: string;
+
+export default {
+  async fetch(request, env, context) {
+    const deps = await openDeps(env, context);
+    const app = createApp(deps, { socket: ({ req }, host) => openSocket(env.HOST_HUB, host, req.raw) });
+    return app.fetch(request);
+  },
+
+  /** The cron trigger: what in one process the timers do. */
+  async scheduled(_controller, env, context) {
+    await tick(await openDeps(env, context));
+  },
+} satisfies ExportedHandler<Env>;
+
+/** Made anew for every request: on Workers none may wait for what another one opened. */
+async function openDeps(env: Env, context: ExecutionContext): Promise<Deps> {
+  const deps: Deps = {
+    db: openDatabase(env.HOLDFAST_DATABASE_URL, env.HOLDFAST_DATABASE_TOKEN),
+    clock: { now: () => Date.now() },
+    random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+    log,
+    hub: openHub(env.HOST_HUB, log),
+    signingKey: await readSigningKey(env.HOLDFAST_SIGNING_KEY ?? "", "HOLDFAST_SIGNING_KEY"),
+    post,
+    // No agent files here: a machine that enrols gets the agent some other way.
+    config: { url: env.HOLDFAST_URL, installDigest: null, version: HOLDFAST_VERSION },
+    wakeOutbox: () => context.waitUntil(sendNow(deps)),
+  };
+  return deps;
+}
+
+/** What fails here is sent by the next cron trigger. */
+async function sendNow(deps: Deps): Promise<void> {
+  try {
+    await dispatch(deps);
+  } catch (error) {
+    deps.log.error("the outbox could not be emptied", { error: String(error) });
+  }
+}
