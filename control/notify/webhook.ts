@@ -30,11 +30,6 @@ export async function webhookRequest(message: {
   };
 }
 
-/** @param random at least 32 bytes */
-export function webhookSecret(random: Uint8Array): string {
-  return `whsec_${toBase64(random.subarray(0, 32))}`;
-}
-
 async function sign(secret: string, text: string): Promise<string> {
   const raw = Uint8Array.from(atob(secret.replace(/^whsec_/, "")), (character) => character.charCodeAt(0));
   const key = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);

@@ -1,6 +1,6 @@
 import { hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import * as z from "zod";
 
 /** Where one control plane process keeps its state, listens, and is reached. */
@@ -69,13 +69,29 @@ export function readConfig(environment: Record<string, string | undefined>): Nod
 export function publicOrigin(config: NodeConfig, port: number): string {
   if (config.url !== null) return config.url;
   const host = config.host === "0.0.0.0" || config.host === "::" ? ownAddress() : config.host;
-  return new URL(`http://${host.includes(":") ? `[${host}]` : host}:${port}`).origin;
+  return originOf(host, port);
+}
+
+/** The origin that programs on this machine use, whatever the public one is. */
+export function localOrigin({ host, port }: Pick<NodeConfig, "host" | "port">): string {
+  const reached = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return originOf(reached, port);
+}
+
+/** @returns the absolute path of a `file:` database, null for one on a server */
+export function databaseFile({ databaseUrl }: Pick<NodeConfig, "databaseUrl">): string | null {
+  if (!databaseUrl.startsWith("file:")) return null;
+  return databaseUrl.startsWith("file:/") ? fileURLToPath(databaseUrl) : resolve(databaseUrl.slice("file:".length));
 }
 
 /** Whether only programs on this machine can reach that origin. */
 export function isLoopback(origin: string): boolean {
   const { hostname: host } = new URL(origin);
   return host === "localhost" || host === "[::1]" || /^127\./.test(host);
+}
+
+function originOf(host: string, port: number): string {
+  return new URL(`http://${host.includes(":") ? `[${host}]` : host}:${port}`).origin;
 }
 
 function ownAddress(): string {

@@ -95,9 +95,11 @@ function isBusy(error: unknown): boolean {
   return error instanceof LibsqlError && (error.code === "SQLITE_BUSY" || error.message.includes("SQLITE_BUSY"));
 }
 
+const CLEAN = ["SQLITE_CONSTRAINT", "SQLITE_ERROR", "CLIENT_CLOSED"];
+
 /** A refused row and a mistake in the SQL end their statement; anything else may leave it open. */
 function leavesConnectionClean(error: unknown): boolean {
-  return error instanceof LibsqlError && (error.code === "SQLITE_CONSTRAINT" || error.code === "SQLITE_ERROR");
+  return error instanceof LibsqlError && CLEAN.includes(error.code);
 }
 
 function onlyReads(statement: Parameters<Client["batch"]>[0][number]): boolean {

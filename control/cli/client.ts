@@ -1,0 +1,93 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { page } from "../../shared/api.ts";
+import { ErrorBody } from "../../shared/failure.ts";
+import { localOrigin, type NodeConfig, readConfig } from "../runtime/node/config.ts";
+import { EXIT, ExitError, type Terminal } from "./terminal.ts";
+
+const ANSWER_WITHIN_MS = 30_000;
+const PAGE = 500;
+
+/** The API of one control plane. Every call throws an ExitError that says what to do. */
+export interface Client {
+  readonly url: string;
+  ask<T>(schema: z.ZodType<T>, method: "GET" | "POST", path: string, body?: unknown): Promise<T>;
+  /** All pages. */
+  list<T>(item: z.ZodType<T>, path: string, filters?: Record<string, string>): Promise<T[]>;
+}
+
+/** Opens the API that HOLDFAST_URL and HOLDFAST_TOKEN name, or else the one that runs from this data directory. */
+export async function openClient(terminal: Pick<Terminal, "env">): Promise<Client> {
+  const config = readConfig(terminal.env);
+  const token = terminal.env["HOLDFAST_TOKEN"] || (await keptToken(config));
+  return clientOf(config.url ?? localOrigin(config), token);
+}
+
+/** @param url an origin, without a trailing slash */
+export function clientOf(url: string, token: string): Client {
+  const ask: Client["ask"] = async (schema, method, path, body) => {
+    const answer = await send(url, token, method, path, body);
+    const text = await answer.text();
+    if (!answer.ok) throw refusal(url, answer.status, text);
+    const parsed = schema.safeParse(parseJson(text));
+    if (!parsed.success) throw new ExitError(EXIT.failed, `${url} answered something that is not Holdfast's: is the address right?`);
+    return parsed.data;
+  };
+  return {
+    url,
+    ask,
+    list: async (item, path, filters = {}) => {
+      const all = [];
+      for (let cursor: string | null = ""; cursor !== null; ) {
+        const query = new URLSearchParams({ ...filters, limit: String(PAGE), ...(cursor === "" ? {} : { cursor }) });
+        const { items, next } = await ask(page(item), "GET", `${path}?${query}`);
+        all.push(...items);
+        cursor = next;
+      }
+      return all;
+    },
+  };
+}
+
+async function keptToken(config: NodeConfig): Promise<string> {
+  const file = join(config.dataDir, "token");
+  try {
+    return (await readFile(file, "utf8")).trim();
+  } catch {
+    throw new ExitError(EXIT.failed, `no API token: set HOLDFAST_TOKEN (there is none in ${file}, where \`holdfast start\` keeps one)`);
+  }
+}
+
+async function send(url: string, token: string, method: string, path: string, body: unknown): Promise<Response> {
+  const headers = { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) };
+  try {
+    return await fetch(`${url}/api/v1${path}`, {
+      method,
+      headers,
+      body: body === undefined ? null : JSON.stringify(body),
+      redirect: "error",
+      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    });
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const why = cause instanceof Error ? cause.message || ("code" in cause ? String(cause.code) : cause.name) : String(cause);
+    throw new ExitError(EXIT.later, `${url} does not answer (${why}): is the control plane running, and HOLDFAST_URL right?`);
+  }
+}
+
+function refusal(url: string, status: number, text: string): ExitError {
+  const body = ErrorBody.safeParse(parseJson(text));
+  const exit = status >= 500 || status === 429 ? EXIT.later : EXIT.failed;
+  if (!body.success) return new ExitError(exit, `${url} answered ${status}`);
+  const { message, issues = [] } = body.data.error;
+  return new ExitError(exit, [message, ...issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`)].join("\n"));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+import { start } from "../runtime/node/start.ts";
+import { copyDatabase, migrate } from "./database.ts";
+import { enroll } from "./enroll.ts";
+import { restore, run } from "./runs.ts";
+import { serve } from "./serve.ts";
+import { status } from "./status.ts";
+import { EXIT, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
+import { token } from "./token.ts";
+
+const verbs = new Map<string, Verb>(
+  Object.entries({ start, serve, token, enroll, status, run, restore, migrate, "copy-database": copyDatabase }),
+);
+
+const terminal: Terminal = {
+  env: process.env,
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+};
+
+// A reader that has seen enough (`| head`) is no failure of ours.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+process.exitCode = await main(process.argv.slice(2), terminal);
+
+async function main([name = "", ...words]: string[], { out, err }: Terminal): Promise<number> {
+  const verb = verbs.get(name);
+  if (verb === undefined) {
+    const isAsked = name === "help" || name === "--help" || name === "-h";
+    (isAsked ? out : err)(`${isAsked || name === "" ? "" : `holdfast: '${name}' is not a verb\n`}${usage()}`);
+    return isAsked ? EXIT.done : EXIT.usage;
+  }
+  if (words.includes("--help")) {
+    out(`usage: holdfast ${verb.usage}\n${verb.summary}\n`);
+    return EXIT.done;
+  }
+  try {
+    return await verb.run(words, terminal);
+  } catch (error) {
+    if (isUsage(error)) {
+      err(`holdfast: ${error.message}\nusage: holdfast ${verb.usage}\n`);
+      return EXIT.usage;
+    }
+    err(`holdfast: ${error instanceof Error ? error.message : String(error)}\n`);
+    return error instanceof ExitError ? error.status : EXIT.failed;
+  }
+}
+
+function usage(): string {
+  const lines = [...verbs.values()].map((verb) => `  holdfast ${verb.usage}\n      ${verb.summary}\n`);
+  return `usage:\n${lines.join("")}`;
+}
+
+function isUsage(error: unknown): error is Error {
+  if (error instanceof UsageError) return true;
+  return error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_");
+}

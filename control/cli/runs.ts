@@ -1,0 +1,79 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { CreateRestore } from "../../shared/api.ts";
+import { Binding } from "../../shared/binding.ts";
+import { Id } from "../../shared/ids.ts";
+import { isOver, Run } from "../../shared/run.ts";
+import { type Client, openClient } from "./client.ts";
+import { EXIT, exactly, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
+
+const LOOK_EVERY_MS = 500;
+
+export const run: Verb = {
+  usage: "run BINDING [--wait]",
+  summary: "back up now",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({ args: words, allowPositionals: true, options: { wait: { type: "boolean" } } });
+    const [name] = exactly(positionals, ["BINDING"]);
+    const client = await openClient(terminal);
+    const binding = await findBinding(client, name);
+    const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/run`);
+    return finish(client, terminal, queued, values.wait === true);
+  },
+};
+
+export const restore: Verb = {
+  usage: "restore BINDING SNAPSHOT [--target DIR] [--include PATH]… [--wait]",
+  summary: "bring files back, where they came from or into a directory of the host",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: { target: { type: "string" }, include: { type: "string", multiple: true }, wait: { type: "boolean" } },
+    });
+    const [name, snapshot] = exactly(positionals, ["BINDING", "SNAPSHOT"]);
+    const input = CreateRestore.omit({ binding: true }).safeParse({
+      snapshot,
+      target: values.target ?? null,
+      include: values.include ?? [],
+    });
+    if (!input.success) {
+      throw new UsageError(input.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+    }
+    const client = await openClient(terminal);
+    const binding = await findBinding(client, name);
+    const queued = await client.ask(Run, "POST", "/restores", { ...input.data, binding: binding.id });
+    return finish(client, terminal, queued, values.wait === true);
+  },
+};
+
+/** Looks again and again until the run is over: a program that asks gets no event. */
+export async function endOf(client: Client, id: Id): Promise<Run> {
+  for (;;) {
+    const now = await client.ask(Run, "GET", `/runs/${id}`);
+    if (isOver(now.state)) return now;
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+async function findBinding(client: Client, name: string): Promise<Binding> {
+  if (Id.safeParse(name).success) return client.ask(Binding, "GET", `/bindings/${name}`);
+  const [found, ...others] = await client.list(Binding, "/bindings", { name });
+  if (found === undefined) throw new ExitError(EXIT.failed, `no binding is called '${name}': \`holdfast status\` lists them`);
+  if (others.length === 0) return found;
+  const ids = [found, ...others].map(({ id, host }) => `  ${id}  (host ${host})`);
+  throw new ExitError(EXIT.failed, [`several hosts have a binding '${name}'; give its id:`, ...ids].join("\n"));
+}
+
+async function finish(client: Client, terminal: Terminal, queued: Run, wait: boolean): Promise<number> {
+  if (!wait) {
+    terminal.out(`${queued.id}\n`);
+    return EXIT.done;
+  }
+  const ended = await endOf(client, queued.id);
+  terminal.out(`${ended.state} ${ended.snapshot ?? "-"}\n`);
+  for (const warning of ended.warnings) terminal.err(`${warning}\n`);
+  if (ended.failure !== null) terminal.err(`${ended.failure.message}\n${ended.failure.next}\n`);
+  if (ended.state === "succeeded") return EXIT.done;
+  return ended.state === "warned" ? EXIT.warned : EXIT.failed;
+}

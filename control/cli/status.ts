@@ -1,0 +1,67 @@
+import { parseArgs } from "node:util";
+import { page } from "../../shared/api.ts";
+import { Binding } from "../../shared/binding.ts";
+import { Host } from "../../shared/host.ts";
+import type { Id } from "../../shared/ids.ts";
+import { Run } from "../../shared/run.ts";
+import { type Client, openClient } from "./client.ts";
+import { EXIT, exactly, type Verb } from "./terminal.ts";
+
+export const status: Verb = {
+  usage: "status [--json]",
+  summary: "show every host and binding: how it is, when it last succeeded, when it runs next",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({ args: words, allowPositionals: true, options: { json: { type: "boolean" } } });
+    exactly(positionals, []);
+    const client = await openClient(terminal);
+    const [hosts, bindings, failures] = await Promise.all([
+      client.list(Host, "/hosts"),
+      client.list(Binding, "/bindings"),
+      lastFailures(client),
+    ]);
+    if (values.json === true) {
+      const withFailure = bindings.map((binding) => ({ ...binding, lastFailure: failures.get(binding.id) ?? null }));
+      terminal.out(`${JSON.stringify({ hosts, bindings: withFailure })}\n`);
+    } else {
+      terminal.out(`${hostTable(hosts)}\n${bindingTable(hosts, bindings, failures)}`);
+    }
+    return EXIT.done;
+  },
+};
+
+/** The newest failed run of each binding, as far as they are among the last 500 failures. */
+async function lastFailures(client: Client): Promise<Map<Id, Run>> {
+  const failed = await client.ask(page(Run), "GET", "/runs?state=failed&limit=500");
+  const newest = new Map<Id, Run>();
+  for (const run of failed.items) if (!newest.has(run.binding)) newest.set(run.binding, run);
+  return newest;
+}
+
+function hostTable(hosts: Host[]): string {
+  const rows = hosts.map(({ name, online, revokedAt, lastSeenAt }) => [
+    name,
+    revokedAt !== null ? "revoked" : online ? "online" : "offline",
+    minute(lastSeenAt),
+  ]);
+  return table([["HOST", "STATE", "LAST SEEN"], ...rows]);
+}
+
+function bindingTable(hosts: Host[], bindings: Binding[], failures: Map<Id, Run>): string {
+  const names = new Map(hosts.map(({ id, name }) => [id, name]));
+  const rows = bindings.map(({ id, host, name, health, lastSuccessAt, nextRunAt }) => {
+    const failure = failures.get(id);
+    const failed = failure === undefined ? "-" : `${minute(failure.finishedAt)} ${failure.failure?.code ?? ""}`;
+    return [names.get(host) ?? host, name, health, minute(lastSuccessAt), minute(nextRunAt), failed];
+  });
+  return table([["HOST", "BINDING", "HEALTH", "LAST SUCCESS", "NEXT RUN", "LAST FAILURE"], ...rows]);
+}
+
+function table(rows: string[][]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`).join("");
+}
+
+/** `2026-11-23 08:00Z`: to the minute, in UTC like everything the API says. */
+function minute(at: string | null): string {
+  return at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}Z`;
+}

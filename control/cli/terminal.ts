@@ -1,0 +1,45 @@
+/** What a verb knows of whoever typed it. */
+export interface Terminal {
+  readonly env: Record<string, string | undefined>;
+  /** What was asked for: what a pipe gets. */
+  out(text: string): void;
+  /** What else there is to say. */
+  err(text: string): void;
+}
+
+/** One verb of the program: takes the words after it and gives the exit status. */
+export interface Verb {
+  readonly usage: string;
+  readonly summary: string;
+  run(words: string[], terminal: Terminal): Promise<number>;
+}
+
+export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, later: 75 } as const;
+
+/** The words make no sense: the usage is shown with it. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Ends the program with that status and sentence. */
+export class ExitError extends Error {
+  override readonly name = "ExitError";
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** @returns exactly the words that were asked for */
+export function exactly<const Names extends readonly string[]>(
+  given: string[],
+  names: Names,
+): { [Index in keyof Names]: string } {
+  const missing = names[given.length];
+  if (missing !== undefined) throw new UsageError(`${missing} is missing`);
+  const extra = given[names.length];
+  if (extra !== undefined) throw new UsageError(`'${extra}' is one word too many`);
+  return names.map((_, index) => given[index] ?? "") as { [Index in keyof Names]: string };
+}

@@ -1,0 +1,52 @@
+import { randomBytes } from "node:crypto";
+import { parseArgs } from "node:util";
+import { CreateToken, TokenCreated } from "../../shared/api.ts";
+import { migrate } from "../db/migrate.ts";
+import { createToken } from "../domain/tokens.ts";
+import { readConfig } from "../runtime/node/config.ts";
+import { openDatabase } from "../runtime/node/database.ts";
+import { openClient } from "./client.ts";
+import { EXIT, exactly, type Terminal, UsageError, type Verb } from "./terminal.ts";
+
+/** Prints the token alone on stdout: `TOKEN=$(holdfast token create ci --scope read)`. */
+export const token: Verb = {
+  usage: "token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]",
+  summary: "make an API token; --offline writes it into the database itself, when no token is left to ask with",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: { scope: { type: "string" }, expires: { type: "string" }, offline: { type: "boolean", default: false } },
+    });
+    const [action, name] = exactly(positionals, ["create", "NAME"]);
+    if (action !== "create") throw new UsageError(`'token ${action}' is not a verb`);
+    const input = CreateToken.safeParse({
+      name,
+      scope: values.scope,
+      expiresInSeconds: values.expires === undefined ? null : Number(values.expires),
+    });
+    if (!input.success) {
+      throw new UsageError(input.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+    }
+    const created = values.offline ? await createOffline(terminal, input.data) : await createOnline(terminal, input.data);
+    terminal.out(`${created}\n`);
+    return EXIT.done;
+  },
+};
+
+async function createOnline(terminal: Terminal, input: CreateToken): Promise<string> {
+  const client = await openClient(terminal);
+  return (await client.ask(TokenCreated, "POST", "/tokens", input)).token;
+}
+
+async function createOffline(terminal: Terminal, input: CreateToken): Promise<string> {
+  const config = readConfig(terminal.env);
+  const db = openDatabase(config.databaseUrl, config.databaseToken);
+  try {
+    await migrate(db);
+    const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes));
+    return (await createToken({ db, clock: { now: Date.now }, random }, input)).token;
+  } finally {
+    db.$client.close();
+  }
+}

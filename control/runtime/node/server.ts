@@ -1,0 +1,121 @@
+import { getRequestListener } from "@hono/node-server";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type App, createApp } from "../../app.ts";
+import { migrate } from "../../db/migrate.ts";
+import { hosts } from "../../db/schema.ts";
+import type { Deps } from "../../deps.ts";
+import { localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
+import { claimDataDirectory } from "./data-directory.ts";
+import { openDatabase } from "./database.ts";
+import { distDirectory, VERSION } from "./dist.ts";
+import { createHub } from "./hub.ts";
+import { installDigest, installRoutes } from "./install.ts";
+import { lineLog } from "./log.ts";
+import { createPost } from "./outgoing.ts";
+import { openSigningKey } from "./signing-key.ts";
+import { startTimers } from "./timers.ts";
+import { createUpgrades } from "./upgrades.ts";
+
+/** How long running requests, and notifications on their way, may take to end when the control plane stops. */
+const STOPPING_MS = 5_000;
+
+export interface RunningControl {
+  /** Its public origin, without a trailing slash. */
+  readonly url: string;
+  /** The one that programs on this machine use. */
+  readonly localUrl: string;
+  readonly deps: Deps;
+  readonly app: App;
+  /** Closes sockets with 1001, lets running requests end, and gives the data directory back. */
+  close(): Promise<void>;
+}
+
+/** What a test, or another program around it, holds in its own hands. */
+type Overrides = Partial<Pick<Deps, "clock" | "random" | "log" | "post">>;
+
+/**
+ * Brings the whole control plane up in this process.
+ * @throws Error when the data directory or the port is taken, or the database does not open
+ */
+export async function startControl(
+  config: NodeConfig,
+  overrides: Overrides = {},
+): Promise<RunningControl> {
+  const release = await claimDataDirectory(config.dataDir);
+  try {
+    return await startInside(config, overrides, release);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function startInside(config: NodeConfig, overrides: Overrides, release: () => void): Promise<RunningControl> {
+  const db = openDatabase(config.databaseUrl, config.databaseToken);
+  await migrate(db);
+  // Whoever was connected to the process before this one is not connected to this one.
+  await db.update(hosts).set({ connectionId: null, connectedAt: null });
+  const signingKey = await openSigningKey(config.dataDir, config.signingKey);
+  const base = {
+    db,
+    clock: overrides.clock ?? { now: Date.now },
+    random: overrides.random ?? ((bytes: number) => new Uint8Array(randomBytes(bytes))),
+    log: overrides.log ?? lineLog((line) => process.stderr.write(line)),
+  };
+  const server = createServer();
+  const port = await listen(server, config);
+
+  // From here to the first request listener nothing waits, so that no request comes before it.
+  const hub = createHub(base);
+  const files = join(distDirectory, "install");
+  const deps: Deps = {
+    ...base,
+    hub,
+    signingKey,
+    post: overrides.post ?? createPost(config.webhookPrivate),
+    config: { url: publicOrigin(config, port), installDigest: installDigest(files), version: VERSION },
+    wakeOutbox: () => timers.wakeOutbox(),
+  };
+  const upgrades = createUpgrades(hub, async (request) => app.fetch(request));
+  const app = createApp(deps, {
+    socket: (context, host) => upgrades.take(context.req.raw, host),
+    install: installRoutes(files, deps.config),
+  });
+  const answer = getRequestListener((request) => app.fetch(request));
+  server.on("request", (incoming, outgoing) => void answer(incoming, outgoing));
+  server.on("upgrade", (incoming, socket, head) => void upgrades.handle(incoming, socket, head));
+  const timers = startTimers(deps);
+
+  const stop = async (): Promise<void> => {
+    const closed = once(server, "close");
+    server.close();
+    await Promise.all([hub.close(), patiently(timers.stop()), patiently(closed)]);
+    server.closeAllConnections();
+    await closed;
+    db.$client.close();
+    release();
+  };
+  let stopping: Promise<void> | null = null;
+  const localUrl = localOrigin({ host: config.host, port });
+  return { url: deps.config.url, localUrl, deps, app, close: () => (stopping ??= stop()) };
+}
+
+async function listen(server: Server, { host, port }: NodeConfig): Promise<number> {
+  server.listen(port, host);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EADDRINUSE")) throw error;
+    throw new Error(`port ${port} on ${host} is taken by another program: stop it, or set HOLDFAST_PORT`);
+  }
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
+}
+
+async function patiently(end: Promise<unknown>): Promise<void> {
+  await Promise.race([end, pause(STOPPING_MS, undefined, { ref: false })]);
+}
