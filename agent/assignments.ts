@@ -1,4 +1,5 @@
 import { rename } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import { Assignment, JWS_TYPES } from "../shared/assignment.ts";
 import type { RefusalCode } from "../shared/report.ts";
 import type { AgentConfig, Paths } from "./config.ts";
@@ -59,7 +60,7 @@ export async function judgeAssignment(
   }
   if (current === null || assignment.revision > current.revision) return { verdict: "take", assignment };
   const isSame = assignment.revision === current.revision;
-  if (isSame && contentOf(assignment) === contentOf(current)) return { verdict: "keep" };
+  if (isSame && isDeepStrictEqual({ ...assignment, issuedAt: current.issuedAt }, current)) return { verdict: "keep" };
   const message =
     `the assignment has revision ${assignment.revision}${isSame ? " and other content" : ""}, this host has revision ` +
     `${current.revision} already; if the control plane's database was set back on purpose, enrol this host again`;
@@ -77,10 +78,6 @@ export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment |
   const why = judged.verdict === "refuse" ? judged.message : "";
   deps.log(`the stored assignment is not used and was moved to ${aside}: ${why}`);
   return null;
-}
-
-function contentOf(assignment: Assignment): string {
-  return JSON.stringify({ ...assignment, issuedAt: null });
 }
 
 function countOf(assignment: Assignment): string {

@@ -1,0 +1,112 @@
+import { expect, test } from "vitest";
+import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "../../agent/orders.ts";
+import type { OrderDeps } from "../../agent/orders.ts";
+import { JWS_TYPES } from "../../shared/assignment.ts";
+import { holdTime } from "./held-time.ts";
+import { scratchRoot } from "./scratch.ts";
+import { configOf, makeSigner, newId, orderOf } from "./signer.ts";
+
+const HOUR = 3_600_000;
+
+async function bench() {
+  const { paths } = await scratchRoot();
+  const [signer, stranger] = await Promise.all([makeSigner(), makeSigner()]);
+  const config = configOf(signer);
+  const time = holdTime();
+  const refused: string[] = [];
+  const known = new Set<string>();
+  const deps: OrderDeps = {
+    paths,
+    config,
+    clock: time.clock,
+    refuse: async (code, subject) => void refused.push(`${code} ${subject}`),
+    isKnown: async (run) => known.has(run),
+  };
+  const signed = async (order: unknown): Promise<string> => await signer.sign(order, JWS_TYPES.order);
+  return { deps, signer, stranger, time, refused, known, signed, host: config.host };
+}
+
+test("an order is done once, though it comes again at every pull until its run is reported", async () => {
+  const { deps, host, known, signed, time, refused } = await bench();
+  const order = orderOf(host);
+  const jws = await signed(order);
+
+  expect(await takeOrders(deps, [jws])).toEqual([order]);
+  known.add(order.id);
+  expect(await takeOrders(deps, [jws, jws])).toEqual([]);
+
+  // The report of its run is accepted and leaves the host; an answer that was on its way still carries the order.
+  await acknowledgeOrders(deps, [order.id]);
+  known.clear();
+  expect(await takeOrders(deps, [jws])).toEqual([]);
+  expect(refused).toEqual([]);
+
+  time.jump(HOUR);
+  expect(await takeOrders(deps, [jws])).toEqual([]);
+  expect(refused).toEqual([`order.replayed ${order.id}`]);
+});
+
+test("an order whose run was lost in a crash before it began is begun again", async () => {
+  const { deps, host, signed } = await bench();
+  const order = orderOf(host);
+  const jws = await signed(order);
+  await takeOrders(deps, [jws]);
+  expect(await takeOrders(deps, [jws])).toEqual([order]);
+});
+
+test("an expired order is never done, not even when the clock goes back after it was forgotten", async () => {
+  const { deps, host, signed, time, refused } = await bench();
+  const order = orderOf(host);
+  const jws = await signed(order);
+  await takeOrders(deps, [jws]);
+  await acknowledgeOrders(deps, [order.id]);
+
+  time.jump(26 * HOUR);
+  await forgetExpiredOrders(deps);
+  expect(await takeOrders(deps, [jws])).toEqual([]);
+  time.jump(-26 * HOUR);
+  expect(await takeOrders(deps, [jws])).toEqual([]);
+  expect(refused).toEqual([`order.expired ${order.id}`, `order.expired ${order.id}`]);
+});
+
+test("an order of after the forgotten ones is done", async () => {
+  const { deps, host, signed, time } = await bench();
+  await takeOrders(deps, [await signed(orderOf(host))]);
+  time.jump(26 * HOUR);
+  await forgetExpiredOrders(deps);
+  const order = orderOf(host, { expiresAt: "2026-11-25T10:00:00.000Z" });
+  expect(await takeOrders(deps, [await signed(order)])).toEqual([order]);
+});
+
+test("what is not signed for this host is refused, and does not keep the rest from being done", async () => {
+  const { deps, host, signed, signer, stranger, refused } = await bench();
+  const good = orderOf(host);
+  const foreign = orderOf(newId());
+  const late = orderOf(host, { expiresAt: "2026-11-23T07:59:59.999Z" });
+  const taken = await takeOrders(deps, [
+    await stranger.sign(orderOf(host), JWS_TYPES.order),
+    await signer.sign(orderOf(host), JWS_TYPES.assignment),
+    await signed({ ...orderOf(host), kind: "format the disk" }),
+    await signed(foreign),
+    await signed(late),
+    "not a JWS",
+    await signed(good),
+  ]);
+  expect(taken).toEqual([good]);
+  expect(refused).toEqual([
+    "order.bad_signature order",
+    "order.bad_signature order",
+    "order.invalid order",
+    `order.foreign ${foreign.id}`,
+    `order.expired ${late.id}`,
+    "order.bad_signature order",
+  ]);
+});
+
+test("a cancel comes after the run it is about, whatever their order in the answer", async () => {
+  const { deps, host, signed } = await bench();
+  const order = orderOf(host);
+  const { id, expiresAt, issuedAt } = orderOf(host);
+  const cancel = { kind: "cancel", id, host, expiresAt, issuedAt, run: order.id };
+  expect(await takeOrders(deps, [await signed(cancel), await signed(order)])).toEqual([order, cancel]);
+});

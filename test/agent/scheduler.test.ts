@@ -1,0 +1,115 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { onTestFinished, expect, test } from "vitest";
+import { nextDueAt, startScheduler } from "../../agent/scheduler.ts";
+import type { Due } from "../../agent/scheduler.ts";
+import type { Paths } from "../../agent/config.ts";
+import { holdTime } from "./held-time.ts";
+import type { HeldTime } from "./held-time.ts";
+import { scratchRoot } from "./scratch.ts";
+import { assignmentOf, newId } from "./signer.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+function start(deps: { paths: Paths; time: HeldTime; assignment: ReturnType<typeof assignmentOf> | null }) {
+  const dues: Due[] = [];
+  const lines: string[] = [];
+  const scheduler = startScheduler({
+    paths: deps.paths,
+    ...deps.time,
+    zone: "UTC",
+    log: (line) => void lines.push(line),
+    assignment: () => deps.assignment,
+    onDue: (due) => void dues.push(due),
+  });
+  onTestFinished(() => scheduler.stop());
+  const said = (): string[] =>
+    dues.map(({ dueAt, trigger }) => `${new Date(dueAt).toISOString().slice(11, 16)} ${trigger}`);
+  return { scheduler, dues, said, lines };
+}
+
+/** The timers only wake the scheduler; it is done when its own promise says so. */
+async function pass(time: HeldTime, scheduler: { wake(): Promise<void> }, milliseconds: number): Promise<void> {
+  await time.advance(milliseconds);
+  await scheduler.wake();
+}
+
+const hourly = (): ReturnType<typeof assignmentOf> =>
+  assignmentOf(newId(), 1, { timerConfig: { OnCalendar: "hourly", RandomizedDelaySec: "0" }, zone: "UTC" });
+
+test("a time is behind us once its run began, over a restart too; before that it comes again", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const assignment = hourly();
+  const first = start({ paths, time, assignment });
+  await first.scheduler.wake();
+  await pass(time, first.scheduler, HOUR);
+  expect(first.said()).toEqual(["09:00 schedule"]);
+  first.scheduler.stop();
+
+  // The daemon died before it could begin: the next one says it again.
+  const second = start({ paths, time, assignment });
+  await second.scheduler.wake();
+  expect(second.said()).toEqual(["09:00 schedule"]);
+  await second.dues[0]?.begins();
+  second.scheduler.stop();
+
+  const third = start({ paths, time, assignment });
+  await pass(time, third.scheduler, MINUTE);
+  expect(third.said()).toEqual([]);
+  const [binding] = assignment.bindings;
+  const history = await readFile(join(paths.bindingsDir, `${binding?.id}.json`), "utf8");
+  expect(JSON.parse(history)).toMatchObject({ lastDueAt: "2026-11-23T09:00:00.000Z" });
+});
+
+test("a run that waits for its turn over several of its times is one run for all of them", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const { scheduler, said, dues } = start({ paths, time, assignment: hourly() });
+  await scheduler.wake();
+  await pass(time, scheduler, HOUR);
+  await pass(time, scheduler, 3 * HOUR);
+  expect(said()).toEqual(["09:00 schedule"]);
+
+  await dues[0]?.begins();
+  await pass(time, scheduler, MINUTE);
+  expect(said()).toEqual(["09:00 schedule"]);
+  await pass(time, scheduler, HOUR);
+  expect(said()).toEqual(["09:00 schedule", "13:00 schedule"]);
+});
+
+test("the clock is asked again every half minute, so a sleep of the host is noticed", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const { scheduler, said } = start({ paths, time, assignment: hourly() });
+  await scheduler.wake();
+  expect(time.pending()).toEqual([30_000]);
+  time.jump(5 * HOUR + 10 * MINUTE);
+  await pass(time, scheduler, 30_000);
+  expect(said()).toEqual(["13:00 catch-up"]);
+});
+
+test("one binding that can't be followed does not keep the others from it", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const assignment = hourly();
+  const [good] = assignment.bindings;
+  if (good === undefined) throw new Error("the assignment has one binding");
+  const timerConfig = { ...good.settings.timerConfig, OnCalendar: "every full moon" };
+  assignment.bindings.unshift({ ...good, id: newId(), name: "odd", settings: { ...good.settings, timerConfig } });
+  const { scheduler, said, lines } = start({ paths, time, assignment });
+  await scheduler.wake();
+  await pass(time, scheduler, HOUR);
+  expect(said()).toEqual(["09:00 schedule"]);
+  expect(lines[0]).toContain("the schedule of odd can't be followed");
+});
+
+test("what comes next can be asked without a daemon", async () => {
+  const { paths } = await scratchRoot();
+  const [binding] = hourly().bindings;
+  if (binding === undefined) throw new Error("the assignment has one binding");
+  const now = Date.parse("2026-11-23T08:10:00.000Z");
+  expect(await nextDueAt(paths, binding, { now, zone: "UTC" })).toBe(Date.parse("2026-11-23T09:00:00.000Z"));
+  expect(await nextDueAt(paths, { ...binding, paused: true }, { now, zone: "UTC" })).toBeNull();
+});
