@@ -88,5 +88,7 @@ test("the packaged agent for arm64 is for that processor, and starts on Debian's
 });
 
 test("sha256sum agrees with SHA256SUMS", () => {
-  execFileSync("sha256sum", ["--check", "--strict", "--quiet", "SHA256SUMS"], { cwd: install });
+  expect(() =>
+    execFileSync("sha256sum", ["--check", "--strict", "--quiet", "SHA256SUMS"], { cwd: install }),
+  ).not.toThrow();
 });
