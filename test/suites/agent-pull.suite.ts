@@ -51,7 +51,11 @@ export function agentPullSuite(control: () => ControlUnderTest): void {
           const now = await admin.ask(RunWithLog, "GET", `/api/v1/runs/${ordered.id}`);
           return isOver(now.state) ? now : null;
         });
-        expect({ ...run, agentSaid: agent.said() }).toMatchObject({ state: "succeeded", trigger: "order", failure: null });
+        expect({ ...run, agentSaid: agent.said() }).toMatchObject({
+          state: "succeeded",
+          trigger: "order",
+          failure: null,
+        });
 
         const { items } = await admin.ask(page(Snapshot), "GET", `/api/v1/snapshots?binding=${binding.id}`);
         expect(items).toMatchObject([{ id: run.snapshot, host: host.id, run: run.id, paths: [sources] }]);

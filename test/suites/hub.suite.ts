@@ -176,7 +176,9 @@ export function hubSuite(control: () => ControlUnderTest): void {
       });
       test("to who does not speak the subprotocol, or no WebSocket", async () => {
         const host = await enrolFakeHost(control(), "foreign-speaker");
-        const spoken: unknown = await openFakeSocket(control().url, await host.token(), ["chat"]).catch((reason) => reason);
+        const spoken: unknown = await openFakeSocket(control().url, await host.token(), ["chat"]).catch(
+          (reason) => reason,
+        );
         expect(spoken).toMatchObject({ status: 426 });
         expect((await host.client.send("GET", "/agent/v1/socket")).status).toBe(426);
       });

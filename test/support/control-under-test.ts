@@ -7,14 +7,16 @@ export interface ControlUnderTest {
   readonly url: string;
   /** An API token of scope `admin`. */
   readonly adminToken: string;
+  /** What it has logged so far. */
+  output(): string;
   stop(): Promise<void>;
 }
 
 const START_WITHIN_MS = 120_000;
 
 /** Starts one control plane for all tests of a file. @returns it, once the tests run */
-export function controlForThisFile(start: () => Promise<ControlUnderTest>): () => ControlUnderTest {
-  let control: ControlUnderTest | null = null;
+export function controlForThisFile<C extends ControlUnderTest>(start: () => Promise<C>): () => C {
+  let control: C | null = null;
   beforeAll(async () => {
     control = await start();
   }, START_WITHIN_MS);

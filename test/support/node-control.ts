@@ -3,18 +3,23 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createToken } from "../../control/domain/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
+import { lineLog } from "../../control/runtime/node/log.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
 import type { ControlUnderTest } from "./control-under-test.ts";
 
 /** Starts the Node runtime in this process, on a free port, with its state in a temporary directory. */
 export async function startNodeControl(): Promise<ControlUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-control-"));
-  const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" }));
+  const lines: string[] = [];
+  const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" }), {
+    log: lineLog((line) => lines.push(line)),
+  });
   const made = await createToken(control.deps, { name: "the-tests", scope: "admin", expiresInSeconds: null });
   return {
     name: "node",
     url: control.url,
     adminToken: made.token,
+    output: () => lines.join(""),
     stop: async () => {
       await control.close();
       await rm(directory, { recursive: true, force: true });

@@ -12,8 +12,6 @@ import { startProgram } from "./program.ts";
 import { startSqld } from "./sqld.ts";
 
 export interface WorkerUnderTest extends ControlUnderTest {
-  /** What the Worker has logged so far. */
-  output(): string;
   /** Fires the cron trigger, which does not fire by itself here. */
   tick(): Promise<void>;
 }

@@ -1,12 +1,74 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import * as z from "zod";
+import { page } from "../../shared/api.ts";
+import { ChannelCreated, Delivery } from "../../shared/event.ts";
+import { Host } from "../../shared/host.ts";
 import { agentPullSuite } from "../suites/agent-pull.suite.ts";
 import { badInputSuite } from "../suites/bad-input.suite.ts";
 import { hubSuite } from "../suites/hub.suite.ts";
+import { outgoingSuite } from "../suites/outgoing.suite.ts";
 import { routesSuite } from "../suites/routes.suite.ts";
+import { openClient } from "../support/client.ts";
 import { controlForThisFile } from "../support/control-under-test.ts";
+import { declareBinding } from "../support/declare.ts";
+import { enrolFakeHost } from "../support/fake-host.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/until.ts";
 import { startWorker } from "../support/worker.ts";
 
 const control = controlForThisFile(startWorker);
 routesSuite(control);
 badInputSuite(control);
+outgoingSuite(control);
 hubSuite(control);
 agentPullSuite(control);
+
+describe("only on Workers", () => {
+  const admin = openClient(
+    () => control().url,
+    () => control().adminToken,
+  );
+
+  test("it says the version that package.json has", async () => {
+    const Versioned = z.object({ version: z.string() });
+    const manifest = Versioned.parse(
+      JSON.parse(await readFile(join(import.meta.dirname, "../../package.json"), "utf8")),
+    );
+    const { info } = await admin.ask(z.object({ info: Versioned }), "GET", "/api/v1/openapi.json");
+    expect(info).toEqual({ version: manifest.version });
+  });
+
+  test("the cron trigger tries again what was not delivered", async () => {
+    const url = `http://127.0.0.1:${await freePort()}/hook`;
+    const channel = await admin.ask(ChannelCreated, "POST", "/api/v1/channels", { name: "cron", kind: "webhook", url });
+    await admin.ask(z.unknown(), "POST", `/api/v1/channels/${channel.id}/test`);
+    const attempts = async (): Promise<number | undefined> =>
+      (await admin.ask(page(Delivery), "GET", `/api/v1/deliveries?channel=${channel.id}`)).items[0]?.attempts;
+    await until("the first attempt", async () => (await attempts()) === 1);
+    await until("the second attempt", async () => {
+      await control().tick();
+      return (await attempts()) === 2;
+    });
+  });
+
+  test("a socket outlives the eviction of its object, which then still knows whose it is", async () => {
+    const host = await enrolFakeHost(control(), "sleeper");
+    const { binding } = await declareBinding(admin, { host: host.name, name: "sleeper" });
+    const socket = await host.connect();
+    // Idle objects are evicted after ten seconds; nothing tells when.
+    await pause(13_000);
+
+    await admin.ask(z.unknown(), "POST", `/api/v1/bindings/${binding.id}/pause`);
+    expect(await socket.next()).toEqual({ type: "poke", pull: "assignment" });
+    await pause(13_000);
+    socket.close();
+    expect((await socket.closed).code).toBe(1000);
+    await until(
+      "the host to be offline",
+      async () => !(await admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`)).online,
+    );
+  });
+});

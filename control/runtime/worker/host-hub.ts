@@ -103,7 +103,10 @@ export class HostHub extends DurableObject<Env> {
 
   /** A client for each event: one that failed once is not kept. */
   #deps() {
-    return { db: openDatabase(this.env.HOLDFAST_DATABASE_URL, this.env.HOLDFAST_DATABASE_TOKEN), clock: { now: () => Date.now() } };
+    return {
+      db: openDatabase(this.env.HOLDFAST_DATABASE_URL, this.env.HOLDFAST_DATABASE_TOKEN),
+      clock: { now: () => Date.now() },
+    };
   }
 }
 

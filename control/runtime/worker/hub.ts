@@ -24,7 +24,11 @@ export function openHub(objects: Objects, log: Log): Hub {
 
 /** Hands an upgrade to the object of the host that has proved who it is. */
 export async function openSocket(objects: Objects, host: Id, request: Request): Promise<Response> {
-  const offered = request.headers.get("sec-websocket-protocol")?.split(",").map((name) => name.trim()) ?? [];
+  const offered =
+    request.headers
+      .get("sec-websocket-protocol")
+      ?.split(",")
+      .map((name) => name.trim()) ?? [];
   const isSocket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
   if (!isSocket || !offered.includes(SUBPROTOCOL)) return onlySockets();
   return await objects.getByName(host).fetch(new Request(`https://host-hub/${host}`, request));

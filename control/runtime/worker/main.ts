@@ -38,7 +38,7 @@ async function openDeps(env: Env, context: ExecutionContext): Promise<Deps> {
     signingKey: await readSigningKey(env.HOLDFAST_SIGNING_KEY ?? "", "HOLDFAST_SIGNING_KEY"),
     post,
     // No agent files here: a machine that enrols gets the agent some other way.
-    config: { url: env.HOLDFAST_URL, installDigest: null, version: HOLDFAST_VERSION },
+    config: { url: new URL(env.HOLDFAST_URL).origin, installDigest: null, version: HOLDFAST_VERSION },
     wakeOutbox: () => context.waitUntil(sendNow(deps)),
   };
   return deps;
