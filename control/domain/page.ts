@@ -16,6 +16,11 @@ export function pageOf<Row extends { id: Id }, Item>(rows: Row[], limit: number,
   return { items: shown.map(toItem), next: rows.length > limit ? (shown.at(-1)?.id ?? null) : null };
 }
 
-export function newId(deps: Pick<Deps, "clock" | "random">): Id {
-  return uuidv7(deps.clock.now(), deps.random(10));
+const lastMade = new WeakMap<Deps["clock"], number>();
+
+/** A new id, greater than every one made here before: two of one millisecond still list in the order they were made. */
+export function newId({ clock, random }: Pick<Deps, "clock" | "random">): Id {
+  const moment = Math.max(clock.now(), (lastMade.get(clock) ?? 0) + 1);
+  lastMade.set(clock, moment);
+  return uuidv7(moment, random(10));
 }

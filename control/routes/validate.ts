@@ -57,7 +57,7 @@ function refuse(result: Refused): void {
 function toIssues(issue: RawIssue): Issue[] {
   const path = (issue.path ?? []).map((part) => toPart(typeof part === "object" ? part.key : part));
   if (issue.code === "unrecognized_keys" && issue.keys !== undefined) {
-    return issue.keys.map((key) => ({ path: [...path, key], message: "is not known here; leave it out, or look for a typing error" }));
+    return issue.keys.map((key) => ({ path, message: `"${key}" is not known here; leave it out, or look for a typing error` }));
   }
   const missing = /^Invalid input: expected (.+), received undefined$/.exec(issue.message)?.[1];
   return [{ path, message: missing === undefined ? issue.message : `is required (${missing})` }];
