@@ -45,13 +45,16 @@ describe("only on Workers", () => {
     const url = `http://127.0.0.1:${await freePort()}/hook`;
     const channel = await admin.ask(ChannelCreated, "POST", "/api/v1/channels", { name: "cron", kind: "webhook", url });
     await admin.ask(z.unknown(), "POST", `/api/v1/channels/${channel.id}/test`);
-    const attempts = async (): Promise<number | undefined> =>
-      (await admin.ask(page(Delivery), "GET", `/api/v1/deliveries?channel=${channel.id}`)).items[0]?.attempts;
-    await until("the first attempt", async () => (await attempts()) === 1);
-    await until("the second attempt", async () => {
-      await control().tick();
-      return (await attempts()) === 2;
-    });
+    const triedTimes = (times: number, tick: () => Promise<void>): Promise<z.infer<typeof Delivery>> =>
+      until(`attempt ${times}`, async () => {
+        await tick();
+        const { items } = await admin.ask(page(Delivery), "GET", `/api/v1/deliveries?channel=${channel.id}`);
+        return items.find((delivery) => delivery.attempts === times);
+      });
+    const first = await triedTimes(1, async () => undefined);
+    const second = await triedTimes(2, control().tick);
+    expect(second.id).toBe(first.id);
+    expect(Date.parse(second.nextAttemptAt ?? "")).toBeGreaterThan(Date.parse(first.nextAttemptAt ?? ""));
   });
 
   test("a socket outlives the eviction of its object, which then still knows whose it is", async () => {
