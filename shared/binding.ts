@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { Id, Instant, Name } from "./ids.ts";
 import { parseCalendar, parseTimeSpan } from "./schedule.ts";
+import { isTimeZone } from "./time-zone.ts";
 
 const TimeSpan = z.string().superRefine((text, context) => {
   const span = parseTimeSpan(text);
@@ -13,6 +14,8 @@ const OnCalendar = z.string().superRefine((text, context) => {
     context.addIssue({ code: "custom", message: `${calendar.message} (at position ${calendar.position})` });
   }
 });
+
+const Zone = z.string().refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin");
 
 const keep = z.int().min(0).max(100_000);
 
@@ -51,8 +54,10 @@ const limit = z.int().min(1).nullable().default(null);
 export const Settings = z.strictObject({
   enable: z.boolean().default(true).describe("false: no scheduled runs; restore still works"),
   timerConfig: TimerConfig.prefault({}).describe("when it runs"),
-  zone: z.string().nullable().default(null).describe("IANA time zone of the schedule; null: the host's own"),
-  retention: Retention.default(DEFAULT_RETENTION).describe("how long; given, it replaces the default; {}: keep everything"),
+  zone: Zone.nullable().default(null).describe("IANA time zone of the schedule; null: the host's own"),
+  retention: Retention.default(DEFAULT_RETENTION).describe(
+    "how long; given, it replaces the default; {}: keep everything",
+  ),
   limitUploadKiBs: limit.describe("KiB per second, null: no limit"),
   limitDownloadKiBs: limit.describe("KiB per second, null: no limit"),
   hookTimeLimit: TimeSpan.default("10m").describe("how long one hook may take"),
@@ -98,7 +103,7 @@ export const ChangeBinding = z
         .partial()
         .optional(),
       enable: z.boolean().optional(),
-      zone: z.string().nullable().optional(),
+      zone: Zone.nullable().optional(),
       retention: Retention.optional(),
       limitUploadKiBs: z.int().min(1).nullable().optional(),
       limitDownloadKiBs: z.int().min(1).nullable().optional(),
@@ -109,4 +114,3 @@ export const ChangeBinding = z
   .partial()
   .refine((change) => Object.keys(change).length > 0, "must change something");
 export type ChangeBinding = z.infer<typeof ChangeBinding>;
-

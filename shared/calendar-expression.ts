@@ -31,13 +31,13 @@ export interface Calendar {
 }
 
 const SECOND = 1_000_000;
-export const YEARS: Field = { name: "a year", from: 1970, to: 2199 };
-export const HOURS: Field = { name: "an hour", from: 0, to: 23 };
-export const MINUTES: Field = { name: "a minute", from: 0, to: 59 };
-export const SECONDS: Field = { name: "a second", from: 0, to: 60 * SECOND - 1 };
-const MONTHS: Field = { name: "a month", from: 1, to: 12 };
-const DAYS: Field = { name: "a day", from: 1, to: 31 };
-const DAYS_FROM_END: Field = { name: "a day counted from the month's end", from: 1, to: 28 };
+export const YEARS: Field = { name: "a year", unit: 1, from: 1970, to: 2199 };
+export const HOURS: Field = { name: "an hour", unit: 1, from: 0, to: 23 };
+export const MINUTES: Field = { name: "a minute", unit: 1, from: 0, to: 59 };
+export const SECONDS: Field = { name: "a second", unit: SECOND, from: 0, to: 60 * SECOND - 1 };
+const MONTHS: Field = { name: "a month", unit: 1, from: 1, to: 12 };
+const DAYS: Field = { name: "a day", unit: 1, from: 1, to: 31 };
+const DAYS_FROM_END: Field = { name: "a day counted from the month's end", unit: 1, from: 1, to: 31 };
 
 const SHORTHANDS = new Map([
   ["minutely", "*-*-* *:*:00"],
@@ -90,13 +90,13 @@ type TimeFields = Pick<Calendar, "hours" | "minutes" | "seconds">;
 /** `@` and the seconds since 1970. */
 function readInstant(cursor: Cursor): (DateFields & TimeFields & { utc: boolean }) | null {
   if (cursor.text[cursor.at] !== "@") return null;
-  const position = ++cursor.at;
+  const position = cursor.at + (/^@\s*\+?/.exec(cursor.text.slice(cursor.at))?.[0].length ?? 1);
   const digits = digitsAt(cursor.text, position);
   if (digits === "") throw new Fault("seconds since 1970 are expected after @", position);
   const instant = new Date(Number(digits) * 1000);
   if (!(instant.getUTCFullYear() <= YEARS.to))
     throw new Fault(`${YEARS.name} must be within ${YEARS.from}..${YEARS.to}`, position);
-  cursor.at += digits.length;
+  cursor.at = position + digits.length;
   const only = (start: number): Span[] => [{ start, stop: null, step: 0 }];
   return {
     years: only(instant.getUTCFullYear()),

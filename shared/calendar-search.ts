@@ -10,18 +10,13 @@ export interface Civil {
   readonly micros: number;
 }
 
-/**
- * The first matching wall-clock time not before `from`; null when there is none up to the end of 2199.
- * `cameFrom` is the last day the search stood on before the day it found.
- */
-export function nextCivil(calendar: Calendar, from: Civil): { found: Civil; cameFrom: number } | null {
-  if (matchesDay(calendar, from.day)) {
-    const micros = nextTime(calendar, from.micros);
-    if (micros !== null) return { found: { day: from.day, micros }, cameFrom: from.day };
-  }
-  const next = nextDay(calendar, from.day);
-  const micros = nextTime(calendar, 0);
-  return next === null || micros === null ? null : { found: { day: next.day, micros }, cameFrom: next.cameFrom };
+/** The first matching wall-clock time not before `from`; null when there is none up to the end of 2199. */
+export function nextCivil(calendar: Calendar, from: Civil): Civil | null {
+  const day = nextDay(calendar, from.day);
+  if (day === null) return null;
+  const micros = nextTime(calendar, day === from.day ? from.micros : 0);
+  // a day that is over has no time left; a whole one always has
+  return micros === null ? nextCivil(calendar, { day: day + 1, micros: 0 }) : { day, micros };
 }
 
 function nextTime({ hours, minutes, seconds }: Calendar, micros: number): number | null {
@@ -39,12 +34,10 @@ function nextTime({ hours, minutes, seconds }: Calendar, micros: number): number
   return null;
 }
 
-/** The first matching day after `day`. */
-function nextDay(calendar: Calendar, day: number): { day: number; cameFrom: number } | null {
-  const date = new Date((day + 1) * DAY_MS);
-  let cameFrom = day;
-  let fromMonth = date.getUTCMonth() + 1;
-  let fromDay = date.getUTCDate();
+/** The first matching day from `from` on. */
+function nextDay(calendar: Calendar, from: number): number | null {
+  const date = new Date(from * DAY_MS);
+  let [fromMonth, fromDay] = [date.getUTCMonth() + 1, date.getUTCDate()];
   const { years, months } = calendar;
   for (
     let year = firstFrom(years, date.getUTCFullYear(), YEARS.to);
@@ -53,31 +46,19 @@ function nextDay(calendar: Calendar, day: number): { day: number; cameFrom: numb
   ) {
     if (year !== date.getUTCFullYear()) [fromMonth, fromDay] = [1, 1];
     for (let month = firstFrom(months, fromMonth, 12); month !== null; month = firstFrom(months, month + 1, 12)) {
-      if (month !== fromMonth) fromDay = 1;
       const monthBegins = Date.UTC(year, month - 1, 1) / DAY_MS;
       const length = Date.UTC(year, month, 1) / DAY_MS - monthBegins;
       const days = daysOf(calendar, length);
-      for (let found = firstFrom(days, fromDay, length); found !== null; found = firstFrom(days, found + 1, length)) {
-        const foundDay = monthBegins + found - 1;
-        if (matchesWeekday(calendar, foundDay)) return { day: foundDay, cameFrom: found > 1 ? foundDay - 1 : cameFrom };
+      for (
+        let day = firstFrom(days, month === fromMonth ? fromDay : 1, length);
+        day !== null;
+        day = firstFrom(days, day + 1, length)
+      ) {
+        if (matchesWeekday(calendar, monthBegins + day - 1)) return monthBegins + day - 1;
       }
-      cameFrom = monthBegins + length - 1;
-      fromDay = 1;
     }
   }
   return null;
-}
-
-function matchesDay(calendar: Calendar, day: number): boolean {
-  const date = new Date(day * DAY_MS);
-  const [year, month, monthDay] = [date.getUTCFullYear(), date.getUTCMonth() + 1, date.getUTCDate()];
-  const length = new Date(Date.UTC(year, month, 0)).getUTCDate();
-  return (
-    firstFrom(calendar.years, year, YEARS.to) === year &&
-    firstFrom(calendar.months, month, 12) === month &&
-    firstFrom(daysOf(calendar, length), monthDay, length) === monthDay &&
-    matchesWeekday(calendar, day)
-  );
 }
 
 function matchesWeekday({ weekdays }: Calendar, day: number): boolean {

@@ -16,6 +16,8 @@ export interface WrittenSpan extends Span {
 /** What a field may hold. Seconds are counted in microseconds, everything else in its own unit. */
 export interface Field {
   readonly name: string;
+  /** What a plain 1 is worth. */
+  readonly unit: number;
   readonly from: number;
   readonly to: number;
 }
@@ -27,7 +29,7 @@ export interface Cursor {
 
 const SECOND = 1_000_000;
 const LARGEST_NUMBER = 2_147_483_647;
-const MOST_SPANS = 240;
+const MOST_SPANS = 241;
 const SEPARATORS = new Set([undefined, " ", ",", "-", "~", ":"]);
 
 /**
@@ -58,10 +60,11 @@ function readSpan(cursor: Cursor, unit: number): WrittenSpan {
   let step = 0;
   if (cursor.text.startsWith("..", cursor.at)) {
     cursor.at += 2;
-    const stopPosition = cursor.at;
     stop = readNumber(cursor, unit);
-    if (stop < start) throw new Fault("the range runs backwards: write the smaller value first", stopPosition);
     step = unit;
+    if (unit === SECOND && stop >= start && stop - start < unit && cursor.text[cursor.at] !== "/") {
+      throw new Fault("the range is shorter than a second: write its first value alone, or add a step", position);
+    }
   }
   if (cursor.text[cursor.at] === "/") {
     cursor.at++;
@@ -72,10 +75,6 @@ function readSpan(cursor: Cursor, unit: number): WrittenSpan {
   const next = cursor.text[cursor.at];
   if (!SEPARATORS.has(next)) {
     throw new Fault(`"${next}" can't follow a number here: write one of , .. / - ~ : or a space`, cursor.at);
-  }
-  if (stop !== null) {
-    stop -= (stop - start) % step;
-    if (stop === start) return { start, stop: null, step: 0, position };
   }
   return { start, stop, step, position };
 }
@@ -98,36 +97,43 @@ function readNumber(cursor: Cursor, unit: number): number {
   return value;
 }
 
-/** Sorts, drops what is said twice, and refuses what the field can't hold. `countsDown`: days counted from the month's end. */
+/**
+ * Sorts, drops what is said twice, and refuses what the field can't hold.
+ * `countsDown`: days counted from the month's end, of which systemd allows three fewer with every further entry.
+ */
 export function settleSpans(written: WrittenSpan[] | null, field: Field, countsDown = false): Span[] | null {
   if (written === null) return null;
-  for (const span of written) checkSpan(span, field, countsDown);
-  const sorted = written.toSorted((a, b) => a.start - b.start || (a.stop ?? -1) - (b.stop ?? -1) || a.step - b.step);
-  return sorted
-    .filter((span, index) => {
-      const before = sorted[index - 1];
-      return before?.start !== span.start || before.stop !== span.stop || before.step !== span.step;
-    })
-    .map(({ start, stop, step }) => ({ start, stop, step }));
+  const sorted = written
+    .map(cutToReach)
+    .toSorted((a, b) => a.start - b.start || (a.stop ?? -1) - (b.stop ?? -1) || a.step - b.step);
+  const different = sorted.filter((span, index) => {
+    const before = sorted[index - 1];
+    return before?.start !== span.start || before.stop !== span.stop || before.step !== span.step;
+  });
+  for (const [index, span] of different.entries()) {
+    checkSpan(span, countsDown ? { ...field, to: field.to - 3 * (index + 1) } : field, countsDown);
+  }
+  return different.map(({ start, stop, step }) => ({ start, stop, step }));
 }
 
-function checkSpan(span: WrittenSpan, field: Field, countsDown: boolean): void {
-  const { name, from, to } = field;
-  if (span.start < from || Math.max(span.start, span.stop ?? 0) > to) {
-    throw new Fault(`${name} must be within ${allowed(field)}`, span.position);
-  }
-  if (span.stop !== null) return;
-  const room = countsDown ? span.start - from : to - span.start;
-  if (span.step > room) {
+/** Moves the range's end to the last value that is reached. */
+function cutToReach({ start, stop, step, position }: WrittenSpan): WrittenSpan {
+  if (stop === null) return { start, stop, step, position };
+  if (stop < start) throw new Fault("the range runs backwards: write the smaller value first", position);
+  const last = stop - ((stop - start) % step);
+  return last === start ? { start, stop: null, step: 0, position } : { start, stop: last, step, position };
+}
+
+function checkSpan({ start, stop, step, position }: WrittenSpan, field: Field, countsDown: boolean): void {
+  const { name, unit, from, to } = field;
+  const allowed = `${from / unit}..${to / unit}`;
+  if (start < from || Math.max(start, stop ?? 0) > to) throw new Fault(`${name} must be within ${allowed}`, position);
+  if (stop === null && step > (countsDown ? start - from : to - start)) {
     throw new Fault(
-      `the step leaves ${name} no second value within ${allowed(field)}: make it smaller or leave it out`,
-      span.position,
+      `the step leaves ${name} no second value within ${allowed}: make it smaller or leave it out`,
+      position,
     );
   }
-}
-
-function allowed({ from, to }: Field): string {
-  return to > LARGEST_NUMBER / SECOND ? `${from / SECOND}..${to / SECOND}` : `${from}..${to}`;
 }
 
 /** The smallest value ≥ `value`, or null. `to`: the last value of the field. */
@@ -145,9 +151,9 @@ export function firstFrom(spans: readonly Span[] | null, value: number, to: numb
 /** The normal form of one field. */
 export function printSpans(spans: readonly Span[] | null, unit: number): string {
   if (spans === null) return "*";
-  const [only] = spans;
-  if (unit === SECOND && spans.length === 1 && only?.start === 0 && only.stop === null && only.step === SECOND)
-    return "*";
+  const [first] = spans;
+  // every second, whatever else is listed
+  if (unit === SECOND && first?.start === 0 && first.stop === null && first.step === SECOND) return "*";
   return spans.map((span) => printSpan(span, unit)).join(",");
 }
 

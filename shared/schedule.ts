@@ -1,6 +1,6 @@
 import type { Calendar } from "./calendar-expression.ts";
 import { type Civil, nextCivil } from "./calendar-search.ts";
-import { gapEnd, instantOf, offsetAt } from "./time-zone.ts";
+import { offsetAt, showingsOf } from "./time-zone.ts";
 
 export { type Calendar, parseCalendar } from "./calendar-expression.ts";
 export { type Parsed } from "./reading.ts";
@@ -13,35 +13,34 @@ const DAY_SECONDS = 86_400;
  * The first match strictly after `afterMs`, in whole ms since 1970 (a match between two ms counts at the later);
  * null when none comes before the year 2200.
  *
- * As with systemd, a wall-clock time that a change of the clocks skips is skipped, and one shown twice matches once:
- * at its first showing, unless the search begins within or after the second.
+ * As with systemd, a wall-clock time that a change of the clocks skips is skipped, and one shown twice matches at its first
+ * showing; at its second only when the search begins after the first.
  * @param zone IANA zone for an expression that names none; a RangeError is thrown for an unknown one
  */
 export function nextAfter(calendar: Calendar, afterMs: number, zone: string): number | null {
   const ownZone = calendar.zone ?? zone;
   const afterMicros = Math.floor(afterMs * 1000) + 1;
-  let offset = offsetAt(ownZone, Math.floor(afterMicros / SECOND));
-  let from = civilOf(afterMicros + offset * SECOND);
+  const afterSecond = Math.floor(afterMicros / SECOND);
+  let from = civilOf(afterMicros + offsetAt(ownZone, afterSecond) * SECOND);
   for (;;) {
-    const next = nextCivil(calendar, from);
-    if (next === null) return null;
-    const { found, cameFrom } = next;
-    if (found.day !== from.day) {
-      if (cameFrom !== from.day) offset = offsetReached(ownZone, cameFrom, offset);
-      offset = offsetReached(ownZone, found.day, offset);
-    }
-    const civilSecond = found.day * DAY_SECONDS + Math.floor(found.micros / SECOND);
-    const second = instantOf(ownZone, civilSecond, offset);
-    if (second !== null) return second * 1000 + Math.ceil((found.micros % SECOND) / 1000);
-    from = civilOf(Math.max(gapEnd(ownZone, civilSecond), civilSecond + 1) * SECOND);
-    offset = offsetAt(ownZone, civilSecond - offset);
+    const found = nextCivil(calendar, from);
+    if (found === null) return null;
+    const { instants, jump } = showingsOf(ownZone, secondsOf(found));
+    const second = instants.find((instant) => instant >= afterSecond);
+    if (second !== undefined) return second * 1000 + Math.ceil((found.micros % SECOND) / 1000);
+    const resumed = skippedSince(ownZone, secondsOf(found)) + jump;
+    from = civilOf(Math.max(resumed, secondsOf(found) + 1) * SECOND);
   }
 }
 
-/** The zone's offset at a day's midnight; of two midnights, the one with the offset the search came with. */
-function offsetReached(zone: string, day: number, offset: number): number {
-  const midnight = day * DAY_SECONDS;
-  return offsetAt(zone, instantOf(zone, midnight, offset) ?? midnight - offset);
+/** Where systemd notices that the clocks skip `civil`: at the day, hour or minute it belongs to, the first that is skipped itself. */
+function skippedSince(zone: string, civil: number): number {
+  const beginnings = [DAY_SECONDS, 3600, 60].map((unit) => civil - (civil % unit));
+  return beginnings.find((beginning) => showingsOf(zone, beginning).instants.length === 0) ?? civil;
+}
+
+function secondsOf({ day, micros }: Civil): number {
+  return day * DAY_SECONDS + Math.floor(micros / SECOND);
 }
 
 function civilOf(micros: number): Civil {

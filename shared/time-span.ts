@@ -37,8 +37,9 @@ export function parseTimeSpan(text: string): Parsed<number> {
 
 function readTerm(text: string, begin: number): { micros: bigint; end: number } {
   if (text[begin] === "-") throw new Fault("a span can't be negative: remove the minus", begin);
-  const digits = digitsAt(text, begin);
-  let at = begin + digits.length;
+  const sign = /^\+\d/.test(text.slice(begin, begin + 2)) ? 1 : 0;
+  const digits = digitsAt(text, begin + sign);
+  let at = begin + sign + digits.length;
   let fraction = "";
   if (text[at] === ".") {
     fraction = digitsAt(text, at + 1);
@@ -55,7 +56,10 @@ function readTerm(text: string, begin: number): { micros: bigint; end: number } 
   }
   if (word === "" && unitAt === at && at < text.length)
     throw new Fault("a unit of time or a space is expected here", at);
-  const micros = BigInt(digits) * unit + (BigInt(fraction || "0") * unit) / 10n ** BigInt(fraction.length);
+  let micros = BigInt(digits) * unit;
+  let worth = unit;
+  // as systemd does it: each place is cut to whole microseconds
+  for (const digit of fraction) micros += BigInt(digit) * (worth /= 10n);
   return { micros, end: unitAt + word.length };
 }
 

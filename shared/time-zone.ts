@@ -1,3 +1,19 @@
+// Intl knows more three-letter names than the time zone database, such as IST, which three countries claim
+const THREE_LETTER_NAMES = new Set([
+  "CET",
+  "EET",
+  "EST",
+  "GMT",
+  "HST",
+  "MET",
+  "MST",
+  "PRC",
+  "ROC",
+  "ROK",
+  "UCT",
+  "UTC",
+  "WET",
+]);
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 /**
@@ -6,6 +22,7 @@ const formats = new Map<string, Intl.DateTimeFormat>();
  */
 export function isTimeZone(name: string): boolean {
   if (!/^[A-Z][A-Za-z0-9_+-]*(\/[A-Z][A-Za-z0-9_+-]*)*$/.test(name)) return false;
+  if (name.startsWith("SystemV/") || (/^[A-Z]{3}$/.test(name) && !THREE_LETTER_NAMES.has(name))) return false;
   try {
     const canonical = new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
     return canonical === name || canonical.toLowerCase() !== name.toLowerCase();
@@ -26,30 +43,18 @@ export function offsetAt(zone: string, second: number): number {
 }
 
 /**
- * The instant at which the zone's clocks show `civil` (seconds, counted as if the clocks were UTC).
- * A time shown twice is the one reached from the offset `guess`; null for a time that is skipped.
+ * When the zone's clocks show a time. `instants`: earliest first, two where the clocks go back, none where they skip it.
+ * `jump`: by how much the clocks change from the day before to the day after.
+ * @param civil what the clocks show, in seconds, counted as if they showed UTC
  */
-export function instantOf(zone: string, civil: number, guess: number): number | null {
-  let second = civil - guess;
-  for (let probe = 0; probe < 4; probe++) {
-    const shown = second + offsetAt(zone, second);
-    if (shown === civil) return second;
-    second += civil - shown;
-  }
-  return null;
-}
-
-/** The first civil second after the gap that holds `civil`. */
-export function gapEnd(zone: string, civil: number): number {
-  let before = civil - DAY;
-  let after = civil + DAY;
-  const start = offsetAt(zone, before);
-  while (after - before > 1) {
-    const middle = Math.floor((before + after) / 2);
-    if (offsetAt(zone, middle) === start) before = middle;
-    else after = middle;
-  }
-  return after + offsetAt(zone, after);
+export function showingsOf(zone: string, civil: number): { instants: number[]; jump: number } {
+  const before = offsetAt(zone, civil - DAY);
+  const after = offsetAt(zone, civil + DAY);
+  if (before === after) return { instants: [civil - before], jump: 0 };
+  const instants = [before, after]
+    .filter((offset) => offsetAt(zone, civil - offset) === offset)
+    .map((offset) => civil - offset);
+  return { instants, jump: after - before };
 }
 
 const DAY = 86_400;
