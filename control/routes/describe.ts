@@ -4,7 +4,7 @@ import { ErrorBody } from "../../shared/failure.ts";
 
 const refused = {
   description: "refused: `code` says why for programs, `message` for people",
-  content: { "application/json": { schema: resolver(ErrorBody) } },
+  content: { "application/json": { schema: resolver(ErrorBody.meta({ id: "Error" })) } },
 };
 
 /** What the API's description says of a route: its answer when it went well, null for none. */

@@ -64,6 +64,16 @@ function asFailure(log: Log, error: unknown): Failure {
   if (error instanceof HTTPException && error.status === 400) {
     return new Failure("request.invalid", "the body is not JSON; send one JSON object");
   }
-  log.error("a request failed", { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  log.error("a request failed", { error: told(error) });
   return new Failure("internal", "the control plane failed at this; its log says why");
+}
+
+/** The whole chain of causes and where it began, less the values of a query: secrets can be among them. */
+function told(error: unknown): string {
+  const said: string[] = [];
+  for (let cause = error; cause !== undefined; cause = cause instanceof Error ? cause.cause : undefined) {
+    said.push(String(cause).replace(/\nparams: [^]*$/, ""));
+  }
+  const where = error instanceof Error ? (error.stack ?? "").split("\n").filter((line) => /^ {4}at /.test(line)) : [];
+  return [...said, ...where].join("\n");
 }
