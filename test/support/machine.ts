@@ -49,7 +49,11 @@ export async function bootMachine(suite: string): Promise<Machine> {
 
   const boot = async (): Promise<void> => {
     running = startNspawn(name, root);
-    await until(`${name} to be up`, async () => /running|degraded/.test((await enter(running, "systemctl is-system-running")).stdout), 90);
+    await until(
+      `${name} to be up`,
+      async () => /running|degraded/.test((await enter(running, "systemctl is-system-running")).stdout),
+      90,
+    );
   };
   const destroy = async (): Promise<void> => {
     await powerOff(running);
@@ -102,8 +106,16 @@ function startNspawn(name: string, root: string): ChildProcess {
   return spawn(
     "systemd-nspawn",
     [
-      ...["--quiet", "--boot", "--directory", root, "--machine", name],
-      ...["--register=no", "--keep-unit", "--console=pipe", `--network-namespace-path=/run/netns/${name}`],
+      "--quiet",
+      "--boot",
+      "--directory",
+      root,
+      "--machine",
+      name,
+      "--register=no",
+      "--keep-unit",
+      "--console=pipe",
+      `--network-namespace-path=/run/netns/${name}`,
     ],
     { stdio: "ignore", env: { PATH, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1" } },
   );
