@@ -17,6 +17,8 @@ const terminal: Terminal = {
   err: (text) => process.stderr.write(text),
 };
 
+// What is kept here (tokens' hashes, webhooks' secrets, keys) is nobody else's to read.
+process.umask(0o077);
 // A reader that has seen enough (`| head`) is no failure of ours.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;

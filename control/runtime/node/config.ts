@@ -21,7 +21,7 @@ export interface NodeConfig {
 
 const Origin = z
   .url({ protocol: /^https?$/, error: "must be an origin like https://backup.example.org" })
-  .refine((text) => new URL(text).href === `${new URL(text).origin}/`, "must be an origin only: no path, user or query")
+  .refine((text) => !URL.canParse(text) || new URL(text).href === `${new URL(text).origin}/`, "must be an origin only: no path, user or query")
   .transform((text) => new URL(text).origin);
 
 const Environment = z.object({

@@ -1,4 +1,4 @@
-import { link, open, readFile, rm } from "node:fs/promises";
+import { link, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /** @returns null when there is no such file */
@@ -18,22 +18,39 @@ export async function readIfThere(file: string): Promise<string | null> {
 export async function createOnce(file: string, text: string): Promise<void> {
   const draft = `${file}.${process.pid}.new`;
   try {
-    await writeThrough(draft, text);
+    await writeThrough(draft, text, 0o600);
     await link(draft, file);
   } finally {
     await rm(draft, { force: true });
   }
-  const directory = await open(dirname(file), "r");
-  await directory.sync();
-  await directory.close();
+  await syncDirectory(dirname(file));
 }
 
-async function writeThrough(file: string, text: string): Promise<void> {
-  const handle = await open(file, "w", 0o600);
+/** Writes a file so that it is the old one or the new one, whole, at any moment. */
+export async function replaceFile(file: string, text: string, mode = 0o600): Promise<void> {
+  const draft = `${file}.${process.pid}.new`;
+  await writeThrough(draft, text, mode);
+  await rename(draft, file);
+  await syncDirectory(dirname(file));
+}
+
+async function writeThrough(file: string, text: string, mode: number): Promise<void> {
+  const handle = await open(file, "w", mode);
   try {
+    // What the umask took away is meant, and what an older draft of the same name had is not.
+    await handle.chmod(mode);
     await handle.writeFile(text);
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }

@@ -86,7 +86,11 @@ async function startInside(config: NodeConfig, overrides: Overrides, release: ()
     install: installRoutes(files, deps.config),
   });
   const answer = getRequestListener((request) => app.fetch(request));
-  server.on("request", (incoming, outgoing) => void answer(incoming, outgoing));
+  server.on("request", (incoming, outgoing) => {
+    // A client keeps its connection for the next request: there is none any more.
+    outgoing.once("close", () => setImmediate(() => stopping !== null && server.closeIdleConnections()));
+    void answer(incoming, outgoing);
+  });
   server.on("upgrade", (incoming, socket, head) => void upgrades.handle(incoming, socket, head));
   const timers = startTimers(deps);
 

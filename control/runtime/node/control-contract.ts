@@ -1,0 +1,90 @@
+import { mkdir } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import type { Client } from "../../cli/client.ts";
+import { Binding } from "../../../shared/binding.ts";
+import { Contract } from "../../../shared/contract.ts";
+import type { Id } from "../../../shared/ids.ts";
+import { Repository } from "../../../shared/repository.ts";
+import { databaseFile, type NodeConfig } from "./config.ts";
+import { programFiles } from "./dist.ts";
+import { readIfThere, replaceFile } from "./durable-file.ts";
+import { agentRoot } from "./local-agent.ts";
+
+const CONTRACT = "control-plane";
+const REPOSITORY = "local";
+const BEFORE = "control-database";
+const AFTER = "control-database-remove";
+
+/** The first contract, where it is kept, and when. */
+export interface FirstContract {
+  readonly binding: Binding;
+  readonly repository: Repository;
+}
+
+/**
+ * Puts the two named hooks into the agent's hooks.d: one copies the database, consistent though it is in use, and the signing
+ * key, without which every host would have to enrol again; the other removes the copies.
+ */
+export async function writeControlHooks(config: NodeConfig): Promise<void> {
+  const database = databaseFile(config);
+  if (database === null) return;
+  const hooks = join(agentRoot(config.dataDir), "etc/holdfast/hooks.d");
+  await mkdir(hooks, { recursive: true, mode: 0o755 });
+  const staging = stagingDirectory(config);
+  const key = config.signingKey === undefined ? [[join(config.dataDir, "signing.key"), join(staging, "signing.key")]] : [];
+  const copyDatabase = [process.execPath, programFiles.holdfast, "copy-database", database, join(staging, "control.db")];
+  await keepScript(join(hooks, BEFORE), [
+    "umask 077",
+    `mkdir -p ${quoted(staging)}`,
+    ...key.map((paths) => `cp ${paths.map(quoted).join(" ")}`),
+    copyDatabase.map(quoted).join(" "),
+  ]);
+  await keepScript(join(hooks, AFTER), [
+    `rm -f ${["control.db", "control.db.new", "signing.key"].map((name) => quoted(join(staging, name))).join(" ")}`,
+  ]);
+}
+
+/**
+ * Declares what is kept of the control plane itself, as anybody would through the API. What is there by name is left as it is.
+ * @returns null when the database is a server's: its copies are that server's business
+ */
+export async function declareControlPlane(client: Client, config: NodeConfig, host: Id): Promise<FirstContract | null> {
+  if (databaseFile(config) === null) return null;
+  const contract =
+    (await client.list(Contract, "/contracts", { host, name: CONTRACT }))[0] ??
+    (await client.ask(Contract, "POST", "/contracts", {
+      host,
+      name: CONTRACT,
+      request: {
+        user: userInfo().username,
+        sourceDirectories: [stagingDirectory(config)],
+        hooks: { beforeBackup: [BEFORE], afterBackup: [AFTER] },
+      },
+    }));
+  const repository =
+    (await client.list(Repository, "/repositories", { name: REPOSITORY }))[0] ??
+    (await client.ask(Repository, "POST", "/repositories", {
+      name: REPOSITORY,
+      provider: "restic",
+      location: join(config.dataDir, "repository"),
+      passphrase: { generate: true },
+    }));
+  const binding =
+    (await client.list(Binding, "/bindings", { contract: contract.id, repository: repository.id }))[0] ??
+    (await client.ask(Binding, "POST", "/bindings", { contract: contract.id, repository: repository.id }));
+  return { binding, repository };
+}
+
+function stagingDirectory({ dataDir }: NodeConfig): string {
+  return join(dataDir, "backup");
+}
+
+async function keepScript(file: string, lines: string[]): Promise<void> {
+  const text = ["#!/bin/sh -eu", "# Written by `holdfast start`, which writes it again when it is changed.", ...lines, ""].join("\n");
+  if ((await readIfThere(file)) !== text) await replaceFile(file, text, 0o755);
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+import * as z from "zod";
+import type { Client } from "../../cli/client.ts";
+import { EnrollmentCreated, Host } from "../../../shared/host.ts";
+import { Id } from "../../../shared/ids.ts";
+import { programFiles } from "./dist.ts";
+import { readIfThere, replaceFile } from "./durable-file.ts";
+
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60_000;
+const STOP_WITHIN_MS = 90_000;
+
+/** The agent of this machine, as a child in the same terminal. */
+export interface LocalAgent {
+  /** Asks it to end what it does, waits up to 90 s, and then ends it. */
+  stop(): Promise<void>;
+}
+
+/** What the agent's HOLDFAST_AGENT_ROOT is: its own `/`, so to say. */
+export function agentRoot(dataDir: string): string {
+  return join(dataDir, "agent");
+}
+
+/** The part of the agent's agent.json that is ours to keep true: where the control plane is, and what it is called. */
+const AgentJson = z.looseObject({ host: Id, url: z.string(), audience: z.string() });
+
+/**
+ * Makes this machine a host, unless it is one.
+ * @param control.localUrl where the agent reaches the control plane; `url` is what the control plane calls itself
+ * @throws Error when it can't be, in a sentence that says what to do
+ */
+export async function joinAsHost(client: Client, control: { url: string; localUrl: string }, dataDir: string): Promise<Host> {
+  const file = join(agentRoot(dataDir), "etc/holdfast/agent.json");
+  if ((await readIfThere(file)) === null) await enrol(client, control.localUrl, dataDir);
+  const joined = AgentJson.parse(JSON.parse((await readIfThere(file)) ?? "null"));
+  const [host] = (await client.list(Host, "/hosts")).filter(({ id }) => id === joined.host);
+  if (host === undefined || host.revokedAt !== null) {
+    const what = host === undefined ? "is unknown to this control plane" : `was revoked ("${host.name}")`;
+    throw new Error(`the host that this machine is by ${file} ${what}: to make it a new host, move ${agentRoot(dataDir)} away and start again`);
+  }
+  if (joined.url !== control.localUrl || joined.audience !== control.url) {
+    const moved = { ...joined, url: control.localUrl, audience: control.url };
+    await replaceFile(file, `${JSON.stringify(moved, null, 2)}\n`, 0o644);
+  }
+  return host;
+}
+
+/** Starts the agent, and starts it again, ever later, when it ends without being told to. */
+export function keepAgentRunning(dataDir: string, say: (line: string) => void): LocalAgent {
+  let child: ChildProcess | null = null;
+  let again: NodeJS.Timeout | undefined;
+  let isStopping = false;
+  let pauseMs = FIRST_PAUSE_MS;
+
+  const launch = (): void => {
+    const startedAt = performance.now();
+    const started = spawnAgent(dataDir, ["run"], {});
+    child = started;
+    passOn(started, (line) => say(`agent | ${line}`));
+    void endOf(started).then((how) => {
+      child = null;
+      if (isStopping) return;
+      if (performance.now() - startedAt > LONGEST_PAUSE_MS) pauseMs = FIRST_PAUSE_MS;
+      say(`The agent ended unexpectedly (${how}); it is started again in ${pauseMs / 1000} s.`);
+      again = setTimeout(launch, pauseMs);
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+    });
+  };
+  launch();
+  return {
+    stop: async () => {
+      isStopping = true;
+      clearTimeout(again);
+      const last = child;
+      if (last === null) return;
+      const ended = endOf(last);
+      last.kill("SIGTERM");
+      const isSlow = await Promise.race([ended.then(() => false), pause(STOP_WITHIN_MS, true, { ref: false })]);
+      if (isSlow && last.pid !== undefined) {
+        say(`The agent did not end within ${STOP_WITHIN_MS / 1000} s and is killed; its next start clears up what it left.`);
+        process.kill(-last.pid, "SIGKILL");
+      }
+      await ended;
+    },
+  };
+}
+
+async function enrol(client: Client, url: string, dataDir: string): Promise<void> {
+  const { token } = await client.ask(EnrollmentCreated, "POST", "/enrollments", { expiresInSeconds: 600 });
+  const child = spawnAgent(dataDir, ["enroll", "--url", url], { HOLDFAST_ENROLL_TOKEN: token });
+  const said: string[] = [];
+  passOn(child, (line) => said.push(line));
+  const how = await endOf(child);
+  if (how !== "status 0") throw new Error(`this machine could not be made a host (${how}): ${said.join("\n")}`);
+}
+
+/**
+ * In a group of its own, so that Ctrl-C reaches it through us alone, once. It inherits nothing of our configuration: the
+ * secrets in that are not an agent's.
+ */
+function spawnAgent(dataDir: string, words: string[], more: Record<string, string>): ChildProcess {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("HOLDFAST_"));
+  return spawn(process.execPath, [programFiles.agent, ...words], {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...Object.fromEntries(inherited), ...more, HOLDFAST_AGENT_ROOT: agentRoot(dataDir) },
+  });
+}
+
+function passOn(child: ChildProcess, say: (line: string) => void): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream !== null) createInterface({ input: stream }).on("line", say);
+  }
+}
+
+/** @returns how it ended, in words */
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("close", (code, signal) => resolve(signal ?? `status ${code}`));
+  });
+}

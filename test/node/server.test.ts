@@ -1,0 +1,155 @@
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { hosts } from "../../control/db/schema.ts";
+import { createToken } from "../../control/domain/tokens.ts";
+import { readConfig } from "../../control/runtime/node/config.ts";
+import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";
+import { openSigningKey } from "../../control/runtime/node/signing-key.ts";
+import { ErrorBody } from "../../shared/failure.ts";
+import { Host } from "../../shared/host.ts";
+import { openClient } from "../support/client.ts";
+import { openFakeSocket } from "../support/fake-socket.ts";
+import { enrolFakeHost } from "../support/fake-host.ts";
+import { freePort } from "../support/free-port.ts";
+import { temporaryDirectory } from "./deps.ts";
+
+test("is well at the port that it was really given", async () => {
+  const control = await startIn(await temporaryDirectory());
+  expect(control.url).toMatch(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/);
+  const answer = await fetch(`${control.url}/healthz`);
+  expect([answer.status, await answer.json()]).toEqual([200, { status: "ok" }]);
+});
+
+test("one process has the data directory, and gives it back when it stops", async () => {
+  const directory = await temporaryDirectory();
+  const control = await startIn(directory);
+  await expect(startIn(directory)).rejects.toThrow(`another control plane is running in ${directory}`);
+  await control.close();
+  await startIn(directory);
+});
+
+test("a taken port is said so, and the data directory is free again", async () => {
+  const server = createServer();
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  const directory = await temporaryDirectory();
+  await expect(startIn(directory, { HOLDFAST_PORT: String(port) })).rejects.toThrow(`port ${port} on 127.0.0.1 is taken`);
+  await startIn(directory);
+});
+
+test("state, key and tokens outlive the process; presence does not", async () => {
+  const directory = await temporaryDirectory();
+  const port = String(await freePort());
+  const first = await startIn(directory, { HOLDFAST_PORT: port });
+  const { token } = await createToken(first.deps, { name: "me", scope: "admin", expiresInSeconds: null });
+  const host = await enrolFakeHost({ name: "node", url: first.url, adminToken: token, stop: first.close }, "nas");
+  // As a process leaves it that was killed.
+  await first.deps.db.update(hosts).set({ connectionId: host.id, connectedAt: "2026-11-23T08:00:00.000Z" });
+  await first.close();
+
+  const second = await startIn(directory, { HOLDFAST_PORT: port });
+  expect(second.deps.signingKey.fingerprint).toBe(first.deps.signingKey.fingerprint);
+  const client = openClient(second.url, () => token);
+  expect(await client.ask(Host, "GET", `/api/v1/hosts/${host.id}`)).toMatchObject({ online: false, connectedAt: null });
+  const socket = await host.connect();
+  socket.close(1000);
+});
+
+test("lets a running request end when it stops, and closes sockets with 1001", async () => {
+  const directory = await temporaryDirectory();
+  const control = await startIn(directory);
+  const { token } = await createToken(control.deps, { name: "me", scope: "admin", expiresInSeconds: null });
+  const host = await enrolFakeHost({ name: "node", url: control.url, adminToken: token, stop: control.close }, "nas");
+  const socket = await host.connect();
+  const body = JSON.stringify({ name: "late", scope: "read" });
+  const slow = request(`${control.url}/api/v1/tokens`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json", "content-length": body.length },
+  });
+  const answered = new Promise<number | undefined>((resolve, reject) => {
+    slow.once("response", (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    slow.once("error", reject);
+  });
+  await new Promise<void>((resolve) => {
+    slow.write(body.slice(0, 5), () => resolve());
+  });
+  // Whatever was asked after it on another connection is answered: the first half has arrived.
+  await fetch(`${control.url}/healthz`);
+  const closing = control.close();
+  slow.end(body.slice(5));
+  expect(await answered).toBe(201);
+  await closing;
+  expect((await socket.closed).code).toBe(1001);
+  await expect(fetch(`${control.url}/healthz`)).rejects.toThrow("fetch failed");
+});
+
+test("a socket that is refused is answered like any request", async () => {
+  const control = await startIn(await temporaryDirectory());
+  const answer = await rawUpgrade(control.url, "/agent/v1/socket");
+  expect(answer.status).toBe(401);
+  expect(ErrorBody.parse(JSON.parse(answer.body)).error.code).toBe("auth.required");
+  expect((await rawUpgrade(control.url, "/api/v1/hosts")).status).toBe(401);
+  expect((await rawUpgrade(control.url, "/healthz")).status).toBe(200);
+});
+
+test("the socket's address speaks its own subprotocol only", async () => {
+  const control = await startIn(await temporaryDirectory());
+  const { token } = await createToken(control.deps, { name: "me", scope: "admin", expiresInSeconds: null });
+  const host = await enrolFakeHost({ name: "node", url: control.url, adminToken: token, stop: control.close }, "nas");
+  await expect(openFakeSocket(control.url, await host.token(), ["chat"])).rejects.toMatchObject({ status: 426 });
+  const plain = await fetch(`${control.url}/agent/v1/socket`, { headers: { authorization: `Bearer ${await host.token()}` } });
+  expect(plain.status).toBe(426);
+});
+
+test("the signing key is made once, for its owner's eyes only, and never replaced", async () => {
+  const directory = await temporaryDirectory();
+  const made = await openSigningKey(directory, undefined);
+  const file = join(directory, "signing.key");
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  expect((await openSigningKey(directory, undefined)).publicKey).toBe(made.publicKey);
+
+  const given = await openSigningKey(await temporaryDirectory(), await readFile(file, "utf8"));
+  expect(given.fingerprint).toBe(made.fingerprint);
+  await writeFile(file, "spoilt\n");
+  await expect(openSigningKey(directory, undefined)).rejects.toThrow(`${file} is not an Ed25519 private key`);
+  expect(await readFile(file, "utf8")).toBe("spoilt\n");
+});
+
+test("a data directory that is a file is an error that names it", async () => {
+  const directory = await temporaryDirectory();
+  const file = join(directory, "data");
+  await writeFile(file, "");
+  await expect(startIn(file)).rejects.toThrow(file);
+});
+
+async function startIn(directory: string, environment: Record<string, string> = {}): Promise<RunningControl> {
+  const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", ...environment }));
+  onTestFinished(control.close);
+  return control;
+}
+
+function rawUpgrade(origin: string, path: string): Promise<{ status: number | undefined; body: string }> {
+  return new Promise((resolve, reject) => {
+    const upgrade = request(`${origin}${path}`, {
+      headers: {
+        connection: "Upgrade",
+        upgrade: "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+      },
+    });
+    upgrade.once("error", reject);
+    upgrade.once("response", (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+      response.on("end", () => resolve({ status: response.statusCode, body }));
+    });
+    upgrade.end();
+  });
+}
