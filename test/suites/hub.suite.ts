@@ -49,6 +49,15 @@ export function hubSuite(control: () => ControlUnderTest): void {
       expect(performance.now() - leftAt).toBeLessThan(5000);
     });
 
+    test("a host whose connection breaks off is shown offline, and may come back", async () => {
+      const host = await enrolFakeHost(control(), "cut-off");
+      (await greet(await host.connect())).cut();
+      expect(await isOnline(host, false)).toMatchObject({ connectedAt: null });
+      const again = await greet(await host.connect());
+      await isOnline(host, true);
+      again.close(1000);
+    });
+
     test("ping is answered with pong", async () => {
       const socket = await greet(await (await enrolFakeHost(control(), "pinger")).connect());
       socket.sendText(PING_TEXT);

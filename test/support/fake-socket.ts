@@ -12,6 +12,8 @@ export interface FakeSocket {
   readonly closed: Promise<{ code: number; reason: string }>;
   /** Begins the closing handshake without waiting for it. */
   close(code?: number): void;
+  /** Breaks the connection off without a word. */
+  cut(): void;
 }
 
 /** The answer to an upgrade that was refused. */
@@ -67,6 +69,7 @@ export async function openFakeSocket(
     },
     closed,
     close: (code) => socket.close(code),
+    cut: () => socket.terminate(),
   };
 }
 
