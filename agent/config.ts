@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { chmod, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import * as z from "zod";
 import { Id, Name } from "../shared/ids.ts";
 import { readTextIfThere, writeFileAtomically } from "./files.ts";
@@ -75,5 +76,13 @@ export async function readConfig(paths: Paths): Promise<AgentConfig | null> {
 }
 
 export async function writeConfig(paths: Paths, config: AgentConfig): Promise<void> {
+  await makeReadableDirectory(paths.etc);
   await writeFileAtomically(paths.agentJson, `${JSON.stringify(config, null, 2)}\n`, 0o644);
+}
+
+/** Hooks lie below it, and the users that run them are not us: the agent's own umask must not shut them out. */
+async function makeReadableDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) await chmod(made, 0o755);
 }

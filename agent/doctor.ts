@@ -9,7 +9,7 @@ import { readDaemonState } from "./daemon-claim.ts";
 import { isMissing } from "./files.ts";
 import { loadIdentity } from "./identity.ts";
 import { loadPolicy } from "./policy.ts";
-import { findEngines } from "./providers/provider.ts";
+import { findEngines } from "./providers/engines.ts";
 import { listSnapshots, RunError } from "./runner.ts";
 import { openSpool } from "./spool.ts";
 

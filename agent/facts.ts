@@ -3,7 +3,7 @@ import type { HostFacts } from "../shared/host.ts";
 import type { Paths } from "./config.ts";
 import { readTextIfThere } from "./files.ts";
 import { listHooks, loadPolicy } from "./policy.ts";
-import { findEngines } from "./providers/provider.ts";
+import { findEngines } from "./providers/engines.ts";
 import { VERSION } from "./version.ts";
 
 /** What this host is and can do, cut to what the model takes. */

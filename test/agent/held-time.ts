@@ -16,7 +16,7 @@ export interface HeldTime {
 export function holdTime(start = Date.parse("2026-11-23T08:00:00.000Z")): HeldTime {
   let wall = start;
   let elapsed = 0;
-  const waiting = new Set<{ at: number; then: () => void }>();
+  const waiting = new Set<{ at: number; fire: () => void }>();
   const earliest = (until: number) =>
     [...waiting].filter(({ at }) => at <= until).toSorted((one, other) => one.at - other.at)[0];
   const moveTo = (at: number): void => {
@@ -26,8 +26,8 @@ export function holdTime(start = Date.parse("2026-11-23T08:00:00.000Z")): HeldTi
   return {
     clock: { now: () => wall },
     timers: {
-      after(milliseconds, then) {
-        const timer = { at: elapsed + milliseconds, then };
+      after(milliseconds, fire) {
+        const timer = { at: elapsed + milliseconds, fire };
         waiting.add(timer);
         return () => void waiting.delete(timer);
       },
@@ -37,7 +37,7 @@ export function holdTime(start = Date.parse("2026-11-23T08:00:00.000Z")): HeldTi
       for (let timer = earliest(until); timer !== undefined; timer = earliest(until)) {
         waiting.delete(timer);
         moveTo(timer.at);
-        timer.then();
+        timer.fire();
         await setImmediate();
       }
       moveTo(until);

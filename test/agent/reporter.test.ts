@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { openApi } from "../../agent/api.ts";
@@ -28,31 +29,29 @@ async function bench() {
   const committed: { id: string; sequence: number }[] = [];
   const batches: number[] = [];
   let answers: Answer[] = [];
-  const server = createServer(async (request, response) => {
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     let body = "";
     for await (const chunk of request) body += String(chunk);
     const { reports } = Reports.parse(JSON.parse(body));
     batches.push(reports.length);
-    const answer = answers.shift() ?? "accept";
+    const answer = answers[0] ?? "accept";
     const refusal = typeof answer === "object" ? answer.refuseWith(reports) : null;
-    if (refusal !== null) {
-      if (typeof answer === "object") answers.unshift(answer);
-      response.writeHead(refusal, { "content-type": "application/json" });
-      response.end(JSON.stringify(ErrorBody.parse({ error: { code: "request.invalid", message: "no" } })));
-      return;
-    }
-    if (typeof answer === "object") answers.unshift(answer);
+    // How to refuse stays; the other answers are for one request each.
+    if (typeof answer !== "object") answers.shift();
     if (answer === "hang up") return void request.socket.destroy();
-    const ids = reports.map((report) => (report.type === "run" ? report.run.id : report.id));
-    if (answer !== "accept nothing") {
+    const isTaken = refusal === null && answer !== "accept nothing";
+    if (isTaken) {
       for (const report of reports) {
         if (report.type === "run") committed.push({ id: report.run.id, sequence: report.sequence });
       }
     }
     if (answer === "commit and hang up") return void request.socket.destroy();
-    response.writeHead(200, { "content-type": "application/json" });
-    response.end(JSON.stringify({ accepted: answer === "accept nothing" ? [] : ids }));
-  });
+    const ids = reports.map((report) => (report.type === "run" ? report.run.id : report.id));
+    const refused = ErrorBody.parse({ error: { code: "request.invalid", message: "no" } });
+    response.writeHead(refusal ?? 200, { "content-type": "application/json" });
+    response.end(JSON.stringify(refusal === null ? { accepted: isTaken ? ids : [] } : refused));
+  };
+  const server = createServer((request, response) => void serve(request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => void server.close());

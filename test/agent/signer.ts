@@ -32,7 +32,7 @@ export function newId(): string {
 }
 
 export function configOf(signer: Signer, change: Partial<AgentConfig> = {}): AgentConfig {
-  const url = "http://127.0.0.1:1";
+  const url = "http://127.0.0.1:2";
   return { url, host: newId(), name: "nas", audience: url, controlKey: signer.publicKey, ...change };
 }
 

@@ -1,0 +1,188 @@
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import * as z from "zod";
+import { takeAssignment } from "../../agent/assignments.ts";
+import { agentPaths, writeConfig } from "../../agent/config.ts";
+import { makeIdentity } from "../../agent/identity.ts";
+import { VERSION } from "../../agent/version.ts";
+import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
+import { agentIn } from "../support/agent.ts";
+import type { AgentProcess } from "../support/agent.ts";
+import { until } from "../support/until.ts";
+import { assignmentOf, configOf, makeSigner } from "./signer.ts";
+
+// A host whose control plane is gone for good: what the command line still does, in what words, and with what exit status.
+
+let root: string;
+let agent: AgentProcess;
+let assignment: Assignment;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
+  agent = agentIn(root);
+  const paths = agentPaths(root);
+  const signer = await makeSigner();
+  const config = configOf(signer);
+  await mkdir(join(root, "srv"));
+  await writeFile(join(root, "srv/letter.txt"), "dear reader");
+  const [one] = [assignmentOf(config.host, 1, { timerConfig: { OnCalendar: "yearly" } })];
+  assignment = Assignment.parse({
+    ...one,
+    contracts: one.contracts.map((contract) => ({
+      ...contract,
+      request: { user: userInfo().username, sourceDirectories: [join(root, "srv")] },
+    })),
+    repositories: one.repositories.map((repository) => ({ ...repository, location: join(root, "repository") })),
+  });
+  await writeConfig(paths, config);
+  await makeIdentity(paths);
+  const log = (): void => undefined;
+  const refuse = async (): Promise<void> => Promise.reject(new Error("the test's own assignment was refused"));
+  const jws = await signer.sign(assignment, JWS_TYPES.assignment);
+  await takeAssignment({ paths, config, clock: Date, log, refuse }, { jws, current: null });
+});
+
+afterAll(async () => {
+  await agent.kill("SIGKILL");
+  await rm(root, { recursive: true, force: true });
+});
+
+test("the version is the package's", async () => {
+  const packageJson = await readFile(join(import.meta.dirname, "../../package.json"), "utf8");
+  expect(JSON.parse(packageJson)).toMatchObject({ version: VERSION });
+  expect(await agent.cli("--version")).toMatchObject({ code: 0, stdout: `holdfast-agent ${VERSION}\n` });
+});
+
+const misused: [words: string[], sentence: string][] = [
+  [[], "say what to do"],
+  [["frobnicate"], "there is no verb 'frobnicate'"],
+  [["backup"], "BINDING is missing"],
+  [["backup", "nobody"], "no binding 'nobody' here; there is: photos-disk"],
+  [["backup", "photos-disk", "now"], "'now' is one word too many"],
+  [["backup", "photos-disk", "--fast"], "--fast"],
+  [["restore", "photos-disk"], "SNAPSHOT is missing"],
+  [["restore", "photos-disk", "-o", "sftp.command=sh"], "-o"],
+  [["restore", "photos-disk", "; rm"], "SNAPSHOT must be a snapshot's id or 'latest'"],
+  [["restore", "photos-disk", "latest", "--target", "here"], "--target must be an absolute path"],
+  [["exec", "photos-disk", "snapshots"], "the '--' is missing"],
+  [["enroll", "--url", "nowhere", "--token", "hfe.x"], "that is not an enrolment token"],
+  [["enroll", "--token", "hfe.x"], "--url is missing"],
+];
+
+test("what can't be meant is refused as usage, with what is wrong", async () => {
+  const outcomes = await Promise.all(misused.map(([words]) => agent.cli(...words)));
+  for (const [index, { code, stdout, stderr }] of outcomes.entries()) {
+    const [words, sentence = ""] = misused[index] ?? [];
+    expect({ code, stdout, words }).toEqual({ code: 2, stdout: "", words });
+    expect(stderr).toContain(sentence);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  }
+});
+
+test("backs up, lists, restores and looks into the repository with the control plane gone", async () => {
+  const first = await agent.cli("backup", "photos-disk");
+  expect(first).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("backup of photos-disk: succeeded, snapshot "),
+  });
+  expect(first.stderr).toContain("the report is kept and delivered later");
+  const second = await agent.cli("backup", assignment.bindings[0]?.id ?? "", "--json");
+  const outcome = z.object({ state: z.string(), snapshot: z.string() }).parse(JSON.parse(second.stdout));
+  expect(outcome.state).toBe("succeeded");
+
+  const listed = await agent.cli("snapshots", "photos-disk");
+  const ids = listed.stdout.trimEnd().split("\n");
+  expect(ids).toHaveLength(2);
+  expect(ids[1]).toBe(outcome.snapshot);
+  const facts = JSON.parse((await agent.cli("snapshots", "photos-disk", "--json")).stdout);
+  expect(facts.map(({ id }: { id: string }) => id)).toEqual(ids);
+
+  const target = join(root, "restored");
+  const restored = await agent.cli("restore", "photos-disk", ids[0] ?? "", "--target", target);
+  expect(restored.code).toBe(0);
+  expect(restored.stdout.split("\n")[0]).toBe(`Will restore snapshot '${ids[0]}'`);
+  expect(await readFile(join(target, root, "srv/letter.txt"), "utf8")).toBe("dear reader");
+
+  const engine = await agent.cli("exec", "photos-disk", "--", "cat", "config");
+  expect(engine).toMatchObject({ code: 0, stdout: expect.stringContaining('"chunker_polynomial"') });
+});
+
+test("what failed has a word for it and says what to do", async () => {
+  const missing = await agent.cli("restore", "photos-disk", "deadbeef", "--target", join(root, "nothing"));
+  expect(missing.code).toBe(1);
+  expect(missing.stderr).toContain("(snapshot.missing)");
+  expect(missing.stderr).toContain("`holdfast-agent snapshots BINDING` lists them");
+});
+
+test("enrolling at a control plane that is away is for later", async () => {
+  const other = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
+  onTestFinished(() => rm(other, { recursive: true, force: true }));
+  const token = `hfe.${"A".repeat(43)}.${"B".repeat(43)}`;
+  const tried = await agentIn(other).cli("enroll", "--url", "http://127.0.0.1:2", "--token", token);
+  expect(tried.code).toBe(75);
+  expect(tried.stderr).toContain("http://127.0.0.1:2 does not answer");
+  for (const verb of ["run", "status", "doctor"]) {
+    expect(await agentIn(other).cli(verb), verb).toMatchObject({ code: 1 });
+  }
+});
+
+test("there is one daemon per root; a dead one's place is taken, and it ends in order", async () => {
+  agent.start();
+  await until("the daemon to run", async () => (await agent.cli("status")).stdout.includes("running as process"));
+  const second = await agent.cli("run");
+  expect(second.code).toBe(75);
+  expect(second.stderr).toContain("the agent runs already");
+  const status = JSON.parse((await agent.cli("status", "--json")).stdout);
+  expect(status).toMatchObject({
+    revision: 1,
+    daemon: { socket: "closed" },
+    bindings: [{ name: "photos-disk", state: "on" }],
+  });
+
+  await agent.kill("SIGKILL");
+  expect(await agent.cli("status")).toMatchObject({ code: 3, stdout: expect.stringContaining("not running") });
+  const heir = agentIn(root);
+  heir.start();
+  await until("the next daemon to run", async () => (await agent.cli("status")).code === 0);
+  await heir.kill("SIGTERM");
+  expect(heir.said()).toContain("stopped");
+  expect(heir.said()).not.toMatch(/^\s+at /m);
+});
+
+test("the doctor finds what is wrong and says what to do", async () => {
+  const { code, stdout } = await agent.cli("doctor");
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^warn {2}control plane: http:\/\/127.0.0.1:2 does not answer.*reports are kept/m);
+  expect(stdout).toMatch(/^fail {2}agent: it does not run/m);
+  expect(stdout).toMatch(/^ok {4}restic: \d+\.\d+/m);
+  expect(stdout).toMatch(/^ok {4}repository disk: opens, and holds 2 snapshots of photos-disk/m);
+  const findings = JSON.parse((await agent.cli("doctor", "--json")).stdout);
+  expect(findings).toContainEqual({
+    level: "fail",
+    subject: "agent",
+    message: expect.stringContaining("it does not run"),
+  });
+});
+
+test("uninstall says what goes, takes it only when told to, and never a repository with it", async () => {
+  const copy = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
+  onTestFinished(() => rm(copy, { recursive: true, force: true }));
+  await cp(root, copy, { recursive: true });
+  const asked = await agentIn(copy).cli("uninstall");
+  expect(asked.code).toBe(2);
+  expect(asked.stdout).toContain(`${copy}/var/lib/holdfast/secrets/`);
+  expect(asked.stdout).toContain("Without them nobody can read the repositories");
+
+  const done = await agentIn(copy).cli("uninstall", "--yes");
+  expect(done.code).toBe(0);
+  for (const gone of ["etc/holdfast", "var/lib/holdfast", "var/cache/holdfast"]) {
+    await expect(readFile(join(copy, gone)), gone).rejects.toThrow("ENOENT");
+  }
+  expect(await readFile(join(copy, "repository/config"))).not.toHaveLength(0);
+  expect(await agentIn(copy).cli("uninstall", "--yes")).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("nothing"),
+  });
+});

@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import { openWorkload } from "../../agent/workload.ts";
+import type { Job } from "../../agent/workload.ts";
+import { newId } from "./signer.ts";
+
+/** Runs that end when the test says so, or when they are cancelled. */
+function bench() {
+  const log: string[] = [];
+  const ends = new Map<string, () => void>();
+  const job = (name: string, binding: string): Job => ({
+    run: name,
+    binding,
+    begin: (signal) =>
+      new Promise((resolve) => {
+        log.push(`${name} begins${signal.aborted ? " cancelled" : ""}`);
+        const end = (how: string) => () => {
+          log.push(`${name} ${how}`);
+          resolve();
+        };
+        if (signal.aborted) return end("ends")();
+        ends.set(name, end("ends"));
+        signal.addEventListener("abort", end("is cancelled"));
+      }),
+  });
+  const end = async (name: string): Promise<void> => {
+    ends.get(name)?.();
+    await Promise.resolve();
+    await new Promise(setImmediate);
+  };
+  return { workload: openWorkload(2), log, job, end };
+}
+
+test("two runs at once, one per binding, first come first served", async () => {
+  const { workload, log, job, end } = bench();
+  const [photos, mail, music] = [newId(), newId(), newId()];
+  workload.add(job("photos 1", photos));
+  workload.add(job("photos 2", photos));
+  workload.add(job("mail", mail));
+  workload.add(job("music", music));
+  expect(log).toEqual(["photos 1 begins", "mail begins"]);
+  expect(workload.has("photos 2")).toBe(true);
+
+  await end("photos 1");
+  await end("mail");
+  expect(log.slice(2)).toEqual(["photos 1 ends", "photos 2 begins", "mail ends", "music begins"]);
+  expect(workload.has("photos 1")).toBe(false);
+});
+
+test("a running run is cancelled through its signal; a waiting one begins only to say that it is cancelled", async () => {
+  const { workload, log, job } = bench();
+  const photos = newId();
+  workload.add(job("one", photos));
+  workload.add(job("two", photos));
+  expect(workload.cancel("two")).toBe(true);
+  expect(workload.cancel("one")).toBe(true);
+  expect(workload.cancel("three")).toBe(false);
+  expect(log).toEqual(["one begins", "two begins cancelled", "two ends", "one is cancelled"]);
+});
+
+test("draining cancels what runs, waits for it, and begins nothing more", async () => {
+  const { workload, log, job } = bench();
+  const photos = newId();
+  workload.add(job("one", photos));
+  workload.add(job("two", photos));
+  await workload.drain();
+  workload.add(job("three", newId()));
+  expect(log).toEqual(["one begins", "one is cancelled"]);
+});
