@@ -1,0 +1,226 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { DatabaseSync } from "node:sqlite";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { createToken } from "../../control/domain/tokens.ts";
+import { readConfig } from "../../control/runtime/node/config.ts";
+import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";
+import { Run } from "../../shared/run.ts";
+import { type Built, buildPrograms } from "../support/built.ts";
+import { openClient } from "../support/client.ts";
+import { declareBinding } from "../support/declare.ts";
+import { enrolFakeHost, type FakeHost } from "../support/fake-host.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/until.ts";
+import { temporaryDirectory } from "./deps.ts";
+
+let programs: Built;
+
+beforeAll(async () => {
+  programs = await buildPrograms();
+});
+
+afterAll(() => programs.remove());
+
+test.each([
+  [[], 2, "usage:"],
+  [["sing"], 2, "'sing' is not a verb"],
+  [["status", "--jsn"], 2, "--jsn"],
+  [["status", "all"], 2, "one word too many"],
+  [["token", "create", "--scope", "read"], 2, "NAME is missing"],
+  [["token", "create", "ci", "--scope", "root"], 2, "scope"],
+  [["run"], 2, "BINDING is missing"],
+  [["restore", "photos"], 2, "SNAPSHOT is missing"],
+  [["restore", "photos", "yesterday"], 2, "snapshot"],
+  [["enroll", "--uses", "many"], 2, "--uses"],
+])("holdfast %j exits with %i", async (words, code, says) => {
+  const outcome = await holdfast(words, {});
+  expect(outcome).toMatchObject({ code, stdout: "" });
+  expect(outcome.stderr).toContain(says);
+});
+
+test("help lists the verbs there are, and none that comes later", async () => {
+  const { code, stdout } = await holdfast(["--help"], {});
+  expect(code).toBe(0);
+  for (const verb of ["start", "serve", "token create", "enroll", "status", "run", "restore", "migrate"]) {
+    expect(stdout).toContain(`holdfast ${verb}`);
+  }
+  expect(stdout).not.toMatch(/holdfast (apply|plan|export)/);
+});
+
+test("a control plane that does not answer is 75: try later", async () => {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const outcome = await holdfast(["status"], { HOLDFAST_URL: url, HOLDFAST_TOKEN: "hft_x" });
+  expect(outcome).toMatchObject({ code: 75, stdout: "" });
+  expect(outcome.stderr).toContain(`${url} does not answer`);
+});
+
+test("without a token it says where one comes from; with a wrong one it fails", async () => {
+  const { environment } = await world();
+  const none = await holdfast(["status"], { ...environment, HOLDFAST_TOKEN: "" });
+  expect(none).toMatchObject({ code: 1 });
+  expect(none.stderr).toContain("HOLDFAST_TOKEN");
+  expect(await holdfast(["status"], { ...environment, HOLDFAST_TOKEN: "hft_wrong" })).toMatchObject({ code: 1 });
+});
+
+test("a token made while nobody is left to ask works at once, and is found in the data directory", async () => {
+  const { directory, environment } = await world();
+  const made = await holdfast(["token", "create", "rescue", "--scope", "admin", "--offline"], { HOLDFAST_DATA: directory });
+  expect(made).toMatchObject({ code: 0, stderr: "" });
+  expect(made.stdout).toMatch(/^hft_[\w-]{43}\n$/);
+  await writeFile(join(directory, "token"), made.stdout);
+  const next = await holdfast(["token", "create", "reader", "--scope", "read"], { ...environment, HOLDFAST_TOKEN: "" });
+  expect(next).toMatchObject({ code: 0 });
+  const reader = { ...environment, HOLDFAST_TOKEN: next.stdout.trim() };
+  expect(await holdfast(["status", "--json"], reader)).toMatchObject({ code: 0 });
+  const refused = await holdfast(["token", "create", "more", "--scope", "admin"], reader);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain("scope");
+  expect((await holdfast(["token", "create", "reader", "--scope", "read", "--offline"], { HOLDFAST_DATA: directory })).stderr).toContain("reader");
+});
+
+test("enroll prints the command alone on stdout, and that nobody else can reach loopback on stderr", async () => {
+  const { control, environment } = await world();
+  const { code, stdout, stderr } = await holdfast(["enroll", "--name", "nas"], environment);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^curl -fsSL \S+ \| sudo sh -s -- --token hfe\.\S+\n$/);
+  expect(stderr).toContain(`${control.url} can be reached from this machine only`);
+});
+
+test("status shows hosts and bindings, as a table and as JSON", async () => {
+  const { host, binding, environment } = await world();
+  const { code, stdout } = await holdfast(["status"], environment);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^HOST +STATE +LAST SEEN\nnas +offline +20\d\d-/);
+  expect(stdout).toMatch(new RegExp(`\nnas +${binding.name} +unprotected +- +- +-\n$`));
+
+  const json = await holdfast(["status", "--json"], environment);
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    hosts: [{ id: host.id, name: "nas", online: false }],
+    bindings: [{ id: binding.id, health: "unprotected", lastFailure: null }],
+  });
+});
+
+test.each([
+  ["succeeded", 0],
+  ["warned", 3],
+  ["failed", 1],
+] as const)("run --wait waits for the end: %s is %i", async (state, code) => {
+  const { control, token, host, binding, environment } = await world();
+  const waiting = holdfast(["run", binding.name, "--wait"], environment);
+  const admin = openClient(control.url, () => token);
+  const queued = await until("the run to be queued", async () => {
+    const { body } = await admin.send("GET", `/api/v1/runs?binding=${binding.id}`);
+    return (body as { items: Run[] }).items[0];
+  });
+  await report(host, queued, state);
+  const outcome = await waiting;
+  expect(outcome).toMatchObject({ code, stdout: `${state} ${state === "failed" ? "-" : "0123abcd"}\n` });
+  if (state === "failed") expect(outcome.stderr).toContain("the disk is full\nMake room.");
+});
+
+test("run and restore without --wait print the run's id; an unknown binding is an error", async () => {
+  const { binding, environment } = await world();
+  expect((await holdfast(["run", binding.id], environment)).stdout).toMatch(/^[0-9a-f-]{36}\n$/);
+  const words = ["restore", binding.name, "0123abcd", "--target", "/srv/aside", "--include", "/srv/a", "--include", "/srv/b"];
+  expect((await holdfast(words, environment)).stdout).toMatch(/^[0-9a-f-]{36}\n$/);
+  const unknown = await holdfast(["run", "nothing"], environment);
+  expect(unknown).toMatchObject({ code: 1, stdout: "" });
+  expect(unknown.stderr).toContain("no binding is called 'nothing'");
+});
+
+test("serve runs until it is told to stop, then exits with 0", async () => {
+  const directory = await temporaryDirectory();
+  const child = launch(["serve"], { HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" });
+  const [url] = (await once(child.stdout ?? child, "data")) as [Buffer];
+  expect((await fetch(`${String(url).trim()}/healthz`)).status).toBe(200);
+  child.kill("SIGTERM");
+  expect(await once(child, "exit")).toEqual([0, null]);
+});
+
+test("migrate makes the schema, and has nothing to do the second time", async () => {
+  const directory = await temporaryDirectory();
+  const environment = { HOLDFAST_DATABASE_URL: `file:${join(directory, "other.db")}` };
+  expect((await holdfast(["migrate"], environment)).stdout).toContain("0000");
+  expect(await holdfast(["migrate"], environment)).toMatchObject({ code: 0, stdout: "nothing to do\n" });
+});
+
+test("copy-database makes a whole copy of a database in use, over an older copy", async () => {
+  const { directory } = await world();
+  const copy = join(directory, "copy.db");
+  await writeFile(copy, "an older copy");
+  expect(await holdfast(["copy-database", join(directory, "control.db"), copy], {})).toMatchObject({ code: 0, stderr: "" });
+  const db = new DatabaseSync(copy, { readOnly: true });
+  onTestFinished(() => db.close());
+  expect(db.prepare("SELECT name FROM hosts").all()).toEqual([{ name: "nas" }]);
+  expect(db.prepare("PRAGMA integrity_check").get()).toEqual({ integrity_check: "ok" });
+  const missing = await holdfast(["copy-database", join(directory, "nothing.db"), copy], {});
+  expect(missing.code).toBe(1);
+});
+
+interface World {
+  control: RunningControl;
+  directory: string;
+  token: string;
+  host: FakeHost;
+  binding: { id: string; name: string };
+  /** What a person has set who wants to use this control plane. */
+  environment: Record<string, string>;
+}
+
+async function world(): Promise<World> {
+  const directory = await temporaryDirectory();
+  const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" }));
+  onTestFinished(control.close);
+  const { token } = await createToken(control.deps, { name: "tests", scope: "admin", expiresInSeconds: null });
+  const host = await enrolFakeHost({ name: "node", url: control.url, adminToken: token, stop: control.close }, "nas");
+  const { binding } = await declareBinding(
+    openClient(control.url, () => token),
+    { host: "nas", name: "photos" },
+  );
+  const environment = { HOLDFAST_DATA: directory, HOLDFAST_PORT: new URL(control.url).port, HOLDFAST_TOKEN: token };
+  return { control, directory, token, host, binding, environment };
+}
+
+async function report(host: FakeHost, queued: Run, state: "succeeded" | "warned" | "failed"): Promise<void> {
+  const { host: _host, progress: _progress, ...run } = queued;
+  const now = new Date().toISOString();
+  const failure = { code: "repository.full", message: "the disk is full", next: "Make room." };
+  const ended = { ...run, state, startedAt: now, finishedAt: now, snapshot: state === "failed" ? null : "0123abcd" };
+  const answer = await host.client.send("POST", "/agent/v1/reports", {
+    reports: [
+      {
+        type: "run",
+        sequence: 1,
+        run: { ...ended, failure: state === "failed" ? failure : null },
+        log: "",
+        engineId: null,
+        snapshots: null,
+      },
+    ],
+  });
+  expect(answer.body).toEqual({ accepted: [queued.id] });
+}
+
+function launch(words: string[], environment: Record<string, string>): ChildProcess {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("HOLDFAST_"));
+  return spawn(process.execPath, [programs.holdfast, ...words], {
+    env: { ...Object.fromEntries(inherited), ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+async function holdfast(
+  words: string[],
+  environment: Record<string, string>,
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = launch(words, environment);
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (chunk: Buffer) => (stdout += String(chunk)));
+  child.stderr?.on("data", (chunk: Buffer) => (stderr += String(chunk)));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr };
+}
