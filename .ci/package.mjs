@@ -50,7 +50,7 @@ try {
     renameSync(join(work, `holdfast-agent-linux-${arch}`), join(install, `holdfast-agent-linux-${arch}`));
   }
   writeFileSync(join(install, "install.sh"), script());
-  writeFileSync(join(work, "SHA256SUMS"), sums.sort().join(""));
+  writeFileSync(join(work, "SHA256SUMS"), sums.join(""));
   renameSync(join(work, "SHA256SUMS"), join(install, "SHA256SUMS"));
   process.stdout.write(sums.join(""));
 } finally {

@@ -73,6 +73,7 @@ export async function bootMachine(suite: string): Promise<Machine> {
     run("mount", "-t", "overlay", "overlay", "-o", layers, root);
     undo.push(() => run("umount", root));
     writeFileSync(join(root, "etc/hostname"), `${name}\n`);
+    writeFileSync(join(root, "etc/hosts"), `127.0.0.1 localhost\n127.0.1.1 ${name}\n`);
     run("ip", "netns", "add", name);
     undo.push(() => run("ip", "netns", "del", name));
     run("ip", "link", "add", `${name}a`, "type", "veth", "peer", "name", `${name}b`, "netns", name);
