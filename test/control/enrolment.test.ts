@@ -1,0 +1,145 @@
+import { compactVerify, importJWK } from "jose";
+import { expect, test } from "vitest";
+import * as z from "zod";
+import { page } from "../../shared/api.ts";
+import { SignedAssignment } from "../../shared/assignment.ts";
+import { Enrollment, EnrollmentCreated, EnrollmentToken, Enrolment, Host } from "../../shared/host.ts";
+import { tick } from "../../control/tick.ts";
+import { askerOf, FACTS, newHostKey, testControl, URL_OF_CONTROL, type TestControl } from "../support/control.ts";
+
+const create = (control: TestControl, body: object = {}) =>
+  control.admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", body);
+
+async function enrol(control: TestControl, token: string, publicKey: string, hostname = "host.example") {
+  const body = { token, publicKey, facts: { ...FACTS, hostname } };
+  const { jws } = await askerOf(control.app, null).ask(SignedAssignment, "POST", "/agent/v1/enroll", body);
+  const key = await importJWK({ kty: "OKP", crv: "Ed25519", x: control.deps.signingKey.publicKey }, "EdDSA");
+  const { payload, protectedHeader } = await compactVerify(jws, key);
+  expect(protectedHeader).toEqual({ alg: "EdDSA", typ: "holdfast-enrolment+jws" });
+  return Enrolment.parse(JSON.parse(new TextDecoder().decode(payload)));
+}
+
+async function refusal(control: TestControl, token: string, publicKey: string) {
+  const refused = await askerOf(control.app, null).refused("POST", "/agent/v1/enroll", { token, publicKey, facts: FACTS });
+  return { status: refused.status, code: refused.code, message: refused.message };
+}
+
+const hostNames = async ({ admin }: TestControl) => (await admin.ask(page(Host), "GET", "/api/v1/hosts")).items.map((host) => host.name);
+
+test("a token carries the control key's fingerprint and the installer's digest, and its secret is kept as a hash only", async () => {
+  const digest = "d".repeat(64);
+  const control = await testControl({ installDigest: digest });
+  const { token, command, ...kept } = await create(control);
+  expect(EnrollmentToken.parse(token).split(".").slice(2)).toEqual([control.deps.signingKey.fingerprint, digest]);
+  expect(command).toBe(`curl -fsSL ${URL_OF_CONTROL}/install.sh | sudo sh -s -- --token ${token}`);
+  expect(await control.admin.ask(Enrollment, "GET", `/api/v1/enrollments/${kept.id}`)).toEqual(kept);
+  const stored = JSON.stringify(await control.deps.db.all("select * from enrollments"));
+  expect(stored).toContain(kept.id);
+  expect(stored).not.toContain(token.split(".")[1]);
+});
+
+test("a host enrols with its public key, and what it is told is signed by the pinned key", async () => {
+  const control = await testControl();
+  const { publicKey } = await newHostKey();
+  const { token } = await create(control, { name: "attic" });
+  const enrolment = await enrol(control, token, publicKey);
+  expect(enrolment).toMatchObject({ name: "attic", audience: URL_OF_CONTROL, controlKey: control.deps.signingKey.publicKey, publicKey });
+  const host = await control.admin.ask(Host, "GET", `/api/v1/hosts/${enrolment.host}`);
+  expect(host).toMatchObject({ name: "attic", facts: FACTS, revision: 0, revokedAt: null });
+});
+
+test("a token is used once; the same key with it is told the same again, even after it expired", async () => {
+  const control = await testControl();
+  const [mine, other] = [await newHostKey(), await newHostKey()];
+  const { token, id } = await create(control);
+  const enrolment = await enrol(control, token, mine.publicKey);
+  expect(await enrol(control, token, mine.publicKey)).toEqual(enrolment);
+  expect(await refusal(control, token, other.publicKey)).toMatchObject({ status: 403, code: "enrollments.token_refused", message: expect.stringContaining("was used already") });
+  control.pass(3_600_000);
+  expect(await enrol(control, token, mine.publicKey)).toEqual(enrolment);
+  expect(await hostNames(control)).toHaveLength(1);
+  expect(await control.admin.ask(Enrollment, "GET", `/api/v1/enrollments/${id}`)).toMatchObject({ uses: 1, usesLeft: 0 });
+});
+
+test("of many who come with one single-use token at once, one gets in", async () => {
+  const control = await testControl();
+  const { token } = await create(control);
+  const keys = await Promise.all(Array.from({ length: 8 }, newHostKey));
+  const bodies = keys.map(({ publicKey }) => ({ token, publicKey, facts: FACTS }));
+  const answers = await Promise.all(bodies.map((body) => askerOf(control.app, null).send("POST", "/agent/v1/enroll", body)));
+  expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 403, 403, 403, 403, 403, 403, 403]);
+  expect(await hostNames(control)).toHaveLength(1);
+});
+
+test("one key that comes many times at once is one host", async () => {
+  const control = await testControl();
+  const { token } = await create(control, { uses: 5 });
+  const { publicKey } = await newHostKey();
+  const enrolments = await Promise.all(Array.from({ length: 5 }, () => enrol(control, token, publicKey)));
+  expect(new Set(enrolments.map(({ host }) => host)).size).toBe(1);
+  const { items } = await control.admin.ask(page(Enrollment), "GET", "/api/v1/enrollments");
+  expect(items).toMatchObject([{ uses: 5, usesLeft: 4 }]);
+});
+
+test("a token that expired, was taken back, is another control plane's or invented opens nothing", async () => {
+  const control = await testControl();
+  const { publicKey } = await newHostKey();
+  const expiring = await create(control, { expiresInSeconds: 60 });
+  const taken = await create(control);
+  await control.admin.send("DELETE", `/api/v1/enrollments/${taken.id}`);
+  const foreign = await create(await testControl());
+  control.pass(60_000);
+  const invented = `hfe.${"x".repeat(43)}.${control.deps.signingKey.fingerprint}`;
+  const tried: [string, string][] = [
+    [expiring.token, "expired at 2026-11-23T08:01:00.000Z"],
+    [taken.token, "taken back"],
+    [foreign.token, "another control plane"],
+    [invented, "not known here"],
+  ];
+  for (const [token, says] of tried) {
+    expect(await refusal(control, token, publicKey)).toMatchObject({ status: 403, code: "enrollments.token_refused", message: expect.stringContaining(says) });
+  }
+  expect(await refusal(control, "hfe.short", publicKey)).toMatchObject({ status: 400, code: "request.invalid" });
+  expect(await hostNames(control)).toEqual([]);
+});
+
+test("a revoked host's key never enrols again; a new key does", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await control.admin.send("PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
+  const { token } = await create(control);
+  expect(await refusal(control, token, host.publicKey)).toMatchObject({ status: 403, code: "auth.host_revoked" });
+  const again = await enrol(control, token, (await newHostKey()).publicKey);
+  expect(again.host).not.toBe(host.id);
+});
+
+test("a host that enrols again with a new token stays the host it is, and uses nothing up", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const { token, id } = await create(control, { name: "two" });
+  expect(await enrol(control, token, host.publicKey)).toMatchObject({ host: host.id, name: "one" });
+  expect(await control.admin.ask(Enrollment, "GET", `/api/v1/enrollments/${id}`)).toMatchObject({ usesLeft: 1 });
+});
+
+test("a host is named as asked, or after its hostname, and never twice the same", async () => {
+  const control = await testControl();
+  const { token } = await create(control, { uses: 5 });
+  const named: string[] = [];
+  for (const hostname of ["Web Server_1!", "web-server_1", "--", "x".repeat(100), "x".repeat(100)]) {
+    named.push((await enrol(control, token, (await newHostKey()).publicKey, hostname)).name);
+  }
+  expect(named).toEqual(["web-server_1-", "web-server_1", "host", "x".repeat(63), `${"x".repeat(61)}-2`]);
+});
+
+test("what expired is forgotten a day later, and nothing else", async () => {
+  const control = await testControl();
+  await create(control, { expiresInSeconds: 60 });
+  const kept = await create(control, { expiresInSeconds: 3 * 86_400 });
+  const ids = async () => (await control.admin.ask(page(z.object({ id: z.string() })), "GET", "/api/v1/enrollments")).items.map(({ id }) => id);
+  control.pass(86_400_000);
+  await tick(control.deps);
+  expect(await ids()).toHaveLength(2);
+  control.pass(60_001);
+  await tick(control.deps);
+  expect(await ids()).toEqual([kept.id]);
+});
