@@ -4,6 +4,8 @@ import type { RunFailure, RunFailureCode } from "../shared/failure.ts";
 export class RunError extends Error {
   override readonly name = "RunError";
   readonly failure: RunFailure;
+  /** What went wrong besides. */
+  readonly warnings: string[] = [];
 
   constructor(failure: RunFailure) {
     super(failure.message);
@@ -23,6 +25,13 @@ export function runFailure(code: RunFailureCode, message: string, next: string =
   return { code, message: message.slice(0, 4096), next: next.slice(0, 1024) };
 }
 
+/** The same error, knowing what else went wrong. */
+export function withWarnings(error: unknown, warnings: readonly string[]): RunError {
+  const known = error instanceof RunError ? error : new RunError(failureOf(error));
+  known.warnings.push(...warnings);
+  return known;
+}
+
 /** An error of any kind as a run's failure. */
 export function failureOf(error: unknown): RunFailure {
   if (error instanceof RunError) return error.failure;
@@ -32,13 +41,15 @@ export function failureOf(error: unknown): RunFailure {
 const NEXT: Record<RunFailureCode, string> = {
   "engine.missing": "Install restic on the host (Debian: apt install restic), or name it with HOLDFAST_RESTIC.",
   "engine.unsupported": "Install restic 0.14 or newer on the host.",
-  "engine.crashed": "Look at the end of the run's log and at the host's memory (dmesg tells of the OOM killer), then run again.",
+  "engine.crashed":
+    "Look at the end of the run's log and at the host's memory (dmesg tells of the OOM killer), then run again.",
   "engine.failed": "Read the end of the run's log: restic's own words are there.",
   "repository.missing":
     "Mount or connect the place where the repository is. It is never created a second time; a new place is a new repository.",
   "repository.swapped": "Put the right repository back in that place, or add this one as a new repository of its own.",
   "repository.wrong_passphrase": "Give the passphrase the repository was created with.",
-  "repository.locked": "Wait until the other program is done. If none is running, `holdfast-agent exec BINDING -- unlock` removes dead locks.",
+  "repository.locked":
+    "Wait until the other program is done. If none is running, `holdfast-agent exec BINDING -- unlock` removes dead locks.",
   "repository.unreachable": "Check the network, the storage's address and its credentials, then run again.",
   "repository.full": "Free or add space where the repository is, then run again.",
   "secret.unreadable": "Put the secret back into its file, readable by the agent's user.",
@@ -48,15 +59,18 @@ const NEXT: Record<RunFailureCode, string> = {
   "hook.missing": "Put an executable of that name into the host's hooks.d, or correct the name in the contract.",
   "hook.failed": "Read the hook's output in the run's log, mend it, then run again.",
   "hook.timed_out": "Find out why the hook takes so long, or raise hookTimeLimit in the binding's settings.",
-  "user.unavailable": "Create the user on the host, run the agent as root, or name the agent's own user in the contract.",
+  "user.unavailable":
+    "Create the user on the host, run the agent as root, or name the agent's own user in the contract.",
   "policy.refused": "Only the host's owner can allow it, in policy.json on the host.",
   "binding.unknown": "Ask for a binding this host has; `holdfast-agent status` lists them.",
   "snapshot.missing": "Ask for a snapshot this binding has; `holdfast-agent snapshots BINDING` lists them.",
   "snapshot.not_listed": "Run again. If it happens again, check the repository with restic itself.",
-  "restore.incomplete": "The run's log and warnings name what was not restored; restore those again, or to a directory.",
+  "restore.incomplete":
+    "The run's log and warnings name what was not restored; restore those again, or to a directory.",
   "run.timed_out": "Find out why it takes so long, or raise runTimeLimit in the binding's settings.",
   "run.cancelled": "Run again when it suits.",
-  "run.interrupted": "Nothing, if the host was restarted: the next run is due as planned. Else look at the agent's log.",
+  "run.interrupted":
+    "Nothing, if the host was restarted: the next run is due as planned. Else look at the agent's log.",
   "run.expired": "Run again when the host is online.",
   "run.busy": "Wait for the running one.",
   "host.failed": "Look at the host's disk and at the agent's log.",

@@ -1,63 +1,90 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
-import type { RunFailure } from "../shared/failure.ts";
-import type { Id, Instant } from "../shared/ids.ts";
-import type { Progress, RunState, SnapshotFacts, Trigger } from "../shared/run.ts";
-import type { Paths } from "./config.ts";
-import type { Spool } from "./spool.ts";
+import { uuidv7 } from "../shared/ids.ts";
+import type { SnapshotFacts } from "../shared/run.ts";
+import { checkRepository } from "./policy-check.ts";
+import { performRestore } from "./restore.ts";
+import { prepare, type Prepared } from "./runner-access.ts";
+import { performBackup } from "./runner-backup.ts";
+import type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
+import { openRunLog } from "./runner-log.ts";
+import { recorded } from "./runner-recorded.ts";
+import { recover } from "./runner-recovery.ts";
+import { isKeepingAll, performForget } from "./runner-retention.ts";
 
+export type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
 export { RunError } from "./runner-failure.ts";
-
-export interface RunnerDeps {
-  readonly paths: Paths;
-  readonly clock: { now(): number };
-  readonly random: (bytes: number) => Uint8Array;
-  readonly log: (line: string) => void;
-  readonly spool: Spool;
-  /** At most once a second per run. */
-  readonly onProgress: (run: Id, progress: Progress) => void;
-}
-
-export interface RunnerInput {
-  readonly assignment: Assignment;
-  readonly binding: AssignedBinding;
-  readonly runId: Id;
-  readonly trigger: Trigger;
-  readonly scheduledAt: Instant | null;
-  /** Aborting it cancels the run. */
-  readonly signal: AbortSignal;
-}
-
-export interface Outcome {
-  readonly runId: Id;
-  readonly state: RunState;
-  readonly failure: RunFailure | null;
-  readonly snapshot: string | null;
-}
 
 /**
  * One backup, and after a good one the binding's retention as a run of its own. Never throws for what goes wrong in the
  * run: that is in the outcome, and in the spool before this returns.
  */
-export function backup(_deps: RunnerDeps, _input: RunnerInput): Promise<Outcome> {
-  throw new Error("being written");
+export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outcome> {
+  const { retention } = input.binding.settings;
+  const outcome = await recorded(deps, { input, kind: "backup" }, async (run) => {
+    const finished = await performBackup(deps, input, run);
+    if (finished.state === "warned" && !isKeepingAll(retention)) {
+      run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
+    }
+    return finished;
+  });
+  if (outcome.state === "succeeded" && !isKeepingAll(retention)) await forget(deps, input);
+  return outcome;
 }
-export function restore(_deps: RunnerDeps, _input: RunnerInput & { readonly restore: RestoreRequest }): Promise<Outcome> {
-  throw new Error("being written");
+
+async function forget(deps: RunnerDeps, backedUp: RunnerInput): Promise<void> {
+  const runId = uuidv7(deps.clock.now(), deps.random(10));
+  const input: RunnerInput = { ...backedUp, runId, trigger: "retention", scheduledAt: null };
+  await recorded(deps, { input, kind: "forget" }, (run) => performForget(deps, input, run));
 }
-/** Throws RunError. */
-export function listSnapshots(
-  _deps: RunnerDeps,
-  _input: { readonly assignment: Assignment; readonly binding: AssignedBinding },
-): Promise<SnapshotFacts[]> {
-  throw new Error("being written");
+
+/** One restore, in place or to a directory. Like a backup, it never throws for what goes wrong in the run. */
+export async function restore(
+  deps: RunnerDeps,
+  input: RunnerInput & { readonly restore: RestoreRequest },
+): Promise<Outcome> {
+  return await recorded(deps, { input, kind: "restore" }, (run) => performRestore(deps, input, run));
 }
-/** @returns the engine's exit code. Throws RunError when it can't be started. */
-export function execEngine(
-  _deps: RunnerDeps,
-  _input: { readonly assignment: Assignment; readonly binding: AssignedBinding; readonly args: readonly string[] },
+
+interface Asked {
+  readonly assignment: Assignment;
+  readonly binding: AssignedBinding;
+}
+
+/** The binding's snapshots, oldest first. Throws RunError. */
+export async function listSnapshots(deps: RunnerDeps, asked: Asked): Promise<SnapshotFacts[]> {
+  const { access, provider } = await prepareUnrecorded(deps, asked);
+  const repository = await provider.open(access, { mayCreate: false });
+  return await repository.snapshots();
+}
+
+/**
+ * Runs the engine itself on the binding's repository, in the agent's terminal.
+ * @returns its exit code. Throws RunError when it can't be started
+ */
+export async function execEngine(
+  deps: RunnerDeps,
+  { args, ...asked }: Asked & { readonly args: readonly string[] },
 ): Promise<number> {
-  throw new Error("being written");
+  const { access, provider } = await prepareUnrecorded(deps, asked);
+  return await provider.exec(access, args);
 }
-export function recoverInterrupted(_deps: RunnerDeps, _assignment: Assignment | null): Promise<void> {
-  throw new Error("being written");
+
+/**
+ * Ends the runs whose process is gone, whoever began them: ends what they left running, runs the after hooks they owe, looks
+ * for their snapshot, and reports them as interrupted. Called at the start of the daemon, and every minute.
+ */
+export async function recoverInterrupted(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
+  await recover(deps, assignment);
+}
+
+async function prepareUnrecorded(deps: RunnerDeps, { assignment, binding }: Asked): Promise<Prepared> {
+  return await prepare(deps, {
+    ...{ assignment, binding, run: uuidv7(deps.clock.now(), deps.random(10)) },
+    log: openRunLog(deps.clock),
+    signal: new AbortController().signal,
+    onChild: () => undefined,
+    as: "contract",
+    mayGenerate: false,
+    check: (policy, _contract, repository) => checkRepository(policy, repository),
+  });
 }

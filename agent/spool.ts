@@ -2,7 +2,7 @@ import { watch } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { Id } from "../shared/ids.ts";
+import type { Id } from "../shared/ids.ts";
 import { type Refusal, Report } from "../shared/report.ts";
 import { isOver } from "../shared/run.ts";
 import type { Paths } from "./config.ts";
@@ -24,6 +24,7 @@ export const SpoolEntry = z.object({
   report: Report,
   owner: ProcessMark.nullable().describe("the process that runs it; null when it is over"),
   after: AfterObligation.nullable(),
+  child: ProcessMark.nullish().describe("the process the run has started last"),
 });
 export type SpoolEntry = z.infer<typeof SpoolEntry>;
 

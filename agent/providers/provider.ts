@@ -1,5 +1,113 @@
+import type { AssignedRepository } from "../../shared/assignment.ts";
+import type { Retention } from "../../shared/binding.ts";
+import type { RunFailure } from "../../shared/failure.ts";
 import type { EngineFacts } from "../../shared/host.ts";
-/** The engines found on this host. */
-export function findEngines(): Promise<EngineFacts[]> {
-  throw new Error("being written");
+import type { Id } from "../../shared/ids.ts";
+import type { Progress, RunStats, SnapshotFacts } from "../../shared/run.ts";
+import type { Paths } from "../config.ts";
+import type { KillLadder } from "../process-ladder.ts";
+import type { ProcessMark } from "../process-mark.ts";
+import type { RunUser } from "../process-user.ts";
+import type { RunLog } from "../runner-log.ts";
+import type { RepositorySecrets } from "../secrets.ts";
+
+export { findEngines } from "./engines.ts";
+
+/** How long the engine may take for what is not the work itself. Tests shorten it. */
+export interface Patience {
+  /** For a lock another program holds. */
+  readonly lockMs: number;
+  /** For finding out whether the repository is there. */
+  readonly openMs: number;
+}
+
+/** Everything a provider needs to work on one repository for one binding. */
+export interface Access {
+  readonly paths: Paths;
+  readonly clock: { now(): number };
+  readonly repository: AssignedRepository;
+  readonly secrets: RepositorySecrets;
+  /** Whose snapshots these are: nothing of another host or binding is ever listed, removed or restored. */
+  readonly scope: { readonly host: Id; readonly binding: Id };
+  /** The run's id: every process of the run carries it in its environment. */
+  readonly run: Id;
+  readonly user: RunUser;
+  readonly log: RunLog;
+  readonly signal: AbortSignal;
+  readonly ladder: KillLadder;
+  readonly patience: Patience;
+  readonly limits: { readonly uploadKiBs: number | null; readonly downloadKiBs: number | null };
+  /** Told of each process that is started for the run. */
+  readonly onChild: (child: ProcessMark) => void;
+}
+
+export interface BackupInput {
+  /** Absolute, existing, and what they really are: no symbolic link is followed here. */
+  readonly sources: readonly string[];
+  readonly excludes: readonly string[];
+  readonly onProgress: (progress: Progress) => void;
+}
+
+export interface BackupResult {
+  /** The new snapshot as the repository lists it, whatever the engine's exit code said; null when there is none. */
+  readonly snapshot: SnapshotFacts | null;
+  /** Why the engine did not end well; null when it did, or left out files only. */
+  readonly failure: RunFailure | null;
+  /** What was left out, one line each. */
+  readonly warnings: readonly string[];
+  readonly stats: RunStats | null;
+  /** All of the binding's snapshots after the backup; null when they could not be listed. */
+  readonly snapshots: SnapshotFacts[] | null;
+}
+
+export interface RestoreInput {
+  /** A snapshot's full id, as listed. */
+  readonly snapshot: string;
+  /** A directory; null: everything back where it was. */
+  readonly target: string | null;
+  /** Only these paths and what is below them, as in the snapshot; empty: everything. */
+  readonly include: readonly string[];
+  readonly onProgress: (progress: Progress) => void;
+}
+
+export interface RestoreResult {
+  /** What was not restored, one line each. */
+  readonly warnings: readonly string[];
+  readonly failure: RunFailure | null;
+  readonly stats: RunStats;
+}
+
+/** A repository that is there, is the one that is meant, and opens with the passphrase. */
+export interface OpenRepository {
+  /** The repository's own id. */
+  readonly engineId: string;
+  /**
+   * Stores a snapshot of the sources. Whatever happens to the engine on the way, whether there is a new snapshot is
+   * looked up in the repository afterwards.
+   */
+  backup(input: BackupInput): Promise<BackupResult>;
+  /** The binding's snapshots, oldest first. Needs no lock, and waits for none. */
+  snapshots(): Promise<SnapshotFacts[]>;
+  /**
+   * Removes what the retention no longer wants, of this binding only, and never the newest snapshot. Space is not freed.
+   * @returns what is there afterwards, as listed; `failure` when a snapshot that had to go is still there
+   */
+  forget(retention: Retention): Promise<{ snapshots: SnapshotFacts[]; removed: number; failure: RunFailure | null }>;
+  /** Gives back bytes, owner, mode, times and links, and says of each file that it could not. */
+  restore(input: RestoreInput): Promise<RestoreResult>;
+  /** Removes the locks that a process of this host left when it died, and no other. */
+  releaseDeadLocks(dead: ProcessMark): Promise<void>;
+}
+
+/** A backup tool. The same suite runs on every one. */
+export interface Provider {
+  /** The tool on this host; null when there is none. */
+  find(): Promise<EngineFacts | null>;
+  /**
+   * Opens the repository; throws RunError when it is not there, not the remembered one, or does not open.
+   * With `mayCreate`, one that was never seen before is created, once, and its id remembered before this returns.
+   */
+  open(access: Access, input: { mayCreate: boolean }): Promise<OpenRepository>;
+  /** Runs the tool itself on the repository, for a person at the terminal. @returns its exit code */
+  exec(access: Access, args: readonly string[]): Promise<number>;
 }

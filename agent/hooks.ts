@@ -1,0 +1,121 @@
+import type { AssignedContract } from "../shared/assignment.ts";
+import { HookName } from "../shared/contract.ts";
+import type { Paths } from "./config.ts";
+import { findHook, type Policy } from "./policy.ts";
+import { PolicyError } from "./policy-check.ts";
+import { HOOK_LADDER } from "./process-ladder.ts";
+import type { ProcessMark } from "./process-mark.ts";
+import { CHILD_PATH } from "./process-path.ts";
+import { runProcess } from "./process.ts";
+import type { RunUser } from "./process-user.ts";
+import { runError } from "./runner-failure.ts";
+import type { RunLog } from "./runner-log.ts";
+
+/** A hook made ready: what is shown of it, and what is run. */
+export interface ReadyHook {
+  readonly name: string;
+  readonly command: string[];
+}
+
+/**
+ * Finds every hook of a contract before any of them runs, so that a missing after hook is not found out when the service
+ * is already stopped. Throws PolicyError, or `hook.missing`.
+ */
+export async function readyHooks(
+  deps: { paths: Pick<Paths, "hooksDir">; policy: Policy },
+  contract: AssignedContract,
+): Promise<{ before: ReadyHook[]; after: ReadyHook[] }> {
+  const { beforeBackup, afterBackup } = contract.request.hooks;
+  const before: ReadyHook[] = [];
+  const after: ReadyHook[] = [];
+  for (const hook of beforeBackup) before.push(await readyHook(deps, hook));
+  for (const hook of afterBackup) after.push(await readyHook(deps, hook));
+  return { before, after };
+}
+
+async function readyHook(deps: { paths: Pick<Paths, "hooksDir">; policy: Policy }, hook: string): Promise<ReadyHook> {
+  const { policy, paths } = deps;
+  if (policy.hooks === "off")
+    throw new PolicyError("policy.hooks", policy.fault ?? "the host's policy allows no hooks");
+  const found = await findHook(paths, hook);
+  if (found !== null) {
+    if (found.fault !== null) throw new PolicyError("policy.hooks", found.fault);
+    return { name: hook, command: [found.path] };
+  }
+  if (policy.hooks === "inline") return { name: titleOf(hook), command: ["/bin/sh", "-eu", "-c", hook] };
+  if (HookName.test(hook)) {
+    throw runError("hook.missing", `there is no hook "${hook}" in ${paths.hooksDir}`);
+  }
+  throw new PolicyError(
+    "policy.hooks",
+    `the host's policy allows only the names of hooks in ${paths.hooksDir}, not shell: ${titleOf(hook)}`,
+  );
+}
+
+export interface HookRun {
+  readonly hook: ReadyHook;
+  readonly phase: "before" | "after";
+  readonly user: RunUser;
+  readonly run: string;
+  readonly binding: string;
+  readonly contract: string;
+  readonly timeLimitMs: number;
+  readonly log: RunLog;
+  readonly fileDirectory: string;
+  readonly signal?: AbortSignal;
+  readonly onStart: (child: ProcessMark) => void;
+}
+
+/** Runs one hook to its end. Throws `hook.failed`, `hook.timed_out`, or the signal's reason. */
+export async function runHook(input: HookRun): Promise<void> {
+  const { hook, phase, user, log, timeLimitMs, signal } = input;
+  log.line(`${phase} hook "${hook.name}" as ${user.name}`);
+  const [program = "", ...args] = hook.command;
+  const say = (line: string): void => log.line(`  ${line}`);
+  const ended = await runProcess(
+    {
+      program,
+      args,
+      user,
+      umask: "022",
+      env: {
+        PATH: CHILD_PATH,
+        HOME: user.home,
+        USER: user.name,
+        LANG: "C.UTF-8",
+        HOLDFAST_RUN: input.run,
+        HOLDFAST_BINDING: input.binding,
+        HOLDFAST_CONTRACT: input.contract,
+        HOLDFAST_PHASE: phase,
+      },
+      fileDirectory: input.fileDirectory,
+    },
+    {
+      ladder: HOOK_LADDER,
+      timeLimitMs,
+      onStart: input.onStart,
+      onStdout: say,
+      onStderr: say,
+      ...(signal === undefined ? {} : { signal }),
+    },
+  );
+  if (ended.cancelled) signal?.throwIfAborted();
+  const which = `the ${phase} hook "${hook.name}"`;
+  if (ended.timedOut) throw runError("hook.timed_out", `${which} was stopped after ${seconds(timeLimitMs)}`);
+  if (ended.startFailure !== null)
+    throw runError("hook.failed", `${which} could not be started: ${ended.startFailure}`);
+  if (ended.signal !== null) throw runError("hook.failed", `${which} was ended by ${ended.signal}`);
+  if (ended.exitCode !== 0) {
+    const last = log.redact(ended.stderr.trimEnd().split("\n").at(-1) ?? "").slice(0, 500);
+    throw runError("hook.failed", `${which} exited with ${ended.exitCode}${last === "" ? "" : `: ${last}`}`);
+  }
+}
+
+function titleOf(hook: string): string {
+  const [first = ""] = hook.trim().split("\n");
+  return first.length < hook.trim().length || first.length > 60 ? `${first.slice(0, 60)}…` : first;
+}
+
+function seconds(milliseconds: number): string {
+  return `${milliseconds / 1000} s`;
+}

@@ -1,0 +1,62 @@
+import type { AssignedContract, AssignedRepository, RestoreRequest } from "../shared/assignment.ts";
+import type { RefusalCode } from "../shared/report.ts";
+import type { Policy } from "./policy.ts";
+import { RunError, runFailure } from "./runner-failure.ts";
+
+/** The host's policy says no. Ends the run, and is reported as a refusal as well. */
+export class PolicyError extends RunError {
+  readonly refusal: RefusalCode;
+
+  constructor(refusal: RefusalCode, message: string) {
+    super(runFailure("policy.refused", message));
+    this.refusal = refusal;
+  }
+}
+
+/** Throws PolicyError unless the host's owner lets this contract be backed up to this repository. */
+export function checkBackup(
+  policy: Policy,
+  { contract, repository }: { contract: AssignedContract; repository: AssignedRepository },
+): void {
+  checkRepository(policy, repository);
+  checkUser(policy, contract.request.user);
+  for (const source of contract.request.sourceDirectories) checkSource(policy, source);
+}
+
+function checkUser(policy: Policy, user: string): void {
+  if (policy.users === null || policy.users.includes(user)) return;
+  throw new PolicyError("policy.users", `the host's policy does not let anything run as user "${user}"`);
+}
+
+/** Asked by whatever touches a repository, so a policy that can't be followed stops everything here. */
+export function checkRepository(policy: Policy, { name, location }: AssignedRepository): void {
+  if (policy.fault !== null) throw new PolicyError("policy.repositories", policy.fault);
+  const allowed = policy.repositories;
+  if (allowed === null || allowed.some((entry) => isWithin(location, entry))) return;
+  throw new PolicyError("policy.repositories", `the host's policy does not allow repository "${name}" at ${location}`);
+}
+
+/** @param source as in the contract, or what it really is behind its symbolic links */
+export function checkSource(policy: Policy, source: string): void {
+  if (policy.sources === null || policy.sources.some((entry) => isWithin(source, entry))) return;
+  throw new PolicyError("policy.sources", `the host's policy does not allow ${source} to be read or written`);
+}
+
+/** Throws PolicyError unless restoring, and restoring to such a place, is allowed. */
+export function checkRestore(policy: Policy, { target }: RestoreRequest): void {
+  if (policy.fault !== null) throw new PolicyError("policy.restore", policy.fault);
+  if (policy.restore === "off") throw new PolicyError("policy.restore", "the host's policy does not allow restores");
+  if (target === null && policy.restore === "staging") {
+    throw new PolicyError(
+      "policy.restore",
+      "the host's policy allows restores to a directory of their own only: give a target",
+    );
+  }
+}
+
+/** By whole parts: /srv/a is within /srv, /srv-a is not. What climbs back up with `..` is within nothing. */
+export function isWithin(path: string, directory: string): boolean {
+  if (path === directory) return true;
+  if (/(^|\/)(\.|%2e){2}(\/|$)/i.test(path)) return false;
+  return path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
+}

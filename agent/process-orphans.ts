@@ -1,0 +1,45 @@
+import { readdir, readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { climbLadder, endGroup, type KillLadder } from "./process-ladder.ts";
+import { isAlive, type ProcessMark } from "./process-mark.ts";
+
+const LOOK_EVERY_MS = 100;
+
+/**
+ * Ends what a run's dead process has left behind: its last child, by the ladder, then the rest of that child's session.
+ * A service that a hook has started is in a session of its own, and stays.
+ * @param run what HOLDFAST_RUN is in the environment of every child of the run
+ */
+export async function endOrphans(child: ProcessMark, run: string, ladder: KillLadder): Promise<void> {
+  if (isAlive(child)) {
+    const ended = untilGone(child);
+    await climbLadder(child.pid, ladder, ended);
+    await ended;
+  }
+  for (const group of await groupsLeft(child.pid, run)) await endGroup(group);
+}
+
+/** It is not our child, so nobody tells when it ends. */
+async function untilGone(mark: ProcessMark): Promise<void> {
+  while (isAlive(mark)) await delay(LOOK_EVERY_MS);
+}
+
+/** The session's id is the dead leader's pid; the environment tells it from a later session with the same number. */
+async function groupsLeft(session: number, run: string): Promise<number[]> {
+  const groups = new Set<number>();
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+      const fields = stat
+        .slice(stat.lastIndexOf(")") + 2)
+        .split(" ")
+        .map(Number);
+      if (fields[3] !== session) continue;
+      const environment = await readFile(`/proc/${pid}/environ`, "latin1");
+      if (environment.split("\0").includes(`HOLDFAST_RUN=${run}`) && fields[2] !== undefined) groups.add(fields[2]);
+    } catch {
+      // Gone meanwhile, or not ours to look into.
+    }
+  }
+  return [...groups];
+}

@@ -1,0 +1,127 @@
+import type { RunFailure } from "../../shared/failure.ts";
+import type { RunStats, SnapshotFacts } from "../../shared/run.ts";
+import type { Ended } from "../process.ts";
+import { failureOf, runFailure } from "../runner-failure.ts";
+import type { BackupInput, BackupResult } from "./provider.ts";
+import type { ResticRunner } from "./restic-command.ts";
+import { resticFailure } from "./restic-failures.ts";
+import { lockArgs, whileLocked } from "./restic-locks.ts";
+import { BackupSummary, itemErrors, readMessage, readProgress } from "./restic-messages.ts";
+import { listSnapshots, tagOf } from "./restic-snapshots.ts";
+
+/** restic's exit code for: the snapshot is there, and some files are not in it. */
+const SOME_UNREADABLE = 3;
+
+/** See OpenRepository.backup. */
+export async function backup(runner: ResticRunner, input: BackupInput): Promise<BackupResult> {
+  const { access } = runner;
+  const errors = itemErrors();
+  let summary: BackupSummary | null = null;
+  const begunAt = Date.now();
+  const ended = await whileLocked(runner, () =>
+    runner.call({
+      args: backupArgs(runner, input),
+      files: [input.sources.map((source) => `${source}\n`).join("")],
+      onStdout(line) {
+        const progress = readProgress(line, access.clock.now());
+        if (progress !== null) return input.onProgress(progress);
+        summary = readMessage(BackupSummary, line) ?? summary;
+      },
+      onStderr(line) {
+        if (!errors.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
+      },
+    }),
+  );
+  const warnings = errors.warnings().map(access.log.redact);
+  if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
+  for (const warning of warnings) access.log.line(`left out: ${warning}`);
+  const stats = statsOf(summary);
+  let snapshots: SnapshotFacts[];
+  try {
+    snapshots = await listSnapshots(runner);
+  } catch (error) {
+    const { message } = failureOf(error);
+    const failure =
+      engineFailure(runner, ended) ??
+      runFailure("snapshot.not_listed", `restic said the snapshot is stored, but it could not be listed: ${message}`);
+    return { snapshot: null, failure, warnings, stats, snapshots: null };
+  }
+  const snapshot = findNew(snapshots, { summary, begunAt });
+  return { ...judge(runner, { ended, summary, snapshot }), warnings, stats, snapshots };
+}
+
+function backupArgs({ restic, access }: ResticRunner, { excludes }: BackupInput): string[] {
+  const { scope, limits } = access;
+  return [
+    "backup",
+    "--json",
+    ...["--host", scope.host, "--tag", tagOf(scope)],
+    ...["--files-from-verbatim", "/dev/fd/4"],
+    ...excludes.map((pattern) => `--exclude=${pattern}`),
+    ...(limits.uploadKiBs === null ? [] : ["--limit-upload", `${limits.uploadKiBs}`]),
+    ...(limits.downloadKiBs === null ? [] : ["--limit-download", `${limits.downloadKiBs}`]),
+    // The newest snapshot of the binding is what a new one is compared with, also after its paths were changed.
+    ...(restic.isAtLeast("0.16.0") ? ["--group-by", "host,tags"] : []),
+    ...lockArgs({ restic, access }),
+  ];
+}
+
+/** Up to 0.14 the summary has the first 8 digits only; a restic that was killed has said nothing at all. */
+function findNew(
+  snapshots: SnapshotFacts[],
+  { summary, begunAt }: { summary: BackupSummary | null; begunAt: number },
+): SnapshotFacts | null {
+  const said = summary?.snapshot_id;
+  if (said !== undefined) return snapshots.findLast(({ id }) => id.startsWith(said)) ?? null;
+  return snapshots.findLast(({ takenAt }) => Date.parse(takenAt) >= begunAt) ?? null;
+}
+
+interface Evidence {
+  ended: Ended;
+  summary: BackupSummary | null;
+  snapshot: SnapshotFacts | null;
+}
+
+function judge(
+  runner: ResticRunner,
+  { ended, summary, snapshot }: Evidence,
+): Pick<BackupResult, "snapshot" | "failure"> {
+  const failure = engineFailure(runner, ended);
+  if (snapshot === null) {
+    return {
+      snapshot,
+      failure: failure ?? runFailure("snapshot.not_listed", "restic ended well, but its snapshot is not listed"),
+    };
+  }
+  // It is there, but nobody may ever take it for a backup.
+  if (summary?.total_files_processed === 0) {
+    return {
+      snapshot: null,
+      failure: runFailure("source.empty", "the sources hold no file, so nothing was backed up"),
+    };
+  }
+  const bytesTotal = snapshot.bytesTotal ?? summary?.total_bytes_processed ?? null;
+  return { snapshot: { ...snapshot, bytesTotal }, failure };
+}
+
+/** Null when it ended well, or left out single files only. */
+function engineFailure({ restic, access }: ResticRunner, ended: Ended): RunFailure | null {
+  if (ended.exitCode === 0 || ended.exitCode === SOME_UNREADABLE) return null;
+  if (ended.cancelled) return failureOf(access.signal.reason);
+  if (/snapshot is empty|all source directories|all target directories/.test(ended.stderr)) {
+    return runFailure("source.unreadable", `user ${access.user.name} could read none of the sources`);
+  }
+  return resticFailure(restic, ended, { what: "backup", redact: access.log.redact });
+}
+
+function statsOf(summary: BackupSummary | null): RunStats | null {
+  if (summary === null) return null;
+  return {
+    filesNew: summary.files_new,
+    filesChanged: summary.files_changed,
+    filesUnmodified: summary.files_unmodified,
+    filesTotal: summary.total_files_processed,
+    bytesTotal: summary.total_bytes_processed,
+    bytesAdded: summary.data_added,
+  };
+}

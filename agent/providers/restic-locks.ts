@@ -1,0 +1,62 @@
+import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import * as z from "zod";
+import { isAlive, type ProcessMark } from "../process-mark.ts";
+import type { Ended } from "../process.ts";
+import type { ResticRunner } from "./restic-command.ts";
+import { resticFailure } from "./restic-failures.ts";
+
+const RETRY_MS = 5_000;
+
+/** Since 0.16 restic waits by itself for a lock that another program holds. */
+export function lockArgs({ restic, access }: Pick<ResticRunner, "restic" | "access">): string[] {
+  return restic.isAtLeast("0.16.0") ? ["--retry-lock", `${Math.ceil(access.patience.lockMs / 1000)}s`] : [];
+}
+
+/** Calls again while the repository is locked by another program, for an older restic. @returns how the last one ended */
+export async function whileLocked(runner: ResticRunner, call: () => Promise<Ended>): Promise<Ended> {
+  const { restic, access } = runner;
+  const deadline = performance.now() + access.patience.lockMs;
+  let hasSaid = false;
+  for (;;) {
+    const ended = await call();
+    if (restic.isAtLeast("0.16.0") || ended.exitCode === 0 || ended.cancelled) return ended;
+    const { code } = resticFailure(restic, ended, { what: "", redact: access.log.redact });
+    const left = deadline - performance.now();
+    if (code !== "repository.locked" || left <= 0) return ended;
+    if (!hasSaid) access.log.line("the repository is locked by another program: waiting");
+    hasSaid = true;
+    await delay(Math.min(RETRY_MS, left), undefined, { signal: access.signal }).catch(() => undefined);
+    if (access.signal.aborted) return { ...ended, cancelled: true };
+  }
+}
+
+const LockFile = z.object({ hostname: z.string(), pid: z.int() });
+
+/** See OpenRepository.releaseDeadLocks. `unlock` alone never removes the lock of a program that may be alive. */
+export async function releaseDeadLocks(runner: ResticRunner, dead: ProcessMark): Promise<void> {
+  const { access } = runner;
+  if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
+  const { exitCode } = await runner.call({ args: ["unlock"], timeLimitMs: access.patience.openMs });
+  if (exitCode === 0) access.log.line(`removed the lock that process ${dead.pid} of this host left when it died`);
+}
+
+async function holdsLock(runner: ResticRunner, { pid }: ProcessMark): Promise<boolean> {
+  for (const id of await outputOf(runner, ["list", "locks", "--no-lock"])) {
+    if (!/^[0-9a-f]{64}$/.test(id)) continue;
+    const text = (await outputOf(runner, ["cat", "lock", id, "--no-lock"])).join("");
+    const lock = LockFile.safeParse(text === "" ? null : JSON.parse(text));
+    if (lock.success && lock.data.hostname === hostname() && lock.data.pid === pid) return true;
+  }
+  return false;
+}
+
+async function outputOf(runner: ResticRunner, args: string[]): Promise<string[]> {
+  const lines: string[] = [];
+  const { exitCode } = await runner.call({
+    args,
+    timeLimitMs: runner.access.patience.openMs,
+    onStdout: (line) => lines.push(line),
+  });
+  return exitCode === 0 ? lines : [];
+}

@@ -1,0 +1,32 @@
+import { backup } from "./restic-backup.ts";
+import { prepareRestic } from "./restic-command.ts";
+import { forget } from "./restic-forget.ts";
+import { releaseDeadLocks } from "./restic-locks.ts";
+import { identify } from "./restic-repository.ts";
+import { restore } from "./restic-restore.ts";
+import { listSnapshots } from "./restic-snapshots.ts";
+import { findRestic, requireRestic } from "./restic-version.ts";
+import type { Provider } from "./provider.ts";
+
+/** restic 0.14 and newer. */
+export const restic: Provider = {
+  find: findRestic,
+
+  async open(access, { mayCreate }) {
+    const runner = await prepareRestic(await requireRestic(), access);
+    const engineId = await identify(runner, { mayCreate });
+    return {
+      engineId,
+      backup: (input) => backup(runner, input),
+      snapshots: () => listSnapshots(runner),
+      forget: (retention) => forget(runner, retention),
+      restore: (input) => restore(runner, input),
+      releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
+    };
+  },
+
+  async exec(access, args) {
+    const runner = await prepareRestic(await requireRestic(), access);
+    return await runner.callInherited(args);
+  },
+};

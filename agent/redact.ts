@@ -1,0 +1,19 @@
+/** Takes secrets out of a text. */
+export type Redact = (text: string) => string;
+
+const HIDDEN = "***";
+/** What is shorter says nothing when it is hidden, and would tear every text to pieces. */
+const MIN_SECRET_LENGTH = 4;
+const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@"']*@/gi;
+
+/** @param secrets their values; also hidden as they look inside a URL or a JSON text */
+export function redactor(secrets: readonly string[]): Redact {
+  const forms = secrets
+    .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
+    .flatMap((secret) => [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)]);
+  const longestFirst = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
+  return (text) => {
+    const hidden = longestFirst.reduce((rest, form) => rest.replaceAll(form, HIDDEN), text);
+    return hidden.replace(URL_CREDENTIALS, `$1${HIDDEN}@`);
+  };
+}

@@ -1,0 +1,119 @@
+import { lstat, mkdir, readdir } from "node:fs/promises";
+import type { RestoreRequest } from "../shared/assignment.ts";
+import type { SnapshotFacts } from "../shared/run.ts";
+import { isMissing } from "./files.ts";
+import type { Policy } from "./policy.ts";
+import { checkRepository, checkRestore, checkSource, isWithin, PolicyError } from "./policy-check.ts";
+import { prepare } from "./runner-access.ts";
+import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
+import { runError } from "./runner-failure.ts";
+import type { Finished } from "./runner-record.ts";
+import type { RecordedRun } from "./runner-recorded.ts";
+import { realSource } from "./runner-sources.ts";
+
+/**
+ * The work of a restore's run. It takes no lock, so that it need not wait for a backup: it only reads the repository.
+ * Throws RunError for an early end.
+ */
+export async function performRestore(
+  deps: RunnerDeps,
+  input: RunnerInput & { readonly restore: RestoreRequest },
+  run: RecordedRun,
+): Promise<Finished> {
+  const { assignment, binding, restore } = input;
+  const { record, signal } = run;
+  const { access, contract, policy, provider } = await prepare(deps, {
+    ...{ assignment, binding, signal, run: input.runId, log: record.log },
+    onChild: record.noteChild,
+    as: "agent",
+    mayGenerate: false,
+    check(policy, _contract, repository) {
+      checkRestore(policy, restore);
+      checkRepository(policy, repository);
+    },
+  });
+  const { sourceDirectories } = contract.request;
+  const include =
+    restore.target === null ? await includeInPlace({ sources: sourceDirectories, restore, policy }) : restore.include;
+  if (restore.target !== null) await readyTarget(restore.target);
+  const repository = await provider.open(access, { mayCreate: false });
+  const snapshots = await repository.snapshots();
+  const snapshot = choose(snapshots, { wanted: restore.snapshot, binding: binding.name });
+  const place = restore.target ?? "where they were";
+  record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
+  const { target } = restore;
+  const { failure, warnings, stats } = await repository.restore({
+    snapshot,
+    target,
+    include,
+    onProgress: run.onProgress,
+  });
+  return {
+    state: failure !== null ? "failed" : warnings.length > 0 ? "warned" : "succeeded",
+    ...{ failure, warnings, stats, snapshot, snapshots, engineId: repository.engineId },
+  };
+}
+
+/** @returns the full id of a snapshot of this binding, named by the beginning of its id or as `latest` */
+function choose(snapshots: SnapshotFacts[], { wanted, binding }: { wanted: string; binding: string }): string {
+  const fitting = wanted === "latest" ? snapshots.slice(-1) : snapshots.filter(({ id }) => id.startsWith(wanted));
+  const [found, another] = fitting;
+  if (found === undefined) {
+    throw runError(
+      "snapshot.missing",
+      `binding "${binding}" has no snapshot${wanted === "latest" ? "" : ` ${wanted}`}`,
+    );
+  }
+  if (another !== undefined) throw runError("snapshot.missing", `${wanted} is the beginning of several snapshots' ids`);
+  return found.id;
+}
+
+/**
+ * In place only what the contract keeps may be written. A path is given as the contract has it, and looked for as the
+ * snapshot has it: behind the symbolic links.
+ */
+async function includeInPlace({
+  sources,
+  restore,
+  policy,
+}: {
+  sources: readonly string[];
+  restore: RestoreRequest;
+  policy: Policy;
+}): Promise<string[]> {
+  const places = await Promise.all(
+    sources.map(async (source) => ({ source, path: (await realSource(source)) ?? source })),
+  );
+  for (const { source, path } of places) {
+    checkSource(policy, source);
+    checkSource(policy, path);
+  }
+  if (restore.include.length === 0) return [...new Set(places.map(({ path }) => path))];
+  return restore.include.map((wanted) => {
+    const exact = places.find(({ path }) => isWithin(wanted, path));
+    if (exact !== undefined) return wanted;
+    const named = places.find(({ source }) => isWithin(wanted, source));
+    if (named !== undefined) return named.path + wanted.slice(named.source.length);
+    throw new PolicyError(
+      "policy.restore",
+      `${wanted} is not inside the contract's source directories: it can be restored to a directory only, with a target`,
+    );
+  });
+}
+
+/** Nothing is ever mixed with what is in a directory already. */
+async function readyTarget(target: string): Promise<void> {
+  try {
+    const found = await lstat(target);
+    if (found.isDirectory() && (await readdir(target)).length === 0) return;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    await mkdir(target, { recursive: true, mode: 0o700 });
+    return;
+  }
+  throw runError(
+    "restore.incomplete",
+    `${target} is not an empty directory; nothing was restored`,
+    "Name a directory that is empty, or does not exist yet.",
+  );
+}

@@ -1,0 +1,39 @@
+import type { AssignedBinding, Assignment } from "../shared/assignment.ts";
+import type { RunFailure } from "../shared/failure.ts";
+import type { Id, Instant } from "../shared/ids.ts";
+import type { Progress, RunState, Trigger } from "../shared/run.ts";
+import type { Paths } from "./config.ts";
+import type { KillLadder } from "./process-ladder.ts";
+import type { Patience } from "./providers/provider.ts";
+import type { Spool } from "./spool.ts";
+
+/** What every verb of the runner is handed. */
+export interface RunnerDeps {
+  readonly paths: Paths;
+  readonly clock: { now(): number };
+  readonly random: (bytes: number) => Uint8Array;
+  readonly log: (line: string) => void;
+  readonly spool: Spool;
+  /** Called at most once a second per run. */
+  readonly onProgress: (run: Id, progress: Progress) => void;
+  /** How an engine is ended, and how long it is waited for; only tests are less patient. */
+  readonly ladder?: KillLadder;
+  readonly patience?: Patience;
+}
+
+export interface RunnerInput {
+  readonly assignment: Assignment;
+  readonly binding: AssignedBinding;
+  readonly runId: Id;
+  readonly trigger: Trigger;
+  readonly scheduledAt: Instant | null;
+  /** Aborting it cancels the run. */
+  readonly signal: AbortSignal;
+}
+
+export interface Outcome {
+  readonly runId: Id;
+  readonly state: RunState;
+  readonly failure: RunFailure | null;
+  readonly snapshot: string | null;
+}

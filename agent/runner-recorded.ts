@@ -1,0 +1,105 @@
+import { instant, uuidv7 } from "../shared/ids.ts";
+import type { Progress, RunKind } from "../shared/run.ts";
+import { PolicyError } from "./policy-check.ts";
+import { limitOf } from "./runner-access.ts";
+import type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
+import { failureOf, RunError } from "./runner-failure.ts";
+import { beginRecord, type Finished, type RunRecord } from "./runner-record.ts";
+import { untilStopped } from "./runner-stop.ts";
+import type { Spool } from "./spool.ts";
+
+export interface RecordedRun {
+  readonly record: RunRecord;
+  /** Stops the run: cancelled, or out of time. */
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Progress) => void;
+}
+
+/** What a run knows when it goes wrong early. */
+export const NOTHING: Omit<Finished, "state"> = {
+  failure: null,
+  snapshot: null,
+  warnings: [],
+  stats: null,
+  engineId: null,
+  snapshots: null,
+};
+
+const PROGRESS_EVERY_MS = 1000;
+
+/**
+ * Does the work of one run between its first and its last line in the spool. Whatever is thrown becomes the run's failure.
+ */
+export async function recorded(
+  deps: RunnerDeps,
+  { input, kind }: { input: RunnerInput; kind: RunKind },
+  work: (run: RecordedRun) => Promise<Finished>,
+): Promise<Outcome> {
+  const { runId, binding } = input;
+  const name = `${kind} of "${binding.name}" (${runId})`;
+  let finished: Finished;
+  try {
+    const record = await beginRecord(deps, { ...input, binding: binding.id, kind });
+    deps.log(`${name} begins`);
+    finished = await ended(deps, { input, record }, (stopped) =>
+      work({ record, signal: stopped, onProgress: throttled((progress) => deps.onProgress(runId, progress)) }),
+    );
+    await record.finish(finished);
+  } catch (error) {
+    // The spool itself can't be written: nothing was begun, or its end can't be told before the next start.
+    finished = { ...NOTHING, state: "failed", failure: failureOf(error) };
+  }
+  const { state, failure, snapshot } = finished;
+  deps.log(`${name} ${state}${failure === null ? "" : `: ${failure.code}: ${failure.message}`}`);
+  return { runId, state, failure, snapshot };
+}
+
+async function ended(
+  deps: RunnerDeps,
+  { input, record }: { input: RunnerInput; record: RunRecord },
+  work: (stopped: AbortSignal) => Promise<Finished>,
+): Promise<Finished> {
+  try {
+    const limitMs = limitOf(input.binding.settings, "runTimeLimit");
+    const finished = await untilStopped({ signal: input.signal, limitMs }, work);
+    if (finished.failure !== null) record.log.line(`${finished.failure.code}: ${finished.failure.message}`);
+    return finished;
+  } catch (error) {
+    const failure = failureOf(error);
+    const warnings = error instanceof RunError ? error.warnings : [];
+    record.log.line(`${failure.code}: ${failure.message}`);
+    if (error instanceof PolicyError) await reportRefusal(deps, { input, error });
+    return { ...NOTHING, failure, warnings, state: failure.code === "run.cancelled" ? "cancelled" : "failed" };
+  }
+}
+
+/** What was refused in this process's life; a schedule asks for the same thing again and again. */
+const said = new WeakMap<Spool, Set<string>>();
+
+async function reportRefusal(
+  { spool, clock, random }: RunnerDeps,
+  { input, error }: { input: RunnerInput; error: PolicyError },
+): Promise<void> {
+  const { binding, assignment } = input;
+  const { message } = error.failure;
+  const before = said.get(spool) ?? new Set();
+  said.set(spool, before);
+  const key = [binding.id, assignment.revision, error.refusal, message].join(" ");
+  if (before.has(key)) return;
+  before.add(key);
+  const at = clock.now();
+  await spool.addRefusal({
+    ...{ type: "refusal", id: uuidv7(at, random(10)), at: instant(at), code: error.refusal },
+    ...{ subject: binding.name, message },
+  });
+}
+
+function throttled(tell: (progress: Progress) => void): (progress: Progress) => void {
+  let last = Number.NEGATIVE_INFINITY;
+  return (progress) => {
+    const now = performance.now();
+    if (now - last < PROGRESS_EVERY_MS) return;
+    last = now;
+    tell(progress);
+  };
+}

@@ -1,0 +1,98 @@
+import type { Assignment } from "../shared/assignment.ts";
+import { instant } from "../shared/ids.ts";
+import type { RunReport } from "../shared/report.ts";
+import { isOver } from "../shared/run.ts";
+import { checkRepository } from "./policy-check.ts";
+import { ENGINE_LADDER } from "./process-ladder.ts";
+import { isAlive, type ProcessMark } from "./process-mark.ts";
+import { endOrphans } from "./process-orphans.ts";
+import { findUser } from "./process-user.ts";
+import { prepare } from "./runner-access.ts";
+import { runAfterHooks } from "./runner-after.ts";
+import type { RunnerDeps } from "./runner-deps.ts";
+import { failureOf, runFailure } from "./runner-failure.ts";
+import { type Finished, type RunRecord, takeOverRecord } from "./runner-record.ts";
+import { NOTHING } from "./runner-recorded.ts";
+import type { SpoolEntry } from "./spool.ts";
+
+interface Abandoned {
+  readonly entry: SpoolEntry;
+  readonly report: RunReport;
+  readonly owner: ProcessMark;
+}
+
+/** Ends every run whose process is gone. One that can't be ended now is tried again the next time. */
+export async function recover(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
+  for (const entry of await deps.spool.list()) {
+    const { report, owner } = entry;
+    if (report.type !== "run" || isOver(report.run.state) || owner === null || isAlive(owner)) continue;
+    try {
+      await recoverRun(deps, { entry, report, owner }, assignment);
+    } catch (error) {
+      deps.log(`run ${report.run.id} of a dead process can't be ended yet: ${failureOf(error).message}`);
+      await deps.spool.write(entry).catch(() => undefined);
+    }
+  }
+}
+
+async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: Assignment | null): Promise<void> {
+  const { entry, report, owner } = abandoned;
+  // From now on it is ours: another look at the spool passes it by.
+  const record = await takeOverRecord(deps, entry, report);
+  record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
+  deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
+  if (entry.child) await endOrphans(entry.child, report.run.id, deps.ladder ?? ENGINE_LADDER);
+  const warnings = await payBack(deps, { entry, record });
+  const found = await lookAgain(deps, { abandoned, record, assignment });
+  await record.finish({
+    ...NOTHING,
+    ...found,
+    warnings,
+    state: "interrupted",
+    failure: runFailure("run.interrupted", "the agent's process ended in the middle of the run"),
+  });
+}
+
+async function payBack(
+  deps: RunnerDeps,
+  { entry, record }: { entry: SpoolEntry; record: RunRecord },
+): Promise<string[]> {
+  const { after: owed } = entry;
+  if (owed === null) return [];
+  try {
+    const user = await findUser(owed.user);
+    const failures = await runAfterHooks({ record, fileDirectory: deps.paths.state }, { owed, user });
+    return failures.map(({ message }) => message);
+  } catch (error) {
+    return [`the after hooks did not run: ${failureOf(error).message}`];
+  }
+}
+
+/** The engine may have stored its snapshot after all, and left its lock. */
+async function lookAgain(
+  deps: RunnerDeps,
+  { abandoned, record, assignment }: { abandoned: Abandoned; record: RunRecord; assignment: Assignment | null },
+): Promise<Partial<Finished>> {
+  const { entry, report } = abandoned;
+  const { run } = report;
+  const binding = assignment?.bindings.find(({ id }) => id === run.binding);
+  if (assignment === null || binding === undefined) return {};
+  try {
+    const { access, provider } = await prepare(deps, {
+      ...{ assignment, binding, run: run.id, log: record.log, signal: new AbortController().signal },
+      onChild: record.noteChild,
+      as: "contract",
+      mayGenerate: false,
+      check: (policy, _contract, repository) => checkRepository(policy, repository),
+    });
+    const repository = await provider.open(access, { mayCreate: false });
+    if (entry.child) await repository.releaseDeadLocks(entry.child);
+    const snapshots = await repository.snapshots();
+    const begunAt = run.startedAt ?? instant(deps.clock.now());
+    const stored = run.kind === "backup" ? snapshots.findLast(({ takenAt }) => takenAt >= begunAt) : undefined;
+    return { engineId: repository.engineId, snapshots, snapshot: stored?.id ?? null };
+  } catch (error) {
+    record.log.line(`the repository could not be looked at: ${failureOf(error).message}`);
+    return {};
+  }
+}
