@@ -16,8 +16,12 @@ export async function readSigningKey(text: string, source: string): Promise<Sign
 
 async function importKey(text: string, source: string): Promise<CryptoKey> {
   try {
-    return await crypto.subtle.importKey("pkcs8", new Uint8Array(base64url.decode(text.trim())), "Ed25519", true, ["sign"]);
+    return await crypto.subtle.importKey("pkcs8", new Uint8Array(base64url.decode(text.trim())), "Ed25519", true, [
+      "sign",
+    ]);
   } catch {
-    throw new Error(`${source} is not an Ed25519 private key (PKCS #8 in base64url): put back the one the hosts have pinned`);
+    throw new Error(
+      `${source} is not an Ed25519 private key (PKCS #8 in base64url): put back the one the hosts have pinned`,
+    );
   }
 }

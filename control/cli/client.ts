@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as z from "zod";
+import type * as z from "zod";
 import { page } from "../../shared/api.ts";
 import { ErrorBody } from "../../shared/failure.ts";
 import { localOrigin, type NodeConfig, readConfig } from "../runtime/node/config.ts";
@@ -31,7 +31,8 @@ export function clientOf(url: string, token: string): Client {
     const text = await answer.text();
     if (!answer.ok) throw refusal(url, answer.status, text);
     const parsed = schema.safeParse(parseJson(text));
-    if (!parsed.success) throw new ExitError(EXIT.failed, `${url} answered something that is not Holdfast's: is the address right?`);
+    if (!parsed.success)
+      throw new ExitError(EXIT.failed, `${url} answered something that is not Holdfast's: is the address right?`);
     return parsed.data;
   };
   return {
@@ -39,7 +40,7 @@ export function clientOf(url: string, token: string): Client {
     ask,
     list: async (item, path, filters = {}) => {
       const all = [];
-      for (let cursor: string | null = ""; cursor !== null; ) {
+      for (let cursor: string | null = ""; cursor !== null;) {
         const query = new URLSearchParams({ ...filters, limit: String(PAGE), ...(cursor === "" ? {} : { cursor }) });
         const { items, next } = await ask(page(item), "GET", `${path}?${query}`);
         all.push(...items);
@@ -55,12 +56,18 @@ async function keptToken(config: NodeConfig): Promise<string> {
   try {
     return (await readFile(file, "utf8")).trim();
   } catch {
-    throw new ExitError(EXIT.failed, `no API token: set HOLDFAST_TOKEN (there is none in ${file}, where \`holdfast start\` keeps one)`);
+    throw new ExitError(
+      EXIT.failed,
+      `no API token: set HOLDFAST_TOKEN (there is none in ${file}, where \`holdfast start\` keeps one)`,
+    );
   }
 }
 
 async function send(url: string, token: string, method: string, path: string, body: unknown): Promise<Response> {
-  const headers = { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) };
+  const headers = {
+    authorization: `Bearer ${token}`,
+    ...(body === undefined ? {} : { "content-type": "application/json" }),
+  };
   try {
     return await fetch(`${url}/api/v1${path}`, {
       method,
@@ -71,8 +78,12 @@ async function send(url: string, token: string, method: string, path: string, bo
     });
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const why = cause instanceof Error ? cause.message || ("code" in cause ? String(cause.code) : cause.name) : String(cause);
-    throw new ExitError(EXIT.later, `${url} does not answer (${why}): is the control plane running, and HOLDFAST_URL right?`);
+    const why =
+      cause instanceof Error ? cause.message || ("code" in cause ? String(cause.code) : cause.name) : String(cause);
+    throw new ExitError(
+      EXIT.later,
+      `${url} does not answer (${why}): is the control plane running, and HOLDFAST_URL right?`,
+    );
   }
 }
 
@@ -81,7 +92,10 @@ function refusal(url: string, status: number, text: string): ExitError {
   const exit = status >= 500 || status === 429 ? EXIT.later : EXIT.failed;
   if (!body.success) return new ExitError(exit, `${url} answered ${status}`);
   const { message, issues = [] } = body.data.error;
-  return new ExitError(exit, [message, ...issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`)].join("\n"));
+  return new ExitError(
+    exit,
+    [message, ...issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`)].join("\n"),
+  );
 }
 
 function parseJson(text: string): unknown {

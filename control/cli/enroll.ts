@@ -28,10 +28,14 @@ export const enroll: Verb = {
     terminal.out(`${command}\n`);
     const origin = /https?:\/\/[^/\s]+/.exec(command)?.[0];
     if (origin !== undefined && isLoopback(origin)) {
-      terminal.err(`${origin} can be reached from this machine only: start the control plane with HOLDFAST_URL and HOLDFAST_HOST set, so that others can.\n`);
+      terminal.err(
+        `${origin} can be reached from this machine only: start the control plane with HOLDFAST_URL and HOLDFAST_HOST set, so that others can.\n`,
+      );
     }
     if (token.split(".").length === 3) {
-      terminal.err("This control plane has no agent files to hand out: run `npm run package` in its folder and start it again.\n");
+      terminal.err(
+        "This control plane has no agent files to hand out: run `npm run package` in its folder and start it again.\n",
+      );
     }
     return EXIT.done;
   },

@@ -13,7 +13,11 @@ export const run: Verb = {
   usage: "run BINDING [--wait]",
   summary: "back up now",
   run: async (words, terminal) => {
-    const { values, positionals } = parseArgs({ args: words, allowPositionals: true, options: { wait: { type: "boolean" } } });
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: { wait: { type: "boolean" } },
+    });
     const [name] = exactly(positionals, ["BINDING"]);
     const client = await openClient(terminal);
     const binding = await findBinding(client, name);
@@ -23,7 +27,7 @@ export const run: Verb = {
 };
 
 export const restore: Verb = {
-  usage: "restore BINDING SNAPSHOT [--target DIR] [--include PATH]… [--wait]",
+  usage: "restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--wait]",
   summary: "bring files back, where they came from or into a directory of the host",
   run: async (words, terminal) => {
     const { values, positionals } = parseArgs({
@@ -31,11 +35,13 @@ export const restore: Verb = {
       allowPositionals: true,
       options: { target: { type: "string" }, include: { type: "string", multiple: true }, wait: { type: "boolean" } },
     });
+    // `--include A B C`: what follows the first path are paths too.
+    const more = values.include === undefined ? [] : positionals.splice(2);
     const [name, snapshot] = exactly(positionals, ["BINDING", "SNAPSHOT"]);
     const input = CreateRestore.omit({ binding: true }).safeParse({
       snapshot,
       target: values.target ?? null,
-      include: values.include ?? [],
+      include: [...(values.include ?? []), ...more],
     });
     if (!input.success) {
       throw new UsageError(input.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
@@ -59,7 +65,8 @@ export async function endOf(client: Client, id: Id): Promise<Run> {
 async function findBinding(client: Client, name: string): Promise<Binding> {
   if (Id.safeParse(name).success) return client.ask(Binding, "GET", `/bindings/${name}`);
   const [found, ...others] = await client.list(Binding, "/bindings", { name });
-  if (found === undefined) throw new ExitError(EXIT.failed, `no binding is called '${name}': \`holdfast status\` lists them`);
+  if (found === undefined)
+    throw new ExitError(EXIT.failed, `no binding is called '${name}': \`holdfast status\` lists them`);
   if (others.length === 0) return found;
   const ids = [found, ...others].map(({ id, host }) => `  ${id}  (host ${host})`);
   throw new ExitError(EXIT.failed, [`several hosts have a binding '${name}'; give its id:`, ...ids].join("\n"));

@@ -11,7 +11,11 @@ export const status: Verb = {
   usage: "status [--json]",
   summary: "show every host and binding: how it is, when it last succeeded, when it runs next",
   run: async (words, terminal) => {
-    const { values, positionals } = parseArgs({ args: words, allowPositionals: true, options: { json: { type: "boolean" } } });
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: { json: { type: "boolean" } },
+    });
     exactly(positionals, []);
     const client = await openClient(terminal);
     const [hosts, bindings, failures] = await Promise.all([
@@ -58,7 +62,15 @@ function bindingTable(hosts: Host[], bindings: Binding[], failures: Map<Id, Run>
 
 function table(rows: string[][]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`).join("");
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join("  ")
+          .trimEnd()}\n`,
+    )
+    .join("");
 }
 
 /** `2026-11-23 08:00Z`: to the minute, in UTC like everything the API says. */

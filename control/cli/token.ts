@@ -28,7 +28,9 @@ export const token: Verb = {
     if (!input.success) {
       throw new UsageError(input.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
     }
-    const created = values.offline ? await createOffline(terminal, input.data) : await createOnline(terminal, input.data);
+    const created = values.offline
+      ? await createOffline(terminal, input.data)
+      : await createOnline(terminal, input.data);
     terminal.out(`${created}\n`);
     return EXIT.done;
   },

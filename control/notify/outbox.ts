@@ -24,7 +24,11 @@ const AT_ONCE = 20;
  */
 export function enqueue(deps: Pick<Deps, "db" | "clock">, notice: Notice, when: SQL = sql`1`): Statement {
   const subscribed = sql`exists (select 1 from json_each(${channels.events}) where value = ${notice.type})`;
-  return insertFor(deps, notice, sql`${channels.enabled} and (${channels.events} is null or ${subscribed}) and (${when})`);
+  return insertFor(
+    deps,
+    notice,
+    sql`${channels.enabled} and (${channels.events} is null or ${subscribed}) and (${when})`,
+  );
 }
 
 /** One delivery for this channel, whatever it is subscribed to: somebody asked for it. */
@@ -65,7 +69,12 @@ async function claim({ db, clock, random }: Deps): Promise<Delivery[]> {
   const due = db
     .select({ id: deliveries.id })
     .from(deliveries)
-    .where(and(lte(deliveries.nextAttemptAt, instant(now)), or(isNull(deliveries.leaseUntil), lte(deliveries.leaseUntil, instant(now)))))
+    .where(
+      and(
+        lte(deliveries.nextAttemptAt, instant(now)),
+        or(isNull(deliveries.leaseUntil), lte(deliveries.leaseUntil, instant(now))),
+      ),
+    )
     .orderBy(asc(deliveries.nextAttemptAt))
     .limit(AT_ONCE);
   return db
@@ -84,7 +93,11 @@ async function attempt(deps: Deps, delivery: Delivery): Promise<void> {
   await record(deps, delivery, outcome);
 }
 
-async function send({ post, clock }: Deps, delivery: Delivery, channel: typeof channels.$inferSelect): Promise<Outcome> {
+async function send(
+  { post, clock }: Deps,
+  delivery: Delivery,
+  channel: typeof channels.$inferSelect,
+): Promise<Outcome> {
   try {
     const request = await webhookRequest({
       id: delivery.id,
@@ -102,7 +115,8 @@ async function send({ post, clock }: Deps, delivery: Delivery, channel: typeof c
 
 function refusalIn(status: number): string | null {
   if (status >= 200 && status < 300) return null;
-  if (status >= 300 && status < 400) return `answered ${status}: redirects are not followed, give the channel the final address`;
+  if (status >= 300 && status < 400)
+    return `answered ${status}: redirects are not followed, give the channel the final address`;
   if (status === 410) return "answered 410 (gone): the channel is disabled now";
   return `answered ${status}`;
 }
@@ -136,11 +150,16 @@ async function record(deps: Deps, delivery: Delivery, { status, error }: Outcome
 /** 410 means: never send here again. What still waits for this channel has failed with it. */
 function disable({ db, clock }: Deps, delivery: Delivery): Statement[] {
   return [
-    db.update(channels).set({ enabled: false, changedAt: instant(clock.now()) }).where(eq(channels.id, delivery.channel)),
+    db
+      .update(channels)
+      .set({ enabled: false, changedAt: instant(clock.now()) })
+      .where(eq(channels.id, delivery.channel)),
     db
       .update(deliveries)
       .set({ state: "failed", nextAttemptAt: null, lastError: "the channel is disabled" })
-      .where(and(eq(deliveries.channel, delivery.channel), eq(deliveries.state, "pending"), ne(deliveries.id, delivery.id))),
+      .where(
+        and(eq(deliveries.channel, delivery.channel), eq(deliveries.state, "pending"), ne(deliveries.id, delivery.id)),
+      ),
   ];
 }
 
@@ -153,6 +172,11 @@ async function giveUp({ db }: Deps, delivery: Delivery, error: string): Promise<
 
 async function nextDue({ db }: Deps): Promise<number | null> {
   const due = sql<string>`max(${deliveries.nextAttemptAt}, coalesce(${deliveries.leaseUntil}, ''))`;
-  const [next] = await db.select({ at: due }).from(deliveries).where(isNotNull(deliveries.nextAttemptAt)).orderBy(due).limit(1);
+  const [next] = await db
+    .select({ at: due })
+    .from(deliveries)
+    .where(isNotNull(deliveries.nextAttemptAt))
+    .orderBy(due)
+    .limit(1);
   return next === undefined ? null : Date.parse(next.at);
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { createToken } from "../../control/domain/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";
-import { Run } from "../../shared/run.ts";
+import type { Run } from "../../shared/run.ts";
 import { type Built, buildPrograms } from "../support/built.ts";
 import { openClient } from "../support/client.ts";
 import { declareBinding } from "../support/declare.ts";
@@ -67,7 +67,9 @@ test("without a token it says where one comes from; with a wrong one it fails", 
 
 test("a token made while nobody is left to ask works at once, and is found in the data directory", async () => {
   const { directory, environment } = await world();
-  const made = await holdfast(["token", "create", "rescue", "--scope", "admin", "--offline"], { HOLDFAST_DATA: directory });
+  const made = await holdfast(["token", "create", "rescue", "--scope", "admin", "--offline"], {
+    HOLDFAST_DATA: directory,
+  });
   expect(made).toMatchObject({ code: 0, stderr: "" });
   expect(made.stdout).toMatch(/^hft_[\w-]{43}\n$/);
   await writeFile(join(directory, "token"), made.stdout);
@@ -78,7 +80,10 @@ test("a token made while nobody is left to ask works at once, and is found in th
   const refused = await holdfast(["token", "create", "more", "--scope", "admin"], reader);
   expect(refused.code).toBe(1);
   expect(refused.stderr).toContain("scope");
-  expect((await holdfast(["token", "create", "reader", "--scope", "read", "--offline"], { HOLDFAST_DATA: directory })).stderr).toContain("reader");
+  expect(
+    (await holdfast(["token", "create", "reader", "--scope", "read", "--offline"], { HOLDFAST_DATA: directory }))
+      .stderr,
+  ).toContain("reader");
 });
 
 test("enroll prints the command alone on stdout, and that nobody else can reach loopback on stderr", async () => {
@@ -124,7 +129,7 @@ test.each([
 test("run and restore without --wait print the run's id; an unknown binding is an error", async () => {
   const { binding, environment } = await world();
   expect((await holdfast(["run", binding.id], environment)).stdout).toMatch(/^[0-9a-f-]{36}\n$/);
-  const words = ["restore", binding.name, "0123abcd", "--target", "/srv/aside", "--include", "/srv/a", "--include", "/srv/b"];
+  const words = ["restore", binding.name, "0123abcd", "--target", "/srv/aside", "--include", "/srv/a", "/srv/b"];
   expect((await holdfast(words, environment)).stdout).toMatch(/^[0-9a-f-]{36}\n$/);
   const unknown = await holdfast(["run", "nothing"], environment);
   expect(unknown).toMatchObject({ code: 1, stdout: "" });
@@ -151,7 +156,10 @@ test("copy-database makes a whole copy of a database in use, over an older copy"
   const { directory } = await world();
   const copy = join(directory, "copy.db");
   await writeFile(copy, "an older copy");
-  expect(await holdfast(["copy-database", join(directory, "control.db"), copy], {})).toMatchObject({ code: 0, stderr: "" });
+  expect(await holdfast(["copy-database", join(directory, "control.db"), copy], {})).toMatchObject({
+    code: 0,
+    stderr: "",
+  });
   const db = new DatabaseSync(copy, { readOnly: true });
   onTestFinished(() => db.close());
   expect(db.prepare("SELECT name FROM hosts").all()).toEqual([{ name: "nas" }]);
@@ -175,7 +183,10 @@ async function world(): Promise<World> {
   const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" }));
   onTestFinished(control.close);
   const { token } = await createToken(control.deps, { name: "tests", scope: "admin", expiresInSeconds: null });
-  const host = await enrolFakeHost({ name: "node", url: control.url, adminToken: token, stop: control.close }, "nas");
+  const host = await enrolFakeHost(
+    { name: "node", url: control.url, adminToken: token, stop: control.close, output: () => "" },
+    "nas",
+  );
   const { binding } = await declareBinding(
     openClient(control.url, () => token),
     { host: "nas", name: "photos" },

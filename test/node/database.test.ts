@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../control/runtime/node/database.ts";
+import { startSqld } from "../support/sqld.ts";
 import { temporaryDirectory } from "./deps.ts";
 
 /** Another process in the same database. Only another process: two SQLite libraries in one process don't see each other's locks. */
@@ -86,6 +87,21 @@ test("a batch is whole or not at all", async () => {
   await expect(half).rejects.toThrow();
   await db.run(sql`insert into notes values ('next')`);
   expect(await neighbour.rows()).toEqual(["next"]);
+});
+
+test("on a server, every write of several clients at once is there", async () => {
+  const sqld = await startSqld();
+  onTestFinished(sqld.stop);
+  const [first, second] = [openDatabase(sqld.url), openDatabase(sqld.url)];
+  await first.run(sql`create table notes (text not null)`);
+  const write = (db: typeof first, text: string): Promise<unknown> =>
+    db.batch([db.run(sql`select count(*) from notes`), db.run(sql`insert into notes values (${text})`)]);
+  const texts = Array.from({ length: 20 }, (_, index) => String(index));
+  await Promise.all(texts.flatMap((text) => [write(first, text), write(second, text)]));
+  const { rows } = await first.$client.execute("select count(*) as written, count(distinct text) as texts from notes");
+  expect(rows[0]).toMatchObject({ written: 40, texts: 20 });
+  first.$client.close();
+  second.$client.close();
 });
 
 async function databaseWithNeighbour(): Promise<{ file: string; neighbour: Neighbour }> {

@@ -65,7 +65,10 @@ test("a host that is revoked is disconnected at once, also one that was let in j
   await hub.disconnect(deps.ids.host ?? "", "revoked");
   expect(await socket.closed).toEqual(CLOSE.revoked);
 
-  await deps.db.update(hosts).set({ revokedAt: instant(deps.clock.now()) }).where(eq(hosts.name, "late"));
+  await deps.db
+    .update(hosts)
+    .set({ revokedAt: instant(deps.clock.now()) })
+    .where(eq(hosts.name, "late"));
   expect(await (await connect("late")).closed).toEqual(CLOSE.revoked);
   expect(await connectionOf(deps, deps.ids.late ?? "")).toBeNull();
 });
@@ -85,7 +88,9 @@ test("progress is kept at most once a second, and only of a run that is running"
   const { deps } = await hubOf("host");
   const host = deps.ids.host ?? "";
   const run = uuidv7(deps.clock.now(), deps.random(16));
-  await deps.db.insert(runs).values({ id: run, host, binding: run, kind: "backup", trigger: "order", state: "queued", warnings: [] });
+  await deps.db
+    .insert(runs)
+    .values({ id: run, host, binding: run, kind: "backup", trigger: "order", state: "queued", warnings: [] });
   const session = newSession(host, uuidv7(deps.clock.now(), deps.random(16)));
   await opened(deps, session);
   const send = async (fraction: number): Promise<number | undefined> => {
@@ -120,7 +125,9 @@ async function hubOf(...names: string[]): Promise<HubUnderTest> {
   for (const name of names) {
     const id = uuidv7(held.clock.now(), held.random(16));
     ids[name] = id;
-    await held.db.insert(hosts).values({ id, name, publicKey: name, enrollment: id, createdAt: instant(held.clock.now()) });
+    await held.db
+      .insert(hosts)
+      .values({ id, name, publicKey: name, enrollment: id, createdAt: instant(held.clock.now()) });
   }
   const hub = createHub(held);
   const server = createServer();

@@ -85,7 +85,17 @@ test("a receiver that fails is tried ten times over more than three days, then n
   receiver.answer(500);
   await channel(deps, { url: receiver.url });
   await deps.db.batch([enqueue(deps, { type: "run.failed", data: {} })]);
-  const waits = [5 * SECOND, 300 * SECOND, 1800 * SECOND, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
+  const waits = [
+    5 * SECOND,
+    300 * SECOND,
+    1800 * SECOND,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    14 * HOUR,
+    20 * HOUR,
+    24 * HOUR,
+  ];
   for (const [index, wait] of waits.entries()) {
     const due = deps.clock.now() + wait;
     expect(await dispatch(deps)).toBe(due);
@@ -177,7 +187,8 @@ test("several dispatchers at once send each delivery once", async () => {
   const deps = await heldDeps();
   const receiver = await httpReceiver();
   await channel(deps, { url: receiver.url });
-  for (let index = 0; index < 30; index++) await deps.db.batch([enqueue(deps, { type: "run.failed", data: { index } })]);
+  for (let index = 0; index < 30; index++)
+    await deps.db.batch([enqueue(deps, { type: "run.failed", data: { index } })]);
   await Promise.all([dispatch(deps), dispatch(deps), dispatch(deps)]);
   expect(receiver.requests).toHaveLength(30);
   expect(new Set(receiver.requests.map((request) => request.headers["webhook-id"])).size).toBe(30);

@@ -8,7 +8,9 @@ test("posts the body as it is and gives the status only", async () => {
   const receiver = await httpReceiver();
   receiver.answer(202);
   expect(await createPost("allow")({ url: receiver.url, ...note })).toEqual({ status: 202 });
-  expect(receiver.requests).toMatchObject([{ path: "/hook", body: note.body, headers: { "x-note": "1", "content-length": "8" } }]);
+  expect(receiver.requests).toMatchObject([
+    { path: "/hook", body: note.body, headers: { "x-note": "1", "content-length": "8" } },
+  ]);
 });
 
 test("never follows a redirect", async () => {

@@ -8,12 +8,15 @@ import { readConfig } from "../../control/runtime/node/config.ts";
 import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";
 import { openSigningKey } from "../../control/runtime/node/signing-key.ts";
 import { ErrorBody } from "../../shared/failure.ts";
+import { ChannelCreated, Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { openClient } from "../support/client.ts";
 import { openFakeSocket } from "../support/fake-socket.ts";
 import { enrolFakeHost } from "../support/fake-host.ts";
 import { freePort } from "../support/free-port.ts";
+import { until } from "../support/until.ts";
 import { temporaryDirectory } from "./deps.ts";
+import { httpReceiver } from "./http-receiver.ts";
 
 test("is well at the port that it was really given", async () => {
   const control = await startIn(await temporaryDirectory());
@@ -36,7 +39,9 @@ test("a taken port is said so, and the data directory is free again", async () =
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
   const directory = await temporaryDirectory();
-  await expect(startIn(directory, { HOLDFAST_PORT: String(port) })).rejects.toThrow(`port ${port} on 127.0.0.1 is taken`);
+  await expect(startIn(directory, { HOLDFAST_PORT: String(port) })).rejects.toThrow(
+    `port ${port} on 127.0.0.1 is taken`,
+  );
   await startIn(directory);
 });
 
@@ -45,7 +50,10 @@ test("state, key and tokens outlive the process; presence does not", async () =>
   const port = String(await freePort());
   const first = await startIn(directory, { HOLDFAST_PORT: port });
   const { token } = await createToken(first.deps, { name: "me", scope: "admin", expiresInSeconds: null });
-  const host = await enrolFakeHost({ name: "node", url: first.url, adminToken: token, stop: first.close }, "nas");
+  const host = await enrolFakeHost(
+    { name: "node", url: first.url, adminToken: token, stop: first.close, output: () => "" },
+    "nas",
+  );
   // As a process leaves it that was killed.
   await first.deps.db.update(hosts).set({ connectionId: host.id, connectedAt: "2026-11-23T08:00:00.000Z" });
   await first.close();
@@ -62,7 +70,10 @@ test("lets a running request end when it stops, and closes sockets with 1001", a
   const directory = await temporaryDirectory();
   const control = await startIn(directory);
   const { token } = await createToken(control.deps, { name: "me", scope: "admin", expiresInSeconds: null });
-  const host = await enrolFakeHost({ name: "node", url: control.url, adminToken: token, stop: control.close }, "nas");
+  const host = await enrolFakeHost(
+    { name: "node", url: control.url, adminToken: token, stop: control.close, output: () => "" },
+    "nas",
+  );
   const socket = await host.connect();
   const body = JSON.stringify({ name: "late", scope: "read" });
   const slow = request(`${control.url}/api/v1/tokens`, {
@@ -101,9 +112,14 @@ test("a socket that is refused is answered like any request", async () => {
 test("the socket's address speaks its own subprotocol only", async () => {
   const control = await startIn(await temporaryDirectory());
   const { token } = await createToken(control.deps, { name: "me", scope: "admin", expiresInSeconds: null });
-  const host = await enrolFakeHost({ name: "node", url: control.url, adminToken: token, stop: control.close }, "nas");
+  const host = await enrolFakeHost(
+    { name: "node", url: control.url, adminToken: token, stop: control.close, output: () => "" },
+    "nas",
+  );
   await expect(openFakeSocket(control.url, await host.token(), ["chat"])).rejects.toMatchObject({ status: 426 });
-  const plain = await fetch(`${control.url}/agent/v1/socket`, { headers: { authorization: `Bearer ${await host.token()}` } });
+  const plain = await fetch(`${control.url}/agent/v1/socket`, {
+    headers: { authorization: `Bearer ${await host.token()}` },
+  });
   expect(plain.status).toBe(426);
 });
 
@@ -126,6 +142,24 @@ test("a data directory that is a file is an error that names it", async () => {
   const file = join(directory, "data");
   await writeFile(file, "");
   await expect(startIn(file)).rejects.toThrow(file);
+});
+
+test("what a receiver did not take is sent again when it is due", async () => {
+  const control = await startIn(await temporaryDirectory());
+  const { token } = await createToken(control.deps, { name: "me", scope: "admin", expiresInSeconds: null });
+  const client = openClient(control.url, () => token);
+  const receiver = await httpReceiver();
+  receiver.answer(500);
+  const wanted = { name: "me", kind: "webhook", url: receiver.url };
+  const channel = await client.ask(ChannelCreated, "POST", "/api/v1/channels", wanted);
+  const sent = await client.ask(Delivery, "POST", `/api/v1/channels/${channel.id}/test`);
+  await until("the first attempt", () => receiver.requests.length === 1);
+  receiver.answer(204);
+  const delivered = await until("the second attempt", async () => {
+    const now = await client.ask(Delivery, "GET", `/api/v1/deliveries/${sent.id}`);
+    return now.state === "delivered" && now;
+  });
+  expect(delivered).toMatchObject({ attempts: 2, lastStatus: 204 });
 });
 
 async function startIn(directory: string, environment: Record<string, string> = {}): Promise<RunningControl> {

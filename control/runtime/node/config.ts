@@ -21,7 +21,10 @@ export interface NodeConfig {
 
 const Origin = z
   .url({ protocol: /^https?$/, error: "must be an origin like https://backup.example.org" })
-  .refine((text) => !URL.canParse(text) || new URL(text).href === `${new URL(text).origin}/`, "must be an origin only: no path, user or query")
+  .refine(
+    (text) => !URL.canParse(text) || new URL(text).href === `${new URL(text).origin}/`,
+    "must be an origin only: no path, user or query",
+  )
   .transform((text) => new URL(text).origin);
 
 const Environment = z.object({
@@ -43,7 +46,9 @@ const Environment = z.object({
  * @throws Error naming every variable that is wrong, and how
  */
 export function readConfig(environment: Record<string, string | undefined>): NodeConfig {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
+  );
   const parsed = Environment.safeParse(given);
   if (!parsed.success) {
     throw new Error(parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`).join("; "));
@@ -87,7 +92,7 @@ export function databaseFile({ databaseUrl }: Pick<NodeConfig, "databaseUrl">): 
 /** Whether only programs on this machine can reach that origin. */
 export function isLoopback(origin: string): boolean {
   const { hostname: host } = new URL(origin);
-  return host === "localhost" || host === "[::1]" || /^127\./.test(host);
+  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
 }
 
 function originOf(host: string, port: number): string {

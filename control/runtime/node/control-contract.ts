@@ -32,8 +32,15 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
   const hooks = join(agentRoot(config.dataDir), "etc/holdfast/hooks.d");
   await mkdir(hooks, { recursive: true, mode: 0o755 });
   const staging = stagingDirectory(config);
-  const key = config.signingKey === undefined ? [[join(config.dataDir, "signing.key"), join(staging, "signing.key")]] : [];
-  const copyDatabase = [process.execPath, programFiles.holdfast, "copy-database", database, join(staging, "control.db")];
+  const key =
+    config.signingKey === undefined ? [[join(config.dataDir, "signing.key"), join(staging, "signing.key")]] : [];
+  const copyDatabase = [
+    process.execPath,
+    programFiles.holdfast,
+    "copy-database",
+    database,
+    join(staging, "control.db"),
+  ];
   await keepScript(join(hooks, BEFORE), [
     "umask 077",
     `mkdir -p ${quoted(staging)}`,
@@ -81,7 +88,12 @@ function stagingDirectory({ dataDir }: NodeConfig): string {
 }
 
 async function keepScript(file: string, lines: string[]): Promise<void> {
-  const text = ["#!/bin/sh -eu", "# Written by `holdfast start`, which writes it again when it is changed.", ...lines, ""].join("\n");
+  const text = [
+    "#!/bin/sh -eu",
+    "# Written by `holdfast start`, which writes it again when it is changed.",
+    ...lines,
+    "",
+  ].join("\n");
   if ((await readIfThere(file)) !== text) await replaceFile(file, text, 0o755);
 }
 

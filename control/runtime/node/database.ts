@@ -12,7 +12,11 @@ const BUSY_PATIENCE_MS = 10_000;
  * @param token for a remote database that asks for one
  */
 export function openDatabase(url: string, token?: string): Database & { $client: Client } {
-  const raw = createClient({ url, concurrency: url.startsWith("file:") ? 1 : 20, ...(token ? { authToken: token } : {}) });
+  const raw = createClient({
+    url,
+    concurrency: url.startsWith("file:") ? 1 : 20,
+    ...(token ? { authToken: token } : {}),
+  });
   return drizzle(url.startsWith("file:") ? fileClient(raw) : remoteClient(raw));
 }
 
@@ -53,7 +57,8 @@ function remoteClient(raw: Client): Client {
 
 function clientThat(raw: Client, careful: <T>(call: () => Promise<T>) => Promise<T>): Client {
   return {
-    execute: (...statement: unknown[]) => careful(() => Reflect.apply(raw.execute, raw, statement) as Promise<ResultSet>),
+    execute: (...statement: unknown[]) =>
+      careful(() => Reflect.apply(raw.execute, raw, statement) as Promise<ResultSet>),
     batch: (statements, mode) =>
       careful(() => raw.batch(statements, mode ?? (statements.every(onlyReads) ? "deferred" : "write"))),
     migrate: (statements) => careful(() => raw.migrate(statements)),

@@ -81,7 +81,8 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
 
   const hub: NodeHub = {
     accept: (host, request, socket, head) => server.handleUpgrade(request, socket, head, (peer) => welcome(host, peer)),
-    poke: async (host, pull) => send(peers.get(host), JSON.stringify({ type: "poke", pull } satisfies FrameFromControl)),
+    poke: async (host, pull) =>
+      send(peers.get(host), JSON.stringify({ type: "poke", pull } satisfies FrameFromControl)),
     disconnect: async (host, why) => {
       const peer = peers.get(host);
       if (peer !== undefined) hangUp(peer, why);

@@ -32,14 +32,20 @@ const AgentJson = z.looseObject({ host: Id, url: z.string(), audience: z.string(
  * @param control.localUrl where the agent reaches the control plane; `url` is what the control plane calls itself
  * @throws Error when it can't be, in a sentence that says what to do
  */
-export async function joinAsHost(client: Client, control: { url: string; localUrl: string }, dataDir: string): Promise<Host> {
+export async function joinAsHost(
+  client: Client,
+  control: { url: string; localUrl: string },
+  dataDir: string,
+): Promise<Host> {
   const file = join(agentRoot(dataDir), "etc/holdfast/agent.json");
   if ((await readIfThere(file)) === null) await enrol(client, control.localUrl, dataDir);
   const joined = AgentJson.parse(JSON.parse((await readIfThere(file)) ?? "null"));
   const [host] = (await client.list(Host, "/hosts")).filter(({ id }) => id === joined.host);
   if (host === undefined || host.revokedAt !== null) {
     const what = host === undefined ? "is unknown to this control plane" : `was revoked ("${host.name}")`;
-    throw new Error(`the host that this machine is by ${file} ${what}: to make it a new host, move ${agentRoot(dataDir)} away and start again`);
+    throw new Error(
+      `the host that this machine is by ${file} ${what}: to make it a new host, move ${agentRoot(dataDir)} away and start again`,
+    );
   }
   if (joined.url !== control.localUrl || joined.audience !== control.url) {
     const moved = { ...joined, url: control.localUrl, audience: control.url };
@@ -80,7 +86,9 @@ export function keepAgentRunning(dataDir: string, say: (line: string) => void): 
       last.kill("SIGTERM");
       const isSlow = await Promise.race([ended.then(() => false), pause(STOP_WITHIN_MS, true, { ref: false })]);
       if (isSlow && last.pid !== undefined) {
-        say(`The agent did not end within ${STOP_WITHIN_MS / 1000} s and is killed; its next start clears up what it left.`);
+        say(
+          `The agent did not end within ${STOP_WITHIN_MS / 1000} s and is killed; its next start clears up what it left.`,
+        );
         process.kill(-last.pid, "SIGKILL");
       }
       await ended;

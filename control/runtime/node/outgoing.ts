@@ -22,7 +22,12 @@ export function createPost(privateAddresses: "allow" | "refuse"): Post {
   };
 }
 
-function send(target: URL, headers: Record<string, string>, body: string, lookup: LookupFunction | undefined): Promise<number> {
+function send(
+  target: URL,
+  headers: Record<string, string>,
+  body: string,
+  lookup: LookupFunction | undefined,
+): Promise<number> {
   const request = target.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const outgoing = request(target, {
@@ -33,7 +38,9 @@ function send(target: URL, headers: Record<string, string>, body: string, lookup
     });
     const deadline = setTimeout(() => outgoing.destroy(new Error("no answer within 15 s")), GIVE_UP_AFTER_MS);
     outgoing.once("close", () => clearTimeout(deadline));
-    outgoing.once("error", (error: NodeJS.ErrnoException) => reject(new Error(error.message || error.code || "no connection")));
+    outgoing.once("error", (error: NodeJS.ErrnoException) =>
+      reject(new Error(error.message || error.code || "no connection")),
+    );
     outgoing.once("response", (response) => {
       let ignored = 0;
       response.on("data", (chunk: Buffer) => {

@@ -7,6 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type App, createApp } from "../../app.ts";
 import { migrate } from "../../db/migrate.ts";
 import { hosts } from "../../db/schema.ts";
+import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
 import { claimDataDirectory } from "./data-directory.ts";
@@ -41,21 +42,26 @@ type Overrides = Partial<Pick<Deps, "clock" | "random" | "log" | "post">>;
  * Brings the whole control plane up in this process.
  * @throws Error when the data directory or the port is taken, or the database does not open
  */
-export async function startControl(
-  config: NodeConfig,
-  overrides: Overrides = {},
-): Promise<RunningControl> {
-  const release = await claimDataDirectory(config.dataDir);
+export async function startControl(config: NodeConfig, overrides: Overrides = {}): Promise<RunningControl> {
+  const held = [await claimDataDirectory(config.dataDir)];
+  const letGo = (): void => held.toReversed().forEach((giveBack) => giveBack());
   try {
-    return await startInside(config, overrides, release);
+    const db = openDatabase(config.databaseUrl, config.databaseToken);
+    held.push(() => db.$client.close());
+    return await startInside(config, overrides, { db, letGo });
   } catch (error) {
-    release();
+    letGo();
     throw error;
   }
 }
 
-async function startInside(config: NodeConfig, overrides: Overrides, release: () => void): Promise<RunningControl> {
-  const db = openDatabase(config.databaseUrl, config.databaseToken);
+interface Held {
+  readonly db: Database;
+  /** Closes the database and gives the data directory back. */
+  readonly letGo: () => void;
+}
+
+async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo }: Held): Promise<RunningControl> {
   await migrate(db);
   // Whoever was connected to the process before this one is not connected to this one.
   await db.update(hosts).set({ connectionId: null, connectedAt: null });
@@ -100,8 +106,7 @@ async function startInside(config: NodeConfig, overrides: Overrides, release: ()
     await Promise.all([hub.close(), patiently(timers.stop()), patiently(closed)]);
     server.closeAllConnections();
     await closed;
-    db.$client.close();
-    release();
+    letGo();
   };
   let stopping: Promise<void> | null = null;
   const localUrl = localOrigin({ host: config.host, port });

@@ -18,37 +18,61 @@ export interface Started {
   readonly snapshot: Snapshot | null;
   /** The first backup, when this start did it and it did not go well. */
   readonly failed: Run | null;
+  /** Without them the command finds nothing to install. */
+  readonly hasAgentFiles: boolean;
   /** Installs an agent on another machine. */
   readonly command: string;
 }
 
 /** About a dozen lines for whoever typed `npm start`. */
 export async function startLines(started: Started): Promise<string> {
-  const { config, url, token, host, command } = started;
+  const { config, url, token, host, command, hasAgentFiles } = started;
   const rows: [string, string][] = [
     ["Control plane", `${url}  (state in ${config.dataDir})`],
     ["API token", `${token.token}  (kept in ${token.file})`],
     ["Host", `${host.name}  (this machine)`],
     ...(await backupRows(started)),
     ["Another host", command],
+    ...(hasAgentFiles ? [] : [PACKAGE_FIRST]),
     ...(isLoopback(url) ? loopbackRows(config, url) : []),
   ];
-  return ["Holdfast is running. Ctrl-C stops it.", ...rows.map(([name, text]) => `  ${name.padEnd(15)}${text}`), ""].join("\n");
+  return [
+    "Holdfast is running. Ctrl-C stops it.",
+    ...rows.map(([name, text]) => `  ${name.padEnd(15)}${text}`),
+    "",
+  ].join("\n");
 }
+
+const PACKAGE_FIRST: [string, string] = [
+  "",
+  "It finds no agent to install yet: run `npm run package`, then start again.",
+];
 
 async function backupRows({ config, first, snapshot, failed }: Started): Promise<[string, string][]> {
   if (first === null) {
-    return [["Backup", `none of the control plane itself: its database is at ${config.databaseUrl}, which must be kept there`]];
+    return [
+      [
+        "Backup",
+        `none of the control plane itself: its database is at ${config.databaseUrl}, which must be kept there`,
+      ],
+    ];
   }
   const { binding, repository } = first;
   const secret = await passphraseFile(config, repository.id);
-  const rows: [string, string][] = [["Repository", `${repository.location}  (the control plane's own database, ${binding.name})`]];
-  if (failed !== null) rows.push(["Backup FAILED", failed.failure?.message ?? failed.state], ["", failed.failure?.next ?? ""]);
-  if (failed?.failure?.code === "engine.missing") rows.push(["", "On Debian and Ubuntu, type: sudo apt-get install restic"]);
+  const rows: [string, string][] = [
+    ["Repository", `${repository.location}  (the control plane's own database, ${binding.name})`],
+  ];
+  if (failed !== null)
+    rows.push(["Backup FAILED", failed.failure?.message ?? failed.state], ["", failed.failure?.next ?? ""]);
+  if (failed?.failure?.code === "engine.missing")
+    rows.push(["", "On Debian and Ubuntu, type: sudo apt-get install restic"]);
   if (snapshot !== null) rows.push(["Snapshot", `${snapshot.id.slice(0, 8)}  of ${snapshot.takenAt}`]);
   rows.push(["Next run", binding.nextRunAt ?? "none: the binding is paused or not enabled"]);
   if (secret !== null) {
-    rows.push(["Passphrase", secret], ["", "Without it nobody can read the backups, not even you: keep a copy somewhere else."]);
+    rows.push(
+      ["Passphrase", secret],
+      ["", "Without it nobody can read the backups, not even you: keep a copy somewhere else."],
+    );
   }
   return rows;
 }

@@ -58,9 +58,12 @@ async function bringUp(running: Running): Promise<void> {
   const first = await declareControlPlane(client, config, host.id);
   const failed = first === null ? null : await firstBackup(client, terminal, first);
   const { command } = await client.ask(EnrollmentCreated, "POST", "/enrollments", {});
-  const now = first === null ? null : { ...first, binding: await client.ask(Binding, "GET", `/bindings/${first.binding.id}`) };
+  const now =
+    first === null ? null : { ...first, binding: await client.ask(Binding, "GET", `/bindings/${first.binding.id}`) };
   const snapshot = first === null ? null : await lastSnapshot(client, first);
-  terminal.out(await startLines({ config, url: control.url, token, host, first: now, snapshot, failed, command }));
+  const hasAgentFiles = control.deps.config.installDigest !== null;
+  const { url } = control;
+  terminal.out(await startLines({ config, url, token, host, first: now, snapshot, failed, hasAgentFiles, command }));
 }
 
 /** @returns the run when it did not go well; null when it did, or one had before */

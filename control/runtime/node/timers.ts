@@ -19,7 +19,7 @@ export function startTimers(deps: Deps): Timers {
   let due: NodeJS.Timeout | undefined;
   let sending: Promise<void> | null = null;
   let woken = false;
-  let sweeping: Promise<unknown> = Promise.resolve();
+  let sweeping: Promise<void> = Promise.resolve();
 
   const send = async (): Promise<void> => {
     let next: number | null = null;
@@ -44,6 +44,7 @@ export function startTimers(deps: Deps): Timers {
   const sweep = setInterval(() => {
     sweeping = sweeping
       .then(() => tick(deps))
+      .then(wakeOutbox)
       .catch((error: unknown) => deps.log.error("the sweep failed", { error: String(error) }));
   }, TICK_EVERY_MS).unref();
 

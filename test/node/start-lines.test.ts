@@ -1,0 +1,100 @@
+import { expect, test } from "vitest";
+import { readConfig } from "../../control/runtime/node/config.ts";
+import { type Started, startLines } from "../../control/runtime/node/start-lines.ts";
+import { Settings } from "../../shared/binding.ts";
+import { uuidv7 } from "../../shared/ids.ts";
+
+const id = uuidv7(0, new Uint8Array(10));
+const at = "2026-11-23T08:00:00.000Z";
+const started: Started = {
+  config: readConfig({ HOLDFAST_DATA: "/srv/data" }),
+  url: "https://backup.example.org",
+  token: { token: "hft_x", file: "/srv/data/token" },
+  host: {
+    id,
+    name: "nas",
+    facts: null,
+    revision: 1,
+    online: true,
+    connectedAt: at,
+    lastSeenAt: at,
+    revokedAt: null,
+    createdAt: at,
+  },
+  first: {
+    binding: {
+      id,
+      name: "control-plane-local",
+      host: id,
+      contract: id,
+      repository: id,
+      settings: Settings.parse({}),
+      paused: false,
+      health: "failing",
+      lastSuccessAt: null,
+      nextRunAt: at,
+      createdAt: at,
+      changedAt: at,
+    },
+    repository: {
+      id,
+      name: "local",
+      provider: "restic",
+      location: "/srv/data/repository",
+      passphrase: { generate: true },
+      secrets: {},
+      existing: false,
+      engineId: null,
+      createdAt: at,
+      changedAt: at,
+    },
+  },
+  snapshot: null,
+  failed: null,
+  hasAgentFiles: true,
+  command: "curl -fsSL https://backup.example.org/install.sh | sudo sh -s -- --token hfe.x",
+};
+
+test("an address that others reach needs no advice", async () => {
+  expect(await startLines(started)).not.toContain("HOLDFAST_HOST=0.0.0.0");
+  expect(await startLines({ ...started, url: "http://127.0.0.1:7676" })).toContain("HOLDFAST_HOST=0.0.0.0");
+});
+
+test("a missing restic is said, with the command to type", async () => {
+  const failure = {
+    code: "engine.missing" as const,
+    message: "restic is not installed on this host",
+    next: "Install restic.",
+  };
+  const failed = {
+    id,
+    host: id,
+    binding: id,
+    kind: "backup" as const,
+    trigger: "order" as const,
+    state: "failed" as const,
+    scheduledAt: null,
+    queuedAt: at,
+    startedAt: at,
+    finishedAt: at,
+    snapshot: null,
+    failure,
+    warnings: [],
+    stats: null,
+    progress: null,
+  };
+  const text = await startLines({ ...started, failed });
+  expect(text).toContain("FAILED");
+  expect(text).toContain(failure.message);
+  expect(text).toContain("sudo apt-get install restic");
+});
+
+test("a database on a server is that server's to keep", async () => {
+  const config = readConfig({ HOLDFAST_DATA: "/srv/data", HOLDFAST_DATABASE_URL: "https://db.example.org" });
+  expect(await startLines({ ...started, config, first: null })).toContain("https://db.example.org");
+});
+
+test("without packaged agents it is said how to make them", async () => {
+  expect(await startLines({ ...started, hasAgentFiles: false })).toContain("npm run package");
+  expect(await startLines(started)).not.toContain("npm run package");
+});
