@@ -39,7 +39,8 @@ export function createApp(deps: Deps, options: AppOptions) {
     await next();
     // Agents set their clock's offset by it: it has to be the clock their JWTs are judged by. A socket's answer is the runtime's.
     const { path } = context.req;
-    if (path.startsWith("/agent/v1/") && path !== "/agent/v1/socket") context.header("date", new Date(deps.clock.now()).toUTCString());
+    if (path.startsWith("/agent/v1/") && path !== "/agent/v1/socket")
+      context.header("date", new Date(deps.clock.now()).toUTCString());
   });
   app.use(onlyWithAccess(deps));
   app.use("/agent/v1/reports", atMost(8 * MiB));
@@ -85,7 +86,11 @@ function documented(deps: Deps) {
       servers: [{ url: deps.config.url }],
       components: {
         securitySchemes: {
-          token: { type: "http" as const, scheme: "bearer", description: "an API token, hft_…; an agent's JWT under /agent/v1" },
+          token: {
+            type: "http" as const,
+            scheme: "bearer",
+            description: "an API token, hft_…; an agent's JWT under /agent/v1",
+          },
         },
       },
       security: [{ token: [] }],

@@ -32,11 +32,17 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
   await verifySignature(token, host.publicKey);
   checkClaims(deps, claims);
   if (host.revokedAt !== null) {
-    throw new Failure("auth.host_revoked", `host "${host.name}" was revoked; enrol it again with a new token and a new key`);
+    throw new Failure(
+      "auth.host_revoked",
+      `host "${host.name}" was revoked; enrol it again with a new token and a new key`,
+    );
   }
   const now = deps.clock.now();
   if (host.lastSeenAt === null || Date.parse(host.lastSeenAt) + SEEN_EVERY_MS <= now) {
-    await deps.db.update(hosts).set({ lastSeenAt: instant(now) }).where(eq(hosts.id, host.id));
+    await deps.db
+      .update(hosts)
+      .set({ lastSeenAt: instant(now) })
+      .where(eq(hosts.id, host.id));
   }
   return { id: host.id, name: host.name };
 }

@@ -10,7 +10,11 @@ interface Signed {
 }
 
 /** @returns a compact JWS of the control plane's key; its `typ` says which kind it is, so that none passes for another */
-export async function sign<Kind extends keyof Signed>(key: SigningKey, kind: Kind, payload: Signed[Kind]): Promise<string> {
+export async function sign<Kind extends keyof Signed>(
+  key: SigningKey,
+  kind: Kind,
+  payload: Signed[Kind],
+): Promise<string> {
   return new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
     .setProtectedHeader({ alg: "EdDSA", typ: JWS_TYPES[kind] })
     .sign(key.privateKey);

@@ -20,16 +20,25 @@ export interface AuthenticatedToken {
 export async function authenticateToken(deps: Deps, headers: Headers): Promise<AuthenticatedToken> {
   const text = bearer(headers);
   if (text === null || !text.startsWith("hft_")) {
-    throw new Failure("auth.required", "send an API token: `Authorization: Bearer hft_…`; `holdfast token create` makes one");
+    throw new Failure(
+      "auth.required",
+      "send an API token: `Authorization: Bearer hft_…`; `holdfast token create` makes one",
+    );
   }
-  const [token] = await deps.db.select().from(tokens).where(eq(tokens.hash, await sha256Hex(text)));
+  const [token] = await deps.db
+    .select()
+    .from(tokens)
+    .where(eq(tokens.hash, await sha256Hex(text)));
   if (token === undefined) throw new Failure("auth.required", "no such API token; it may have been revoked");
   const now = deps.clock.now();
   if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now) {
     throw new Failure("auth.required", `API token "${token.name}" expired at ${token.expiresAt}; make a new one`);
   }
   if (token.lastUsedAt === null || Date.parse(token.lastUsedAt) + USED_EVERY_MS <= now) {
-    await deps.db.update(tokens).set({ lastUsedAt: instant(now) }).where(eq(tokens.id, token.id));
+    await deps.db
+      .update(tokens)
+      .set({ lastUsedAt: instant(now) })
+      .where(eq(tokens.id, token.id));
   }
   return { id: token.id, name: token.name, scope: token.scope };
 }

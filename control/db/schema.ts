@@ -39,7 +39,9 @@ export const contracts = sqliteTable(
   "contracts",
   {
     id: text().primaryKey(),
-    host: text().notNull().references(() => hosts.id),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
     name: text().notNull(),
     kind: text().$type<"files">().notNull(),
     request: text({ mode: "json" }).$type<ContractRequest>().notNull(),
@@ -69,10 +71,16 @@ export const bindings = sqliteTable(
   "bindings",
   {
     id: text().primaryKey(),
-    host: text().notNull().references(() => hosts.id),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
     name: text().notNull(),
-    contract: text().notNull().references(() => contracts.id),
-    repository: text().notNull().references(() => repositories.id),
+    contract: text()
+      .notNull()
+      .references(() => contracts.id),
+    repository: text()
+      .notNull()
+      .references(() => repositories.id),
     settings: text({ mode: "json" }).$type<Settings>().notNull(),
     paused: integer({ mode: "boolean" }).notNull().default(false),
     /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
@@ -120,7 +128,9 @@ export const orders = sqliteTable(
   "orders",
   {
     id: text().primaryKey(),
-    host: text().notNull().references(() => hosts.id),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
     kind: text().$type<"backup" | "restore" | "cancel">().notNull(),
     /** The run it starts (then the same as its id) or cancels. */
     run: text().notNull(),
@@ -131,8 +141,12 @@ export const orders = sqliteTable(
     closedAt: text(),
   },
   (table) => [
-    index("orders_open").on(table.host, table.id).where(sql`${table.closedAt} is null`),
-    index("orders_expiry").on(table.expiresAt).where(sql`${table.closedAt} is null`),
+    index("orders_open")
+      .on(table.host, table.id)
+      .where(sql`${table.closedAt} is null`),
+    index("orders_expiry")
+      .on(table.expiresAt)
+      .where(sql`${table.closedAt} is null`),
     index("orders_run").on(table.run),
   ],
 );
@@ -219,7 +233,9 @@ export const deliveries = sqliteTable(
     deliveredAt: text(),
   },
   (table) => [
-    index("deliveries_due").on(table.nextAttemptAt).where(sql`${table.nextAttemptAt} is not null`),
+    index("deliveries_due")
+      .on(table.nextAttemptAt)
+      .where(sql`${table.nextAttemptAt} is not null`),
     index("deliveries_channel").on(table.channel, table.id),
   ],
 );

@@ -1,6 +1,7 @@
 import { sql, type SQL } from "drizzle-orm";
 import type { BatchItem, BatchResponse } from "drizzle-orm/batch";
 import type { BaseSQLiteDatabase } from "drizzle-orm/sqlite-core";
+import { Failure } from "../../shared/failure.ts";
 import { guards } from "./schema.ts";
 
 /**
@@ -29,14 +30,16 @@ const ATTEMPTS = 5;
 
 /**
  * Runs a read-compute-write whose write is guarded, again from the start when a guard did not hold because someone else
- * wrote in between. Gives up with the last error after five attempts.
+ * wrote in between. Throws `request.conflict` when five attempts were not enough.
  */
 export async function withRetry<T>(attempt: () => Promise<T>): Promise<T> {
   for (let left = ATTEMPTS; ; left--) {
     try {
       return await attempt();
     } catch (error) {
-      if (left <= 1 || !isGuardError(error)) throw error;
+      if (!isGuardError(error)) throw error;
+      if (left <= 1)
+        throw new Failure("request.conflict", "others keep changing the same thing; try again in a moment");
     }
   }
 }

@@ -9,7 +9,11 @@ import { notFound } from "./refusals.ts";
  * Everything the host has to do, signed.
  * @param known the revision it has; when that is the newest, there is no jws in the answer
  */
-export async function getAssignment(deps: Deps, host: Id, known: number | null): Promise<{ revision: number; jws: string | null }> {
+export async function getAssignment(
+  deps: Deps,
+  host: Id,
+  known: number | null,
+): Promise<{ revision: number; jws: string | null }> {
   const { db } = deps;
   const [[row], bound, contracted, stored] = await db.batch([
     db.select({ revision: hosts.revision }).from(hosts).where(eq(hosts.id, host)),

@@ -2,11 +2,11 @@ import { and, eq, inArray, isNull, sql } from "drizzle-orm";
 import { Settings, type Binding, type ChangeBinding, type CreateBinding } from "../../shared/binding.ts";
 import { Failure } from "../../shared/failure.ts";
 import { instant, type Id } from "../../shared/ids.ts";
-import { bindings, orders, repositories, runs } from "../db/schema.ts";
+import { bindings, hosts, orders, repositories, runs } from "../db/schema.ts";
 import { brokenUnique, guard, withRetry, writeAll, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { checkBindable, checkZone, contractWithId, stillBindable } from "./bindingRules.ts";
-import { getBinding } from "./bindingViews.ts";
+import { checkBindable, contractWithId, stillBindable } from "./binding-rules.ts";
+import { getBinding } from "./binding-views.ts";
 import { newId } from "./page.ts";
 import { refuseInUse, refuseTakenName } from "./refusals.ts";
 import { repositoryNamed } from "./repositories.ts";
@@ -14,7 +14,6 @@ import { bumpHost } from "./revisions.ts";
 
 /** Ties a contract to a repository. The host has it in its assignment from then on. */
 export async function createBinding(deps: Deps, input: CreateBinding): Promise<Binding> {
-  checkZone(input.settings.zone);
   const id = newId(deps);
   await withRetry(async () => {
     const contract = await contractWithId(deps, input.contract);
@@ -22,7 +21,7 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
     const onlyHost = await checkBindable(deps, contract, repository);
     const name = input.name ?? `${contract.name}-${repository.name}`.slice(0, 63);
     const now = instant(deps.clock.now());
-    const row = { id, host: contract.host, name: name, contract: contract.id, repository: repository.id };
+    const row = { id, host: contract.host, name, contract: contract.id, repository: repository.id };
     const write = writeAll(deps.db, [
       ...stillBindable(deps, contract, repository),
       deps.db.insert(bindings).values({ ...row, settings: input.settings, createdAt: now, changedAt: now }),
@@ -37,7 +36,6 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
 
 /** Changes the name and settings; contract and repository stay what they are. */
 export async function changeBinding(deps: Deps, id: Id, change: ChangeBinding): Promise<Binding> {
-  checkZone(change.settings?.zone ?? null);
   return write(deps, id, (old) => ({
     ...old,
     name: change.name ?? old.name,
@@ -54,10 +52,14 @@ export async function resumeBinding(deps: Deps, id: Id): Promise<Binding> {
   return write(deps, id, (old) => ({ ...old, paused: false }));
 }
 
-/** Takes the binding out of its host's assignment. Its runs and snapshots stay, here and in the repository. */
+/**
+ * Takes the binding out of its host's assignment. Its runs and snapshots stay, here and in the repository. Not while it has
+ * work to do, unless that is a revoked host's: nobody will ever say how it ended.
+ */
 export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
   const binding = await getBinding(deps, id);
-  const busy = and(eq(runs.binding, id), inArray(runs.state, ["queued", "running"]));
+  const working = deps.db.select({ id: hosts.id }).from(hosts).where(isNull(hosts.revokedAt));
+  const busy = and(eq(runs.binding, id), inArray(runs.state, ["queued", "running"]), inArray(runs.host, working));
   await withRetry(async () => {
     const unfinished = await deps.db.select({ id: runs.id, kind: runs.kind, state: runs.state }).from(runs).where(busy);
     refuseInUse(
@@ -84,7 +86,8 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
   return withRetry(async () => {
     const old = await getBinding(deps, id);
     const { name, settings, paused } = change(old);
-    if (name === old.name && paused === old.paused && JSON.stringify(settings) === JSON.stringify(old.settings)) return old;
+    if (name === old.name && paused === old.paused && JSON.stringify(settings) === JSON.stringify(old.settings))
+      return old;
     const unchanged = and(
       eq(bindings.id, id),
       eq(bindings.name, old.name),

@@ -21,7 +21,10 @@ export async function createChannel(deps: Deps, input: CreateChannel): Promise<z
   return { ...toChannel(row), secret };
 }
 
-export async function listChannels(deps: Deps, input: ListInput & { name?: string | undefined }): Promise<Page<Channel>> {
+export async function listChannels(
+  deps: Deps,
+  input: ListInput & { name?: string | undefined },
+): Promise<Page<Channel>> {
   const rows = await deps.db
     .select()
     .from(channels)
@@ -47,7 +50,11 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
   const name = change.name ?? old.name;
   const { url = old.url, events = old.events, enabled = old.enabled } = change;
   const changedAt = instant(deps.clock.now());
-  const write = deps.db.update(channels).set({ name, url, events, enabled, changedAt }).where(eq(channels.id, id)).returning();
+  const write = deps.db
+    .update(channels)
+    .set({ name, url, events, enabled, changedAt })
+    .where(eq(channels.id, id))
+    .returning();
   const [row] = await refuseTakenName("channels", name, write);
   if (row === undefined) throw notFound("channels", id);
   return toChannel(row);
@@ -59,7 +66,13 @@ export async function deleteChannel(deps: Deps, id: Id): Promise<void> {
   await writeAll(deps.db, [
     deps.db
       .update(deliveries)
-      .set({ state: "failed", nextAttemptAt: null, lastError: "the channel was deleted", leaseUntil: null, leaseOwner: null })
+      .set({
+        state: "failed",
+        nextAttemptAt: null,
+        lastError: "the channel was deleted",
+        leaseUntil: null,
+        leaseOwner: null,
+      })
       .where(and(eq(deliveries.channel, id), eq(deliveries.state, "pending"))),
     deps.db.delete(channels).where(eq(channels.id, id)),
   ]);

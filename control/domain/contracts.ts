@@ -77,7 +77,11 @@ export async function deleteContract(deps: Deps, id: Id): Promise<void> {
       .select({ id: bindings.id, name: bindings.name })
       .from(bindings)
       .where(eq(bindings.contract, id));
-    refuseInUse("contracts", contract.name, bound.map((row) => ({ noun: "bindings" as const, ...row })));
+    refuseInUse(
+      "contracts",
+      contract.name,
+      bound.map((row) => ({ noun: "bindings" as const, ...row })),
+    );
     await writeAll(deps.db, [
       guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.contract} = ${id})`),
       deps.db.delete(contracts).where(eq(contracts.id, id)),
@@ -94,7 +98,10 @@ function checkUser(host: { name: string; facts: HostFacts | null }, user: string
     throw invalid(path, `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`);
   }
   if (facts.runsAs !== "root" && facts.runsAs !== user) {
-    throw invalid(path, `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root, so it can only be "${facts.runsAs}"`);
+    throw invalid(
+      path,
+      `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root, so it can only be "${facts.runsAs}"`,
+    );
   }
 }
 

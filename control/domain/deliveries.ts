@@ -43,7 +43,8 @@ export async function retryDelivery(deps: Deps, id: Id): Promise<Delivery> {
     .set({ state: "pending", attempts, nextAttemptAt: instant(deps.clock.now()) })
     .where(and(eq(deliveries.id, id), ne(deliveries.state, "delivered")))
     .returning();
-  if (row === undefined) throw new Failure("request.conflict", `delivery ${id} has arrived already; there is nothing to retry`);
+  if (row === undefined)
+    throw new Failure("request.conflict", `delivery ${id} has arrived already; there is nothing to retry`);
   deps.wakeOutbox();
   return toDelivery(row);
 }

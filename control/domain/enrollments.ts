@@ -9,7 +9,7 @@ import { sign } from "../auth/sign.ts";
 import { enrollments, hosts } from "../db/schema.ts";
 import { brokenUnique, guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { freeHostName } from "./hostNames.ts";
+import { freeHostName } from "./host-names.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
@@ -35,7 +35,9 @@ export async function createEnrollment(
   };
   await deps.db.insert(enrollments).values(row);
   const { url, installDigest } = deps.config;
-  const token = ["hfe", secret, deps.signingKey.fingerprint, ...(installDigest === null ? [] : [installDigest])].join(".");
+  const token = ["hfe", secret, deps.signingKey.fingerprint, ...(installDigest === null ? [] : [installDigest])].join(
+    ".",
+  );
   return { ...toEnrollment(row), token, command: `curl -fsSL ${url}/install.sh | sudo sh -s -- --token ${token}` };
 }
 
@@ -75,7 +77,9 @@ export async function enroll(deps: Deps, request: z.infer<typeof EnrollRequest>)
   const [, secret = "", fingerprint] = request.token.split(".");
   if (fingerprint !== deps.signingKey.fingerprint) throw refused("was made by another control plane");
   const hash = await sha256Hex(secret);
-  const host = await withRetry(async () => (await alreadyEnrolled(deps, request, hash)) ?? (await admit(deps, request, hash)));
+  const host = await withRetry(
+    async () => (await alreadyEnrolled(deps, request, hash)) ?? (await admit(deps, request, hash)),
+  );
   const jws = await sign(deps.signingKey, "enrolment", {
     host: host.id,
     name: host.name,
@@ -91,7 +95,11 @@ interface Enrolled {
   name: string;
 }
 
-async function alreadyEnrolled(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: string): Promise<Enrolled | null> {
+async function alreadyEnrolled(
+  deps: Deps,
+  request: z.infer<typeof EnrollRequest>,
+  hash: string,
+): Promise<Enrolled | null> {
   const [host] = await deps.db
     .select({ id: hosts.id, name: hosts.name, revokedAt: hosts.revokedAt, hash: enrollments.hash })
     .from(hosts)
@@ -99,7 +107,10 @@ async function alreadyEnrolled(deps: Deps, request: z.infer<typeof EnrollRequest
     .where(eq(hosts.publicKey, request.publicKey));
   if (host === undefined) return null;
   if (host.revokedAt !== null) {
-    throw new Failure("auth.host_revoked", `this key is host "${host.name}"'s, which was revoked; remove the key on the host and enrol again`);
+    throw new Failure(
+      "auth.host_revoked",
+      `this key is host "${host.name}"'s, which was revoked; remove the key on the host and enrol again`,
+    );
   }
   if (host.hash !== hash) await openEnrollment(deps, hash);
   return host;
@@ -113,7 +124,10 @@ async function admit(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: s
   try {
     await writeAll(deps.db, [
       guard(deps.db, sql`exists (select 1 from ${enrollments} where ${open})`),
-      deps.db.update(enrollments).set({ usesLeft: sql`${enrollments.usesLeft} - 1` }).where(open),
+      deps.db
+        .update(enrollments)
+        .set({ usesLeft: sql`${enrollments.usesLeft} - 1` })
+        .where(open),
       deps.db.insert(hosts).values({
         ...host,
         publicKey: request.publicKey,
@@ -126,7 +140,8 @@ async function admit(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: s
     return host;
   } catch (error) {
     // The same key or name came in by another request meanwhile: look again.
-    if (brokenUnique(error).length > 0) return (await alreadyEnrolled(deps, request, hash)) ?? admit(deps, request, hash);
+    if (brokenUnique(error).length > 0)
+      return (await alreadyEnrolled(deps, request, hash)) ?? admit(deps, request, hash);
     throw error;
   }
 }
@@ -140,7 +155,10 @@ async function openEnrollment(deps: Deps, hash: string): Promise<EnrollmentRow> 
 }
 
 function refused(why: string): Failure {
-  return new Failure("enrollments.token_refused", `the enrolment token ${why}; make a new one with \`holdfast enroll\``);
+  return new Failure(
+    "enrollments.token_refused",
+    `the enrolment token ${why}; make a new one with \`holdfast enroll\``,
+  );
 }
 
 function toEnrollment({ id, name, uses, usesLeft, expiresAt, createdAt }: EnrollmentRow): z.infer<typeof Enrollment> {

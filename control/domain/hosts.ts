@@ -60,7 +60,10 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
 
 /** What the agent says of its host now. */
 export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
-  await deps.db.update(hosts).set({ facts, lastSeenAt: instant(deps.clock.now()) }).where(eq(hosts.id, host));
+  await deps.db
+    .update(hosts)
+    .set({ facts, lastSeenAt: instant(deps.clock.now()) })
+    .where(eq(hosts.id, host));
 }
 
 /**
@@ -71,7 +74,8 @@ export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise
 export async function hostNamed(deps: Deps, reference: string, path: string[]): Promise<HostRow> {
   const column = Id.safeParse(reference).success ? hosts.id : hosts.name;
   const [row] = await deps.db.select().from(hosts).where(eq(column, reference));
-  if (row === undefined) throw invalid(path, `there is no host "${reference}"; give the id or name of one that is enrolled`);
+  if (row === undefined)
+    throw invalid(path, `there is no host "${reference}"; give the id or name of one that is enrolled`);
   if (row.revokedAt !== null) throw invalid(path, `host "${row.name}" is revoked; enrol it again first`);
   return row;
 }
@@ -85,7 +89,10 @@ async function findHost(deps: Deps, id: Id): Promise<HostRow> {
 async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
   const [held, kept] = await deps.db.batch([
     deps.db.select({ id: contracts.id, name: contracts.name }).from(contracts).where(eq(contracts.host, host)),
-    deps.db.select({ id: repositories.id, name: repositories.name }).from(repositories).where(eq(repositories.host, host)),
+    deps.db
+      .select({ id: repositories.id, name: repositories.name })
+      .from(repositories)
+      .where(eq(repositories.host, host)),
   ]);
   return [
     ...held.map((row) => ({ noun: "contracts" as const, ...row })),

@@ -34,9 +34,15 @@ export async function orderRun(
   ),
 ): Promise<Run> {
   const { host, binding, kind, restore } = wanted;
-  const [owner] = await deps.db.select({ name: hosts.name, revokedAt: hosts.revokedAt }).from(hosts).where(eq(hosts.id, host));
+  const [owner] = await deps.db
+    .select({ name: hosts.name, revokedAt: hosts.revokedAt })
+    .from(hosts)
+    .where(eq(hosts.id, host));
   if (owner === undefined || owner.revokedAt !== null) {
-    throw new Failure("request.conflict", `host "${owner?.name ?? host}" is revoked: it takes no orders any more; enrol it again`);
+    throw new Failure(
+      "request.conflict",
+      `host "${owner?.name ?? host}" is revoked: it takes no orders any more; enrol it again`,
+    );
   }
   const now = deps.clock.now();
   const id = newId(deps);
@@ -89,7 +95,10 @@ export function closeAnsweredOrders(deps: Deps, run: Id, state: RunState): State
 export async function expireOrders(deps: Deps): Promise<void> {
   const now = instant(deps.clock.now());
   const expired = and(isNull(orders.closedAt), lte(orders.expiresAt, now));
-  const begun = deps.db.select({ id: orders.run }).from(orders).where(and(expired, ne(orders.kind, "cancel")));
+  const begun = deps.db
+    .select({ id: orders.run })
+    .from(orders)
+    .where(and(expired, ne(orders.kind, "cancel")));
   const failure = {
     code: "run.expired" as const,
     message: "the host did not take the order in time",
@@ -106,7 +115,10 @@ export async function expireOrders(deps: Deps): Promise<void> {
 
 function close(deps: Deps, which: ReturnType<typeof and>): Statement {
   const closedAt = instant(deps.clock.now());
-  return deps.db.update(orders).set({ closedAt }).where(and(which, isNull(orders.closedAt)));
+  return deps.db
+    .update(orders)
+    .set({ closedAt })
+    .where(and(which, isNull(orders.closedAt)));
 }
 
 function toOrder(row: typeof orders.$inferSelect): Order {

@@ -11,7 +11,11 @@ export interface ListInput {
 /**
  * Cuts a page out of rows that were read newest first, one more than `limit`: that one only says that there is a next page.
  */
-export function pageOf<Row extends { id: Id }, Item>(rows: Row[], limit: number, toItem: (row: Row) => Item): Page<Item> {
+export function pageOf<Row extends { id: Id }, Item>(
+  rows: Row[],
+  limit: number,
+  toItem: (row: Row) => Item,
+): Page<Item> {
   const shown = rows.slice(0, limit);
   return { items: shown.map(toItem), next: rows.length > limit ? (shown.at(-1)?.id ?? null) : null };
 }

@@ -22,13 +22,20 @@ interface Reporter {
  * older or repeated report changes nothing and is accepted all the same; one of another host's run or binding is not.
  * @returns the ids that the database has now
  */
-export async function acceptReports(deps: Deps, host: Reporter, reports: readonly Report[]): Promise<{ accepted: Id[] }> {
+export async function acceptReports(
+  deps: Deps,
+  host: Reporter,
+  reports: readonly Report[],
+): Promise<{ accepted: Id[] }> {
   const taken = await withRetry(async () => {
     const known = await readKnown(deps, host, reports);
     const plan = planOf(deps, host, known, reports);
     await writeAll(deps.db, [
       // Two POSTs of one host at once: the second looks again, so that nobody is told twice.
-      guard(deps.db, sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, host.id), eq(hosts.reportCount, known.reportCount))})`),
+      guard(
+        deps.db,
+        sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, host.id), eq(hosts.reportCount, known.reportCount))})`,
+      ),
       deps.db
         .update(hosts)
         .set({ reportCount: sql`${hosts.reportCount} + 1`, lastSeenAt: instant(deps.clock.now()) })
@@ -81,11 +88,21 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
     db
       .select({ id: runs.id, host: runs.host, sequence: runs.sequence })
       .from(runs)
-      .where(inArray(runs.id, ofRuns.map(({ run }) => run.id))),
+      .where(
+        inArray(
+          runs.id,
+          ofRuns.map(({ run }) => run.id),
+        ),
+      ),
     db
       .select({ id: refusals.id, host: refusals.host })
       .from(refusals)
-      .where(inArray(refusals.id, reports.filter((report) => report.type === "refusal").map(({ id }) => id))),
+      .where(
+        inArray(
+          refusals.id,
+          reports.filter((report) => report.type === "refusal").map(({ id }) => id),
+        ),
+      ),
     readStreaks(deps, bindingIds),
   ]);
   return {

@@ -72,7 +72,11 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
       .select({ id: bindings.id, name: bindings.name })
       .from(bindings)
       .where(eq(bindings.repository, id));
-    refuseInUse("repositories", repository.name, bound.map((row) => ({ noun: "bindings" as const, ...row })));
+    refuseInUse(
+      "repositories",
+      repository.name,
+      bound.map((row) => ({ noun: "bindings" as const, ...row })),
+    );
     await writeAll(deps.db, [
       guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.repository} = ${id})`),
       deps.db.delete(snapshots).where(eq(snapshots.repository, id)),
@@ -88,7 +92,8 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
 export async function repositoryNamed(deps: Deps, reference: string, path: string[]): Promise<RepositoryRow> {
   const column = Id.safeParse(reference).success ? repositories.id : repositories.name;
   const [row] = await deps.db.select().from(repositories).where(eq(column, reference));
-  if (row === undefined) throw invalid(path, `there is no repository "${reference}"; give the id or name of one that exists`);
+  if (row === undefined)
+    throw invalid(path, `there is no repository "${reference}"; give the id or name of one that exists`);
   return row;
 }
 

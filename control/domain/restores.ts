@@ -15,7 +15,8 @@ export async function createRestore(deps: Deps, { binding: reference, ...restore
     .from(bindings)
     .where(eq(column, reference))
     .limit(2);
-  if (binding === undefined) throw invalid(["binding"], `there is no binding "${reference}"; give the id or name of one that exists`);
+  if (binding === undefined)
+    throw invalid(["binding"], `there is no binding "${reference}"; give the id or name of one that exists`);
   if (another !== undefined) throw invalid(["binding"], `several hosts have a binding "${reference}"; give its id`);
   return orderRun(deps, { host: binding.host, binding: binding.id, kind: "restore", restore });
 }

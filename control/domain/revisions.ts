@@ -13,13 +13,22 @@ export function bumpHost(deps: Deps, host: Id): Statement {
 
 /** The assignment of the contract's host changes in this batch, if the contract is bound at all. */
 export function bumpHostOfContract(deps: Deps, host: Id, contract: Id): Statement {
-  const bound = deps.db.select({ one: sql`1` }).from(bindings).where(eq(bindings.contract, contract));
-  return deps.db.update(hosts).set(next).where(and(eq(hosts.id, host), exists(bound)));
+  const bound = deps.db
+    .select({ one: sql`1` })
+    .from(bindings)
+    .where(eq(bindings.contract, contract));
+  return deps.db
+    .update(hosts)
+    .set(next)
+    .where(and(eq(hosts.id, host), exists(bound)));
 }
 
 /** The assignments of every host that uses the repository change in this batch, if `when` holds at that point of it. */
 export function bumpHostsOfRepository(deps: Deps, repository: Id, when: SQL = sql`1`): Statement {
-  return deps.db.update(hosts).set(next).where(and(inArray(hosts.id, usersOf(deps, repository)), when));
+  return deps.db
+    .update(hosts)
+    .set(next)
+    .where(and(inArray(hosts.id, usersOf(deps, repository)), when));
 }
 
 /** Rings every host that uses the repository. */

@@ -40,7 +40,10 @@ export async function listRuns(
 }
 
 export async function getRun(deps: Deps, id: Id): Promise<z.infer<typeof RunWithLog>> {
-  const [row] = await deps.db.select({ ...summary, log: runs.log }).from(runs).where(eq(runs.id, id));
+  const [row] = await deps.db
+    .select({ ...summary, log: runs.log })
+    .from(runs)
+    .where(eq(runs.id, id));
   if (row === undefined) throw notFound("runs", id);
   return row;
 }
@@ -67,7 +70,8 @@ export async function runBinding(deps: Deps, binding: Id): Promise<Run> {
  */
 export async function cancelRun(deps: Deps, id: Id): Promise<Run> {
   const run = await getRun(deps, id);
-  if (isOver(run.state)) throw new Failure("runs.already_finished", `run ${id} has ${run.state} already; there is nothing to cancel`);
+  if (isOver(run.state))
+    throw new Failure("runs.already_finished", `run ${id} has ${run.state} already; there is nothing to cancel`);
   const now = instant(deps.clock.now());
   const statements: Statement[] = [
     deps.db
@@ -75,7 +79,11 @@ export async function cancelRun(deps: Deps, id: Id): Promise<Run> {
       .set({
         state: "cancelled",
         finishedAt: now,
-        failure: { code: "run.cancelled", message: "cancelled before the host began it", next: "run it again when you want it" },
+        failure: {
+          code: "run.cancelled",
+          message: "cancelled before the host began it",
+          next: "run it again when you want it",
+        },
       })
       .where(and(eq(runs.id, id), eq(runs.state, "queued"))),
     closeStartOrder(deps, id),

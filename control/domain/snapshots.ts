@@ -30,7 +30,12 @@ export async function listSnapshots(
 
 /** @param id the provider's id, whole */
 export async function getSnapshot(deps: Deps, id: string): Promise<Snapshot> {
-  const [row] = await deps.db.select().from(snapshots).where(eq(snapshots.snapshot, id)).orderBy(desc(snapshots.id)).limit(1);
+  const [row] = await deps.db
+    .select()
+    .from(snapshots)
+    .where(eq(snapshots.snapshot, id))
+    .orderBy(desc(snapshots.id))
+    .limit(1);
   if (row === undefined) throw notFound("snapshots", id);
   return toSnapshot(row);
 }
@@ -45,11 +50,15 @@ export function reconcileSnapshots(
   listed: readonly SnapshotFacts[],
   made: { run: Id; snapshot: string } | null,
 ): [Statement, Statement] {
-  const rows = JSON.stringify(listed.map((facts) => ({ ...facts, row: uuidv7(Date.parse(facts.takenAt), deps.random(10)) })));
+  const rows = JSON.stringify(
+    listed.map((facts) => ({ ...facts, row: uuidv7(Date.parse(facts.takenAt), deps.random(10)) })),
+  );
   const field = (name: string) => sql`json_extract(listed.value, ${`$.${name}`})`;
   const inList = sql`select ${field("id")} from json_each(${rows}) as listed`;
   return [
-    deps.db.delete(snapshots).where(and(eq(snapshots.binding, of.binding), sql`${snapshots.snapshot} not in (${inList})`)),
+    deps.db
+      .delete(snapshots)
+      .where(and(eq(snapshots.binding, of.binding), sql`${snapshots.snapshot} not in (${inList})`)),
     deps.db.run(sql`
       insert into ${snapshots} (id, snapshot, host, binding, repository, run, "takenAt", paths, "bytesTotal")
       select ${field("row")}, ${field("id")}, ${of.host}, ${of.binding}, ${of.repository},
@@ -61,6 +70,15 @@ export function reconcileSnapshots(
   ];
 }
 
-function toSnapshot({ snapshot, host, binding, repository, run, takenAt, paths, bytesTotal }: typeof snapshots.$inferSelect): Snapshot {
+function toSnapshot({
+  snapshot,
+  host,
+  binding,
+  repository,
+  run,
+  takenAt,
+  paths,
+  bytesTotal,
+}: typeof snapshots.$inferSelect): Snapshot {
   return { id: snapshot, host, binding, repository, run, takenAt, paths, bytesTotal };
 }

@@ -78,5 +78,7 @@ export function runNotice(turn: Turn, run: ReportedRun, binding: NamedBinding, h
     repository,
     host: { id: host.id, name: host.name },
   };
-  return turn.to === "bad" ? { type: "run.failed", data } : { type: "run.recovered", data: { ...data, failedSince: turn.failedSince } };
+  return turn.to === "bad"
+    ? { type: "run.failed", data }
+    : { type: "run.recovered", data: { ...data, failedSince: turn.failedSince } };
 }

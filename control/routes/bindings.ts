@@ -6,7 +6,7 @@ import { Id, Name } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
 import { changeBinding, createBinding, deleteBinding, pauseBinding, resumeBinding } from "../domain/bindings.ts";
-import { getBinding, listBindings } from "../domain/bindingViews.ts";
+import { getBinding, listBindings } from "../domain/binding-views.ts";
 import { runBinding } from "../domain/runs.ts";
 import { answers } from "./describe.ts";
 import { body, noBody, query } from "./validate.ts";
@@ -50,9 +50,11 @@ export function bindingRoutes(deps: Deps) {
 /** Someone who tries to change the contract through its binding learns where it is changed. */
 async function refuseContract(context: Context, next: Next): Promise<void> {
   const body: unknown = await context.req.json().catch(() => null);
-  const key = typeof body === "object" && body !== null ? ["contract", "request"].find((name) => name in body) : undefined;
+  const key =
+    typeof body === "object" && body !== null ? ["contract", "request"].find((name) => name in body) : undefined;
   if (key !== undefined) {
-    const message = "what is to be kept belongs to the contract and is read-only here: change it at /api/v1/contracts/{id}";
+    const message =
+      "what is to be kept belongs to the contract and is read-only here: change it at /api/v1/contracts/{id}";
     throw new Failure("bindings.contract_read_only", message, [{ path: [key], message }]);
   }
   await next();

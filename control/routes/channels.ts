@@ -3,14 +3,24 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { ChangeChannel, Channel, ChannelCreated, CreateChannel, Delivery } from "../../shared/event.ts";
 import { Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { changeChannel, createChannel, deleteChannel, getChannel, listChannels, testChannel } from "../domain/channels.ts";
+import {
+  changeChannel,
+  createChannel,
+  deleteChannel,
+  getChannel,
+  listChannels,
+  testChannel,
+} from "../domain/channels.ts";
 import { answers } from "./describe.ts";
 import { body, noBody, query } from "./validate.ts";
 
 export function channelRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Channel), "List channels"), query(ListQuery.extend({ name: Name.optional() })), async (context) =>
-      context.json(await listChannels(deps, context.req.valid("query"))),
+    .get(
+      "/",
+      answers(200, page(Channel), "List channels"),
+      query(ListQuery.extend({ name: Name.optional() })),
+      async (context) => context.json(await listChannels(deps, context.req.valid("query"))),
     )
     .post("/", answers(201, ChannelCreated, "Make a channel"), body(CreateChannel), async (context) =>
       context.json(await createChannel(deps, context.req.valid("json")), 201),

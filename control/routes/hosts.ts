@@ -9,10 +9,15 @@ import { body, query } from "./validate.ts";
 
 export function hostRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Host), "List hosts"), query(ListQuery.extend({ name: Name.optional() })), async (context) =>
-      context.json(await listHosts(deps, context.req.valid("query"))),
+    .get(
+      "/",
+      answers(200, page(Host), "List hosts"),
+      query(ListQuery.extend({ name: Name.optional() })),
+      async (context) => context.json(await listHosts(deps, context.req.valid("query"))),
     )
-    .get("/:id", answers(200, Host, "Read a host"), async (context) => context.json(await getHost(deps, context.req.param("id"))))
+    .get("/:id", answers(200, Host, "Read a host"), async (context) =>
+      context.json(await getHost(deps, context.req.param("id"))),
+    )
     .patch("/:id", answers(200, Host, "Rename or revoke a host"), body(ChangeHost), async (context) =>
       context.json(await changeHost(deps, context.req.param("id"), context.req.valid("json"))),
     )

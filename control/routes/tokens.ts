@@ -8,8 +8,11 @@ import { body, query } from "./validate.ts";
 
 export function tokenRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Token), "List API tokens"), query(ListQuery.extend({ name: Name.optional() })), async (context) =>
-      context.json(await listTokens(deps, context.req.valid("query"))),
+    .get(
+      "/",
+      answers(200, page(Token), "List API tokens"),
+      query(ListQuery.extend({ name: Name.optional() })),
+      async (context) => context.json(await listTokens(deps, context.req.valid("query"))),
     )
     .post("/", answers(201, TokenCreated, "Make an API token"), body(CreateToken), async (context) =>
       context.json(await createToken(deps, context.req.valid("json")), 201),

@@ -24,10 +24,14 @@ export async function noBody(context: Context, next: Next): Promise<void> {
 export async function onlyJson(context: Context, next: Next): Promise<void> {
   const { method } = context.req;
   const type = context.req.header("content-type");
-  const hasBody = (context.req.header("content-length") ?? "0") !== "0" || context.req.header("transfer-encoding") !== undefined;
+  const hasBody =
+    (context.req.header("content-length") ?? "0") !== "0" || context.req.header("transfer-encoding") !== undefined;
   const said = hasBody || type !== undefined;
   if (said && /^(POST|PUT|PATCH)$/.test(method) && !/^application\/([\w.-]+\+)?json\b/i.test(type ?? "")) {
-    throw new Failure("request.invalid", `the body is sent as ${type ?? "nothing said"}; send JSON with \`content-type: application/json\``);
+    throw new Failure(
+      "request.invalid",
+      `the body is sent as ${type ?? "nothing said"}; send JSON with \`content-type: application/json\``,
+    );
   }
   await next();
 }
@@ -50,14 +54,20 @@ function refuse(result: Refused): void {
   const issues = (result.error ?? []).flatMap(toIssues);
   const first = issues[0];
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
-  const message = first === undefined ? "the request is not valid" : `${first.path.join(".") || "the request"}: ${first.message}${more}`;
+  const message =
+    first === undefined
+      ? "the request is not valid"
+      : `${first.path.join(".") || "the request"}: ${first.message}${more}`;
   throw new Failure("request.invalid", message, issues);
 }
 
 function toIssues(issue: RawIssue): Issue[] {
   const path = (issue.path ?? []).map((part) => toPart(typeof part === "object" ? part.key : part));
   if (issue.code === "unrecognized_keys" && issue.keys !== undefined) {
-    return issue.keys.map((key) => ({ path, message: `"${key}" is not known here; leave it out, or look for a typing error` }));
+    return issue.keys.map((key) => ({
+      path,
+      message: `"${key}" is not known here; leave it out, or look for a typing error`,
+    }));
   }
   const missing = /^Invalid input: expected (.+), received undefined$/.exec(issue.message)?.[1];
   return [{ path, message: missing === undefined ? issue.message : `is required (${missing})` }];

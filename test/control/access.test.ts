@@ -8,7 +8,8 @@ import { reportOf } from "./reported.ts";
 
 /** The only routes that answer without a credential. */
 const PUBLIC = new Set(["GET /healthz", "GET /api/v1/openapi.json", "POST /agent/v1/enroll"]);
-const OPERATE = /^POST \/api\/v1\/(bindings\/:id\/(run|pause|resume)|runs\/:id\/cancel|restores|channels\/:id\/test|deliveries\/:id\/retry)$/;
+const OPERATE =
+  /^POST \/api\/v1\/(bindings\/:id\/(run|pause|resume)|runs\/:id\/cancel|restores|channels\/:id\/test|deliveries\/:id\/retry)$/;
 const NOBODY = "01936f0e-0000-7000-8000-000000000000";
 
 /** Every route of the app, as `METHOD /path/:id`. */
@@ -33,7 +34,10 @@ test("every route of the app but the short public list is closed to who sends no
       expect({ route, status, code }).toEqual({ route, status: 401, code: "auth.required" });
     }
   }
-  expect(await askerOf(control.app, null).send("GET", "/healthz")).toMatchObject({ status: 200, body: { status: "ok" } });
+  expect(await askerOf(control.app, null).send("GET", "/healthz")).toMatchObject({
+    status: 200,
+    body: { status: "ok" },
+  });
 });
 
 test("an address that is not there is as closed as one that is", async () => {
@@ -91,9 +95,19 @@ test("a host's JWT is taken only as it has to be", async () => {
   const tried = async (jwt: Promise<string>) => askerOf(control.app, () => jwt).send("GET", "/agent/v1/orders");
   expect((await tried(host.jwt())).status).toBe(200);
   expect((await tried(host.jwt({ iat: now - 300 }))).status).toBe(200);
-  const wrong = [{ aud: "http://elsewhere" }, { sub: other.id }, { sub: NOBODY }, { typ: "JWT" }, { exp: now + 121 }, { exp: now - 1 }];
+  const wrong = [
+    { aud: "http://elsewhere" },
+    { sub: other.id },
+    { sub: NOBODY },
+    { typ: "JWT" },
+    { exp: now + 121 },
+    { exp: now - 1 },
+  ];
   for (const change of wrong) {
-    expect({ change, ...(await tried(host.jwt(change))) }).toMatchObject({ status: 401, body: { error: { code: "auth.required" } } });
+    expect({ change, ...(await tried(host.jwt(change))) }).toMatchObject({
+      status: 401,
+      body: { error: { code: "auth.required" } },
+    });
   }
   for (const iat of [now - 301, now + 301]) {
     const { status, headers, body } = await tried(host.jwt({ iat }));
@@ -118,7 +132,11 @@ test("a revoked host loses its socket at once, and every agent route", async () 
   const agentRoutes = routesOf(control).filter((route) => route.includes("/agent/v1/") && !PUBLIC.has(route));
   expect(agentRoutes.length).toBeGreaterThanOrEqual(5);
   for (const route of agentRoutes) {
-    expect({ route, ...(await host.refused(...asked(route))) }).toMatchObject({ route, status: 403, code: "auth.host_revoked" });
+    expect({ route, ...(await host.refused(...asked(route))) }).toMatchObject({
+      route,
+      status: 403,
+      code: "auth.host_revoked",
+    });
   }
 });
 
@@ -153,11 +171,15 @@ test("with a second host's key, no agent route reads or writes anything of the f
     const [method, path] = asked(route);
     const answer = await second.send(method, path, bodies[route]);
     const said = JSON.stringify([answer.body, decoded(answer.body)]);
-    for (const secret of [binding.id, run.id, first.id, "photos"]) expect({ route, said }).not.toMatchObject({ said: expect.stringContaining(secret) });
+    for (const secret of [binding.id, run.id, first.id, "photos"])
+      expect({ route, said }).not.toMatchObject({ said: expect.stringContaining(secret) });
   }
   expect(await stored()).toEqual(before);
   expect(await first.send("GET", "/agent/v1/orders")).toMatchObject({ body: { orders: [expect.any(String)] } });
-  expect(await control.admin.ask(RunWithLog, "GET", `/api/v1/runs/${run.id}`)).toMatchObject({ state: "queued", log: "" });
+  expect(await control.admin.ask(RunWithLog, "GET", `/api/v1/runs/${run.id}`)).toMatchObject({
+    state: "queued",
+    log: "",
+  });
 });
 
 /** What every JWS in an answer says. */

@@ -16,7 +16,9 @@ async function verified(host: TestHost, jws: string, typ: string): Promise<unkno
 
 async function pull(host: TestHost): Promise<Assignment> {
   const answer = await host.send("GET", "/agent/v1/assignment");
-  const assignment = Assignment.parse(await verified(host, SignedAssignment.parse(answer.body).jws, JWS_TYPES.assignment));
+  const assignment = Assignment.parse(
+    await verified(host, SignedAssignment.parse(answer.body).jws, JWS_TYPES.assignment),
+  );
   expect(answer.headers.get("etag")).toBe(`"${assignment.revision}"`);
   return assignment;
 }
@@ -31,7 +33,11 @@ test("an assignment is complete in itself, signed, and holds nothing of another 
   const [one, two] = [await control.enrol("one"), await control.enrol("two")];
   const mine = await declare(control, one, "photos");
   await declare(control, two, "videos");
-  await control.admin.send("POST", "/api/v1/contracts", { host: one.id, name: "unbound", request: mine.contract.request });
+  await control.admin.send("POST", "/api/v1/contracts", {
+    host: one.id,
+    name: "unbound",
+    request: mine.contract.request,
+  });
   const { id, name, request } = mine.contract;
   const { createdAt: _created, changedAt: _changed, ...repository } = mine.repository;
   const { binding } = mine;
@@ -42,7 +48,16 @@ test("an assignment is complete in itself, signed, and holds nothing of another 
     issuedAt: "2026-11-23T08:00:00.000Z",
     contracts: [{ id, name, kind: "files", request }],
     repositories: [repository],
-    bindings: [{ id: binding.id, name: "photos", contract: id, repository: repository.id, paused: false, settings: binding.settings }],
+    bindings: [
+      {
+        id: binding.id,
+        name: "photos",
+        contract: id,
+        repository: repository.id,
+        paused: false,
+        settings: binding.settings,
+      },
+    ],
   });
 });
 
@@ -63,7 +78,11 @@ test("the revision grows with every change that the host has to know, is poked t
   const idle = await control.enrol("idle");
   const { contract, repository, binding } = await declare(control, host, "photos");
   const unbound = await declareRepository(control.admin, "unbound");
-  const at = { binding: `/api/v1/bindings/${binding.id}`, contract: `/api/v1/contracts/${contract.id}`, repository: `/api/v1/repositories/${repository.id}` };
+  const at = {
+    binding: `/api/v1/bindings/${binding.id}`,
+    contract: `/api/v1/contracts/${contract.id}`,
+    repository: `/api/v1/repositories/${repository.id}`,
+  };
   const [excludePatterns, settings] = [["*.tmp"], { retention: { keep_last: 3 } }];
   const request = { ...contract.request, excludePatterns };
   const steps: [grows: boolean, method: string, path: string, body?: object][] = [
@@ -88,7 +107,13 @@ test("the revision grows with every change that the host has to know, is poked t
     await control.admin.send(method, path, body);
     const next = (await pull(host)).revision;
     const poked = control.hubCalls.includes(`poke ${host.id} assignment`);
-    expect({ method, path, body, grew: next - revision, poked }).toEqual({ method, path, body, grew: grows ? 1 : 0, poked: grows });
+    expect({ method, path, body, grew: next - revision, poked }).toEqual({
+      method,
+      path,
+      body,
+      grew: grows ? 1 : 0,
+      poked: grows,
+    });
     revision = next;
   }
   expect((await pull(idle)).revision).toBe(0);
@@ -100,15 +125,35 @@ test("an ordered run waits, signed, under the order's id, until its host reports
   const { binding } = await declare(control, host, "photos");
   control.hubCalls.length = 0;
   const run = await control.admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`);
-  expect(run).toMatchObject({ host: host.id, binding: binding.id, kind: "backup", trigger: "order", state: "queued", queuedAt: "2026-11-23T08:00:00.000Z" });
+  expect(run).toMatchObject({
+    host: host.id,
+    binding: binding.id,
+    kind: "backup",
+    trigger: "order",
+    state: "queued",
+    queuedAt: "2026-11-23T08:00:00.000Z",
+  });
   expect(control.hubCalls).toEqual([`poke ${host.id} orders`]);
   expect(await ordersOf(host)).toEqual([
-    { id: run.id, host: host.id, kind: "backup", binding: binding.id, issuedAt: "2026-11-23T08:00:00.000Z", expiresAt: "2026-11-24T08:00:00.000Z" },
+    {
+      id: run.id,
+      host: host.id,
+      kind: "backup",
+      binding: binding.id,
+      issuedAt: "2026-11-23T08:00:00.000Z",
+      expiresAt: "2026-11-24T08:00:00.000Z",
+    },
   ]);
   expect(await control.admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`)).toEqual(run);
-  await host.send("POST", "/agent/v1/reports", { reports: [reportOf({ id: run.id, binding: binding.id, state: "running" })] });
+  await host.send("POST", "/agent/v1/reports", {
+    reports: [reportOf({ id: run.id, binding: binding.id, state: "running" })],
+  });
   expect(await ordersOf(host)).toEqual([]);
-  expect(await control.admin.ask(RunWithLog, "GET", `/api/v1/runs/${run.id}`)).toMatchObject({ state: "running", trigger: "order", queuedAt: run.queuedAt });
+  expect(await control.admin.ask(RunWithLog, "GET", `/api/v1/runs/${run.id}`)).toMatchObject({
+    state: "running",
+    trigger: "order",
+    queuedAt: run.queuedAt,
+  });
 });
 
 test("a restore is ordered by binding id or name, with what and where to", async () => {
@@ -119,13 +164,20 @@ test("a restore is ordered by binding id or name, with what and where to", async
   const run = await control.admin.ask(Run, "POST", "/api/v1/restores", { binding: "photos", ...restore });
   expect(run).toMatchObject({ kind: "restore", state: "queued", binding: binding.id });
   expect(await ordersOf(one)).toMatchObject([{ id: run.id, kind: "restore", binding: binding.id, restore }]);
-  expect(await control.admin.refused("POST", "/api/v1/restores", { binding: "videos", snapshot: "latest" })).toMatchObject({ status: 400, issues: [{ path: ["binding"] }] });
-  expect(await control.admin.refused("POST", "/api/v1/restores", { binding: "photos", snapshot: "HEAD" })).toMatchObject({ status: 400, issues: [{ path: ["snapshot"] }] });
+  expect(
+    await control.admin.refused("POST", "/api/v1/restores", { binding: "videos", snapshot: "latest" }),
+  ).toMatchObject({ status: 400, issues: [{ path: ["binding"] }] });
+  expect(
+    await control.admin.refused("POST", "/api/v1/restores", { binding: "photos", snapshot: "HEAD" }),
+  ).toMatchObject({ status: 400, issues: [{ path: ["snapshot"] }] });
 
   const contract = await declare(control, two, "videos");
   await control.admin.send("PATCH", `/api/v1/bindings/${contract.binding.id}`, { name: "photos" });
   const refused = await control.admin.refused("POST", "/api/v1/restores", { binding: "photos", snapshot: "latest" });
-  expect(refused).toMatchObject({ status: 400, issues: [{ path: ["binding"], message: expect.stringContaining("give its id") }] });
+  expect(refused).toMatchObject({
+    status: 400,
+    issues: [{ path: ["binding"], message: expect.stringContaining("give its id") }],
+  });
 });
 
 test("nothing is ordered of a revoked host", async () => {
@@ -133,7 +185,10 @@ test("nothing is ordered of a revoked host", async () => {
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");
   await control.admin.send("PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
-  expect(await control.admin.refused("POST", `/api/v1/bindings/${binding.id}/run`)).toMatchObject({ status: 409, code: "request.conflict" });
+  expect(await control.admin.refused("POST", `/api/v1/bindings/${binding.id}/run`)).toMatchObject({
+    status: 409,
+    code: "request.conflict",
+  });
 });
 
 test("a queued run that nobody took in a day is cancelled, and says why; a late report has the last word", async () => {
@@ -147,9 +202,15 @@ test("a queued run that nobody took in a day is cancelled, and says why; a late 
   expect(await now()).toMatchObject({ state: "queued" });
   control.pass(1);
   await tick(control.deps);
-  expect(await now()).toMatchObject({ state: "cancelled", failure: { code: "run.expired" }, finishedAt: "2026-11-24T08:00:00.000Z" });
+  expect(await now()).toMatchObject({
+    state: "cancelled",
+    failure: { code: "run.expired" },
+    finishedAt: "2026-11-24T08:00:00.000Z",
+  });
   expect(await ordersOf(host)).toEqual([]);
-  await host.send("POST", "/agent/v1/reports", { reports: [reportOf({ id: run.id, binding: binding.id, state: "succeeded" })] });
+  await host.send("POST", "/agent/v1/reports", {
+    reports: [reportOf({ id: run.id, binding: binding.id, state: "succeeded" })],
+  });
   expect(await now()).toMatchObject({ state: "succeeded", failure: null });
 });
 
@@ -164,13 +225,17 @@ test("a queued run is cancelled at once; a running one by an order that stays un
   const queued = await control.admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`);
   expect(await cancel(queued.id)).toMatchObject({ state: "cancelled", failure: { code: "run.cancelled" } });
   expect(await ordersOf(host)).toMatchObject([{ kind: "cancel", run: queued.id }]);
-  expect(await control.admin.refused("POST", `/api/v1/runs/${queued.id}/cancel`)).toMatchObject({ status: 409, code: "runs.already_finished" });
+  expect(await control.admin.refused("POST", `/api/v1/runs/${queued.id}/cancel`)).toMatchObject({
+    status: 409,
+    code: "runs.already_finished",
+  });
 
   const running = await control.admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`);
   await report(running.id, "running", 1);
   expect(await cancel(running.id)).toMatchObject({ state: "running" });
   await cancel(running.id);
-  const stops = async () => (await ordersOf(host)).filter((order) => order.kind === "cancel" && order.run === running.id);
+  const stops = async () =>
+    (await ordersOf(host)).filter((order) => order.kind === "cancel" && order.run === running.id);
   expect(await stops()).toHaveLength(1);
   await report(running.id, "running", 2);
   expect(await stops()).toHaveLength(1);

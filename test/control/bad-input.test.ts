@@ -13,15 +13,50 @@ type Case = [collection: string, wrong: object, path: (string | number)[], says:
 
 test.each<Case>([
   ["contracts", { sources: [] }, [], '"sources" is not known here'],
-  ["contracts", { request: { ...request, sourceDirectory: "/srv" } }, ["request"], '"sourceDirectory" is not known here'],
+  [
+    "contracts",
+    { request: { ...request, sourceDirectory: "/srv" } },
+    ["request"],
+    '"sourceDirectory" is not known here',
+  ],
   ["contracts", { request: { ...request, user: 7 } }, ["request", "user"], "expected string"],
   ["contracts", { request: { user: "root" } }, ["request", "sourceDirectories"], "is required"],
-  ["contracts", { request: { ...request, sourceDirectories: [] } }, ["request", "sourceDirectories"], "at least one directory"],
-  ["contracts", { request: { ...request, sourceDirectories: ["/srv", "srv"] } }, ["request", "sourceDirectories", 1], "absolute path"],
-  ["contracts", { request: { ...request, sourceDirectories: [""] } }, ["request", "sourceDirectories", 0], "absolute path"],
-  ["contracts", { request: { ...request, sourceDirectories: ["/a/../b"] } }, ["request", "sourceDirectories", 0], "'..'"],
-  ["contracts", { request: { ...request, excludePatterns: ["!keep"] } }, ["request", "excludePatterns", 0], "must not begin with '!'"],
-  ["contracts", { request: { ...request, user: "nobody-here" } }, ["request", "user"], 'host "one" has no user "nobody-here"'],
+  [
+    "contracts",
+    { request: { ...request, sourceDirectories: [] } },
+    ["request", "sourceDirectories"],
+    "at least one directory",
+  ],
+  [
+    "contracts",
+    { request: { ...request, sourceDirectories: ["/srv", "srv"] } },
+    ["request", "sourceDirectories", 1],
+    "absolute path",
+  ],
+  [
+    "contracts",
+    { request: { ...request, sourceDirectories: [""] } },
+    ["request", "sourceDirectories", 0],
+    "absolute path",
+  ],
+  [
+    "contracts",
+    { request: { ...request, sourceDirectories: ["/a/../b"] } },
+    ["request", "sourceDirectories", 0],
+    "'..'",
+  ],
+  [
+    "contracts",
+    { request: { ...request, excludePatterns: ["!keep"] } },
+    ["request", "excludePatterns", 0],
+    "must not begin with '!'",
+  ],
+  [
+    "contracts",
+    { request: { ...request, user: "nobody-here" } },
+    ["request", "user"],
+    'host "one" has no user "nobody-here"',
+  ],
   ["contracts", { host: "two" }, ["host"], 'there is no host "two"'],
   ["contracts", { name: "Photos" }, ["name"], "must be 1 to 63 of a-z"],
   ["repositories", { location: "ftp://nas/backup" }, ["location"], "must be a restic location"],
@@ -56,9 +91,17 @@ test.each<Case>([
 test.each<[wrong: object, path: (string | number)[], says: string]>([
   [{ contract: "photos" }, ["contract"], 'there is no contract "photos"'],
   [{ repository: "tape" }, ["repository"], 'there is no repository "tape"'],
-  [{ settings: { timerConfig: { OnCalendar: "daily at noon" } } }, ["settings", "timerConfig", "OnCalendar"], "at position"],
-  [{ settings: { timerConfig: { RandomizedDelaySec: "soon" } } }, ["settings", "timerConfig", "RandomizedDelaySec"], ""],
-  [{ settings: { zone: "Mars/Olympus" } }, ["settings", "zone"], "is not a time zone"],
+  [
+    { settings: { timerConfig: { OnCalendar: "daily at noon" } } },
+    ["settings", "timerConfig", "OnCalendar"],
+    "at position",
+  ],
+  [
+    { settings: { timerConfig: { RandomizedDelaySec: "soon" } } },
+    ["settings", "timerConfig", "RandomizedDelaySec"],
+    "",
+  ],
+  [{ settings: { zone: "Mars/Olympus" } }, ["settings", "zone"], "must be an IANA time zone"],
   [{ settings: { retention: { keep_forever: 1 } } }, ["settings", "retention"], '"keep_forever" is not known here'],
   [{ settings: { limitUploadKiBs: 0 } }, ["settings", "limitUploadKiBs"], ">=1"],
 ])("a binding with %j is refused with the field and what to do, made and changed alike", async (wrong, path, says) => {
@@ -81,7 +124,10 @@ test("a contract of an agent without root can only be of its own user", async ()
   await enrol("small", { runsAs: "photos", users: [] });
   const body = (user: string) => ({ host: "small", name: user, request: { ...request, user } });
   const refused = await admin.refused("POST", "/api/v1/contracts", body("vaultwarden"));
-  expect(refused).toMatchObject({ status: 400, issues: [{ path: ["request", "user"], message: expect.stringContaining('"photos"') }] });
+  expect(refused).toMatchObject({
+    status: 400,
+    issues: [{ path: ["request", "user"], message: expect.stringContaining('"photos"') }],
+  });
   expect((await admin.send("POST", "/api/v1/contracts", body("photos"))).status).toBe(201);
 });
 
@@ -105,12 +151,16 @@ test("a binding across hosts is refused where the repository is of one host, and
   });
   expect(generated.status).toBe(201);
   const shared = await declareRepository(control.admin, "shared", "sftp:backup@nas:/srv");
-  const bind = (contract: string, to: string) => control.admin.send("POST", "/api/v1/bindings", { contract, repository: to });
+  const bind = (contract: string, to: string) =>
+    control.admin.send("POST", "/api/v1/bindings", { contract, repository: to });
 
   for (const name of ["cloud", "shared"]) expect((await bind(mine.contract.id, name)).status).toBe(201);
   for (const name of ["photos", "cloud"]) {
     const { status, body } = await bind(other.contract.id, name);
-    expect({ status, body }).toMatchObject({ status: 400, body: { error: { code: "request.invalid", issues: [{ path: ["repository"] }] } } });
+    expect({ status, body }).toMatchObject({
+      status: 400,
+      body: { error: { code: "request.invalid", issues: [{ path: ["repository"] }] } },
+    });
     expect(JSON.stringify(body)).toContain("one");
   }
   expect((await bind(other.contract.id, shared.id)).status).toBe(201);
@@ -122,7 +172,10 @@ test("a repository stays its first host's after that binding is gone: its passph
   const other = await declare(control, await control.enrol("two"), "videos");
   await control.admin.send("DELETE", `/api/v1/bindings/${binding.id}`);
   const across = { contract: other.contract.id, repository: "photos" };
-  expect(await control.admin.refused("POST", "/api/v1/bindings", across)).toMatchObject({ status: 400, issues: [{ path: ["repository"] }] });
+  expect(await control.admin.refused("POST", "/api/v1/bindings", across)).toMatchObject({
+    status: 400,
+    issues: [{ path: ["repository"] }],
+  });
 });
 
 test("a local repository is of one user, whether bound so or changed so", async () => {
@@ -147,9 +200,15 @@ test("a binding never changes its contract", async () => {
   const { binding, contract } = await declare(control, await control.enrol("one"), "photos");
   for (const change of [{ contract: contract.id }, { request: { user: "photos" } }]) {
     const refused = await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, change);
-    expect(refused).toMatchObject({ status: 400, code: "bindings.contract_read_only", issues: [{ path: Object.keys(change) }] });
+    expect(refused).toMatchObject({
+      status: 400,
+      code: "bindings.contract_read_only",
+      issues: [{ path: Object.keys(change) }],
+    });
   }
-  expect(await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, { repository: "x" })).toMatchObject({ status: 400 });
+  expect(await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, { repository: "x" })).toMatchObject({
+    status: 400,
+  });
   expect(await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, {})).toMatchObject({ status: 400 });
 });
 
@@ -158,28 +217,47 @@ test("names are unique, and whoever comes second is told", async () => {
   const one = await declare(control, await control.enrol("one"), "photos");
   const two = await declare(control, await control.enrol("two"), "videos");
   await control.admin.send("POST", "/api/v1/channels", channel);
-  const taken = async (method: string, path: string, body: object) => (await control.admin.refused(method, path, body)).code;
-  expect(await taken("POST", "/api/v1/contracts", { host: "one", name: "photos", request })).toBe("contracts.name_taken");
-  expect(await taken("POST", "/api/v1/repositories", { ...repository, name: "photos" })).toBe("repositories.name_taken");
-  expect(await taken("PATCH", `/api/v1/repositories/${two.repository.id}`, { name: "photos" })).toBe("repositories.name_taken");
+  const taken = async (method: string, path: string, body: object) =>
+    (await control.admin.refused(method, path, body)).code;
+  expect(await taken("POST", "/api/v1/contracts", { host: "one", name: "photos", request })).toBe(
+    "contracts.name_taken",
+  );
+  expect(await taken("POST", "/api/v1/repositories", { ...repository, name: "photos" })).toBe(
+    "repositories.name_taken",
+  );
+  expect(await taken("PATCH", `/api/v1/repositories/${two.repository.id}`, { name: "photos" })).toBe(
+    "repositories.name_taken",
+  );
   expect(await taken("POST", "/api/v1/channels", channel)).toBe("channels.name_taken");
   expect(await taken("PATCH", `/api/v1/hosts/${two.contract.host}`, { name: "one" })).toBe("hosts.name_taken");
   await declareRepository(control.admin, "nas");
   const second = { contract: one.contract.id, repository: "nas", name: "photos" };
   expect(await taken("POST", "/api/v1/bindings", second)).toBe("bindings.name_taken");
   // On another host a contract's name is free.
-  expect((await control.admin.send("POST", "/api/v1/contracts", { host: "two", name: "photos", request })).status).toBe(201);
+  expect((await control.admin.send("POST", "/api/v1/contracts", { host: "two", name: "photos", request })).status).toBe(
+    201,
+  );
 });
 
 test("bodies and queries that are not what they should be", async () => {
   const { admin } = await testControl();
   const path = "/api/v1/tokens";
-  expect(await admin.refused("POST", path, "{")).toMatchObject({ status: 400, message: expect.stringContaining("not JSON") });
+  expect(await admin.refused("POST", path, "{")).toMatchObject({
+    status: 400,
+    message: expect.stringContaining("not JSON"),
+  });
   expect(await admin.refused("POST", path, "[]")).toMatchObject({ status: 400, code: "request.invalid" });
   const form = await admin.send("POST", path, "name=x", { "content-type": "application/x-www-form-urlencoded" });
-  expect(form).toMatchObject({ status: 400, body: { error: { message: expect.stringContaining("application/json") } } });
+  expect(form).toMatchObject({
+    status: 400,
+    body: { error: { message: expect.stringContaining("application/json") } },
+  });
   for (const query of ["limit=0", "limit=501", "limit=many", "cursor=x", "colour=red"]) {
-    expect({ query, ...(await admin.refused("GET", `${path}?${query}`)) }).toMatchObject({ query, status: 400, code: "request.invalid" });
+    expect({ query, ...(await admin.refused("GET", `${path}?${query}`)) }).toMatchObject({
+      query,
+      status: 400,
+      code: "request.invalid",
+    });
   }
   expect(await admin.refused("POST", path, JSON.stringify({ name: "x".repeat(1024 * 1024) }))).toMatchObject({
     status: 413,

@@ -37,7 +37,9 @@ export function reportOf(run: {
       startedAt: instant(startedAtMs),
       finishedAt: isOver(run.state) ? instant(startedAtMs + 60_000) : null,
       snapshot: run.made ?? null,
-      failure: bad ? { code: run.failure ?? "source.missing", message: "/srv is not there", next: "bring it back" } : null,
+      failure: bad
+        ? { code: run.failure ?? "source.missing", message: "/srv is not there", next: "bring it back" }
+        : null,
       warnings: [],
       stats: null,
     },
@@ -52,5 +54,12 @@ export function snapshotAt(id: string, takenAt: string): SnapshotFacts {
 }
 
 export function refusalOf(id: string): Refusal {
-  return { type: "refusal", id, at: "2026-11-23T08:00:00.000Z", code: "policy.hooks", subject: "photos", message: "inline hooks are off" };
+  return {
+    type: "refusal",
+    id,
+    at: "2026-11-23T08:00:00.000Z",
+    code: "policy.hooks",
+    subject: "photos",
+    message: "inline hooks are off",
+  };
 }

@@ -1,40 +1,18 @@
 import { expect, test } from "vitest";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
-import { Delivery } from "../../shared/event.ts";
 import { Repository } from "../../shared/repository.ts";
 import type { Report } from "../../shared/report.ts";
-import { ReportsAccepted } from "../../shared/report.ts";
-import { Run, RunWithLog, Snapshot } from "../../shared/run.ts";
-import { testControl, type TestControl, type TestHost } from "../support/control.ts";
+import { Run, Snapshot } from "../../shared/run.ts";
+import type { TestControl } from "../support/control.ts";
 import { declare, declareRepository } from "./declared.ts";
-import { refusalOf, reportOf, runIdAt, snapshotAt } from "./reported.ts";
+import { EARLY, LATE, LATER, listening, runOf, send, typesTold } from "./listening.ts";
+import { reportOf, runIdAt, snapshotAt } from "./reported.ts";
 
-const [EARLY, LATE, LATER] = [runIdAt("2026-11-20T00:00:00.000Z"), runIdAt("2026-11-21T00:00:00.000Z"), runIdAt("2026-11-22T00:00:00.000Z")];
 const [SNAP_A, SNAP_B] = ["a".repeat(64), "b".repeat(64)];
 
-async function send(host: TestHost, ...reports: Report[]): Promise<string[]> {
-  return (await host.ask(ReportsAccepted, "POST", "/agent/v1/reports", { reports })).accepted;
-}
-
-/** A host with a binding, and a channel that hears of everything. */
-async function listening() {
-  const control = await testControl();
-  const host = await control.enrol("one");
-  const declared = await declare(control, host, "photos");
-  await control.admin.send("POST", "/api/v1/channels", { name: "ops", kind: "webhook", url: "http://127.0.0.1/hook" });
-  return { control, host, ...declared };
-}
-
-/** What was put into the outbox, oldest first. */
-async function told({ admin }: TestControl) {
-  const { items } = await admin.ask(page(Delivery), "GET", "/api/v1/deliveries?limit=500");
-  return items.map(({ payload }) => payload).sort((a, b) => (a.timestamp < b.timestamp ? -1 : 1));
-}
-
-const typesOf = async (control: TestControl) => (await told(control)).map(({ type }) => type).toSorted();
-const runOf = ({ admin }: TestControl, id: string) => admin.ask(RunWithLog, "GET", `/api/v1/runs/${id}`);
-const snapshotsOf = async ({ admin }: TestControl) => (await admin.ask(page(Snapshot), "GET", "/api/v1/snapshots")).items;
+const snapshotsOf = async ({ admin }: TestControl) =>
+  (await admin.ask(page(Snapshot), "GET", "/api/v1/snapshots")).items;
 
 test("a report is kept with its log, and said again changes nothing", async () => {
   const { control, host, binding } = await listening();
@@ -45,107 +23,10 @@ test("a report is kept with its log, and said again changes nothing", async () =
   expect(await send(host, report)).toEqual([EARLY]);
   expect(await send(host, report, report)).toEqual([EARLY]);
   expect(await runOf(control, EARLY)).toEqual(kept);
-  expect(await typesOf(control)).toEqual(["run.failed"]);
+  expect(await typesTold(control)).toEqual(["run.failed"]);
   const { items } = await control.admin.ask(page(Run), "GET", "/api/v1/runs");
   expect(items).toHaveLength(1);
   expect(items[0]).not.toHaveProperty("log");
-});
-
-test("an older report never overwrites a newer one, in one POST or in several", async () => {
-  const { control, host, binding } = await listening();
-  const at = (sequence: number, state: "running" | "interrupted" | "succeeded") =>
-    reportOf({ id: EARLY, binding: binding.id, state, sequence, log: `${sequence}` });
-  expect(await send(host, at(2, "interrupted"))).toEqual([EARLY]);
-  expect(await send(host, at(1, "running"))).toEqual([EARLY]);
-  expect(await runOf(control, EARLY)).toMatchObject({ state: "interrupted", log: "2" });
-  expect(await send(host, at(4, "succeeded"), at(3, "running"))).toEqual([EARLY]);
-  expect(await runOf(control, EARLY)).toMatchObject({ state: "succeeded", log: "4", failure: null });
-  expect(await typesOf(control)).toEqual(["run.failed", "run.recovered"]);
-});
-
-test("run.failed once when a kind of run turns bad, run.recovered once when it turns good, and since when", async () => {
-  const { control, host, binding, contract, repository } = await listening();
-  const days = ["18", "19", "20", "21", "22"].map((day) => runIdAt(`2026-11-${day}T00:00:00.000Z`));
-  const states = ["succeeded", "failed", "interrupted", "cancelled", "warned"] as const;
-  const heard: string[][] = [];
-  for (const [index, state] of states.entries()) {
-    control.pass(1000);
-    await send(host, reportOf({ id: days[index] ?? "", binding: binding.id, state, failure: "repository.wrong_passphrase" }));
-    heard.push(await typesOf(control));
-  }
-  expect(heard).toEqual([[], ["run.failed"], ["run.failed"], ["run.failed"], ["run.failed", "run.recovered"]]);
-  const [failed, recovered] = await told(control);
-  const about = {
-    binding: { id: binding.id, name: "photos" },
-    contract: { id: contract.id, name: "photos" },
-    repository: { id: repository.id, name: "photos" },
-    host: { id: host.id, name: "one" },
-  };
-  expect(failed).toEqual({
-    type: "run.failed",
-    timestamp: "2026-11-23T08:00:02.000Z",
-    data: {
-      run: {
-        id: days[1],
-        kind: "backup",
-        state: "failed",
-        trigger: "schedule",
-        startedAt: "2026-11-19T00:00:00.000Z",
-        finishedAt: "2026-11-19T00:01:00.000Z",
-        failure: { code: "repository.wrong_passphrase", message: "/srv is not there", next: "bring it back" },
-      },
-      ...about,
-    },
-  });
-  expect(recovered).toMatchObject({ data: { run: { id: days[4], state: "warned", failure: null }, ...about, failedSince: "2026-11-19T00:01:00.000Z" } });
-  expect(control.wakes()).toBe(2);
-});
-
-test("each kind of run turns by itself", async () => {
-  const { control, host, binding } = await listening();
-  await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
-  await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded", kind: "forget" }));
-  expect(await typesOf(control)).toEqual(["run.failed"]);
-  await send(host, reportOf({ id: LATER, binding: binding.id, state: "failed", kind: "restore" }));
-  expect(await typesOf(control)).toEqual(["run.failed", "run.failed"]);
-});
-
-test("what was spooled while the control plane was away tells the same story in any order of one POST", async () => {
-  const { control, host, binding } = await listening();
-  const of = (id: string, state: "failed" | "succeeded") => reportOf({ id, binding: binding.id, state });
-  expect(await send(host, of(LATER, "succeeded"), of(EARLY, "failed"), of(LATE, "failed"))).toEqual([EARLY, LATE, LATER]);
-  const [failed, recovered] = (await told(control)).toSorted((a, b) => (a.type < b.type ? -1 : 1));
-  expect(failed).toMatchObject({ type: "run.failed", data: { run: { id: EARLY } } });
-  expect(recovered).toMatchObject({ type: "run.recovered", data: { run: { id: LATER }, failedSince: "2026-11-20T00:01:00.000Z" } });
-});
-
-test("a failure of long ago that comes after today's success wakes nobody", async () => {
-  const { control, host, binding } = await listening();
-  await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded" }));
-  await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
-  expect(await typesOf(control)).toEqual([]);
-  expect(await control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`)).toMatchObject({ health: "healthy" });
-});
-
-test("the same failure posted many times at once is told once", async () => {
-  const { control, host, binding } = await listening();
-  const failures = [EARLY, LATE].map((id) => reportOf({ id, binding: binding.id, state: "failed" }));
-  await Promise.all([0, 1, 2, 3].map(() => send(host, ...failures)));
-  expect(await typesOf(control)).toEqual(["run.failed"]);
-});
-
-test("a state and its notification are written together or not at all", async () => {
-  const { control, host, binding } = await listening();
-  const errors: unknown[] = [];
-  control.deps.log.error = (message) => void errors.push(message);
-  await control.deps.db.run("create trigger full before insert on deliveries begin select raise(abort, 'disk full'); end");
-  const report = reportOf({ id: EARLY, binding: binding.id, state: "failed" });
-  expect(await host.refused("POST", "/agent/v1/reports", { reports: [report] })).toMatchObject({ status: 500, code: "internal" });
-  expect(errors).toHaveLength(1);
-  expect(await control.admin.refused("GET", `/api/v1/runs/${EARLY}`)).toMatchObject({ status: 404 });
-  await control.deps.db.run("drop trigger full");
-  expect(await send(host, report)).toEqual([EARLY]);
-  expect(await typesOf(control)).toEqual(["run.failed"]);
 });
 
 test("health and the last success follow the runs", async () => {
@@ -160,8 +41,14 @@ test("health and the last success follow the runs", async () => {
     [reportOf({ id: EARLY, binding: binding.id, state: "warned", sequence: 2 }), ["healthy", success]],
     [reportOf({ id: LATE, binding: binding.id, state: "failed" }), ["failing", success]],
     [reportOf({ id: LATER, binding: binding.id, state: "cancelled" }), ["failing", success]],
-    [reportOf({ id: LATE, binding: binding.id, state: "succeeded", sequence: 2 }), ["healthy", "2026-11-21T00:01:00.000Z"]],
-    [reportOf({ id: runIdAt("2026-11-22T01:00:00.000Z"), binding: binding.id, kind: "forget", state: "failed" }), ["failing", "2026-11-21T00:01:00.000Z"]],
+    [
+      reportOf({ id: LATE, binding: binding.id, state: "succeeded", sequence: 2 }),
+      ["healthy", "2026-11-21T00:01:00.000Z"],
+    ],
+    [
+      reportOf({ id: runIdAt("2026-11-22T01:00:00.000Z"), binding: binding.id, kind: "forget", state: "failed" }),
+      ["failing", "2026-11-21T00:01:00.000Z"],
+    ],
   ];
   for (const [report, state] of reports) {
     await send(host, report);
@@ -172,7 +59,7 @@ test("health and the last success follow the runs", async () => {
 test("the list of snapshots becomes what the host saw; who made which is remembered; an old list comes too late", async () => {
   const { control, host, binding, repository } = await listening();
   const [a, b] = [snapshotAt(SNAP_A, "2026-11-20T00:00:30.000Z"), snapshotAt(SNAP_B, "2026-11-21T00:00:30.000Z")];
-  const of = (id: string, listed: typeof a[] | null, made?: string) =>
+  const of = (id: string, listed: (typeof a)[] | null, made?: string) =>
     reportOf({ id, binding: binding.id, state: "succeeded", listed, ...(made === undefined ? {} : { made }) });
   await send(host, of(EARLY, [a], SNAP_A));
   const first = { ...a, host: host.id, binding: binding.id, repository: repository.id, run: EARLY };
@@ -184,9 +71,22 @@ test("the list of snapshots becomes what the host saw; who made which is remembe
   expect(await snapshotsOf(control)).toHaveLength(2);
   await send(host, of(runIdAt("2026-11-22T01:00:00.000Z"), null));
   expect(await snapshotsOf(control)).toHaveLength(2);
-  await send(host, reportOf({ id: runIdAt("2026-11-22T02:00:00.000Z"), binding: binding.id, kind: "forget", state: "succeeded", listed: [b] }));
+  await send(
+    host,
+    reportOf({
+      id: runIdAt("2026-11-22T02:00:00.000Z"),
+      binding: binding.id,
+      kind: "forget",
+      state: "succeeded",
+      listed: [b],
+    }),
+  );
   expect(await snapshotsOf(control)).toMatchObject([{ id: SNAP_B, run: LATER }]);
-  const pages = await control.admin.ask(page(Snapshot), "GET", `/api/v1/snapshots?repository=${repository.id}&binding=${binding.id}&limit=1`);
+  const pages = await control.admin.ask(
+    page(Snapshot),
+    "GET",
+    `/api/v1/snapshots?repository=${repository.id}&binding=${binding.id}&limit=1`,
+  );
   expect(pages).toMatchObject({ items: [{ id: SNAP_B }], next: null });
 });
 
@@ -204,13 +104,17 @@ test("a repository's own id is remembered once, told to every host that uses it,
   const shared = await declareRepository(control.admin, "shared", "s3:s3.example/bucket");
   const other = await control.enrol("two");
   const { contract } = await declare(control, other, "videos");
-  const mine = await control.admin.ask(Binding, "POST", "/api/v1/bindings", { contract: binding.contract, repository: shared.id });
+  const mine = await control.admin.ask(Binding, "POST", "/api/v1/bindings", {
+    contract: binding.contract,
+    repository: shared.id,
+  });
   await control.admin.send("POST", "/api/v1/bindings", { contract: contract.id, repository: shared.id });
   const revisions = async () => [
     (await host.send("GET", "/agent/v1/assignment")).headers.get("etag"),
     (await other.send("GET", "/agent/v1/assignment")).headers.get("etag"),
   ];
-  const engineId = async () => (await control.admin.ask(Repository, "GET", `/api/v1/repositories/${shared.id}`)).engineId;
+  const engineId = async () =>
+    (await control.admin.ask(Repository, "GET", `/api/v1/repositories/${shared.id}`)).engineId;
   expect(await revisions()).toEqual(['"2"', '"2"']);
   control.hubCalls.length = 0;
   await send(host, reportOf({ id: EARLY, binding: mine.id, state: "succeeded", engineId: "e1" }));
@@ -218,16 +122,6 @@ test("a repository's own id is remembered once, told to every host that uses it,
   expect(control.hubCalls.toSorted()).toEqual([`poke ${host.id} assignment`, `poke ${other.id} assignment`].toSorted());
   await send(host, reportOf({ id: LATE, binding: mine.id, state: "succeeded", engineId: "e2" }));
   expect([await engineId(), await revisions()]).toEqual(["e1", ['"3"', '"3"']]);
-});
-
-test("a host's refusal is told once, and another host's id is not taken over", async () => {
-  const { control, host } = await listening();
-  const other = await control.enrol("two");
-  const refusal = refusalOf(LATE);
-  for (let time = 0; time < 2; time++) expect(await send(host, refusal)).toEqual([LATE]);
-  expect(await send(other, refusal)).toEqual([]);
-  const { type: _type, id: _id, ...facts } = refusal;
-  expect(await told(control)).toMatchObject([{ type: "host.policy_refused", data: { host: { id: host.id, name: "one" }, ...facts } }]);
 });
 
 test("a run or binding of another host is neither touched nor accepted; what is one's own in the same POST is", async () => {
@@ -245,34 +139,45 @@ test("a run or binding of another host is neither touched nor accepted; what is 
   expect(accepted).toEqual([LATER]);
   expect(await runOf(control, EARLY)).toEqual(before);
   expect(await control.admin.refused("GET", `/api/v1/runs/${LATE}`)).toMatchObject({ status: 404 });
-  expect(await typesOf(control)).toEqual([]);
+  expect(await typesTold(control)).toEqual([]);
 });
 
 test("the last reports of a binding that is gone are kept as history, and nobody is told", async () => {
   const { control, host, binding } = await listening();
   await control.admin.send("DELETE", `/api/v1/bindings/${binding.id}`);
-  expect(await send(host, reportOf({ id: LATE, binding: binding.id, state: "failed", listed: [snapshotAt(SNAP_A, "2026-11-20T00:00:30.000Z")] }))).toEqual([LATE]);
+  expect(
+    await send(
+      host,
+      reportOf({
+        id: LATE,
+        binding: binding.id,
+        state: "failed",
+        listed: [snapshotAt(SNAP_A, "2026-11-20T00:00:30.000Z")],
+      }),
+    ),
+  ).toEqual([LATE]);
   expect(await runOf(control, LATE)).toMatchObject({ state: "failed", binding: binding.id });
-  expect([await typesOf(control), await snapshotsOf(control)]).toEqual([[], []]);
-});
-
-test("only who subscribed hears of it", async () => {
-  const { control, host, binding } = await listening();
-  const make = (name: string, more: object) => control.admin.send("POST", "/api/v1/channels", { name, kind: "webhook", url: "http://127.0.0.1/hook", ...more });
-  await make("recovered-only", { events: ["run.recovered"] });
-  await make("failed-only", { events: ["run.failed"] });
-  await make("off", { enabled: false });
-  await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
-  expect(await typesOf(control)).toEqual(["run.failed", "run.failed"]);
+  expect([await typesTold(control), await snapshotsOf(control)]).toEqual([[], []]);
 });
 
 test("reports that are not reports are refused whole", async () => {
   const { control, host, binding } = await listening();
   const good = reportOf({ id: EARLY, binding: binding.id, state: "succeeded" });
-  for (const reports of [[], [good, { ...good, sequence: 0 }], [good, { type: "gossip" }], Array.from({ length: 101 }, () => good)]) {
-    expect(await host.refused("POST", "/agent/v1/reports", { reports })).toMatchObject({ status: 400, code: "request.invalid" });
+  for (const reports of [
+    [],
+    [good, { ...good, sequence: 0 }],
+    [good, { type: "gossip" }],
+    Array.from({ length: 101 }, () => good),
+  ]) {
+    expect(await host.refused("POST", "/agent/v1/reports", { reports })).toMatchObject({
+      status: 400,
+      code: "request.invalid",
+    });
   }
   const huge = JSON.stringify({ reports: [good], padding: "x".repeat(8 * 1024 * 1024) });
-  expect(await host.refused("POST", "/agent/v1/reports", huge)).toMatchObject({ status: 413, code: "request.too_large" });
+  expect(await host.refused("POST", "/agent/v1/reports", huge)).toMatchObject({
+    status: 413,
+    code: "request.too_large",
+  });
   expect(await control.admin.refused("GET", `/api/v1/runs/${EARLY}`)).toMatchObject({ status: 404 });
 });

@@ -14,6 +14,7 @@ import type { Scope } from "../../shared/api.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { ErrorBody } from "../../shared/failure.ts";
 import { EnrollmentCreated, Enrolment, type HostFacts } from "../../shared/host.ts";
+import { startSqld } from "./sqld.ts";
 
 /** A control plane's core without a runtime: the real app on a real database, asked in-process, at a time the test holds. */
 export interface TestControl {
@@ -67,14 +68,37 @@ export const FACTS: HostFacts = {
   hooks: [],
 };
 
-/** @param input.now where the held clock starts */
-export async function testControl(input: { now?: string; installDigest?: string } = {}): Promise<TestControl> {
+/** Both kinds that the control plane runs on: a file of its own, and a libSQL server over HTTP. */
+export const DATABASES = ["file", "server"] as const;
+
+/** An empty database, gone after the test. */
+export async function emptyDatabase(kind: (typeof DATABASES)[number]) {
+  const db = openDatabase(kind === "file" ? await newFile() : await newServer());
+  onTestFinished(() => db.$client.close());
+  return db;
+}
+
+async function newFile(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-core-"));
-  const db = openDatabase(`file:${join(directory, "control.db")}`);
-  onTestFinished(async () => {
-    db.$client.close();
-    await rm(directory, { recursive: true, force: true });
-  });
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  return `file:${join(directory, "control.db")}`;
+}
+
+async function newServer(): Promise<string> {
+  const server = await startSqld();
+  onTestFinished(() => server.stop());
+  return server.url;
+}
+
+interface Wanted {
+  /** Where the held clock starts. */
+  now?: string;
+  installDigest?: string;
+  database?: (typeof DATABASES)[number];
+}
+
+export async function testControl(input: Wanted = {}): Promise<TestControl> {
+  const db = await emptyDatabase(input.database ?? "file");
   await migrate(db);
   let now = Date.parse(input.now ?? "2026-11-23T08:00:00.000Z");
   let wakes = 0;
@@ -83,7 +107,10 @@ export async function testControl(input: { now?: string; installDigest?: string 
     db,
     clock: { now: () => now },
     random: (bytes) => new Uint8Array(randomBytes(bytes)),
-    log: { info: () => undefined, error: (message, facts) => void process.stderr.write(`${message} ${JSON.stringify(facts)}\n`) },
+    log: {
+      info: () => undefined,
+      error: (message, facts) => void process.stderr.write(`${message} ${JSON.stringify(facts)}\n`),
+    },
     hub: {
       poke: async (host, pull) => void hubCalls.push(`poke ${host} ${pull}`),
       disconnect: async (host, why) => void hubCalls.push(`disconnect ${host} ${why}`),
@@ -134,7 +161,8 @@ export function askerOf(app: App, bearer: (() => string | Promise<string>) | nul
     },
     refused: async (method, path, body) => {
       const answer = await send(method, path, body);
-      if (answer.status < 400) throw new Error(`${method} ${path} was not refused: ${answer.status} ${JSON.stringify(answer.body)}`);
+      if (answer.status < 400)
+        throw new Error(`${method} ${path} was not refused: ${answer.status} ${JSON.stringify(answer.body)}`);
       return { status: answer.status, ...ErrorBody.parse(answer.body).error };
     },
   };

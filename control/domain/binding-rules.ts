@@ -35,7 +35,8 @@ export async function checkBindable(deps: Deps, contract: Contract, repository: 
   }
   const reason = whyOneHost(repository);
   if (reason === null) return null;
-  if (repository.host !== null && repository.host !== contract.host) await refuseOtherHost(deps, contract, repository, reason);
+  if (repository.host !== null && repository.host !== contract.host)
+    await refuseOtherHost(deps, contract, repository, reason);
   const other = others[0];
   if (isLocal(repository) && other !== undefined) {
     throw invalid(
@@ -50,7 +51,11 @@ export async function checkBindable(deps: Deps, contract: Contract, repository: 
 /** What `checkBindable` found, asked again inside the batch that writes. */
 export function stillBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Statement[] {
   const { db } = deps;
-  const here = and(eq(contracts.id, contract.id), eq(contracts.request, contract.request), eq(contracts.name, contract.name));
+  const here = and(
+    eq(contracts.id, contract.id),
+    eq(contracts.request, contract.request),
+    eq(contracts.name, contract.name),
+  );
   const there = and(eq(repositories.id, repository.id), sql`${repositories.host} is ${repository.host}`);
   const statements = [
     guard(db, sql`exists (select 1 from ${contracts} where ${here})`),
@@ -60,21 +65,6 @@ export function stillBindable(deps: Deps, contract: Contract, repository: Reposi
   const differing = and(eq(bindings.repository, repository.id), otherUser(contract.request.user));
   const join = sql`${bindings} join ${contracts} on ${contracts.id} = ${bindings.contract}`;
   return [...statements, guard(db, sql`not exists (select 1 from ${join} where ${differing})`)];
-}
-
-/** Throws unless the runtime's time zone database knows the zone. */
-export function checkZone(zone: string | null): void {
-  if (zone === null || isZone(zone)) return;
-  throw invalid(["settings", "zone"], `"${zone}" is not a time zone; give an IANA name like Europe/Berlin, or null for the host's own`);
-}
-
-export function isZone(zone: string): boolean {
-  try {
-    new Intl.DateTimeFormat("en", { timeZone: zone });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function samePair(contract: Id, repository: Id) {
@@ -90,7 +80,12 @@ function whyOneHost(repository: RepositoryRow): string | null {
   return "generate" in repository.passphrase ? "has its passphrase generated on, and known only to," : null;
 }
 
-async function refuseOtherHost(deps: Deps, contract: Contract, repository: RepositoryRow, reason: string): Promise<never> {
+async function refuseOtherHost(
+  deps: Deps,
+  contract: Contract,
+  repository: RepositoryRow,
+  reason: string,
+): Promise<never> {
   const known = await deps.db.select({ id: hosts.id, name: hosts.name }).from(hosts);
   const nameOf = (id: Id | null) => known.find((host) => host.id === id)?.name ?? String(id);
   throw invalid(

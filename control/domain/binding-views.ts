@@ -4,10 +4,10 @@ import type { Binding, Health, Settings } from "../../shared/binding.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../shared/ids.ts";
 import { nextAfter, parseCalendar, parseTimeSpan, randomizedDelayMs } from "../../shared/schedule.ts";
+import { isTimeZone } from "../../shared/time-zone.ts";
 import type { RunKind, RunState } from "../../shared/run.ts";
 import { bindings, hosts, runs } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
-import { isZone } from "./bindingRules.ts";
 import { pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
@@ -90,7 +90,11 @@ function toBinding(deps: Deps, { facts, lastBackup, lastForget, ...row }: Row): 
   return { ...row, health: healthOf(row, lastBackup, lastForget), nextRunAt: nextRunAt(deps, row, facts) };
 }
 
-function healthOf(row: Pick<Row, "paused" | "lastSuccessAt">, lastBackup: RunState | null, lastForget: RunState | null): Health {
+function healthOf(
+  row: Pick<Row, "paused" | "lastSuccessAt">,
+  lastBackup: RunState | null,
+  lastForget: RunState | null,
+): Health {
   if (row.paused) return "paused";
   const failing = [lastBackup, lastForget].some((state) => state === "failed" || state === "interrupted");
   if (failing) return "failing";
@@ -104,7 +108,7 @@ function nextRunAt(deps: Deps, row: Pick<Row, "id" | "paused" | "settings">, fac
   const spread = parseTimeSpan(timerConfig.RandomizedDelaySec);
   if (row.paused || !enable || !calendar.ok || !spread.ok) return null;
   const delay = randomizedDelayMs(row.id, spread.value);
-  const hostZone = facts !== null && isZone(facts.zone) ? facts.zone : "UTC";
+  const hostZone = facts !== null && isTimeZone(facts.zone) ? facts.zone : "UTC";
   const due = nextAfter(calendar.value, deps.clock.now() - delay, zone ?? hostZone);
   return due === null ? null : instant(due + delay);
 }

@@ -1,0 +1,146 @@
+import { describe, expect, test } from "vitest";
+import { Binding } from "../../shared/binding.ts";
+import { DATABASES } from "../support/control.ts";
+import { EARLY, LATE, LATER, listening, runOf, send, told, typesTold } from "./listening.ts";
+import { refusalOf, reportOf, runIdAt } from "./reported.ts";
+
+describe.each(DATABASES)("with a database of the kind %s", (database) => {
+  test("an older report never overwrites a newer one, in one POST or in several", async () => {
+    const { control, host, binding } = await listening(database);
+    const at = (sequence: number, state: "running" | "interrupted" | "succeeded") =>
+      reportOf({ id: EARLY, binding: binding.id, state, sequence, log: `${sequence}` });
+    expect(await send(host, at(2, "interrupted"))).toEqual([EARLY]);
+    expect(await send(host, at(1, "running"))).toEqual([EARLY]);
+    expect(await runOf(control, EARLY)).toMatchObject({ state: "interrupted", log: "2" });
+    expect(await send(host, at(4, "succeeded"), at(3, "running"))).toEqual([EARLY]);
+    expect(await runOf(control, EARLY)).toMatchObject({ state: "succeeded", log: "4", failure: null });
+    expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
+  });
+
+  test("run.failed once when a kind of run turns bad, run.recovered once when it turns good, and since when", async () => {
+    const { control, host, binding, contract, repository } = await listening(database);
+    const days = ["18", "19", "20", "21", "22"].map((day) => runIdAt(`2026-11-${day}T00:00:00.000Z`));
+    const states = ["succeeded", "failed", "interrupted", "cancelled", "warned"] as const;
+    const heard: string[][] = [];
+    for (const [index, state] of states.entries()) {
+      control.pass(1000);
+      await send(
+        host,
+        reportOf({ id: days[index] ?? "", binding: binding.id, state, failure: "repository.wrong_passphrase" }),
+      );
+      heard.push(await typesTold(control));
+    }
+    expect(heard).toEqual([[], ["run.failed"], ["run.failed"], ["run.failed"], ["run.failed", "run.recovered"]]);
+    const [failed, recovered] = await told(control);
+    const about = {
+      binding: { id: binding.id, name: "photos" },
+      contract: { id: contract.id, name: "photos" },
+      repository: { id: repository.id, name: "photos" },
+      host: { id: host.id, name: "one" },
+    };
+    expect(failed).toEqual({
+      type: "run.failed",
+      timestamp: "2026-11-23T08:00:02.000Z",
+      data: {
+        run: {
+          id: days[1],
+          kind: "backup",
+          state: "failed",
+          trigger: "schedule",
+          startedAt: "2026-11-19T00:00:00.000Z",
+          finishedAt: "2026-11-19T00:01:00.000Z",
+          failure: { code: "repository.wrong_passphrase", message: "/srv is not there", next: "bring it back" },
+        },
+        ...about,
+      },
+    });
+    expect(recovered).toMatchObject({
+      data: { run: { id: days[4], state: "warned", failure: null }, ...about, failedSince: "2026-11-19T00:01:00.000Z" },
+    });
+    expect(control.wakes()).toBe(2);
+  });
+
+  test("each kind of run turns by itself", async () => {
+    const { control, host, binding } = await listening(database);
+    await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
+    await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded", kind: "forget" }));
+    expect(await typesTold(control)).toEqual(["run.failed"]);
+    await send(host, reportOf({ id: LATER, binding: binding.id, state: "failed", kind: "restore" }));
+    expect(await typesTold(control)).toEqual(["run.failed", "run.failed"]);
+  });
+
+  test("what was spooled while the control plane was away tells the same story in any order of one POST", async () => {
+    const { control, host, binding } = await listening(database);
+    const of = (id: string, state: "failed" | "succeeded") => reportOf({ id, binding: binding.id, state });
+    expect(await send(host, of(LATER, "succeeded"), of(EARLY, "failed"), of(LATE, "failed"))).toEqual([
+      EARLY,
+      LATE,
+      LATER,
+    ]);
+    const [failed, recovered] = (await told(control)).toSorted((a, b) => (a.type < b.type ? -1 : 1));
+    expect(failed).toMatchObject({ type: "run.failed", data: { run: { id: EARLY } } });
+    expect(recovered).toMatchObject({
+      type: "run.recovered",
+      data: { run: { id: LATER }, failedSince: "2026-11-20T00:01:00.000Z" },
+    });
+  });
+
+  test("a failure of long ago that comes after today's success wakes nobody", async () => {
+    const { control, host, binding } = await listening(database);
+    await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded" }));
+    await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
+    expect(await typesTold(control)).toEqual([]);
+    expect(await control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`)).toMatchObject({
+      health: "healthy",
+    });
+  });
+
+  test("the same failure posted many times at once is told once", async () => {
+    const { control, host, binding } = await listening(database);
+    const failures = [EARLY, LATE].map((id) => reportOf({ id, binding: binding.id, state: "failed" }));
+    await Promise.all([0, 1, 2, 3].map(() => send(host, ...failures)));
+    expect(await typesTold(control)).toEqual(["run.failed"]);
+  });
+
+  test("a state and its notification are written together or not at all", async () => {
+    const { control, host, binding } = await listening(database);
+    const errors: unknown[] = [];
+    control.deps.log.error = (message) => void errors.push(message);
+    await control.deps.db.run(
+      "create trigger full before insert on deliveries begin select raise(abort, 'disk full'); end",
+    );
+    const report = reportOf({ id: EARLY, binding: binding.id, state: "failed" });
+    expect(await host.refused("POST", "/agent/v1/reports", { reports: [report] })).toMatchObject({
+      status: 500,
+      code: "internal",
+    });
+    expect(errors).toHaveLength(1);
+    expect(await control.admin.refused("GET", `/api/v1/runs/${EARLY}`)).toMatchObject({ status: 404 });
+    await control.deps.db.run("drop trigger full");
+    expect(await send(host, report)).toEqual([EARLY]);
+    expect(await typesTold(control)).toEqual(["run.failed"]);
+  });
+
+  test("a host's refusal is told once, and another host's id is not taken over", async () => {
+    const { control, host } = await listening(database);
+    const other = await control.enrol("two");
+    const refusal = refusalOf(LATE);
+    for (let time = 0; time < 2; time++) expect(await send(host, refusal)).toEqual([LATE]);
+    expect(await send(other, refusal)).toEqual([]);
+    const { type: _type, id: _id, ...facts } = refusal;
+    expect(await told(control)).toMatchObject([
+      { type: "host.policy_refused", data: { host: { id: host.id, name: "one" }, ...facts } },
+    ]);
+  });
+
+  test("only who subscribed hears of it", async () => {
+    const { control, host, binding } = await listening(database);
+    const make = (name: string, more: object) =>
+      control.admin.send("POST", "/api/v1/channels", { name, kind: "webhook", url: "http://127.0.0.1/hook", ...more });
+    await make("recovered-only", { events: ["run.recovered"] });
+    await make("failed-only", { events: ["run.failed"] });
+    await make("off", { enabled: false });
+    await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
+    expect(await typesTold(control)).toEqual(["run.failed", "run.failed"]);
+  });
+});
