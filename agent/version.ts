@@ -1,2 +1,4 @@
-/** The version of this agent: kept equal to package.json's by a test. */
-export const VERSION = "0.1.0";
+/** Put in by the bundler; not there when the source runs as it is. */
+declare const HOLDFAST_VERSION: string | undefined;
+
+export const VERSION = typeof HOLDFAST_VERSION === "undefined" ? "source" : HOLDFAST_VERSION;

@@ -6,11 +6,10 @@ import * as z from "zod";
 import { takeAssignment } from "../../agent/assignments.ts";
 import { agentPaths, writeConfig } from "../../agent/config.ts";
 import { makeIdentity } from "../../agent/identity.ts";
-import { VERSION } from "../../agent/version.ts";
 import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
-import { agentIn } from "../support/agent.ts";
 import type { AgentProcess } from "../support/agent.ts";
 import { until } from "../support/until.ts";
+import { agentUnderTest } from "./agent-under-test.ts";
 import { assignmentOf, configOf, makeSigner } from "./signer.ts";
 
 // A host whose control plane is gone for good: what the command line still does, in what words, and with what exit status.
@@ -21,7 +20,7 @@ let assignment: Assignment;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
-  agent = agentIn(root);
+  agent = agentUnderTest(root);
   const paths = agentPaths(root);
   const signer = await makeSigner();
   const config = configOf(signer);
@@ -49,10 +48,16 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-test("the version is the package's", async () => {
-  const packageJson = await readFile(join(import.meta.dirname, "../../package.json"), "utf8");
-  expect(JSON.parse(packageJson)).toMatchObject({ version: VERSION });
-  expect(await agent.cli("--version")).toMatchObject({ code: 0, stdout: `holdfast-agent ${VERSION}\n` });
+test("says its version, and all it can do", async () => {
+  expect(await agent.cli("--version")).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^holdfast-agent \S+\n$/),
+  });
+  const { code, stdout } = await agent.cli("--help");
+  expect(code).toBe(0);
+  for (const verb of ["enroll", "run", "status", "backup", "snapshots", "restore", "exec", "doctor", "uninstall"]) {
+    expect(stdout).toMatch(new RegExp(`^  ${verb}\\b`, "m"));
+  }
 });
 
 const misused: [words: string[], sentence: string][] = [
@@ -120,11 +125,11 @@ test("enrolling at a control plane that is away is for later", async () => {
   const other = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
   onTestFinished(() => rm(other, { recursive: true, force: true }));
   const token = `hfe.${"A".repeat(43)}.${"B".repeat(43)}`;
-  const tried = await agentIn(other).cli("enroll", "--url", "http://127.0.0.1:2", "--token", token);
+  const tried = await agentUnderTest(other).cli("enroll", "--url", "http://127.0.0.1:2", "--token", token);
   expect(tried.code).toBe(75);
   expect(tried.stderr).toContain("http://127.0.0.1:2 does not answer");
   for (const verb of ["run", "status", "doctor"]) {
-    expect(await agentIn(other).cli(verb), verb).toMatchObject({ code: 1 });
+    expect(await agentUnderTest(other).cli(verb), verb).toMatchObject({ code: 1 });
   }
 });
 
@@ -143,7 +148,7 @@ test("there is one daemon per root; a dead one's place is taken, and it ends in 
 
   await agent.kill("SIGKILL");
   expect(await agent.cli("status")).toMatchObject({ code: 3, stdout: expect.stringContaining("not running") });
-  const heir = agentIn(root);
+  const heir = agentUnderTest(root);
   heir.start();
   await until("the next daemon to run", async () => (await agent.cli("status")).code === 0);
   await heir.kill("SIGTERM");
@@ -170,18 +175,18 @@ test("uninstall says what goes, takes it only when told to, and never a reposito
   const copy = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
   onTestFinished(() => rm(copy, { recursive: true, force: true }));
   await cp(root, copy, { recursive: true });
-  const asked = await agentIn(copy).cli("uninstall");
+  const asked = await agentUnderTest(copy).cli("uninstall");
   expect(asked.code).toBe(2);
   expect(asked.stdout).toContain(`${copy}/var/lib/holdfast/secrets/`);
   expect(asked.stdout).toContain("Without them nobody can read the repositories");
 
-  const done = await agentIn(copy).cli("uninstall", "--yes");
+  const done = await agentUnderTest(copy).cli("uninstall", "--yes");
   expect(done.code).toBe(0);
   for (const gone of ["etc/holdfast", "var/lib/holdfast", "var/cache/holdfast"]) {
     await expect(readFile(join(copy, gone)), gone).rejects.toThrow("ENOENT");
   }
   expect(await readFile(join(copy, "repository/config"))).not.toHaveLength(0);
-  expect(await agentIn(copy).cli("uninstall", "--yes")).toMatchObject({
+  expect(await agentUnderTest(copy).cli("uninstall", "--yes")).toMatchObject({
     code: 0,
     stdout: expect.stringContaining("nothing"),
   });
