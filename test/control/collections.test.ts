@@ -7,7 +7,7 @@ import { Channel, ChannelCreated, Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { Repository } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
-import { FACTS, testControl, type TestControl } from "../support/control.ts";
+import { DATABASES, FACTS, testControl, type TestControl } from "../support/control.ts";
 import { declare, declareRepository } from "./declared.ts";
 
 async function idsOf(control: TestControl, path: string): Promise<string[]> {
@@ -159,8 +159,8 @@ test("each object can be read and changed, and an id of nothing is not found", a
   }
 });
 
-test("two who change one binding at once both have their say", async () => {
-  const control = await testControl();
+test.each(DATABASES)("those who change one binding at once all have their say (%s)", async (database) => {
+  const control = await testControl({ database });
   const { binding } = await declare(control, await control.enrol("one"), "photos");
   const path = `/api/v1/bindings/${binding.id}`;
   const changes = [{ limitUploadKiBs: 1 }, { limitDownloadKiBs: 2 }, { enable: false }];

@@ -5,7 +5,15 @@ import { page } from "../../shared/api.ts";
 import { SignedAssignment } from "../../shared/assignment.ts";
 import { Enrollment, EnrollmentCreated, EnrollmentToken, Enrolment, Host } from "../../shared/host.ts";
 import { tick } from "../../control/tick.ts";
-import { askerOf, FACTS, newHostKey, testControl, URL_OF_CONTROL, type TestControl } from "../support/control.ts";
+import {
+  askerOf,
+  DATABASES,
+  FACTS,
+  newHostKey,
+  testControl,
+  URL_OF_CONTROL,
+  type TestControl,
+} from "../support/control.ts";
 
 const create = (control: TestControl, body: object = {}) =>
   control.admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", body);
@@ -78,11 +86,15 @@ test("a token is used once; the same key with it is told the same again, even af
   });
 });
 
-test("of many who come with one single-use token at once, one gets in", async () => {
-  const control = await testControl();
+test.each(DATABASES)("of many who come with one single-use token at once, one gets in (%s)", async (database) => {
+  const control = await testControl({ database });
   const { token } = await create(control);
   const keys = await Promise.all(Array.from({ length: 8 }, newHostKey));
-  const bodies = keys.map(({ publicKey }) => ({ token, publicKey, facts: FACTS }));
+  const bodies = keys.map(({ publicKey }, index) => ({
+    token,
+    publicKey,
+    facts: { ...FACTS, hostname: `host-${index}` },
+  }));
   const answers = await Promise.all(
     bodies.map((body) => askerOf(control.app, null).send("POST", "/agent/v1/enroll", body)),
   );
@@ -92,8 +104,8 @@ test("of many who come with one single-use token at once, one gets in", async ()
   expect(await hostNames(control)).toHaveLength(1);
 });
 
-test("one key that comes many times at once is one host", async () => {
-  const control = await testControl();
+test.each(DATABASES)("one key that comes many times at once is one host (%s)", async (database) => {
+  const control = await testControl({ database });
   const { token } = await create(control, { uses: 5 });
   const { publicKey } = await newHostKey();
   const enrolments = await Promise.all(Array.from({ length: 5 }, () => enrol(control, token, publicKey)));
