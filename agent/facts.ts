@@ -10,7 +10,7 @@ import { VERSION } from "./version.ts";
 export async function collectFacts(paths: Paths): Promise<HostFacts> {
   const [os, users, engines, policy, hooks] = await Promise.all([
     osName(),
-    userNames(),
+    localUsers(),
     findEngines(),
     loadPolicy(paths),
     listHooks(paths),
@@ -21,8 +21,8 @@ export async function collectFacts(paths: Paths): Promise<HostFacts> {
     arch: arch(),
     agentVersion: VERSION,
     zone: hostZone(),
-    runsAs: runsAs().slice(0, 64),
-    users,
+    runsAs: runsAs(users).slice(0, 64),
+    users: users.map(({ name }) => name).slice(0, 5000),
     engines: engines.slice(0, 16),
     hooksPolicy: policy.hooks,
     hooks: hooks.slice(0, 1000),
@@ -39,18 +39,25 @@ async function osName(): Promise<string> {
   return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release)?.[1] ?? "Linux";
 }
 
-/** The local ones only: a directory service may have a hundred thousand. */
-async function userNames(): Promise<string[]> {
-  const lines = ((await readTextIfThere("/etc/passwd")) ?? "").split("\n");
-  const names = lines.map((line) => line.split(":")[0] ?? "").filter((name) => name !== "" && name.length <= 64);
-  return names.slice(0, 5000);
+interface LocalUser {
+  name: string;
+  uid: number;
 }
 
-/** A user without a line in /etc/passwd (a container's) has a number only. */
-function runsAs(): string {
+/** The local ones only: a directory service may have a hundred thousand. */
+async function localUsers(): Promise<LocalUser[]> {
+  const lines = ((await readTextIfThere("/etc/passwd")) ?? "").split("\n").map((line) => line.split(":"));
+  return lines.flatMap(([name = "", , uid]) => (name === "" || name.length > 64 ? [] : [{ name, uid: Number(uid) }]));
+}
+
+/** The number asked for first: Bun's userInfo believes the environment, where a service has no USER. */
+function runsAs(users: LocalUser[]): string {
+  const own = process.getuid?.();
+  const local = users.find(({ uid }) => uid === own);
+  if (local !== undefined) return local.name;
   try {
     return userInfo().username;
   } catch {
-    return String(process.getuid?.() ?? "");
+    return String(own ?? "");
   }
 }
