@@ -31,7 +31,10 @@ beforeAll(async () => {
   port = await freePort();
 });
 
-afterEach(() => running?.stop());
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") process.stderr.write(running?.said() ?? "");
+  await running?.stop();
+});
 
 afterAll(async () => {
   await programs.remove();
@@ -104,8 +107,12 @@ test("an agent that dies is started again", async () => {
     .object({ process: z.object({ pid: z.int() }) })
     .parse(JSON.parse(await readFile(join(data, "agent/var/lib/holdfast/daemon.json"), "utf8")));
   process.kill(agent.pid, "SIGKILL");
-  await until("it to be said", () => holdfast.said().includes("The agent ended unexpectedly (SIGKILL)"));
-  await until("the next agent to connect", () => holdfast.said().match(/agent \| .*connected/g)?.length === 2);
+  const afterwards = await until(
+    "it to be said",
+    () => holdfast.said().split("The agent ended unexpectedly (SIGKILL)")[1],
+  );
+  expect(afterwards).toContain("it is started again in 1 s");
+  await until("the next agent to connect", () => /SIGKILL[^]*agent \| \S+ connected/.test(holdfast.said()));
   expect(await until("the host to be online again", isOnline)).toBe(true);
   await holdfast.stop();
 });
