@@ -55,7 +55,7 @@ const SHORTHANDS = new Map([
   ["anually", "*-01-01 00:00:00"],
 ]);
 
-/** Reads systemd's calendar language (systemd.time(7)); `test/schedule/differential.ts` lists where it differs from systemd. */
+/** Reads systemd's calendar language (systemd.time(7)); `test/schedule/compare.ts` lists where it differs from systemd. */
 export function parseCalendar(text: string): Parsed<Calendar> {
   return reading(() => {
     const { body, zone } = splitZone(text);

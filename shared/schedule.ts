@@ -13,8 +13,8 @@ const DAY_SECONDS = 86_400;
  * The first match strictly after `afterMs`, in whole ms since 1970 (a match between two ms counts at the later);
  * null when none comes before the year 2200.
  *
- * As with systemd, a wall-clock time that a change of the clocks skips is skipped, and one shown twice matches at its first
- * showing; at its second only when the search begins after the first.
+ * As with systemd, a wall-clock time that a change of the clocks skips is skipped, with the rest of an hour whose beginning
+ * is; one shown twice matches at its first showing, at its second only when the search begins after the first.
  * @param zone IANA zone for an expression that names none; a RangeError is thrown for an unknown one
  */
 export function nextAfter(calendar: Calendar, afterMs: number, zone: string): number | null {
@@ -25,18 +25,23 @@ export function nextAfter(calendar: Calendar, afterMs: number, zone: string): nu
   for (;;) {
     const found = nextCivil(calendar, from);
     if (found === null) return null;
-    const { instants, jump } = showingsOf(ownZone, secondsOf(found));
-    const second = instants.find((instant) => instant >= afterSecond);
+    const skipped = beginningsOf(secondsOf(found)).find(
+      (civil) => civil >= secondsOf(from) && showingsOf(ownZone, civil).instants.length === 0,
+    );
+    if (skipped !== undefined) {
+      from = civilOf((skipped + showingsOf(ownZone, skipped).jump) * SECOND);
+      continue;
+    }
+    const second = showingsOf(ownZone, secondsOf(found)).instants.find((instant) => instant >= afterSecond);
     if (second !== undefined) return second * 1000 + Math.ceil((found.micros % SECOND) / 1000);
-    const resumed = skippedSince(ownZone, secondsOf(found)) + jump;
-    from = civilOf(Math.max(resumed, secondsOf(found) + 1) * SECOND);
+    // only two changes of the clocks within a day could lead here: go on, whatever happens
+    from = civilOf((secondsOf(found) + 1) * SECOND);
   }
 }
 
-/** Where systemd notices that the clocks skip `civil`: at the day, hour or minute it belongs to, the first that is skipped itself. */
-function skippedSince(zone: string, civil: number): number {
-  const beginnings = [DAY_SECONDS, 3600, 60].map((unit) => civil - (civil % unit));
-  return beginnings.find((beginning) => showingsOf(zone, beginning).instants.length === 0) ?? civil;
+/** A time, and the beginnings of its day, hour and minute: where the clocks skip one, systemd goes on from where they jump to. */
+function beginningsOf(civil: number): number[] {
+  return [DAY_SECONDS, 3600, 60, 1].map((unit) => Math.floor(civil / unit) * unit);
 }
 
 function secondsOf({ day, micros }: Civil): number {

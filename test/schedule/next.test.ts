@@ -65,6 +65,13 @@ describe("changes of the clocks", () => {
       "2016-03-27T00:00Z",
       ["03-27 00:34", "03-27 02:34"],
     ],
+    [
+      "an hour's skipped beginning takes the hour with it",
+      "03:55",
+      "Pacific/Chatham",
+      "2022-09-23T07:23Z",
+      ["09-23 15:10", "09-25 14:10"],
+    ],
     ["the first of two showings", "02:30", "Europe/Berlin", "2025-10-25T12:00Z", ["10-26 00:30", "10-27 01:30"]],
     ["an hour shown twice runs once", "*:0/30", "Europe/Berlin", "2025-10-26T00:10Z", ["10-26 00:30", "10-26 02:00"]],
     ["from within the second showing", "*:0/30", "Europe/Berlin", "2025-10-26T01:10Z", ["10-26 01:30", "10-26 02:00"]],
