@@ -4,10 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { VERSION } from "../../agent/version.ts";
 
 const root = join(import.meta.dirname, "../..");
 const install = join(root, "dist/install");
+
+const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(readFileSync(join(root, "package.json"), "utf8")));
 
 const Bundle = z.object({ bytes: z.int(), packages: z.array(z.string()), external: z.array(z.string()) });
 const Bundles = z.record(z.string(), Bundle);
@@ -41,7 +44,7 @@ test("the bundles stay small", () => {
 test("the agent's bundle runs with nothing beside it", () => {
   expect(
     execFileSync(process.execPath, [join(fresh, "agent.mjs"), "--version"], { encoding: "utf8", cwd: fresh }),
-  ).toContain(VERSION);
+  ).toBe(`holdfast-agent ${version}\n`);
 });
 
 test("the control plane's bundle runs with the packages it names beside it", () => {
@@ -53,17 +56,10 @@ test("the control plane's bundle runs with the packages it names beside it", () 
   expect(said).toContain("holdfast");
 });
 
-test("the agent calls itself by package.json's version", () => {
-  const { version } = z
-    .object({ version: z.string() })
-    .parse(JSON.parse(readFileSync(join(root, "package.json"), "utf8")));
-  expect(VERSION).toBe(version);
-});
-
 test("the packaged agent for x64 starts without Node", () => {
-  expect(
-    execFileSync(join(install, "holdfast-agent-linux-x64"), ["--version"], { encoding: "utf8", env: {} }),
-  ).toContain(VERSION);
+  expect(execFileSync(join(install, "holdfast-agent-linux-x64"), ["--version"], { encoding: "utf8", env: {} })).toBe(
+    `holdfast-agent ${version}\n`,
+  );
 });
 
 test("it takes no orders from the folder it is started in", () => {
@@ -84,7 +80,7 @@ test("the packaged agent for arm64 is for that processor, and starts on Debian's
       encoding: "utf8",
     },
   );
-  expect(said).toContain(VERSION);
+  expect(said).toBe(`holdfast-agent ${version}\n`);
 });
 
 test("sha256sum agrees with SHA256SUMS", () => {

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   appendFileSync,
@@ -16,6 +15,8 @@ import { join } from "node:path";
 import { serve } from "@hono/node-server";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { installDigest, installRoutes } from "../../control/runtime/node/install.ts";
+import { paste } from "../support/pasted.ts";
+import type { Pasted } from "../support/pasted.ts";
 
 // The script and what serves it, with the real files of `npm run package`; machine.test.ts goes on to a whole host.
 
@@ -95,7 +96,7 @@ test("a token without a digest is refused with the reason", async () => {
   expect(left()).toEqual([]);
 });
 
-test.each(["", "hello", "hfe.a", "hfe.a.b.c.d", "hfe.a.b.$(id)", `${bareToken()}.abc`])(
+test.each(["", "hello", "hfe.a", "hfe.a.b.c.d", "hfe.a.b.$(id)", `hfe.${"a".repeat(43)}.${"b".repeat(43)}.abc`])(
   "%j is no token",
   async (token) => {
     const { code } = await install(token);
@@ -118,7 +119,7 @@ test("a machine there is no agent for is told so", async () => {
 
 test.runIf(process.getuid?.() === 0)("who is not root is told what to type", async () => {
   const script = await (await fetch(`${origin}/install.sh`)).text();
-  const { code, said } = await sh(script, ["--token", tokenFor(served)], {}, 65_534);
+  const { code, said } = await paste(script, ["--token", tokenFor(served)], {}, 65_534);
   expect(said).toContain("put sudo before sh");
   expect(code).toBe(1);
 });
@@ -189,38 +190,14 @@ function left(): string[] {
 }
 
 /** What a person pastes, into a root of its own. */
-async function install(
-  token: string,
-  environment: Record<string, string> = {},
-): Promise<{ code: number; said: string }> {
+async function install(token: string, environment: Record<string, string> = {}): Promise<Pasted> {
   const script = await (await fetch(`${origin}/install.sh`)).text();
   return await sh(script, ["--token", token], environment);
 }
 
-function sh(
-  script: string,
-  words: string[],
-  environment: Record<string, string> = {},
-  uid?: number,
-): Promise<{ code: number; said: string }> {
-  const { PATH = "" } = process.env;
-  // Nothing of ours may be left in the temporary directory either, so it lies in the host's root.
-  const ownRoot = uid === undefined ? { HOLDFAST_AGENT_ROOT: host, TMPDIR: host } : {};
-  const child = spawn("sh", ["-s", "--", ...words], {
-    env: { PATH, ...ownRoot, ...environment },
-    stdio: ["pipe", "pipe", "pipe"],
-    ...(uid === undefined ? {} : { uid, gid: uid }),
-  });
-  let said = "";
-  child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
-  child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
-  // A script that ends early leaves the rest of its text unread.
-  child.stdin.on("error", () => {});
-  child.stdin.end(script);
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code: code ?? 255, said }));
-  });
+/** Nothing of ours may be left in the temporary directory either, so it lies in the host's root. */
+function sh(script: string, words: string[], environment: Record<string, string> = {}): Promise<Pasted> {
+  return paste(script, words, { HOLDFAST_AGENT_ROOT: host, TMPDIR: host, ...environment });
 }
 
 /** fetch() tidies a path before it sends it; this sends it as it is. */
