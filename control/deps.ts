@@ -43,4 +43,3 @@ export interface Deps {
   /** Says that the outbox has something new to send. Cheap; may be called when it has not. */
   readonly wakeOutbox: () => void;
 }
-

@@ -9,7 +9,12 @@ export type Scope = z.infer<typeof Scope>;
 export const CreateToken = z.strictObject({
   name: Name,
   scope: Scope,
-  expiresInSeconds: z.int().min(1).max(10 * 366 * 86_400).nullable().default(null),
+  expiresInSeconds: z
+    .int()
+    .min(1)
+    .max(10 * 366 * 86_400)
+    .nullable()
+    .default(null),
 });
 export type CreateToken = z.infer<typeof CreateToken>;
 
@@ -40,7 +45,10 @@ export const ListQuery = z.strictObject({
 
 /** What every list gives, newest first. */
 export function page<Item extends z.ZodType>(item: Item) {
-  return z.object({ items: z.array(item), next: Id.nullable().describe("the cursor of the next page; null at the end") });
+  return z.object({
+    items: z.array(item),
+    next: Id.nullable().describe("the cursor of the next page; null at the end"),
+  });
 }
 export interface Page<Item> {
   items: Item[];

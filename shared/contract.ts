@@ -41,7 +41,11 @@ export const ContractRequest = z.strictObject({
     .describe("what to leave out, in restic's pattern language without '!'"),
   hooks: z
     .strictObject({
-      beforeBackup: z.array(Hook).max(100).default([]).describe("run before, in order; one that fails stops the backup"),
+      beforeBackup: z
+        .array(Hook)
+        .max(100)
+        .default([])
+        .describe("run before, in order; one that fails stops the backup"),
       afterBackup: z
         .array(Hook)
         .max(100)

@@ -1,7 +1,11 @@
 import * as z from "zod";
 import { Id, Instant, Name } from "./ids.ts";
 
-export const EngineFacts = z.strictObject({ provider: z.literal("restic"), version: z.string().max(64), path: z.string().max(4096) });
+export const EngineFacts = z.strictObject({
+  provider: z.literal("restic"),
+  version: z.string().max(64),
+  path: z.string().max(4096),
+});
 export type EngineFacts = z.infer<typeof EngineFacts>;
 
 /** What an agent says of its host, at enrolment and whenever it changes. */
@@ -41,7 +45,11 @@ export type ChangeHost = z.infer<typeof ChangeHost>;
 export const CreateEnrollment = z.strictObject({
   name: Name.optional().describe("the name the host will have; default: its hostname"),
   uses: z.int().min(1).max(1000).default(1),
-  expiresInSeconds: z.int().min(1).max(30 * 86_400).default(3600),
+  expiresInSeconds: z
+    .int()
+    .min(1)
+    .max(30 * 86_400)
+    .default(3600),
 });
 export type CreateEnrollment = z.infer<typeof CreateEnrollment>;
 

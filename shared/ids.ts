@@ -7,10 +7,7 @@ export type Id = z.infer<typeof Id>;
 /** What people call a thing: unique in its collection (a contract's and a binding's: on its host). */
 export const Name = z
   .string()
-  .regex(
-    /^[a-z0-9][a-z0-9._-]{0,62}$/,
-    "must be 1 to 63 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit",
-  );
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "must be 1 to 63 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit");
 export type Name = z.infer<typeof Name>;
 
 /** An instant in UTC with milliseconds, as `Date.toISOString` writes it: as text it sorts by time. */

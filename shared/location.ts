@@ -36,7 +36,8 @@ export function resticLocationFault(location: string): string | null {
 }
 
 function urlFault(scheme: string, rest: string): string | null {
-  if (scheme === "rest" && !/^https?:\/\/[^/]/.test(rest)) return "must be rest:https://HOST/PATH or rest:http://HOST/PATH";
+  if (scheme === "rest" && !/^https?:\/\/[^/]/.test(rest))
+    return "must be rest:https://HOST/PATH or rest:http://HOST/PATH";
   const authority = rest.replace(/^https?:\/\//, "").split("/")[0] ?? "";
   if (authority.includes("@")) return "must not carry a user or password; put them into secrets";
   return /^[A-Za-z0-9[][A-Za-z0-9.:[\]_-]*$/.test(authority) ? null : `must name a host after ${scheme}:`;
@@ -44,7 +45,8 @@ function urlFault(scheme: string, rest: string): string | null {
 
 function sftpFault(rest: string): string | null {
   const [, authority, path] = /^(?:\/\/)?([^:/]+(?::\d+)?)[:/](.+)$/.exec(rest) ?? [];
-  if (authority === undefined || path === undefined) return "must be sftp:USER@HOST:/PATH or sftp://USER@HOST[:PORT]//PATH";
+  if (authority === undefined || path === undefined)
+    return "must be sftp:USER@HOST:/PATH or sftp://USER@HOST[:PORT]//PATH";
   if (!/^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_[][A-Za-z0-9_.:\]-]*$/.test(authority)) {
     return "must name USER@HOST after sftp: (no password, no ssh options)";
   }

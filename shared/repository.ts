@@ -30,7 +30,10 @@ export const SecretName = z.enum(
     "RESTIC_REST_USERNAME",
     "RESTIC_REST_PASSWORD",
   ],
-  { error: (issue) => `unknown secret ${JSON.stringify(issue.input)}: only the storage credentials restic reads are allowed` },
+  {
+    error: (issue) =>
+      `unknown secret ${JSON.stringify(issue.input)}: only the storage credentials restic reads are allowed`,
+  },
 );
 export type SecretName = z.infer<typeof SecretName>;
 
