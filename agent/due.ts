@@ -69,7 +69,7 @@ function scheduleOf(binding: AssignedBinding, hostZone: string): Schedule {
   if (!calendar.ok) throw new Error(`binding ${binding.name}: ${calendar.message}`);
   return {
     calendar: calendar.value,
-    zone: zone !== null && isZone(zone) ? zone : hostZone,
+    zone: zone ?? hostZone,
     delayMs: span.ok ? randomizedDelayMs(binding.id, span.value) : 0,
     isPersistent: timerConfig.Persistent,
   };
@@ -101,12 +101,4 @@ function walk(schedule: Schedule, from: number, until: number): number {
 
 function next(schedule: Schedule, after: number): number | null {
   return nextAfter(schedule.calendar, after, schedule.zone);
-}
-
-function isZone(zone: string): boolean {
-  try {
-    return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone !== "";
-  } catch {
-    return false;
-  }
 }

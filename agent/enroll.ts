@@ -9,6 +9,7 @@ import { loadIdentity, makeIdentity, setIdentityAside } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 import { parseJson } from "./json.ts";
 import { verifySigned } from "./signed.ts";
+import { openSpool } from "./spool.ts";
 
 export interface EnrollDeps {
   paths: Paths;
@@ -53,6 +54,7 @@ export async function enroll(
     if (!(await isRevoked(deps, there))) return { config: there, wasAlready: true };
     deps.log(`this machine was host ${there.name} and has been revoked: it becomes a new host`);
     await setIdentityAside(deps.paths, deps.clock.now());
+    await dropReports(deps.paths);
   }
 
   const identity = await makeIdentity(deps.paths);
@@ -84,6 +86,15 @@ async function verifyEnrolment(jws: string, expected: { fingerprint: string; ide
     throw new EnrollError("the answer is the enrolment of another host: make a new token and enrol again");
   }
   return opened.value;
+}
+
+/** What the old host had still to say, nobody takes from the new one. */
+async function dropReports(paths: Paths): Promise<void> {
+  const spool = openSpool(paths);
+  for (const { report } of await spool.list()) {
+    if (report.type === "run") await spool.removeIfUnchanged(report.run.id, report.sequence);
+    else await spool.removeIfUnchanged(report.id, 0);
+  }
 }
 
 /** A control plane that can't be asked has not revoked anybody. */

@@ -13,7 +13,7 @@ export interface PullerDeps {
   onAssignment: (jws: string) => Promise<Assignment | null>;
   onOrders: (signed: string[]) => Promise<Order[]>;
   onOrder: (order: Order) => void;
-  /** Called before each full pull: what the host says of itself, when that has changed. */
+  /** What the host says of itself, when that has changed. Last: orders do not wait for it. */
   sendFacts: () => Promise<void>;
 }
 
@@ -37,11 +37,11 @@ export function startPuller(deps: PullerDeps): Puller {
 
   const pullOnce = async (): Promise<"fine" | "trouble" | "revoked"> => {
     try {
-      await deps.sendFacts();
       // The assignment first: an order may be for a binding that is new in it.
       const jws = await deps.api.getAssignment(deps.revision());
       if (jws !== null) await deps.onAssignment(jws);
       for (const order of await deps.onOrders(await deps.api.getOrders())) deps.onOrder(order);
+      await deps.sendFacts();
       if (saidBefore !== "") deps.log("the control plane answers again");
       saidBefore = "";
       return "fine";

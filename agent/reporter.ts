@@ -26,14 +26,23 @@ const MAX_BATCH_CHARACTERS = 1_000_000;
 const DELIVER_EVERY_MS = 60_000;
 const FIRST_RETRY_MS = 2_000;
 
-/** What has been accepted, and up to which sequence: a running run that has not changed is not sent again. */
-export type Accepted = Map<Id, number>;
+/** What earlier deliveries taught. */
+export interface Delivered {
+  /** Up to which sequence each was accepted: a running run that has not changed is not sent again. */
+  accepted: Map<Id, number>;
+  /** What was refused and said so: once is enough. */
+  refused: Set<Id>;
+}
 
 /**
  * Delivers what the spool holds, at least once, and removes what is over and has been accepted unchanged.
  * @returns how many entries were not accepted. @throws ApiError when the control plane can't be talked to
  */
-export async function deliverReports(deps: DeliverDeps, accepted: Accepted = new Map()): Promise<number> {
+export async function deliverReports(
+  deps: DeliverDeps,
+  before: Delivered = { accepted: new Map(), refused: new Set() },
+): Promise<number> {
+  const { accepted } = before;
   const entries = await deps.spool.list();
   for (const id of accepted.keys()) {
     if (!entries.some(({ report }) => idOf(report) === id)) accepted.delete(id);
@@ -42,14 +51,14 @@ export async function deliverReports(deps: DeliverDeps, accepted: Accepted = new
   for (const batch of batchesOf(
     entries.filter((entry) => accepted.get(idOf(entry.report)) !== sequenceOf(entry.report)),
   )) {
-    left += await deliverBatch(deps, batch, accepted);
+    left += await deliverBatch(deps, batch, before);
   }
   return left;
 }
 
 /** Delivers when woken, every minute, and after a failure again and again, later each time. */
 export function startReporter(deps: DeliverDeps & { timers: Timers; random: () => number }): Reporter {
-  const accepted: Accepted = new Map();
+  const before: Delivered = { accepted: new Map(), refused: new Set() };
   let takeBack = (): void => {};
   let delivering: Promise<void> | null = null;
   let isWokenAgain = false;
@@ -57,7 +66,7 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
 
   const deliver = async (): Promise<void> => {
     try {
-      await deliverReports(deps, accepted);
+      await deliverReports(deps, before);
       failures = 0;
     } catch (error) {
       failures++;
@@ -93,18 +102,18 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
   };
 }
 
-async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], accepted: Accepted): Promise<number> {
+async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: Delivered): Promise<number> {
   let ids: Id[];
   try {
     ids = await deps.api.postReports(batch.map(({ report }) => report));
   } catch (error) {
     if (!(error instanceof ApiError) || error.trouble !== "refused") throw error;
-    return await deliverAroundRefused(deps, batch, { accepted, error });
+    return await deliverAroundRefused(deps, batch, { before, error });
   }
   const taken = batch.filter(({ report }) => ids.includes(idOf(report)));
   await deps.onAccepted(taken.map(({ report }) => idOf(report)));
   for (const { report, after } of taken) {
-    accepted.set(idOf(report), sequenceOf(report));
+    before.accepted.set(idOf(report), sequenceOf(report));
     const isDone = report.type === "refusal" || (isOver(report.run.state) && after === null);
     if (isDone) await deps.spool.removeIfUnchanged(idOf(report), sequenceOf(report));
   }
@@ -115,17 +124,20 @@ async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], accepted: Ac
 async function deliverAroundRefused(
   deps: DeliverDeps,
   batch: SpoolEntry[],
-  context: { accepted: Accepted; error: ApiError },
+  context: { before: Delivered; error: ApiError },
 ): Promise<number> {
   const [only] = batch;
   if (only === undefined) return 0;
   if (batch.length === 1) {
-    deps.log(`the control plane refused the report of ${idOf(only.report)}, which is kept: ${context.error.message}`);
+    const id = idOf(only.report);
+    if (context.before.refused.has(id)) return 1;
+    context.before.refused.add(id);
+    deps.log(`the control plane refused the report of ${id}, which is kept: ${context.error.message}`);
     return 1;
   }
   const middle = Math.ceil(batch.length / 2);
-  const first = await deliverBatch(deps, batch.slice(0, middle), context.accepted);
-  return first + (await deliverBatch(deps, batch.slice(middle), context.accepted));
+  const first = await deliverBatch(deps, batch.slice(0, middle), context.before);
+  return first + (await deliverBatch(deps, batch.slice(middle), context.before));
 }
 
 function batchesOf(entries: SpoolEntry[]): SpoolEntry[][] {

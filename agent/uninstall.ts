@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { AssignedRepository } from "../shared/assignment.ts";
 import { loadAssignment } from "./assignments.ts";
 import { EXIT } from "./by-hand.ts";
 import type { CliDeps } from "./by-hand.ts";
@@ -27,7 +28,10 @@ export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise
     deps.out("nothing of the Holdfast agent is installed here\n");
     return EXIT.done;
   }
-  const inside = await repositoriesInside(deps, there);
+  const repositories = await knownRepositories(deps);
+  const inside = repositories
+    .map(({ location }) => location)
+    .filter((location) => existsSync(location) && there.some((path) => `${location}/`.startsWith(`${path}/`)));
   if (inside.length > 0) {
     deps.log(`a repository lies in what would be removed: move it away first: ${inside.join(", ")}`);
     return EXIT.failed;
@@ -37,7 +41,7 @@ export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise
   if (passphrases.length > 0) {
     deps.out(
       "with these passphrases, which were made on this host and are nowhere else. Without them nobody can read the repositories:\n" +
-        passphrases.map((path) => `  ${path}\n`).join(""),
+        passphrases.map((path) => `  ${ofRepository(path, repositories)}\n`).join(""),
     );
   }
   if (!input.yes) {
@@ -58,13 +62,16 @@ export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise
   return EXIT.done;
 }
 
-async function repositoriesInside(deps: CliDeps, removed: string[]): Promise<string[]> {
+async function knownRepositories(deps: CliDeps): Promise<AssignedRepository[]> {
   const config = await readConfig(deps.paths);
   const assignment = config === null ? null : await loadAssignment({ ...deps, config });
-  const locations = (assignment?.repositories ?? []).map(({ location }) => location);
-  return locations.filter(
-    (location) => existsSync(location) && removed.some((path) => `${location}/`.startsWith(`${path}/`)),
-  );
+  return assignment?.repositories ?? [];
+}
+
+/** The files of generated passphrases are called after their repository's id; people know it by its name and place. */
+function ofRepository(path: string, repositories: readonly AssignedRepository[]): string {
+  const repository = repositories.find(({ id }) => path.includes(id));
+  return repository === undefined ? path : `${path} (${repository.name}, ${repository.location})`;
 }
 
 async function filesIn(directory: Paths["secretsDir"]): Promise<string[]> {

@@ -183,3 +183,17 @@ test("a revoked host loses its socket and says what that means", async () => {
   const doctor = await agent.cli("doctor");
   expect(doctor).toMatchObject({ code: 1, stdout: expect.stringContaining("it has revoked this host: enrol again") });
 });
+
+test("enrolled again it is a new host, and the running agent goes on as that one", async () => {
+  const { token } = await admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", { name: "nas-again" });
+  expect(await agent.cli("enroll", "--url", control().url, "--token", token)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("is now host nas-again of"),
+  });
+  const again = await until("the new host to be online", async () => {
+    const { items } = await admin.ask(page(Host), "GET", "/api/v1/hosts?name=nas-again");
+    return items.find(({ online }) => online);
+  });
+  expect(again.id).not.toBe(host.id);
+  expect(JSON.parse((await agent.cli("status", "--json")).stdout)).toMatchObject({ undelivered: 0 });
+});

@@ -141,7 +141,7 @@ test("a run that changed while its report was on its way is kept and sent again"
   const { deps, spool, committed, held } = await bench();
   const running = entryOf("running", 1);
   await spool.write(running);
-  const seen = new Map<string, number>();
+  const seen = { accepted: new Map<string, number>(), refused: new Set<string>() };
   const end = entryOf("succeeded", 2, idOf(running));
   await deliverReports({ ...deps, onAccepted: () => spool.write(end) }, seen);
   expect(await held()).toBe(1);
