@@ -1,9 +1,10 @@
-import { link, readFile, rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import * as z from "zod";
 import { Instant, instant } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
-import { isMissing, readTextIfThere, writeFileAtomically } from "./files.ts";
+import { readTextIfThere, writeFileAtomically } from "./files.ts";
 import { parseJson } from "./json.ts";
+import { takeLock } from "./locks.ts";
 import { isAlive, ownMark, ProcessMark } from "./process-mark.ts";
 
 /** What the running daemon says of itself, for `status` and `doctor`. */
@@ -15,23 +16,25 @@ export const DaemonState = z.strictObject({
 });
 export type DaemonState = z.infer<typeof DaemonState>;
 
-export type Claim = { ok: true; release: () => Promise<void> } | { ok: false; pid: number };
+/** `pid` is the other daemon's, when it has said so yet. */
+export type Claim = { ok: true; release: () => Promise<void> } | { ok: false; pid: number | null };
 
 /** Makes this process the one daemon of its root, or says which process is. A claim of a process that is gone is taken over. */
 export async function claimDaemon(paths: Paths): Promise<Claim> {
-  const lock = `${paths.daemonFile}.lock`;
-  const own = JSON.stringify(ownMark());
-  const draft = `${lock}.${process.pid}`;
-  await writeFileAtomically(draft, own);
+  const isTaken = new AbortController();
+  const onWait = (): void => isTaken.abort();
   try {
-    for (;;) {
-      if (await linked(draft, lock)) return { ok: true, release: () => release(paths, lock, own) };
-      const owner = await ownerOf(lock);
-      if (owner !== null && isAlive(owner)) return { ok: false, pid: owner.pid };
-      await takeAway(lock, `${draft}.old`);
-    }
-  } finally {
-    await rm(draft, { force: true });
+    const lock = await takeLock(paths, { name: "daemon", signal: isTaken.signal, onWait });
+    return {
+      ok: true,
+      async release() {
+        await rm(paths.daemonFile, { force: true });
+        await lock.release();
+      },
+    };
+  } catch (error) {
+    if (!isTaken.signal.aborted) throw error;
+    return { ok: false, pid: (await readDaemonState(paths))?.process.pid ?? null };
   }
 }
 
@@ -52,37 +55,4 @@ export async function writeDaemonState(
     clockOffsetMs: state.clockOffsetMs,
   };
   await writeFileAtomically(paths.daemonFile, JSON.stringify(text));
-}
-
-async function linked(draft: string, lock: string): Promise<boolean> {
-  try {
-    await link(draft, lock);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
-    throw error;
-  }
-}
-
-/** Two may find the same dead claim: who moved away a living one's puts it back. */
-async function takeAway(lock: string, aside: string): Promise<void> {
-  try {
-    await rename(lock, aside);
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw error;
-  }
-  const owner = await ownerOf(aside);
-  if (owner !== null && isAlive(owner)) await linked(aside, lock);
-  await rm(aside, { force: true });
-}
-
-async function ownerOf(file: string): Promise<ProcessMark | null> {
-  const owner = ProcessMark.safeParse(parseJson((await readTextIfThere(file)) ?? ""));
-  return owner.success ? owner.data : null;
-}
-
-async function release(paths: Paths, lock: string, own: string): Promise<void> {
-  await rm(paths.daemonFile, { force: true });
-  if ((await readFile(lock, "utf8")) === own) await rm(lock, { force: true });
 }

@@ -15,7 +15,9 @@ const LOOK_AT_CONFIG_EVERY_MS = 10_000;
 export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<number> {
   const claim = await claimDaemon(deps.paths);
   if (!claim.ok) {
-    deps.log(`the agent runs already (process ${claim.pid}); two would do everything twice`);
+    deps.log(
+      `the agent runs already${claim.pid === null ? "" : ` (process ${claim.pid})`}; two would do everything twice`,
+    );
     return 75;
   }
   try {
