@@ -47,12 +47,10 @@ export async function deliverReports(
   for (const id of accepted.keys()) {
     if (!entries.some(({ report }) => idOf(report) === id)) accepted.delete(id);
   }
+  const isNews = (entry: SpoolEntry): boolean =>
+    isDone(entry) || accepted.get(idOf(entry.report)) !== sequenceOf(entry.report);
   let left = 0;
-  for (const batch of batchesOf(
-    entries.filter((entry) => accepted.get(idOf(entry.report)) !== sequenceOf(entry.report)),
-  )) {
-    left += await deliverBatch(deps, batch, before);
-  }
+  for (const batch of batchesOf(entries.filter(isNews))) left += await deliverBatch(deps, batch, before);
   return left;
 }
 
@@ -112,10 +110,10 @@ async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: Deli
   }
   const taken = batch.filter(({ report }) => ids.includes(idOf(report)));
   await deps.onAccepted(taken.map(({ report }) => idOf(report)));
-  for (const { report, after } of taken) {
-    before.accepted.set(idOf(report), sequenceOf(report));
-    const isDone = report.type === "refusal" || (isOver(report.run.state) && after === null);
-    if (isDone) await deps.spool.removeIfUnchanged(idOf(report), sequenceOf(report));
+  for (const entry of taken) {
+    const [id, sequence] = [idOf(entry.report), sequenceOf(entry.report)];
+    before.accepted.set(id, sequence);
+    if (isDone(entry)) await deps.spool.removeIfUnchanged(id, sequence);
   }
   return batch.length - taken.length;
 }
@@ -155,6 +153,11 @@ function batchesOf(entries: SpoolEntry[]): SpoolEntry[][] {
     }
   }
   return batches;
+}
+
+/** Nothing more will be said of it, and nothing is owed. */
+function isDone({ report, after }: SpoolEntry): boolean {
+  return report.type === "refusal" || (isOver(report.run.state) && after === null);
 }
 
 function idOf(report: Report): Id {

@@ -150,12 +150,17 @@ test("a run that changed while its report was on its way is kept and sent again"
   expect(await held()).toBe(0);
 });
 
-test("a run whose after hooks are still owed stays, whatever was reported of it", async () => {
+test("a run whose after hooks are still owed stays until they are paid, whatever was reported of it", async () => {
   const { deps, spool, held } = await bench();
   const after = { user: "root", timeLimitMs: 1000, binding: "photos-disk", contract: "photos", hooks: [] };
-  await spool.write({ ...entryOf("interrupted"), after });
-  expect(await deliverReports(deps)).toBe(0);
+  const owing = { ...entryOf("interrupted"), after };
+  await spool.write(owing);
+  const seen = { accepted: new Map<string, number>(), refused: new Set<string>() };
+  expect(await deliverReports(deps, seen)).toBe(0);
   expect(await held()).toBe(1);
+  await spool.write({ ...owing, after: null });
+  await deliverReports(deps, seen);
+  expect(await held()).toBe(0);
 });
 
 test("many reports go in batches of at most a hundred, and long logs in smaller ones", async () => {
