@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
 let made = 0;
@@ -9,6 +9,29 @@ let made = 0;
  * @param mode of the file, whatever the umask
  */
 export async function writeFileAtomically(path: string, text: string, mode = 0o600): Promise<void> {
+  await withDraft({ path, text, mode }, (draft) => rename(draft, path));
+}
+
+/**
+ * Makes a file that must not be there yet, whole and durable as above; of two that try, one does.
+ * @returns false when it was there
+ */
+export async function createFileAtomically(path: string, text: string, mode = 0o600): Promise<boolean> {
+  return await withDraft({ path, text, mode }, async (draft) => {
+    try {
+      await link(draft, path);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+      throw error;
+    }
+  });
+}
+
+async function withDraft<T>(
+  { path, text, mode }: { path: string; text: string; mode: number },
+  put: (draft: string) => Promise<T>,
+): Promise<T> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const draft = `${path}.${process.pid}-${made++}.tmp`;
@@ -21,12 +44,11 @@ export async function writeFileAtomically(path: string, text: string, mode = 0o6
     } finally {
       await file.close();
     }
-    await rename(draft, path);
-  } catch (error) {
+    return await put(draft);
+  } finally {
     await rm(draft, { force: true });
-    throw error;
+    await syncDirectory(directory);
   }
-  await syncDirectory(directory);
 }
 
 /** @returns null when there is no such file; any other trouble is thrown */

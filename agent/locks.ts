@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { watch } from "node:fs";
-import { link, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
+import { open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import type { Paths } from "./config.ts";
-import { readTextIfThere } from "./files.ts";
+import { createFileAtomically, readTextIfThere } from "./files.ts";
 import { isAlive, ownMark, ProcessMark } from "./process-mark.ts";
 
 const Holder = ProcessMark.extend({ token: z.string() });
@@ -28,33 +29,22 @@ export async function takeLock(
   input: { name: string; signal: AbortSignal; onWait: () => void },
 ): Promise<Lock> {
   const { name, signal, onWait } = input;
-  await mkdir(paths.locksDir, { recursive: true, mode: 0o700 });
   const file = join(paths.locksDir, `${name}.lock`);
-  const token = randomUUID();
-  const text = JSON.stringify({ ...ownMark(), token });
-  let hasWaited = false;
-  for (;;) {
-    signal.throwIfAborted();
-    if (await createWhole(file, text, token)) return { release: () => release(file, text) };
-    if (await breakIfDead(file)) continue;
-    if (!hasWaited) onWait();
-    hasWaited = true;
-    await changeIn(paths.locksDir, signal);
-  }
-}
-
-/** Links a finished file into place, so that nobody ever reads a lock that is still being written. */
-async function createWhole(file: string, text: string, token: string): Promise<boolean> {
-  const draft = `${file}.${token}`;
-  await writeFile(draft, text, { mode: 0o600 });
+  const text = JSON.stringify({ ...ownMark(), token: randomUUID() });
+  let changes: Changes | null = null;
   try {
-    await link(draft, file);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
-    throw error;
+    for (;;) {
+      signal.throwIfAborted();
+      if (await createFileAtomically(file, text)) return { release: () => release(file, text) };
+      if (await breakIfDead(file)) continue;
+      if (changes === null) {
+        // Looked at once more before the first wait: it may have been freed before anybody watched.
+        changes = watchChanges(paths.locksDir);
+        onWait();
+      } else await changes.next(signal);
+    }
   } finally {
-    await rm(draft, { force: true });
+    changes?.close();
   }
 }
 
@@ -92,19 +82,31 @@ async function isDead(file: string): Promise<boolean> {
   }
 }
 
-/** Waits for a change in the directory, at most a second: the holder may die without one. */
-async function changeIn(directory: string, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      watcher?.close();
-      resolve();
-    };
-    const watcher = watchQuietly(directory, done);
-    const timer = setTimeout(done, POLL_MS);
-    signal.addEventListener("abort", done, { once: true });
-  });
+interface Changes {
+  /** Resolves after a change since it was last asked, within a second without one: a holder may die silently. */
+  next(signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+function watchChanges(directory: string): Changes {
+  let hasChanged = false;
+  let tell = (): void => undefined;
+  const onChange = (): void => {
+    hasChanged = true;
+    tell();
+  };
+  const watcher = watchQuietly(directory, onChange);
+  return {
+    async next(signal) {
+      if (!hasChanged) {
+        const waiting = new AbortController();
+        tell = () => waiting.abort();
+        await delay(POLL_MS, undefined, { signal: AbortSignal.any([signal, waiting.signal]) }).catch(() => undefined);
+      }
+      hasChanged = false;
+    },
+    close: () => watcher?.close(),
+  };
 }
 
 function watchQuietly(directory: string, onChange: () => void): { close(): void } | null {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { livingProcesses } from "./process-mark.ts";
 
 /** How a child is asked to end, more and more firmly: SIGINT, after a while SIGTERM, in the end SIGKILL to its group. */
 export interface KillLadder {
@@ -32,13 +33,13 @@ export async function endGroup(leader: number): Promise<void> {
   const deadline = performance.now() + LEFTOVER_GRACE_MS;
   while (performance.now() < deadline) {
     await delay(20);
-    if (!send(-leader, 0)) return;
+    if (!livingProcesses().some(({ group }) => group === leader)) return;
   }
   send(-leader, "SIGKILL");
 }
 
 /** @returns false when there is nobody (left) to send it to */
-export function send(target: number, signal: NodeJS.Signals | 0): boolean {
+function send(target: number, signal: NodeJS.Signals): boolean {
   try {
     process.kill(target, signal);
     return true;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import * as z from "zod";
 
 /**
@@ -10,16 +10,8 @@ export type ProcessMark = z.infer<typeof ProcessMark>;
 
 /** @returns null when there is no such process (a zombie counts as none) */
 export function markOf(pid: number): ProcessMark | null {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  } catch {
-    return null;
-  }
-  // The second field is the program's name in brackets and may hold spaces and brackets itself.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const [state, ticks] = [fields[0], fields[19]];
-  return ticks === undefined || state === "Z" || state === "X" ? null : { pid, startTicks: `${ticks}@${bootId()}` };
+  const status = statusOf(pid);
+  return status === null ? null : { pid, startTicks: `${status.startTicks}@${bootId()}` };
 }
 
 /** The mark of the process that asks. */
@@ -29,6 +21,35 @@ export function ownMark(): ProcessMark {
 
 export function isAlive(mark: ProcessMark): boolean {
   return markOf(mark.pid)?.startTicks === mark.startTicks;
+}
+
+/** A living process as /proc shows it. */
+export interface ProcessStatus {
+  readonly pid: number;
+  readonly group: number;
+  readonly session: number;
+  readonly startTicks: string;
+}
+
+/** The processes that are alive now; zombies, which nobody may ever collect in a container, are not. */
+export function livingProcesses(): ProcessStatus[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map((pid) => statusOf(Number(pid))).filter((status) => status !== null);
+}
+
+function statusOf(pid: number): ProcessStatus | null {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return null;
+  }
+  // The second field is the program's name in brackets and may hold spaces and brackets itself.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, , group, session] = fields;
+  const startTicks = fields[19];
+  if (startTicks === undefined || state === "Z" || state === "X") return null;
+  return { pid, group: Number(group), session: Number(session), startTicks };
 }
 
 let boot: string | undefined;

@@ -1,7 +1,7 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { climbLadder, endGroup, type KillLadder } from "./process-ladder.ts";
-import { isAlive, type ProcessMark } from "./process-mark.ts";
+import { isAlive, livingProcesses, type ProcessMark } from "./process-mark.ts";
 
 const LOOK_EVERY_MS = 100;
 
@@ -27,19 +27,10 @@ async function untilGone(mark: ProcessMark): Promise<void> {
 /** The session's id is the dead leader's pid; the environment tells it from a later session with the same number. */
 async function groupsLeft(session: number, run: string): Promise<number[]> {
   const groups = new Set<number>();
-  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-    try {
-      const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-      const fields = stat
-        .slice(stat.lastIndexOf(")") + 2)
-        .split(" ")
-        .map(Number);
-      if (fields[3] !== session) continue;
-      const environment = await readFile(`/proc/${pid}/environ`, "latin1");
-      if (environment.split("\0").includes(`HOLDFAST_RUN=${run}`) && fields[2] !== undefined) groups.add(fields[2]);
-    } catch {
-      // Gone meanwhile, or not ours to look into.
-    }
+  for (const status of livingProcesses().filter((found) => found.session === session)) {
+    // Gone meanwhile, or not ours to look into: not ours to end.
+    const environment = await readFile(`/proc/${status.pid}/environ`, "latin1").catch(() => "");
+    if (environment.split("\0").includes(`HOLDFAST_RUN=${run}`)) groups.add(status.group);
   }
   return [...groups];
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { AssignedRepository } from "../shared/assignment.ts";
 import { SecretName } from "../shared/repository.ts";
 import type { Paths } from "./config.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
+import { createFileAtomically, readTextIfThere } from "./files.ts";
 import { runError } from "./runner-failure.ts";
 
 /** What opens a repository. Never logged, never in argv, never sent anywhere but to the engine. */
@@ -56,9 +56,9 @@ async function readGenerated(
   { repository, wasSeen, mayGenerate }: SecretsInput,
 ): Promise<string> {
   const file = join(paths.secretsDir, repository.id);
-  const kept = await readTextIfThere(file);
-  if (kept !== null && kept.trim() !== "") return kept.trim();
-  if (wasSeen || repository.existing) {
+  const kept = (await readTextIfThere(file))?.trim();
+  if (kept !== undefined && kept !== "") return kept;
+  if (wasSeen || repository.existing || kept === "") {
     throw runError(
       "secret.unreadable",
       `the passphrase made for repository "${repository.name}" is gone: ${file} is missing or empty`,
@@ -73,8 +73,9 @@ async function readGenerated(
     );
   }
   const passphrase = Buffer.from(random(PASSPHRASE_BYTES)).toString("base64url");
-  await writeFileAtomically(file, `${passphrase}\n`);
-  return passphrase;
+  if (await createFileAtomically(file, `${passphrase}\n`)) return passphrase;
+  // Another first run was faster: there is one passphrase, and it is that one's.
+  return await readSecretFile(file, `the passphrase of repository "${repository.name}"`);
 }
 
 async function readSecretFile(file: string, what: string): Promise<string> {

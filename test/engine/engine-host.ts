@@ -1,0 +1,180 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { agentPaths, type Paths } from "../../agent/config.ts";
+import { backup, restore, type Outcome, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
+import { openSpool, type Spool } from "../../agent/spool.ts";
+import type { Assignment, AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
+import { Settings, type SettingsInput } from "../../shared/binding.ts";
+import { instant, uuidv7 } from "../../shared/ids.ts";
+import type { Refusal, RunReport } from "../../shared/report.ts";
+import type { Progress } from "../../shared/run.ts";
+import type { FoundRestic } from "../support/restic.ts";
+
+export function newId(): string {
+  return uuidv7(Date.now(), randomBytes(10));
+}
+
+/** What a test may say of the one binding it works with; the rest is filled in. */
+export interface Wanted {
+  user?: string;
+  sources?: string[];
+  excludes?: string[];
+  before?: string[];
+  after?: string[];
+  settings?: SettingsInput;
+  location?: string;
+  existing?: boolean;
+  engineId?: string | null;
+  passphrase?: { file: string } | { generate: true };
+  secrets?: Assignment["repositories"][number]["secrets"];
+}
+
+export interface Work {
+  assignment: Assignment;
+  binding: AssignedBinding;
+}
+
+/** One host in a temporary directory that any user may walk through, with a real engine and nothing else of the agent. */
+export interface EngineHost {
+  root: string;
+  paths: Paths;
+  deps: RunnerDeps;
+  spool: Spool;
+  /** What the agent's own log said. */
+  lines: string[];
+  progress: Progress[];
+  work(wanted?: Wanted): Work;
+  backup(work: Work, change?: Partial<RunnerInput>): Promise<Outcome>;
+  restore(work: Work, request: Partial<RestoreRequest>): Promise<Outcome>;
+  /** The newest report of a run, or of the newest run of that kind. */
+  report(which: { runId: string } | { kind: string }): Promise<RunReport>;
+  reports(): Promise<RunReport[]>;
+  refusals(): Promise<Refusal[]>;
+  hook(name: string, script: string): Promise<void>;
+  policy(policy: unknown): Promise<void>;
+  write(path: string, text: string): Promise<string>;
+  /** Restic by hand, on the work's repository, with its passphrase. */
+  restic(work: Work, ...args: string[]): string;
+  close(): Promise<void>;
+}
+
+export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
+  process.env["HOLDFAST_RESTIC"] = restic.path;
+  const root = await mkdtemp(join(tmpdir(), "holdfast-engine-"));
+  await chmod(root, 0o755);
+  const paths = agentPaths(root);
+  const spool = openSpool(paths);
+  const [lines, progress]: [string[], Progress[]] = [[], []];
+  const ids = { host: newId(), contract: newId(), repository: newId(), binding: newId() };
+  const deps: RunnerDeps = {
+    ...{ paths, spool, clock: Date },
+    random: (bytes) => randomBytes(bytes),
+    log: (line) => lines.push(line),
+    onProgress: (_run, at) => progress.push(at),
+    ladder: { interruptMs: 20_000, terminateMs: 5_000, to: "process" },
+    patience: { lockMs: 3_000, openMs: 8_000 },
+  };
+  await mkdir(paths.hooksDir, { recursive: true, mode: 0o755 });
+
+  const reports = async (): Promise<RunReport[]> =>
+    (await spool.list()).flatMap(({ report }) => (report.type === "run" ? [report] : []));
+
+  return {
+    ...{ root, paths, spool, deps, lines, progress, reports },
+
+    work(wanted = {}) {
+      const binding: AssignedBinding = {
+        ...{ id: ids.binding, name: "files-nas", contract: ids.contract, repository: ids.repository, paused: false },
+        settings: Settings.parse({ retention: {}, ...wanted.settings }),
+      };
+      const request = {
+        user: wanted.user ?? userInfo().username,
+        sourceDirectories: wanted.sources ?? [join(root, "data")],
+        excludePatterns: wanted.excludes ?? [],
+        hooks: { beforeBackup: wanted.before ?? [], afterBackup: wanted.after ?? [] },
+      };
+      const assignment: Assignment = {
+        ...{ protocol: 1, host: ids.host, revision: 1, issuedAt: instant(Date.now()) },
+        contracts: [{ id: ids.contract, name: "files", kind: "files", request }],
+        repositories: [
+          {
+            ...{ id: ids.repository, name: "nas", provider: "restic" },
+            location: wanted.location ?? join(root, "srv/repository"),
+            passphrase: wanted.passphrase ?? { generate: true },
+            secrets: wanted.secrets ?? {},
+            existing: wanted.existing ?? false,
+            engineId: wanted.engineId ?? null,
+          },
+        ],
+        bindings: [binding],
+      };
+      return { assignment, binding };
+    },
+
+    backup: ({ assignment, binding }, change = {}) =>
+      backup(deps, {
+        ...{ assignment, binding, runId: newId(), trigger: "manual", scheduledAt: null },
+        ...{ signal: new AbortController().signal, ...change },
+      }),
+
+    restore: ({ assignment, binding }, request) =>
+      restore(deps, {
+        ...{ assignment, binding, runId: newId(), trigger: "manual", scheduledAt: null },
+        signal: new AbortController().signal,
+        restore: { snapshot: "latest", target: null, include: [], ...request },
+      }),
+
+    async report(which) {
+      const found = (await reports()).findLast(({ run }) =>
+        "runId" in which ? run.id === which.runId : run.kind === which.kind,
+      );
+      if (found === undefined) throw new Error(`no report of ${JSON.stringify(which)}`);
+      return found;
+    },
+
+    refusals: async () => (await spool.list()).flatMap(({ report }) => (report.type === "refusal" ? [report] : [])),
+
+    async hook(name, script) {
+      const path = join(paths.hooksDir, name);
+      await writeFile(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      await chmod(path, 0o755);
+    },
+
+    async policy(policy) {
+      await writeFile(paths.policyJson, typeof policy === "string" ? policy : JSON.stringify(policy), { mode: 0o644 });
+    },
+
+    async write(path, text) {
+      const file = join(root, path);
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, text);
+      return file;
+    },
+
+    restic({ assignment }, ...args) {
+      const [repository] = assignment.repositories;
+      if (repository === undefined) throw new Error("no repository");
+      const secret = "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
+      return execFileSync(restic.path, args, {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "pipe"],
+        env: {
+          PATH: process.env["PATH"],
+          RESTIC_REPOSITORY: repository.location,
+          RESTIC_PASSWORD_FILE: secret,
+          RESTIC_CACHE_DIR: join(root, "hand-cache"),
+        },
+      });
+    },
+
+    close: () => rm(root, { recursive: true, force: true }),
+  };
+}
+
+/** What a file of the test holds, "" when it is not there. */
+export async function textOf(path: string): Promise<string> {
+  return await readFile(path, "utf8").catch(() => "");
+}

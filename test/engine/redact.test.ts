@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { redactor } from "../../agent/redact.ts";
+import { openRunLog } from "../../agent/runner-log.ts";
+import { LOG_TAIL_BYTES } from "../../shared/run.ts";
+
+const clock = { now: () => Date.parse("2026-11-23T08:00:00.000Z") };
+
+describe("redaction", () => {
+  it("hides known secrets, also as they look in a URL or a JSON text", () => {
+    const redact = redactor(['pass "word"/1', "short-one"]);
+    expect(redact('x pass "word"/1 y')).toBe("x *** y");
+    expect(redact(`x ${encodeURIComponent('pass "word"/1')} y`)).toBe("x *** y");
+    expect(redact(JSON.stringify({ it: 'pass "word"/1' }))).toBe('{"it":"***"}');
+    expect(redact("short-one and short")).toBe("*** and short");
+  });
+
+  it("hides user and password in any address", () => {
+    expect(redactor([])("Head https://me:hunter2@nas.lan/config and sftp://bob@host//x")).toBe(
+      "Head https://***@nas.lan/config and sftp://***@host//x",
+    );
+  });
+});
+
+describe("a run's log", () => {
+  it("keeps its end, in whole lines, within 64 KiB of UTF-8", () => {
+    const log = openRunLog(clock);
+    for (let index = 0; index < 5000; index++) log.line(`${index} ${"ä".repeat(20)}`);
+    const tail = log.tail();
+    expect(Buffer.byteLength(tail)).toBeLessThanOrEqual(LOG_TAIL_BYTES);
+    expect(Buffer.byteLength(tail)).toBeGreaterThan(LOG_TAIL_BYTES - 100);
+    expect(tail).toMatch(/^08:00:00Z \d+ ä{20}\n/);
+    expect(tail).toMatch(/\n08:00:00Z 4999 ä{20}\n$/);
+  });
+
+  it("hides what it was told to, and shows no terminal codes", () => {
+    const log = openRunLog(clock);
+    log.hide(["hunter22"]);
+    log.line("\u001b[2Kthe word is \u0007hunter22");
+    expect(log.tail()).toBe("08:00:00Z the word is ***\n");
+  });
+
+  it("goes on after what an earlier process has logged", () => {
+    const log = openRunLog(clock, "07:00:00Z before\n");
+    log.line("after");
+    expect(log.tail()).toBe("07:00:00Z before\n08:00:00Z after\n");
+  });
+});
