@@ -1,0 +1,61 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { join } from "node:path";
+
+const program = join(import.meta.dirname, "../../agent/main.ts");
+
+export interface Outcome {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** The real agent program, in its own root: what a person types on a host, and the daemon. */
+export interface AgentProcess {
+  /** Runs one verb to its end. */
+  cli(...words: string[]): Promise<Outcome>;
+  /** Starts the daemon. */
+  start(): void;
+  /** Everything the daemon has said so far. */
+  said(): string;
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+/** @param command what to run instead of `node agent/main.ts`: the compiled file, say */
+export function agentIn(root: string, environment: Record<string, string> = {}, command?: string): AgentProcess {
+  let daemon: ChildProcess | null = null;
+  let said = "";
+  const launch = (words: string[]): ChildProcess =>
+    spawn(command ?? process.execPath, command === undefined ? [program, ...words] : words, {
+      env: { ...process.env, HOLDFAST_AGENT_ROOT: root, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  return {
+    cli: (...words) =>
+      new Promise((resolve, reject) => {
+        const child = launch(words);
+        const outcome: Outcome = { code: null, stdout: "", stderr: "" };
+        child.stdout?.on("data", (chunk: Buffer) => (outcome.stdout += chunk.toString()));
+        child.stderr?.on("data", (chunk: Buffer) => (outcome.stderr += chunk.toString()));
+        child.on("error", reject);
+        child.on("close", (code) => resolve({ ...outcome, code }));
+      }),
+    start() {
+      daemon = launch(["run"]);
+      const keep = (chunk: Buffer): void => {
+        said += chunk.toString();
+      };
+      daemon.stdout?.on("data", keep);
+      daemon.stderr?.on("data", keep);
+    },
+    said: () => said,
+    async kill(signal) {
+      const child = daemon;
+      daemon = null;
+      if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill(signal);
+      await ended;
+    },
+  };
+}
