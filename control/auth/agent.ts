@@ -30,7 +30,7 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
   const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, claims.sub));
   if (host === undefined) throw refused("no such host; it was deleted, or never enrolled here: enrol it again");
   await verifySignature(token, host.publicKey);
-  checkClaims(deps, claims);
+  checkClaims(deps, claims, host.audience);
   if (host.revokedAt !== null) {
     throw new Failure(
       "auth.host_revoked",
@@ -65,8 +65,8 @@ async function verifySignature(token: string, publicKey: string): Promise<void> 
   }
 }
 
-function checkClaims(deps: Deps, claims: z.infer<typeof Claims>): void {
-  if (claims.aud !== deps.config.url) throw refused(`the JWT is for ${claims.aud}, and this is ${deps.config.url}`);
+function checkClaims(deps: Deps, claims: z.infer<typeof Claims>, audience: string): void {
+  if (claims.aud !== audience) throw refused(`the JWT is for ${claims.aud}, and this host enrolled at ${audience}`);
   if (claims.exp <= claims.iat || claims.exp - claims.iat > LONGEST_LIFE_SECONDS) {
     throw refused(`the JWT must expire within ${LONGEST_LIFE_SECONDS} seconds of when it was made`);
   }

@@ -13,8 +13,8 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   {
     "tag": "0000_first",
-    "when": 1795426534311,
-    "hash": "540226b1740c9be9d40d9d5fee2911d498d486767fe784fcba2d3c02328d943b",
+    "when": 1795430584563,
+    "hash": "47d77a6e0d07be074d135f209503ec26ed2c689a9bfb12ad62c2ad6f2037aecd",
     "statements": [
       "CREATE TABLE `bindings` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`host` text NOT NULL,\n\t`name` text NOT NULL,\n\t`contract` text NOT NULL,\n\t`repository` text NOT NULL,\n\t`settings` text NOT NULL,\n\t`paused` integer DEFAULT false NOT NULL,\n\t`listedBy` text,\n\t`createdAt` text NOT NULL,\n\t`changedAt` text NOT NULL,\n\tFOREIGN KEY (`host`) REFERENCES `hosts`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`contract`) REFERENCES `contracts`(`id`) ON UPDATE no action ON DELETE no action,\n\tFOREIGN KEY (`repository`) REFERENCES `repositories`(`id`) ON UPDATE no action ON DELETE no action\n);",
       "CREATE UNIQUE INDEX `bindings_host_name` ON `bindings` (`host`,`name`);",
@@ -31,7 +31,7 @@ export const MIGRATIONS: readonly Migration[] = [
       "CREATE UNIQUE INDEX `enrollments_hash_unique` ON `enrollments` (`hash`);",
       "CREATE INDEX `enrollments_expiry` ON `enrollments` (`expiresAt`);",
       "CREATE TABLE `guards` (\n\t`holds` integer NOT NULL,\n\tCONSTRAINT \"guard_holds\" CHECK(\"guards\".\"holds\" = 1)\n);",
-      "CREATE TABLE `hosts` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`name` text NOT NULL,\n\t`publicKey` text NOT NULL,\n\t`enrollment` text NOT NULL,\n\t`facts` text,\n\t`revision` integer DEFAULT 0 NOT NULL,\n\t`reportCount` integer DEFAULT 0 NOT NULL,\n\t`connectionId` text,\n\t`connectedAt` text,\n\t`lastSeenAt` text,\n\t`revokedAt` text,\n\t`createdAt` text NOT NULL\n);",
+      "CREATE TABLE `hosts` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`name` text NOT NULL,\n\t`publicKey` text NOT NULL,\n\t`audience` text NOT NULL,\n\t`enrollment` text NOT NULL,\n\t`facts` text,\n\t`revision` integer DEFAULT 0 NOT NULL,\n\t`reportCount` integer DEFAULT 0 NOT NULL,\n\t`connectionId` text,\n\t`connectedAt` text,\n\t`lastSeenAt` text,\n\t`revokedAt` text,\n\t`createdAt` text NOT NULL\n);",
       "CREATE UNIQUE INDEX `hosts_name_unique` ON `hosts` (`name`);",
       "CREATE UNIQUE INDEX `hosts_publicKey_unique` ON `hosts` (`publicKey`);",
       "CREATE TABLE `orders` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`host` text NOT NULL,\n\t`kind` text NOT NULL,\n\t`run` text NOT NULL,\n\t`binding` text NOT NULL,\n\t`restore` text,\n\t`issuedAt` text NOT NULL,\n\t`expiresAt` text NOT NULL,\n\t`closedAt` text,\n\tFOREIGN KEY (`host`) REFERENCES `hosts`(`id`) ON UPDATE no action ON DELETE no action\n);",

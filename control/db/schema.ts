@@ -21,6 +21,8 @@ export const hosts = sqliteTable("hosts", {
   name: text().notNull().unique(),
   /** Raw Ed25519, base64url: the host's identity. */
   publicKey: text().notNull().unique(),
+  /** The origin it enrolled at, `aud` of its JWTs from then on: the control plane's address may change later. */
+  audience: text().notNull(),
   /** The enrolment it came by; an enrolment may be gone before its host. */
   enrollment: text().notNull(),
   facts: text({ mode: "json" }).$type<HostFacts>(),

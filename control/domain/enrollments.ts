@@ -83,7 +83,7 @@ export async function enroll(deps: Deps, request: z.infer<typeof EnrollRequest>)
   const jws = await sign(deps.signingKey, "enrolment", {
     host: host.id,
     name: host.name,
-    audience: deps.config.url,
+    audience: host.audience,
     controlKey: deps.signingKey.publicKey,
     publicKey: request.publicKey,
   });
@@ -93,6 +93,7 @@ export async function enroll(deps: Deps, request: z.infer<typeof EnrollRequest>)
 interface Enrolled {
   id: Id;
   name: string;
+  audience: string;
 }
 
 async function alreadyEnrolled(
@@ -101,7 +102,13 @@ async function alreadyEnrolled(
   hash: string,
 ): Promise<Enrolled | null> {
   const [host] = await deps.db
-    .select({ id: hosts.id, name: hosts.name, revokedAt: hosts.revokedAt, hash: enrollments.hash })
+    .select({
+      id: hosts.id,
+      name: hosts.name,
+      audience: hosts.audience,
+      revokedAt: hosts.revokedAt,
+      hash: enrollments.hash,
+    })
     .from(hosts)
     .leftJoin(enrollments, eq(enrollments.id, hosts.enrollment))
     .where(eq(hosts.publicKey, request.publicKey));
@@ -119,7 +126,8 @@ async function alreadyEnrolled(
 async function admit(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: string): Promise<Enrolled> {
   const enrollment = await openEnrollment(deps, hash);
   const now = instant(deps.clock.now());
-  const host = { id: newId(deps), name: await freeHostName(deps, enrollment.name ?? request.facts.hostname) };
+  const name = await freeHostName(deps, enrollment.name ?? request.facts.hostname);
+  const host = { id: newId(deps), name, audience: deps.config.url };
   const open = and(eq(enrollments.id, enrollment.id), gt(enrollments.usesLeft, 0));
   try {
     await writeAll(deps.db, [

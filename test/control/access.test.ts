@@ -1,3 +1,4 @@
+import { authenticateAgent } from "../../control/auth/agent.ts";
 import { expect, test } from "vitest";
 import { page, Token, TokenCreated } from "../../shared/api.ts";
 import { Host } from "../../shared/host.ts";
@@ -187,3 +188,15 @@ function decoded(body: unknown): string[] {
   const found = JSON.stringify(body).match(/[\w-]+\.[\w-]+\.[\w-]+/g) ?? [];
   return found.map((jws) => Buffer.from(jws.split(".")[1] ?? "", "base64url").toString());
 }
+
+test("a control plane that moved to another address still knows its hosts, each by the address it enrolled at", async () => {
+  const control = await testControl();
+  const host = await control.enrol("early");
+  const moved = { ...control.deps, config: { ...control.deps.config, url: "https://backup.example.org" } };
+  const asked = (aud?: string) =>
+    host
+      .jwt(aud === undefined ? {} : { aud })
+      .then((jwt) => authenticateAgent(moved, new Headers({ authorization: `Bearer ${jwt}` })));
+  expect(await asked()).toMatchObject({ id: host.id });
+  await expect(asked("https://backup.example.org")).rejects.toMatchObject({ code: "auth.required" });
+});

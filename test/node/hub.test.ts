@@ -127,7 +127,7 @@ async function hubOf(...names: string[]): Promise<HubUnderTest> {
     ids[name] = id;
     await held.db
       .insert(hosts)
-      .values({ id, name, publicKey: name, enrollment: id, createdAt: instant(held.clock.now()) });
+      .values({ id, name, publicKey: name, audience: "", enrollment: id, createdAt: instant(held.clock.now()) });
   }
   const hub = createHub(held);
   const server = createServer();

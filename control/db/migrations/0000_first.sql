@@ -81,6 +81,7 @@ CREATE TABLE `hosts` (
 	`id` text PRIMARY KEY NOT NULL,
 	`name` text NOT NULL,
 	`publicKey` text NOT NULL,
+	`audience` text NOT NULL,
 	`enrollment` text NOT NULL,
 	`facts` text,
 	`revision` integer DEFAULT 0 NOT NULL,

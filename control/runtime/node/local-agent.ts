@@ -24,19 +24,15 @@ export function agentRoot(dataDir: string): string {
   return join(dataDir, "agent");
 }
 
-/** The part of the agent's agent.json that is ours to keep true: where the control plane is, and what it is called. */
-const AgentJson = z.looseObject({ host: Id, url: z.string(), audience: z.string() });
+/** The part of the agent's agent.json that is ours to keep true: where the control plane is. */
+const AgentJson = z.looseObject({ host: Id, url: z.string() });
 
 /**
  * Makes this machine a host, unless it is one.
- * @param control.localUrl where the agent reaches the control plane; `url` is what the control plane calls itself
+ * @param control.localUrl where the agent reaches the control plane
  * @throws Error when it can't be, in a sentence that says what to do
  */
-export async function joinAsHost(
-  client: Client,
-  control: { url: string; localUrl: string },
-  dataDir: string,
-): Promise<Host> {
+export async function joinAsHost(client: Client, control: { localUrl: string }, dataDir: string): Promise<Host> {
   const file = join(agentRoot(dataDir), "etc/holdfast/agent.json");
   if ((await readIfThere(file)) === null) await enrol(client, control.localUrl, dataDir);
   const joined = AgentJson.parse(JSON.parse((await readIfThere(file)) ?? "null"));
@@ -47,8 +43,8 @@ export async function joinAsHost(
       `the host that this machine is by ${file} ${what}: to make it a new host, move ${agentRoot(dataDir)} away and start again`,
     );
   }
-  if (joined.url !== control.localUrl || joined.audience !== control.url) {
-    const moved = { ...joined, url: control.localUrl, audience: control.url };
+  if (joined.url !== control.localUrl) {
+    const moved = { ...joined, url: control.localUrl };
     await replaceFile(file, `${JSON.stringify(moved, null, 2)}\n`, 0o644);
   }
   return host;
