@@ -11,8 +11,6 @@ import type { RunUser } from "../process-user.ts";
 import type { RunLog } from "../runner-log.ts";
 import type { RepositorySecrets } from "../secrets.ts";
 
-export { findEngines } from "./engines.ts";
-
 /** How long the engine may take for what is not the work itself. Tests shorten it. */
 export interface Patience {
   /** For a lock another program holds. */

@@ -18,14 +18,19 @@ describe.each(everyRestic())("a backup with restic $version", (restic) => {
   afterEach(() => host.close());
 
   const locksOf = (): Promise<string[]> => readdir(join(host.root, "srv/repository/locks"));
-  const big = async (): Promise<void> => void (await writeFile(join(host.root, "data/big"), randomBytes(4_000_000)));
+  const big = (): Promise<void> => writeFile(join(host.root, "data/big"), randomBytes(4_000_000));
 
   it("says what it stored, and tells its progress", async () => {
     const runId = newId();
     const outcome = await host.backup(host.work({ excludes: ["*.tmp"] }), { runId, trigger: "order" });
     expect(outcome).toMatchObject({ runId, state: "succeeded", failure: null });
     const { run, snapshots, sequence } = await host.report({ runId });
-    expect(run).toMatchObject({ kind: "backup", trigger: "order", warnings: [], stats: { filesNew: 1, bytesTotal: 3 } });
+    expect(run).toMatchObject({
+      kind: "backup",
+      trigger: "order",
+      warnings: [],
+      stats: { filesNew: 1, bytesTotal: 3 },
+    });
     expect(snapshots).toMatchObject([{ id: run.snapshot, paths: [join(host.root, "data")] }]);
     expect(Date.parse(snapshots?.[0]?.takenAt ?? "")).toBeGreaterThanOrEqual(Date.parse(run.startedAt ?? ""));
     expect(sequence).toBe(2);
@@ -51,7 +56,11 @@ describe.each(everyRestic())("a backup with restic $version", (restic) => {
     const user = isRoot ? "nobody" : undefined;
     const work = host.work({ settings: { retention: { keep_last: 1 } }, ...(user === undefined ? {} : { user }) });
     const outcome = await host.backup(work);
-    expect(outcome).toMatchObject({ state: "warned", failure: null, snapshot: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(outcome).toMatchObject({
+      state: "warned",
+      failure: null,
+      snapshot: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
     const { run, log } = await host.report({ kind: "backup" });
     expect(run.warnings).toEqual([expect.stringMatching(/data\/locked.*permission denied/)]);
     expect(log).toContain("old snapshots are not removed");
@@ -121,7 +130,8 @@ describe.each(everyRestic())("a backup with restic $version", (restic) => {
     const seen: string[] = [];
     const running = host.backup(work);
     await until("restic backup in the process list", async () => {
-      for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) seen.push(await commandLineOf(pid));
+      for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name)))
+        seen.push(await commandLineOf(pid));
       return seen.some((line) => line.includes(restic.path) && line.includes(work.binding.id));
     });
     expect(await running).toMatchObject({ state: "succeeded" });

@@ -157,7 +157,8 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
     restic({ assignment }, ...args) {
       const [repository] = assignment.repositories;
       if (repository === undefined) throw new Error("no repository");
-      const secret = "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
+      const secret =
+        "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
       return execFileSync(restic.path, args, {
         encoding: "utf8",
         stdio: ["ignore", "pipe", "pipe"],

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -63,13 +63,20 @@ it("of a process that is gone is broken, one of a living process is not", async 
 });
 
 it("with the pid of a later process is broken as well", async () => {
-  await writeFile(join(locksDir, "nas.lock"), JSON.stringify({ pid: process.pid, startTicks: "1@00000000", token: "old" }));
-  await (await take()).release();
+  await writeFile(
+    join(locksDir, "nas.lock"),
+    JSON.stringify({ pid: process.pid, startTicks: "1@00000000", token: "old" }),
+  );
+  const lock = await take();
+  expect(await readFile(join(locksDir, "nas.lock"), "utf8")).not.toContain('"old"');
+  await lock.release();
 });
 
 it("left half-written by a power cut is broken", async () => {
   await writeFile(join(locksDir, "nas.lock"), "");
-  await (await take()).release();
+  const lock = await take();
+  expect(await readFile(join(locksDir, "nas.lock"), "utf8")).toContain(`"pid":${process.pid}`);
+  await lock.release();
 });
 
 it("is respected by another process", async () => {

@@ -1,8 +1,30 @@
 import { execFileSync } from "node:child_process";
-import { linkSync, lstatSync, mkdirSync, readFileSync, readlinkSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 
 /** Names nobody thinks of. Latin-1 here, byte for byte: not all of them are UTF-8. */
-const ODD_NAMES = ["new\nline", "-rf", "\xff\xfe", "$HOME", "[a-z]*?", "back\\slash", " spaces ", "#hash", "tab\t", "~", "**"];
+const ODD_NAMES = [
+  "new\nline",
+  "-rf",
+  "\xff\xfe",
+  "$HOME",
+  "[a-z]*?",
+  "back\\slash",
+  " spaces ",
+  "#hash",
+  "tab\t",
+  "~",
+  "**",
+];
 
 /** Makes a tree with such names, links, a pipe, modes and times. */
 export function makeOddTree(directory: string): void {

@@ -67,9 +67,12 @@ describe("a child", () => {
   });
 
   it("reads texts from files without a name, opened to its user alone", async () => {
-    const names = async (): Promise<string[]> => (await readdir("/dev/shm")).filter((name) => name.startsWith(".holdfast"));
+    const names = async (): Promise<string[]> =>
+      (await readdir("/dev/shm")).filter((name) => name.startsWith(".holdfast"));
     const before = await names();
-    const { lines } = await sh("cat /dev/fd/3 /dev/fd/4; stat -L -c '%a %h' /dev/fd/3", { files: ["secret\n", "list\n"] });
+    const { lines } = await sh("cat /dev/fd/3 /dev/fd/4; stat -L -c '%a %h' /dev/fd/3", {
+      files: ["secret\n", "list\n"],
+    });
     expect(lines).toEqual(["secret", "list", "600 0"]);
     expect(await names()).toEqual(before);
   });
@@ -108,10 +111,10 @@ describe("the kill ladder", () => {
   });
 
   it("goes on to SIGTERM when that does not help", async () => {
-    const ended = await cancelWhenReady(
-      "trap '' INT; trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done",
-      { ...QUICK, to: "group" },
-    );
+    const ended = await cancelWhenReady("trap '' INT; trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done", {
+      ...QUICK,
+      to: "group",
+    });
     expect(ended).toMatchObject({ cancelled: true, exitCode: 7 });
   });
 

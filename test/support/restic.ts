@@ -29,12 +29,6 @@ export function everyRestic(): FoundRestic[] {
   );
 }
 
-export function newestRestic(): FoundRestic {
-  const newest = everyRestic().at(-1);
-  if (newest === undefined) throw new Error("there is no restic");
-  return newest;
-}
-
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
