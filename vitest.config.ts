@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+
+const compiledAgent = join(import.meta.dirname, `dist/install/holdfast-agent-linux-${process.arch}`);
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     // Real programs are started and waited for: generous limits, so that a busy machine is not a failure.
     testTimeout: 60_000,
     hookTimeout: 180_000,
@@ -14,5 +16,17 @@ export default defineConfig({
     restoreMocks: true,
     unstubEnvs: true,
     passWithNoTests: false,
+    projects: [
+      { extends: true, test: { name: "node", include: ["test/**/*.test.ts"] } },
+      {
+        // What drives the agent as a program, once more with the file that hosts get.
+        extends: true,
+        test: {
+          name: "compiled",
+          include: ["test/story.test.ts", "test/agent/cli.test.ts", "test/agent/daemon.test.ts"],
+          env: { HOLDFAST_AGENT_PROGRAM: compiledAgent },
+        },
+      },
+    ],
   },
 });

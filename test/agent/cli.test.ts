@@ -7,9 +7,8 @@ import { takeAssignment } from "../../agent/assignments.ts";
 import { agentPaths, writeConfig } from "../../agent/config.ts";
 import { makeIdentity } from "../../agent/identity.ts";
 import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
-import type { AgentProcess } from "../support/agent.ts";
 import { until } from "../support/until.ts";
-import { agentUnderTest } from "./agent-under-test.ts";
+import { agentIn, type AgentProcess } from "../support/agent.ts";
 import { assignmentOf, configOf, makeSigner } from "./signer.ts";
 
 // A host whose control plane is gone for good: what the command line still does, in what words, and with what exit status.
@@ -20,7 +19,7 @@ let assignment: Assignment;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
-  agent = agentUnderTest(root);
+  agent = agentIn(root);
   const paths = agentPaths(root);
   const signer = await makeSigner();
   const config = configOf(signer);
@@ -125,11 +124,11 @@ test("enrolling at a control plane that is away is for later", async () => {
   const other = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
   onTestFinished(() => rm(other, { recursive: true, force: true }));
   const token = `hfe.${"A".repeat(43)}.${"B".repeat(43)}`;
-  const tried = await agentUnderTest(other).cli("enroll", "--url", "http://127.0.0.1:2", "--token", token);
+  const tried = await agentIn(other).cli("enroll", "--url", "http://127.0.0.1:2", "--token", token);
   expect(tried.code).toBe(75);
   expect(tried.stderr).toContain("http://127.0.0.1:2 does not answer");
   for (const verb of ["run", "status", "doctor"]) {
-    expect(await agentUnderTest(other).cli(verb), verb).toMatchObject({ code: 1 });
+    expect(await agentIn(other).cli(verb), verb).toMatchObject({ code: 1 });
   }
 });
 
@@ -148,7 +147,7 @@ test("there is one daemon per root; a dead one's place is taken, and it ends in 
 
   await agent.kill("SIGKILL");
   expect(await agent.cli("status")).toMatchObject({ code: 3, stdout: expect.stringContaining("not running") });
-  const heir = agentUnderTest(root);
+  const heir = agentIn(root);
   heir.start();
   await until("the next daemon to run", async () => (await agent.cli("status")).code === 0);
   await heir.kill("SIGTERM");
@@ -175,18 +174,18 @@ test("uninstall says what goes, takes it only when told to, and never a reposito
   const copy = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
   onTestFinished(() => rm(copy, { recursive: true, force: true }));
   await cp(root, copy, { recursive: true });
-  const asked = await agentUnderTest(copy).cli("uninstall");
+  const asked = await agentIn(copy).cli("uninstall");
   expect(asked.code).toBe(2);
   expect(asked.stdout).toContain(`${copy}/var/lib/holdfast/secrets/`);
   expect(asked.stdout).toContain("Without them nobody can read the repositories");
 
-  const done = await agentUnderTest(copy).cli("uninstall", "--yes");
+  const done = await agentIn(copy).cli("uninstall", "--yes");
   expect(done.code).toBe(0);
   for (const gone of ["etc/holdfast", "var/lib/holdfast", "var/cache/holdfast"]) {
     await expect(readFile(join(copy, gone)), gone).rejects.toThrow("ENOENT");
   }
   expect(await readFile(join(copy, "repository/config"))).not.toHaveLength(0);
-  expect(await agentUnderTest(copy).cli("uninstall", "--yes")).toMatchObject({
+  expect(await agentIn(copy).cli("uninstall", "--yes")).toMatchObject({
     code: 0,
     stdout: expect.stringContaining("nothing"),
   });

@@ -9,12 +9,11 @@ import { EnrollmentCreated, Host } from "../../shared/host.ts";
 import { page } from "../../shared/api.ts";
 import { Repository } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
-import type { AgentProcess } from "../support/agent.ts";
 import { openClient } from "../support/client.ts";
 import { controlForThisFile } from "../support/control-under-test.ts";
 import { startNodeControl } from "../support/node-control.ts";
 import { until } from "../support/until.ts";
-import { agentUnderTest } from "./agent-under-test.ts";
+import { agentIn, type AgentProcess } from "../support/agent.ts";
 
 // The real daemon, the real control plane, a real restic: what each does when the other, or the power, goes away.
 
@@ -32,7 +31,7 @@ let stopped: string;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "holdfast-daemon-"));
-  agent = agentUnderTest(root);
+  agent = agentIn(root);
   gate = join(root, "hold-the-backup");
   stopped = join(root, "service-is-stopped");
   await mkdir(join(root, "srv"));

@@ -98,7 +98,7 @@ describe.each(everyRestic())("a backup with restic $version", (restic) => {
 
   it("cancelled in the middle ends restic properly: no snapshot, no lock, no process", async () => {
     await big();
-    const work = host.work({ settings: { limitUploadKiBs: 50 } });
+    const work = host.work({ settings: { limitUploadKiBs: 600 } });
     const stop = new AbortController();
     const running = host.backup(work, { signal: stop.signal });
     await until("restic's lock", async () => (await textOfLocks(locksOf)).length > 0);
@@ -109,9 +109,22 @@ describe.each(everyRestic())("a backup with restic $version", (restic) => {
     expect((await host.report({ kind: "backup" })).snapshots).toEqual([]);
   });
 
+  it("that does not end when it is asked to is killed, and its lock removed", async () => {
+    await big();
+    const work = host.work({ settings: { limitUploadKiBs: 20 } });
+    host.impatient();
+    const stop = new AbortController();
+    const running = host.backup(work, { signal: stop.signal });
+    await until("restic's lock", async () => (await textOfLocks(locksOf)).length > 0);
+    await until("progress", () => host.progress.length > 0);
+    stop.abort();
+    expect(await running).toMatchObject({ state: "cancelled", snapshot: null });
+    expect(await locksOf()).toEqual([]);
+  });
+
   it("that takes longer than it may is stopped", async () => {
     await big();
-    const work = host.work({ settings: { limitUploadKiBs: 50, runTimeLimit: "6s" } });
+    const work = host.work({ settings: { limitUploadKiBs: 300, runTimeLimit: "6s" } });
     expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "run.timed_out" } });
     expect(await locksOf()).toEqual([]);
   });

@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { agentPaths, type Paths } from "../../agent/config.ts";
+import type { KillLadder } from "../../agent/process-ladder.ts";
 import { backup, restore, type Outcome, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
 import { openSpool, type Spool } from "../../agent/spool.ts";
 import type { Assignment, AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
@@ -58,6 +59,8 @@ export interface EngineHost {
   write(path: string, text: string): Promise<string>;
   /** Restic by hand, on the work's repository, with its passphrase. */
   restic(work: Work, ...args: string[]): string;
+  /** From now on the engine is killed soon after it was asked to end. */
+  impatient(): void;
   close(): Promise<void>;
 }
 
@@ -69,12 +72,13 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
   const spool = openSpool(paths);
   const [lines, progress]: [string[], Progress[]] = [[], []];
   const ids = { host: newId(), contract: newId(), repository: newId(), binding: newId() };
+  const ladder: KillLadder = { interruptMs: 20_000, terminateMs: 5_000, to: "process" };
   const deps: RunnerDeps = {
     ...{ paths, spool, clock: Date },
     random: (bytes) => randomBytes(bytes),
     log: (line) => lines.push(line),
     onProgress: (_run, at) => progress.push(at),
-    ladder: { interruptMs: 20_000, terminateMs: 5_000, to: "process" },
+    ladder,
     patience: { lockMs: 3_000, openMs: 8_000 },
   };
   await mkdir(paths.hooksDir, { recursive: true, mode: 0o755 });
@@ -171,6 +175,7 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
       });
     },
 
+    impatient: () => Object.assign(ladder, { interruptMs: 300, terminateMs: 300 }),
     close: () => rm(root, { recursive: true, force: true }),
   };
 }

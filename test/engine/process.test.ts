@@ -165,7 +165,7 @@ describe("what a child leaves behind", () => {
 describe("a process mark", () => {
   it("is of one process only, not of its pid", async () => {
     let mark: ProcessMark | undefined;
-    await sh("echo", {}, { onStart: (child) => (mark = child) });
+    await sh("sleep 0.3", {}, { onStart: (child) => (mark = child) });
     expect(mark?.startTicks).toMatch(/^\d+@[0-9a-f]{8}$/);
     expect(markOf(mark?.pid ?? 0)).toBeNull();
     expect(markOf(process.pid)).toEqual(markOf(process.pid));

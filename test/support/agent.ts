@@ -21,8 +21,12 @@ export interface AgentProcess {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-/** @param command what to run instead of `node agent/main.ts`: the compiled file, say */
-export function agentIn(root: string, environment: Record<string, string> = {}, command?: string): AgentProcess {
+/** The agent from its source, or the program that HOLDFAST_AGENT_PROGRAM names: the compiled file, say. */
+export function agentIn(
+  root: string,
+  environment: Record<string, string> = {},
+  command = process.env["HOLDFAST_AGENT_PROGRAM"],
+): AgentProcess {
   let daemon: ChildProcess | null = null;
   let said = "";
   const launch = (words: string[]): ChildProcess =>

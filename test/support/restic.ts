@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, existsSync, readdirSync } from "node:fs";
+import { accessSync, chmodSync, constants, copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
 export interface FoundRestic {
@@ -10,8 +11,8 @@ export interface FoundRestic {
 const ENGINES = join(import.meta.dirname, "../../node_modules/.cache/engines");
 
 /**
- * Every restic the tests run on: the distribution's own, and those `.ci/setup test` has put into the cache. Oldest first.
- * Fewer than two is an error, never a reason to skip: what holds for one version only does not hold.
+ * The oldest and the newest restic of those at hand: the distribution's own, and those `.ci/setup test` has put into the
+ * cache. Fewer than two is an error, never a reason to skip: what holds for one version only does not hold.
  */
 export function everyRestic(): FoundRestic[] {
   const own = (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, "restic"));
@@ -21,12 +22,25 @@ export function everyRestic(): FoundRestic[] {
     const version = /^restic (\d+\.\d+\.\d+)/.exec(execFileSync(path, ["version"], { encoding: "utf8" }))?.[1];
     if (version !== undefined && !found.has(version)) found.set(version, { version, path });
   }
-  if (found.size < 2) {
-    throw new Error(`the engine's tests need two versions of restic, ${found.size} found: run sh .ci/setup test`);
-  }
-  return [...found.values()].toSorted((one, other) =>
+  const sorted = [...found.values()].toSorted((one, other) =>
     one.version.localeCompare(other.version, "en", { numeric: true }),
   );
+  const [oldest, newest] = [sorted.at(0), sorted.at(-1)];
+  if (oldest === undefined || newest === undefined || oldest === newest) {
+    throw new Error(`the engine's tests need two versions of restic, ${found.size} found: run sh .ci/setup test`);
+  }
+  return [forEverybody(oldest), forEverybody(newest)];
+}
+
+/** The checkout may lie where only its owner may look, and the engine runs as other users too. */
+function forEverybody({ version, path }: FoundRestic): FoundRestic {
+  if (!path.startsWith(ENGINES)) return { version, path };
+  const directory = mkdtempSync(join(tmpdir(), "holdfast-restic-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  chmodSync(directory, 0o755);
+  const copy = join(directory, "restic");
+  copyFileSync(path, copy);
+  return { version, path: copy };
 }
 
 function isExecutable(path: string): boolean {
