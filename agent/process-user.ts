@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { CHILD_PATH } from "./process-path.ts";
 import { runProcess } from "./process.ts";
@@ -15,9 +16,13 @@ export interface RunUser {
   readonly isAnother: boolean;
 }
 
-/** The user the agent itself runs as. */
+/** The user the agent itself runs as: by its number, since Bun's userInfo believes the environment. */
 export function ownUser(): RunUser {
-  const { username, uid, gid, homedir } = userInfo();
+  const uid = process.getuid?.() ?? 0;
+  const gid = process.getgid?.() ?? 0;
+  const local = accountsIn(readFileSync("/etc/passwd", "utf8").split("\n")).find((account) => account.uid === uid);
+  if (local !== undefined) return { ...local, gid, isAnother: false };
+  const { username, homedir } = userInfo();
   return { name: username, uid, gid, home: homedir, isAnother: false };
 }
 
@@ -53,16 +58,15 @@ async function lookUp(name: string, own: RunUser): Promise<RunUser | null> {
   );
   if (exitCode === 2) return null;
   const known = exitCode === 0 ? lines : (await readFile("/etc/passwd", "utf8")).split("\n");
-  for (const line of known) {
-    const [user, , uid, gid, , home] = line.split(":");
-    if (user !== name) continue;
-    return {
-      name,
-      uid: Number(uid),
-      gid: Number(gid),
-      home: home === undefined || home === "" ? "/" : home,
-      isAnother: true,
-    };
-  }
-  return null;
+  const account = accountsIn(known).find((found) => found.name === name);
+  return account === undefined ? null : { ...account, isAnother: true };
+}
+
+/** Reads lines as passwd(5) has them. */
+function accountsIn(lines: string[]): Omit<RunUser, "isAnother">[] {
+  return lines.flatMap((line) => {
+    const [name, , uid, gid, , home = ""] = line.split(":");
+    if (name === undefined || uid === undefined || gid === undefined) return [];
+    return [{ name, uid: Number(uid), gid: Number(gid), home: home === "" ? "/" : home }];
+  });
 }

@@ -35,6 +35,8 @@ export interface Watching {
 export interface Ended {
   /** Null when a signal ended it, or it never started. */
   readonly exitCode: number | null;
+  /** Which process it was; null when it ended before anybody could look, or never started. */
+  readonly child: ProcessMark | null;
   readonly signal: string | null;
   readonly timedOut: boolean;
   readonly cancelled: boolean;
@@ -94,6 +96,7 @@ export async function runProcess(command: Command, watching: Watching): Promise<
     const [result] = await Promise.all([ended, sweeping]);
     const reason = stopped();
     return {
+      child: mark,
       exitCode: result.exitCode ?? null,
       signal: result.signal ?? null,
       timedOut: reason === "time",
@@ -135,6 +138,7 @@ export async function runInherited(command: Command): Promise<number> {
 }
 
 const NEVER_STARTED: Ended = {
+  child: null,
   exitCode: null,
   signal: null,
   timedOut: false,

@@ -5,7 +5,7 @@ import { failureOf, runFailure } from "../runner-failure.ts";
 import type { BackupInput, BackupResult } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
-import { lockArgs, whileLocked } from "./restic-locks.ts";
+import { lockArgs, releaseOwnLock, whileLocked } from "./restic-locks.ts";
 import { BackupSummary, itemErrors, readMessage, readProgress } from "./restic-messages.ts";
 import { listSnapshots, tagOf } from "./restic-snapshots.ts";
 
@@ -32,6 +32,7 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
       },
     }),
   );
+  await releaseOwnLock(runner, ended);
   const warnings = errors.warnings().map(access.log.redact);
   if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);

@@ -33,10 +33,12 @@ export interface ResticRunner {
 
 /** Nothing secret and no location is ever in argv, where every user of the host can read it. */
 export async function prepareRestic(restic: Restic, access: Access): Promise<ResticRunner> {
-  const env = await environment(restic, access);
+  const work = await workDirectories(access);
+  const env = environment(restic, access, work);
+  const options = [...transportOptions(restic, access), ...(work.cache === null ? ["--no-cache"] : [])];
   const command = ({ args, files = [] }: ResticCall): Command => ({
     program: restic.path,
-    args: [...transportOptions(restic, access), ...args],
+    args: [...options, ...args],
     env,
     user: access.user,
     umask: "077",
@@ -64,9 +66,11 @@ export async function prepareRestic(restic: Restic, access: Access): Promise<Res
   };
 }
 
-async function environment(restic: Restic, access: Access): Promise<Record<string, string>> {
-  const { user, secrets, repository, run } = access;
-  const { cache, temporary } = await workDirectories(access);
+function environment(
+  restic: Restic,
+  { user, secrets, repository, run }: Access,
+  { cache, temporary }: WorkDirectories,
+): Record<string, string> {
   const { RESTIC_REST_USERNAME: name, RESTIC_REST_PASSWORD: password, ...storage } = secrets.env;
   const isOldRest = !restic.isAtLeast("0.16.1") && repository.location.startsWith("rest:");
   return {
@@ -76,7 +80,7 @@ async function environment(restic: Restic, access: Access): Promise<Record<strin
     LANG: "C.UTF-8",
     HOLDFAST_RUN: run,
     TMPDIR: temporary,
-    RESTIC_CACHE_DIR: cache,
+    ...(cache === null ? {} : { RESTIC_CACHE_DIR: cache }),
     RESTIC_PROGRESS_FPS: "1",
     RESTIC_PASSWORD_FILE: "/dev/fd/3",
     RESTIC_REPOSITORY: isOldRest ? withCredentials(repository.location, name, password) : repository.location,
@@ -105,8 +109,13 @@ function transportOptions(restic: Restic, { repository }: Access): string[] {
   return ["-o", `sftp.args=${ssh.map((option) => `-o ${option}`).join(" ")}`];
 }
 
+interface WorkDirectories {
+  readonly cache: string | null;
+  readonly temporary: string;
+}
+
 /** A cache and a place for temporary files of the user's own, on a disk: neither fits everybody's /tmp. */
-async function workDirectories(access: Access): Promise<{ cache: string; temporary: string }> {
+async function workDirectories(access: Access): Promise<WorkDirectories> {
   const { paths, user, repository } = access;
   const cache = join(paths.cache, "restic", `${repository.id}-${user.uid}`);
   const temporary = join(cache, "tmp");
@@ -120,8 +129,8 @@ async function workDirectories(access: Access): Promise<{ cache: string; tempora
     if (user.isAnother) await chown(directory, user.uid, user.gid);
   }
   if (!user.isAnother || (await canUse(access, temporary))) return { cache, temporary };
-  // An agent that lives in somebody's private directory: others can't get there.
-  return { cache, temporary: "/tmp" };
+  access.log.line(`user ${user.name} can't get to ${cache}: working without a cache`);
+  return { cache: null, temporary: "/tmp" };
 }
 
 async function canUse({ user, paths }: Access, directory: string): Promise<boolean> {

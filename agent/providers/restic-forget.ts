@@ -4,7 +4,7 @@ import { failureOf, runFailure } from "../runner-failure.ts";
 import type { OpenRepository } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
-import { lockArgs, whileLocked } from "./restic-locks.ts";
+import { lockArgs, releaseOwnLock, whileLocked } from "./restic-locks.ts";
 import { listSnapshots, ResticSnapshot, scopeArgs } from "./restic-snapshots.ts";
 
 const Groups = z.array(z.object({ remove: z.array(ResticSnapshot.pick({ id: true })).nullish() }));
@@ -34,6 +34,7 @@ export async function forget(
       onStderr: (line) => access.log.line(`restic: ${line}`),
     });
   });
+  await releaseOwnLock(runner, ended);
   const snapshots = await listSnapshots(runner);
   const left = new Set(snapshots.map(({ id }) => id));
   const removed = before.filter(({ id }) => !left.has(id)).length;

@@ -31,13 +31,22 @@ export async function whileLocked(runner: ResticRunner, call: () => Promise<Ende
   }
 }
 
+/** A restic that a signal ended (the ladder's last rung, the OOM killer) could not remove its own lock. */
+export async function releaseOwnLock(runner: ResticRunner, { child, signal }: Ended): Promise<void> {
+  if (child !== null && signal !== null) await releaseDeadLocks(runner, child);
+}
+
 const LockFile = z.object({ hostname: z.string(), pid: z.int() });
 
 /** See OpenRepository.releaseDeadLocks. `unlock` alone never removes the lock of a program that may be alive. */
 export async function releaseDeadLocks(runner: ResticRunner, dead: ProcessMark): Promise<void> {
   const { access } = runner;
   if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
-  const { exitCode } = await runner.call({ args: ["unlock"], timeLimitMs: access.patience.openMs });
+  const { exitCode } = await runner.call({
+    args: ["unlock"],
+    isAfterwards: true,
+    timeLimitMs: access.patience.openMs,
+  });
   if (exitCode === 0) access.log.line(`removed the lock that process ${dead.pid} of this host left when it died`);
 }
 
@@ -55,6 +64,7 @@ async function outputOf(runner: ResticRunner, args: string[]): Promise<string[]>
   const lines: string[] = [];
   const { exitCode } = await runner.call({
     args,
+    isAfterwards: true,
     timeLimitMs: runner.access.patience.openMs,
     onStdout: (line) => lines.push(line),
   });
