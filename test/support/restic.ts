@@ -32,6 +32,13 @@ export function everyRestic(): FoundRestic[] {
   return [forEverybody(oldest), forEverybody(newest)];
 }
 
+/** For what does not hang on the version. */
+export function newestRestic(): FoundRestic {
+  const [, newest] = everyRestic();
+  if (newest === undefined) throw new Error("there is no second restic");
+  return newest;
+}
+
 /** The checkout may lie where only its owner may look, and the engine runs as other users too. */
 function forEverybody({ version, path }: FoundRestic): FoundRestic {
   if (!path.startsWith(ENGINES)) return { version, path };
