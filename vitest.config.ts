@@ -9,6 +9,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 180_000,
     teardownTimeout: 30_000,
+    globalSetup: ["test/support/engines.setup.ts"],
     pool: "forks",
     maxWorkers: 2,
     isolate: true,

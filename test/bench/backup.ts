@@ -21,6 +21,7 @@ try {
   await writeFile(passphrase, "bench", { mode: 0o600 });
   const { token } = await world.api.post("/enrollments", { name: "bench" });
   await world.agent.cli("enroll", "--url", world.url, "--token", String(token));
+  world.agent.start();
   const contract = await world.api.post("/contracts", {
     host: "bench",
     name: "files",
@@ -61,6 +62,7 @@ async function agentSeconds(at: World, contract: string, pair: number, passphras
   execFileSync("restic", ["init"], { env: resticEnvironment(location, passphrase), stdio: "ignore" });
   await at.api.post("/repositories", { name, provider: "restic", location, passphrase: { file: passphrase } });
   const binding = await at.api.post("/bindings", { contract, repository: name, settings: { retention: {} } });
+  await at.agentHasRevision();
   return seconds(async () => {
     const outcome = await at.agent.cli("backup", String(binding["name"]));
     if (outcome.code !== 0) throw new Error(`the agent's backup ended with ${outcome.code}: ${outcome.stderr}`);

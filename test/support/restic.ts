@@ -1,6 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { accessSync, chmodSync, constants, copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { accessSync, constants, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 export interface FoundRestic {
@@ -8,15 +7,15 @@ export interface FoundRestic {
   path: string;
 }
 
-const ENGINES = join(import.meta.dirname, "../../node_modules/.cache/engines");
-
 /**
  * The oldest and the newest restic of those at hand: the distribution's own, and those `.ci/setup test` has put into the
  * cache. Fewer than two is an error, never a reason to skip: what holds for one version only does not hold.
  */
 export function everyRestic(): FoundRestic[] {
   const own = (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, "restic"));
-  const cached = existsSync(ENGINES) ? readdirSync(ENGINES).map((name) => join(ENGINES, name, "usr/bin/restic")) : [];
+  // Made by engines.setup.ts.
+  const shared = process.env["HOLDFAST_TEST_ENGINES"] ?? "";
+  const cached = readdirSync(shared).map((name) => join(shared, name, "usr/bin/restic"));
   const found = new Map<string, FoundRestic>();
   for (const path of [...own, ...cached].filter(isExecutable)) {
     const version = /^restic (\d+\.\d+\.\d+)/.exec(execFileSync(path, ["version"], { encoding: "utf8" }))?.[1];
@@ -29,7 +28,7 @@ export function everyRestic(): FoundRestic[] {
   if (oldest === undefined || newest === undefined || oldest === newest) {
     throw new Error(`the engine's tests need two versions of restic, ${found.size} found: run sh .ci/setup test`);
   }
-  return [forEverybody(oldest), forEverybody(newest)];
+  return [oldest, newest];
 }
 
 /** For what does not hang on the version. */
@@ -37,17 +36,6 @@ export function newestRestic(): FoundRestic {
   const [, newest] = everyRestic();
   if (newest === undefined) throw new Error("there is no second restic");
   return newest;
-}
-
-/** The checkout may lie where only its owner may look, and the engine runs as other users too. */
-function forEverybody({ version, path }: FoundRestic): FoundRestic {
-  if (!path.startsWith(ENGINES)) return { version, path };
-  const directory = mkdtempSync(join(tmpdir(), "holdfast-restic-"));
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
-  chmodSync(directory, 0o755);
-  const copy = join(directory, "restic");
-  copyFileSync(path, copy);
-  return { version, path: copy };
 }
 
 function isExecutable(path: string): boolean {
