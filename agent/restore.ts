@@ -24,7 +24,7 @@ export async function performRestore(
   const { record, signal } = run;
   const { access, contract, policy, provider } = await prepare(deps, {
     ...{ assignment, binding, signal, run: input.runId, log: record.log },
-    onChild: record.noteChild,
+    onChild: (child) => record.noteChild("engine", child),
     as: "agent",
     mayGenerate: false,
     check(policy, _contract, repository) {

@@ -20,7 +20,7 @@ export async function runAfterHooks(
       await runHook({
         ...{ hook, user, fileDirectory, phase: "after", run: record.id, log: record.log },
         ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
-        onStart: record.noteChild,
+        onStart: (child) => record.noteChild("hook", child),
       });
     } catch (error) {
       const failure = failureOf(error);

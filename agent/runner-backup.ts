@@ -25,7 +25,7 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   const { record, signal } = run;
   const prepared = await prepare(deps, {
     ...{ assignment, binding, signal, run: input.runId, log: record.log },
-    onChild: record.noteChild,
+    onChild: (child) => record.noteChild("engine", child),
     as: "contract",
     mayGenerate: true,
     check: (policy, contract, repository) => checkBackup(policy, { contract, repository }),
@@ -120,6 +120,6 @@ async function runBefore(
     ...{ hook, signal, phase: "before", run: record.id, log: record.log, user: prepared.access.user },
     ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
     fileDirectory: deps.paths.state,
-    onStart: record.noteChild,
+    onStart: (child) => record.noteChild("hook", child),
   });
 }

@@ -4,7 +4,7 @@ import type { RunReport } from "../shared/report.ts";
 import { isOver, type RunKind, type RunState, type RunStats, type SnapshotFacts, type Trigger } from "../shared/run.ts";
 import { ownMark, type ProcessMark } from "./process-mark.ts";
 import { openRunLog, type RunLog } from "./runner-log.ts";
-import type { AfterObligation, Spool, SpoolEntry } from "./spool.ts";
+import type { AfterObligation, RunChild, Spool, SpoolEntry } from "./spool.ts";
 
 /** How a run has ended. */
 export interface Finished {
@@ -24,7 +24,7 @@ export interface RunRecord {
   /** Durable when it returns: from now on these hooks run, whatever happens to this process. */
   oweAfter(after: AfterObligation): Promise<void>;
   /** Notes which process the run has started last; what goes wrong with that is only logged. */
-  noteChild(child: ProcessMark): void;
+  noteChild(is: RunChild["is"], child: ProcessMark): void;
   finish(finished: Finished): Promise<void>;
 }
 
@@ -90,8 +90,10 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
     id: report.run.id,
     log,
     oweAfter: (after) => write({ after }),
-    noteChild(child) {
-      write({ child }).catch((error: unknown) => deps.log(`the spool can't be written: ${String(error)}`));
+    noteChild(is, child) {
+      write({ child: { ...child, is } }).catch((error: unknown) =>
+        deps.log(`the spool can't be written: ${String(error)}`),
+      );
     },
     async finish(finished) {
       const { state, failure, snapshot, warnings, stats, engineId, snapshots } = finished;
@@ -101,8 +103,7 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
         sequence: report.sequence + 1,
         run: {
           ...report.run,
-          ...{ state, snapshot, stats },
-          failure: failure === null ? null : { ...failure, message: log.redact(failure.message) },
+          ...{ state, failure, snapshot, stats },
           warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => log.redact(warning).slice(0, 4096)),
           finishedAt: instant(deps.clock.now()),
         },

@@ -1,3 +1,4 @@
+import type { RunFailure } from "../shared/failure.ts";
 import { instant, uuidv7 } from "../shared/ids.ts";
 import type { Progress, RunKind } from "../shared/run.ts";
 import { PolicyError } from "./policy-check.ts";
@@ -62,15 +63,19 @@ async function ended(
   try {
     const limitMs = limitOf(input.binding.settings, "runTimeLimit");
     const finished = await untilStopped({ signal: input.signal, limitMs }, work);
-    if (finished.failure !== null) record.log.line(`${finished.failure.code}: ${finished.failure.message}`);
-    return finished;
+    return { ...finished, failure: finished.failure === null ? null : noted(record, finished.failure) };
   } catch (error) {
-    const failure = failureOf(error);
+    const failure = noted(record, failureOf(error));
     const warnings = error instanceof RunError ? error.warnings : [];
-    record.log.line(`${failure.code}: ${failure.message}`);
     if (error instanceof PolicyError) await reportRefusal(deps, { input, error });
     return { ...NOTHING, failure, warnings, state: failure.code === "run.cancelled" ? "cancelled" : "failed" };
   }
+}
+
+/** A failure as it may be shown, written to the run's log. */
+function noted({ log }: RunRecord, failure: RunFailure): RunFailure {
+  log.line(`${failure.code}: ${failure.message}`);
+  return { ...failure, message: log.redact(failure.message) };
 }
 
 /** What was refused in this process's life; a schedule asks for the same thing again and again. */

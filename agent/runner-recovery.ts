@@ -1,9 +1,9 @@
 import type { Assignment } from "../shared/assignment.ts";
-import { instant } from "../shared/ids.ts";
+import { type Id, instant } from "../shared/ids.ts";
 import type { RunReport } from "../shared/report.ts";
 import { isOver } from "../shared/run.ts";
 import { checkRepository } from "./policy-check.ts";
-import { ENGINE_LADDER } from "./process-ladder.ts";
+import { ENGINE_LADDER, HOOK_LADDER } from "./process-ladder.ts";
 import { isAlive, type ProcessMark } from "./process-mark.ts";
 import { endOrphans } from "./process-orphans.ts";
 import { findUser } from "./process-user.ts";
@@ -21,16 +21,23 @@ interface Abandoned {
   readonly owner: ProcessMark;
 }
 
+/** Runs that are being ended by this process: it looks every minute, and a hook may take longer. */
+const inProgress = new Set<Id>();
+
 /** Ends every run whose process is gone. One that can't be ended now is tried again the next time. */
 export async function recover(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
   for (const entry of await deps.spool.list()) {
     const { report, owner } = entry;
     if (report.type !== "run" || isOver(report.run.state) || owner === null || isAlive(owner)) continue;
+    if (inProgress.has(report.run.id)) continue;
+    inProgress.add(report.run.id);
     try {
       await recoverRun(deps, { entry, report, owner }, assignment);
     } catch (error) {
       deps.log(`run ${report.run.id} of a dead process can't be ended yet: ${failureOf(error).message}`);
       await deps.spool.write(entry).catch(() => undefined);
+    } finally {
+      inProgress.delete(report.run.id);
     }
   }
 }
@@ -41,7 +48,10 @@ async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: As
   const record = await takeOverRecord(deps, entry, report);
   record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
   deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
-  if (entry.child) await endOrphans(entry.child, report.run.id, deps.ladder ?? ENGINE_LADDER);
+  if (entry.child) {
+    const ladder = entry.child.is === "hook" ? HOOK_LADDER : (deps.ladder ?? ENGINE_LADDER);
+    await endOrphans(entry.child, report.run.id, ladder);
+  }
   const warnings = await payBack(deps, { entry, record });
   const found = await lookAgain(deps, { abandoned, record, assignment });
   await record.finish({
@@ -80,13 +90,13 @@ async function lookAgain(
   try {
     const { access, provider } = await prepare(deps, {
       ...{ assignment, binding, run: run.id, log: record.log, signal: new AbortController().signal },
-      onChild: record.noteChild,
+      onChild: (child) => record.noteChild("engine", child),
       as: "contract",
       mayGenerate: false,
       check: (policy, _contract, repository) => checkRepository(policy, repository),
     });
     const repository = await provider.open(access, { mayCreate: false });
-    if (entry.child) await repository.releaseDeadLocks(entry.child);
+    if (entry.child?.is === "engine") await repository.releaseDeadLocks(entry.child);
     const snapshots = await repository.snapshots();
     const begunAt = run.startedAt ?? instant(deps.clock.now());
     const stored = run.kind === "backup" ? snapshots.findLast(({ takenAt }) => takenAt >= begunAt) : undefined;

@@ -17,7 +17,7 @@ export async function performForget(deps: RunnerDeps, input: RunnerInput, run: R
   const { record, signal } = run;
   const { access, provider } = await prepare(deps, {
     ...{ assignment, binding, signal, run: input.runId, log: record.log },
-    onChild: record.noteChild,
+    onChild: (child) => record.noteChild("engine", child),
     as: "contract",
     mayGenerate: false,
     check: (policy, contract, repository) => checkBackup(policy, { contract, repository }),

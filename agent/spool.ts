@@ -19,12 +19,16 @@ export const AfterObligation = z.object({
 });
 export type AfterObligation = z.infer<typeof AfterObligation>;
 
+/** A process of a run: an engine and a hook are not ended in the same way. */
+export const RunChild = ProcessMark.extend({ is: z.enum(["engine", "hook"]) });
+export type RunChild = z.infer<typeof RunChild>;
+
 /** One file of the spool: what is reported, and what is needed to end the run if its process dies. */
 export const SpoolEntry = z.object({
   report: Report,
   owner: ProcessMark.nullable().describe("the process that runs it; null when it is over"),
   after: AfterObligation.nullable(),
-  child: ProcessMark.nullish().describe("the process the run has started last"),
+  child: RunChild.nullish().describe("the process the run has started last"),
 });
 export type SpoolEntry = z.infer<typeof SpoolEntry>;
 

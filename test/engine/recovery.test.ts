@@ -1,0 +1,154 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { livingProcesses, markOf } from "../../agent/process-mark.ts";
+import { recoverInterrupted } from "../../agent/runner.ts";
+import { everyRestic, newestRestic } from "../support/restic.ts";
+import { until } from "../support/until.ts";
+import { type EngineHost, newId, openEngineHost, textOf, type Work } from "./engine-host.ts";
+
+let host: EngineHost;
+let runner: ChildProcess;
+let runId: string;
+afterEach(async () => {
+  runner.kill("SIGKILL");
+  await host.close();
+});
+
+/** Begins a backup in a process of its own. */
+async function begin(work: Work): Promise<void> {
+  runId = newId();
+  await writeFile(join(host.root, "work.json"), JSON.stringify(work));
+  runner = spawn(process.execPath, [join(import.meta.dirname, "mortal-runner.ts"), host.root, runId], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+}
+
+async function killRunner(): Promise<void> {
+  const gone = new Promise((resolve) => runner.once("exit", resolve));
+  runner.kill("SIGKILL");
+  await gone;
+}
+
+async function environmentOf(pid: number): Promise<string> {
+  return await textOf(`/proc/${pid}/environ`);
+}
+
+/** The run's processes that are alive, whoever their parent is. */
+async function processesOfRun(): Promise<number[]> {
+  const found: number[] = [];
+  for (const { pid } of livingProcesses()) {
+    if ((await environmentOf(pid)).includes(`HOLDFAST_RUN=${runId}`)) found.push(pid);
+  }
+  return found;
+}
+
+const out = (name: string): string => join(host.root, name);
+
+describe("a run whose process was killed", () => {
+  beforeEach(async () => {
+    host = await openEngineHost(newestRestic());
+    await host.write("data/file", "one");
+  });
+
+  it("in a hook: the hook is ended, the after hooks run, and the run is reported as interrupted", async () => {
+    await host.hook("stop", `echo stopped >${out("service")}; sleep 300 & echo $! >${out("child")}; sleep 300`);
+    await host.hook("start", `echo started >${out("service")}; echo "$HOLDFAST_PHASE" >${out("phase")}`);
+    const work = host.work({ before: ["stop"], after: ["start"] });
+    await begin(work);
+    await until("the hook", async () => (await textOf(out("child"))) !== "");
+    expect(await host.report({ runId })).toMatchObject({ sequence: 1, run: { state: "running" } });
+
+    await recoverInterrupted(host.deps, work.assignment);
+    expect(await host.report({ runId })).toMatchObject({ sequence: 1, run: { state: "running" } });
+    expect(await textOf(out("service"))).toBe("stopped\n");
+
+    await killRunner();
+    await recoverInterrupted(host.deps, work.assignment);
+    const { sequence, run, log } = await host.report({ runId });
+    expect(run).toMatchObject({ state: "interrupted", snapshot: null, failure: { code: "run.interrupted" } });
+    expect(sequence).toBe(2);
+    expect(log).toContain('after hook "start"');
+    expect(await textOf(out("service"))).toBe("started\n");
+    expect(await textOf(out("phase"))).toBe("after\n");
+    expect(markOf(Number(await readFile(out("child"), "utf8")))).toBeNull();
+    expect(await processesOfRun()).toEqual([]);
+  });
+
+  it("is ended once, also without an assignment, and its repository is free again", async () => {
+    await host.hook("stop", `touch ${out("begun")}; echo 1 >${out("begun")}; sleep 300`);
+    await host.hook("start", `echo started >>${out("service")}`);
+    const work = host.work({ before: ["stop"], after: ["start"] });
+    await begin(work);
+    await until("the hook", async () => (await textOf(out("begun"))) !== "");
+    await killRunner();
+    await Promise.all([recoverInterrupted(host.deps, null), recoverInterrupted(host.deps, null)]);
+    await recoverInterrupted(host.deps, null);
+    expect(await textOf(out("service"))).toBe("started\n");
+    expect((await host.report({ runId })).sequence).toBe(2);
+    expect(await host.backup(host.work())).toMatchObject({ state: "succeeded" });
+  });
+});
+
+describe.each(everyRestic())("a run killed while restic $version stores", (restic) => {
+  beforeEach(async () => {
+    host = await openEngineHost(restic);
+    await host.write("data/file", "one");
+    const { failure } = await host.backup(host.work());
+    if (failure !== null) throw new Error(failure.message);
+    await writeFile(out("data/big"), randomBytes(4_000_000));
+  });
+
+  const locks = (): Promise<string[]> => readdir(out("srv/repository/locks"));
+  /** The restic that holds the lock. */
+  const resticOfRun = async (): Promise<number | undefined> => {
+    const [pid] = (await locks()).length === 0 ? [] : await processesOfRun();
+    return pid;
+  };
+
+  it("leaves no restic and no lock behind", async () => {
+    const work = host.work({ settings: { limitUploadKiBs: 600 } });
+    await begin(work);
+    const pid = await until("restic", resticOfRun);
+    await killRunner();
+    expect(markOf(pid)).not.toBeNull();
+    await recoverInterrupted(host.deps, work.assignment);
+    expect(markOf(pid)).toBeNull();
+    expect(await locks()).toEqual([]);
+    const { run, snapshots } = await host.report({ runId });
+    expect(run).toMatchObject({ state: "interrupted", snapshot: null });
+    expect(snapshots).toHaveLength(1);
+  });
+
+  it("together with its restic leaves no lock behind either", async () => {
+    const work = host.work({ settings: { limitUploadKiBs: 50 } });
+    await begin(work);
+    const pid = await until("restic", resticOfRun);
+    await killRunner();
+    process.kill(pid, "SIGKILL");
+    await until("the death of restic", () => markOf(pid) === null);
+    expect(await locks()).toHaveLength(1);
+    await recoverInterrupted(host.deps, work.assignment);
+    expect(await locks()).toEqual([]);
+  });
+
+  it("after its snapshot was stored is reported with it", async () => {
+    const after = join(host.root, "restic");
+    const script = `#!/bin/sh\nif [ "$1" = backup ]; then ${restic.path} "$@"; touch ${out("stored")}; sleep 300; fi\nexec ${restic.path} "$@"\n`;
+    await writeFile(after, script, { mode: 0o755 });
+    process.env["HOLDFAST_RESTIC"] = after;
+    const work = host.work();
+    await begin(work);
+    await until("the snapshot", async () => (await readdir(host.root)).includes("stored"));
+    await killRunner();
+    host.impatient();
+    process.env["HOLDFAST_RESTIC"] = restic.path;
+    await recoverInterrupted(host.deps, work.assignment);
+    const { run, snapshots } = await host.report({ runId });
+    expect(run.state).toBe("interrupted");
+    expect(run.snapshot).toBe(snapshots?.at(-1)?.id);
+    expect(snapshots).toHaveLength(2);
+  });
+});
