@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { agentPaths, type Paths } from "../../agent/config.ts";
 import type { KillLadder } from "../../agent/process-ladder.ts";
+import { ownUser } from "../../agent/process-user.ts";
 import { backup, restore, type Outcome, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
 import { openSpool, type Spool } from "../../agent/spool.ts";
 import type { Assignment, AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
@@ -95,7 +96,7 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
         settings: Settings.parse({ retention: {}, ...wanted.settings }),
       };
       const request = {
-        user: wanted.user ?? userInfo().username,
+        user: wanted.user ?? ownUser().name,
         sourceDirectories: wanted.sources ?? [join(root, "data")],
         excludePatterns: wanted.excludes ?? [],
         hooks: { beforeBackup: wanted.before ?? [], afterBackup: wanted.after ?? [] },
