@@ -56,7 +56,9 @@ export function checkRestore(policy: Policy, { target }: RestoreRequest): void {
 
 /** By whole parts: /srv/a is within /srv, /srv-a is not. What climbs back up with `..` is within nothing. */
 export function isWithin(path: string, directory: string): boolean {
-  if (path === directory) return true;
+  const inside = directory.endsWith("/") ? directory : `${directory}/`;
+  // A slash at the end names the same place.
+  if (path === directory || `${path}/` === inside) return true;
   if (/(^|\/)(\.|%2e){2}(\/|$)/i.test(path)) return false;
-  return path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
+  return path.startsWith(inside);
 }

@@ -1,4 +1,5 @@
-import { chmod, mkdir, readFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { markOf } from "../../agent/process-mark.ts";
@@ -88,6 +89,39 @@ describe("hooks", () => {
     stop.abort();
     expect(await running).toMatchObject({ state: "cancelled", failure: { code: "run.cancelled" } });
     expect(await textOf(out("after"))).toBe("ran\n");
+  });
+
+  it("after run too when the backup is cancelled in its middle", async () => {
+    await writeFile(join(host.root, "data/big"), randomBytes(4_000_000));
+    await host.hook("mark", `echo $HOLDFAST_PHASE >>${out("marks")}`);
+    const stop = new AbortController();
+    const work = host.work({ before: ["mark"], after: ["mark"], settings: { limitUploadKiBs: 600 } });
+    const running = host.backup(work, { signal: stop.signal });
+    await until("progress", () => host.progress.length > 0);
+    expect(await textOf(out("marks"))).toBe("before\n");
+    stop.abort();
+    expect(await running).toMatchObject({ state: "cancelled", snapshot: null, failure: { code: "run.cancelled" } });
+    expect(await textOf(out("marks"))).toBe("before\nafter\n");
+  });
+
+  it("after have their time too, and a child that will not end is killed", async () => {
+    await host.hook("stubborn", `(trap "" INT TERM; while :; do sleep 1; done) & echo $! >${out("child")}; sleep 300`);
+    const outcome = await host.backup(host.work({ after: ["stubborn"], settings: { hookTimeLimit: "1s" } }));
+    expect(outcome).toMatchObject({
+      state: "warned",
+      snapshot: expect.any(String),
+      failure: { code: "hook.timed_out" },
+    });
+    const child = Number(await readFile(out("child"), "utf8"));
+    expect(child).toBeGreaterThan(1);
+    await until("the child's end", () => markOf(child) === null, 10);
+  });
+
+  it("in line fail by what fails early, though the last command is fine", async () => {
+    await host.policy({ hooks: "inline" });
+    const outcome = await host.backup(host.work({ before: ["false; true"] }));
+    expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "hook.failed" } });
+    expect(outcome.failure?.message).toContain('"false; true" exited with 1');
   });
 
   it("in line stop at their first failing command, and are taken as names where there is a hook of that name", async () => {

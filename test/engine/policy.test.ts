@@ -1,8 +1,9 @@
-import { chmod, chown, mkdir, rm, symlink } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listHooks, loadPolicy } from "../../agent/policy.ts";
 import { isWithin } from "../../agent/policy-check.ts";
+import { listSnapshots } from "../../agent/runner.ts";
 import { newestRestic } from "../support/restic.ts";
 import { type EngineHost, openEngineHost, type Wanted } from "./engine-host.ts";
 
@@ -84,6 +85,35 @@ describe("the host's policy", () => {
     expect((await loadPolicy(host.paths)).fault).toContain("chown root");
   });
 
+  it("that can't be followed lets nothing run, and says what is wrong with it", async () => {
+    const work = host.work();
+    const faults: [string, string][] = [
+      ["{", "can't be followed"],
+      ["", "can't be followed"],
+      ["null", "can't be followed"],
+      ['{"hoooks":"off"}', "hoooks"],
+      ['{"sources":["srv"]}', "sources.0: must be an absolute path"],
+    ];
+    for (const [text, words] of faults) {
+      await host.policy(text);
+      const outcome = await host.backup(work);
+      expect(outcome).toMatchObject({ state: "failed", failure: { code: "policy.refused" } });
+      expect(outcome.failure?.message).toContain(words);
+      expect(outcome.failure?.message).toContain(host.paths.policyJson);
+      expect(await host.restore(work, { target: root("a") })).toMatchObject({ failure: { code: "policy.refused" } });
+      await expect(listSnapshots(host.deps, work)).rejects.toMatchObject({ failure: { code: "policy.refused" } });
+    }
+    expect((await readdir(host.root)).toSorted()).toEqual(["data", "etc", "var"]);
+  });
+
+  it("is not followed from a directory that others could write, nor taken for none there", async () => {
+    await chmod(host.paths.etc, 0o775);
+    await host.policy({});
+    expect((await loadPolicy(host.paths)).fault).toContain(`chmod go-w ${host.paths.etc}`);
+    await rm(host.paths.policyJson);
+    expect(await loadPolicy(host.paths)).toMatchObject({ hooks: "off", restore: "off", sources: [] });
+  });
+
   it("decides about restores", async () => {
     const work = host.work();
     await host.backup(work);
@@ -133,6 +163,10 @@ describe("a place is within another", () => {
     ["/srv-a", "/srv", false],
     ["/", "/srv", false],
     ["/srv/a", "/", true],
+    ["/srv/ab", "/srv/a", false],
+    ["/srv/a", "/srv/a/", true],
+    ["/srv/a/b", "/srv/a/", true],
+    ["/srv/ab", "/srv/a/", false],
     ["rest:https://nas/a/b", "rest:https://nas/a", true],
     ["rest:https://nas/a/../b", "rest:https://nas/a", false],
     ["rest:https://nas/a/%2e%2E/b", "rest:https://nas/a", false],
