@@ -1,4 +1,5 @@
 import { lstat, mkdir, readdir } from "node:fs/promises";
+import { join, relative } from "node:path";
 import type { RestoreRequest } from "../shared/assignment.ts";
 import type { SnapshotFacts } from "../shared/run.ts";
 import { isMissing } from "./files.ts";
@@ -93,7 +94,7 @@ async function includeInPlace({
     const exact = places.find(({ path }) => isWithin(wanted, path));
     if (exact !== undefined) return wanted;
     const named = places.find(({ source }) => isWithin(wanted, source));
-    if (named !== undefined) return named.path + wanted.slice(named.source.length);
+    if (named !== undefined) return join(named.path, relative(named.source, wanted));
     throw new PolicyError(
       "policy.restore",
       `${wanted} is not inside the contract's source directories: it can be restored to a directory only, with a target`,

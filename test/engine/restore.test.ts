@@ -126,17 +126,20 @@ describe.each(everyRestic())("a restore with restic $version", (restic) => {
     expect(outcome).toMatchObject({ state: "failed", failure: { code: "restore.incomplete" } });
   });
 
-  it("in place follows a source that is a symbolic link, there and back", async () => {
-    await rename(data, join(host.root, "real"));
-    await symlink("real", data);
-    const before = describeTree(join(host.root, "real"));
-    const work = host.work();
-    expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
-    await rm(join(host.root, "real/script"));
-    expect(await host.restore(work, { include: [join(data, "script")] })).toMatchObject({ state: "succeeded" });
-    await utimes(join(host.root, "real"), 1, 1);
-    const { "": _root, ...after } = describeTree(join(host.root, "real"));
-    const { "": _rootBefore, ...files } = before;
-    expect(after).toEqual(files);
-  });
+  it.each(["", "/"])(
+    "in place follows a source that is a symbolic link, there and back, ending in '%s'",
+    async (end) => {
+      await rename(data, join(host.root, "real"));
+      await symlink("real", data);
+      const before = describeTree(join(host.root, "real"));
+      const work = host.work({ sources: [`${data}${end}`] });
+      expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+      await rm(join(host.root, "real/script"));
+      expect(await host.restore(work, { include: [join(data, "script")] })).toMatchObject({ state: "succeeded" });
+      await utimes(join(host.root, "real"), 1, 1);
+      const { "": _root, ...after } = describeTree(join(host.root, "real"));
+      const { "": _rootBefore, ...files } = before;
+      expect(after).toEqual(files);
+    },
+  );
 });
