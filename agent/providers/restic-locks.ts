@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
@@ -42,12 +43,24 @@ const LockFile = z.object({ hostname: z.string(), pid: z.int() });
 export async function releaseDeadLocks(runner: ResticRunner, dead: ProcessMark): Promise<void> {
   const { access } = runner;
   if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
+  await collected(dead);
   const { exitCode } = await runner.call({
     args: ["unlock"],
     isAfterwards: true,
     timeLimitMs: access.patience.openMs,
   });
   if (exitCode === 0) access.log.line(`removed the lock that process ${dead.pid} of this host left when it died`);
+}
+
+const COLLECTED_WITHIN_MS = 10_000;
+
+/**
+ * Waits until the dead process has left the process table: restic takes one that its parent has not collected yet for
+ * alive, and leaves its lock. An orphan is collected by init, and some look only every few seconds.
+ */
+async function collected({ pid }: ProcessMark): Promise<void> {
+  const end = performance.now() + COLLECTED_WITHIN_MS;
+  while (existsSync(`/proc/${pid}`) && performance.now() < end) await delay(100);
 }
 
 async function holdsLock(runner: ResticRunner, { pid }: ProcessMark): Promise<boolean> {
