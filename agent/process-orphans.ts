@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { climbLadder, endGroup, type KillLadder } from "./process-ladder.ts";
-import { isAlive, livingProcesses, type ProcessMark } from "./process-mark.ts";
+import { isAlive, livingProcesses, markOf, type ProcessMark } from "./process-mark.ts";
 
 const LOOK_EVERY_MS = 100;
 
@@ -19,6 +19,21 @@ export async function endOrphans(child: ProcessMark, run: string, ladder: KillLa
   for (const group of await groupsLeft(child.pid, run)) await endGroup(group);
 }
 
+/**
+ * A run's engines that live on. The run notes each child when it has begun, and may have died before that.
+ * A hook's child has HOLDFAST_PHASE in its environment, an engine has not.
+ */
+export async function enginesLeft(run: string): Promise<ProcessMark[]> {
+  const found: ProcessMark[] = [];
+  for (const { pid } of livingProcesses().filter((status) => status.pid === status.session)) {
+    const environment = await environmentOf(pid);
+    if (!environment.includes(`HOLDFAST_RUN=${run}`)) continue;
+    const mark = environment.some((line) => line.startsWith("HOLDFAST_PHASE=")) ? null : markOf(pid);
+    if (mark !== null) found.push(mark);
+  }
+  return found;
+}
+
 /** It is not our child, so nobody tells when it ends. */
 async function untilGone(mark: ProcessMark): Promise<void> {
   while (isAlive(mark)) await delay(LOOK_EVERY_MS);
@@ -28,9 +43,12 @@ async function untilGone(mark: ProcessMark): Promise<void> {
 async function groupsLeft(session: number, run: string): Promise<number[]> {
   const groups = new Set<number>();
   for (const status of livingProcesses().filter((found) => found.session === session)) {
-    // Gone meanwhile, or not ours to look into: not ours to end.
-    const environment = await readFile(`/proc/${status.pid}/environ`, "latin1").catch(() => "");
-    if (environment.split("\0").includes(`HOLDFAST_RUN=${run}`)) groups.add(status.group);
+    if ((await environmentOf(status.pid)).includes(`HOLDFAST_RUN=${run}`)) groups.add(status.group);
   }
   return [...groups];
+}
+
+/** Empty for one that is gone meanwhile, or not ours to look into: not ours to end. */
+async function environmentOf(pid: number): Promise<string[]> {
+  return (await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "")).split("\0");
 }

@@ -5,9 +5,9 @@ import { isOver } from "../shared/run.ts";
 import { checkRepository } from "./policy-check.ts";
 import { ENGINE_LADDER, HOOK_LADDER } from "./process-ladder.ts";
 import { isAlive, type ProcessMark } from "./process-mark.ts";
-import { endOrphans } from "./process-orphans.ts";
+import { endOrphans, enginesLeft } from "./process-orphans.ts";
 import { findUser } from "./process-user.ts";
-import { prepare } from "./runner-access.ts";
+import { prepare, type Prepared } from "./runner-access.ts";
 import { runAfterHooks } from "./runner-after.ts";
 import type { RunnerDeps } from "./runner-deps.ts";
 import { failureOf, runFailure } from "./runner-failure.ts";
@@ -48,12 +48,11 @@ async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: As
   const record = await takeOverRecord(deps, entry, report);
   record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
   deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
-  if (entry.child) {
-    const ladder = entry.child.is === "hook" ? HOOK_LADDER : (deps.ladder ?? ENGINE_LADDER);
-    await endOrphans(entry.child, report.run.id, ladder);
-  }
+  const engines = await endChildren(deps, { entry, run: report.run.id });
+  // Before the hooks: what they say must not show the repository's secrets.
+  const prepared = await prepareAgain(deps, { report, record, assignment });
   const warnings = await payBack(deps, { entry, record });
-  const found = await lookAgain(deps, { abandoned, record, assignment });
+  const found = prepared === null ? {} : await lookAgain(deps, { report, record, prepared, engines });
   await record.finish({
     ...NOTHING,
     ...found,
@@ -61,6 +60,16 @@ async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: As
     state: "interrupted",
     failure: runFailure("run.interrupted", "the agent's process ended in the middle of the run"),
   });
+}
+
+/** @returns the engines that may have left a lock */
+async function endChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry; run: Id }): Promise<ProcessMark[]> {
+  const { child } = entry;
+  const ladder = deps.ladder ?? ENGINE_LADDER;
+  if (child) await endOrphans(child, run, child.is === "hook" ? HOOK_LADDER : ladder);
+  const unnoted = await enginesLeft(run);
+  for (const engine of unnoted) await endOrphans(engine, run, ladder);
+  return child?.is === "engine" ? [child, ...unnoted] : unnoted;
 }
 
 async function payBack(
@@ -78,31 +87,52 @@ async function payBack(
   }
 }
 
-/** The engine may have stored its snapshot after all, and left its lock. */
-async function lookAgain(
+/** @returns null when the repository can't be looked at any more, or may not be */
+async function prepareAgain(
   deps: RunnerDeps,
-  { abandoned, record, assignment }: { abandoned: Abandoned; record: RunRecord; assignment: Assignment | null },
-): Promise<Partial<Finished>> {
-  const { entry, report } = abandoned;
+  { report, record, assignment }: { report: RunReport; record: RunRecord; assignment: Assignment | null },
+): Promise<Prepared | null> {
   const { run } = report;
   const binding = assignment?.bindings.find(({ id }) => id === run.binding);
-  if (assignment === null || binding === undefined) return {};
+  if (assignment === null || binding === undefined) return null;
   try {
-    const { access, provider } = await prepare(deps, {
+    return await prepare(deps, {
       ...{ assignment, binding, run: run.id, log: record.log, signal: new AbortController().signal },
       onChild: (child) => record.noteChild("engine", child),
       as: "contract",
       mayGenerate: false,
       check: (policy, _contract, repository) => checkRepository(policy, repository),
     });
+  } catch (error) {
+    record.log.line(notLookedAt(error));
+    return null;
+  }
+}
+
+interface Again {
+  readonly report: RunReport;
+  readonly record: RunRecord;
+  readonly prepared: Prepared;
+  readonly engines: readonly ProcessMark[];
+}
+
+/** The engine may have stored its snapshot after all, and left its lock. */
+async function lookAgain(deps: RunnerDeps, { report, record, prepared, engines }: Again): Promise<Partial<Finished>> {
+  const { run } = report;
+  const { access, provider } = prepared;
+  try {
     const repository = await provider.open(access, { mayCreate: false });
-    if (entry.child?.is === "engine") await repository.releaseDeadLocks(entry.child);
+    for (const engine of engines) await repository.releaseDeadLocks(engine);
     const snapshots = await repository.snapshots();
     const begunAt = run.startedAt ?? instant(deps.clock.now());
     const stored = run.kind === "backup" ? snapshots.findLast(({ takenAt }) => takenAt >= begunAt) : undefined;
     return { engineId: repository.engineId, snapshots, snapshot: stored?.id ?? null };
   } catch (error) {
-    record.log.line(`the repository could not be looked at: ${failureOf(error).message}`);
+    record.log.line(notLookedAt(error));
     return {};
   }
+}
+
+function notLookedAt(error: unknown): string {
+  return `the repository could not be looked at: ${failureOf(error).message}`;
 }

@@ -108,8 +108,10 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     return pid;
   };
 
-  it("leaves no restic and no lock behind", async () => {
-    const work = host.work({ settings: { limitUploadKiBs: 600 } });
+  it("leaves no restic and no lock behind, its after hooks run once, and the next backup is good", async () => {
+    await host.hook("stop", `echo stopped >>${out("service")}`);
+    await host.hook("start", `echo started >>${out("service")}`);
+    const work = host.work({ settings: { limitUploadKiBs: 600 }, before: ["stop"], after: ["start"] });
     await begin(work);
     const pid = await until("restic", resticOfRun);
     await killRunner();
@@ -120,6 +122,24 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     const { run, snapshots } = await host.report({ runId });
     expect(run).toMatchObject({ state: "interrupted", snapshot: null });
     expect(snapshots).toHaveLength(1);
+    await recoverInterrupted(host.deps, work.assignment);
+    expect(await textOf(out("service"))).toBe("stopped\nstarted\n");
+    expect((await host.report({ runId })).sequence).toBe(2);
+    expect(await host.backup(host.work())).toMatchObject({ state: "succeeded" });
+  });
+
+  it("before it could write down which restic it had begun leaves none behind either", async () => {
+    const work = host.work({ settings: { limitUploadKiBs: 50 } });
+    await begin(work);
+    const pid = await until("restic", resticOfRun);
+    await killRunner();
+    const entry = (await host.spool.list()).find(({ report }) => report.type === "run" && report.run.id === runId);
+    if (entry === undefined) throw new Error("the run is not in the spool");
+    await host.spool.write({ ...entry, child: null });
+    host.impatient();
+    await recoverInterrupted(host.deps, work.assignment);
+    expect(markOf(pid)).toBeNull();
+    expect(await locks()).toEqual([]);
   });
 
   it("together with its restic leaves no lock behind either", async () => {
