@@ -44,12 +44,12 @@ export async function releaseDeadLocks(runner: ResticRunner, dead: ProcessMark):
   const { access } = runner;
   if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
   await collected(dead);
-  const { exitCode } = await runner.call({
-    args: ["unlock"],
-    isAfterwards: true,
-    timeLimitMs: access.patience.openMs,
-  });
-  if (exitCode === 0) access.log.line(`removed the lock that process ${dead.pid} of this host left when it died`);
+  const lock = `the lock that process ${dead.pid} of this host left when it died`;
+  const timeLimitMs = access.patience.openMs;
+  const { exitCode } = await runner.call({ args: ["unlock"], isAfterwards: true, timeLimitMs });
+  // restic answers 0 also when it removed nothing.
+  const isRemoved = exitCode === 0 && !(await holdsLock(runner, dead));
+  access.log.line(isRemoved ? `removed ${lock}` : `restic did not remove ${lock}`);
 }
 
 const COLLECTED_WITHIN_MS = 10_000;
