@@ -16,7 +16,7 @@ export interface DispatchDeps {
   ready: Promise<void>;
 }
 
-type RunOrder = Exclude<Order, { kind: "cancel" }>;
+type RunOrder = Exclude<Order, { kind: "cancel" | "prune" | "check" | "forget" }>;
 
 /** Puts a binding whose time has come into the workload. */
 export function dispatchDue(deps: DispatchDeps, due: Due): void {
@@ -38,6 +38,7 @@ export function dispatchOrder(deps: DispatchDeps, order: Order): void {
     if (!deps.workload.cancel(order.run)) void logged(deps, order.run, cancelElsewhere(deps, order.run));
     return;
   }
+  if (order.kind === "prune" || order.kind === "check" || order.kind === "forget") return;
   const begin = (signal: AbortSignal): Promise<void> => logged(deps, order.id, runOrder(deps, order, signal));
   deps.workload.add({ run: order.id, binding: order.binding, begin });
 }
@@ -70,11 +71,13 @@ async function reportUnknownBinding(deps: DispatchDeps, order: RunOrder): Promis
       type: "run",
       sequence: 1,
       log: "",
+      suspicious: null,
       engineId: null,
       snapshots: null,
       run: {
         id: order.id,
         binding: order.binding,
+        repository: null,
         kind: order.kind,
         trigger: "order",
         state: "failed",
@@ -90,6 +93,8 @@ async function reportUnknownBinding(deps: DispatchDeps, order: RunOrder): Promis
         },
         warnings: [],
         stats: null,
+        plan: null,
+        items: null,
       },
     },
   });

@@ -1,6 +1,6 @@
 import type { AssignedBinding } from "../shared/assignment.ts";
-import { nextAfter, parseCalendar, parseTimeSpan, randomizedDelayMs } from "../shared/schedule.ts";
-import type { Calendar } from "../shared/schedule.ts";
+import { nextOf, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../shared/schedule.ts";
+import type { Timetable } from "../shared/schedule.ts";
 
 /** What a binding's schedule has behind it. All in milliseconds; times of the calendar, without the binding's own delay. */
 export interface History {
@@ -56,7 +56,7 @@ export function decide(input: {
 }
 
 interface Schedule {
-  calendar: Calendar;
+  timetable: Timetable;
   zone: string;
   delayMs: number;
   isPersistent: boolean;
@@ -64,11 +64,11 @@ interface Schedule {
 
 function scheduleOf(binding: AssignedBinding, hostZone: string): Schedule {
   const { timerConfig, zone } = binding.settings;
-  const calendar = parseCalendar(timerConfig.OnCalendar);
+  const timetable = parseTimetable(timerConfig.OnCalendar);
   const span = parseTimeSpan(timerConfig.RandomizedDelaySec);
-  if (!calendar.ok) throw new Error(`binding ${binding.name}: ${calendar.message}`);
+  if (!timetable.ok) throw new Error(`binding ${binding.name}: ${timetable.message}`);
   return {
-    calendar: calendar.value,
+    timetable: timetable.value,
     zone: zone ?? hostZone,
     delayMs: span.ok ? randomizedDelayMs(binding.id, span.value) : 0,
     isPersistent: timerConfig.Persistent,
@@ -77,7 +77,7 @@ function scheduleOf(binding: AssignedBinding, hostZone: string): Schedule {
 
 /** A calendar seen for the first time has missed nothing; one that was written by a wrong clock begins afresh. */
 function historyFor(schedule: Schedule, history: History | null, now: number): History {
-  const calendar = `${schedule.calendar.normalized} in ${schedule.zone}`;
+  const calendar = `${schedule.timetable.normalized} in ${schedule.zone}`;
   if (history === null) return { lastDueAt: null, since: now, calendar };
   const isFromTheFuture = Math.max(history.lastDueAt ?? history.since, history.since) > now + CLOCK_WAS_WRONG_MS;
   if (isFromTheFuture) return { lastDueAt: null, since: now, calendar };
@@ -100,5 +100,5 @@ function walk(schedule: Schedule, from: number, until: number): number {
 }
 
 function next(schedule: Schedule, after: number): number | null {
-  return nextAfter(schedule.calendar, after, schedule.zone);
+  return nextOf(schedule.timetable, after, schedule.zone);
 }

@@ -1,5 +1,4 @@
-import type { AssignedContract } from "../shared/assignment.ts";
-import { HookName } from "../shared/contract.ts";
+import { type ContractRequest, HookName } from "../shared/contract.ts";
 import type { Paths } from "./config.ts";
 import { findHook, type Policy } from "./policy.ts";
 import { PolicyError } from "./policy-check.ts";
@@ -23,9 +22,8 @@ export interface ReadyHook {
  */
 export async function readyHooks(
   deps: { paths: Pick<Paths, "hooksDir">; policy: Policy },
-  contract: AssignedContract,
+  { beforeBackup, afterBackup }: ContractRequest["hooks"],
 ): Promise<{ before: ReadyHook[]; after: ReadyHook[] }> {
-  const { beforeBackup, afterBackup } = contract.request.hooks;
   const before: ReadyHook[] = [];
   const after: ReadyHook[] = [];
   for (const hook of beforeBackup) before.push(await readyHook(deps, hook));

@@ -20,7 +20,7 @@ export function checkBackup(
 ): void {
   checkRepository(policy, repository);
   checkUser(policy, contract.request.user);
-  for (const source of contract.request.sourceDirectories) checkSource(policy, source);
+  if (contract.kind === "files") for (const source of contract.request.sourceDirectories) checkSource(policy, source);
 }
 
 function checkUser(policy: Policy, user: string): void {

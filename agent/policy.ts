@@ -2,8 +2,9 @@ import { constants } from "node:fs";
 import { access, lstat, readdir, readFile, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
-import { HookName, UserName } from "../shared/contract.ts";
+import { HookName } from "../shared/contract.ts";
 import { AbsolutePath } from "../shared/ids.ts";
+import { UserName } from "../shared/unix.ts";
 import type { Paths } from "./config.ts";
 import { isMissing } from "./files.ts";
 

@@ -33,6 +33,7 @@ export async function performRestore(
       checkRepository(policy, repository);
     },
   });
+  if (contract.kind !== "files") throw runError("host.failed", "databases can't be restored yet");
   const { sourceDirectories } = contract.request;
   const include =
     restore.target === null ? await includeInPlace({ sources: sourceDirectories, restore, policy }) : restore.include;
@@ -47,6 +48,9 @@ export async function performRestore(
     snapshot,
     target,
     include,
+    overwrite: restore.overwrite,
+    delete: restore.delete,
+    dryRun: restore.dryRun,
     onProgress: run.onProgress,
   });
   return {

@@ -63,6 +63,7 @@ export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Pr
     ladder: deps.ladder ?? ENGINE_LADDER,
     patience: deps.patience ?? PATIENCE,
     limits: { uploadKiBs: limitUploadKiBs, downloadKiBs: limitDownloadKiBs },
+    performance: binding.settings.performance,
   };
   return { access, contract, policy, provider: providerOf(repository) };
 }

@@ -6,7 +6,7 @@ import type { BackupResult, OpenRepository } from "./providers/provider.ts";
 import { limitOf, prepare, type Prepared } from "./runner-access.ts";
 import { runAfterHooks } from "./runner-after.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
-import { withWarnings } from "./runner-failure.ts";
+import { runError, withWarnings } from "./runner-failure.ts";
 import type { Finished } from "./runner-record.ts";
 import type { RecordedRun } from "./runner-recorded.ts";
 import { examineSources } from "./runner-sources.ts";
@@ -32,7 +32,8 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   });
   const { access, contract, policy, provider } = prepared;
   const context = { deps, input, run, prepared };
-  const hooks = await readyHooks({ paths: deps.paths, policy }, contract);
+  const asked = contract.kind === "files" ? contract.request.hooks : { beforeBackup: [], afterBackup: [] };
+  const hooks = await readyHooks({ paths: deps.paths, policy }, asked);
   const lock = await takeLock(deps.paths, {
     name: access.repository.id,
     signal,
@@ -52,6 +53,7 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
 
 async function store({ run, prepared, deps }: Context, repository: OpenRepository): Promise<BackupResult> {
   const { access, contract, policy } = prepared;
+  if (contract.kind !== "files") throw runError("host.failed", "databases can't be kept yet");
   const { sourceDirectories, excludePatterns } = contract.request;
   // Only now: a before hook may make what is to be kept.
   const examined = await examineSources({

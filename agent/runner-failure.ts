@@ -41,6 +41,7 @@ export function failureOf(error: unknown): RunFailure {
 const NEXT: Record<RunFailureCode, string> = {
   "engine.missing": "Install restic on the host (Debian: apt install restic), or name it with HOLDFAST_RESTIC.",
   "engine.unsupported": "Install restic 0.14 or newer on the host.",
+  "engine.refused": "Install a newer version of the tool on the host, or let a host with one do this.",
   "engine.crashed":
     "Look at the end of the run's log and at the host's memory (dmesg tells of the OOM killer), then run again.",
   "engine.failed": "Read the end of the run's log: restic's own words are there.",
@@ -52,10 +53,19 @@ const NEXT: Record<RunFailureCode, string> = {
     "Wait until the other program is done. If none is running, `holdfast-agent exec BINDING -- unlock` removes dead locks.",
   "repository.unreachable": "Check the network, the storage's address and its credentials, then run again.",
   "repository.full": "Free or add space where the repository is, then run again.",
+  "repository.damaged":
+    "Do not prune. Read the end of the run's log, and see docs/repair.md for what to do in which order; older snapshots may be whole.",
+  "repository.append_only": "Apply the retention and prune where the repository may be written.",
   "secret.unreadable": "Put the secret back into its file, readable by the agent's user.",
   "source.missing": "Mount or create the source, or take it out of the contract.",
   "source.empty": "Check that the source is mounted and holds what it should; a backup of nothing never counts.",
   "source.unreadable": "Let the contract's user read the source, or name another user in the contract.",
+  "source.unmounted": "Mount it, then run again; or take the mount point out of the contract.",
+  "source.shrunk":
+    "Look whether the files are all there. If they are meant to be gone, run again: it passes once the new size is the usual one, or set shrinkage in the binding's settings.",
+  "consistency.failed": "Read the end of the run's log; what was stopped has been started again.",
+  "dump.failed": "Read the command's own words in the run's log, mend it, then run again. Nothing of it was stored.",
+  "database.failed": "Read the database's own words in the run's log. What was restored so far may be incomplete.",
   "hook.missing": "Put an executable of that name into the host's hooks.d, or correct the name in the contract.",
   "hook.failed": "Read the hook's output in the run's log, mend it, then run again.",
   "hook.timed_out": "Find out why the hook takes so long, or raise hookTimeLimit in the binding's settings.",
@@ -67,6 +77,8 @@ const NEXT: Record<RunFailureCode, string> = {
   "snapshot.not_listed": "Run again. If it happens again, check the repository with restic itself.",
   "restore.incomplete":
     "The run's log and warnings name what was not restored; restore those again, or to a directory.",
+  "restore.nothing_matched":
+    "Ask for paths as they are in the snapshot: `holdfast-agent exec BINDING -- ls SNAPSHOT` lists them.",
   "run.timed_out": "Find out why it takes so long, or raise runTimeLimit in the binding's settings.",
   "run.cancelled": "Run again when it suits.",
   "run.interrupted":

@@ -1,7 +1,8 @@
 import type { RunFailure } from "../shared/failure.ts";
 import { type Id, instant, type Instant } from "../shared/ids.ts";
 import type { RunReport } from "../shared/report.ts";
-import { isOver, type RunKind, type RunState, type RunStats, type SnapshotFacts, type Trigger } from "../shared/run.ts";
+import { isOver, MOST_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKind } from "../shared/run.ts";
+import type { RunState, RunStats, SnapshotFacts, Trigger } from "../shared/run.ts";
 import { ownMark, type ProcessMark } from "./process-mark.ts";
 import { openRunLog, type RunLog } from "./runner-log.ts";
 import type { AfterObligation, RunChild, Spool, SpoolEntry } from "./spool.ts";
@@ -15,6 +16,10 @@ export interface Finished {
   readonly stats: RunStats | null;
   readonly engineId: string | null;
   readonly snapshots: SnapshotFacts[] | null;
+  /** Why a backup's sources look wrong, although something was stored. */
+  readonly suspicious?: string | null;
+  readonly plan?: PlannedSnapshot[] | null;
+  readonly items?: RestoredItem[] | null;
 }
 
 /** One run's file in the spool, from before its first deed to its end. */
@@ -35,7 +40,9 @@ interface RecordDeps {
 }
 
 export interface RecordInput {
-  readonly binding: Id;
+  /** Null for what is done to the repository as a whole. */
+  readonly binding: Id | null;
+  readonly repository: Id;
   readonly kind: RunKind;
   readonly runId: Id;
   readonly trigger: Trigger;
@@ -44,16 +51,17 @@ export interface RecordInput {
 
 /** Writes that the run has begun, and only then returns. */
 export async function beginRecord(deps: RecordDeps, input: RecordInput): Promise<RunRecord> {
-  const { runId, binding, kind, trigger, scheduledAt } = input;
+  const { runId, binding, repository, kind, trigger, scheduledAt } = input;
   const report: RunReport = {
     type: "run",
     sequence: 1,
     run: {
-      ...{ id: runId, binding, kind, trigger, state: "running", scheduledAt, queuedAt: null },
+      ...{ id: runId, binding, repository, kind, trigger, state: "running", scheduledAt, queuedAt: null },
       ...{ startedAt: instant(deps.clock.now()), finishedAt: null },
-      ...{ snapshot: null, failure: null, warnings: [], stats: null },
+      ...{ snapshot: null, failure: null, warnings: [], stats: null, plan: null, items: null },
     },
     log: "",
+    suspicious: null,
     engineId: null,
     snapshots: null,
   };
@@ -97,17 +105,19 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
     },
     async finish(finished) {
       const { state, failure, snapshot, warnings, stats, engineId, snapshots } = finished;
+      const { suspicious = null, plan = null, items = null } = finished;
       if (!isOver(state)) throw new Error(`a run can't end as ${state}`);
       const ended: RunReport = {
         ...report,
         sequence: report.sequence + 1,
         run: {
           ...report.run,
-          ...{ state, failure, snapshot, stats },
+          ...{ state, failure, snapshot, stats, plan, items: items === null ? null : items.slice(0, MOST_ITEMS) },
           warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => log.redact(warning).slice(0, 4096)),
           finishedAt: instant(deps.clock.now()),
         },
         log: log.tail(),
+        suspicious,
         engineId,
         snapshots,
       };

@@ -40,7 +40,7 @@ export async function recorded(
   const name = `${kind} of "${binding.name}" (${runId})`;
   let finished: Finished;
   try {
-    const record = await beginRecord(deps, { ...input, binding: binding.id, kind });
+    const record = await beginRecord(deps, { ...input, binding: binding.id, repository: binding.repository, kind });
     deps.log(`${name} begins`);
     finished = await ended(deps, { input, record }, (stopped) =>
       work({ record, signal: stopped, onProgress: throttled((progress) => deps.onProgress(runId, progress)) }),

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { Id, Instant, Name } from "./ids.ts";
 import { RestoreRequest } from "./assignment.ts";
+import { FileSecret } from "./repository.ts";
 
 /** Who may do what: `read` looks, `operate` also runs and restores, `admin` also changes. */
 export const Scope = z.enum(["read", "operate", "admin"]);
@@ -34,8 +35,23 @@ export type Token = z.infer<typeof Token>;
 /** The token is shown here once: only its hash is kept. */
 export const TokenCreated = Token.extend({ token: z.string() });
 
-export const CreateRestore = RestoreRequest.extend({ binding: z.string().min(1).describe("the binding's id or name") });
+export const CreateRestore = RestoreRequest.extend({
+  binding: z.string().min(1).describe("the binding's id or name"),
+  host: z.string().min(1).nullable().default(null).describe("id or name of another host to restore on; null: its own"),
+  passphrase: FileSecret.nullable()
+    .default(null)
+    .describe("for another host: where it has the repository's passphrase"),
+});
 export type CreateRestore = z.infer<typeof CreateRestore>;
+
+/** `POST /bindings/{id}/forget`. */
+export const ForgetRequest = z.strictObject({
+  dryRun: z
+    .boolean()
+    .default(false)
+    .describe("true: only say which snapshots would go, and by which rule the others stay"),
+});
+export type ForgetRequest = z.infer<typeof ForgetRequest>;
 
 /** What every list takes, beside its own filters. */
 export const ListQuery = z.strictObject({

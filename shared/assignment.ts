@@ -1,8 +1,23 @@
 import * as z from "zod";
 import { AbsolutePath, Id, Instant, Name } from "./ids.ts";
-import { ContractRequest } from "./contract.ts";
+import { DatabaseContract, FilesContract } from "./contract.ts";
 import { Settings } from "./binding.ts";
-import { RepositorySpec } from "./repository.ts";
+import { AssignedRepositorySpec } from "./repository.ts";
+
+/** `declared`: from a file of the host's own root, which the agent looks up again before it believes it. */
+const AssignedContract = z.discriminatedUnion("kind", [
+  FilesContract.extend({ id: Id, name: Name, declared: z.boolean().default(false) }),
+  DatabaseContract.extend({ id: Id, name: Name, declared: z.boolean().default(false) }),
+]);
+
+const AssignedBinding = z.strictObject({
+  id: Id,
+  name: Name,
+  contract: Id,
+  repository: Id,
+  paused: z.boolean(),
+  settings: Settings,
+});
 
 /** Everything one host has to do, complete in itself. Sent as the payload of a JWS of the control plane's key. */
 export const Assignment = z.strictObject({
@@ -10,11 +25,9 @@ export const Assignment = z.strictObject({
   host: Id,
   revision: z.int().min(0).describe("grows with every change; an agent never takes an older one"),
   issuedAt: Instant,
-  contracts: z.array(z.strictObject({ id: Id, name: Name, kind: z.literal("files"), request: ContractRequest })),
-  repositories: z.array(RepositorySpec.extend({ id: Id, engineId: z.string().nullable() })),
-  bindings: z.array(
-    z.strictObject({ id: Id, name: Name, contract: Id, repository: Id, paused: z.boolean(), settings: Settings }),
-  ),
+  contracts: z.array(AssignedContract),
+  repositories: z.array(AssignedRepositorySpec),
+  bindings: z.array(AssignedBinding),
 });
 export type Assignment = z.infer<typeof Assignment>;
 export type AssignedContract = Assignment["contracts"][number];
@@ -36,13 +49,41 @@ export const RestoreRequest = z.strictObject({
   snapshot: z.string().regex(/^([0-9a-f]{8,64}|latest)$/, "must be a snapshot's id or 'latest'"),
   target: AbsolutePath.nullable().default(null).describe("a directory on the host; null: back where it came from"),
   include: z.array(AbsolutePath).max(1000).default([]).describe("only these paths; empty: everything"),
+  overwrite: z
+    .enum(["always", "if-changed", "if-newer", "never"])
+    .default("always")
+    .describe("what becomes of a file that is there already"),
+  delete: z
+    .boolean()
+    .default(false)
+    .describe("true: what the snapshot does not hold is removed there, so that it is exactly the snapshot"),
+  dryRun: z.boolean().default(false).describe("true: only say what would change"),
 });
 export type RestoreRequest = z.infer<typeof RestoreRequest>;
+export type RestoreRequestInput = z.input<typeof RestoreRequest>;
 
-/** A one-off instruction, signed like an assignment. The id of a `backup` or `restore` order is its run's id. */
+/** What a host needs to restore another host's binding: access, not the bytes. */
+export const ForeignBinding = z.strictObject({
+  host: Id.describe("whose snapshots they are"),
+  binding: AssignedBinding,
+  contract: AssignedContract,
+  repository: AssignedRepositorySpec,
+});
+export type ForeignBinding = z.infer<typeof ForeignBinding>;
+
+/** A one-off instruction, signed like an assignment. The id of an order that begins a run is the run's id. */
 export const Order = z.discriminatedUnion("kind", [
   z.strictObject({ ...ordered, kind: z.literal("backup"), binding: Id }),
-  z.strictObject({ ...ordered, kind: z.literal("restore"), binding: Id, restore: RestoreRequest }),
+  z.strictObject({
+    ...ordered,
+    kind: z.literal("restore"),
+    binding: Id,
+    restore: RestoreRequest,
+    from: ForeignBinding.nullable().default(null).describe("null: the binding is the host's own"),
+  }),
+  z.strictObject({ ...ordered, kind: z.literal("forget"), binding: Id, dryRun: z.boolean() }),
+  z.strictObject({ ...ordered, kind: z.literal("prune"), repository: Id }),
+  z.strictObject({ ...ordered, kind: z.literal("check"), repository: Id }),
   z.strictObject({ ...ordered, kind: z.literal("cancel"), run: Id }),
 ]);
 export type Order = z.infer<typeof Order>;

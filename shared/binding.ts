@@ -15,6 +15,9 @@ const OnCalendar = z.string().superRefine((text, context) => {
   }
 });
 
+/** One expression, or several: whichever comes first. */
+const Schedules = z.union([OnCalendar, z.array(OnCalendar).min(1, "must have at least one expression").max(20)]);
+
 const Zone = z.string().refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin");
 
 const keep = z.int().min(0).max(100_000);
@@ -43,10 +46,27 @@ export const DEFAULT_RETENTION: Retention = {
 };
 
 export const TimerConfig = z.strictObject({
-  OnCalendar: OnCalendar.default("daily").describe("when, in systemd's calendar language"),
+  OnCalendar: Schedules.default("daily").describe("when: one or many of systemd's calendar, or cron's five fields"),
   RandomizedDelaySec: TimeSpan.default("5m").describe("spread: a delay up to this, always the same for one binding"),
   Persistent: z.boolean().default(true).describe("a time missed while the host was off is caught up, once"),
 });
+
+export const Performance = z.strictObject({
+  niceness: z.int().min(-20).max(19).default(15).describe("of the engine's process; 19 gives way to everything"),
+  ioSchedulingClass: z.enum(["idle", "best-effort", "realtime"]).default("best-effort"),
+  ioPriority: z.int().min(0).max(7).nullable().default(7).describe("within its class; 7 is the lowest"),
+});
+export type Performance = z.infer<typeof Performance>;
+
+/** When sources that hold much less than they did are taken for a fault, not for a change. */
+export const Shrinkage = z.strictObject({
+  percent: z.int().min(1).max(100).nullable().default(50).describe("how much may be gone since the usual; null: any"),
+  action: z
+    .enum(["warn", "fail"])
+    .default("warn")
+    .describe("warn: store it and hold the retention back; fail: store nothing"),
+});
+export type Shrinkage = z.infer<typeof Shrinkage>;
 
 const limit = z.int().min(1).nullable().default(null);
 
@@ -60,6 +80,8 @@ export const Settings = z.strictObject({
   ),
   limitUploadKiBs: limit.describe("KiB per second, null: no limit"),
   limitDownloadKiBs: limit.describe("KiB per second, null: no limit"),
+  performance: Performance.prefault({}).describe("how much the engine gives way to everything else on the host"),
+  shrinkage: Shrinkage.prefault({}).describe("sources that suddenly hold much less than before"),
   hookTimeLimit: TimeSpan.default("10m").describe("how long one hook may take"),
   runTimeLimit: TimeSpan.default("24h").describe("how long the whole run may take before it is stopped"),
 });
@@ -77,6 +99,7 @@ export const Binding = z.strictObject({
   repository: Id,
   settings: Settings,
   paused: z.boolean(),
+  declared: z.boolean().describe("declared by a file on the host, and read-only here"),
   health: Health.describe("derived from its runs"),
   lastSuccessAt: Instant.nullable(),
   nextRunAt: Instant.nullable().describe("null when paused or not enabled"),
@@ -99,7 +122,7 @@ export const ChangeBinding = z
     name: Name,
     settings: z.strictObject({
       timerConfig: z
-        .strictObject({ OnCalendar, RandomizedDelaySec: TimeSpan, Persistent: z.boolean() })
+        .strictObject({ OnCalendar: Schedules, RandomizedDelaySec: TimeSpan, Persistent: z.boolean() })
         .partial()
         .optional(),
       enable: z.boolean().optional(),
@@ -107,6 +130,8 @@ export const ChangeBinding = z
       retention: Retention.optional(),
       limitUploadKiBs: z.int().min(1).nullable().optional(),
       limitDownloadKiBs: z.int().min(1).nullable().optional(),
+      performance: Performance.partial().optional(),
+      shrinkage: Shrinkage.partial().optional(),
       hookTimeLimit: TimeSpan.optional(),
       runTimeLimit: TimeSpan.optional(),
     }),

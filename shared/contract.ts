@@ -1,5 +1,8 @@
 import * as z from "zod";
+import { Consistency } from "./consistency.ts";
 import { AbsolutePath, Id, Instant, Name } from "./ids.ts";
+import { ExcludePattern } from "./pattern.ts";
+import { ServiceName, UserName } from "./unix.ts";
 
 /** A hook is the name of an executable in the host's hooks.d, or shell where the host's policy says `inline`. */
 export const Hook = z
@@ -11,20 +14,6 @@ export type Hook = z.infer<typeof Hook>;
 
 /** A name alone, as the policy `named` wants it: no path, no arguments. */
 export const HookName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-
-/** One exclude pattern in restic's dialect, without its negation. */
-export const ExcludePattern = z
-  .string()
-  .min(1, "must not be empty")
-  .max(4096)
-  .refine((pattern) => !/[\0\n]/.test(pattern), "must not contain NUL or a newline")
-  .refine((pattern) => !pattern.startsWith("!"), "must not begin with '!': a pattern only ever leaves out");
-export type ExcludePattern = z.infer<typeof ExcludePattern>;
-
-export const UserName = z
-  .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?$/, "must be the name of a Unix user on the host");
-export type UserName = z.infer<typeof UserName>;
 
 /** What a service needs kept. The names are Self Host Blocks' backup contract's own. */
 export const ContractRequest = z.strictObject({
@@ -38,7 +27,7 @@ export const ContractRequest = z.strictObject({
     .array(ExcludePattern)
     .max(1000)
     .default([])
-    .describe("what to leave out, in restic's pattern language without '!'"),
+    .describe("what to leave out, in restic's pattern language without '!'; the same for every provider"),
   hooks: z
     .strictObject({
       beforeBackup: z
@@ -57,29 +46,104 @@ export const ContractRequest = z.strictObject({
 });
 export type ContractRequest = z.infer<typeof ContractRequest>;
 
-export const Contract = z.strictObject({
+/** What a database needs kept. The names are Self Host Blocks' databasebackup contract's own. */
+export const DatabaseRequest = z.strictObject({
+  user: UserName.default("root").describe("Unix user on the host that runs both commands"),
+  backupName: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/, "must be a file name: letters, digits, '.', '_', '-'")
+    .default("dump")
+    .describe("the name of the dump's file in the snapshot"),
+  backupCmd: Hook.describe("writes the dump to its standard output; run by bash with pipefail"),
+  restoreCmd: Hook.describe("reads the dump from its standard input; run by bash with pipefail"),
+});
+export type DatabaseRequest = z.infer<typeof DatabaseRequest>;
+
+/** What a contract of files may say beside its request. None of it is the seed contract's. */
+const besideFiles = {
+  consistency: z
+    .array(Consistency)
+    .max(100)
+    .default([])
+    .describe("what has to be copied, dumped, stopped or paused so that what is kept belongs together"),
+  mountPoints: z
+    .array(AbsolutePath)
+    .max(100)
+    .default([])
+    .describe("directories that must be mount points when the backup runs; one that is not makes it fail"),
+  stopForRestore: z
+    .array(ServiceName)
+    .max(20)
+    .default([])
+    .describe("systemd units stopped before a restore in place, and started again after it"),
+};
+
+export const FilesContract = z.strictObject({
+  kind: z.literal("files").describe("files and directories of the host"),
+  request: ContractRequest.describe("what the service needs kept"),
+  ...besideFiles,
+});
+export type FilesContract = z.infer<typeof FilesContract>;
+
+export const DatabaseContract = z.strictObject({
+  kind: z.literal("databasebackup").describe("what a command writes, streamed into the repository"),
+  request: DatabaseRequest.describe("what the database needs kept"),
+});
+export type DatabaseContract = z.infer<typeof DatabaseContract>;
+
+/** What is kept, of either kind, without a name and a host. */
+export const ContractBody = z.discriminatedUnion("kind", [FilesContract, DatabaseContract]);
+export type ContractBody = z.infer<typeof ContractBody>;
+
+const known = {
   id: Id,
   host: Id,
   name: Name,
-  kind: z.literal("files"),
-  request: ContractRequest,
+  declared: z.boolean().describe("declared by a file on the host, and read-only here"),
   createdAt: Instant,
   changedAt: Instant,
-});
+};
+export const Contract = z.discriminatedUnion("kind", [FilesContract.extend(known), DatabaseContract.extend(known)]);
 export type Contract = z.infer<typeof Contract>;
 
-export const CreateContract = z
-  .strictObject({
-    host: z.string().min(1).describe("the host's id or name"),
-    name: Name.describe("what people call it: one host has no two of a name"),
-    kind: z.literal("files").default("files").describe("files and directories of the host"),
-    request: ContractRequest.describe("what the service needs kept"),
-  })
-  .meta({ id: "CreateContract", title: "Contract", description: "What a service needs kept." });
+const named = {
+  host: z.string().min(1).describe("the host's id or name"),
+  name: Name.describe("what people call it: one host has no two of a name"),
+};
+
+export const CreateFilesContract = FilesContract.extend({
+  ...named,
+  kind: FilesContract.shape.kind.default("files"),
+}).meta({ id: "CreateContract", title: "Contract", description: "What a service needs kept." });
+
+export const CreateDatabaseContract = DatabaseContract.extend(named).meta({
+  id: "CreateDatabaseContract",
+  title: "Database contract",
+  description: "What a database needs kept.",
+});
+
+/** One of the catalogue's, with what only its owner knows filled in. */
+export const CreateFromCatalog = z.strictObject({
+  ...named,
+  name: Name.optional().describe("default: the entry's own name"),
+  fromCatalog: z.string().min(1).max(63).describe("the entry's name: GET /api/v1/catalog lists them"),
+  layout: z.string().min(1).max(63).describe("how the service is installed on the host"),
+  params: z.record(z.string().max(63), z.string().max(4096)).default({}).describe("the layout's own parameters"),
+});
+export type CreateFromCatalog = z.infer<typeof CreateFromCatalog>;
+
+export const CreateContract = z.union([CreateFilesContract, CreateDatabaseContract]);
 export type CreateContract = z.infer<typeof CreateContract>;
 
+/** A key that the contract's kind does not have is refused by the verb, which knows the kind. */
 export const ChangeContract = z
-  .strictObject({ name: Name, request: ContractRequest })
+  .strictObject({
+    name: Name,
+    request: z.union([ContractRequest, DatabaseRequest]),
+    consistency: besideFiles.consistency.unwrap(),
+    mountPoints: besideFiles.mountPoints.unwrap(),
+    stopForRestore: besideFiles.stopForRestore.unwrap(),
+  })
   .partial()
   .refine((change) => Object.keys(change).length > 0, "must change something");
 export type ChangeContract = z.infer<typeof ChangeContract>;

@@ -2,7 +2,15 @@ import * as z from "zod";
 import { Id, Instant, Name } from "./ids.ts";
 
 /** Every type of notification this version sends. The names are promises; the list only grows. */
-export const EventType = z.enum(["run.failed", "run.recovered", "host.policy_refused", "channel.test"]);
+export const EventType = z.enum([
+  "run.failed",
+  "run.warned",
+  "run.recovered",
+  "repository.check_failed",
+  "source.suspicious",
+  "host.policy_refused",
+  "channel.test",
+]);
 export type EventType = z.infer<typeof EventType>;
 
 /** The body of a webhook (Standard Webhooks 1.0). */

@@ -2,9 +2,10 @@ import * as z from "zod";
 import { Id, Instant, Name } from "./ids.ts";
 
 export const EngineFacts = z.strictObject({
-  provider: z.literal("restic"),
+  provider: z.enum(["restic", "borg"]),
   version: z.string().max(64),
   path: z.string().max(4096),
+  fault: z.string().max(1000).nullable().default(null).describe("why it can't be used; null when it can"),
 });
 export type EngineFacts = z.infer<typeof EngineFacts>;
 

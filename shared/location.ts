@@ -1,17 +1,23 @@
-import * as z from "zod";
 import { AbsolutePath } from "./ids.ts";
+
+/** @returns null when the provider can use the place, else what is wrong with it and what to do */
+export function locationFault(provider: "restic" | "borg", location: string): string | null {
+  return provider === "restic" ? resticLocationFault(location) : borgLocationFault(location);
+}
+
+/** A directory on the host's own disk (or something mounted there). */
+export function isLocalLocation(location: string): boolean {
+  return location.startsWith("/");
+}
 
 /**
  * What restic takes as a repository (doc/030_preparing_a_new_repo), less what would let a location run a program
  * (rclone connection strings, ssh options) or carry a password into logs.
  * @returns null when it is fine, else what is wrong and what to do
  */
-export function resticLocationFault(location: string): string | null {
+function resticLocationFault(location: string): string | null {
   if (/[\0\n\r]/.test(location)) return "must not contain NUL or a newline";
-  if (location.startsWith("/")) {
-    const path = AbsolutePath.safeParse(location);
-    return path.success ? null : (path.error.issues[0]?.message ?? "must be an absolute path");
-  }
+  if (location.startsWith("/")) return pathFault(location);
   const colon = location.indexOf(":");
   const scheme = colon < 0 ? "" : location.slice(0, colon);
   const rest = location.slice(colon + 1);
@@ -53,11 +59,24 @@ function sftpFault(rest: string): string | null {
   return null;
 }
 
-export const ResticLocation = z
-  .string()
-  .min(1, "must not be empty")
-  .max(2048)
-  .superRefine((location, context) => {
-    const fault = resticLocationFault(location);
-    if (fault !== null) context.addIssue({ code: "custom", message: fault });
-  });
+/** A directory, or `ssh://USER@HOST[:PORT]/ABSOLUTE/PATH` (docs.borgbackup.org, repository URLs). No `::`, no placeholders. */
+function borgLocationFault(location: string): string | null {
+  if (/[\0\n\r]/.test(location)) return "must not contain NUL or a newline";
+  if (location.includes("::") || /[{}]/.test(location)) return "must not contain '::', '{' or '}': borg reads them";
+  if (location.startsWith("/")) return pathFault(location);
+  const [, authority, path] = /^ssh:\/\/([^/]+)(\/.+)$/.exec(location) ?? [];
+  if (authority === undefined || path === undefined)
+    return "must be a borg location: an absolute path, or ssh://USER@HOST[:PORT]/ABSOLUTE/PATH";
+  if (
+    !/^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.test(authority)
+  )
+    return "must name USER@HOST[:PORT] after ssh:// (no password, no ssh options)";
+  return path.startsWith("/~") || path.startsWith("/./")
+    ? "must have an absolute path after the host"
+    : pathFault(path);
+}
+
+function pathFault(location: string): string | null {
+  const path = AbsolutePath.safeParse(location);
+  return path.success ? null : (path.error.issues[0]?.message ?? "must be an absolute path");
+}

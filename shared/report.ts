@@ -11,6 +11,12 @@ export const RunReport = z.strictObject({
   sequence: z.int().min(1),
   run: Run.omit({ host: true, progress: true }),
   log: z.string().max(LOG_TAIL_BYTES),
+  suspicious: z
+    .string()
+    .max(4096)
+    .nullable()
+    .default(null)
+    .describe("of a backup: why its sources look wrong, although something was stored; null when they do not"),
   engineId: z.string().min(1).max(128).nullable().describe("the repository's own id, once the agent has seen it"),
   snapshots: z
     .array(SnapshotFacts)
@@ -35,6 +41,7 @@ export const RefusalCode = z.enum([
   "policy.repositories",
   "policy.users",
   "policy.restore",
+  "policy.services",
 ]);
 export type RefusalCode = z.infer<typeof RefusalCode>;
 

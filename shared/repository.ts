@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { AbsolutePath, Id, Instant, Name } from "./ids.ts";
-import { ResticLocation } from "./location.ts";
+import { TimerConfig } from "./binding.ts";
+import { locationFault } from "./location.ts";
 
 /** Where a secret comes from. The secret itself never passes through the control plane. */
 export const SecretSource = z.union(
@@ -37,32 +38,119 @@ export const SecretName = z.enum(
 );
 export type SecretName = z.infer<typeof SecretName>;
 
-export const RepositorySpec = z.strictObject({
+/** How a repository behind ssh (restic's sftp:, borg's ssh://) is reached: never by asking anybody anything. */
+export const Ssh = z.strictObject({
+  identityFile: AbsolutePath.nullable()
+    .default(null)
+    .describe("the private key on the host, readable by the contract's user; null: what ssh uses by itself"),
+  hostKey: z
+    .string()
+    .regex(
+      /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}$/,
+      "must be the server's public key as ssh-keyscan shows it, without the name: TYPE BASE64",
+    )
+    .nullable()
+    .default(null)
+    .describe("the server's public key; any other is refused. null: the host's own known_hosts decides"),
+});
+export type Ssh = z.infer<typeof Ssh>;
+
+const Upkeep = (OnCalendar: string, meaning: string) =>
+  z
+    .strictObject({
+      enable: z.boolean().default(true),
+      timerConfig: TimerConfig.prefault({ OnCalendar, RandomizedDelaySec: "1h" }),
+    })
+    .prefault({})
+    .describe(meaning);
+
+/** What one host does to a repository as a whole, each as runs of its own. */
+export const Maintenance = z.strictObject({
+  prune: Upkeep("Sun 03:30", "free the space of what was forgotten (restic prune, borg compact)"),
+  check: Upkeep("Sat 03:30", "check the structure, and each time another part of the data"),
+  readDataParts: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(13)
+    .describe("how many checks it takes until all data was read: 13 weekly ones are a quarter"),
+  zone: z.string().max(64).nullable().default(null).describe("IANA time zone of both schedules; null: the host's own"),
+});
+export type Maintenance = z.infer<typeof Maintenance>;
+
+export const ProviderName = z.enum(["restic", "borg"], { error: "must be restic or borg" });
+export type ProviderName = z.infer<typeof ProviderName>;
+
+const spec = z.strictObject({
   name: Name,
-  provider: z.literal("restic", { error: "must be restic (borg comes in a later version)" }),
-  location: ResticLocation,
+  provider: ProviderName,
+  location: z.string().min(1, "must not be empty").max(2048),
   passphrase: SecretSource,
   secrets: z.partialRecord(SecretName, FileSecret).default({}),
+  ssh: Ssh.prefault({}).describe("for a repository behind ssh"),
+  caFile: AbsolutePath.nullable()
+    .default(null)
+    .describe("certificates (PEM) on the host that a rest: or s3: server is checked against; null: the host's own"),
+  appendOnly: z
+    .boolean()
+    .default(false)
+    .describe("true: this host may only add to it; retention and pruning are somebody else's"),
+  maintenance: Maintenance.prefault({}),
   existing: z
     .boolean()
     .default(false)
     .describe("true: it is already there, never create it; false: the first backup creates it, once"),
 });
 
-export const Repository = RepositorySpec.extend({
+/** Whatever shape has a provider and a location: both must fit. */
+function checkLocation(
+  { provider, location }: { provider: ProviderName; location: string },
+  context: z.RefinementCtx,
+): void {
+  const fault = locationFault(provider, location);
+  if (fault !== null) context.addIssue({ code: "custom", path: ["location"], message: fault });
+}
+
+export const RepositorySpec = spec.superRefine(checkLocation);
+export type RepositorySpec = z.infer<typeof RepositorySpec>;
+
+/** As one host has it in its assignment. */
+export const AssignedRepositorySpec = spec
+  .extend({
+    id: Id,
+    engineId: z.string().nullable(),
+    maintains: z.boolean().default(false).describe("this host prunes and checks it"),
+  })
+  .superRefine(checkLocation);
+
+export const Repository = spec.extend({
   id: Id,
   engineId: z.string().nullable().describe("the provider's own id, remembered since it was created; null before that"),
+  maintainer: Id.nullable().describe("the host that prunes and checks it; null: the first that bound it"),
+  declared: z.boolean().describe("declared by a file on a host, and read-only here"),
   createdAt: Instant,
   changedAt: Instant,
 });
 export type Repository = z.infer<typeof Repository>;
 
-export const CreateRepository = RepositorySpec;
+export const CreateRepository = spec
+  .extend({
+    maintainer: z.string().min(1).nullable().default(null).describe("id or name of the host that prunes and checks it"),
+  })
+  .superRefine(checkLocation);
 export type CreateRepository = z.infer<typeof CreateRepository>;
 
 /** The place and the passphrase stay: another place is another repository. */
 export const ChangeRepository = z
-  .strictObject({ name: Name, secrets: z.partialRecord(SecretName, FileSecret) })
+  .strictObject({
+    name: Name,
+    secrets: z.partialRecord(SecretName, FileSecret),
+    ssh: Ssh,
+    caFile: AbsolutePath.nullable(),
+    appendOnly: z.boolean(),
+    maintenance: Maintenance,
+    maintainer: z.string().min(1).nullable(),
+  })
   .partial()
   .refine((change) => Object.keys(change).length > 0, "must change something");
 export type ChangeRepository = z.infer<typeof ChangeRepository>;

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { Id, Instant } from "./ids.ts";
 import { RunFailure } from "./failure.ts";
 
-export const RunKind = z.enum(["backup", "forget", "restore"]);
+export const RunKind = z.enum(["backup", "forget", "prune", "check", "restore"]);
 export type RunKind = z.infer<typeof RunKind>;
 
 export const RunState = z.enum(["queued", "running", "succeeded", "warned", "failed", "cancelled", "interrupted"]);
@@ -34,6 +34,14 @@ export const RunStats = z.object({
   bytesRestored: count.optional(),
   snapshotsRemoved: count.optional(),
   snapshotsKept: count.optional(),
+  bytesFreed: count.optional().describe("by a prune"),
+  bytesChecked: count.optional().describe("by a check that read data"),
+  filesSkipped: count
+    .optional()
+    .describe("by a restore: they were as in the snapshot already, or not to be overwritten"),
+  filesDeleted: count.optional().describe("by a restore that was to be exact"),
+  filesMatching: count.optional().describe("after a restore: as in the snapshot"),
+  filesDiffering: count.optional().describe("after a restore: not as in the snapshot, or missing"),
 });
 export type RunStats = z.infer<typeof RunStats>;
 
@@ -48,13 +56,34 @@ export const Progress = z.object({
 });
 export type Progress = z.infer<typeof Progress>;
 
+/** What a retention makes, or would make, of one snapshot. */
+export const PlannedSnapshot = z.object({
+  snapshot: z.string().max(128),
+  takenAt: Instant,
+  keep: z.boolean(),
+  reasons: z.array(z.string().max(128)).max(20).describe("the rules that keep it; none when it goes"),
+});
+export type PlannedSnapshot = z.infer<typeof PlannedSnapshot>;
+
+/** What a restore did to one path, would do to it, or could not. */
+export const RestoredItem = z.object({
+  path: z.string().max(4096).describe("as in the snapshot"),
+  action: z.enum(["create", "update", "delete", "failed", "differs"]),
+  reason: z.string().max(1000).optional(),
+});
+export type RestoredItem = z.infer<typeof RestoredItem>;
+
+/** How many of them a report carries; the run's counts are of all. */
+export const MOST_ITEMS = 2_000;
+
 export const LOG_TAIL_BYTES = 65_536;
 
 /** One execution. Its id is made where it starts: on the host, or in the control plane for an ordered one. */
 export const Run = z.object({
   id: Id,
   host: Id,
-  binding: Id,
+  binding: Id.nullable().describe("null for what is done to a repository as a whole: prune and check"),
+  repository: Id.nullable().default(null).describe("null in what hosts said before 0.2"),
   kind: RunKind,
   trigger: Trigger,
   state: RunState,
@@ -66,6 +95,18 @@ export const Run = z.object({
   failure: RunFailure.nullable(),
   warnings: z.array(z.string().max(4096)).max(100),
   stats: RunStats.nullable(),
+  plan: z
+    .array(PlannedSnapshot)
+    .max(10_000)
+    .nullable()
+    .default(null)
+    .describe("of a forget: what it kept and why, or would keep"),
+  items: z
+    .array(RestoredItem)
+    .max(MOST_ITEMS)
+    .nullable()
+    .default(null)
+    .describe("of a restore: what it could not do, or would do"),
   progress: Progress.nullable(),
 });
 export type Run = z.infer<typeof Run>;

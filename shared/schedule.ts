@@ -1,10 +1,37 @@
-import type { Calendar } from "./calendar-expression.ts";
+import { type Calendar, parseCalendar } from "./calendar-expression.ts";
 import { type Civil, nextCivil } from "./calendar-search.ts";
 import { offsetAt, showingsOf } from "./time-zone.ts";
 
-export { type Calendar, parseCalendar } from "./calendar-expression.ts";
+export { type Calendar, parseCalendar };
 export { type Parsed } from "./reading.ts";
 export { parseTimeSpan } from "./time-span.ts";
+
+/** Everything a schedule names: it is due whenever one of its expressions is. */
+export interface Timetable {
+  readonly calendars: readonly Calendar[];
+  /** The normal forms, in the order given. */
+  readonly normalized: string;
+}
+
+/** @returns the first fault of the first expression that has one; `index` says which it is */
+export function parseTimetable(
+  expressions: string | readonly string[],
+): { ok: true; value: Timetable } | { ok: false; message: string; position: number; index: number } {
+  const texts = typeof expressions === "string" ? [expressions] : expressions;
+  const calendars: Calendar[] = [];
+  for (const [index, text] of texts.entries()) {
+    const parsed = parseCalendar(text);
+    if (!parsed.ok) return { ok: false, message: parsed.message, position: parsed.position, index };
+    calendars.push(parsed.value);
+  }
+  return { ok: true, value: { calendars, normalized: calendars.map(({ normalized }) => normalized).join("; ") } };
+}
+
+/** The first match of any of them after `afterMs`: see `nextAfter`. */
+export function nextOf(timetable: Timetable, afterMs: number, zone: string): number | null {
+  const found = timetable.calendars.map((calendar) => nextAfter(calendar, afterMs, zone)).filter((at) => at !== null);
+  return found.length === 0 ? null : Math.min(...found);
+}
 
 const SECOND = 1_000_000;
 const DAY_SECONDS = 86_400;

@@ -1,12 +1,10 @@
 import type { EngineFacts } from "../../shared/host.ts";
-import type { RepositorySpec } from "../../shared/repository.ts";
-import type * as z from "zod";
+import type { ProviderName } from "../../shared/repository.ts";
+import { borg } from "./borg.ts";
 import type { Provider } from "./provider.ts";
 import { restic } from "./restic.ts";
 
-type ProviderName = z.infer<typeof RepositorySpec>["provider"];
-
-const PROVIDERS: Record<ProviderName, Provider> = { restic };
+const PROVIDERS: Record<ProviderName, Provider> = { restic, borg };
 
 export function providerOf({ provider }: { provider: ProviderName }): Provider {
   return PROVIDERS[provider];

@@ -1,9 +1,9 @@
-import type { AssignedRepository } from "../../shared/assignment.ts";
-import type { Retention } from "../../shared/binding.ts";
+import type { AssignedRepository, RestoreRequest } from "../../shared/assignment.ts";
+import type { Performance, Retention } from "../../shared/binding.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { EngineFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
-import type { Progress, RunStats, SnapshotFacts } from "../../shared/run.ts";
+import type { PlannedSnapshot, Progress, RestoredItem, RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
 import type { KillLadder } from "../process-ladder.ts";
 import type { ProcessMark } from "../process-mark.ts";
@@ -35,6 +35,8 @@ export interface Access {
   readonly ladder: KillLadder;
   readonly patience: Patience;
   readonly limits: { readonly uploadKiBs: number | null; readonly downloadKiBs: number | null };
+  /** How much every engine process gives way to the rest of the host. */
+  readonly performance: Performance;
   /** Told of each process that is started for the run. */
   readonly onChild: (child: ProcessMark) => void;
 }
@@ -44,6 +46,26 @@ export interface BackupInput {
   readonly sources: readonly string[];
   readonly excludes: readonly string[];
   readonly onProgress: (progress: Progress) => void;
+}
+
+/** What a command writes, kept as one file of its own in the snapshot. */
+export interface DumpInput {
+  /** The file's name in the snapshot, at its root. */
+  readonly name: string;
+  /** Run by bash as the run's user, with errexit, nounset and pipefail; never in argv, since it may hold a secret. */
+  readonly script: string;
+  readonly onProgress: (progress: Progress) => void;
+}
+
+/** What was dumped, given to a command again. */
+export interface LoadInput {
+  /** A snapshot's full id, as listed. */
+  readonly snapshot: string;
+  readonly name: string;
+  /** As in DumpInput. Its standard input ends only when the whole file was read from the repository. */
+  readonly script: string;
+  /** Whom the script runs as. */
+  readonly user: RunUser;
 }
 
 export interface BackupResult {
@@ -65,6 +87,11 @@ export interface RestoreInput {
   readonly target: string | null;
   /** Only these paths and what is below them, as in the snapshot; empty: everything. */
   readonly include: readonly string[];
+  readonly overwrite: RestoreRequest["overwrite"];
+  /** Removes what the snapshot does not hold, inside what is restored and nowhere else. */
+  readonly delete: boolean;
+  /** Changes nothing, and says in `items` what would change. */
+  readonly dryRun: boolean;
   readonly onProgress: (progress: Progress) => void;
 }
 
@@ -72,6 +99,22 @@ export interface RestoreResult {
   /** What was not restored, one line each. */
   readonly warnings: readonly string[];
   readonly failure: RunFailure | null;
+  readonly stats: RunStats;
+  /** What was not restored and why; for a dry run, what would change. */
+  readonly items: readonly RestoredItem[];
+}
+
+export interface ForgetResult {
+  readonly snapshots: SnapshotFacts[];
+  readonly removed: number;
+  readonly plan: PlannedSnapshot[];
+  readonly failure: RunFailure | null;
+}
+
+/** How work on the repository as a whole ended. */
+export interface UpkeepResult {
+  readonly failure: RunFailure | null;
+  readonly warnings: readonly string[];
   readonly stats: RunStats;
 }
 
@@ -84,15 +127,28 @@ export interface OpenRepository {
    * looked up in the repository afterwards.
    */
   backup(input: BackupInput): Promise<BackupResult>;
+  /** Stores what a command writes. A command that fails leaves no snapshot, whatever it had written by then. */
+  dump(input: DumpInput): Promise<BackupResult>;
   /** The binding's snapshots, oldest first. Needs no lock, and waits for none. */
   snapshots(): Promise<SnapshotFacts[]>;
   /**
    * Removes what the retention no longer wants, of this binding only, and never the newest snapshot. Space is not freed.
    * @returns what is there afterwards, as listed; `failure` when a snapshot that had to go is still there
    */
-  forget(retention: Retention): Promise<{ snapshots: SnapshotFacts[]; removed: number; failure: RunFailure | null }>;
+  forget(retention: Retention): Promise<ForgetResult>;
+  /** What `forget` would do now, and by which rule each of the binding's snapshots stays. Changes nothing. */
+  planForget(retention: Retention): Promise<PlannedSnapshot[]>;
+  /** Frees the space of what was forgotten, by whomever. */
+  prune(): Promise<UpkeepResult>;
+  /**
+   * Looks at the structure of the whole repository, and reads one part of its data. Found damage is the failure
+   * `repository.damaged`. Once every part was read, all data was.
+   */
+  check(input: { readonly part: number; readonly parts: number }): Promise<UpkeepResult>;
   /** Gives back bytes, owner, mode, times and links, and says of each file that it could not. */
   restore(input: RestoreInput): Promise<RestoreResult>;
+  /** Gives what was dumped to a command. A command that complains, or a dump that can't be read whole, is a failure. */
+  load(input: LoadInput): Promise<RunFailure | null>;
   /** Removes the locks that a process of this host left when it died, and no other. */
   releaseDeadLocks(dead: ProcessMark): Promise<void>;
 }

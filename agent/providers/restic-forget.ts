@@ -40,7 +40,7 @@ export async function forget(
   const removed = before.filter(({ id }) => !left.has(id)).length;
   const refused = plannedRemovals(text).filter((id) => left.has(id)).length;
   access.log.line(`removed ${removed}, kept ${snapshots.length} snapshots`);
-  if (ended.cancelled) return { snapshots, removed, failure: failureOf(access.signal.reason) };
+  if (ended.cancelled) return { snapshots, removed, plan: [], failure: failureOf(access.signal.reason) };
   // Whatever the exit code says: some versions answer 0 when nothing could be deleted.
   if (refused > 0) {
     const failure = runFailure(
@@ -48,11 +48,11 @@ export async function forget(
       `${refused} snapshots that the retention no longer wants could not be removed and are still there`,
       "If the storage is append-only, that is its purpose: apply the retention where the repository may be written.",
     );
-    return { snapshots, removed, failure };
+    return { snapshots, removed, plan: [], failure };
   }
   const failure =
     ended.exitCode === 0 ? null : resticFailure(restic, ended, { what: "forget", redact: access.log.redact });
-  return { snapshots, removed, failure };
+  return { snapshots, removed, plan: [], failure };
 }
 
 const FLAGS: readonly (keyof Retention)[] = [

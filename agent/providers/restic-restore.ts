@@ -38,11 +38,12 @@ export async function restore(runner: ResticRunner, input: RestoreInput): Promis
   for (const warning of warnings) access.log.line(`not restored: ${warning}`);
   const failed = errors.count();
   const stats = { filesRestored: Math.max(0, wanted.files - failed), bytesRestored: wanted.bytes };
-  if (failed === 0 || access.signal.aborted) return { warnings, failure, stats };
+  if (failed === 0 || access.signal.aborted) return { warnings, failure, stats, items: [] };
   return {
     warnings,
     failure: runFailure("restore.incomplete", `${failed} of ${wanted.files} files were not restored`),
     stats,
+    items: [],
   };
 }
 

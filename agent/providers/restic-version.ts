@@ -21,7 +21,7 @@ export async function findRestic(): Promise<EngineFacts | null> {
   const path = await findExecutable(named === "" ? "restic" : named, process.env["PATH"] ?? CHILD_PATH);
   if (path === null) return null;
   const version = await versionOf(path);
-  return version === null ? null : { provider: "restic", version, path };
+  return version === null ? null : { provider: "restic", version, path, fault: null };
 }
 
 /** Throws `engine.missing` or `engine.unsupported`. */

@@ -8,6 +8,10 @@ import { listSnapshots } from "./restic-snapshots.ts";
 import { findRestic, requireRestic } from "./restic-version.ts";
 import type { Provider } from "./provider.ts";
 
+function notYet(what: string): never {
+  throw new Error(`restic: ${what} is not there yet`);
+}
+
 /** restic 0.14 and newer. */
 export const restic: Provider = {
   find: findRestic,
@@ -21,6 +25,11 @@ export const restic: Provider = {
       snapshots: () => listSnapshots(runner),
       forget: (retention) => forget(runner, retention),
       restore: (input) => restore(runner, input),
+      dump: () => notYet("dump"),
+      load: () => notYet("load"),
+      planForget: () => notYet("planForget"),
+      prune: () => notYet("prune"),
+      check: () => notYet("check"),
       releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
     };
   },

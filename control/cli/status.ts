@@ -37,7 +37,9 @@ export const status: Verb = {
 async function lastFailures(client: Client): Promise<Map<Id, Run>> {
   const failed = await client.ask(page(Run), "GET", "/runs?state=failed&limit=500");
   const newest = new Map<Id, Run>();
-  for (const run of failed.items) if (!newest.has(run.binding)) newest.set(run.binding, run);
+  for (const run of failed.items) {
+    if (run.binding !== null && !newest.has(run.binding)) newest.set(run.binding, run);
+  }
   return newest;
 }
 

@@ -55,5 +55,48 @@ export const MIGRATIONS: readonly Migration[] = [
       "CREATE UNIQUE INDEX `tokens_name_unique` ON `tokens` (`name`);",
       "CREATE UNIQUE INDEX `tokens_hash_unique` ON `tokens` (`hash`);"
     ]
+  },
+  {
+    "tag": "0001_contract_in_full",
+    "when": 1795600694859,
+    "hash": "d715ea5a7f10b8a1a82d68ac14497e28a24e1a61ad53b98b57aed06330d22874",
+    "statements": [
+      "CREATE TABLE `detections` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`host` text NOT NULL,\n\t`entry` text NOT NULL,\n\t`layout` text NOT NULL,\n\t`container` text NOT NULL,\n\t`params` text NOT NULL,\n\t`evidence` text NOT NULL,\n\t`createdAt` text NOT NULL,\n\tFOREIGN KEY (`host`) REFERENCES `hosts`(`id`) ON UPDATE no action ON DELETE no action\n);",
+      "CREATE UNIQUE INDEX `detections_what` ON `detections` (`host`,`entry`,`layout`,`container`);",
+      "DROP INDEX \"orders_open\";",
+      "DROP INDEX \"orders_expiry\";",
+      "DROP INDEX \"orders_run\";",
+      "DROP INDEX \"runs_host\";",
+      "DROP INDEX \"runs_binding_kind\";",
+      "DROP INDEX \"runs_state\";",
+      "ALTER TABLE `orders` ALTER COLUMN \"binding\" TO \"binding\" text;",
+      "ALTER TABLE `orders` ADD `repository` text;",
+      "ALTER TABLE `orders` ADD `from` text;",
+      "ALTER TABLE `orders` ADD `dryRun` integer DEFAULT false NOT NULL;",
+      "ALTER TABLE `runs` ALTER COLUMN \"binding\" TO \"binding\" text;",
+      "ALTER TABLE `runs` ADD `repository` text;",
+      "ALTER TABLE `runs` ADD `plan` text;",
+      "ALTER TABLE `runs` ADD `items` text;",
+      "ALTER TABLE `bindings` ADD `declared` integer DEFAULT false NOT NULL;",
+      "ALTER TABLE `contracts` ADD `consistency` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `contracts` ADD `mountPoints` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `contracts` ADD `stopForRestore` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `contracts` ADD `declared` integer DEFAULT false NOT NULL;",
+      "ALTER TABLE `repositories` ADD `ssh` text DEFAULT '{\"identityFile\":null,\"hostKey\":null}' NOT NULL;",
+      "ALTER TABLE `repositories` ADD `caFile` text;",
+      "ALTER TABLE `repositories` ADD `appendOnly` integer DEFAULT false NOT NULL;",
+      "ALTER TABLE `repositories` ADD `maintenance` text DEFAULT '{\"prune\":{\"enable\":true,\"timerConfig\":{\"OnCalendar\":\"Sun 03:30\",\"RandomizedDelaySec\":\"1h\",\"Persistent\":true}},\"check\":{\"enable\":true,\"timerConfig\":{\"OnCalendar\":\"Sat 03:30\",\"RandomizedDelaySec\":\"1h\",\"Persistent\":true}},\"readDataParts\":13,\"zone\":null}' NOT NULL;",
+      "ALTER TABLE `repositories` ADD `maintainer` text REFERENCES hosts(id);",
+      "ALTER TABLE `repositories` ADD `declared` integer DEFAULT false NOT NULL;",
+      "CREATE INDEX `orders_open` ON `orders` (`host`,`id`) WHERE \"orders\".\"closedAt\" is null;",
+      "CREATE INDEX `orders_expiry` ON `orders` (`expiresAt`) WHERE \"orders\".\"closedAt\" is null;",
+      "CREATE INDEX `orders_run` ON `orders` (`run`);",
+      "CREATE INDEX `runs_host` ON `runs` (`host`,`id`);",
+      "CREATE INDEX `runs_binding_kind` ON `runs` (`binding`,`kind`,`id`);",
+      "CREATE INDEX `runs_repository_kind` ON `runs` (`repository`,`kind`,`id`);",
+      "CREATE INDEX `runs_state` ON `runs` (`state`,`id`);",
+      "UPDATE `bindings` SET `settings` = json_set(`settings`,\n  '$.performance', json('{\"niceness\":15,\"ioSchedulingClass\":\"best-effort\",\"ioPriority\":7}'),\n  '$.shrinkage', json('{\"percent\":50,\"action\":\"warn\"}'));",
+      "UPDATE `runs` SET `repository` = (SELECT `repository` FROM `bindings` WHERE `bindings`.`id` = `runs`.`binding`);"
+    ]
   }
 ];

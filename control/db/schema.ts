@@ -1,15 +1,27 @@
 import { sql } from "drizzle-orm";
 import { check, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { Scope } from "../../shared/api.ts";
-import type { RestoreRequest } from "../../shared/assignment.ts";
+import type { ForeignBinding, Order, RestoreRequest } from "../../shared/assignment.ts";
 import type { Settings } from "../../shared/binding.ts";
-import type { ContractRequest } from "../../shared/contract.ts";
+import type { Detection } from "../../shared/catalog.ts";
+import type { Consistency } from "../../shared/consistency.ts";
+import type { ContractRequest, DatabaseRequest } from "../../shared/contract.ts";
 import type { Event, EventType } from "../../shared/event.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import type { RefusalCode } from "../../shared/report.ts";
-import type { Repository } from "../../shared/repository.ts";
-import type { Progress, RunKind, RunState, RunStats, Trigger } from "../../shared/run.ts";
+import { Maintenance, type ProviderName, type Repository } from "../../shared/repository.ts";
+import type {
+  PlannedSnapshot,
+  Progress,
+  RestoredItem,
+  RunKind,
+  RunState,
+  RunStats,
+  Trigger,
+} from "../../shared/run.ts";
+
+const DEFAULT_MAINTENANCE = Maintenance.parse({});
 
 /*
  * Ids are UUIDv7 and instants ISO text with milliseconds: both sort as text. No foreign key cascades. History (runs, snapshots,
@@ -45,8 +57,14 @@ export const contracts = sqliteTable(
       .notNull()
       .references(() => hosts.id),
     name: text().notNull(),
-    kind: text().$type<"files">().notNull(),
-    request: text({ mode: "json" }).$type<ContractRequest>().notNull(),
+    kind: text().$type<"files" | "databasebackup">().notNull(),
+    request: text({ mode: "json" }).$type<ContractRequest | DatabaseRequest>().notNull(),
+    /** These three are of contracts of files only. */
+    consistency: text({ mode: "json" }).$type<Consistency[]>().notNull().default([]),
+    mountPoints: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    stopForRestore: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    /** Declared by a file on the host: read-only here. */
+    declared: integer({ mode: "boolean" }).notNull().default(false),
     createdAt: text().notNull(),
     changedAt: text().notNull(),
   },
@@ -56,10 +74,17 @@ export const contracts = sqliteTable(
 export const repositories = sqliteTable("repositories", {
   id: text().primaryKey(),
   name: text().notNull().unique(),
-  provider: text().$type<"restic">().notNull(),
+  provider: text().$type<ProviderName>().notNull(),
   location: text().notNull(),
   passphrase: text({ mode: "json" }).$type<Repository["passphrase"]>().notNull(),
   secrets: text({ mode: "json" }).$type<Repository["secrets"]>().notNull(),
+  ssh: text({ mode: "json" }).$type<Repository["ssh"]>().notNull().default({ identityFile: null, hostKey: null }),
+  caFile: text(),
+  appendOnly: integer({ mode: "boolean" }).notNull().default(false),
+  maintenance: text({ mode: "json" }).$type<Repository["maintenance"]>().notNull().default(DEFAULT_MAINTENANCE),
+  /** The host that prunes and checks it; null: the first that bound it. */
+  maintainer: text().references(() => hosts.id),
+  declared: integer({ mode: "boolean" }).notNull().default(false),
   existing: integer({ mode: "boolean" }).notNull(),
   /** The provider's own id; once known it is never replaced. */
   engineId: text(),
@@ -85,6 +110,7 @@ export const bindings = sqliteTable(
       .references(() => repositories.id),
     settings: text({ mode: "json" }).$type<Settings>().notNull(),
     paused: integer({ mode: "boolean" }).notNull().default(false),
+    declared: integer({ mode: "boolean" }).notNull().default(false),
     /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
     listedBy: text(),
     createdAt: text().notNull(),
@@ -102,7 +128,9 @@ export const runs = sqliteTable(
   {
     id: text().primaryKey(),
     host: text().notNull(),
-    binding: text().notNull(),
+    /** Null for what is done to a repository as a whole. */
+    binding: text(),
+    repository: text(),
     kind: text().$type<RunKind>().notNull(),
     trigger: text().$type<Trigger>().notNull(),
     state: text().$type<RunState>().notNull(),
@@ -116,12 +144,15 @@ export const runs = sqliteTable(
     failure: text({ mode: "json" }).$type<RunFailure>(),
     warnings: text({ mode: "json" }).$type<string[]>().notNull(),
     stats: text({ mode: "json" }).$type<RunStats>(),
+    plan: text({ mode: "json" }).$type<PlannedSnapshot[]>(),
+    items: text({ mode: "json" }).$type<RestoredItem[]>(),
     progress: text({ mode: "json" }).$type<Progress>(),
     log: text().notNull().default(""),
   },
   (table) => [
     index("runs_host").on(table.host, table.id),
     index("runs_binding_kind").on(table.binding, table.kind, table.id),
+    index("runs_repository_kind").on(table.repository, table.kind, table.id),
     index("runs_state").on(table.state, table.id),
   ],
 );
@@ -133,11 +164,15 @@ export const orders = sqliteTable(
     host: text()
       .notNull()
       .references(() => hosts.id),
-    kind: text().$type<"backup" | "restore" | "cancel">().notNull(),
+    kind: text().$type<Order["kind"]>().notNull(),
     /** The run it starts (then the same as its id) or cancels. */
     run: text().notNull(),
-    binding: text().notNull(),
+    binding: text(),
+    repository: text(),
     restore: text({ mode: "json" }).$type<RestoreRequest>(),
+    /** Another host's binding that is restored on this one. */
+    from: text({ mode: "json" }).$type<ForeignBinding>(),
+    dryRun: integer({ mode: "boolean" }).notNull().default(false),
     issuedAt: text().notNull(),
     expiresAt: text().notNull(),
     closedAt: text(),
@@ -253,6 +288,25 @@ export const refusals = sqliteTable(
     message: text().notNull(),
   },
   (table) => [index("refusals_host").on(table.host, table.id)],
+);
+
+/** What an agent found on its host that the catalogue knows how to keep. */
+export const detections = sqliteTable(
+  "detections",
+  {
+    id: text().primaryKey(),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
+    entry: text().notNull(),
+    layout: text().$type<Detection["layout"]>().notNull(),
+    /** "" when it was not found as a container. */
+    container: text().notNull(),
+    params: text({ mode: "json" }).$type<Detection["params"]>().notNull(),
+    evidence: text({ mode: "json" }).$type<string[]>().notNull(),
+    createdAt: text().notNull(),
+  },
+  (table) => [uniqueIndex("detections_what").on(table.host, table.entry, table.layout, table.container)],
 );
 
 /** Always empty. A row that breaks its check rolls the whole batch back: see `guard` in transaction.ts. */

@@ -1,9 +1,15 @@
-import { asc, eq } from "drizzle-orm";
+import { asc, eq, getTableColumns, sql } from "drizzle-orm";
+import type { AssignedContract, AssignedRepository, Assignment } from "../../shared/assignment.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { sign } from "../auth/sign.ts";
 import { bindings, contracts, hosts, repositories } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
+import { bodyOf } from "./contracts.ts";
 import { notFound } from "./refusals.ts";
+import type { RepositoryRow } from "./repositories.ts";
+
+/** The host of the oldest binding of a repository: it maintains it unless somebody else is named. */
+const firstUser = sql<Id>`(select first.host from ${bindings} as first where first.repository = ${repositories.id} order by first.id limit 1)`;
 
 /**
  * Everything the host has to do, signed.
@@ -30,22 +36,13 @@ export async function getAssignment(
       .where(eq(bindings.host, host))
       .orderBy(asc(bindings.id)),
     db
-      .selectDistinct({ id: contracts.id, name: contracts.name, kind: contracts.kind, request: contracts.request })
+      .selectDistinct(getTableColumns(contracts))
       .from(contracts)
       .innerJoin(bindings, eq(bindings.contract, contracts.id))
       .where(eq(bindings.host, host))
       .orderBy(asc(contracts.id)),
     db
-      .selectDistinct({
-        id: repositories.id,
-        name: repositories.name,
-        provider: repositories.provider,
-        location: repositories.location,
-        passphrase: repositories.passphrase,
-        secrets: repositories.secrets,
-        existing: repositories.existing,
-        engineId: repositories.engineId,
-      })
+      .selectDistinct({ ...getTableColumns(repositories), firstUser })
       .from(repositories)
       .innerJoin(bindings, eq(bindings.repository, repositories.id))
       .where(eq(bindings.host, host))
@@ -58,9 +55,26 @@ export async function getAssignment(
     host,
     revision: row.revision,
     issuedAt: instant(deps.clock.now()),
-    contracts: contracted,
-    repositories: stored,
+    contracts: contracted.map(assignedContract),
+    repositories: stored.map((repository) => assignedRepository(repository, host)),
     bindings: bound,
-  });
+  } satisfies Assignment);
   return { revision: row.revision, jws };
+}
+
+/** As a host has a contract of its own in its assignment. */
+export function assignedContract(row: typeof contracts.$inferSelect): AssignedContract {
+  const { id, name, declared } = row;
+  return { id, name, declared, ...bodyOf(row) };
+}
+
+/** As a host has a repository in its assignment. */
+export function assignedRepository(row: RepositoryRow & { firstUser: Id }, host: Id): AssignedRepository {
+  const { id, name, provider, location, passphrase, secrets, ssh, caFile, appendOnly, maintenance } = row;
+  const maintains = (row.maintainer ?? row.firstUser) === host;
+  const { existing, engineId } = row;
+  return {
+    ...{ id, name, provider, location, passphrase, secrets, ssh, caFile, appendOnly, maintenance },
+    ...{ existing, engineId, maintains },
+  };
 }

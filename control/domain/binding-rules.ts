@@ -5,6 +5,7 @@ import { Id } from "../../shared/ids.ts";
 import { bindings, contracts, hosts, repositories } from "../db/schema.ts";
 import { guard, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
+import { toContract } from "./contracts.ts";
 import { invalid } from "./refusals.ts";
 import { isLocal, type RepositoryRow } from "./repositories.ts";
 
@@ -12,7 +13,7 @@ import { isLocal, type RepositoryRow } from "./repositories.ts";
 export async function contractWithId(deps: Deps, id: string): Promise<Contract> {
   const [row] = Id.safeParse(id).success ? await deps.db.select().from(contracts).where(eq(contracts.id, id)) : [];
   if (row === undefined) throw invalid(["contract"], `there is no contract "${id}"; give the id of one that exists`);
-  return row;
+  return toContract(row);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Page } from "../../shared/api.ts";
 import type { Binding, Health, Settings } from "../../shared/binding.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../shared/ids.ts";
-import { nextAfter, parseCalendar, parseTimeSpan, randomizedDelayMs } from "../../shared/schedule.ts";
+import { nextOf, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../../shared/schedule.ts";
 import { isTimeZone } from "../../shared/time-zone.ts";
 import type { RunKind, RunState } from "../../shared/run.ts";
 import { bindings, hosts, runs } from "../db/schema.ts";
@@ -49,6 +49,7 @@ interface Row {
   repository: Id;
   settings: Settings;
   paused: boolean;
+  declared: boolean;
   createdAt: Instant;
   changedAt: Instant;
   facts: HostFacts | null;
@@ -67,6 +68,7 @@ function select(deps: Deps) {
       repository: bindings.repository,
       settings: bindings.settings,
       paused: bindings.paused,
+      declared: bindings.declared,
       createdAt: bindings.createdAt,
       changedAt: bindings.changedAt,
       facts: hosts.facts,
@@ -104,11 +106,11 @@ function healthOf(
 /** When the host will begin the next scheduled run, by the same function that it decides by. */
 function nextRunAt(deps: Deps, row: Pick<Row, "id" | "paused" | "settings">, facts: HostFacts | null): Instant | null {
   const { enable, timerConfig, zone } = row.settings;
-  const calendar = parseCalendar(timerConfig.OnCalendar);
+  const timetable = parseTimetable(timerConfig.OnCalendar);
   const spread = parseTimeSpan(timerConfig.RandomizedDelaySec);
-  if (row.paused || !enable || !calendar.ok || !spread.ok) return null;
+  if (row.paused || !enable || !timetable.ok || !spread.ok) return null;
   const delay = randomizedDelayMs(row.id, spread.value);
   const hostZone = facts !== null && isTimeZone(facts.zone) ? facts.zone : "UTC";
-  const due = nextAfter(calendar.value, deps.clock.now() - delay, zone ?? hostZone);
+  const due = nextOf(timetable.value, deps.clock.now() - delay, zone ?? hostZone);
   return due === null ? null : instant(due + delay);
 }

@@ -8,7 +8,7 @@ import type { Deps } from "../deps.ts";
 import { checkBindable, contractWithId, stillBindable } from "./binding-rules.ts";
 import { getBinding } from "./binding-views.ts";
 import { newId } from "./page.ts";
-import { refuseInUse, refuseTakenName } from "./refusals.ts";
+import { declaredOnHost, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { repositoryNamed } from "./repositories.ts";
 import { bumpHost } from "./revisions.ts";
 
@@ -58,6 +58,7 @@ export async function resumeBinding(deps: Deps, id: Id): Promise<Binding> {
  */
 export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
   const binding = await getBinding(deps, id);
+  if (binding.declared) throw declaredOnHost("bindings", binding.name);
   const working = deps.db.select({ id: hosts.id }).from(hosts).where(isNull(hosts.revokedAt));
   const busy = and(eq(runs.binding, id), inArray(runs.state, ["queued", "running"]), inArray(runs.host, working));
   await withRetry(async () => {
@@ -86,6 +87,7 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
   return withRetry(async () => {
     const old = await getBinding(deps, id);
     const { name, settings, paused } = change(old);
+    if (old.declared && (name !== old.name || settings !== old.settings)) throw declaredOnHost("bindings", old.name);
     if (name === old.name && paused === old.paused && JSON.stringify(settings) === JSON.stringify(old.settings))
       return old;
     const unchanged = and(
@@ -107,7 +109,13 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
 }
 
 function merged(old: Settings, change: NonNullable<ChangeBinding["settings"]>): Settings {
-  return Settings.parse({ ...old, ...change, timerConfig: { ...old.timerConfig, ...change.timerConfig } });
+  return Settings.parse({
+    ...old,
+    ...change,
+    timerConfig: { ...old.timerConfig, ...change.timerConfig },
+    performance: { ...old.performance, ...change.performance },
+    shrinkage: { ...old.shrinkage, ...change.shrinkage },
+  });
 }
 
 async function refuseSecondBinding<T>(contract: string, repository: string, write: Promise<T>): Promise<T> {

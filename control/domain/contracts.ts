@@ -1,6 +1,7 @@
 import { and, desc, eq, inArray, lt, ne, sql } from "drizzle-orm";
 import type { Page } from "../../shared/api.ts";
-import type { ChangeContract, Contract, CreateContract } from "../../shared/contract.ts";
+import { DatabaseContract, FilesContract } from "../../shared/contract.ts";
+import type { ChangeContract, Contract, ContractBody, CreateContract } from "../../shared/contract.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { bindings, contracts, hosts, repositories } from "../db/schema.ts";
@@ -8,19 +9,21 @@ import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { hostNamed } from "./hosts.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
-import { invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
+import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { bumpHostOfContract } from "./revisions.ts";
 
 type ContractRow = typeof contracts.$inferSelect;
+type BodyColumns = Pick<ContractRow, "kind" | "request" | "consistency" | "mountPoints" | "stopForRestore">;
 
 export async function createContract(deps: Deps, input: CreateContract): Promise<Contract> {
   const host = await hostNamed(deps, input.host, ["host"]);
   checkUser(host, input.request.user);
   const now = instant(deps.clock.now());
-  const { name, kind, request } = input;
-  const row: ContractRow = { id: newId(deps), host: host.id, name, kind, request, createdAt: now, changedAt: now };
+  const { name } = input;
+  const known = { id: newId(deps), host: host.id, name, declared: false, createdAt: now, changedAt: now };
+  const row: ContractRow = { ...known, ...columnsOf(input) };
   await refuseTakenName("contracts", name, deps.db.insert(contracts).values(row));
-  return row;
+  return toContract(row);
 }
 
 export async function listContracts(
@@ -39,39 +42,71 @@ export async function listContracts(
     )
     .orderBy(desc(contracts.id))
     .limit(input.limit + 1);
-  return pageOf(rows, input.limit, (row): Contract => row);
+  return pageOf(rows, input.limit, toContract);
 }
 
 export async function getContract(deps: Deps, id: Id): Promise<Contract> {
   const [row] = await deps.db.select().from(contracts).where(eq(contracts.id, id));
   if (row === undefined) throw notFound("contracts", id);
-  return row;
+  return toContract(row);
+}
+
+/** What is kept, as the columns have it: the columns of the other kind are empty. */
+export function columnsOf(body: ContractBody): BodyColumns {
+  const nothing = { consistency: [], mountPoints: [], stopForRestore: [] };
+  const { kind, request } = body;
+  if (kind === "databasebackup") return { kind, request, ...nothing };
+  const { consistency, mountPoints, stopForRestore } = body;
+  return { kind, request, consistency, mountPoints, stopForRestore };
+}
+
+/** What is kept, read from its columns. */
+export function bodyOf(row: BodyColumns): ContractBody {
+  const { kind, request, consistency, mountPoints, stopForRestore } = row;
+  if (kind === "databasebackup") return DatabaseContract.parse({ kind, request });
+  return FilesContract.parse({ kind, request, consistency, mountPoints, stopForRestore });
+}
+
+export function toContract(row: ContractRow): Contract {
+  const { id, host, name, declared, createdAt, changedAt } = row;
+  return { id, host, name, ...bodyOf(row), declared, createdAt, changedAt };
 }
 
 /** Changes what is to be kept, for every binding of the contract at once. */
 export async function changeContract(deps: Deps, id: Id, change: ChangeContract): Promise<Contract> {
   return withRetry(async () => {
     const old = await getContract(deps, id);
+    if (old.declared) throw declaredOnHost("contracts", old.name);
     const name = change.name ?? old.name;
-    const request = change.request ?? old.request;
-    if (name === old.name && JSON.stringify(request) === JSON.stringify(old.request)) return old;
-    if (request.user !== old.request.user) await checkNewUser(deps, old, request.user);
-    const changed: Contract = { ...old, name, request, changedAt: instant(deps.clock.now()) };
-    const { changedAt } = changed;
-    const unchanged = and(eq(contracts.id, id), eq(contracts.name, old.name), eq(contracts.request, old.request));
+    const columns = changedColumns(old, change);
+    if (name === old.name && JSON.stringify(columns) === JSON.stringify(columnsOf(old))) return old;
+    const { user } = columns.request;
+    if (user !== old.request.user) await checkNewUser(deps, old, user);
+    const changedAt = instant(deps.clock.now());
+    const unchanged = and(
+      eq(contracts.id, id),
+      eq(contracts.name, old.name),
+      eq(contracts.request, old.request),
+      eq(contracts.changedAt, old.changedAt),
+    );
     const write = writeAll(deps.db, [
       guard(deps.db, sql`exists (select 1 from ${contracts} where ${unchanged})`),
-      deps.db.update(contracts).set({ name, request, changedAt }).where(eq(contracts.id, id)),
+      deps.db
+        .update(contracts)
+        .set({ name, ...columns, changedAt })
+        .where(eq(contracts.id, id)),
       bumpHostOfContract(deps, old.host, id),
     ]);
     await refuseTakenName("contracts", name, write);
     await deps.hub.poke(old.host, "assignment");
-    return changed;
+    const { id: _id, host, declared, createdAt } = old;
+    return toContract({ id, host, name, ...columns, declared, createdAt, changedAt });
   });
 }
 
 export async function deleteContract(deps: Deps, id: Id): Promise<void> {
   const contract = await getContract(deps, id);
+  if (contract.declared) throw declaredOnHost("contracts", contract.name);
   await withRetry(async () => {
     const bound = await deps.db
       .select({ id: bindings.id, name: bindings.name })
@@ -87,6 +122,33 @@ export async function deleteContract(deps: Deps, id: Id): Promise<void> {
       deps.db.delete(contracts).where(eq(contracts.id, id)),
     ]);
   });
+}
+
+/** The change laid over what is there. A key that the contract's kind does not have is refused by its name. */
+function changedColumns(old: Contract, { name: _name, ...change }: ChangeContract): BodyColumns {
+  const schema = old.kind === "files" ? FilesContract : DatabaseContract;
+  const parsed = schema.safeParse({ ...columnsOfKind(old), ...change });
+  if (parsed.success) return columnsOf(parsed.data);
+  const [issue] = parsed.error.issues;
+  const path = (issue?.path ?? []).filter((part) => typeof part !== "symbol");
+  const keys = issue?.code === "unrecognized_keys" ? issue.keys.join(", ") : null;
+  throw invalid(
+    path,
+    keys === null ? (issue?.message ?? "is not valid") : `a contract of kind "${old.kind}" has no ${keys}`,
+  );
+}
+
+function columnsOfKind(contract: Contract): ContractBody {
+  const {
+    id: _id,
+    host: _host,
+    name: _name,
+    declared: _declared,
+    createdAt: _at,
+    changedAt: _since,
+    ...body
+  } = contract;
+  return body;
 }
 
 /** A user the host is known not to have, or that an agent without root can't become, is refused here rather than at night. */

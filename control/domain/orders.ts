@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, inArray, isNull, lte, ne } from "drizzle-orm";
-import type { Order, RestoreRequest } from "../../shared/assignment.ts";
+import type { ForeignBinding, Order, RestoreRequest } from "../../shared/assignment.ts";
 import { Failure } from "../../shared/failure.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { isOver, type Run, type RunState } from "../../shared/run.ts";
@@ -25,15 +25,20 @@ export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string
   return { orders: await Promise.all(rows.map((row) => sign(deps.signingKey, "order", toOrder(row)))) };
 }
 
+/** A run somebody asks for. `host` does it: not the binding's own when it restores another host's snapshots. */
+export type WantedRun = { host: Id; repository: Id } & (
+  | { kind: "backup"; binding: Id }
+  | { kind: "restore"; binding: Id; restore: RestoreRequest; from: ForeignBinding | null }
+  | { kind: "forget"; binding: Id; dryRun: boolean }
+  | { kind: "prune" | "check"; binding: null }
+);
+
 /** Queues a run and the order that starts it, both under one id, and rings the host. */
-export async function orderRun(
-  deps: Deps,
-  wanted: { host: Id; binding: Id } & (
-    | { kind: "backup"; restore: null }
-    | { kind: "restore"; restore: RestoreRequest }
-  ),
-): Promise<Run> {
-  const { host, binding, kind, restore } = wanted;
+export async function orderRun(deps: Deps, wanted: WantedRun): Promise<Run> {
+  const { host, binding, repository, kind } = wanted;
+  const restore = wanted.kind === "restore" ? wanted.restore : null;
+  const from = wanted.kind === "restore" ? wanted.from : null;
+  const dryRun = wanted.kind === "forget" && wanted.dryRun;
   const [owner] = await deps.db
     .select({ name: hosts.name, revokedAt: hosts.revokedAt })
     .from(hosts)
@@ -50,6 +55,7 @@ export async function orderRun(
     id,
     host,
     binding,
+    repository,
     kind,
     trigger: "order",
     state: "queued",
@@ -61,24 +67,34 @@ export async function orderRun(
     failure: null,
     warnings: [],
     stats: null,
+    plan: null,
+    items: null,
     progress: null,
   };
   const times = { issuedAt: instant(now), expiresAt: instant(now + RUN_LIFE_MS) };
   await writeAll(deps.db, [
     deps.db.insert(runs).values(run),
-    deps.db.insert(orders).values({ id, host, kind, run: id, binding, restore, ...times }),
+    deps.db.insert(orders).values({ id, host, kind, run: id, binding, repository, restore, from, dryRun, ...times }),
   ]);
   await deps.hub.poke(host, "orders");
   return run;
 }
 
 /** The order that stops a run. It stays open until the run is over, for an hour at most. */
-export function orderCancel(deps: Deps, run: Pick<Run, "id" | "host" | "binding">): Statement {
+export function orderCancel(deps: Deps, run: Pick<Run, "id" | "host" | "binding" | "repository">): Statement {
   const now = deps.clock.now();
   const times = { issuedAt: instant(now), expiresAt: instant(now + CANCEL_LIFE_MS) };
   return deps.db
     .insert(orders)
-    .values({ id: newId(deps), host: run.host, kind: "cancel", run: run.id, binding: run.binding, ...times });
+    .values({
+      id: newId(deps),
+      host: run.host,
+      kind: "cancel",
+      run: run.id,
+      binding: run.binding,
+      repository: run.repository,
+      ...times,
+    });
 }
 
 /** The run needs no starting any more. */
@@ -122,10 +138,24 @@ function close(deps: Deps, which: ReturnType<typeof and>): Statement {
 }
 
 function toOrder(row: typeof orders.$inferSelect): Order {
-  const { id, host, kind, run, binding, restore, issuedAt, expiresAt } = row;
+  const { id, host, kind, run, binding, repository, restore, from, dryRun, issuedAt, expiresAt } = row;
   const ordered = { id, host, issuedAt, expiresAt };
-  if (kind === "cancel") return { ...ordered, kind, run };
-  if (kind === "backup") return { ...ordered, kind, binding };
-  if (restore === null) throw new Error(`order ${id} is to restore, and does not say what`);
-  return { ...ordered, kind, binding, restore };
+  switch (kind) {
+    case "cancel":
+      return { ...ordered, kind, run };
+    case "backup":
+      return { ...ordered, kind, binding: said(row, binding) };
+    case "forget":
+      return { ...ordered, kind, binding: said(row, binding), dryRun };
+    case "prune":
+    case "check":
+      return { ...ordered, kind, repository: said(row, repository) };
+    case "restore":
+      return { ...ordered, kind, binding: said(row, binding), restore: said(row, restore), from };
+  }
+}
+
+function said<T>({ id, kind }: { id: Id; kind: string }, value: T | null): T {
+  if (value === null) throw new Error(`order ${id} is to ${kind}, and does not say what`);
+  return value;
 }

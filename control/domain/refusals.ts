@@ -12,6 +12,8 @@ const SINGULAR: Record<Noun, string> = {
   deliveries: "delivery",
   tokens: "token",
   enrollments: "enrolment",
+  catalog: "catalogue entry",
+  proposals: "proposal",
 };
 
 export function notFound(noun: Noun, id: string): Failure {
@@ -32,6 +34,14 @@ export async function refuseTakenName<T>(noun: Noun, name: string, write: Promis
     const message = `another ${SINGULAR[noun]} is called "${name}"; choose another name`;
     throw new Failure(`${noun}.name_taken`, message, [{ path: ["name"], message }]);
   }
+}
+
+/** Somebody wants to change here what a file on the host says. */
+export function declaredOnHost(noun: "contracts" | "bindings" | "repositories", name: string): Failure {
+  return new Failure(
+    `${noun}.declared_on_host`,
+    `${SINGULAR[noun]} "${name}" is declared by a file in its host's contracts.d; change or remove that file`,
+  );
 }
 
 export interface Dependent {

@@ -49,9 +49,13 @@ export async function acceptReports(
   return { accepted: taken.accepted };
 }
 
+type KnownBinding = NamedBinding & { host: Id; engineId: string | null; listedBy: Id | null };
+
 interface Known {
   reportCount: number;
-  bindings: Map<Id, NamedBinding & { host: Id; engineId: string | null; listedBy: Id | null }>;
+  bindings: Map<Id, KnownBinding>;
+  /** Those that the host uses, and that a run of its own was about as a whole. */
+  repositories: Map<Id, { id: Id; name: string; engineId: string | null }>;
   runs: Map<Id, { host: Id; sequence: number }>;
   refusals: Map<Id, { host: Id }>;
   streaks: Streaks;
@@ -68,8 +72,9 @@ interface Plan {
 async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[]): Promise<Known> {
   const { db } = deps;
   const ofRuns = reports.filter((report) => report.type === "run");
-  const bindingIds = [...new Set(ofRuns.map(({ run }) => run.binding))];
-  const [[self], bound, existing, refused, streaks] = await db.batch([
+  const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
+  const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
+  const [[self], bound, kept, existing, refused, streaks] = await db.batch([
     db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
     db
       .select({
@@ -85,6 +90,11 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
       .innerJoin(contracts, eq(contracts.id, bindings.contract))
       .innerJoin(repositories, eq(repositories.id, bindings.repository))
       .where(inArray(bindings.id, bindingIds)),
+    db
+      .selectDistinct({ id: repositories.id, name: repositories.name, engineId: repositories.engineId })
+      .from(repositories)
+      .innerJoin(bindings, eq(bindings.repository, repositories.id))
+      .where(and(inArray(repositories.id, repositoryIds), eq(bindings.host, host.id))),
     db
       .select({ id: runs.id, host: runs.host, sequence: runs.sequence })
       .from(runs)
@@ -103,14 +113,15 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
           reports.filter((report) => report.type === "refusal").map(({ id }) => id),
         ),
       ),
-    readStreaks(deps, bindingIds),
+    readStreaks(deps, [...bindingIds, ...repositoryIds]),
   ]);
   return {
     reportCount: self?.reportCount ?? -1,
     bindings: new Map(bound.map((row) => [row.id, row])),
     runs: new Map(existing.map((row) => [row.id, row])),
     refusals: new Map(refused.map((row) => [row.id, row])),
-    streaks: new Map(streaks.map((row) => [`${row.binding} ${row.kind}`, row])),
+    repositories: new Map(kept.map((row) => [row.id, row])),
+    streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
   };
 }
 
@@ -127,15 +138,32 @@ function planOf(deps: Deps, host: Reporter, known: Known, reports: readonly Repo
 
 function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: RunReport): void {
   const { run, sequence } = report;
-  const binding = known.bindings.get(run.binding);
+  const binding = run.binding === null ? undefined : known.bindings.get(run.binding);
   const existing = known.runs.get(run.id);
   if ((binding?.host ?? host.id) !== host.id || (existing?.host ?? host.id) !== host.id) return;
   plan.accepted.push(run.id);
   if (existing !== undefined && existing.sequence >= sequence) return;
   known.runs.set(run.id, { host: host.id, sequence });
   plan.statements.push(upsert(deps, host, report), closeAnsweredOrders(deps, run.id, run.state));
-  // History of a binding that is gone: kept, and nobody is told.
-  if (binding === undefined) return;
+  if (binding !== undefined) planBinding(deps, host, plan, { binding, report });
+  const repository =
+    binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
+  // History of what is gone: kept, and nobody is told.
+  if (repository === undefined || (run.binding !== null && binding === undefined)) return;
+  const turn = turnOf(known.streaks, run);
+  if (turn === null) return;
+  plan.notices++;
+  plan.statements.push(enqueue(deps, runNotice(turn, run, { binding: binding ?? null, repository, host })));
+}
+
+/** What a run of a binding says of the repository and of its snapshots. */
+function planBinding(
+  deps: Deps,
+  host: Reporter,
+  plan: Plan,
+  { binding, report }: { binding: KnownBinding; report: RunReport },
+): void {
+  const { run } = report;
   if (report.engineId !== null && binding.engineId === null) {
     plan.created.add(binding.repository.id);
     plan.statements.push(...rememberEngineId(deps, binding.repository.id, report.engineId));
@@ -147,18 +175,14 @@ function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: R
     plan.statements.push(...reconcileSnapshots(deps, of, report.snapshots, made));
     plan.statements.push(deps.db.update(bindings).set({ listedBy: run.id }).where(eq(bindings.id, binding.id)));
   }
-  const turn = turnOf(known.streaks, run);
-  if (turn === null) return;
-  plan.notices++;
-  plan.statements.push(enqueue(deps, runNotice(turn, run, binding, host)));
 }
 
 function upsert(deps: Deps, host: Reporter, { run, sequence, log }: RunReport): Statement {
-  const { id, binding, kind, trigger, queuedAt, ...said } = run;
+  const { id, binding, repository, kind, trigger, queuedAt, ...said } = run;
   const now = { ...said, sequence, log, ...(isOver(run.state) ? { progress: null } : {}) };
   return deps.db
     .insert(runs)
-    .values({ id, host: host.id, binding, kind, trigger, queuedAt, ...now })
+    .values({ id, host: host.id, binding, repository, kind, trigger, queuedAt, ...now })
     .onConflictDoUpdate({
       target: runs.id,
       set: now,

@@ -1,19 +1,24 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import type { Page } from "../../shared/api.ts";
 import { Id, instant } from "../../shared/ids.ts";
+import { isLocalLocation } from "../../shared/location.ts";
 import type { ChangeRepository, CreateRepository, Repository } from "../../shared/repository.ts";
 import { bindings, repositories, snapshots } from "../db/schema.ts";
 import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
+import { hostNamed } from "./hosts.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
-import { invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
+import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
 
 export type RepositoryRow = typeof repositories.$inferSelect;
 
 export async function createRepository(deps: Deps, input: CreateRepository): Promise<Repository> {
   const now = instant(deps.clock.now());
-  const row: RepositoryRow = { id: newId(deps), ...input, engineId: null, host: null, createdAt: now, changedAt: now };
+  const { maintainer: wanted, ...spec } = input;
+  const maintainer = wanted === null ? null : (await hostNamed(deps, wanted, ["maintainer"])).id;
+  const known = { id: newId(deps), declared: false, engineId: null, host: null, createdAt: now, changedAt: now };
+  const row: RepositoryRow = { ...spec, ...known, maintainer };
   await refuseTakenName("repositories", input.name, deps.db.insert(repositories).values(row));
   return toRepository(row);
 }
@@ -43,23 +48,24 @@ export async function getRepository(deps: Deps, id: Id): Promise<Repository> {
 export async function changeRepository(deps: Deps, id: Id, change: ChangeRepository): Promise<Repository> {
   const changed = await withRetry(async () => {
     const old = await findRepository(deps, id);
-    const name = change.name ?? old.name;
-    const secrets = change.secrets ?? old.secrets;
-    if (name === old.name && JSON.stringify(secrets) === JSON.stringify(old.secrets)) return old;
+    if (old.declared) throw declaredOnHost("repositories", old.name);
+    const maintainer = await maintainerOf(deps, old, change.maintainer);
+    const next = { ...changeableOf(old), ...given(change), maintainer };
+    const { name } = next;
+    if (JSON.stringify(next) === JSON.stringify({ ...changeableOf(old), maintainer: old.maintainer })) return old;
     const changedAt = instant(deps.clock.now());
-    const unchanged = and(
-      eq(repositories.id, id),
-      eq(repositories.name, old.name),
-      eq(repositories.secrets, old.secrets),
-    );
+    const unchanged = and(eq(repositories.id, id), eq(repositories.changedAt, old.changedAt));
     const write = writeAll(deps.db, [
       guard(deps.db, sql`exists (select 1 from ${repositories} where ${unchanged})`),
-      deps.db.update(repositories).set({ name, secrets, changedAt }).where(eq(repositories.id, id)),
+      deps.db
+        .update(repositories)
+        .set({ ...next, changedAt })
+        .where(eq(repositories.id, id)),
       bumpHostsOfRepository(deps, id),
     ]);
     await refuseTakenName("repositories", name, write);
     await pokeHostsOfRepository(deps, id);
-    return { ...old, name, secrets, changedAt };
+    return { ...old, ...next, changedAt };
   });
   return toRepository(changed);
 }
@@ -67,6 +73,7 @@ export async function changeRepository(deps: Deps, id: Id, change: ChangeReposit
 /** Forgets a repository that no binding uses, and the list of its snapshots. What is stored in it stays where it is. */
 export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
   const repository = await findRepository(deps, id);
+  if (repository.declared) throw declaredOnHost("repositories", repository.name);
   await withRetry(async () => {
     const bound = await deps.db
       .select({ id: bindings.id, name: bindings.name })
@@ -99,7 +106,23 @@ export async function repositoryNamed(deps: Deps, reference: string, path: strin
 
 /** A directory on a host's own disk. */
 export function isLocal(repository: Pick<Repository, "location">): boolean {
-  return repository.location.startsWith("/");
+  return isLocalLocation(repository.location);
+}
+
+/** `wanted` left out: it stays; null: the first that bound it. */
+async function maintainerOf(deps: Deps, old: RepositoryRow, wanted: string | null | undefined): Promise<Id | null> {
+  if (wanted === undefined) return old.maintainer;
+  return wanted === null ? null : (await hostNamed(deps, wanted, ["maintainer"])).id;
+}
+
+type Changeable = Pick<RepositoryRow, "name" | "secrets" | "ssh" | "caFile" | "appendOnly" | "maintenance">;
+
+function changeableOf({ name, secrets, ssh, caFile, appendOnly, maintenance }: RepositoryRow): Changeable {
+  return { name, secrets, ssh, caFile, appendOnly, maintenance };
+}
+
+function given({ maintainer: _maintainer, ...change }: ChangeRepository): Partial<Changeable> {
+  return Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
 }
 
 async function findRepository(deps: Deps, id: Id): Promise<RepositoryRow> {

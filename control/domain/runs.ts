@@ -51,7 +51,7 @@ export async function getRun(deps: Deps, id: Id): Promise<z.infer<typeof RunWith
 /** Orders a backup now. One that waits for its host already is that backup: no second is queued behind it. */
 export async function runBinding(deps: Deps, binding: Id): Promise<Run> {
   const [bound] = await deps.db
-    .select({ id: bindings.id, host: bindings.host })
+    .select({ id: bindings.id, host: bindings.host, repository: bindings.repository })
     .from(bindings)
     .where(eq(bindings.id, binding));
   if (bound === undefined) throw notFound("bindings", binding);
@@ -61,7 +61,7 @@ export async function runBinding(deps: Deps, binding: Id): Promise<Run> {
     await deps.hub.poke(bound.host, "orders");
     return queued;
   }
-  return orderRun(deps, { host: bound.host, binding, kind: "backup", restore: null });
+  return orderRun(deps, { host: bound.host, binding, repository: bound.repository, kind: "backup" });
 }
 
 /**

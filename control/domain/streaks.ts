@@ -1,19 +1,19 @@
 import { sql } from "drizzle-orm";
 import type { Id, Instant } from "../../shared/ids.ts";
 import type { RunReport } from "../../shared/report.ts";
-import { isGood, type RunKind, type RunState } from "../../shared/run.ts";
+import { isGood, RunKind, type RunState } from "../../shared/run.ts";
 import { runs } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
 import type { Notice } from "../notify/outbox.ts";
 
-/** How the runs of one kind of one binding stand: the newest that ended well or badly, and since when they end badly. */
+/** How the runs of one kind of one binding, or of one repository as a whole, stand: the newest that ended well or badly, and since when they end badly. */
 export interface Streak {
   latest: Id | null;
   state: RunState | null;
   failedSince: Instant | null;
 }
 
-/** By `binding kind`. */
+/** By `subject kind`: the id of the binding, or else of the repository. */
 export type Streaks = Map<string, Streak>;
 
 export interface NamedBinding {
@@ -26,19 +26,23 @@ export interface NamedBinding {
 type ReportedRun = RunReport["run"];
 
 const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
-const KINDS: readonly RunKind[] = ["backup", "forget", "restore"];
+const KINDS = RunKind.options;
 
-/** One statement that reads the streaks of all these bindings, by index alone. */
-export function readStreaks(deps: Pick<Deps, "db">, bindings: readonly Id[]) {
-  const pairs = JSON.stringify(bindings.flatMap((binding) => KINDS.map((kind) => ({ binding, kind }))));
-  const binding = sql<Id>`json_extract(pair.value, '$.binding')`;
+/**
+ * One statement that reads the streaks of all these bindings and repositories, by index alone.
+ * @param subjects ids of bindings, and of repositories for what is done to them as a whole
+ */
+export function readStreaks(deps: Pick<Deps, "db">, subjects: readonly Id[]) {
+  const pairs = JSON.stringify(subjects.flatMap((subject) => KINDS.map((kind) => ({ subject, kind }))));
+  const subject = sql<Id>`json_extract(pair.value, '$.subject')`;
   const kind = sql<RunKind>`json_extract(pair.value, '$.kind')`;
-  const ofPair = sql`from ${runs} where ${runs.binding} = ${binding} and ${runs.kind} = ${kind}`;
+  const isOfSubject = sql`(${runs.binding} = ${subject} or (${runs.repository} = ${subject} and ${runs.binding} is null))`;
+  const ofPair = sql`from ${runs} where ${isOfSubject} and ${runs.kind} = ${kind}`;
   const newest = sql`and ${runs.state} in ${DECISIVE} order by ${runs.id} desc limit 1`;
   const lastGood = sql`(select ${runs.id} ${ofPair} and ${runs.state} in ('succeeded', 'warned') order by ${runs.id} desc limit 1)`;
   return deps.db
     .select({
-      binding,
+      subject,
       kind,
       latest: sql<Id | null>`(select ${runs.id} ${ofPair} ${newest})`,
       state: sql<RunState | null>`(select ${runs.state} ${ofPair} ${newest})`,
@@ -58,7 +62,7 @@ export function turnOf(streaks: Streaks, run: ReportedRun): Turn | null {
   const good = isGood(run.state);
   const bad = run.state === "failed" || run.state === "interrupted";
   if (!good && !bad) return null;
-  const key = `${run.binding} ${run.kind}`;
+  const key = `${run.binding ?? run.repository} ${run.kind}`;
   const before = streaks.get(key) ?? { latest: null, state: null, failedSince: null };
   if (before.latest !== null && before.latest > run.id) return null;
   const wasBad = before.state === "failed" || before.state === "interrupted";
@@ -68,17 +72,22 @@ export function turnOf(streaks: Streaks, run: ReportedRun): Turn | null {
   return bad ? { to: "bad" } : { to: "good", failedSince: before.failedSince };
 }
 
-export function runNotice(turn: Turn, run: ReportedRun, binding: NamedBinding, host: { id: Id; name: string }): Notice {
+interface About {
+  /** Null for what is done to a repository as a whole. */
+  binding: NamedBinding | null;
+  repository: { id: Id; name: string };
+  host: { id: Id; name: string };
+}
+
+export function runNotice(turn: Turn, run: ReportedRun, { binding, repository, host }: About): Notice {
   const { id, kind, state, trigger, startedAt, finishedAt, failure } = run;
-  const { contract, repository } = binding;
   const data = {
     run: { id, kind, state, trigger, startedAt, finishedAt, failure },
-    binding: { id: binding.id, name: binding.name },
-    contract,
-    repository,
+    binding: binding === null ? null : { id: binding.id, name: binding.name },
+    contract: binding?.contract ?? null,
+    repository: { id: repository.id, name: repository.name },
     host: { id: host.id, name: host.name },
   };
-  return turn.to === "bad"
-    ? { type: "run.failed", data }
-    : { type: "run.recovered", data: { ...data, failedSince: turn.failedSince } };
+  if (turn.to === "good") return { type: "run.recovered", data: { ...data, failedSince: turn.failedSince } };
+  return { type: failure?.code === "repository.damaged" ? "repository.check_failed" : "run.failed", data };
 }

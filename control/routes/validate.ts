@@ -47,6 +47,8 @@ interface RawIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
   readonly code?: string;
   readonly keys?: readonly string[];
+  /** Of a union: what each of its branches has against the value. */
+  readonly errors?: readonly (readonly RawIssue[])[];
 }
 
 function refuse(result: Refused): void {
@@ -63,6 +65,11 @@ function refuse(result: Refused): void {
 
 function toIssues(issue: RawIssue): Issue[] {
   const path = (issue.path ?? []).map((part) => toPart(typeof part === "object" ? part.key : part));
+  if (issue.code === "invalid_union" && issue.errors !== undefined && issue.errors.length > 0) {
+    return nearest(issue.errors)
+      .flatMap(toIssues)
+      .map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
+  }
   if (issue.code === "unrecognized_keys" && issue.keys !== undefined) {
     return issue.keys.map((key) => ({
       path,
@@ -71,6 +78,16 @@ function toIssues(issue: RawIssue): Issue[] {
   }
   const missing = /^Invalid input: expected (.+), received undefined$/.exec(issue.message)?.[1];
   return [{ path, message: missing === undefined ? issue.message : `is required (${missing})` }];
+}
+
+/** The branch somebody most likely meant: the one that knows the most of the keys, then the one with least against it. */
+function nearest(branches: readonly (readonly RawIssue[])[]): readonly RawIssue[] {
+  const cost = (issues: readonly RawIssue[]): number =>
+    issues.reduce((sum, { keys, path = [], code }) => {
+      const isDiscriminator = code === "invalid_value" && path.length === 1 && path[0] === "kind";
+      return sum + (keys?.length ?? 0) * 10 + (isDiscriminator ? 100 : 1);
+    }, 0);
+  return branches.toSorted((one, other) => cost(one) - cost(other))[0] ?? [];
 }
 
 function toPart(key: PropertyKey): string | number {

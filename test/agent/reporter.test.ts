@@ -86,14 +86,25 @@ function entryOf(state: RunState, sequence = 2, id = newId(), log = ""): SpoolEn
   const run = {
     id,
     binding: newId(),
+    repository: null,
     kind: "backup",
     trigger: "schedule",
     state,
     scheduledAt: at,
     queuedAt: null,
   } as const;
-  const rest = { startedAt: at, finishedAt, snapshot: null, failure: null, warnings: [], stats: null };
-  const report = { type: "run", sequence, run: { ...run, ...rest }, log, engineId: null, snapshots: null } as const;
+  const rest = {
+    startedAt: at,
+    finishedAt,
+    snapshot: null,
+    failure: null,
+    warnings: [],
+    stats: null,
+    plan: null,
+    items: null,
+  };
+  const told = { log, suspicious: null, engineId: null, snapshots: null };
+  const report = { type: "run", sequence, run: { ...run, ...rest }, ...told } as const;
   return { report, owner: null, after: null };
 }
 

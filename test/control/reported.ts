@@ -29,6 +29,7 @@ export function reportOf(run: {
     run: {
       id: run.id,
       binding: run.binding,
+      repository: null,
       kind: run.kind ?? "backup",
       trigger: "schedule",
       state: run.state,
@@ -42,7 +43,10 @@ export function reportOf(run: {
         : null,
       warnings: [],
       stats: null,
+      plan: null,
+      items: null,
     },
+    suspicious: null,
     log: run.log ?? "",
     engineId: run.engineId ?? null,
     snapshots: run.listed ?? null,

@@ -8,10 +8,13 @@ import type { KillLadder } from "../../agent/process-ladder.ts";
 import { ownUser } from "../../agent/process-user.ts";
 import { backup, restore, type Outcome, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
 import { openSpool, type Spool } from "../../agent/spool.ts";
-import type { Assignment, AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
+import { RestoreRequest } from "../../shared/assignment.ts";
+import type { Assignment, AssignedBinding, AssignedRepository } from "../../shared/assignment.ts";
+import type { FilesContract } from "../../shared/contract.ts";
 import { Settings, type SettingsInput } from "../../shared/binding.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { Refusal, RunReport } from "../../shared/report.ts";
+import { Maintenance } from "../../shared/repository.ts";
 import type { Progress } from "../../shared/run.ts";
 import type { FoundRestic } from "../support/restic.ts";
 
@@ -32,6 +35,9 @@ export interface Wanted {
   engineId?: string | null;
   passphrase?: { file: string } | { generate: true };
   secrets?: Assignment["repositories"][number]["secrets"];
+  /** What a contract says beside its request. */
+  contract?: Partial<Pick<FilesContract, "consistency" | "mountPoints" | "stopForRestore">>;
+  repository?: Partial<AssignedRepository>;
 }
 
 export interface Work {
@@ -103,15 +109,23 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
       };
       const assignment: Assignment = {
         ...{ protocol: 1, host: ids.host, revision: 1, issuedAt: instant(Date.now()) },
-        contracts: [{ id: ids.contract, name: "files", kind: "files", request }],
+        contracts: [
+          {
+            ...{ id: ids.contract, name: "files", kind: "files", declared: false, request },
+            ...{ consistency: [], mountPoints: [], stopForRestore: [], ...wanted.contract },
+          },
+        ],
         repositories: [
           {
             ...{ id: ids.repository, name: "nas", provider: "restic" },
             location: wanted.location ?? join(root, "srv/repository"),
             passphrase: wanted.passphrase ?? { generate: true },
             secrets: wanted.secrets ?? {},
+            ...{ ssh: { identityFile: null, hostKey: null }, caFile: null, appendOnly: false },
+            ...{ maintenance: Maintenance.parse({}), maintains: true },
             existing: wanted.existing ?? false,
             engineId: wanted.engineId ?? null,
+            ...wanted.repository,
           },
         ],
         bindings: [binding],
@@ -129,7 +143,7 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
       restore(deps, {
         ...{ assignment, binding, runId: newId(), trigger: "manual", scheduledAt: null },
         signal: new AbortController().signal,
-        restore: { snapshot: "latest", target: null, include: [], ...request },
+        restore: RestoreRequest.parse({ snapshot: "latest", ...request }),
       }),
 
     async report(which) {

@@ -3,6 +3,7 @@ import { readConfig } from "../../control/runtime/node/config.ts";
 import { type Started, startLines } from "../../control/runtime/node/start-lines.ts";
 import { Settings } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
+import { Maintenance } from "../../shared/repository.ts";
 
 const id = uuidv7(0, new Uint8Array(10));
 const at = "2026-11-23T08:00:00.000Z";
@@ -30,6 +31,7 @@ const started: Started = {
       repository: id,
       settings: Settings.parse({}),
       paused: false,
+      declared: false,
       health: "failing",
       lastSuccessAt: null,
       nextRunAt: at,
@@ -43,6 +45,12 @@ const started: Started = {
       location: "/srv/data/repository",
       passphrase: { generate: true },
       secrets: {},
+      ssh: { identityFile: null, hostKey: null },
+      caFile: null,
+      appendOnly: false,
+      maintenance: Maintenance.parse({}),
+      maintainer: null,
+      declared: false,
       existing: false,
       engineId: null,
       createdAt: at,
@@ -70,6 +78,7 @@ test("a missing restic is said, with the command to type", async () => {
     id,
     host: id,
     binding: id,
+    repository: id,
     kind: "backup" as const,
     trigger: "order" as const,
     state: "failed" as const,
@@ -81,6 +90,8 @@ test("a missing restic is said, with the command to type", async () => {
     failure,
     warnings: [],
     stats: null,
+    plan: null,
+    items: null,
     progress: null,
   };
   const text = await startLines({ ...started, failed });

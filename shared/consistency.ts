@@ -1,0 +1,37 @@
+import * as z from "zod";
+import { AbsolutePath } from "./ids.ts";
+import { ContainerName, ServiceName, UserName } from "./unix.ts";
+
+/** A database as its server knows it, or `*` for all of the server's. */
+const DatabaseName = z
+  .string()
+  .regex(/^(\*|[A-Za-z0-9_][A-Za-z0-9_.$-]{0,62})$/, "must be a database's name, or * for all of them");
+
+/** Where the server of a database is found; with none of it, where its own tools look. */
+const server = {
+  user: UserName.optional().describe("Unix user that runs the dump; default: postgres, for MariaDB root"),
+  role: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/, "must be the name of a database user")
+    .optional()
+    .describe("database user to connect as; default: what the server makes of the Unix user"),
+  socket: AbsolutePath.optional().describe("PostgreSQL: the directory of its socket; MariaDB: the socket itself"),
+  port: z.int().min(1).max(65_535).optional(),
+  container: ContainerName.optional().describe("a running container whose own tools make the dump"),
+};
+
+/**
+ * One thing that has to be done so that a backup is of one moment. In the order given: stopped and paused first, dumped
+ * and copied then; started again whatever happens between.
+ */
+export const Consistency = z.union(
+  [
+    z.strictObject({ sqlite: AbsolutePath.describe("copied with SQLite's own backup; the live file is left out") }),
+    z.strictObject({ postgres: DatabaseName.describe("dumped with pg_dump, with pg_dumpall for *"), ...server }),
+    z.strictObject({ mariadb: DatabaseName.describe("dumped with mariadb-dump in one transaction"), ...server }),
+    z.strictObject({ stop: ServiceName.describe("a systemd unit that is stopped meanwhile") }),
+    z.strictObject({ pause: ContainerName.describe("a container that is paused meanwhile") }),
+  ],
+  { error: "must be one of {sqlite: path}, {postgres: name}, {mariadb: name}, {stop: unit}, {pause: container}" },
+);
+export type Consistency = z.infer<typeof Consistency>;
