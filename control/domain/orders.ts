@@ -84,17 +84,15 @@ export async function orderRun(deps: Deps, wanted: WantedRun): Promise<Run> {
 export function orderCancel(deps: Deps, run: Pick<Run, "id" | "host" | "binding" | "repository">): Statement {
   const now = deps.clock.now();
   const times = { issuedAt: instant(now), expiresAt: instant(now + CANCEL_LIFE_MS) };
-  return deps.db
-    .insert(orders)
-    .values({
-      id: newId(deps),
-      host: run.host,
-      kind: "cancel",
-      run: run.id,
-      binding: run.binding,
-      repository: run.repository,
-      ...times,
-    });
+  return deps.db.insert(orders).values({
+    id: newId(deps),
+    host: run.host,
+    kind: "cancel",
+    run: run.id,
+    binding: run.binding,
+    repository: run.repository,
+    ...times,
+  });
 }
 
 /** The run needs no starting any more. */

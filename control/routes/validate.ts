@@ -65,10 +65,9 @@ function refuse(result: Refused): void {
 
 function toIssues(issue: RawIssue): Issue[] {
   const path = (issue.path ?? []).map((part) => toPart(typeof part === "object" ? part.key : part));
-  if (issue.code === "invalid_union" && issue.errors !== undefined && issue.errors.length > 0) {
-    return nearest(issue.errors)
-      .flatMap(toIssues)
-      .map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
+  const branch = nearest(issue);
+  if (branch !== null) {
+    return branch.flatMap(toIssues).map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
   }
   if (issue.code === "unrecognized_keys" && issue.keys !== undefined) {
     return issue.keys.map((key) => ({
@@ -80,14 +79,21 @@ function toIssues(issue: RawIssue): Issue[] {
   return [{ path, message: missing === undefined ? issue.message : `is required (${missing})` }];
 }
 
-/** The branch somebody most likely meant: the one that knows the most of the keys, then the one with least against it. */
-function nearest(branches: readonly (readonly RawIssue[])[]): readonly RawIssue[] {
-  const cost = (issues: readonly RawIssue[]): number =>
-    issues.reduce((sum, { keys, path = [], code }) => {
-      const isDiscriminator = code === "invalid_value" && path.length === 1 && path[0] === "kind";
-      return sum + (keys?.length ?? 0) * 10 + (isDiscriminator ? 100 : 1);
-    }, 0);
-  return branches.toSorted((one, other) => cost(one) - cost(other))[0] ?? [];
+/**
+ * What to say of a union: what the branch somebody most likely meant has against the value, which is the one that knows the
+ * most of the keys. Null when none comes near: then the union speaks for itself.
+ */
+function nearest({ code, errors = [] }: RawIssue): readonly RawIssue[] | null {
+  if (code !== "invalid_union") return null;
+  const near = errors.filter((issues) => !issues.some((issue) => issue.code === "invalid_type" && !issue.path?.length));
+  return near.toSorted((one, other) => distance(one) - distance(other))[0] ?? null;
+}
+
+function distance(issues: readonly RawIssue[]): number {
+  return issues.reduce((sum, { keys, path = [], code }) => {
+    const isOtherKind = code === "invalid_value" && path.length === 1 && path[0] === "kind";
+    return sum + (isOtherKind ? 100 : 10 * (keys?.length ?? 0) + 1);
+  }, 0);
 }
 
 function toPart(key: PropertyKey): string | number {

@@ -38,21 +38,27 @@ test("an assignment is complete in itself, signed, and holds nothing of another 
     name: "unbound",
     request: mine.contract.request,
   });
-  const { id, name, request } = mine.contract;
-  const { createdAt: _created, changedAt: _changed, ...repository } = mine.repository;
+  const { createdAt: _made, changedAt: _since, host: _mine, ...contract } = mine.contract;
+  const {
+    createdAt: _created,
+    changedAt: _changed,
+    declared: _here,
+    maintainer: _first,
+    ...repository
+  } = mine.repository;
   const { binding } = mine;
   expect(await pull(one)).toEqual({
     protocol: 1,
     host: one.id,
     revision: 1,
     issuedAt: "2026-11-23T08:00:00.000Z",
-    contracts: [{ id, name, kind: "files", request }],
-    repositories: [repository],
+    contracts: [contract],
+    repositories: [{ ...repository, maintains: true }],
     bindings: [
       {
         id: binding.id,
         name: "photos",
-        contract: id,
+        contract: contract.id,
         repository: repository.id,
         paused: false,
         settings: binding.settings,
