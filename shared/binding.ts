@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { Id, Instant, Name } from "./ids.ts";
+import { Id, Instant, Name, UndeclaredAt } from "./ids.ts";
 import { parseCalendar, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
 
@@ -100,6 +100,7 @@ export const Binding = z.strictObject({
   settings: Settings,
   paused: z.boolean(),
   declared: z.boolean().describe("declared by a file on the host, and read-only here"),
+  undeclaredAt: UndeclaredAt,
   health: Health.describe("derived from its runs"),
   lastSuccessAt: Instant.nullable(),
   nextRunAt: Instant.nullable().describe("null when paused or not enabled"),

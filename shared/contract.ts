@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { Consistency } from "./consistency.ts";
-import { AbsolutePath, Id, Instant, Name } from "./ids.ts";
+import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
 import { ExcludePattern } from "./pattern.ts";
 import { ServiceName, UserName } from "./unix.ts";
 
@@ -100,6 +100,7 @@ const known = {
   host: Id,
   name: Name,
   declared: z.boolean().describe("declared by a file on the host, and read-only here"),
+  undeclaredAt: UndeclaredAt,
   createdAt: Instant,
   changedAt: Instant,
 };

@@ -4,12 +4,15 @@ import { DatabaseContract, FilesContract } from "./contract.ts";
 import { Id, Name } from "./ids.ts";
 import { RepositorySpec } from "./repository.ts";
 
+const File = z.string().min(1).max(255).describe("the file's name in the host's contracts.d");
+
 const besideRequest = {
+  file: File,
   name: Name.describe("the file's own name when it gives none"),
-  repository: RepositorySpec.nullable().describe(
-    "where the host's own file binds it; null: it is bound in the control plane",
-  ),
-  settings: Settings.nullable().describe("how the host's own file binds it"),
+  bound: z
+    .strictObject({ repository: RepositorySpec, settings: Settings })
+    .nullable()
+    .describe("where and when, by the file itself; null: it is bound in the control plane"),
 };
 
 /** One contract that a file in the host's contracts.d declares, as the agent publishes it. */
@@ -19,17 +22,26 @@ export const Declaration = z.discriminatedUnion("kind", [
 ]);
 export type Declaration = z.infer<typeof Declaration>;
 
+/** A file that is not followed, or not wholly. What it declared before stays as it was. */
+export const DeclarationFault = z.strictObject({
+  file: File,
+  message: z.string().max(4096).describe("what is wrong with it, where, and what to do"),
+});
+export type DeclarationFault = z.infer<typeof DeclarationFault>;
+
 /** `PUT /agent/v1/declarations`: all of them; what is missing is not declared any more. */
 export const Declarations = z.strictObject({
   declarations: z.array(Declaration).max(1000),
   faults: z
-    .array(z.strictObject({ file: z.string().max(255), message: z.string().max(4096) }))
+    .array(DeclarationFault)
     .max(1000)
-    .describe("files that can't be read, and why: what they declared before stays as it was"),
+    .describe("files that can't be read: what they declared before is among the declarations"),
 });
 export type Declarations = z.infer<typeof Declarations>;
 
-/** What the control plane made of them. */
+/** What the control plane made of them. A name that is somebody else's is a fault: nothing is overwritten. */
 export const DeclarationsTaken = z.object({
   contracts: z.array(z.object({ name: Name, contract: Id, binding: Id.nullable() })),
+  faults: z.array(DeclarationFault),
 });
+export type DeclarationsTaken = z.infer<typeof DeclarationsTaken>;

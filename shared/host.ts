@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { DeclarationFault } from "./declaration.ts";
 import { Id, Instant, Name } from "./ids.ts";
 
 export const EngineFacts = z.strictObject({
@@ -28,6 +29,7 @@ export const Host = z.strictObject({
   id: Id,
   name: Name,
   facts: HostFacts.nullable(),
+  declarationFaults: z.array(DeclarationFault).describe("files in its contracts.d that are not followed, and why"),
   revision: z.int().describe("of its newest assignment"),
   online: z.boolean().describe("has a socket open now"),
   connectedAt: Instant.nullable(),

@@ -14,6 +14,11 @@ export type Name = z.infer<typeof Name>;
 export const Instant = z.iso.datetime({ precision: 3, error: "must be an instant like 2026-11-23T08:00:00.000Z" });
 export type Instant = z.infer<typeof Instant>;
 
+/** Of what a host's file declared once: it is kept because something depends on it, and the file takes it back when it returns. */
+export const UndeclaredAt = Instant.nullable().describe(
+  "since when the file that declared it is gone; null: it is there, or there never was one",
+);
+
 export function instant(milliseconds: number): Instant {
   return new Date(milliseconds).toISOString();
 }

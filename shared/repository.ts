@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { AbsolutePath, Id, Instant, Name } from "./ids.ts";
+import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
 import { TimerConfig } from "./binding.ts";
 import { locationFault } from "./location.ts";
 
@@ -128,6 +128,7 @@ export const Repository = spec.extend({
   engineId: z.string().nullable().describe("the provider's own id, remembered since it was created; null before that"),
   maintainer: Id.nullable().describe("the host that prunes and checks it; null: the first that bound it"),
   declared: z.boolean().describe("declared by a file on a host, and read-only here"),
+  undeclaredAt: UndeclaredAt,
   createdAt: Instant,
   changedAt: Instant,
 });

@@ -98,5 +98,16 @@ export const MIGRATIONS: readonly Migration[] = [
       "UPDATE `bindings` SET `settings` = json_set(`settings`,\n  '$.performance', json('{\"niceness\":15,\"ioSchedulingClass\":\"best-effort\",\"ioPriority\":7}'),\n  '$.shrinkage', json('{\"percent\":50,\"action\":\"warn\"}'));",
       "UPDATE `runs` SET `repository` = (SELECT `repository` FROM `bindings` WHERE `bindings`.`id` = `runs`.`binding`);"
     ]
+  },
+  {
+    "tag": "0002_declared_on_host",
+    "when": 1795601604029,
+    "hash": "f6c82ac1517b9043f8fd13936c113a55148958d060c12617f0b53edf2576233b",
+    "statements": [
+      "ALTER TABLE `bindings` ADD `undeclaredAt` text;",
+      "ALTER TABLE `contracts` ADD `undeclaredAt` text;",
+      "ALTER TABLE `hosts` ADD `declarationFaults` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `repositories` ADD `undeclaredAt` text;"
+    ]
   }
 ];

@@ -6,6 +6,7 @@ import type { Settings } from "../../shared/binding.ts";
 import type { Detection } from "../../shared/catalog.ts";
 import type { Consistency } from "../../shared/consistency.ts";
 import type { ContractRequest, DatabaseRequest } from "../../shared/contract.ts";
+import type { DeclarationFault } from "../../shared/declaration.ts";
 import type { Event, EventType } from "../../shared/event.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { HostFacts } from "../../shared/host.ts";
@@ -38,6 +39,7 @@ export const hosts = sqliteTable("hosts", {
   /** The enrolment it came by; an enrolment may be gone before its host. */
   enrollment: text().notNull(),
   facts: text({ mode: "json" }).$type<HostFacts>(),
+  declarationFaults: text({ mode: "json" }).$type<DeclarationFault[]>().notNull().default([]),
   revision: integer().notNull().default(0),
   /** Grows with every accepted POST of reports: the compare-and-set of two at once. */
   reportCount: integer().notNull().default(0),
@@ -63,8 +65,9 @@ export const contracts = sqliteTable(
     consistency: text({ mode: "json" }).$type<Consistency[]>().notNull().default([]),
     mountPoints: text({ mode: "json" }).$type<string[]>().notNull().default([]),
     stopForRestore: text({ mode: "json" }).$type<string[]>().notNull().default([]),
-    /** Declared by a file on the host: read-only here. */
+    /** By a file on the host: read-only here. When such a file goes and this has to stay, it is declared no more, since `undeclaredAt`. */
     declared: integer({ mode: "boolean" }).notNull().default(false),
+    undeclaredAt: text(),
     createdAt: text().notNull(),
     changedAt: text().notNull(),
   },
@@ -85,6 +88,7 @@ export const repositories = sqliteTable("repositories", {
   /** The host that prunes and checks it; null: the first that bound it. */
   maintainer: text().references(() => hosts.id),
   declared: integer({ mode: "boolean" }).notNull().default(false),
+  undeclaredAt: text(),
   existing: integer({ mode: "boolean" }).notNull(),
   /** The provider's own id; once known it is never replaced. */
   engineId: text(),
@@ -111,6 +115,7 @@ export const bindings = sqliteTable(
     settings: text({ mode: "json" }).$type<Settings>().notNull(),
     paused: integer({ mode: "boolean" }).notNull().default(false),
     declared: integer({ mode: "boolean" }).notNull().default(false),
+    undeclaredAt: text(),
     /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
     listedBy: text(),
     createdAt: text().notNull(),

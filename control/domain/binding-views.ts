@@ -50,6 +50,7 @@ interface Row {
   settings: Settings;
   paused: boolean;
   declared: boolean;
+  undeclaredAt: Instant | null;
   createdAt: Instant;
   changedAt: Instant;
   facts: HostFacts | null;
@@ -69,6 +70,7 @@ function select(deps: Deps) {
       settings: bindings.settings,
       paused: bindings.paused,
       declared: bindings.declared,
+      undeclaredAt: bindings.undeclaredAt,
       createdAt: bindings.createdAt,
       changedAt: bindings.changedAt,
       facts: hosts.facts,

@@ -97,9 +97,10 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
       eq(bindings.paused, old.paused),
     );
     const changedAt = instant(deps.clock.now());
+    const undeclaredAt = name === old.name && settings === old.settings ? old.undeclaredAt : null;
     const statements: Statement[] = [
       guard(deps.db, sql`exists (select 1 from ${bindings} where ${unchanged})`),
-      deps.db.update(bindings).set({ name, settings, paused, changedAt }).where(eq(bindings.id, id)),
+      deps.db.update(bindings).set({ name, settings, paused, undeclaredAt, changedAt }).where(eq(bindings.id, id)),
       bumpHost(deps, old.host),
     ];
     await refuseTakenName("bindings", name, writeAll(deps.db, statements));

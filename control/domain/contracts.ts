@@ -20,7 +20,15 @@ export async function createContract(deps: Deps, input: CreateContract): Promise
   checkUser(host, input.request.user);
   const now = instant(deps.clock.now());
   const { name } = input;
-  const known = { id: newId(deps), host: host.id, name, declared: false, createdAt: now, changedAt: now };
+  const known = {
+    id: newId(deps),
+    host: host.id,
+    name,
+    declared: false,
+    undeclaredAt: null,
+    createdAt: now,
+    changedAt: now,
+  };
   const row: ContractRow = { ...known, ...columnsOf(input) };
   await refuseTakenName("contracts", name, deps.db.insert(contracts).values(row));
   return toContract(row);
@@ -68,8 +76,8 @@ export function bodyOf(row: BodyColumns): ContractBody {
 }
 
 export function toContract(row: ContractRow): Contract {
-  const { id, host, name, declared, createdAt, changedAt } = row;
-  return { id, host, name, ...bodyOf(row), declared, createdAt, changedAt };
+  const { id, host, name, declared, undeclaredAt, createdAt, changedAt } = row;
+  return { id, host, name, ...bodyOf(row), declared, undeclaredAt, createdAt, changedAt };
 }
 
 /** Changes what is to be kept, for every binding of the contract at once. */
@@ -93,14 +101,14 @@ export async function changeContract(deps: Deps, id: Id, change: ChangeContract)
       guard(deps.db, sql`exists (select 1 from ${contracts} where ${unchanged})`),
       deps.db
         .update(contracts)
-        .set({ name, ...columns, changedAt })
+        .set({ name, ...columns, undeclaredAt: null, changedAt })
         .where(eq(contracts.id, id)),
       bumpHostOfContract(deps, old.host, id),
     ]);
     await refuseTakenName("contracts", name, write);
     await deps.hub.poke(old.host, "assignment");
     const { id: _id, host, declared, createdAt } = old;
-    return toContract({ id, host, name, ...columns, declared, createdAt, changedAt });
+    return toContract({ id, host, name, ...columns, declared, undeclaredAt: null, createdAt, changedAt });
   });
 }
 
@@ -144,6 +152,7 @@ function columnsOfKind(contract: Contract): ContractBody {
     host: _host,
     name: _name,
     declared: _declared,
+    undeclaredAt: _undeclared,
     createdAt: _at,
     changedAt: _since,
     ...body

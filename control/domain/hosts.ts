@@ -101,6 +101,8 @@ async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
 }
 
 function toHost(row: HostRow): Host {
-  const { id, name, facts, revision, connectionId, connectedAt, lastSeenAt, revokedAt, createdAt } = row;
-  return { id, name, facts, revision, online: connectionId !== null, connectedAt, lastSeenAt, revokedAt, createdAt };
+  const { id, name, facts, declarationFaults, revision, connectionId, ...instants } = row;
+  const { connectedAt, lastSeenAt, revokedAt, createdAt } = instants;
+  const online = connectionId !== null;
+  return { id, name, facts, declarationFaults, revision, online, connectedAt, lastSeenAt, revokedAt, createdAt };
 }

@@ -17,8 +17,8 @@ export async function createRepository(deps: Deps, input: CreateRepository): Pro
   const now = instant(deps.clock.now());
   const { maintainer: wanted, ...spec } = input;
   const maintainer = wanted === null ? null : (await hostNamed(deps, wanted, ["maintainer"])).id;
-  const known = { id: newId(deps), declared: false, engineId: null, host: null, createdAt: now, changedAt: now };
-  const row: RepositoryRow = { ...spec, ...known, maintainer };
+  const known = { id: newId(deps), declared: false, undeclaredAt: null, engineId: null, host: null };
+  const row: RepositoryRow = { ...spec, ...known, maintainer, createdAt: now, changedAt: now };
   await refuseTakenName("repositories", input.name, deps.db.insert(repositories).values(row));
   return toRepository(row);
 }
@@ -59,13 +59,13 @@ export async function changeRepository(deps: Deps, id: Id, change: ChangeReposit
       guard(deps.db, sql`exists (select 1 from ${repositories} where ${unchanged})`),
       deps.db
         .update(repositories)
-        .set({ ...next, changedAt })
+        .set({ ...next, undeclaredAt: null, changedAt })
         .where(eq(repositories.id, id)),
       bumpHostsOfRepository(deps, id),
     ]);
     await refuseTakenName("repositories", name, write);
     await pokeHostsOfRepository(deps, id);
-    return { ...old, ...next, changedAt };
+    return { ...old, ...next, undeclaredAt: null, changedAt };
   });
   return toRepository(changed);
 }

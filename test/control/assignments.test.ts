@@ -38,11 +38,12 @@ test("an assignment is complete in itself, signed, and holds nothing of another 
     name: "unbound",
     request: mine.contract.request,
   });
-  const { createdAt: _made, changedAt: _since, host: _mine, ...contract } = mine.contract;
+  const { createdAt: _made, changedAt: _since, host: _mine, undeclaredAt: _never, ...contract } = mine.contract;
   const {
     createdAt: _created,
     changedAt: _changed,
     declared: _here,
+    undeclaredAt: _still,
     maintainer: _first,
     ...repository
   } = mine.repository;
