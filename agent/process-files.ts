@@ -19,8 +19,13 @@ export async function openNameless(text: string, user: RunUser, fallback: string
   } finally {
     await unlink(file.path);
   }
-  await file.handle.writeFile(text);
+  await writeFromStart(file.handle, Buffer.from(text));
   return file.handle;
+}
+
+/** At given places, so that a child that only inherits the file (borg) reads it from its beginning too. */
+async function writeFromStart(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at, bytes.length - at, at)).bytesWritten;
 }
 
 async function openNew(fallback: string): Promise<{ path: string; handle: FileHandle }> {

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 
 /**
@@ -21,6 +22,17 @@ export function ownMark(): ProcessMark {
 
 export function isAlive(mark: ProcessMark): boolean {
   return markOf(mark.pid)?.startTicks === mark.startTicks;
+}
+
+const COLLECTED_WITHIN_MS = 10_000;
+
+/**
+ * Waits until a dead process has left the process table: engines take one that its parent has not collected yet for
+ * alive, and leave its lock. An orphan is collected by init, and some look only every few seconds.
+ */
+export async function untilCollected({ pid }: ProcessMark): Promise<void> {
+  const end = performance.now() + COLLECTED_WITHIN_MS;
+  while (existsSync(`/proc/${pid}`) && performance.now() < end) await delay(100);
 }
 
 /** A living process as /proc shows it. */

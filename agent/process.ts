@@ -1,6 +1,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { constants } from "node:os";
 import { execa } from "execa";
+import type { Performance } from "../shared/binding.ts";
 import { openNameless } from "./process-files.ts";
 import { type KillLadder, climbLadder, endGroup } from "./process-ladder.ts";
 import { lastLines, lineSplitter } from "./process-lines.ts";
@@ -14,6 +15,10 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>;
   readonly user: RunUser;
   readonly umask: "022" | "077";
+  /** How much it gives way to the rest of the host; as the agent itself when it is not given. */
+  readonly performance?: Performance;
+  /** The root when it is not given. */
+  readonly cwd?: string;
   /** Texts the child finds as /dev/fd/3, /dev/fd/4 …, in files without a name that only its user can open. */
   readonly files?: readonly string[];
   /** Where such files are made on a host without a memory-backed directory. */
@@ -66,7 +71,7 @@ export async function runProcess(command: Command, watching: Watching): Promise<
     const child = execa(...commandLine(command), {
       env: command.env,
       extendEnv: false,
-      cwd: "/",
+      cwd: command.cwd ?? "/",
       detached: true,
       cleanup: false,
       reject: false,
@@ -148,11 +153,31 @@ const NEVER_STARTED: Ended = {
 };
 
 /** spawn's own uid drops the supplementary groups, and it has no umask: both are set on the way, by exec. */
-function commandLine({ program, args, user, umask }: Command): [string, string[]] {
-  const shell = ["-c", `umask ${umask}; exec "$@"`, "sh", program, ...args];
+function commandLine({ program, args, user, umask, performance }: Command): [string, string[]] {
+  const begin = performance === undefined ? "" : givingWay(performance);
+  const shell = ["-c", `umask ${umask}; ${user.isAnother ? "" : begin}exec "$@"`, "sh", program, ...args];
   if (!user.isAnother) return ["/bin/sh", shell];
-  const ids = [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--init-groups"];
-  return ["setpriv", [...ids, "--", "/bin/sh", ...shell]];
+  const switched = [
+    "setpriv",
+    `--reuid=${user.uid}`,
+    `--regid=${user.gid}`,
+    "--init-groups",
+    "--",
+    "/bin/sh",
+    ...shell,
+  ];
+  const [first = "", ...rest] = switched;
+  // Before the switch: only root may ask for more than its share.
+  return begin === "" ? [first, rest] : ["/bin/sh", ["-c", `${begin}exec "$@"`, "sh", ...switched]];
+}
+
+const IO_CLASSES = { realtime: 1, "best-effort": 2, idle: 3 } as const;
+
+/** The shell sets it for itself, so that a host without these programs, or a user who may not, still gets its backup. */
+function givingWay({ niceness, ioSchedulingClass, ioPriority }: Performance): string {
+  const level = ioPriority === null || ioSchedulingClass === "idle" ? "" : ` -n ${ioPriority}`;
+  const commands = [`renice -n ${niceness} -p $$`, `ionice -c ${IO_CLASSES[ioSchedulingClass]}${level} -p $$`];
+  return commands.map((command) => `${command} >/dev/null 2>&1; `).join("");
 }
 
 /** Any number will do; the types know of 3 to 9 only. */

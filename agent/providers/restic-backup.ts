@@ -28,7 +28,7 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
         summary = readMessage(BackupSummary, line) ?? summary;
       },
       onStderr(line) {
-        if (!errors.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
+        if (!errors.read(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
       },
     }),
   );

@@ -2,6 +2,7 @@ import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
 import type { Ended } from "../process.ts";
 import { runFailure } from "../runner-failure.ts";
 import type { Redact } from "../redact.ts";
+import { PLAIN_WORDS, unableToRun } from "./engine-failures.ts";
 import type { Restic } from "./restic-version.ts";
 
 /** What restic's exit codes say since 0.17; before that, and for all else, its words have to do. */
@@ -43,29 +44,20 @@ export function saysAbsent(restic: Restic, { exitCode, stderr, timedOut }: Ended
 
 /** Why a restic that did not end well did so. @param what it was doing, for the message */
 export function resticFailure(restic: Restic, ended: Ended, context: { what: string; redact: Redact }): RunFailure {
-  const { exitCode, signal, stderr } = ended;
+  const { exitCode, stderr } = ended;
   const words = stderr.split("\n").flatMap((line) => wordsOf(line) ?? []);
   const said = context.redact(words.slice(-3).join(" ").slice(0, 1500));
   const describe = (code: RunFailureCode, how: string): RunFailure =>
     runFailure(code, `restic ${context.what}: ${how}${said === "" ? "" : `: ${said}`}`);
-  if (ended.startFailure !== null) return describe("engine.missing", `could not be started, ${ended.startFailure}`);
-  if (signal !== null) return describe("engine.crashed", `was ended by ${signal}`);
+  const unable = unableToRun(ended);
+  if (unable !== null) return describe(unable.code, unable.how);
   if (exitCode === 2 && /goroutine|panic/.test(stderr)) return describe("engine.crashed", "crashed");
-  if (exitCode === 127 || exitCode === 126) return describe("engine.missing", `can't be run by the run's user`);
   const known = EXIT_CODES.find((entry) => entry.exitCode === exitCode && restic.isAtLeast(entry.since));
-  if (known !== undefined) return describe(known.code, PLAIN[known.code] ?? "failed");
+  if (known !== undefined) return describe(known.code, PLAIN_WORDS[known.code] ?? "failed");
   if (saysAbsent(restic, ended)) return describe("repository.missing", "there is no repository in that place");
   const code = WORDS.find(({ pattern }) => pattern.test(words.join("\n")))?.code ?? "engine.failed";
-  return describe(code, PLAIN[code] ?? `exited with ${exitCode}`);
+  return describe(code, PLAIN_WORDS[code] ?? `exited with ${exitCode}`);
 }
-
-const PLAIN: Partial<Record<RunFailureCode, string>> = {
-  "repository.missing": "there is no repository in that place",
-  "repository.locked": "the repository is locked by another program",
-  "repository.wrong_passphrase": "the passphrase does not open the repository",
-  "repository.unreachable": "the repository can't be reached",
-  "repository.full": "there is no space left where the repository is",
-};
 
 /** What a line says of the whole, null when it is of a single file or says nothing. */
 function wordsOf(line: string): string | null {

@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
-import { isAlive, type ProcessMark } from "../process-mark.ts";
+import { isAlive, type ProcessMark, untilCollected } from "../process-mark.ts";
 import type { Ended } from "../process.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
@@ -43,24 +42,13 @@ const LockFile = z.object({ hostname: z.string(), pid: z.int() });
 export async function releaseDeadLocks(runner: ResticRunner, dead: ProcessMark): Promise<void> {
   const { access } = runner;
   if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
-  await collected(dead);
+  await untilCollected(dead);
   const lock = `the lock that process ${dead.pid} of this host left when it died`;
   const timeLimitMs = access.patience.openMs;
   const { exitCode } = await runner.call({ args: ["unlock"], isAfterwards: true, timeLimitMs });
   // restic answers 0 also when it removed nothing.
   const isRemoved = exitCode === 0 && !(await holdsLock(runner, dead));
   access.log.line(isRemoved ? `removed ${lock}` : `restic did not remove ${lock}`);
-}
-
-const COLLECTED_WITHIN_MS = 10_000;
-
-/**
- * Waits until the dead process has left the process table: restic takes one that its parent has not collected yet for
- * alive, and leaves its lock. An orphan is collected by init, and some look only every few seconds.
- */
-async function collected({ pid }: ProcessMark): Promise<void> {
-  const end = performance.now() + COLLECTED_WITHIN_MS;
-  while (existsSync(`/proc/${pid}`) && performance.now() < end) await delay(100);
 }
 
 async function holdsLock(runner: ResticRunner, { pid }: ProcessMark): Promise<boolean> {

@@ -2,6 +2,7 @@ import { getSystemErrorMap } from "node:util";
 import * as z from "zod";
 import { instant } from "../../shared/ids.ts";
 import type { Progress } from "../../shared/run.ts";
+import { type ItemWarnings, itemWarnings } from "./item-warnings.ts";
 
 const count = z.int().min(0).optional();
 
@@ -30,9 +31,6 @@ export type BackupSummary = z.infer<typeof BackupSummary>;
 
 const ItemError = z.object({ message_type: z.literal("error"), item: z.string().optional(), error: z.unknown() });
 
-const MOST_WARNINGS = 100;
-const MAX_WARNING_CHARACTERS = 1000;
-
 /** @returns null when the line is something else: restic mixes text in, and adds new types at any time */
 export function readMessage<T>(schema: z.ZodType<T>, line: string): T | null {
   if (!line.startsWith("{")) return null;
@@ -58,23 +56,15 @@ export function readProgress(line: string, at: number): Progress | null {
   return { fraction, ...counts, at: instant(at) };
 }
 
-/** Collects what went wrong with single files: one line for each, however often restic tells of it, and at most 100. */
-export function itemErrors(): { add(line: string): boolean; warnings(): string[]; count(): number } {
-  const byItem = new Map<string, string>();
+/** What went wrong with single files, as restic tells it. */
+export function itemErrors(): ItemWarnings & { read(line: string): boolean } {
+  const found = itemWarnings();
   return {
-    add(line) {
-      const found = readItemError(line);
-      if (found !== null && !byItem.has(found.item)) byItem.set(found.item, found.reason);
-      return found !== null;
-    },
-    count: () => byItem.size,
-    warnings() {
-      const all = [...byItem].map(([item, reason]) =>
-        (reason.includes(item) ? reason : `${item}: ${reason}`).slice(0, MAX_WARNING_CHARACTERS),
-      );
-      if (all.length <= MOST_WARNINGS) return all;
-      const shown = all.slice(0, MOST_WARNINGS - 1);
-      return [...shown, `and ${all.length - shown.length} more`];
+    ...found,
+    read(line) {
+      const error = readItemError(line);
+      if (error !== null) found.add(error.item, error.reason);
+      return error !== null;
     },
   };
 }

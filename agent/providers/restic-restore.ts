@@ -33,7 +33,7 @@ export async function restore(runner: ResticRunner, input: RestoreInput): Promis
   } finally {
     await putParentsBack?.();
   }
-  for (const path of missing) errors.add(`ignoring error for ${path}: is not there after the restore`);
+  for (const path of missing) errors.add(path, "is not there after the restore");
   const warnings = errors.warnings().map(access.log.redact);
   for (const warning of warnings) access.log.line(`not restored: ${warning}`);
   const failed = errors.count();
@@ -93,7 +93,7 @@ async function callRestore(
       if (progress !== null) input.onProgress(progress);
     },
     onStderr(line) {
-      if (!errors.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
+      if (!errors.read(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
     },
   });
   if (ended.cancelled) access.signal.throwIfAborted();

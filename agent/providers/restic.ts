@@ -2,10 +2,11 @@ import { backup } from "./restic-backup.ts";
 import { prepareRestic } from "./restic-command.ts";
 import { forget } from "./restic-forget.ts";
 import { releaseDeadLocks } from "./restic-locks.ts";
-import { identify } from "./restic-repository.ts";
+import { identifyRestic } from "./restic-repository.ts";
 import { restore } from "./restic-restore.ts";
 import { listSnapshots } from "./restic-snapshots.ts";
-import { findRestic, requireRestic } from "./restic-version.ts";
+import { RESTIC } from "./restic-version.ts";
+import { findEngine, requireEngine } from "./engine-version.ts";
 import type { Provider } from "./provider.ts";
 
 function notYet(what: string): never {
@@ -14,11 +15,11 @@ function notYet(what: string): never {
 
 /** restic 0.14 and newer. */
 export const restic: Provider = {
-  find: findRestic,
+  find: () => findEngine(RESTIC),
 
   async open(access, { mayCreate }) {
-    const runner = await prepareRestic(await requireRestic(), access);
-    const engineId = await identify(runner, { mayCreate });
+    const runner = await prepareRestic(await requireEngine(RESTIC), access);
+    const engineId = await identifyRestic(runner, { mayCreate });
     return {
       engineId,
       backup: (input) => backup(runner, input),
@@ -35,7 +36,7 @@ export const restic: Provider = {
   },
 
   async exec(access, args) {
-    const runner = await prepareRestic(await requireRestic(), access);
+    const runner = await prepareRestic(await requireEngine(RESTIC), access);
     return await runner.callInherited(args);
   },
 };

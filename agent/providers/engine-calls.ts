@@ -1,0 +1,70 @@
+import { type Command, type Ended, runInherited, runProcess } from "../process.ts";
+import type { Access } from "./provider.ts";
+
+export interface EngineCall {
+  readonly args: readonly string[];
+  /** Texts it finds as /dev/fd/4, /dev/fd/5 …; the passphrase is 3. */
+  readonly files?: readonly string[];
+  /** The directory it works in; the root when none is given. */
+  readonly cwd?: string;
+  readonly timeLimitMs?: number;
+  /** It looks for the truth of a run, also after that was stopped. */
+  readonly isAfterwards?: boolean;
+  /** Its whole answer may be one line. */
+  readonly isOneLine?: boolean;
+  readonly onStdout?: (line: string) => void;
+  readonly onStderr?: (line: string) => void;
+}
+
+const ONE_LINE_BYTES = 512 << 20;
+
+/** One engine on one repository, for one run. */
+export interface EngineCalls {
+  readonly access: Access;
+  /** Runs it to its end. Throws the signal's reason when the run was cancelled before it began. */
+  call(call: EngineCall): Promise<Ended>;
+  /** The same in the agent's terminal. @returns its exit code */
+  callInherited(args: readonly string[]): Promise<number>;
+}
+
+interface EngineProgram {
+  readonly path: string;
+  /** What comes before every call's own arguments. */
+  readonly options: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Changes to it when a person looks on. */
+  readonly inheritedEnv?: Readonly<Record<string, string>>;
+}
+
+/** Nothing secret and no location is ever in argv, where every user of the host can read it: that is for `env` and files. */
+export function engineCalls(access: Access, { path, options, env, inheritedEnv = {} }: EngineProgram): EngineCalls {
+  const command = ({ args, files = [], cwd }: EngineCall): Command => ({
+    program: path,
+    args: [...options, ...args],
+    env,
+    user: access.user,
+    umask: "077",
+    performance: access.performance,
+    files: [`${access.secrets.passphrase}\n`, ...files],
+    fileDirectory: access.paths.state,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  return {
+    access,
+    callInherited: (args) => runInherited({ ...command({ args }), env: { ...env, ...inheritedEnv } }),
+    async call(call) {
+      const { signal, ladder } = access;
+      const { onStdout, onStderr, timeLimitMs, isAfterwards = false, isOneLine = false } = call;
+      if (!isAfterwards) signal.throwIfAborted();
+      return await runProcess(command(call), {
+        ladder,
+        onStart: access.onChild,
+        ...(isAfterwards ? {} : { signal }),
+        ...(isOneLine ? { maxStdoutLineBytes: ONE_LINE_BYTES } : {}),
+        ...(onStdout === undefined ? {} : { onStdout }),
+        ...(onStderr === undefined ? {} : { onStderr }),
+        ...(timeLimitMs === undefined ? {} : { timeLimitMs }),
+      });
+    },
+  };
+}

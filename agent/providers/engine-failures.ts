@@ -1,0 +1,21 @@
+import type { RunFailureCode } from "../../shared/failure.ts";
+import type { Ended } from "../process.ts";
+
+/** What the codes that every engine knows mean, in a sentence's end. */
+export const PLAIN_WORDS: Partial<Record<RunFailureCode, string>> = {
+  "repository.missing": "there is no repository in that place",
+  "repository.locked": "the repository is locked by another program",
+  "repository.wrong_passphrase": "the passphrase does not open the repository",
+  "repository.unreachable": "the repository can't be reached",
+  "repository.full": "there is no space left where the repository is",
+  "repository.damaged": "the repository is damaged",
+};
+
+/** Why it said nothing by itself; null when its exit code and words count. */
+export function unableToRun({ exitCode, signal, startFailure }: Ended): { code: RunFailureCode; how: string } | null {
+  if (startFailure !== null) return { code: "engine.missing", how: `could not be started, ${startFailure}` };
+  if (signal !== null) return { code: "engine.crashed", how: `was ended by ${signal}` };
+  // The shell's own, on the way.
+  if (exitCode === 126 || exitCode === 127) return { code: "engine.missing", how: "can't be run by the run's user" };
+  return null;
+}

@@ -1,0 +1,91 @@
+import type { EngineFacts } from "../../shared/host.ts";
+import type { ProviderName } from "../../shared/repository.ts";
+import { HOOK_LADDER } from "../process-ladder.ts";
+import { CHILD_PATH, findExecutable } from "../process-path.ts";
+import { runProcess } from "../process.ts";
+import { ownUser } from "../process-user.ts";
+import { runError } from "../runner-failure.ts";
+
+/** What a backup tool is called, and which of its versions will do. */
+export interface Tool {
+  readonly provider: ProviderName;
+  /** The environment variable that names another one than PATH has. */
+  readonly variable: string;
+  /** Programs to look for, the wanted one first. */
+  readonly programs: readonly string[];
+  readonly versionArgs: readonly string[];
+  /** Its first group is the version. */
+  readonly versionLine: RegExp;
+  /** @returns why this version can't be used; null when it can */
+  faultOf(version: string): string | null;
+  /** What a person does to get one. */
+  readonly install: string;
+}
+
+/** One tool on this host, good to use. */
+export interface Engine {
+  readonly path: string;
+  readonly version: string;
+  /** Whether it is this version or a newer one. */
+  readonly isAtLeast: (version: string) => boolean;
+}
+
+const VERSION_LIMIT_MS = 60_000;
+
+/** The tool that the variable names, else the one in PATH; null when there is none. */
+export async function findEngine(tool: Tool): Promise<EngineFacts | null> {
+  const named = namedBy(tool);
+  for (const program of named === "" ? tool.programs : [named]) {
+    const path = await findExecutable(program, process.env["PATH"] ?? CHILD_PATH);
+    const version = path === null ? null : await versionOf(tool, path);
+    if (path === null || version === null) continue;
+    return { provider: tool.provider, version, path, fault: tool.faultOf(version) };
+  }
+  return null;
+}
+
+/** Throws `engine.missing` or `engine.unsupported`. */
+export async function requireEngine(tool: Tool): Promise<Engine> {
+  const found = await findEngine(tool);
+  if (found === null) {
+    const named = namedBy(tool);
+    const message =
+      named === "" ? `${tool.provider} is not installed on this host` : `${named} is not a ${tool.provider}`;
+    throw runError("engine.missing", message, tool.install);
+  }
+  const { path, version, fault } = found;
+  if (fault !== null) throw runError("engine.unsupported", `${path}: ${fault}`, tool.install);
+  return { path, version, isAtLeast: (wanted) => isAtLeast(version, wanted) };
+}
+
+/** Whether a version is this one or a newer one. What follows the numbers (a beta's mark) is not looked at. */
+export function isAtLeast(version: string, wanted: string): boolean {
+  const ours = version.split(".").map((part) => Number.parseInt(part, 10));
+  const theirs = wanted.split(".").map((part) => Number.parseInt(part, 10));
+  for (const [index, part] of theirs.entries()) {
+    const difference = (ours[index] ?? 0) - part;
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}
+
+function namedBy({ variable }: Tool): string {
+  return process.env[variable] ?? "";
+}
+
+/** Asked each time: the package may have been upgraded since. */
+async function versionOf({ versionArgs, versionLine }: Tool, path: string): Promise<string | null> {
+  const lines: string[] = [];
+  await runProcess(
+    {
+      program: path,
+      args: versionArgs,
+      env: { PATH: CHILD_PATH, HOME: "/", LANG: "C.UTF-8" },
+      user: ownUser(),
+      umask: "077",
+      fileDirectory: "/",
+    },
+    { ladder: HOOK_LADDER, timeLimitMs: VERSION_LIMIT_MS, onStdout: (line) => lines.push(line) },
+  );
+  return versionLine.exec(lines[0] ?? "")?.[1] ?? null;
+}

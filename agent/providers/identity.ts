@@ -1,0 +1,107 @@
+import { chown, mkdir, readdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { isLocalLocation } from "../../shared/location.ts";
+import { isMissing } from "../files.ts";
+import { runError } from "../runner-failure.ts";
+import type { Access } from "./provider.ts";
+import { knownEngineIds, rememberEngineId } from "./remembered.ts";
+
+/** How one tool says which repository is there, and makes a new one. */
+export interface Identifying {
+  /** @returns null only when the tool says without a doubt that there is no repository */
+  readId(): Promise<string | null>;
+  create(): Promise<void>;
+  /** Whether a name in a directory is of a repository of the tool, or was. */
+  isPart(name: string): boolean;
+}
+
+/**
+ * Finds out which repository is there, and that it is the one that is meant. One that was never seen is created when it
+ * may be: on a clear "there is none" only, once, and its id is remembered before anything is stored in it.
+ * @returns the repository's own id. Throws RunError
+ */
+export async function identify(
+  access: Access,
+  { mayCreate, ...tool }: Identifying & { mayCreate: boolean },
+): Promise<string> {
+  const { paths, repository, log } = access;
+  const known = await knownEngineIds(paths, repository);
+  const found = await tool.readId();
+  if (found !== null) {
+    refuseStranger(access, { found, known });
+    await rememberEngineId(paths, repository, found);
+    return found;
+  }
+  refuseToCreate(access, { known, mayCreate });
+  if (isLocalLocation(repository.location)) await makeDirectory(access, tool);
+  log.line(`creating repository "${repository.name}" at ${repository.location}`);
+  await tool.create();
+  const created = await tool.readId();
+  if (created === null)
+    throw runError("repository.missing", `repository "${repository.name}" is gone right after its creation`);
+  await rememberEngineId(paths, repository, created);
+  return created;
+}
+
+function refuseStranger({ repository }: Access, { found, known }: { found: string; known: string[] }): void {
+  const expected = known.find((id) => id !== found);
+  if (expected === undefined) return;
+  throw runError(
+    "repository.swapped",
+    `the repository at ${repository.location} is ${short(found)}, but "${repository.name}" is ${short(expected)}`,
+  );
+}
+
+function refuseToCreate({ repository }: Access, { known, mayCreate }: { known: string[]; mayCreate: boolean }): void {
+  const { name, location, existing } = repository;
+  const [expected] = known;
+  if (expected !== undefined) {
+    throw runError("repository.missing", `repository "${name}" (${short(expected)}) is not at ${location} any more`);
+  }
+  if (existing) {
+    throw runError(
+      "repository.missing",
+      `there is no repository at ${location}, and "${name}" was said to exist already`,
+    );
+  }
+  if (mayCreate) return;
+  throw runError(
+    "repository.missing",
+    `there is no repository at ${location} yet: the first backup to "${name}" creates it`,
+    "Run the binding's first backup.",
+  );
+}
+
+/** The run's user needs a directory of its own, in a parent that may be root's. */
+async function makeDirectory({ repository, user }: Access, { isPart }: Pick<Identifying, "isPart">): Promise<void> {
+  const { location } = repository;
+  const parts = (await namesIn(location)).filter(isPart);
+  if (parts.length > 0) {
+    throw runError(
+      "repository.missing",
+      `${location} holds ${parts.join(", ")} of a repository, but no readable config: it is damaged, not new`,
+      "Restore the missing files of the repository, or name an empty directory.",
+    );
+  }
+  await mkdir(dirname(location), { recursive: true, mode: 0o755 });
+  try {
+    await mkdir(location, { mode: 0o700 });
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return;
+    throw error;
+  }
+  if (user.isAnother) await chown(location, user.uid, user.gid);
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function short(id: string): string {
+  return id.slice(0, 8);
+}

@@ -1,0 +1,48 @@
+import { chmod, chown, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { CHILD_PATH } from "../process-path.ts";
+import { HOOK_LADDER } from "../process-ladder.ts";
+import { runProcess } from "../process.ts";
+import type { Access } from "./provider.ts";
+
+export interface WorkDirectories {
+  /** What the engine keeps between runs. */
+  readonly cache: string;
+  readonly temporary: string;
+}
+
+/**
+ * Makes a cache and a place for temporary files of the user's own, on a disk: neither fits everybody's /tmp.
+ * @returns null when the run's user can't get to them
+ */
+export async function workDirectories(access: Access): Promise<WorkDirectories | null> {
+  const { paths, user, repository } = access;
+  const ofProvider = join(paths.cache, repository.provider);
+  const cache = join(ofProvider, `${repository.id}-${user.uid}`);
+  const temporary = join(cache, "tmp");
+  await mkdir(ofProvider, { recursive: true, mode: 0o711 });
+  if (user.isAnother) {
+    await chmod(paths.cache, 0o711);
+    await chmod(ofProvider, 0o711);
+  }
+  for (const directory of [cache, temporary]) {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    if (user.isAnother) await chown(directory, user.uid, user.gid);
+  }
+  return !user.isAnother || (await canUse(access, temporary)) ? { cache, temporary } : null;
+}
+
+async function canUse({ user, paths }: Access, directory: string): Promise<boolean> {
+  const { exitCode } = await runProcess(
+    {
+      program: "/bin/sh",
+      args: ["-c", 'test -w "$1" && test -x "$1"', "sh", directory],
+      env: { PATH: CHILD_PATH },
+      user,
+      umask: "077",
+      fileDirectory: paths.state,
+    },
+    { ladder: HOOK_LADDER, timeLimitMs: 30_000 },
+  );
+  return exitCode === 0;
+}
