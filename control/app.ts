@@ -6,6 +6,7 @@ import type { Deps } from "./deps.ts";
 import { onlyWithAccess, type AgentEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
 import { bindingRoutes } from "./routes/bindings.ts";
+import { calendarRoutes } from "./routes/calendar.ts";
 import { channelRoutes } from "./routes/channels.ts";
 import { contractRoutes } from "./routes/contracts.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
@@ -58,6 +59,7 @@ export function createApp(deps: Deps, options: AppOptions) {
     .route("/runs", runRoutes(deps))
     .route("/restores", restoreRoutes(deps))
     .route("/snapshots", snapshotRoutes(deps))
+    .route("/calendar", calendarRoutes(deps))
     .route("/channels", channelRoutes(deps))
     .route("/deliveries", deliveryRoutes(deps))
     .route("/tokens", tokenRoutes(deps))

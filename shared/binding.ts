@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { Id, Instant, Name, UndeclaredAt } from "./ids.ts";
-import { parseCalendar, parseTimeSpan } from "./schedule.ts";
+import { parsePlan, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
 
 const TimeSpan = z.string().superRefine((text, context) => {
@@ -9,16 +9,14 @@ const TimeSpan = z.string().superRefine((text, context) => {
 });
 
 const OnCalendar = z.string().superRefine((text, context) => {
-  const calendar = parseCalendar(text);
-  if (!calendar.ok) {
-    context.addIssue({ code: "custom", message: `${calendar.message} (at position ${calendar.position})` });
-  }
+  const plan = parsePlan(text);
+  if (!plan.ok) context.addIssue({ code: "custom", message: `${plan.message} (at position ${plan.position})` });
 });
 
 /** One expression, or several: whichever comes first. */
-const Schedules = z.union([OnCalendar, z.array(OnCalendar).min(1, "must have at least one expression").max(20)]);
+export const Schedules = z.union([OnCalendar, z.array(OnCalendar).min(1, "must have at least one expression").max(20)]);
 
-const Zone = z.string().refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin");
+export const Zone = z.string().refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin");
 
 const keep = z.int().min(0).max(100_000);
 

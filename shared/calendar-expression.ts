@@ -13,6 +13,7 @@ import { isTimeZone } from "./time-zone.ts";
 
 /** An OnCalendar expression, read. A field that is null matches everything. */
 export interface Calendar {
+  readonly kind: "calendar";
   /** The expression as systemd prints it: two calendars are the same when these are. */
   readonly normalized: string;
   /** 0 is Monday. */
@@ -55,7 +56,7 @@ const SHORTHANDS = new Map([
   ["anually", "*-01-01 00:00:00"],
 ]);
 
-/** Reads systemd's calendar language (systemd.time(7)); `test/schedule/compare.ts` lists where it differs from systemd. */
+/** Reads systemd's calendar language (systemd.time(7)); docs/schedules.md lists where it differs from systemd. */
 export function parseCalendar(text: string): Parsed<Calendar> {
   return reading(() => {
     const { body, zone } = splitZone(text);
@@ -64,7 +65,7 @@ export function parseCalendar(text: string): Parsed<Calendar> {
     const weekdays = readWeekdays(cursor);
     const { utc, ...fields } = readInstant(cursor) ?? { ...readDate(cursor), ...readTime(cursor), utc: false };
     if (cursor.at < cursor.text.length) throw leftOver(cursor);
-    const calendar = { weekdays, ...fields, zone: utc ? "UTC" : zone };
+    const calendar = { kind: "calendar" as const, weekdays, ...fields, zone: utc ? "UTC" : zone };
     return { ...calendar, normalized: print(calendar) };
   });
 }

@@ -1,5 +1,7 @@
 import { type Calendar, parseCalendar } from "./calendar-expression.ts";
 import { type Civil, nextCivil } from "./calendar-search.ts";
+import { type Cron, looksLikeCron, nextCronCivil, parseCron } from "./cron.ts";
+import type { Parsed } from "./reading.ts";
 import { offsetAt, showingsOf } from "./time-zone.ts";
 
 export { type Calendar, parseCalendar };
@@ -8,9 +10,14 @@ export { parseTimeSpan } from "./time-span.ts";
 
 /** Everything a schedule names: it is due whenever one of its expressions is. */
 export interface Timetable {
-  readonly calendars: readonly Calendar[];
+  readonly plans: readonly (Calendar | Cron)[];
   /** The normal forms, in the order given. */
   readonly normalized: string;
+}
+
+/** Reads one expression: of systemd's calendar, or of cron's five fields. */
+export function parsePlan(text: string): Parsed<Calendar | Cron> {
+  return looksLikeCron(text) ? parseCron(text) : parseCalendar(text);
 }
 
 /** @returns the first fault of the first expression that has one; `index` says which it is */
@@ -18,19 +25,33 @@ export function parseTimetable(
   expressions: string | readonly string[],
 ): { ok: true; value: Timetable } | { ok: false; message: string; position: number; index: number } {
   const texts = typeof expressions === "string" ? [expressions] : expressions;
-  const calendars: Calendar[] = [];
+  const plans: (Calendar | Cron)[] = [];
   for (const [index, text] of texts.entries()) {
-    const parsed = parseCalendar(text);
+    const parsed = parsePlan(text);
     if (!parsed.ok) return { ok: false, message: parsed.message, position: parsed.position, index };
-    calendars.push(parsed.value);
+    plans.push(parsed.value);
   }
-  return { ok: true, value: { calendars, normalized: calendars.map(({ normalized }) => normalized).join("; ") } };
+  return { ok: true, value: { plans, normalized: plans.map(({ normalized }) => normalized).join("; ") } };
 }
 
 /** The first match of any of them after `afterMs`: see `nextAfter`. */
 export function nextOf(timetable: Timetable, afterMs: number, zone: string): number | null {
-  const found = timetable.calendars.map((calendar) => nextAfter(calendar, afterMs, zone)).filter((at) => at !== null);
+  const found = timetable.plans.map((plan) => nextAfter(plan, afterMs, zone)).filter((at) => at !== null);
   return found.length === 0 ? null : Math.min(...found);
+}
+
+/** The next `count` instants after `afterMs`, fewer when there are no more, each once however many expressions name it. */
+export function upcoming(timetable: Timetable, afterMs: number, zone: string, count: number): number[] {
+  const waiting = timetable.plans.map((plan) => ({ plan, at: nextAfter(plan, afterMs, zone) }));
+  const found: number[] = [];
+  while (found.length < count) {
+    const instants = waiting.map(({ at }) => at).filter((at) => at !== null);
+    if (instants.length === 0) break;
+    const first = Math.min(...instants);
+    found.push(first);
+    for (const each of waiting) if (each.at === first) each.at = nextAfter(each.plan, first, zone);
+  }
+  return found;
 }
 
 const SECOND = 1_000_000;
@@ -40,17 +61,17 @@ const DAY_SECONDS = 86_400;
  * The first match strictly after `afterMs`, in whole ms since 1970 (a match between two ms counts at the later);
  * null when none comes before the year 2200.
  *
- * As with systemd, a wall-clock time that a change of the clocks skips is skipped, with the rest of an hour whose beginning
+ * As with systemd, and for cron too, a wall-clock time that a change of the clocks skips is skipped, with the rest of an hour whose beginning
  * is; one shown twice matches at its first showing, at its second only when the search begins after the first.
  * @param zone IANA zone for an expression that names none; a RangeError is thrown for an unknown one
  */
-export function nextAfter(calendar: Calendar, afterMs: number, zone: string): number | null {
-  const ownZone = calendar.zone ?? zone;
+export function nextAfter(plan: Calendar | Cron, afterMs: number, zone: string): number | null {
+  const ownZone = plan.zone ?? zone;
   const afterMicros = Math.floor(afterMs * 1000) + 1;
   const afterSecond = Math.floor(afterMicros / SECOND);
   let from = civilOf(afterMicros + offsetAt(ownZone, afterSecond) * SECOND);
   for (;;) {
-    const found = nextCivil(calendar, from);
+    const found = plan.kind === "cron" ? nextCronCivil(plan, from) : nextCivil(plan, from);
     if (found === null) return null;
     const skipped = beginningsOf(secondsOf(found)).find(
       (civil) => civil >= secondsOf(from) && showingsOf(ownZone, civil).instants.length === 0,

@@ -16,19 +16,31 @@ const THREE_LETTER_NAMES = new Set([
 ]);
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-/**
- * Whether `name` is an IANA zone, written in its own case as in the time zone database ("Europe/Berlin", "UTC").
- * An old name for another zone ("US/Pacific") is checked for its shape only, since `Intl` answers with the new one.
- */
+// how the words of zone names are written that are not a capital and small letters
+const ODD_WORDS = new Map(
+  "ACT BajaNorte BajaSur CET CHAT ComodRivadavia CST6CDT DeNoronha EasterIsland EET EST EST5EDT GB GMT GMT0 HST IN LHI MET MST MST7MDT NSW NZ PRC PST8PDT ROC ROK SU UCT US UTC WET"
+    .split(" ")
+    .map((word) => [word.toLowerCase(), word]),
+);
+
+/** Whether `name` is an IANA zone, written in its own case as in the time zone database ("Europe/Berlin", "US/Pacific", "UTC"). */
 export function isTimeZone(name: string): boolean {
   if (!/^[A-Z][A-Za-z0-9_+-]*(\/[A-Z][A-Za-z0-9_+-]*)*$/.test(name)) return false;
   if (name.startsWith("SystemV/") || (/^[A-Z]{3}$/.test(name) && !THREE_LETTER_NAMES.has(name))) return false;
   try {
     const canonical = new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
-    return canonical === name || canonical.toLowerCase() !== name.toLowerCase();
+    // Intl takes any case, and answers an old name with the new one: then only the words can be looked at
+    return canonical === name || (canonical.toLowerCase() !== name.toLowerCase() && name === withOwnCase(name));
   } catch {
     return false;
   }
+}
+
+function withOwnCase(name: string): string {
+  return name.replaceAll(/[A-Za-z0-9]+/g, (word) => {
+    const lower = word.toLowerCase();
+    return ODD_WORDS.get(lower) ?? lower.charAt(0).toUpperCase() + lower.slice(1);
+  });
 }
 
 /** Seconds the zone's clocks are ahead of UTC at an instant (seconds since 1970). Throws a RangeError for an unknown zone. */

@@ -1,4 +1,5 @@
 import { start } from "../runtime/node/start.ts";
+import { calendar } from "./calendar.ts";
 import { copyDatabase, migrate } from "./database.ts";
 import { enroll } from "./enroll.ts";
 import { restore, run } from "./runs.ts";
@@ -8,7 +9,18 @@ import { EXIT, ExitError, type Terminal, UsageError, type Verb } from "./termina
 import { token } from "./token.ts";
 
 const verbs = new Map<string, Verb>(
-  Object.entries({ start, serve, token, enroll, status, run, restore, migrate, "copy-database": copyDatabase }),
+  Object.entries({
+    start,
+    serve,
+    token,
+    enroll,
+    status,
+    run,
+    restore,
+    calendar,
+    migrate,
+    "copy-database": copyDatabase,
+  }),
 );
 
 const terminal: Terminal = {

@@ -33,17 +33,23 @@ const SHORTHANDS = [
   "monthly",
   "quarterly",
   "semiannually",
+  "semi-annually",
   "biannually",
+  "Bi-Annually",
   "yearly",
   "Annually",
+  "anually",
 ];
+const ODD_ZONES = ["utc", "Utc", "EST5EDT", "US/Pacific", "Us/Pacific", "Etc/GMT-14", "Asia/Calcutta", "europe/berlin"];
 
 const weekday = fc.constantFrom(...WEEKDAYS);
 const weekdayEntry = fc.oneof(
   { weight: 3, arbitrary: weekday },
   fc.tuple(weekday, fc.constantFrom("..", "..", "-"), weekday).map((parts) => parts.join("")),
 );
-const weekdays = fc.array(weekdayEntry, { minLength: 1, maxLength: 3 }).map((entries) => entries.join(","));
+const weekdays = fc
+  .tuple(fc.array(weekdayEntry, { minLength: 1, maxLength: 3 }), fc.constantFrom("", "", "", ",", "  "))
+  .map(([entries, end]) => entries.join(",") + end);
 
 function spans(
   from: number,
@@ -107,7 +113,7 @@ const body = fc.oneof(
 /** An expression of the grammar; a few are refused for what they say. */
 export const expression = fc.oneof(
   { weight: 5, arbitrary: body },
-  { weight: 1, arbitrary: fc.tuple(body, fc.constantFrom(...ZONES)).map((parts) => parts.join(" ")) },
+  { weight: 1, arbitrary: fc.tuple(body, fc.constantFrom(...ZONES, ...ODD_ZONES)).map((parts) => parts.join(" ")) },
 );
 
 /** An expression with a few characters lost, doubled, changed or added. */

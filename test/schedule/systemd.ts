@@ -7,36 +7,58 @@ export const systemdAnalyzeIsHere = spawnSync("systemd-analyze", ["--version"]).
 
 /** What is said of an expression: its normal form and next instants, in whole seconds since 1970. */
 export interface Opinion {
-  normalized: string;
-  /** null: it is an expression, but the search for an instant broke off. */
+  /** null: not said, since the search for an instant broke off. */
+  normalized: string | null;
+  /** null: it broke off. */
   seconds: number[] | null;
 }
 
 /**
- * systemd's opinion, or null when it refuses the expression.
+ * systemd's opinion of each expression, null where it refuses one: all asked at once, since starting it takes most of the time.
  * @param zone the local zone systemd is to assume
  */
 export async function askSystemd(
-  expression: string,
+  expressions: readonly string[],
   baseSecond: number,
   zone: string,
   count: number,
-): Promise<Opinion | null> {
+): Promise<(Opinion | null)[]> {
   const base = `${new Date(baseSecond * 1000).toISOString().slice(0, 19).replace("T", " ")} UTC`;
-  const args = ["calendar", `--iterations=${count}`, `--base-time=${base}`, "--", expression];
-  const answer = await run("systemd-analyze", args, { env: environment(zone) }).catch((error: unknown) => {
-    if (error instanceof Error && "stderr" in error) return { stdout: null, stderr: String(error.stderr) };
+  const args = ["calendar", `--iterations=${count}`, `--base-time=${base}`, "--", ...expressions];
+  const { stdout, stderr } = await run("systemd-analyze", args, OPTIONS(zone)).catch((error: unknown) => {
+    // one that is refused makes it fail, after it has answered all the others
+    if (error instanceof Error && "stderr" in error && "stdout" in error)
+      return { stdout: String(error.stdout), stderr: String(error.stderr) };
     throw error;
   });
-  if (answer.stdout === null) {
-    const unfinished = /^Infinite loop in calendar calculation: (.*)$/m.exec(answer.stderr)?.[1];
-    if (unfinished !== undefined) return { normalized: unfinished, seconds: null };
-    if (answer.stderr.includes("Failed to parse calendar specification")) return null;
-    throw new Error(`systemd-analyze did not answer: ${answer.stderr}`);
-  }
-  const normalized = /Normalized form: (.*)/.exec(answer.stdout)?.[1] ?? expression;
+  const unfinished = new Set(
+    [...stderr.matchAll(/^Failed to determine next elapse for '(.*)': /gm)].map(([, expression]) => expression),
+  );
+  const refused = new Set(
+    [...stderr.matchAll(/^Failed to parse calendar specification '(.*)': /gm)].map(([, expression]) => expression),
+  );
+  const blocks = stdout
+    .split(/^(?= +Original form: )|(?<!^ +Original form: .*\n)^(?=Normalized form: )/m)
+    .filter((block) => block.includes("Normalized form: "));
+  return expressions.map((expression) => {
+    if (refused.has(expression)) return null;
+    // it may have said the first few before it broke off
+    const isBlockOfThis = blocks[0] !== undefined && originalOf(blocks[0]) === expression.trimEnd();
+    const block = isBlockOfThis ? blocks.shift() : undefined;
+    if (unfinished.has(expression)) return { normalized: null, seconds: null };
+    if (block === undefined) throw new Error(`systemd-analyze said nothing of "${expression}": ${stderr}`);
+    return opinionOf(block);
+  });
+}
+
+function originalOf(block: string): string | undefined {
+  return (/^ +Original form: (.*)$/m.exec(block) ?? /^Normalized form: (.*)$/m.exec(block))?.[1]?.trimEnd();
+}
+
+function opinionOf(block: string): Opinion {
+  const normalized = /^Normalized form: (.*)$/m.exec(block)?.[1] ?? "";
   // a UTC line follows a local one, except when local is UTC
-  const lines = answer.stdout.split("\n").filter((line) => /^ *(Next elapse|Iter\. #\d+|\(in UTC\)):/.test(line));
+  const lines = block.split("\n").filter((line) => /^ *(Next elapse|Iter\. #\d+|\(in UTC\)):/.test(line));
   const utc = lines.filter((_line, index) => !lines[index + 1]?.includes("(in UTC)"));
   return { normalized, seconds: utc.filter((line) => !line.endsWith("never")).map(secondOf) };
 }
@@ -44,14 +66,16 @@ export async function askSystemd(
 /** A span in microseconds, or null when systemd refuses it. */
 export async function askSystemdSpan(span: string): Promise<bigint | null> {
   const args = ["timespan", "--", span];
-  const answer = await run("systemd-analyze", args, { env: environment("UTC") }).catch(() => null);
+  const answer = await run("systemd-analyze", args, OPTIONS("UTC")).catch(() => null);
   const micros = /μs: (\d+)/.exec(answer?.stdout ?? "")?.[1];
   return micros === undefined ? null : BigInt(micros);
 }
 
-function environment(zone: string): NodeJS.ProcessEnv {
-  return { PATH: process.env["PATH"], LC_ALL: "C.UTF-8", TZ: zone };
-}
+const OPTIONS = (zone: string) => ({
+  env: { PATH: process.env["PATH"], LC_ALL: "C.UTF-8", TZ: zone },
+  encoding: "utf8" as const,
+  maxBuffer: 64 * 1024 * 1024,
+});
 
 function secondOf(line: string): number {
   const match = /(\d+-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC$/.exec(line);

@@ -5,6 +5,7 @@ import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { Channel, ChannelCreated, Delivery } from "../../shared/event.ts";
 import { Enrollment, EnrollmentCreated, Host } from "../../shared/host.ts";
+import { Forecast } from "../../shared/forecast.ts";
 import { Repository } from "../../shared/repository.ts";
 import { Run, Snapshot } from "../../shared/run.ts";
 import { type Client, codeOf, openClient } from "../support/client.ts";
@@ -54,6 +55,19 @@ export function routesSuite(control: () => ControlUnderTest): void {
           code: "auth.required",
         });
       }
+    });
+
+    test("says when a schedule comes next, cron's too", async () => {
+      const asked = new URLSearchParams({
+        expression: "30 2 * * 1-5",
+        zone: "Asia/Kathmandu",
+        from: "2026-11-27T00:00:00.000Z",
+        count: "1",
+      });
+      expect(await admin.ask(Forecast, "GET", `/api/v1/calendar?${asked}`)).toEqual({
+        normalized: "30 2 * * 1-5",
+        next: ["2026-11-29T20:45:00.000Z"],
+      });
     });
 
     test("an address nobody knows is 404, with a code", async () => {

@@ -1,0 +1,55 @@
+import { parseArgs } from "node:util";
+import { forecast, ForecastQuery } from "../../shared/forecast.ts";
+import { parseTimetable } from "../../shared/schedule.ts";
+import { EXIT, ExitError, UsageError, type Verb } from "./terminal.ts";
+
+/** Needs no control plane: the same pure function answers everywhere. */
+export const calendar: Verb = {
+  usage: "calendar EXPR… [--zone ZONE] [--from INSTANT] [--count N] [--json]",
+  summary: "say when a schedule comes next: systemd's calendar or cron's five fields",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: {
+        zone: { type: "string" },
+        from: { type: "string" },
+        count: { type: "string" },
+        json: { type: "boolean" },
+      },
+    });
+    if (positionals.length === 0) throw new UsageError("EXPR is missing");
+    refuseFaulty(positionals);
+    const { json = false, from, ...given } = values;
+    const asked = ForecastQuery.safeParse({
+      expression: positionals,
+      ...given,
+      ...(from === undefined ? {} : { from: toInstant(from) }),
+    });
+    if (!asked.success) {
+      throw new UsageError(asked.error.issues.map(({ path, message }) => `--${path.join(".")}: ${message}`).join("; "));
+    }
+    const ownZone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const { normalized, next } = forecast(asked.data, Date.now(), ownZone);
+    terminal.out(json ? `${JSON.stringify({ normalized, next })}\n` : `${[normalized, ...next].join("\n")}\n`);
+    return EXIT.done;
+  },
+};
+
+/** The place of the fault is a number for programs, and a mark below the text for people. */
+function refuseFaulty(expressions: string[]): void {
+  const timetable = parseTimetable(expressions);
+  if (timetable.ok) return;
+  const { index, position, message } = timetable;
+  throw new ExitError(
+    EXIT.usage,
+    `position ${position}: ${message}\n  ${expressions[index]}\n  ${" ".repeat(position)}^`,
+  );
+}
+
+/** A date alone, or one without milliseconds, is as good on a command line; without a zone it is UTC. */
+function toInstant(text: string): string {
+  const hasZone = /(Z|[+-]\d\d:?\d\d)$/.test(text) || !text.includes("T");
+  const milliseconds = Date.parse(hasZone ? text : `${text}Z`);
+  return Number.isNaN(milliseconds) ? text : new Date(milliseconds).toISOString();
+}
