@@ -7,12 +7,14 @@ import { onlyWithAccess, type AgentEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
 import { bindingRoutes } from "./routes/bindings.ts";
 import { calendarRoutes } from "./routes/calendar.ts";
+import { catalogRoutes } from "./routes/catalog.ts";
 import { channelRoutes } from "./routes/channels.ts";
 import { contractRoutes } from "./routes/contracts.ts";
 import { deliveryRoutes } from "./routes/deliveries.ts";
 import { enrollmentRoutes } from "./routes/enrollments.ts";
 import { failureResponse } from "./routes/failures.ts";
 import { hostRoutes } from "./routes/hosts.ts";
+import { proposalRoutes } from "./routes/proposals.ts";
 import { repositoryRoutes } from "./routes/repositories.ts";
 import { restoreRoutes } from "./routes/restores.ts";
 import { runRoutes } from "./routes/runs.ts";
@@ -54,6 +56,8 @@ export function createApp(deps: Deps, options: AppOptions) {
   const api = new Hono()
     .route("/hosts", hostRoutes(deps))
     .route("/contracts", contractRoutes(deps))
+    .route("/catalog", catalogRoutes())
+    .route("/proposals", proposalRoutes(deps))
     .route("/repositories", repositoryRoutes(deps))
     .route("/bindings", bindingRoutes(deps))
     .route("/runs", runRoutes(deps))

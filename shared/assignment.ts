@@ -39,6 +39,7 @@ export const JWS_TYPES = {
   assignment: "holdfast-assignment+jws",
   order: "holdfast-order+jws",
   enrolment: "holdfast-enrolment+jws",
+  probes: "holdfast-probes+jws",
   agent: "holdfast-agent+jwt",
 } as const;
 

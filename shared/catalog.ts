@@ -5,45 +5,87 @@ import { ContainerName, ServiceName } from "./unix.ts";
 
 /** A fact and where it was read: a URL, a file of a repository, a package's version. */
 export const Sourced = z.object({ fact: z.string().min(1), source: z.string().min(1) });
+export type Sourced = z.infer<typeof Sourced>;
 
 export const Layout = z.enum(["nixos", "debian", "docker"]);
 export type Layout = z.infer<typeof Layout>;
 
-/** What an agent looks for to find out that a service lives on its host: any unit, any image, or all of the paths. */
+const ParamName = z.string().regex(/^[a-z][A-Za-z]{0,62}$/, "must be a parameter's name");
+
+/** Values of parameters, by name. What each has to be is its entry's to say. */
+export const ParamValues = z.record(z.string().max(63), z.string().max(4096));
+export type ParamValues = z.infer<typeof ParamValues>;
+
+/** A container's image as an agent looks for it: without registry, tag and digest. */
+const ImageName = z.string().regex(/^[a-z0-9]+([._/-]+[a-z0-9]+)*$/, "must be an image without registry and tag");
+
+/**
+ * What an agent looks for to find out that a service lives on its host: any of the units, a running container of any of the
+ * images, or every one of the paths.
+ */
 export const Probe = z.strictObject({
   entry: Name,
   layout: Layout,
   units: z.array(ServiceName).max(20).default([]),
-  images: z.array(z.string().min(1).max(255)).max(20).default([]).describe("of containers, without tag and registry"),
   paths: z.array(AbsolutePath).max(20).default([]),
+  images: z.array(ImageName).max(20).default([]),
   mounts: z
-    .record(z.string().max(63), AbsolutePath)
+    .record(ParamName, AbsolutePath)
     .default({})
     .describe("parameter → the directory inside the container whose place on the host it is"),
+  companions: z
+    .record(ParamName, z.array(ImageName).max(20))
+    .default({})
+    .describe("parameter → images of the container of the same Compose project whose name it is"),
+  self: ParamName.nullable().default(null).describe("the parameter that is the name of the container itself"),
+  project: ParamName.nullable().default(null).describe("the parameter that is the directory of the Compose project"),
 });
 export type Probe = z.infer<typeof Probe>;
 
-/** `GET /agent/v1/probes` → the payload of a JWS. */
+/** `GET /agent/v1/probes` → the payload of the JWS. */
 export const Probes = z.strictObject({ host: Id, issuedAt: Instant, probes: z.array(Probe).max(1000) });
 export type Probes = z.infer<typeof Probes>;
+export const SignedProbes = z.object({ jws: z.string() });
 
-/** What an agent found. `PUT /agent/v1/detections`: all of them. */
+/** What an agent found. */
 export const Detection = z.strictObject({
   entry: Name,
   layout: Layout,
-  params: z.record(z.string().max(63), z.string().max(4096)),
+  params: ParamValues,
   container: ContainerName.nullable(),
   evidence: z.array(z.string().max(1000)).max(50).describe("what was seen, for a person"),
 });
 export type Detection = z.infer<typeof Detection>;
 
-export const Detections = z.strictObject({ detections: z.array(Detection).max(1000) });
+/** `PUT /agent/v1/detections`: all of them; what is missing is not there any more. */
+export const Detections = z.strictObject({ detections: z.array(Detection).max(200) });
 
 export const CatalogParam = z.object({
-  name: z.string(),
+  name: ParamName,
+  kind: z.enum(["path", "user", "unit", "container", "database", "role", "choice"]),
   description: z.string(),
   default: z.string().nullable().describe("null: it must be given"),
+  choices: z.array(z.string()).describe("of a choice: what it can be"),
 });
+export type CatalogParam = z.infer<typeof CatalogParam>;
+
+const text = z.string().describe("may hold ${NAME}, the value of a parameter");
+const texts = z.array(text);
+
+/** A contract in which parameters are still to be filled in. */
+export const ContractTemplate = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("files"),
+    request: z.object({ user: text, sourceDirectories: texts, excludePatterns: texts }),
+    consistency: z.array(z.record(z.string(), text)),
+    stopForRestore: texts,
+  }),
+  z.object({
+    kind: z.literal("databasebackup"),
+    request: z.object({ user: text, backupName: text, backupCmd: text, restoreCmd: text }),
+  }),
+]);
+export type ContractTemplate = z.infer<typeof ContractTemplate>;
 
 /** One service, as `GET /api/v1/catalog` shows it. */
 export const CatalogEntry = z.object({
@@ -54,7 +96,7 @@ export const CatalogEntry = z.object({
     z.object({
       layout: Layout,
       params: z.array(CatalogParam),
-      contract: ContractBody.describe("with the parameters' defaults; ${NAME} where one must be given"),
+      contract: ContractTemplate.describe("with the parameters' defaults; ${NAME} where one must be given"),
       notes: z.array(z.string()).describe("what a person should know before relying on it"),
       sources: z.array(Sourced),
     }),
@@ -62,23 +104,32 @@ export const CatalogEntry = z.object({
 });
 export type CatalogEntry = z.infer<typeof CatalogEntry>;
 
+/** Entries are few and have no id: their names are the cursor. */
+export const CatalogQuery = z.strictObject({
+  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("how many at most"),
+  cursor: Name.optional().describe("`next` of the page before"),
+});
+export const CatalogPage = z.object({ items: z.array(CatalogEntry), next: Name.nullable() });
+
 /** A contract that the agent found a service for. Nothing is kept before somebody accepts it. */
 export const Proposal = z.object({
   id: Id,
   host: Id,
   entry: Name,
   layout: Layout,
-  params: z.record(z.string(), z.string()),
+  container: ContainerName.nullable().describe("the running container it was found as"),
+  params: ParamValues.describe("what was found on the host"),
   evidence: z.array(z.string()),
   contract: ContractBody.nullable().describe("what accepting it declares; null while a parameter is missing"),
   missing: z.array(z.string()).describe("parameters that must be given when it is accepted"),
+  dismissedAt: Instant.nullable(),
   createdAt: Instant,
 });
 export type Proposal = z.infer<typeof Proposal>;
 
 /** `POST /proposals/{id}/accept`. */
 export const AcceptProposal = z.strictObject({
-  name: Name.optional(),
-  params: z.record(z.string().max(63), z.string().max(4096)).default({}),
+  name: Name.optional().describe("of the contract; default: the entry's own name"),
+  params: ParamValues.default({}).describe("what was not found, or is to be another"),
 });
 export type AcceptProposal = z.infer<typeof AcceptProposal>;

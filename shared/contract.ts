@@ -133,7 +133,7 @@ export const CreateFromCatalog = z.strictObject({
 });
 export type CreateFromCatalog = z.infer<typeof CreateFromCatalog>;
 
-export const CreateContract = z.union([CreateFilesContract, CreateDatabaseContract]);
+export const CreateContract = z.union([CreateFilesContract, CreateDatabaseContract, CreateFromCatalog]);
 export type CreateContract = z.infer<typeof CreateContract>;
 
 /** A key that the contract's kind does not have is refused by the verb, which knows the kind. */

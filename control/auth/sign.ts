@@ -1,5 +1,6 @@
 import { CompactSign } from "jose";
 import { JWS_TYPES, type Assignment, type Order } from "../../shared/assignment.ts";
+import type { Probes } from "../../shared/catalog.ts";
 import type { Enrolment } from "../../shared/host.ts";
 import type { SigningKey } from "../deps.ts";
 
@@ -7,6 +8,7 @@ interface Signed {
   assignment: Assignment;
   order: Order;
   enrolment: Enrolment;
+  probes: Probes;
 }
 
 /** @returns a compact JWS of the control plane's key; its `typ` says which kind it is, so that none passes for another */

@@ -309,6 +309,10 @@ export const detections = sqliteTable(
     container: text().notNull(),
     params: text({ mode: "json" }).$type<Detection["params"]>().notNull(),
     evidence: text({ mode: "json" }).$type<string[]>().notNull(),
+    /** Not to be proposed any more. */
+    dismissedAt: text(),
+    /** What it was accepted as; that contract may be gone, and then it is proposed again. */
+    contract: text(),
     createdAt: text().notNull(),
   },
   (table) => [uniqueIndex("detections_what").on(table.host, table.entry, table.layout, table.container)],

@@ -5,8 +5,9 @@ import type { ChangeContract, Contract, ContractBody, CreateContract } from "../
 import type { HostFacts } from "../../shared/host.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { bindings, contracts, hosts, repositories } from "../db/schema.ts";
-import { guard, withRetry, writeAll } from "../db/transaction.ts";
+import { guard, withRetry, writeAll, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
+import { bodyFromCatalog } from "./catalog.ts";
 import { hostNamed } from "./hosts.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
 import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
@@ -15,11 +16,16 @@ import { bumpHostOfContract } from "./revisions.ts";
 type ContractRow = typeof contracts.$inferSelect;
 type BodyColumns = Pick<ContractRow, "kind" | "request" | "consistency" | "mountPoints" | "stopForRestore">;
 
-export async function createContract(deps: Deps, input: CreateContract): Promise<Contract> {
+/** @param also what else happens in the same transaction, or the contract is not made */
+export async function createContract(
+  deps: Deps,
+  input: CreateContract,
+  also: (contract: Id) => Statement[] = () => [],
+): Promise<Contract> {
   const host = await hostNamed(deps, input.host, ["host"]);
-  checkUser(host, input.request.user);
+  const { name, body, userAt } = wantedOf(input);
+  checkUser(host, body.request.user, userAt);
   const now = instant(deps.clock.now());
-  const { name } = input;
   const known = {
     id: newId(deps),
     host: host.id,
@@ -29,8 +35,9 @@ export async function createContract(deps: Deps, input: CreateContract): Promise
     createdAt: now,
     changedAt: now,
   };
-  const row: ContractRow = { ...known, ...columnsOf(input) };
-  await refuseTakenName("contracts", name, deps.db.insert(contracts).values(row));
+  const row: ContractRow = { ...known, ...columnsOf(body) };
+  const write = writeAll(deps.db, [...also(row.id), deps.db.insert(contracts).values(row)]);
+  await refuseTakenName("contracts", name, write);
   return toContract(row);
 }
 
@@ -146,6 +153,12 @@ function changedColumns(old: Contract, { name: _name, ...change }: ChangeContrac
   );
 }
 
+/** Told the body itself, or where in the catalogue to find it; and where in the request its user stands. */
+function wantedOf(input: CreateContract): { name: string; body: ContractBody; userAt: string[] } {
+  if (!("fromCatalog" in input)) return { name: input.name, body: input, userAt: ["request", "user"] };
+  return { name: input.name ?? input.fromCatalog, body: bodyFromCatalog(input), userAt: ["params", "user"] };
+}
+
 function columnsOfKind(contract: Contract): ContractBody {
   const {
     id: _id,
@@ -161,10 +174,13 @@ function columnsOfKind(contract: Contract): ContractBody {
 }
 
 /** A user the host is known not to have, or that an agent without root can't become, is refused here rather than at night. */
-function checkUser(host: { name: string; facts: HostFacts | null }, user: string): void {
+function checkUser(
+  host: { name: string; facts: HostFacts | null },
+  user: string,
+  path: string[] = ["request", "user"],
+): void {
   const { facts } = host;
   if (facts === null) return;
-  const path = ["request", "user"];
   if (facts.users.length > 0 && !facts.users.includes(user)) {
     throw invalid(path, `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`);
   }

@@ -3,7 +3,7 @@ import type * as z from "zod";
 import type { Page } from "../../shared/api.ts";
 import type { ChangeHost, Host, HostFacts } from "../../shared/host.ts";
 import { Id, instant } from "../../shared/ids.ts";
-import { contracts, hosts, orders, repositories } from "../db/schema.ts";
+import { contracts, detections, hosts, orders, repositories } from "../db/schema.ts";
 import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { pageOf, type ListInput } from "./page.ts";
@@ -52,6 +52,7 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
       guard(deps.db, sql`not exists (select 1 from ${contracts} where ${contracts.host} = ${id})`),
       guard(deps.db, sql`not exists (select 1 from ${repositories} where ${repositories.host} = ${id})`),
       deps.db.delete(orders).where(eq(orders.host, id)),
+      deps.db.delete(detections).where(eq(detections.host, id)),
       deps.db.delete(hosts).where(eq(hosts.id, id)),
     ]);
   });

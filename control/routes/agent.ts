@@ -1,10 +1,12 @@
 import { Hono, type Context } from "hono";
 import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { Detections, SignedProbes } from "../../shared/catalog.ts";
 import { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Reports, ReportsAccepted } from "../../shared/report.ts";
 import type { Deps } from "../deps.ts";
 import { getAssignment } from "../domain/assignments.ts";
+import { getProbes, keepDetections } from "../domain/detections.ts";
 import { enroll } from "../domain/enrollments.ts";
 import { keepFacts } from "../domain/hosts.ts";
 import { listOrders } from "../domain/orders.ts";
@@ -38,6 +40,13 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
     .post("/reports", answers(200, ReportsAccepted, "Say what runs did"), body(Reports), async (context) =>
       context.json(await acceptReports(deps, context.var.host, context.req.valid("json").reports)),
     )
+    .get("/probes", answers(200, SignedProbes, "What to look for on the host"), async (context) =>
+      context.json(await getProbes(deps, context.var.host.id)),
+    )
+    .put("/detections", answers(204, null, "Say what was found of it"), body(Detections), async (context) => {
+      await keepDetections(deps, context.var.host.id, context.req.valid("json").detections);
+      return context.body(null, 204);
+    })
     .get("/socket", async (context) => openSocket(context, context.var.host.id));
 }
 
