@@ -47,7 +47,7 @@ export function createApp(deps: Deps, options: AppOptions) {
   });
   app.use(onlyWithAccess(deps));
   app.use("/agent/v1/reports", atMost(8 * MiB));
-  app.use("/agent/v1/:route{enroll|facts}", atMost(MiB));
+  app.use("/agent/v1/:route{enroll|facts|detections}", atMost(MiB));
   app.use("/api/*", atMost(MiB));
   app.use(onlyJson);
 

@@ -109,5 +109,14 @@ export const MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE `hosts` ADD `declarationFaults` text DEFAULT '[]' NOT NULL;",
       "ALTER TABLE `repositories` ADD `undeclaredAt` text;"
     ]
+  },
+  {
+    "tag": "0003_proposals",
+    "when": 1795602297752,
+    "hash": "e1dcab2e3a60fdf6f92ac8020431f0d5baeac180e009ef9e60187141c2e9f11f",
+    "statements": [
+      "ALTER TABLE `detections` ADD `dismissedAt` text;",
+      "ALTER TABLE `detections` ADD `contract` text;"
+    ]
   }
 ];

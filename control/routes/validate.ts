@@ -92,7 +92,7 @@ function nearest({ code, errors = [] }: RawIssue): readonly RawIssue[] | null {
 function distance(issues: readonly RawIssue[]): number {
   return issues.reduce((sum, { keys, path = [], code }) => {
     const isOtherKind = code === "invalid_value" && path.length === 1 && path[0] === "kind";
-    return sum + (isOtherKind ? 100 : 10 * (keys?.length ?? 0) + 1);
+    return sum + (isOtherKind ? 100 : 60 * (keys?.length ?? 0) + 1);
   }, 0);
 }
 

@@ -158,14 +158,17 @@ test("with a second host's key, no agent route reads or writes anything of the f
   const invented = reportOf({ id: NOBODY, binding: binding.id, state: "failed" });
   const bodies: Record<string, unknown> = {
     "PUT /agent/v1/facts": { ...FACTS, hostname: "mine" },
+    "PUT /agent/v1/detections": { detections: [] },
     "POST /agent/v1/reports": { reports: [claimed, invented] },
   };
   const routes = routesOf(control).filter((route) => route.includes("/agent/v1/") && !PUBLIC.has(route));
   expect(routes.toSorted()).toEqual([
     "GET /agent/v1/assignment",
     "GET /agent/v1/orders",
+    "GET /agent/v1/probes",
     "GET /agent/v1/socket",
     "POST /agent/v1/reports",
+    "PUT /agent/v1/detections",
     "PUT /agent/v1/facts",
   ]);
   for (const route of routes) {

@@ -1,0 +1,2 @@
+ALTER TABLE `detections` ADD `dismissedAt` text;--> statement-breakpoint
+ALTER TABLE `detections` ADD `contract` text;

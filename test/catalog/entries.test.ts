@@ -1,0 +1,101 @@
+import { expect, test } from "vitest";
+import { SERVICES, shown } from "../../control/catalog/catalog.ts";
+import { fill } from "../../control/catalog/fill.ts";
+import { readParams } from "../../control/catalog/params.ts";
+import type { LayoutTemplate } from "../../control/catalog/template.ts";
+import { CatalogEntry, Probe, type CatalogParam } from "../../shared/catalog.ts";
+import { ContractBody } from "../../shared/contract.ts";
+
+const ways = SERVICES.flatMap((service) =>
+  Object.entries(service.layouts).map(([layout, template]) => ({
+    at: `${service.name}, ${layout}`,
+    service,
+    template,
+  })),
+);
+
+/** What somebody could give for a parameter that has no default. */
+const GIVEN: Record<CatalogParam["kind"], string> = {
+  path: "/srv/here",
+  user: "somebody",
+  unit: "some.service",
+  container: "some_container",
+  database: "some_database",
+  role: "some_role",
+  choice: "",
+};
+
+function given(template: LayoutTemplate, choices: Record<string, string> = {}): Record<string, string> {
+  const missing = template.params.filter((param) => param.default === null);
+  return { ...Object.fromEntries(missing.map(({ name, kind }) => [name, GIVEN[kind]])), ...choices };
+}
+
+test("every service of the issue is there, in three layouts, by name", () => {
+  expect(SERVICES.map(({ name }) => name)).toEqual([
+    ...["audiobookshelf", "bazarr", "deluge", "firefly-iii", "forgejo", "grocy", "hledger", "home-assistant", "immich"],
+    ...["jackett", "jellyfin", "karakeep", "lidarr", "lldap", "mail", "mail-dkim", "nextcloud", "open-webui"],
+    ...["paperless", "pinchflat", "postgresql", "prowlarr", "radarr", "readarr", "sonarr", "vaultwarden"],
+  ]);
+  for (const service of SERVICES) {
+    expect(CatalogEntry.parse(shown(service)).layouts.map(({ layout }) => layout)).toEqual([
+      "nixos",
+      "debian",
+      "docker",
+    ]);
+  }
+});
+
+test.each(ways)("$at: is a whole contract for every choice, and uses every parameter it asks for", ({ template }) => {
+  const choices = template.params.filter(({ kind }) => kind === "choice");
+  const made = [{}, ...choices.flatMap(({ name, choices: all }) => all.map((one) => ({ [name]: one })))];
+  const used = new Set(choices.map(({ name }) => name));
+  for (const choice of made) {
+    const { values, faults } = readParams(template.params, given(template, choice));
+    const { contract, missing } = fill(template, values);
+    expect({ faults, missing }).toEqual({ faults: [], missing: [] });
+    const body = ContractBody.parse(contract);
+    expect(JSON.stringify(body)).not.toContain("${");
+    for (const { name } of template.params) {
+      const without = { ...values };
+      delete without[name];
+      if (fill(template, without).missing.includes(name)) used.add(name);
+    }
+  }
+  expect(template.params.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([]);
+});
+
+test.each(ways)("$at: says where its facts are from, and looks only for what can be found", ({ service, template }) => {
+  expect(template.facts.length).toBeGreaterThan(0);
+  const names = new Set(template.params.map(({ name }) => name));
+  for (const probe of template.probes) {
+    const parsed = Probe.parse({ ...probe, entry: service.name, layout: "docker" });
+    expect([...parsed.units, ...parsed.paths, ...parsed.images]).not.toEqual([]);
+    const filled = [...Object.keys(parsed.mounts), ...Object.keys(parsed.companions), parsed.self, parsed.project];
+    for (const name of filled) if (name !== null) expect(names).toContain(name);
+  }
+});
+
+test.each(ways)("$at: nothing but names that a shell takes as they are goes into a command", ({ template }) => {
+  const commands = [template.database?.backupCmd, template.database?.restoreCmd].join(" ");
+  const inCommands = template.params.filter(({ name }) => commands.includes(`\${${name}}`));
+  expect(inCommands.filter(({ kind }) => !["container", "role", "database"].includes(kind))).toEqual([]);
+});
+
+test("no exclude pattern names the log of a database", () => {
+  const patterns = ways.flatMap(({ template }) => template.files?.excludes ?? []);
+  expect(patterns.length).toBeGreaterThan(50);
+  expect(patterns.filter((pattern) => /-(wal|shm)|\.db-/.test(pattern))).toEqual([]);
+});
+
+test("a path with pattern characters stays a path in a pattern, and a slash at its end is one too many", () => {
+  const template = SERVICES.find(({ name }) => name === "radarr")?.layouts.docker;
+  if (template === undefined) throw new Error("no radarr");
+  const { contract } = fill(template, readParams(template.params, { data: "/srv/a[1] *?\\/" }).values);
+  expect(contract).toMatchObject({
+    request: {
+      sourceDirectories: ["/srv/a[1] *?\\"],
+      excludePatterns: expect.arrayContaining(["/srv/a\\[1\\] \\*\\?\\\\/logs.db*"]),
+    },
+    consistency: [{ sqlite: "/srv/a[1] *?\\/radarr.db" }],
+  });
+});
