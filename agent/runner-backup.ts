@@ -6,6 +6,7 @@ import type { BackupResult, OpenRepository } from "./providers/provider.ts";
 import { limitOf, prepare, type Prepared } from "./runner-access.ts";
 import { runAfterHooks } from "./runner-after.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
+import { checkExcludes } from "./runner-excludes.ts";
 import { runError, withWarnings } from "./runner-failure.ts";
 import type { Finished } from "./runner-record.ts";
 import type { RecordedRun } from "./runner-recorded.ts";
@@ -60,6 +61,7 @@ async function store({ run, prepared, deps }: Context, repository: OpenRepositor
     ...{ policy, user: access.user, log: access.log, fileDirectory: deps.paths.state },
     sources: sourceDirectories,
   });
+  checkExcludes(examined.sources, excludePatterns);
   const result = await repository.backup({
     sources: examined.sources,
     excludes: excludePatterns,

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Consistency } from "./consistency.ts";
 import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
-import { ExcludePattern } from "./pattern.ts";
+import { ExcludePattern, KnownPattern } from "./pattern.ts";
 import { ServiceName, UserName } from "./unix.ts";
 
 /** A hook is the name of an executable in the host's hooks.d, or shell where the host's policy says `inline`. */
@@ -80,7 +80,10 @@ const besideFiles = {
 
 export const FilesContract = z.strictObject({
   kind: z.literal("files").describe("files and directories of the host"),
-  request: ContractRequest.describe("what the service needs kept"),
+  // What was taken by an older version is still read: one bad pattern must not hide a host's other contracts.
+  request: ContractRequest.extend({ excludePatterns: z.array(KnownPattern).default([]) }).describe(
+    "what the service needs kept",
+  ),
   ...besideFiles,
 });
 export type FilesContract = z.infer<typeof FilesContract>;
@@ -115,6 +118,7 @@ const named = {
 export const CreateFilesContract = FilesContract.extend({
   ...named,
   kind: FilesContract.shape.kind.default("files"),
+  request: ContractRequest.describe("what the service needs kept"),
 }).meta({ id: "CreateContract", title: "Contract", description: "What a service needs kept." });
 
 export const CreateDatabaseContract = DatabaseContract.extend(named).meta({

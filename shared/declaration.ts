@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { Settings } from "./binding.ts";
-import { DatabaseContract, FilesContract } from "./contract.ts";
+import { ContractRequest, DatabaseContract, FilesContract } from "./contract.ts";
 import { Id, Name } from "./ids.ts";
 import { RepositorySpec } from "./repository.ts";
 
@@ -17,7 +17,7 @@ const besideRequest = {
 
 /** One contract that a file in the host's contracts.d declares, as the agent publishes it. */
 export const Declaration = z.discriminatedUnion("kind", [
-  FilesContract.extend(besideRequest),
+  FilesContract.extend({ ...besideRequest, request: ContractRequest }),
   DatabaseContract.extend(besideRequest),
 ]);
 export type Declaration = z.infer<typeof Declaration>;

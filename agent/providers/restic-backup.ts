@@ -1,4 +1,5 @@
 import type { RunFailure } from "../../shared/failure.ts";
+import { resticPattern } from "../../shared/pattern-dialects.ts";
 import type { RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Ended } from "../process.ts";
 import { failureOf, runFailure } from "../runner-failure.ts";
@@ -58,7 +59,7 @@ function backupArgs({ restic, access }: ResticRunner, { excludes }: BackupInput)
     "--json",
     ...["--host", scope.host, "--tag", tagOf(scope)],
     ...["--files-from-verbatim", "/dev/fd/4"],
-    ...excludes.map((pattern) => `--exclude=${pattern}`),
+    ...excludes.map((pattern) => `--exclude=${resticPattern(pattern)}`),
     ...(limits.uploadKiBs === null ? [] : ["--limit-upload", `${limits.uploadKiBs}`]),
     ...(limits.downloadKiBs === null ? [] : ["--limit-download", `${limits.downloadKiBs}`]),
     // The newest snapshot of the binding is what a new one is compared with, also after its paths were changed.

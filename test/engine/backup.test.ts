@@ -38,16 +38,31 @@ describe.each(everyRestic())("a backup with restic $version", (restic) => {
 
   it("leaves out what the patterns say, and takes paths and patterns literally", async () => {
     for (const name of ["a.tmp", "$HOME", "-odd name ", "[x]"]) await host.write(`data/${name}/file`, "x");
-    const work = host.work({
-      sources: ["$HOME", "-odd name ", "[x]", "a.tmp"].map((name) => join(host.root, "data", name)),
-      excludes: ["*.tmp"],
-    });
-    await host.backup(work);
+    await host.write("data/[x]/b.tmp", "x");
+    const source = (name: string): string => join(host.root, "data", name);
+    const sources = ["$HOME", "-odd name ", "[x]"].map(source);
+    const work = host.work({ sources, excludes: ["*.tmp"] });
+    expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
     const listed = host.restic(work, "ls", "latest").split("\n");
-    expect(listed).toContain(join(host.root, "data/$HOME/file"));
-    expect(listed).toContain(join(host.root, "data/-odd name /file"));
-    expect(listed).toContain(join(host.root, "data/[x]/file"));
-    expect(listed).not.toContain(join(host.root, "data/a.tmp/file"));
+    for (const name of sources) expect(listed).toContain(`${name}/file`);
+    expect(listed).not.toContain(source("[x]/b.tmp"));
+
+    const { runId, state } = await host.backup(
+      host.work({ sources: [source("a.tmp"), source("[x]")], excludes: ["*.tmp"] }),
+    );
+    const { run, snapshots } = await host.report({ runId });
+    expect({ state, code: run.failure?.code, snapshot: run.snapshot }).toEqual({
+      state: "failed",
+      code: "source.empty",
+      snapshot: null,
+    });
+    expect(run.failure?.message).toContain(`"*.tmp" leaves out the whole source ${source("a.tmp")}`);
+    expect(snapshots).toBeNull();
+  });
+
+  it("with a pattern an older version took is refused when it means different things to the tools", async () => {
+    const outcome = await host.backup(host.work({ excludes: ["[!a]"] }));
+    expect(outcome.failure).toMatchObject({ code: "engine.refused", message: expect.stringContaining("write '[^'") });
   });
 
   it("with a file its user can't read is warned, its snapshot recorded, and retention held back", async () => {
