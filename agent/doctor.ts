@@ -38,7 +38,7 @@ export async function examine(deps: CliDeps, input: { json: boolean }): Promise<
     await examineControl(deps, { config, found });
     await examineDaemon(deps, found);
   }
-  await examineEngine(found);
+  await examineEngines(found);
   await examinePolicy(deps, found);
   await examineSpool(deps, found);
   if (config !== null) await examineRepositories(deps, { config, found });
@@ -96,11 +96,17 @@ async function examineDaemon(deps: CliDeps, found: Found): Promise<void> {
   }
 }
 
-async function examineEngine(found: Found): Promise<void> {
+/** One tool is enough, unless a repository of this host's wants the other: then that repository says so. */
+async function examineEngines(found: Found): Promise<void> {
   const engines = await findEngines();
-  if (engines.length === 0)
-    return found("fail", "restic", "it is not installed: apt install restic, or name it with HOLDFAST_RESTIC");
-  for (const { version, path } of engines) found("ok", "restic", `${version} at ${path}`);
+  if (engines.every(({ fault }) => fault !== null)) {
+    const how = "apt install restic or borgbackup, or name one with HOLDFAST_RESTIC or HOLDFAST_BORG";
+    found("fail", "engine", `there is neither a restic nor a borg that can be used: ${how}`);
+  }
+  for (const { provider, version, path, fault } of engines) {
+    if (fault === null) found("ok", provider, `${version} at ${path}`);
+    else found("warn", provider, `${path}: ${fault}`);
+  }
 }
 
 async function examinePolicy(deps: CliDeps, found: Found): Promise<void> {

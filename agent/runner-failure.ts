@@ -39,18 +39,19 @@ export function failureOf(error: unknown): RunFailure {
 }
 
 const NEXT: Record<RunFailureCode, string> = {
-  "engine.missing": "Install restic on the host (Debian: apt install restic), or name it with HOLDFAST_RESTIC.",
-  "engine.unsupported": "Install restic 0.14 or newer on the host.",
+  "engine.missing":
+    "Install the repository's tool on the host (Debian: apt install restic, or borgbackup), or name it with HOLDFAST_RESTIC or HOLDFAST_BORG.",
+  "engine.unsupported": "Install restic 0.14 or newer, or borg 1.2 or 1.4, on the host.",
   "engine.refused": "Install a newer version of the tool on the host, or let a host with one do this.",
   "engine.crashed":
     "Look at the end of the run's log and at the host's memory (dmesg tells of the OOM killer), then run again.",
-  "engine.failed": "Read the end of the run's log: restic's own words are there.",
+  "engine.failed": "Read the end of the run's log: the tool's own words are there.",
   "repository.missing":
     "Mount or connect the place where the repository is. It is never created a second time; a new place is a new repository.",
   "repository.swapped": "Put the right repository back in that place, or add this one as a new repository of its own.",
   "repository.wrong_passphrase": "Give the passphrase the repository was created with.",
   "repository.locked":
-    "Wait until the other program is done. If none is running, `holdfast-agent exec BINDING -- unlock` removes dead locks.",
+    "Wait until the other program is done. If none is running, `holdfast-agent exec BINDING -- unlock` (borg: break-lock) removes dead locks.",
   "repository.unreachable": "Check the network, the storage's address and its credentials, then run again.",
   "repository.full": "Free or add space where the repository is, then run again.",
   "repository.damaged":
@@ -74,11 +75,11 @@ const NEXT: Record<RunFailureCode, string> = {
   "policy.refused": "Only the host's owner can allow it, in policy.json on the host.",
   "binding.unknown": "Ask for a binding this host has; `holdfast-agent status` lists them.",
   "snapshot.missing": "Ask for a snapshot this binding has; `holdfast-agent snapshots BINDING` lists them.",
-  "snapshot.not_listed": "Run again. If it happens again, check the repository with restic itself.",
+  "snapshot.not_listed": "Run again. If it happens again, check the repository with the tool itself.",
   "restore.incomplete":
     "The run's log and warnings name what was not restored; restore those again, or to a directory.",
   "restore.nothing_matched":
-    "Ask for paths as they are in the snapshot: `holdfast-agent exec BINDING -- ls SNAPSHOT` lists them.",
+    "Ask for paths as they are in the snapshot: `holdfast-agent exec BINDING -- ls SNAPSHOT` lists them (borg: list ::ARCHIVE).",
   "run.timed_out": "Find out why it takes so long, or raise runTimeLimit in the binding's settings.",
   "run.cancelled": "Run again when it suits.",
   "run.interrupted":

@@ -1,12 +1,41 @@
+import { backup } from "./borg-backup.ts";
+import { prepareBorg } from "./borg-command.ts";
+import { releaseDeadLocks } from "./borg-locks.ts";
+import { identifyBorg } from "./borg-repository.ts";
+import { restore } from "./borg-restore.ts";
+import { listSnapshots } from "./borg-snapshots.ts";
+import { BORG } from "./borg-version.ts";
+import { findEngine, requireEngine } from "./engine-version.ts";
 import type { Provider } from "./provider.ts";
-import { runError } from "../runner-failure.ts";
 
+function notYet(what: string): never {
+  throw new Error(`borg: ${what} is not there yet`);
+}
+
+/** borg 1.2 and 1.4. */
 export const borg: Provider = {
-  find: async () => null,
-  async open() {
-    throw runError("engine.missing", "borg is not installed on this host");
+  find: () => findEngine(BORG),
+
+  async open(access, { mayCreate }) {
+    const runner = await prepareBorg(await requireEngine(BORG), access);
+    const engineId = await identifyBorg(runner, { mayCreate });
+    return {
+      engineId,
+      backup: (input) => backup(runner, input),
+      snapshots: () => listSnapshots(runner),
+      restore: (input) => restore(runner, input),
+      forget: () => notYet("forget"),
+      dump: () => notYet("dump"),
+      load: () => notYet("load"),
+      planForget: () => notYet("planForget"),
+      prune: () => notYet("prune"),
+      check: () => notYet("check"),
+      releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
+    };
   },
-  async exec() {
-    throw runError("engine.missing", "borg is not installed on this host");
+
+  async exec(access, args) {
+    const runner = await prepareBorg(await requireEngine(BORG), access);
+    return await runner.callInherited(args);
   },
 };

@@ -32,16 +32,16 @@ interface EngineProgram {
   /** What comes before every call's own arguments. */
   readonly options: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Changes to it when a person looks on. */
-  readonly inheritedEnv?: Readonly<Record<string, string>>;
+  /** What is added when nobody looks on whom it could ask. */
+  readonly unattendedEnv?: Readonly<Record<string, string>>;
 }
 
 /** Nothing secret and no location is ever in argv, where every user of the host can read it: that is for `env` and files. */
-export function engineCalls(access: Access, { path, options, env, inheritedEnv = {} }: EngineProgram): EngineCalls {
+export function engineCalls(access: Access, { path, options, env, unattendedEnv = {} }: EngineProgram): EngineCalls {
   const command = ({ args, files = [], cwd }: EngineCall): Command => ({
     program: path,
     args: [...options, ...args],
-    env,
+    env: { ...env, ...unattendedEnv },
     user: access.user,
     umask: "077",
     performance: access.performance,
@@ -51,7 +51,7 @@ export function engineCalls(access: Access, { path, options, env, inheritedEnv =
   });
   return {
     access,
-    callInherited: (args) => runInherited({ ...command({ args }), env: { ...env, ...inheritedEnv } }),
+    callInherited: (args) => runInherited({ ...command({ args }), env }),
     async call(call) {
       const { signal, ladder } = access;
       const { onStdout, onStderr, timeLimitMs, isAfterwards = false, isOneLine = false } = call;

@@ -3,6 +3,7 @@ import { resticPattern } from "../../shared/pattern-dialects.ts";
 import type { RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Ended } from "../process.ts";
 import { failureOf, runFailure } from "../runner-failure.ts";
+import { settleStore } from "./engine-result.ts";
 import type { BackupInput, BackupResult } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
@@ -37,19 +38,13 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   const warnings = errors.warnings().map(access.log.redact);
   if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
-  const stats = statsOf(summary);
-  let snapshots: SnapshotFacts[];
-  try {
-    snapshots = await listSnapshots(runner);
-  } catch (error) {
-    const { message } = failureOf(error);
-    const failure =
-      engineFailure(runner, ended) ??
-      runFailure("snapshot.not_listed", `restic said the snapshot is stored, but it could not be listed: ${message}`);
-    return { snapshot: null, failure, warnings, stats, snapshots: null };
-  }
-  const snapshot = findNew(snapshots, { summary, begunAt });
-  return { ...judge(runner, { ended, summary, snapshot }), warnings, stats, snapshots };
+  return await settleStore({
+    ...{ engine: "restic", warnings, stats: statsOf(summary), failure: engineFailure(runner, ended) },
+    list: () => listSnapshots(runner),
+    find: (snapshots) => findNew(snapshots, { summary, begunAt }),
+    faultOf: emptiness,
+    discard: ({ id }) => remove(runner, id),
+  });
 }
 
 function backupArgs({ restic, access }: ResticRunner, { excludes }: BackupInput): string[] {
@@ -70,7 +65,7 @@ function backupArgs({ restic, access }: ResticRunner, { excludes }: BackupInput)
 
 /** Up to 0.14 the summary has the first 8 digits only; a restic that was killed has said nothing at all. */
 function findNew(
-  snapshots: SnapshotFacts[],
+  snapshots: readonly SnapshotFacts[],
   { summary, begunAt }: { summary: BackupSummary | null; begunAt: number },
 ): SnapshotFacts | null {
   const said = summary?.snapshot_id;
@@ -78,32 +73,21 @@ function findNew(
   return snapshots.findLast(({ takenAt }) => Date.parse(takenAt) >= begunAt) ?? null;
 }
 
-interface Evidence {
-  ended: Ended;
-  summary: BackupSummary | null;
-  snapshot: SnapshotFacts | null;
+function emptiness(stats: RunStats | null): RunFailure | null {
+  if (stats?.filesTotal !== 0) return null;
+  return runFailure("source.empty", "the sources hold no file, so nothing was backed up");
 }
 
-function judge(
-  runner: ResticRunner,
-  { ended, summary, snapshot }: Evidence,
-): Pick<BackupResult, "snapshot" | "failure"> {
-  const failure = engineFailure(runner, ended);
-  if (snapshot === null) {
-    return {
-      snapshot,
-      failure: failure ?? runFailure("snapshot.not_listed", "restic ended well, but its snapshot is not listed"),
-    };
-  }
-  // It is there, but nobody may ever take it for a backup.
-  if (summary?.total_files_processed === 0) {
-    return {
-      snapshot: null,
-      failure: runFailure("source.empty", "the sources hold no file, so nothing was backed up"),
-    };
-  }
-  const bytesTotal = snapshot.bytesTotal ?? summary?.total_bytes_processed ?? null;
-  return { snapshot: { ...snapshot, bytesTotal }, failure };
+async function remove(runner: ResticRunner, id: string): Promise<boolean> {
+  const args = ["forget", id, ...lockArgs(runner)];
+  await whileLocked(runner, () => runner.call({ args, isAfterwards: true }));
+  // Some versions answer 0 also when nothing could be removed.
+  const isGone = await listSnapshots(runner).then(
+    (left) => !left.some((one) => one.id === id),
+    () => false,
+  );
+  if (!isGone) runner.access.log.line(`snapshot ${id} holds nothing and could not be removed`);
+  return isGone;
 }
 
 /** Null when it ended well, or left out single files only. */

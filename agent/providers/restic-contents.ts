@@ -3,6 +3,7 @@ import { RunError } from "../runner-failure.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
 import { readMessage } from "./restic-messages.ts";
+import { matching } from "./snapshot-paths.ts";
 
 const Node = z.object({ struct_type: z.literal("node"), type: z.string(), path: z.string(), size: z.int().optional() });
 export type Node = z.infer<typeof Node>;
@@ -26,11 +27,6 @@ export async function eachNode(
   });
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode !== 0) throw new RunError(resticFailure(restic, ended, { what: "ls", redact: access.log.redact }));
-}
-
-/** The one of `include` that the path is at or below. */
-export function matching(path: string, include: readonly string[]): string | undefined {
-  return include.find((wanted) => path === wanted || path.startsWith(wanted.endsWith("/") ? wanted : `${wanted}/`));
 }
 
 /** Whether its name came through whole. */

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import type { RunLog } from "../runner-log.ts";
 import { canBeLookedUp, eachNode } from "./restic-contents.ts";
 import type { ResticRunner } from "./restic-command.ts";
+import { isThere } from "./snapshot-paths.ts";
 
 interface Selection {
   readonly snapshot: string;
@@ -44,14 +45,6 @@ export async function findMissing(runner: ResticRunner, selection: Selection, ro
   });
   if (unknown > 0) runner.access.log.line(`${unknown} names are not UTF-8: whether they are there was not checked`);
   return missing;
-}
-
-function isThere(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -1,10 +1,11 @@
 import { runError, runFailure } from "../runner-failure.ts";
 import type { RestoreInput, RestoreResult } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
-import { eachNode, matching } from "./restic-contents.ts";
+import { eachNode } from "./restic-contents.ts";
 import { resticFailure } from "./restic-failures.ts";
 import { clearTheWay, findMissing, rememberParents } from "./restic-in-place.ts";
 import { itemErrors, readProgress } from "./restic-messages.ts";
+import { matching } from "./snapshot-paths.ts";
 
 /** See OpenRepository.restore. */
 export async function restore(runner: ResticRunner, input: RestoreInput): Promise<RestoreResult> {

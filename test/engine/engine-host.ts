@@ -16,7 +16,7 @@ import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { Refusal, RunReport } from "../../shared/report.ts";
 import { Maintenance } from "../../shared/repository.ts";
 import type { Progress } from "../../shared/run.ts";
-import type { FoundRestic } from "../support/restic.ts";
+import type { FoundEngine } from "../support/engines.ts";
 
 export function newId(): string {
   return uuidv7(Date.now(), randomBytes(10));
@@ -64,15 +64,16 @@ export interface EngineHost {
   hook(name: string, script: string): Promise<void>;
   policy(policy: unknown): Promise<void>;
   write(path: string, text: string): Promise<string>;
-  /** Restic by hand, on the work's repository, with its passphrase. */
+  /** The engine by hand, on the work's repository, with its passphrase. */
   restic(work: Work, ...args: string[]): string;
+  borg(work: Work, ...args: string[]): string;
   /** From now on the engine is killed soon after it was asked to end. */
   impatient(): void;
   close(): Promise<void>;
 }
 
-export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
-  process.env["HOLDFAST_RESTIC"] = restic.path;
+export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
+  useEngine(engine);
   const root = await mkdtemp(join(tmpdir(), "holdfast-engine-"));
   await chmod(root, 0o755);
   const paths = agentPaths(root);
@@ -93,13 +94,14 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
   const reports = async (): Promise<RunReport[]> =>
     (await spool.list()).flatMap(({ report }) => (report.type === "run" ? [report] : []));
 
-  return {
+  const host: EngineHost = {
     ...{ root, paths, spool, deps, lines, progress, reports },
 
     work(wanted = {}) {
       const binding: AssignedBinding = {
         ...{ id: ids.binding, name: "files-nas", contract: ids.contract, repository: ids.repository, paused: false },
-        settings: Settings.parse({ retention: {}, ...wanted.settings }),
+        // At the priority of everything else: a busy machine would make the tests wait for what is not shown here.
+        settings: Settings.parse({ retention: {}, performance: { niceness: 0 }, ...wanted.settings }),
       };
       const request = {
         user: wanted.user ?? ownUser().name,
@@ -117,7 +119,7 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
         ],
         repositories: [
           {
-            ...{ id: ids.repository, name: "nas", provider: "restic" },
+            ...{ id: ids.repository, name: "nas", provider: engine.provider },
             location: wanted.location ?? join(root, "srv/repository"),
             passphrase: wanted.passphrase ?? { generate: true },
             secrets: wanted.secrets ?? {},
@@ -173,26 +175,48 @@ export async function openEngineHost(restic: FoundRestic): Promise<EngineHost> {
       return file;
     },
 
-    restic({ assignment }, ...args) {
-      const [repository] = assignment.repositories;
-      if (repository === undefined) throw new Error("no repository");
-      const secret =
-        "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
-      return execFileSync(restic.path, args, {
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "pipe"],
-        env: {
-          PATH: process.env["PATH"],
-          RESTIC_REPOSITORY: repository.location,
-          RESTIC_PASSWORD_FILE: secret,
-          RESTIC_CACHE_DIR: join(root, "hand-cache"),
-        },
-      });
-    },
+    restic: (work, ...args) => byHand(host, { engine, work, args }),
+    borg: (work, ...args) => byHand(host, { engine, work, args }),
 
     impatient: () => Object.assign(ladder, { interruptMs: 300, terminateMs: 300 }),
     close: () => rm(root, { recursive: true, force: true }),
   };
+  return host;
+}
+
+/** From now on the agent finds this one. */
+export function useEngine({ provider, path }: Pick<FoundEngine, "provider" | "path">): void {
+  process.env[provider === "restic" ? "HOLDFAST_RESTIC" : "HOLDFAST_BORG"] = path;
+}
+
+interface ByHand {
+  readonly engine: FoundEngine;
+  readonly work: Work;
+  readonly args: readonly string[];
+}
+
+function byHand({ root, paths }: EngineHost, { engine, work, args }: ByHand): string {
+  const [repository] = work.assignment.repositories;
+  if (repository === undefined) throw new Error("no repository");
+  const secret = "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
+  const ofTool =
+    engine.provider === "restic"
+      ? {
+          RESTIC_REPOSITORY: repository.location,
+          RESTIC_PASSWORD_FILE: secret,
+          RESTIC_CACHE_DIR: join(root, "hand-cache"),
+        }
+      : {
+          BORG_REPO: repository.location,
+          BORG_PASSCOMMAND: `cat ${secret}`,
+          BORG_BASE_DIR: join(root, "hand-cache"),
+          BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
+        };
+  return execFileSync(engine.path, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env["PATH"], LANG: "C.UTF-8", TZ: "UTC", ...ofTool },
+  });
 }
 
 /** What a file of the test holds, "" when it is not there. */

@@ -115,7 +115,7 @@ describe.each(everyRestic())("a repository, with restic $version,", (restic) => 
 
 describe("without restic", () => {
   it("a run fails with that word, and with what is there instead", async () => {
-    const host = await openEngineHost({ version: "none", path: "/nowhere/restic" });
+    const host = await openEngineHost({ provider: "restic", version: "none", path: "/nowhere/restic" });
     const missing = await host.backup(host.work());
     await writeFile(join(host.root, "restic"), "#!/bin/sh\necho restic 0.12.1 compiled with go\n");
     await chmod(join(host.root, "restic"), 0o755);

@@ -1,0 +1,124 @@
+import * as z from "zod";
+import type { RunFailure } from "../../shared/failure.ts";
+import type { RunStats } from "../../shared/run.ts";
+import { isLocalLocation } from "../../shared/location.ts";
+import { borgPattern } from "../../shared/pattern-dialects.ts";
+import type { Ended } from "../process.ts";
+import { failureOf, runFailure } from "../runner-failure.ts";
+import { type BorgRunner, lockArgs } from "./borg-command.ts";
+import { borgFailure, isFull, isWarning } from "./borg-failures.ts";
+import { itemOf, readProgress, wordsOf } from "./borg-messages.ts";
+import { archiveName, commentArgs, listArchives } from "./borg-snapshots.ts";
+import { settleStore } from "./engine-result.ts";
+import { itemWarnings } from "./item-warnings.ts";
+import type { BackupInput, BackupResult } from "./provider.ts";
+
+const count = z.int().min(0);
+const Created = z.object({
+  archive: z.object({ stats: z.object({ nfiles: count, original_size: count, deduplicated_size: count }) }),
+});
+
+/** See OpenRepository.backup. */
+export async function backup(runner: BorgRunner, input: BackupInput): Promise<BackupResult> {
+  const { access } = runner;
+  const name = archiveName(access, access.clock.now());
+  const problems = itemWarnings();
+  let text = "";
+  sayLimits(runner);
+  const ended = await runner.call({
+    args: [
+      "create",
+      ...createArgs(runner),
+      ...commentArgs(input.sources),
+      ...input.excludes.map((pattern) => `--exclude=${borgPattern(pattern)}`),
+      `::${name}`,
+      "--",
+      ...input.sources,
+    ],
+    onStdout: (line) => (text += line),
+    onStderr(line) {
+      const progress = readProgress(line, access.clock.now());
+      if (progress !== null) return input.onProgress(progress);
+      const words = wordsOf(line);
+      if (words === null) return;
+      const { item, reason } = itemOf(words.message);
+      if (words.levelname === "WARNING" && !words.message.startsWith("Remote:")) problems.add(item, reason);
+      else access.log.line(`borg: ${words.message}`);
+    },
+  });
+  const warnings = problems.warnings().map(access.log.redact);
+  if (isWarning(ended) && warnings.length === 0) warnings.push("borg could not read everything");
+  for (const warning of warnings) access.log.line(`left out: ${warning}`);
+  let nameById = new Map<string, string>();
+  return await settleStore({
+    ...{ engine: "borg", warnings, stats: statsOf(text), failure: engineFailure(runner, ended) },
+    async list() {
+      const archives = await listArchives(runner);
+      nameById = new Map(archives.map((archive) => [archive.id, archive.name]));
+      return archives.map(({ name: _name, ...facts }) => facts);
+    },
+    find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === name) ?? null,
+    faultOf: (stats) => emptiness(stats, { user: access.user.name, warnings }),
+    discard: () => remove(runner, name),
+  });
+}
+
+/** What every `create` is called with. */
+export function createArgs(runner: BorgRunner): string[] {
+  const { uploadKiBs } = runner.access.limits;
+  return [
+    ...["--json", "--log-json", "--progress"],
+    ...lockArgs(runner),
+    ...(uploadKiBs === null ? [] : ["--upload-ratelimit", `${uploadKiBs}`]),
+  ];
+}
+
+/** What of the binding's limits borg can't keep. */
+function sayLimits({ access }: BorgRunner): void {
+  const { limits, repository, log } = access;
+  if (limits.downloadKiBs !== null) log.line("borg has no download limit: limitDownloadKiBs does nothing here");
+  if (limits.uploadKiBs !== null && isLocalLocation(repository.location))
+    log.line("borg limits uploads to remote repositories only: limitUploadKiBs does nothing here");
+}
+
+/** Null when it ended well, or left out single files only. */
+function engineFailure({ access }: BorgRunner, ended: Ended): RunFailure | null {
+  if (ended.exitCode === 0) return null;
+  if (ended.cancelled) return failureOf(access.signal.reason);
+  if (isWarning(ended) && !isFull(ended)) return null;
+  return borgFailure(ended, { what: "create", redact: access.log.redact });
+}
+
+/** Borg stores an archive with nothing in it, and calls that a warning. */
+function emptiness(
+  stats: RunStats | null,
+  { user, warnings }: { user: string; warnings: string[] },
+): RunFailure | null {
+  if (stats?.filesTotal !== 0) return null;
+  return warnings.length > 0
+    ? runFailure("source.unreadable", `user ${user} could read none of the sources' files`)
+    : runFailure("source.empty", "the sources hold no file, so nothing was backed up");
+}
+
+async function remove(runner: BorgRunner, name: string): Promise<boolean> {
+  const { access } = runner;
+  const ended = await runner.call({
+    args: ["delete", "--log-json", ...lockArgs(runner), `::${name}`],
+    isAfterwards: true,
+    timeLimitMs: access.patience.lockMs + access.patience.openMs,
+  });
+  if (ended.exitCode === 0) return true;
+  access.log.line(
+    `archive ${name} holds nothing and could not be removed: ${borgFailure(ended, { what: "delete", redact: access.log.redact }).message}`,
+  );
+  return false;
+}
+
+function statsOf(text: string): RunStats | null {
+  try {
+    const { nfiles, original_size, deduplicated_size } = Created.parse(JSON.parse(text)).archive.stats;
+    return { filesTotal: nfiles, bytesTotal: original_size, bytesAdded: deduplicated_size };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,55 @@
+import { CHILD_PATH } from "../process-path.ts";
+import { runError } from "../runner-failure.ts";
+import { engineCalls, type EngineCalls } from "./engine-calls.ts";
+import type { Access } from "./provider.ts";
+import type { Borg } from "./borg-version.ts";
+import { workDirectories, type WorkDirectories } from "./work-directories.ts";
+
+/** One borg on one repository, for one run. */
+export interface BorgRunner extends EngineCalls {
+  readonly borg: Borg;
+}
+
+/** What a run answers where a person is asked: another repository may have been put in the place of ours. */
+const ANSWERS = { BORG_RELOCATED_REPO_ACCESS_IS_OK: "no", BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "no" };
+
+/** Throws `host.failed` when the run's user has no place for what borg must keep between runs. */
+export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunner> {
+  const work = await workDirectories(access);
+  if (work === null) {
+    throw runError(
+      "host.failed",
+      `user ${access.user.name} can't get to ${access.paths.cache}, and borg can't work without its cache`,
+      "Let that user walk through the directories above it (chmod o+x).",
+    );
+  }
+  const env = environment(access, work);
+  return { borg, ...engineCalls(access, { path: borg.path, options: [], env, unattendedEnv: ANSWERS }) };
+}
+
+/** Waits for a lock that another program holds: by itself borg waits a second. */
+export function lockArgs({ access }: Pick<BorgRunner, "access">): string[] {
+  return ["--lock-wait", `${Math.ceil(access.patience.lockMs / 1000)}`];
+}
+
+function environment(
+  { user, repository, run, scope }: Access,
+  { cache, temporary }: WorkDirectories,
+): Record<string, string> {
+  return {
+    PATH: CHILD_PATH,
+    HOME: user.home,
+    USER: user.name,
+    LANG: "C.UTF-8",
+    // It writes local times without their zone.
+    TZ: "UTC",
+    HOLDFAST_RUN: run,
+    TMPDIR: temporary,
+    BORG_BASE_DIR: cache,
+    BORG_REPO: repository.location,
+    BORG_PASSPHRASE_FD: "3",
+    BORG_EXIT_CODES: "modern",
+    // By this a later borg knows that a dead one's lock is of this host, whatever the host's name and network are then.
+    BORG_HOST_ID: scope.host,
+  };
+}

@@ -1,0 +1,57 @@
+import { RunError, runError } from "../runner-failure.ts";
+import type { BorgRunner } from "./borg-command.ts";
+import { borgFailure, saysAbsent } from "./borg-failures.ts";
+import { Listing } from "./borg-snapshots.ts";
+import { identify } from "./identity.ts";
+
+const PARTS = /^(config|data|README|nonce|(hints|index|integrity)\.\d+)$/;
+
+/** See identify. */
+export async function identifyBorg(runner: BorgRunner, { mayCreate }: { mayCreate: boolean }): Promise<string> {
+  return await identify(runner.access, {
+    mayCreate,
+    readId: () => readId(runner),
+    create: () => create(runner),
+    isPart: (name) => PARTS.test(name),
+  });
+}
+
+/** Also opens it: the list of archives is encrypted. */
+async function readId(runner: BorgRunner): Promise<string | null> {
+  const { access } = runner;
+  let text = "";
+  const ended = await runner.call({
+    args: ["list", "--json", "--log-json", "--bypass-lock", "--last", "1"],
+    timeLimitMs: access.patience.openMs,
+    onStdout: (line) => (text += line),
+  });
+  if (ended.cancelled) access.signal.throwIfAborted();
+  if (ended.exitCode === 0) return idOf(text);
+  if (saysAbsent(ended)) return null;
+  if (ended.timedOut) {
+    throw runError(
+      "repository.unreachable",
+      `the repository at ${access.repository.location} did not answer within ${access.patience.openMs / 1000} s`,
+    );
+  }
+  throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));
+}
+
+function idOf(text: string): string {
+  try {
+    return Listing.parse(JSON.parse(text)).repository.id;
+  } catch {
+    throw runError("engine.failed", "borg list: its answer can't be read");
+  }
+}
+
+/** The key is kept in the repository, wrapped by the passphrase: nothing but that is needed to restore elsewhere. */
+async function create(runner: BorgRunner): Promise<void> {
+  const { access } = runner;
+  const ended = await runner.call({
+    args: ["init", "--log-json", "--encryption", "repokey-blake2"],
+    timeLimitMs: access.patience.openMs,
+  });
+  if (ended.cancelled) access.signal.throwIfAborted();
+  if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "init", redact: access.log.redact }));
+}

@@ -1,0 +1,51 @@
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, readdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import type { ProviderName } from "../../shared/repository.ts";
+
+export interface FoundEngine {
+  provider: ProviderName;
+  version: string;
+  path: string;
+}
+
+const VERSION_ARGS = { restic: "version", borg: "--version" };
+
+/**
+ * Every version of a tool at hand, the oldest first: the distribution's own, and those `.ci/setup test` has put into the
+ * cache. Fewer than two is an error, never a reason to skip: what holds for one version only does not hold.
+ */
+export function everyVersion(provider: ProviderName): [FoundEngine, FoundEngine, ...FoundEngine[]] {
+  const own = (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, provider));
+  // Made by engines.setup.ts.
+  const shared = process.env["HOLDFAST_TEST_ENGINES"] ?? "";
+  const cached = readdirSync(shared).map((name) => join(shared, name, "usr/bin", provider));
+  const found = new Map<string, FoundEngine>();
+  for (const path of [...own, ...cached].filter(isExecutable)) {
+    const said = execFileSync(path, [VERSION_ARGS[provider]], { encoding: "utf8" });
+    const version = /^(?:restic|borg) (\d+\.\d+\.\d+)/.exec(said)?.[1];
+    if (version !== undefined && !found.has(version)) found.set(version, { provider, version, path });
+  }
+  const [oldest, next, ...newer] = [...found.values()].toSorted((one, other) =>
+    one.version.localeCompare(other.version, "en", { numeric: true }),
+  );
+  if (oldest === undefined || next === undefined) {
+    throw new Error(`the tests need two versions of ${provider}, ${found.size} found: run sh .ci/setup test`);
+  }
+  return [oldest, next, ...newer];
+}
+
+/** The oldest and the newest: what holds for both is taken to hold between. */
+export function oldestAndNewest(provider: ProviderName): [FoundEngine, FoundEngine] {
+  const versions = everyVersion(provider);
+  return [versions[0], versions.at(-1) ?? versions[1]];
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
