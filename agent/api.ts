@@ -1,5 +1,6 @@
 import type * as z from "zod";
 import { SignedAssignment, SignedOrders } from "../shared/assignment.ts";
+import { DeclarationsTaken, type Declarations } from "../shared/declaration.ts";
 import { ErrorBody } from "../shared/failure.ts";
 import type { EnrollRequest, HostFacts } from "../shared/host.ts";
 import type { Id } from "../shared/ids.ts";
@@ -30,6 +31,7 @@ export class ApiError extends Error {
 /** The agent API as this host. Every call may throw an ApiError. */
 export interface Api {
   putFacts(facts: HostFacts): Promise<void>;
+  putDeclarations(declarations: Declarations): Promise<DeclarationsTaken>;
   /** @param revision the one we have. @returns the newer assignment's JWS, or null when there is none */
   getAssignment(revision: number | null): Promise<string | null>;
   /** @returns the JWS of every order that is still open */
@@ -71,6 +73,9 @@ export function openApi(deps: ApiDeps): Api {
   return {
     async putFacts(facts) {
       await ask("PUT", "facts", { body: facts });
+    },
+    async putDeclarations(declarations) {
+      return await bodyOf(DeclarationsTaken, await ask("PUT", "declarations", { body: declarations }));
     },
     async getAssignment(revision) {
       const headers = revision === null ? {} : { "if-none-match": `"${revision}"` };

@@ -11,6 +11,8 @@ export interface Paths {
   readonly agentJson: string;
   readonly policyJson: string;
   readonly hooksDir: string;
+  /** Contracts that the host's owner declares. */
+  readonly contractsDir: string;
   /** `/var/lib/holdfast`, 0700: the agent's own state. */
   readonly state: string;
   readonly keyFile: string;
@@ -21,6 +23,8 @@ export interface Paths {
   readonly repositoriesDir: string;
   readonly secretsDir: string;
   readonly locksDir: string;
+  /** What the files in contractsDir said when they could last be read, and what the control plane has against them. */
+  readonly contractsFile: string;
   readonly cache: string;
   /** Who runs as the daemon, and how its connection is: for `status` and `doctor`. */
   readonly daemonFile: string;
@@ -38,6 +42,7 @@ export function agentPaths(root: string): Paths {
     agentJson: join(etc, "agent.json"),
     policyJson: join(etc, "policy.json"),
     hooksDir: join(etc, "hooks.d"),
+    contractsDir: join(etc, "contracts.d"),
     state,
     keyFile: join(state, "host.key"),
     assignmentFile: join(state, "assignment.jws"),
@@ -47,6 +52,7 @@ export function agentPaths(root: string): Paths {
     repositoriesDir: join(state, "repositories"),
     secretsDir: join(state, "secrets"),
     locksDir: join(state, "locks"),
+    contractsFile: join(state, "contracts.json"),
     cache: join("/", root, "var/cache/holdfast"),
     daemonFile: join(state, "daemon.json"),
     binary: join("/", root, "usr/local/bin/holdfast-agent"),

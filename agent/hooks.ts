@@ -4,7 +4,7 @@ import { findHook, type Policy } from "./policy.ts";
 import { PolicyError } from "./policy-check.ts";
 import { HOOK_LADDER } from "./process-ladder.ts";
 import type { ProcessMark } from "./process-mark.ts";
-import { CHILD_PATH } from "./process-path.ts";
+import { CHILD_PATH, findExecutable } from "./process-path.ts";
 import { runProcess } from "./process.ts";
 import type { RunUser } from "./process-user.ts";
 import { runError } from "./runner-failure.ts";
@@ -40,7 +40,7 @@ async function readyHook(deps: { paths: Pick<Paths, "hooksDir">; policy: Policy 
     if (found.fault !== null) throw new PolicyError("policy.hooks", found.fault);
     return { name: hook, command: [found.path] };
   }
-  if (policy.hooks === "inline") return { name: titleOf(hook), command: ["/bin/sh", "-eu", "-c", hook] };
+  if (policy.hooks === "inline") return { name: titleOf(hook), command: [...(await shellOf(policy)), hook] };
   if (HookName.test(hook)) {
     throw runError("hook.missing", `there is no hook "${hook}" in ${paths.hooksDir}`);
   }
@@ -48,6 +48,12 @@ async function readyHook(deps: { paths: Pick<Paths, "hooksDir">; policy: Policy 
     "policy.hooks",
     `the host's policy allows only the names of hooks in ${paths.hooksDir}, not shell: ${titleOf(hook)}`,
   );
+}
+
+/** Snippets that root declares are the seed's: bash, where a variable may be unset. The control plane's are plain sh. */
+async function shellOf(policy: Policy): Promise<string[]> {
+  const bash = policy.isDeclared ? await findExecutable("bash", CHILD_PATH) : null;
+  return bash === null ? ["/bin/sh", "-eu", "-c"] : [bash, "-e", "-c"];
 }
 
 export interface HookRun {

@@ -28,6 +28,8 @@ export interface Policy {
   readonly restore: "off" | "staging" | "in-place";
   /** Why the file can't be followed; then nothing at all is allowed. Null when it is fine, or there is none. */
   readonly fault: string | null;
+  /** Of one contract that root has declared on the host: its shell is the seed's, run by bash. */
+  readonly isDeclared: boolean;
 }
 
 /** Reads policy.json. One that can't be followed allows nothing: it never falls back to the defaults. */
@@ -37,7 +39,7 @@ export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Poli
     const fault = (await ownershipFault(dirname(file))) ?? (await ownershipFault(file));
     if (fault !== null) return refusingAll(fault);
     const { approve: _none, ...policy } = PolicyFile.parse(JSON.parse(await readFile(file, "utf8")));
-    return { ...policy, fault: null };
+    return { ...policy, fault: null, isDeclared: false };
   } catch (error) {
     if (isMissing(error)) return DEFAULT_POLICY;
     return refusingAll(`${file} can't be followed: ${faultOf(error)}`);
@@ -92,14 +94,15 @@ const DEFAULT_POLICY: Policy = {
   users: null,
   restore: "in-place",
   fault: null,
+  isDeclared: false,
 };
 
 function refusingAll(fault: string): Policy {
-  return { hooks: "off", sources: [], repositories: [], users: [], restore: "off", fault };
+  return { hooks: "off", sources: [], repositories: [], users: [], restore: "off", fault, isDeclared: false };
 }
 
 /** Who may write it may say what runs here: that has to be root or the agent's own user, alone. */
-async function ownershipFault(path: string): Promise<string | null> {
+export async function ownershipFault(path: string): Promise<string | null> {
   const { uid, mode } = await lstat(path);
   if (uid !== 0 && uid !== process.getuid?.()) return `${path} must belong to root: chown root ${path}`;
   if ((mode & 0o022) !== 0) return `${path} must be writable by its owner alone: chmod go-w ${path}`;

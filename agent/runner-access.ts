@@ -2,7 +2,8 @@ import type { AssignedBinding, AssignedContract, Assignment } from "../shared/as
 import type { Settings } from "../shared/binding.ts";
 import type { Id } from "../shared/ids.ts";
 import { parseTimeSpan } from "../shared/schedule.ts";
-import { loadPolicy, type Policy } from "./policy.ts";
+import { policyFor } from "./declared-policy.ts";
+import type { Policy } from "./policy.ts";
 import { ENGINE_LADDER } from "./process-ladder.ts";
 import type { ProcessMark } from "./process-mark.ts";
 import { findUser, ownUser } from "./process-user.ts";
@@ -49,7 +50,7 @@ export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Pr
       `binding "${binding.name}" has no contract or repository in the host's assignment`,
     );
   }
-  const policy = await loadPolicy(deps.paths);
+  const policy = await policyFor(deps.paths, contract);
   input.check(policy, contract, repository);
   const user = input.as === "agent" ? ownUser() : await findUser(contract.request.user);
   const wasSeen = (await knownEngineIds(deps.paths, repository)).length > 0;

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import type { Assignment } from "../shared/assignment.ts";
-import { uuidv7 } from "../shared/ids.ts";
+import { uuidv7, type Id } from "../shared/ids.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
 import { loadAssignment, takeAssignment } from "./assignments.ts";
@@ -8,6 +8,7 @@ import type { AgentConfig, Paths } from "./config.ts";
 import { keepConnected } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { writeDaemonState } from "./daemon-claim.ts";
+import { startDeclaring } from "./declaring.ts";
 import { dispatchDue, dispatchOrder } from "./dispatch.ts";
 import type { DispatchDeps } from "./dispatch.ts";
 import { collectFacts, hostZone } from "./facts.ts";
@@ -15,7 +16,7 @@ import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "./orders.ts"
 import type { OrderDeps } from "./orders.ts";
 import { startPuller } from "./puller.ts";
 import { openRefusals } from "./refusals.ts";
-import { startReporter } from "./reporter.ts";
+import { deliverReports, startReporter } from "./reporter.ts";
 import { recoverInterrupted } from "./runner.ts";
 import type { RunnerDeps } from "./runner.ts";
 import { startScheduler } from "./scheduler.ts";
@@ -76,20 +77,20 @@ export async function serve(
     isKnown: async (run) =>
       workload.has(run) || (await spool.list()).some(({ report }) => report.type === "run" && report.run.id === run),
   };
-  const reporter = startReporter({
-    spool,
-    api,
-    timers,
-    log,
-    random: chance,
-    onAccepted: (ids) => acknowledgeOrders(orders, ids),
-  });
+  const onAccepted = (ids: readonly Id[]): Promise<void> => acknowledgeOrders(orders, ids);
+  const reporter = startReporter({ spool, api, timers, log, random: chance, onAccepted });
   const stopListening = spool.changed(reporter.wake);
   const scheduler = startScheduler({
     ...deps,
     zone: hostZone(),
     assignment: () => assignment,
     onDue: (due) => dispatchDue(dispatch, due),
+  });
+  const sendFacts = factsSender(paths, api);
+  const declaring = startDeclaring({
+    ...{ paths, timers, log, config, api },
+    deliver: () => deliverReports({ spool, api, log, onAccepted }),
+    onChange: () => puller.pull(),
   });
   const puller = startPuller({
     api,
@@ -98,7 +99,11 @@ export async function serve(
     random: chance,
     isOnline: () => connection?.isOnline() ?? false,
     revision: () => assignment?.revision ?? null,
-    sendFacts: factsSender(paths, api),
+    sendFacts: async () => {
+      await sendFacts();
+      // What was declared comes back as an assignment.
+      if (await declaring.publish()) puller.pull();
+    },
     onAssignment: async (jws) => {
       const before = assignment;
       assignment = await takeAssignment({ ...deps, config, refuse }, { jws, current: before });
@@ -137,6 +142,7 @@ export async function serve(
   log("stopping: what runs is ended in order");
   scheduler.stop();
   puller.stop();
+  declaring.stop();
   recovery.stop();
   await workload.drain();
   stopListening();

@@ -78,6 +78,7 @@ function otherUser(user: string) {
 
 function whyOneHost(repository: RepositoryRow): string | null {
   if (isLocal(repository)) return `is a directory on`;
+  if (repository.declared || repository.undeclaredAt !== null) return `is declared by a file on`;
   return "generate" in repository.passphrase ? "has its passphrase generated on, and known only to," : null;
 }
 

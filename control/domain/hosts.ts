@@ -8,6 +8,7 @@ import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { pageOf, type ListInput } from "./page.ts";
 import { invalid, notFound, refuseInUse, refuseTakenName, type Dependent } from "./refusals.ts";
+import { undeclareAll } from "./undeclare.ts";
 
 export type HostRow = typeof hosts.$inferSelect;
 
@@ -35,11 +36,13 @@ export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof Chan
   const host = await findHost(deps, id);
   const name = change.name ?? host.name;
   const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
-  const write = deps.db.update(hosts).set({ name, revokedAt }).where(eq(hosts.id, id)).returning();
-  const [row] = await refuseTakenName("hosts", name, write);
-  if (row === undefined) throw notFound("hosts", id);
+  const write = writeAll(deps.db, [
+    deps.db.update(hosts).set({ name, revokedAt }).where(eq(hosts.id, id)),
+    ...(change.revoked === true ? undeclareAll(deps, id) : []),
+  ]);
+  await refuseTakenName("hosts", name, write);
   if (change.revoked === true) await deps.hub.disconnect(id, "revoked");
-  return toHost(row);
+  return await getHost(deps, id);
 }
 
 /** Forgets a host that nothing depends on any more. Its runs stay, as history. */

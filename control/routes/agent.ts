@@ -1,5 +1,6 @@
 import { Hono, type Context } from "hono";
 import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { Declarations, DeclarationsTaken } from "../../shared/declaration.ts";
 import { Detections, SignedProbes } from "../../shared/catalog.ts";
 import { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
@@ -7,6 +8,7 @@ import { Reports, ReportsAccepted } from "../../shared/report.ts";
 import type { Deps } from "../deps.ts";
 import { getAssignment } from "../domain/assignments.ts";
 import { getProbes, keepDetections } from "../domain/detections.ts";
+import { takeDeclarations } from "../domain/declarations.ts";
 import { enroll } from "../domain/enrollments.ts";
 import { keepFacts } from "../domain/hosts.ts";
 import { listOrders } from "../domain/orders.ts";
@@ -28,6 +30,12 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
       await keepFacts(deps, context.var.host.id, context.req.valid("json"));
       return context.body(null, 204);
     })
+    .put(
+      "/declarations",
+      answers(200, DeclarationsTaken, "Say what the host's own files declare"),
+      body(Declarations),
+      async (context) => context.json(await takeDeclarations(deps, context.var.host, context.req.valid("json"))),
+    )
     .get("/assignment", answers(200, SignedAssignment, "What to do; 304 when nothing changed"), async (context) => {
       const known = knownRevision(context.req.header("if-none-match"));
       const { revision, jws } = await getAssignment(deps, context.var.host.id, known);

@@ -152,6 +152,7 @@ test("with a second host's key, no agent route reads or writes anything of the f
     (await control.admin.send("GET", "/api/v1/runs")).body,
     (await control.admin.send("GET", "/api/v1/snapshots")).body,
     (await control.admin.send("GET", "/api/v1/repositories")).body,
+    (await control.admin.send("GET", "/api/v1/contracts")).body,
   ];
   const before = await stored();
   const claimed = reportOf({ id: run.id, binding: binding.id, state: "succeeded", made: "a".repeat(64) });
@@ -160,6 +161,7 @@ test("with a second host's key, no agent route reads or writes anything of the f
     "PUT /agent/v1/facts": { ...FACTS, hostname: "mine" },
     "PUT /agent/v1/detections": { detections: [] },
     "POST /agent/v1/reports": { reports: [claimed, invented] },
+    "PUT /agent/v1/declarations": { declarations: [], faults: [] },
   };
   const routes = routesOf(control).filter((route) => route.includes("/agent/v1/") && !PUBLIC.has(route));
   expect(routes.toSorted()).toEqual([
@@ -168,6 +170,7 @@ test("with a second host's key, no agent route reads or writes anything of the f
     "GET /agent/v1/probes",
     "GET /agent/v1/socket",
     "POST /agent/v1/reports",
+    "PUT /agent/v1/declarations",
     "PUT /agent/v1/detections",
     "PUT /agent/v1/facts",
   ]);

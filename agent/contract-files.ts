@@ -1,0 +1,97 @@
+import { isDeepStrictEqual } from "node:util";
+import type { AssignedContract } from "../shared/assignment.ts";
+import type { DeclarationFault } from "../shared/declaration.ts";
+import type { Paths } from "./config.ts";
+import { type ContractFile, readContract } from "./contract-file.ts";
+import { readContractMemory } from "./contract-memory.ts";
+import { readContractTexts } from "./contract-texts.ts";
+import { ownUser } from "./process-user.ts";
+
+/** What contracts.d declares now. */
+export interface DeclaredContracts {
+  readonly contracts: readonly ContractFile[];
+  readonly faults: readonly DeclarationFault[];
+  /** By file: what was followed, for the memory. */
+  readonly texts: Readonly<Record<string, string>>;
+}
+
+interface Candidate {
+  readonly contract: ContractFile;
+  readonly text: string;
+}
+
+/**
+ * Reads contracts.d. A file that can't be followed is a fault, and what it said when it last could be holds until it is
+ * mended or removed.
+ */
+export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contractsFile">): Promise<DeclaredContracts> {
+  const [{ files, fault }, memory] = await Promise.all([readContractTexts(paths), readContractMemory(paths)]);
+  const me = ownUser().name;
+  const faults: DeclarationFault[] = [];
+  const now: Candidate[] = [];
+  for (const { file, text, fault: unread } of files) {
+    const read = text === null ? { ok: false as const, message: unread } : readContract(file, text, me);
+    if (read.ok && text !== null) now.push({ contract: read.contract, text });
+    else if (!read.ok) faults.push({ file, message: read.message });
+  }
+  const clashing = now.flatMap(
+    ({ contract }) =>
+      clashOf(
+        contract,
+        now.map((other) => other.contract),
+      ) ?? [],
+  );
+  faults.push(...clashing);
+  // Nothing is known of any file while the directory can't be read.
+  if (fault !== null) faults.push({ file: "contracts.d", message: fault });
+  const faulty = fault === null ? faults.map(({ file }) => file) : Object.keys(memory.texts);
+  const followed = now.filter(({ contract }) => !clashing.some(({ file }) => file === contract.file));
+  for (const file of new Set(faulty)) {
+    const text = memory.texts[file];
+    const before = text === undefined ? null : readContract(file, text, me);
+    if (text === undefined || before?.ok !== true) continue;
+    const others = followed.map(({ contract }) => contract);
+    if (clashOf(before.contract, [...others, before.contract]) === null)
+      followed.push({ contract: before.contract, text });
+  }
+  return {
+    contracts: followed.map(({ contract }) => contract),
+    faults: faults.map(({ file, message }) => ({ file, message: message.slice(0, 4096) })),
+    texts: Object.fromEntries(followed.map(({ contract, text }) => [contract.file, text])),
+  };
+}
+
+/** Whether root's own files ask for exactly what the control plane assigns: then it needs nobody's leave. */
+export async function isDeclaredHere(
+  paths: Pick<Paths, "contractsDir" | "contractsFile">,
+  assigned: AssignedContract,
+): Promise<boolean> {
+  if (!assigned.declared) return false;
+  const { id: _id, name, declared: _said, ...body } = assigned;
+  const { contracts } = await readDeclared(paths);
+  return contracts.some((contract) => contract.name === name && isDeepStrictEqual(contract.body, body));
+}
+
+/** Two files may not give one name to two contracts, nor say different things of one repository. */
+function clashOf(contract: ContractFile, all: readonly ContractFile[]): DeclarationFault | null {
+  const { file, name } = contract;
+  const others = all.filter((other) => other.file !== file);
+  const namesake = others.find((other) => other.name === name);
+  if (namesake !== undefined) {
+    const message = `${file} and ${namesake.file} both declare a contract "${name}": rename one of the files, or give one a name`;
+    return { file, message };
+  }
+  const mine = contract.bound?.repository;
+  if (mine === undefined) return null;
+  const rival = others.find(({ bound }) => {
+    const theirs = bound?.repository;
+    if (theirs === undefined || isDeepStrictEqual(theirs, mine)) return false;
+    return (
+      (theirs.provider === mine.provider && theirs.location === mine.location) ||
+      (mine.name !== null && theirs.name === mine.name)
+    );
+  });
+  if (rival === undefined) return null;
+  const message = `${file} and ${rival.file} say different things of one repository (${mine.location}): make settings.repository, provider and passphrase the same, or name another place`;
+  return { file, message };
+}

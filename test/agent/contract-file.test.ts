@@ -1,0 +1,208 @@
+import { describe, expect, it } from "vitest";
+import { type ContractFile, readContract } from "../../agent/contract-file.ts";
+
+// One file of contracts.d, as `builtins.toJSON` writes it for a request of Self Host Blocks, and by hand.
+
+const request = {
+  user: "vaultwarden",
+  sourceDirectories: ["/var/lib/vaultwarden"],
+  excludePatterns: [],
+  hooks: { beforeBackup: [], afterBackup: [] },
+};
+const place = { passphrase: "/run/secrets/passphrase", repository: { path: "/srv/backup" } };
+
+function read(value: unknown, file = "vaultwarden.json"): ContractFile {
+  const found = readContract(file, JSON.stringify(value), "root");
+  if (!found.ok) throw new Error(found.message);
+  return found.contract;
+}
+
+function faultOf(value: unknown, file = "vaultwarden.json"): string {
+  const found = readContract(file, typeof value === "string" ? value : JSON.stringify(value), "root");
+  if (found.ok) throw new Error("it was taken");
+  return found.message;
+}
+
+describe("a file of contracts.d", () => {
+  it("is a request of files alone, called by the file's name", () => {
+    expect(read(request)).toEqual({
+      file: "vaultwarden.json",
+      name: "vaultwarden",
+      body: { kind: "files", request, consistency: [], mountPoints: [], stopForRestore: [] },
+      bound: null,
+    });
+  });
+
+  it("is a request of a database alone", () => {
+    const database = { user: "postgres", backupName: "postgres.sql", backupCmd: "pg_dumpall", restoreCmd: "psql" };
+    expect(read(database, "pg.json")).toMatchObject({
+      name: "pg",
+      body: { kind: "databasebackup", request: database },
+    });
+    expect(read({ backupCmd: "pg_dumpall", restoreCmd: "psql" }).body.request).toMatchObject({
+      user: "root",
+      backupName: "dump",
+    });
+  });
+
+  it("says with an empty user, the seed's default, whoever the agent runs as", () => {
+    expect(read({ ...request, user: "" }).body.request.user).toBe("root");
+    expect(readContract("x.json", JSON.stringify({ ...request, user: "" }), "alice")).toMatchObject({
+      contract: { body: { request: { user: "alice" } } },
+    });
+  });
+
+  it("says beside the request what else a contract of ours may say, and the seed's result is no news", () => {
+    const more = {
+      consistency: [{ sqlite: "/var/lib/vaultwarden/db.sqlite3" }],
+      mountPoints: ["/var"],
+      stopForRestore: ["vaultwarden.service"],
+    };
+    const result = { restoreScript: "restore", backupService: "backup.service" };
+    expect(read({ name: "passwords", request, result, ...more })).toMatchObject({ name: "passwords", body: more });
+  });
+
+  it.each([
+    ["Home Assistant (β).json", "home-assistant-"],
+    ["_x.json", "x"],
+    [`${"long".repeat(20)}.json`, "long".repeat(20).slice(0, 63)],
+  ])("called %j makes the name %j of it", (file, name) => {
+    expect(read(request, file).name).toBe(name);
+  });
+
+  it("binds it with the settings of the seed's restic instance", () => {
+    const settings = {
+      enable: true,
+      passphrase: { request: { mode: "0400", owner: "root" }, result: { path: "/run/secrets/passphrase" } },
+      repository: {
+        path: "s3:s3.example.org/backups",
+        secrets: { AWS_ACCESS_KEY_ID: { source: "/run/secrets/id" }, AWS_SECRET_ACCESS_KEY: "/run/secrets/key" },
+        timerConfig: { OnCalendar: "00:00:00", RandomizedDelaySec: "5h" },
+      },
+      retention: { keep_within: "1d", keep_hourly: 24, keep_daily: 7, keep_weekly: 4, keep_monthly: 6 },
+      limitUploadKiBs: 500,
+      limitDownloadKiBs: null,
+    };
+    expect(read({ request, settings }).bound).toMatchObject({
+      repository: {
+        provider: "restic",
+        location: "s3:s3.example.org/backups",
+        passphrase: { file: "/run/secrets/passphrase" },
+        secrets: {
+          AWS_ACCESS_KEY_ID: { file: "/run/secrets/id" },
+          AWS_SECRET_ACCESS_KEY: { file: "/run/secrets/key" },
+        },
+      },
+      settings: {
+        enable: true,
+        // Persistent is not given up by saying when, as it is in the seed.
+        timerConfig: { OnCalendar: "00:00:00", RandomizedDelaySec: "5h", Persistent: true },
+        retention: settings.retention,
+        limitUploadKiBs: 500,
+        limitDownloadKiBs: null,
+      },
+    });
+  });
+
+  it("binds it with the settings of the seed's borg instance, in borg's own words", () => {
+    const settings = {
+      provider: "borg",
+      ...{ enable: false, consistency: {}, stateDir: null, limitUploadKiBs: null },
+      passphrase: { file: "/run/secrets/passphrase" },
+      repository: { path: "ssh://backup@nas/srv/borg", timerConfig: { RandomizedDelaySec: 300, Persistent: "no" } },
+      retention: { within: "36H", hourly: 24, daily: "7", keep_weekly: 4, monthly: null },
+    };
+    expect(read({ request, settings }).bound).toMatchObject({
+      repository: { provider: "borg", location: "ssh://backup@nas/srv/borg" },
+      settings: {
+        enable: false,
+        timerConfig: { OnCalendar: "daily", RandomizedDelaySec: "300s", Persistent: false },
+        retention: { keep_within: "36h", keep_hourly: 24, keep_daily: 7, keep_weekly: 4 },
+      },
+    });
+    expect(read({ request, settings: { ...place, retention: { within: "2w" } } }).bound?.settings.retention).toEqual({
+      keep_within: "14d",
+    });
+  });
+
+  it("has our defaults for what its settings leave out, and keeps everything with an empty retention", () => {
+    expect(read({ request, settings: place }).bound?.settings).toMatchObject({
+      enable: true,
+      timerConfig: { OnCalendar: "daily", RandomizedDelaySec: "5m", Persistent: true },
+      retention: { keep_within: "1d", keep_hourly: 24, keep_daily: 7, keep_weekly: 4, keep_monthly: 6 },
+    });
+    expect(read({ request, settings: { ...place, retention: {} } }).bound?.settings.retention).toEqual({});
+  });
+
+  it.each<[string, unknown, string]>([
+    ["not JSON", '{"user": oops}', "is not JSON"],
+    ["a list", [request], "is not one JSON object"],
+    ["a relative source", { ...request, sourceDirectories: ["srv"] }, "sourceDirectories.0: must be an absolute path"],
+    ["no source", { ...request, sourceDirectories: [] }, "sourceDirectories: must name at least one directory"],
+    ["a key nobody knows", { request: { ...request, exclude: [] } }, "request.exclude: there is no such key here"],
+    ["an odd name", { name: "Two Words", request }, "name: must be 1 to 63 of a-z"],
+    ["no name to be had", request, 'name: "ß.json" has nothing a name can be made of'],
+    ["a dataset", { dataset: "root/x" }, "asks for a dataset"],
+    ["half a database", { backupCmd: "x" }, "restoreCmd: "],
+    [
+      "files' words for a database",
+      { request: { backupCmd: "a", restoreCmd: "b" }, mountPoints: [] },
+      "mountPoints: there is",
+    ],
+    ["no passphrase", { request, settings: { repository: { path: "/x" } } }, "settings.passphrase: must be"],
+    ["a passphrase itself", { request, settings: { ...place, passphrase: "hunter2" } }, "settings.passphrase: must be"],
+    [
+      "an unknown place",
+      { request, settings: { ...place, repository: { path: "x" } } },
+      "settings.repository.path: must be",
+    ],
+    [
+      "a bad time",
+      { request, settings: { ...place, repository: { path: "/x", timerConfig: { OnCalendar: "25:00" } } } },
+      "settings.repository.timerConfig.OnCalendar: ",
+    ],
+    [
+      "a unit's other times",
+      { request, settings: { ...place, repository: { path: "/x", timerConfig: { OnBootSec: "1h" } } } },
+      "settings.repository.timerConfig.OnBootSec: there is no such key",
+    ],
+    [
+      "one rule twice",
+      { request, settings: { ...place, retention: { daily: 7, keep_daily: 7 } } },
+      "says again what keep_daily says",
+    ],
+    [
+      "a rule nobody has",
+      { request, settings: { ...place, retention: { minutely: 7 } } },
+      "settings.retention.minutely: there is no such key",
+    ],
+    [
+      "a secret that is transformed",
+      {
+        request,
+        settings: {
+          ...place,
+          repository: { path: "/x", secrets: { B2_ACCOUNT_ID: { source: "/s", transform: "x" } } },
+        },
+      },
+      "settings.repository.secrets.B2_ACCOUNT_ID: must be",
+    ],
+    [
+      "a variable that is no credential",
+      { request, settings: { ...place, repository: { path: "/x", secrets: { LD_PRELOAD: "/s" } } } },
+      "settings.repository.secrets",
+    ],
+    [
+      "a state directory",
+      { request, settings: { ...place, stateDir: "/var/lib/borg" } },
+      "settings.stateDir: must be null",
+    ],
+  ])("with %s is a fault that says where", (what, value, message) => {
+    expect(faultOf(value, what === "no name to be had" ? "ß.json" : undefined)).toContain(message);
+  });
+
+  it("says nothing of a secret that somebody wrote into it", () => {
+    expect(faultOf({ request, settings: { ...place, passphrase: "hunter2" } })).not.toContain("hunter2");
+    expect(faultOf(`{"passphrase":"hunter2" "x"}`)).not.toContain("hunter2");
+  });
+});

@@ -1,0 +1,224 @@
+import { chmod, chown, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { readDeclared } from "../../agent/contract-files.ts";
+import { startDeclaring } from "../../agent/declaring.ts";
+import { ApiError } from "../../agent/api.ts";
+import type { Paths } from "../../agent/config.ts";
+import type { Declarations } from "../../shared/declaration.ts";
+import { until } from "../support/until.ts";
+import { holdTime } from "./held-time.ts";
+import { scratchRoot } from "./scratch.ts";
+
+// contracts.d as a directory: who may write there, what is broken, links as NixOS makes them, and what the control plane is told.
+
+const request = (source: string) => ({ user: "", sourceDirectories: [source], excludePatterns: [] });
+const passphrase = "/run/passphrase";
+
+async function contractsDir(): Promise<Paths> {
+  const { paths } = await scratchRoot();
+  await mkdir(paths.contractsDir, { recursive: true, mode: 0o755 });
+  await chmod(paths.contractsDir, 0o755);
+  return paths;
+}
+
+async function put(paths: Paths, file: string, value: unknown): Promise<string> {
+  const path = join(paths.contractsDir, file);
+  await writeFile(path, typeof value === "string" ? value : JSON.stringify(value), { mode: 0o644 });
+  return path;
+}
+
+/** The real publisher and watch, with a control plane that only listens. */
+async function declaring(paths: Paths, name = "nas") {
+  const time = holdTime();
+  const told: Declarations[] = [];
+  const lines: string[] = [];
+  const control = { answer: (): Error | null => null, changes: 0 };
+  const running = startDeclaring({
+    ...{ paths, timers: time.timers, config: { name } },
+    log: (line) => lines.push(line),
+    deliver: async () => undefined,
+    onChange: () => void control.changes++,
+    api: {
+      putDeclarations: async (declarations) => {
+        const trouble = control.answer();
+        if (trouble !== null) throw trouble;
+        told.push(declarations);
+        return { contracts: [], faults: [] };
+      },
+    },
+  });
+  await until("the first look", () => control.changes === 1);
+  return { ...running, told, lines, control, time };
+}
+
+const faultsOf = async (paths: Paths) =>
+  Object.fromEntries((await readDeclared(paths)).faults.map(({ file, message }) => [file, message]));
+const namesOf = async (paths: Paths) => (await readDeclared(paths)).contracts.map(({ name }) => name);
+
+test("only what ends in .json and is not hidden is a contract; no directory is no contracts", async () => {
+  const paths = await contractsDir();
+  for (const file of ["a.json", ".b.json", "c.json.tmp", "README"]) await put(paths, file, request("/srv"));
+  expect(await namesOf(paths)).toEqual(["a"]);
+  await rm(paths.contractsDir, { recursive: true });
+  expect(await readDeclared(paths)).toEqual({ contracts: [], faults: [], texts: {} });
+});
+
+test("a file that others may write says nothing, nor does one of somebody else's", async () => {
+  const paths = await contractsDir();
+  for (const file of ["fine.json", "group.json", "world.json", "theirs.json"]) await put(paths, file, request("/srv"));
+  await chmod(join(paths.contractsDir, "group.json"), 0o664);
+  await chmod(join(paths.contractsDir, "world.json"), 0o646);
+  if (process.getuid?.() === 0) await chown(join(paths.contractsDir, "theirs.json"), 65534, 65534);
+  else await rm(join(paths.contractsDir, "theirs.json"));
+  expect(await namesOf(paths)).toEqual(["fine"]);
+  const faults = await faultsOf(paths);
+  expect(faults["group.json"]).toContain("must be writable by its owner alone: chmod go-w");
+  expect(faults["world.json"]).toContain("chmod go-w");
+  if (process.getuid?.() === 0) expect(faults["theirs.json"]).toContain("must belong to root");
+  await chmod(paths.contractsDir, 0o777);
+  expect(await readDeclared(paths)).toMatchObject({ contracts: [], faults: [{ file: "contracts.d" }] });
+});
+
+test("symbolic links are followed, into a store as NixOS has it, and not to where others may put something else", async () => {
+  const paths = await contractsDir();
+  const store = join(paths.etc, "store");
+  const open = join(paths.etc, "open");
+  for (const directory of [store, open]) await mkdir(directory);
+  for (const directory of [store, open])
+    await writeFile(join(directory, "x"), JSON.stringify(request("/srv")), { mode: 0o644 });
+  await chmod(store, 0o1775);
+  await chmod(open, 0o777);
+  await symlink(join(store, "x"), join(paths.contractsDir, "good.json"));
+  await symlink(join(open, "x"), join(paths.contractsDir, "bad.json"));
+  await symlink("/nowhere", join(paths.contractsDir, "gone.json"));
+  expect(await namesOf(paths)).toEqual(["good"]);
+  const faults = await faultsOf(paths);
+  expect(faults["bad.json"]).toContain(`${open} must be writable by its owner alone`);
+  expect(faults["gone.json"]).toContain("a symbolic link whose target is gone");
+});
+
+test("two files of one name are a fault that names both, and neither is taken", async () => {
+  const paths = await contractsDir();
+  await put(paths, "Photos.json", request("/srv/one"));
+  await put(paths, "other.json", { name: "photos", request: request("/srv/two") });
+  await put(paths, "mail.json", request("/srv/mail"));
+  expect(await namesOf(paths)).toEqual(["mail"]);
+  const faults = await faultsOf(paths);
+  expect(faults["Photos.json"]).toContain('Photos.json and other.json both declare a contract "photos"');
+  expect(faults["other.json"]).toContain('other.json and Photos.json both declare a contract "photos"');
+});
+
+test("two files may share a repository, and not say different things of it", async () => {
+  const paths = await contractsDir();
+  const settings = { passphrase, repository: { path: "/srv/backup" } };
+  await put(paths, "a.json", { request: request("/a"), settings });
+  await put(paths, "b.json", { request: request("/b"), settings: { ...settings, retention: {} } });
+  expect(await namesOf(paths)).toEqual(["a", "b"]);
+  await put(paths, "b.json", { request: request("/b"), settings: { ...settings, passphrase: "/other" } });
+  expect((await faultsOf(paths))["b.json"]).toContain("b.json and a.json say different things of one repository");
+});
+
+test("what a file said when it could last be read holds while it is broken, also after a restart, and ends with the file", async () => {
+  const paths = await contractsDir();
+  await put(paths, "photos.json", request("/srv/photos"));
+  const first = await declaring(paths);
+  expect(await first.publish()).toBe(true);
+  first.stop();
+  await put(paths, "photos.json", '{"user": "ph');
+  const second = await declaring(paths);
+  expect(await second.publish()).toBe(true);
+  expect(second.told).toEqual([
+    {
+      declarations: [
+        expect.objectContaining({
+          file: "photos.json",
+          name: "photos",
+          request: expect.objectContaining({ sourceDirectories: ["/srv/photos"] }),
+        }),
+      ],
+      faults: [{ file: "photos.json", message: expect.stringContaining("is not JSON") }],
+    },
+  ]);
+  expect(second.lines).toContainEqual(expect.stringContaining("contracts.d: photos.json: is not JSON"));
+  // A file that can be read goes before what a broken one said once.
+  await put(paths, "new.json", { name: "photos", request: request("/new") });
+  expect((await readDeclared(paths)).contracts).toMatchObject([{ file: "new.json" }]);
+  await rm(join(paths.contractsDir, "new.json"));
+  await rm(join(paths.contractsDir, "photos.json"));
+  expect(await second.publish()).toBe(true);
+  expect(second.told.at(-1)).toEqual({ declarations: [], faults: [] });
+  second.stop();
+});
+
+test("a change is told once: by the kernel within a moment, and by looking again where the kernel says nothing", async () => {
+  const paths = await contractsDir();
+  const agent = await declaring(paths);
+  await agent.publish();
+  expect(await agent.publish()).toBe(false);
+  const settled = (wanted: number) =>
+    until(`change ${wanted}`, async () => {
+      await agent.time.advance(600);
+      return agent.control.changes === wanted;
+    });
+  await put(paths, "photos.json", request("/srv/photos"));
+  await settled(2);
+  await agent.publish();
+  expect(agent.told.map(({ declarations }) => declarations.length)).toEqual([0, 1]);
+
+  // A switch of NixOS: the directory is a link, and it is put elsewhere, above anything that is watched.
+  const [generation1, generation2] = [join(paths.state, "generation1"), join(paths.state, "generation2")];
+  for (const generation of [generation1, generation2])
+    await mkdir(join(generation, "contracts.d"), { recursive: true, mode: 0o755 });
+  await writeFile(join(generation2, "contracts.d/mail.json"), JSON.stringify(request("/srv/mail")), { mode: 0o644 });
+  await symlink(generation1, join(paths.state, "static"));
+  await rm(paths.contractsDir, { recursive: true });
+  await symlink(join(paths.state, "static/contracts.d"), paths.contractsDir);
+  await settled(3);
+  await agent.publish();
+  await symlink(generation2, join(paths.state, "static.new"));
+  await rename(join(paths.state, "static.new"), join(paths.state, "static"));
+  await agent.time.advance(30_000);
+  await until("the swap to be seen", () => agent.control.changes === 4);
+  await agent.publish();
+  expect(agent.told.at(-1)?.declarations).toMatchObject([{ name: "mail" }]);
+  agent.stop();
+  expect(agent.time.pending()).toEqual([]);
+});
+
+test("told to a control plane that is away, it is said again; refused, it is said in the log and tried with the next pull", async () => {
+  const paths = await contractsDir();
+  await put(paths, "photos.json", request("/srv/photos"));
+  const agent = await declaring(paths);
+  agent.control.answer = () => new ApiError("offline", "nobody there");
+  await expect(agent.publish()).rejects.toThrow("nobody there");
+  agent.control.answer = () => new ApiError("refused", "declarations.0: no");
+  expect(await agent.publish()).toBe(false);
+  expect(await agent.publish()).toBe(false);
+  expect(agent.lines).toEqual([expect.stringContaining("does not take what contracts.d declares: declarations.0: no")]);
+  agent.control.answer = () => null;
+  expect(await agent.publish()).toBe(true);
+  agent.stop();
+});
+
+test("a repository without a name is called by the host and the place, and no two places alike", async () => {
+  const paths = await contractsDir();
+  const places = [
+    "/srv/backup/photos",
+    "/srv/backup-photos",
+    "/srv/Backup/photos",
+    "sftp:u@nas:/photos",
+    `/srv/${"long/".repeat(20)}x`,
+  ];
+  for (const [index, path] of places.entries())
+    await put(paths, `${index}.json`, { request: request("/srv"), settings: { passphrase, repository: { path } } });
+  const agent = await declaring(paths);
+  await agent.publish();
+  const names = agent.told[0]?.declarations.map(({ bound }) => bound?.repository.name) ?? [];
+  expect(names[0]).toBe("nas-srv-backup-photos");
+  expect(new Set(names).size).toBe(places.length);
+  for (const name of names) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,62}$/);
+  expect(agent.told[0]?.declarations[0]?.request.user).toBe(userInfo().username);
+  agent.stop();
+});

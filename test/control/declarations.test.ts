@@ -1,0 +1,301 @@
+import { expect, test } from "vitest";
+import { page } from "../../shared/api.ts";
+import { Binding, Settings } from "../../shared/binding.ts";
+import { Contract } from "../../shared/contract.ts";
+import { DeclarationsTaken, type Declaration } from "../../shared/declaration.ts";
+import { Host } from "../../shared/host.ts";
+import { Repository, RepositorySpec } from "../../shared/repository.ts";
+import { Run } from "../../shared/run.ts";
+import { testControl, type TestControl, type TestHost } from "../support/control.ts";
+import { openAssignment } from "./assigned.ts";
+
+// What a host's own files declare, as the agent publishes it: made, changed and taken away, and never over what is not its own.
+
+const request = {
+  user: "photos",
+  sourceDirectories: ["/srv/photos"],
+  excludePatterns: [],
+  hooks: { beforeBackup: [], afterBackup: [] },
+};
+const nothingElse = { consistency: [], mountPoints: [], stopForRestore: [] };
+
+function files(name: string, change: Partial<typeof request> = {}): Declaration {
+  const body = { kind: "files" as const, request: { ...request, ...change }, ...nothingElse };
+  return { ...body, file: `${name}.json`, name, bound: null };
+}
+
+function bound(declaration: Declaration, place: { name?: string; location?: string } = {}, settings = {}): Declaration {
+  const { name = `one-${declaration.name}`, location = `/backup/${declaration.name}` } = place;
+  const passphrase = { file: "/etc/passphrase" };
+  const repository = RepositorySpec.parse({ name, provider: "restic", location, passphrase });
+  return { ...declaration, bound: { repository, settings: Settings.parse(settings) } };
+}
+
+async function declare(host: TestHost, ...declarations: Declaration[]): Promise<DeclarationsTaken> {
+  return await host.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", { declarations, faults: [] });
+}
+
+async function allOf({ admin }: TestControl) {
+  const [contracts, repositories, bindings] = await Promise.all([
+    admin.ask(page(Contract), "GET", "/api/v1/contracts"),
+    admin.ask(page(Repository), "GET", "/api/v1/repositories"),
+    admin.ask(page(Binding), "GET", "/api/v1/bindings"),
+  ]);
+  return { contracts: contracts.items, repositories: repositories.items, bindings: bindings.items };
+}
+
+const hostOf = ({ admin }: TestControl, { id }: TestHost) => admin.ask(Host, "GET", `/api/v1/hosts/${id}`);
+
+/** A run that stored something: from then on the binding is not thrown away. */
+async function ran(control: TestControl, binding: Binding | undefined): Promise<Run> {
+  return await control.admin.ask(Run, "POST", `/api/v1/bindings/${binding?.id}/run`);
+}
+
+test("a request alone becomes a contract that only its file can change, and that anybody may bind", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const { contracts: taken, faults } = await declare(host, files("photos"));
+  expect(faults).toEqual([]);
+  const { contracts } = await allOf(control);
+  expect(contracts).toMatchObject([
+    { id: taken[0]?.contract, name: "photos", host: host.id, declared: true, undeclaredAt: null, request },
+  ]);
+  expect(taken).toEqual([{ name: "photos", contract: contracts[0]?.id, binding: null }]);
+  const at = `/api/v1/contracts/${contracts[0]?.id}`;
+  for (const [method, body] of [
+    ["PATCH", { name: "other" }],
+    ["DELETE", undefined],
+  ] as const) {
+    expect(await control.admin.refused(method, at, body)).toMatchObject({
+      status: 409,
+      code: "contracts.declared_on_host",
+      message: expect.stringContaining("change or remove that file"),
+    });
+  }
+  expect((await hostOf(control, host)).revision).toBe(0);
+
+  const nas = { name: "nas", provider: "restic", location: "rest:https://nas/photos", passphrase: { file: "/p" } };
+  const repository = await control.admin.ask(Repository, "POST", "/api/v1/repositories", nas);
+  await control.admin.ask(Binding, "POST", "/api/v1/bindings", {
+    contract: contracts[0]?.id,
+    repository: repository.id,
+  });
+  const assignment = await openAssignment(host);
+  expect(assignment.contracts).toMatchObject([{ name: "photos", declared: true, request }]);
+});
+
+test("with settings the file binds it too; said again it changes nothing; changed it changes all of it at once", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const declared = bound(files("photos"), {}, { timerConfig: { OnCalendar: "03:00" } });
+  const first = await declare(host, declared);
+  const before = await allOf(control);
+  expect(before).toMatchObject({
+    contracts: [{ declared: true }],
+    repositories: [
+      { name: "one-photos", location: "/backup/photos", declared: true, passphrase: { file: "/etc/passphrase" } },
+    ],
+    bindings: [
+      {
+        name: "photos",
+        declared: true,
+        paused: false,
+        settings: { timerConfig: { OnCalendar: "03:00", Persistent: true } },
+      },
+    ],
+  });
+  expect(await declare(host, declared)).toEqual(first);
+  expect((await hostOf(control, host)).revision).toBe(1);
+  expect(control.hubCalls).toEqual([`poke ${host.id} assignment`]);
+  for (const [noun, id] of [
+    ["repositories", before.repositories[0]?.id],
+    ["bindings", before.bindings[0]?.id],
+  ] as const) {
+    for (const [method, body] of [
+      ["PATCH", { name: "other" }],
+      ["DELETE", undefined],
+    ] as const) {
+      expect(await control.admin.refused(method, `/api/v1/${noun}/${id}`, body)).toMatchObject({
+        status: 409,
+        code: `${noun}.declared_on_host`,
+      });
+    }
+  }
+
+  // Pausing is the operator's, and stays when the file changes.
+  await control.admin.send("POST", `/api/v1/bindings/${before.bindings[0]?.id}/pause`);
+  control.pass(1000);
+  const changed = bound(files("photos", { excludePatterns: ["*.tmp"] as never[] }), {
+    name: "disk",
+    location: "/backup/photos",
+  });
+  expect(await declare(host, changed)).toEqual(first);
+  expect(await allOf(control)).toMatchObject({
+    contracts: [{ id: before.contracts[0]?.id, request: { excludePatterns: ["*.tmp"] } }],
+    repositories: [{ id: before.repositories[0]?.id, name: "disk" }],
+    bindings: [{ id: before.bindings[0]?.id, paused: true, settings: { timerConfig: { OnCalendar: "daily" } } }],
+  });
+  expect((await hostOf(control, host)).revision).toBe(3);
+});
+
+test("what never ran goes with its file, whole", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await declare(host, bound(files("photos")), files("mail"));
+  expect(await declare(host)).toEqual({ contracts: [], faults: [] });
+  expect(await allOf(control)).toEqual({ contracts: [], repositories: [], bindings: [] });
+});
+
+test("what ran stays when its file goes, paused and restorable, and is the same again when the file is back", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await declare(host, bound(files("photos")));
+  const before = await allOf(control);
+  await ran(control, before.bindings[0]);
+  await declare(host);
+  const left = { declared: false, undeclaredAt: "2026-11-23T08:00:00.000Z" };
+  expect(await allOf(control)).toMatchObject({
+    contracts: [{ id: before.contracts[0]?.id, ...left }],
+    repositories: [{ id: before.repositories[0]?.id, ...left }],
+    bindings: [{ id: before.bindings[0]?.id, paused: true, health: "paused", ...left }],
+  });
+  expect((await openAssignment(host)).contracts).toMatchObject([{ declared: false }]);
+  const restore = { binding: before.bindings[0]?.id, snapshot: "latest" };
+  expect(await control.admin.send("POST", "/api/v1/restores", restore)).toMatchObject({ status: 202 });
+
+  control.pass(1000);
+  await declare(host, bound(files("photos")));
+  expect(await allOf(control)).toMatchObject({
+    contracts: [{ id: before.contracts[0]?.id, declared: true, undeclaredAt: null }],
+    repositories: [{ id: before.repositories[0]?.id, declared: true, undeclaredAt: null }],
+    bindings: [{ id: before.bindings[0]?.id, declared: true, undeclaredAt: null, paused: false }],
+  });
+});
+
+test("a binding made in the control plane outlives the file, and then the contract is the operator's to change or delete", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const { contracts } = await declare(host, files("photos"));
+  const nas = { name: "nas", provider: "restic", location: "rest:https://nas/photos", passphrase: { file: "/p" } };
+  await control.admin.ask(Repository, "POST", "/api/v1/repositories", nas);
+  const binding = await control.admin.ask(Binding, "POST", "/api/v1/bindings", {
+    contract: contracts[0]?.contract,
+    repository: "nas",
+  });
+  await declare(host);
+  expect((await allOf(control)).bindings).toMatchObject([{ id: binding.id, paused: false, declared: false }]);
+  const at = `/api/v1/contracts/${contracts[0]?.contract}`;
+  expect(
+    await control.admin.ask(Contract, "PATCH", at, { request: { ...request, excludePatterns: ["*.bak"] } }),
+  ).toMatchObject({
+    declared: false,
+    undeclaredAt: null,
+  });
+  // Somebody has made it theirs: the file does not take it back.
+  expect((await declare(host, files("photos"))).faults).toMatchObject([{ file: "photos.json" }]);
+  for (const path of [`/api/v1/bindings/${binding.id}`, at])
+    expect(await control.admin.send("DELETE", path)).toMatchObject({ status: 204 });
+  expect(await declare(host, files("photos"))).toMatchObject({ faults: [] });
+});
+
+test("a name that is somebody else's is a fault of that file alone, told to the host and shown, and overwrites nothing", async () => {
+  const control = await testControl();
+  const [host, other] = [await control.enrol("one"), await control.enrol("two")];
+  const theirs = { host: host.id, name: "photos", request: { user: "root", sourceDirectories: ["/other"] } };
+  const made = await control.admin.ask(Contract, "POST", "/api/v1/contracts", theirs);
+  await declare(other, bound(files("mail"), { name: "shared", location: "sftp:u@nas:/mail" }));
+  const unread = { file: "broken.json", message: "is not JSON" };
+  const answer = await host.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", {
+    declarations: [
+      bound(files("photos")),
+      bound(files("mail"), { name: "shared", location: "sftp:u@nas:/mail" }),
+      bound(files("music")),
+      bound(files("films", { user: "films" }), { name: "one-music", location: "/backup/music" }),
+    ],
+    faults: [unread],
+  });
+  expect(answer).toMatchObject({
+    contracts: [{ name: "music" }],
+    faults: [
+      { file: "photos.json", message: expect.stringContaining('a contract "photos" of this host that somebody made') },
+      { file: "mail.json", message: expect.stringContaining('another repository "shared"') },
+      { file: "films.json", message: expect.stringContaining('that contract "music" uses as user "photos"') },
+    ],
+  });
+  expect((await hostOf(control, host)).declarationFaults).toEqual([unread, ...answer.faults]);
+  const { contracts, repositories } = await allOf(control);
+  expect(contracts.find(({ id }) => id === made.id)).toEqual(made);
+  expect(repositories.map(({ name }) => name).toSorted()).toEqual(["one-music", "shared"]);
+  await declare(host, bound(files("music")));
+  expect((await hostOf(control, host)).declarationFaults).toEqual([]);
+});
+
+test("a file at fault takes nothing away of what it declared before", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await declare(host, bound(files("photos"), { name: "disk", location: "/backup/photos" }));
+  const before = await allOf(control);
+  const { faults } = await declare(host, bound(files("photos"), { name: "disk", location: "/elsewhere" }));
+  expect(faults).toMatchObject([{ message: expect.stringContaining("another place is another repository") }]);
+  expect(await allOf(control)).toEqual(before);
+});
+
+test("moved to another place, the binding is a new one, and the old keeps its snapshots under another name", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await declare(host, bound(files("photos"), { name: "old" }));
+  const [old] = (await allOf(control)).bindings;
+  await ran(control, old);
+  const moved = bound(files("photos"), { name: "new", location: "/elsewhere" });
+  await declare(host, moved);
+  const { bindings } = await allOf(control);
+  expect(bindings).toMatchObject([
+    { name: "photos", declared: true, paused: false },
+    { id: old?.id, name: "photos-old", declared: false, paused: true },
+  ]);
+  // And back again: the old one is the file's own once more.
+  await ran(control, bindings[0]);
+  control.pass(1000);
+  await declare(host, bound(files("photos"), { name: "old" }));
+  expect((await allOf(control)).bindings).toMatchObject([
+    { id: bindings[0]?.id, name: "photos-new", declared: false },
+    { id: old?.id, name: "photos", declared: true, paused: false },
+  ]);
+});
+
+test("a repository declared on one host is of no use to another", async () => {
+  const control = await testControl();
+  const [one, two] = [await control.enrol("one"), await control.enrol("two")];
+  await declare(one, bound(files("photos"), { name: "nas", location: "sftp:u@nas:/photos" }));
+  const { contracts } = await declare(two, files("photos"));
+  const wanted = { contract: contracts[0]?.contract, repository: "nas" };
+  expect(await control.admin.refused("POST", "/api/v1/bindings", wanted)).toMatchObject({
+    status: 400,
+    message: expect.stringContaining('is declared by a file on host "one"'),
+  });
+});
+
+test("what a revoked host declared can be cleared away", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await declare(host, bound(files("photos")));
+  const { contracts, repositories, bindings } = await allOf(control);
+  await control.admin.ask(Host, "PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
+  for (const path of [
+    `bindings/${bindings[0]?.id}`,
+    `contracts/${contracts[0]?.id}`,
+    `repositories/${repositories[0]?.id}`,
+    `hosts/${host.id}`,
+  ])
+    expect({ path, ...(await control.admin.send("DELETE", `/api/v1/${path}`)) }).toMatchObject({ path, status: 204 });
+});
+
+test("two at once end as if one came after the other", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const all = Array.from({ length: 20 }, (_, index) => bound(files(`c${index}`)));
+  await Promise.all([declare(host, ...all), declare(host, ...all), declare(host, ...all.slice(0, 10))]);
+  await declare(host, ...all);
+  const { contracts, repositories, bindings } = await allOf(control);
+  expect([contracts.length, repositories.length, bindings.length]).toEqual([20, 20, 20]);
+});
