@@ -10,6 +10,11 @@ import type { RunUser } from "./process-user.ts";
 import { runError } from "./runner-failure.ts";
 import type { RunLog } from "./runner-log.ts";
 
+interface HookDeps {
+  readonly paths: Pick<Paths, "hooksDir">;
+  readonly policy: Policy;
+}
+
 /** A hook made ready: what is shown of it, and what is run. */
 export interface ReadyHook {
   readonly name: string;
@@ -21,7 +26,7 @@ export interface ReadyHook {
  * is already stopped. Throws PolicyError, or `hook.missing`.
  */
 export async function readyHooks(
-  deps: { paths: Pick<Paths, "hooksDir">; policy: Policy },
+  deps: HookDeps,
   { beforeBackup, afterBackup }: ContractRequest["hooks"],
 ): Promise<{ before: ReadyHook[]; after: ReadyHook[] }> {
   const before: ReadyHook[] = [];
@@ -31,16 +36,30 @@ export async function readyHooks(
   return { before, after };
 }
 
-async function readyHook(deps: { paths: Pick<Paths, "hooksDir">; policy: Policy }, hook: string): Promise<ReadyHook> {
-  const { policy, paths } = deps;
+async function readyHook(deps: HookDeps, hook: string): Promise<ReadyHook> {
+  const { path } = await allowed(deps, hook);
+  return { name: titleOf(hook), command: path === null ? [...(await shellOf(deps.policy)), hook] : [path] };
+}
+
+/**
+ * A contract's command as bash runs it.
+ * @throws PolicyError, or `hook.missing`
+ */
+export async function readyScript(deps: HookDeps, command: string): Promise<string> {
+  const { path } = await allowed(deps, command);
+  return path === null ? command : `exec '${path.replaceAll("'", `'\\''`)}'`;
+}
+
+/** The one place where the host's owner is asked what may be run: the path of a hook of this name, or null for shell. */
+async function allowed({ policy, paths }: HookDeps, hook: string): Promise<{ path: string | null }> {
   if (policy.hooks === "off")
     throw new PolicyError("policy.hooks", policy.fault ?? "the host's policy allows no hooks");
   const found = await findHook(paths, hook);
   if (found !== null) {
     if (found.fault !== null) throw new PolicyError("policy.hooks", found.fault);
-    return { name: hook, command: [found.path] };
+    return { path: found.path };
   }
-  if (policy.hooks === "inline") return { name: titleOf(hook), command: [...(await shellOf(policy)), hook] };
+  if (policy.hooks === "inline") return { path: null };
   if (HookName.test(hook)) {
     throw runError("hook.missing", `there is no hook "${hook}" in ${paths.hooksDir}`);
   }

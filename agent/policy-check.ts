@@ -23,7 +23,8 @@ export function checkBackup(
   if (contract.kind === "files") for (const source of contract.request.sourceDirectories) checkSource(policy, source);
 }
 
-function checkUser(policy: Policy, user: string): void {
+/** Throws PolicyError unless something may run as that user. */
+export function checkUser(policy: Policy, user: string): void {
   if (policy.users === null || policy.users.includes(user)) return;
   throw new PolicyError("policy.users", `the host's policy does not let anything run as user "${user}"`);
 }

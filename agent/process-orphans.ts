@@ -34,6 +34,19 @@ export async function enginesLeft(run: string): Promise<ProcessMark[]> {
   return found;
 }
 
+/** Interrupts every process that has all of these in its environment. */
+export async function interruptWith(environment: readonly string[]): Promise<void> {
+  for (const { pid } of livingProcesses()) {
+    const found = await environmentOf(pid);
+    if (!environment.every((line) => found.includes(line))) continue;
+    try {
+      process.kill(pid, "SIGINT");
+    } catch {
+      // Gone meanwhile.
+    }
+  }
+}
+
 /** It is not our child, so nobody tells when it ends. */
 async function untilGone(mark: ProcessMark): Promise<void> {
   while (isAlive(mark)) await delay(LOOK_EVERY_MS);

@@ -157,18 +157,15 @@ function commandLine({ program, args, user, umask, performance }: Command): [str
   const begin = performance === undefined ? "" : givingWay(performance);
   const shell = ["-c", `umask ${umask}; ${user.isAnother ? "" : begin}exec "$@"`, "sh", program, ...args];
   if (!user.isAnother) return ["/bin/sh", shell];
-  const switched = [
-    "setpriv",
-    `--reuid=${user.uid}`,
-    `--regid=${user.gid}`,
-    "--init-groups",
-    "--",
-    "/bin/sh",
-    ...shell,
-  ];
+  const switched = [...userSwitch(user), "/bin/sh", ...shell];
   const [first = "", ...rest] = switched;
   // Before the switch: only root may ask for more than its share.
   return begin === "" ? [first, rest] : ["/bin/sh", ["-c", `${begin}exec "$@"`, "sh", ...switched]];
+}
+
+/** What a command begins with to be run as that user, by the agent's own. */
+export function userSwitch(user: RunUser): string[] {
+  return user.isAnother ? ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--init-groups", "--"] : [];
 }
 
 const IO_CLASSES = { realtime: 1, "best-effort": 2, idle: 3 } as const;

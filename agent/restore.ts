@@ -1,10 +1,11 @@
 import { lstat, mkdir, readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { RestoreRequest } from "../shared/assignment.ts";
-import type { SnapshotFacts } from "../shared/run.ts";
 import { isMissing } from "./files.ts";
 import type { Policy } from "./policy.ts";
-import { checkRepository, checkRestore, checkSource, isWithin, PolicyError } from "./policy-check.ts";
+import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "./policy-check.ts";
+import { loadDatabase } from "./restore-database.ts";
+import { chooseSnapshot } from "./restore-snapshot.ts";
 import { prepare } from "./runner-access.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
 import { runError } from "./runner-failure.ts";
@@ -23,24 +24,28 @@ export async function performRestore(
 ): Promise<Finished> {
   const { assignment, binding, restore } = input;
   const { record, signal } = run;
-  const { access, contract, policy, provider } = await prepare(deps, {
+  const prepared = await prepare(deps, {
     ...{ assignment, binding, signal, run: input.runId, log: record.log },
     onChild: (child) => record.noteChild("engine", child),
     as: "agent",
     mayGenerate: false,
-    check(policy, _contract, repository) {
+    check(policy, contract, repository) {
       checkRestore(policy, restore);
       checkRepository(policy, repository);
+      if (contract.kind === "databasebackup") checkUser(policy, contract.request.user);
     },
   });
-  if (contract.kind !== "files") throw runError("host.failed", "databases can't be restored yet");
-  const { sourceDirectories } = contract.request;
+  const { contract, policy } = prepared;
+  if (contract.kind === "databasebackup" && restore.target === null) {
+    return await loadDatabase(deps, { prepared, request: contract.request, binding, restore });
+  }
+  const sourceDirectories = contract.kind === "files" ? contract.request.sourceDirectories : [];
   const include =
     restore.target === null ? await includeInPlace({ sources: sourceDirectories, restore, policy }) : restore.include;
   if (restore.target !== null) await readyTarget(restore.target);
-  const repository = await provider.open(access, { mayCreate: false });
+  const repository = await prepared.provider.open(prepared.access, { mayCreate: false });
   const snapshots = await repository.snapshots();
-  const snapshot = choose(snapshots, { wanted: restore.snapshot, binding: binding.name });
+  const snapshot = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
   const place = restore.target ?? "where they were";
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
   const { target } = restore;
@@ -57,20 +62,6 @@ export async function performRestore(
     state: failure !== null ? "failed" : warnings.length > 0 ? "warned" : "succeeded",
     ...{ failure, warnings, stats, snapshot, snapshots, engineId: repository.engineId },
   };
-}
-
-/** @returns the full id of a snapshot of this binding, named by the beginning of its id or as `latest` */
-function choose(snapshots: SnapshotFacts[], { wanted, binding }: { wanted: string; binding: string }): string {
-  const fitting = wanted === "latest" ? snapshots.slice(-1) : snapshots.filter(({ id }) => id.startsWith(wanted));
-  const [found, another] = fitting;
-  if (found === undefined) {
-    throw runError(
-      "snapshot.missing",
-      `binding "${binding}" has no snapshot${wanted === "latest" ? "" : ` ${wanted}`}`,
-    );
-  }
-  if (another !== undefined) throw runError("snapshot.missing", `${wanted} is the beginning of several snapshots' ids`);
-  return found.id;
 }
 
 /**

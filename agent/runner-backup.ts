@@ -1,5 +1,5 @@
 import type { RunState } from "../shared/run.ts";
-import { type ReadyHook, readyHooks, runHook } from "./hooks.ts";
+import { type ReadyHook, readyHooks, readyScript, runHook } from "./hooks.ts";
 import { takeLock } from "./locks.ts";
 import { checkBackup } from "./policy-check.ts";
 import type { BackupResult, OpenRepository } from "./providers/provider.ts";
@@ -7,7 +7,7 @@ import { limitOf, prepare, type Prepared } from "./runner-access.ts";
 import { runAfterHooks } from "./runner-after.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
 import { checkExcludes } from "./runner-excludes.ts";
-import { runError, withWarnings } from "./runner-failure.ts";
+import { withWarnings } from "./runner-failure.ts";
 import type { Finished } from "./runner-record.ts";
 import type { RecordedRun } from "./runner-recorded.ts";
 import { examineSources } from "./runner-sources.ts";
@@ -18,6 +18,8 @@ interface Context {
   readonly input: RunnerInput;
   readonly run: RecordedRun;
   readonly prepared: Prepared;
+  /** What writes the dump, for a database; "" for files. */
+  readonly script: string;
 }
 
 /** The work of a backup's run: repository, hooks before, sources, engine, hooks after. Throws RunError for an early end. */
@@ -32,9 +34,10 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
     check: (policy, contract, repository) => checkBackup(policy, { contract, repository }),
   });
   const { access, contract, policy, provider } = prepared;
-  const context = { deps, input, run, prepared };
-  const asked = contract.kind === "files" ? contract.request.hooks : { beforeBackup: [], afterBackup: [] };
-  const hooks = await readyHooks({ paths: deps.paths, policy }, asked);
+  const askOwner = { paths: deps.paths, policy };
+  const script = contract.kind === "files" ? "" : await readyScript(askOwner, contract.request.backupCmd);
+  const hooks = await readyHooks(askOwner, contract.kind === "files" ? contract.request.hooks : NO_HOOKS);
+  const context = { deps, input, run, prepared, script };
   const lock = await takeLock(deps.paths, {
     name: access.repository.id,
     signal,
@@ -52,9 +55,15 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   }
 }
 
-async function store({ run, prepared, deps }: Context, repository: OpenRepository): Promise<BackupResult> {
+const NO_HOOKS = { beforeBackup: [], afterBackup: [] };
+
+async function store({ run, prepared, deps, script }: Context, repository: OpenRepository): Promise<BackupResult> {
   const { access, contract, policy } = prepared;
-  if (contract.kind !== "files") throw runError("host.failed", "databases can't be kept yet");
+  if (contract.kind === "databasebackup") {
+    const name = contract.request.backupName;
+    access.log.line(`dump "${name}" as ${access.user.name}`);
+    return await repository.dump({ name, script, onProgress: run.onProgress });
+  }
   const { sourceDirectories, excludePatterns } = contract.request;
   // Only now: a before hook may make what is to be kept.
   const examined = await examineSources({

@@ -1,4 +1,5 @@
 import { type Command, type Ended, runInherited, runProcess } from "../process.ts";
+import type { KillLadder } from "../process-ladder.ts";
 import type { Access } from "./provider.ts";
 
 export interface EngineCall {
@@ -7,6 +8,10 @@ export interface EngineCall {
   readonly files?: readonly string[];
   /** The directory it works in; the root when none is given. */
   readonly cwd?: string;
+  /** Puts its command line into another's that begins it. */
+  readonly within?: (engine: readonly string[]) => readonly string[];
+  /** When it is ended in another way than the run's engine is. */
+  readonly ladder?: KillLadder;
   readonly timeLimitMs?: number;
   /** It looks for the truth of a run, also after that was stopped. */
   readonly isAfterwards?: boolean;
@@ -38,23 +43,26 @@ interface EngineProgram {
 
 /** Nothing secret and no location is ever in argv, where every user of the host can read it: that is for `env` and files. */
 export function engineCalls(access: Access, { path, options, env, unattendedEnv = {} }: EngineProgram): EngineCalls {
-  const command = ({ args, files = [], cwd }: EngineCall): Command => ({
-    program: path,
-    args: [...options, ...args],
-    env: { ...env, ...unattendedEnv },
-    user: access.user,
-    umask: "077",
-    performance: access.performance,
-    files: [`${access.secrets.passphrase}\n`, ...files],
-    fileDirectory: access.paths.state,
-    ...(cwd === undefined ? {} : { cwd }),
-  });
+  const command = ({ args, files = [], cwd, within = (engine) => engine }: EngineCall): Command => {
+    const [program = path, ...words] = within([path, ...options, ...args]);
+    return {
+      program,
+      args: words,
+      env: { ...env, ...unattendedEnv },
+      user: access.user,
+      umask: "077",
+      performance: access.performance,
+      files: [`${access.secrets.passphrase}\n`, ...files],
+      fileDirectory: access.paths.state,
+      ...(cwd === undefined ? {} : { cwd }),
+    };
+  };
   return {
     access,
     callInherited: (args) => runInherited({ ...command({ args }), env }),
     async call(call) {
-      const { signal, ladder } = access;
-      const { onStdout, onStderr, timeLimitMs, isAfterwards = false, isOneLine = false } = call;
+      const { signal } = access;
+      const { ladder = access.ladder, onStdout, onStderr, timeLimitMs, isAfterwards = false, isOneLine = false } = call;
       if (!isAfterwards) signal.throwIfAborted();
       return await runProcess(command(call), {
         ladder,

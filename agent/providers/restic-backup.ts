@@ -3,7 +3,7 @@ import { resticPattern } from "../../shared/pattern-dialects.ts";
 import type { RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Ended } from "../process.ts";
 import { failureOf, runFailure } from "../runner-failure.ts";
-import { settleStore } from "./engine-result.ts";
+import { settleStore, type StoreEnding } from "./engine-result.ts";
 import type { BackupInput, BackupResult } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
@@ -38,23 +38,39 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   const warnings = errors.warnings().map(access.log.redact);
   if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
+  const failure = storeFailure(runner, ended);
+  return await settle(runner, { summary, begunAt, warnings, failure, faultOf: emptiness });
+}
+
+/** What became of a restic that was to store something: looked up in the repository. */
+export async function settle(
+  runner: ResticRunner,
+  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begunAt: number },
+): Promise<BackupResult> {
   return await settleStore({
-    ...{ engine: "restic", warnings, stats: statsOf(summary), failure: engineFailure(runner, ended) },
+    ...{ engine: "restic", warnings: ending.warnings, stats: statsOf(ending.summary), failure: ending.failure },
     list: () => listSnapshots(runner),
-    find: (snapshots) => findNew(snapshots, { summary, begunAt }),
-    faultOf: emptiness,
+    find: (snapshots) => findNew(snapshots, ending),
+    faultOf: ending.faultOf,
     discard: ({ id }) => remove(runner, id),
   });
 }
 
-function backupArgs({ restic, access }: ResticRunner, { excludes }: BackupInput): string[] {
+function backupArgs(runner: ResticRunner, { excludes }: BackupInput): string[] {
+  return [
+    ...storeArgs(runner),
+    ...["--files-from-verbatim", "/dev/fd/4"],
+    ...excludes.map((pattern) => `--exclude=${resticPattern(pattern)}`),
+  ];
+}
+
+/** Of every command that makes a snapshot of the binding. */
+export function storeArgs({ restic, access }: ResticRunner): string[] {
   const { scope, limits } = access;
   return [
     "backup",
     "--json",
     ...["--host", scope.host, "--tag", tagOf(scope)],
-    ...["--files-from-verbatim", "/dev/fd/4"],
-    ...excludes.map((pattern) => `--exclude=${resticPattern(pattern)}`),
     ...(limits.uploadKiBs === null ? [] : ["--limit-upload", `${limits.uploadKiBs}`]),
     ...(limits.downloadKiBs === null ? [] : ["--limit-download", `${limits.downloadKiBs}`]),
     // The newest snapshot of the binding is what a new one is compared with, also after its paths were changed.
@@ -86,12 +102,12 @@ async function remove(runner: ResticRunner, id: string): Promise<boolean> {
     (left) => !left.some((one) => one.id === id),
     () => false,
   );
-  if (!isGone) runner.access.log.line(`snapshot ${id} holds nothing and could not be removed`);
+  if (!isGone) runner.access.log.line(`snapshot ${id} must not count and could not be removed`);
   return isGone;
 }
 
 /** Null when it ended well, or left out single files only. */
-function engineFailure({ restic, access }: ResticRunner, ended: Ended): RunFailure | null {
+export function storeFailure({ restic, access }: ResticRunner, ended: Ended): RunFailure | null {
   if (ended.exitCode === 0 || ended.exitCode === SOME_UNREADABLE) return null;
   if (ended.cancelled) return failureOf(access.signal.reason);
   if (/snapshot is empty|all source directories|all target directories/.test(ended.stderr)) {

@@ -1,5 +1,6 @@
 import { backup } from "./restic-backup.ts";
 import { prepareRestic } from "./restic-command.ts";
+import { dump, load } from "./restic-dump.ts";
 import { forget } from "./restic-forget.ts";
 import { releaseDeadLocks } from "./restic-locks.ts";
 import { identifyRestic } from "./restic-repository.ts";
@@ -26,8 +27,8 @@ export const restic: Provider = {
       snapshots: () => listSnapshots(runner),
       forget: (retention) => forget(runner, retention),
       restore: (input) => restore(runner, input),
-      dump: () => notYet("dump"),
-      load: () => notYet("load"),
+      dump: (input) => dump(runner, input),
+      load: (input) => load(runner, input),
       planForget: () => notYet("planForget"),
       prune: () => notYet("prune"),
       check: () => notYet("check"),

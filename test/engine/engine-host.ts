@@ -10,7 +10,7 @@ import { backup, restore, type Outcome, type RunnerDeps, type RunnerInput } from
 import { openSpool, type Spool } from "../../agent/spool.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
 import type { Assignment, AssignedBinding, AssignedRepository } from "../../shared/assignment.ts";
-import type { FilesContract } from "../../shared/contract.ts";
+import type { DatabaseRequest, FilesContract } from "../../shared/contract.ts";
 import { Settings, type SettingsInput } from "../../shared/binding.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { Refusal, RunReport } from "../../shared/report.ts";
@@ -38,6 +38,8 @@ export interface Wanted {
   /** What a contract says beside its request. */
   contract?: Partial<Pick<FilesContract, "consistency" | "mountPoints" | "stopForRestore">>;
   repository?: Partial<AssignedRepository>;
+  /** A database's contract in place of a files' one. */
+  database?: Partial<DatabaseRequest>;
 }
 
 export interface Work {
@@ -112,10 +114,15 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
       const assignment: Assignment = {
         ...{ protocol: 1, host: ids.host, revision: 1, issuedAt: instant(Date.now()) },
         contracts: [
-          {
-            ...{ id: ids.contract, name: "files", kind: "files", declared: false, request },
-            ...{ consistency: [], mountPoints: [], stopForRestore: [], ...wanted.contract },
-          },
+          wanted.database === undefined
+            ? {
+                ...{ id: ids.contract, name: "files", kind: "files", declared: false, request },
+                ...{ consistency: [], mountPoints: [], stopForRestore: [], ...wanted.contract },
+              }
+            : {
+                ...{ id: ids.contract, name: "database", kind: "databasebackup", declared: false },
+                request: { user: request.user, backupName: "dump", backupCmd: "", restoreCmd: "", ...wanted.database },
+              },
         ],
         repositories: [
           {

@@ -1,0 +1,80 @@
+import type { RunFailure } from "../../shared/failure.ts";
+import { HOOK_LADDER } from "../process-ladder.ts";
+import type { Ended } from "../process.ts";
+import { failureOf } from "../runner-failure.ts";
+import type { BackupResult, DumpInput, LoadInput } from "./provider.ts";
+import { settle, storeArgs, storeFailure } from "./restic-backup.ts";
+import type { ResticRunner } from "./restic-command.ts";
+import { resticFailure } from "./restic-failures.ts";
+import { releaseOwnLock, whileLocked } from "./restic-locks.ts";
+import { BackupSummary, readMessage, readProgress } from "./restic-messages.ts";
+import {
+  dumpedBy,
+  fedBy,
+  feeding,
+  interruptibly,
+  loadFailure,
+  loadWords,
+  ownWords,
+  requireBash,
+  scriptWords,
+} from "./streams.ts";
+
+/** See OpenRepository.dump. restic starts the script itself since 0.17; before, it reads a pipe to its end. */
+export async function dump(runner: ResticRunner, input: DumpInput): Promise<BackupResult> {
+  const { restic, access } = runner;
+  const bash = await requireBash();
+  const words = scriptWords(access.log);
+  let summary: BackupSummary | null = null;
+  const begunAt = Date.now();
+  const startsIt = restic.isAtLeast("0.17.0");
+  const source = startsIt ? ["--stdin-from-command", "--", ...dumpedBy(bash, access)] : ["--stdin"];
+  const call = (): Promise<Ended> =>
+    runner.call({
+      args: [...storeArgs(runner), "--stdin-filename", input.name, ...source],
+      files: [input.script],
+      ...(startsIt ? {} : { within: (engine) => feeding(bash, access, engine) }),
+      onStdout(line) {
+        const progress = readProgress(line, access.clock.now());
+        if (progress !== null) return input.onProgress(progress);
+        summary = readMessage(BackupSummary, line) ?? summary;
+      },
+      onStderr(line) {
+        if (!words.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
+      },
+    });
+  const ended = ownWords(await interruptibly(access, () => whileLocked(runner, call)));
+  await releaseOwnLock(runner, ended);
+  const fault = words.fault();
+  const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
+  return await settle(runner, { summary, begunAt, warnings: [], failure, faultOf: () => fault });
+}
+
+/** See OpenRepository.load. */
+export async function load(runner: ResticRunner, input: LoadInput): Promise<RunFailure | null> {
+  const { restic, access } = runner;
+  const { downloadKiBs } = access.limits;
+  const bash = await requireBash();
+  const words = loadWords();
+  const ended = await runner.call({
+    args: [
+      ...["dump", "--no-lock", input.snapshot, `/${input.name}`],
+      ...(downloadKiBs === null ? [] : ["--limit-download", `${downloadKiBs}`]),
+    ],
+    files: [input.script],
+    within: (engine) => fedBy(bash, access, { user: input.user, engine }),
+    ladder: HOOK_LADDER,
+    onStdout(line) {
+      words.said(line);
+      access.log.line(`  ${line}`);
+    },
+    onStderr(line) {
+      if (!words.add(line)) access.log.line(`restic: ${line}`);
+    },
+  });
+  if (ended.cancelled) return failureOf(access.signal.reason);
+  const { redact } = access.log;
+  const engineFailure = (): RunFailure =>
+    resticFailure(restic, { ...ownWords(ended), exitCode: 1, signal: null }, { what: "dump", redact });
+  return loadFailure(ended, words, { engineFailure, redact });
+}

@@ -1,0 +1,232 @@
+import type { RunFailure } from "../../shared/failure.ts";
+import { CHILD_PATH, findExecutable } from "../process-path.ts";
+import { interruptWith } from "../process-orphans.ts";
+import { type Ended, userSwitch } from "../process.ts";
+import type { RunUser } from "../process-user.ts";
+import { runError, runFailure } from "../runner-failure.ts";
+import type { Access } from "./provider.ts";
+
+/*
+ * A script's output goes into an engine, or an engine's into a script, through a pipe between the two that the agent is no
+ * part of: so what must not happen does not happen when the agent is killed either. Whoever writes into the pipe holds it
+ * open when it failed, and ends the other side first: half a dump never looks like a whole one to whoever reads.
+ */
+
+/** The descriptor the engine finds the script's text at, beside the passphrase at 3. */
+const SCRIPT = 4;
+const EMPTY = 65;
+const SAID = "holdfast-script: ";
+const ENDED = "holdfast-script-ended: ";
+const READ = "holdfast-dump-read: ";
+
+/** In a bash of its own: neither the text nor anything of the engine's environment is its to see in argv or env. */
+const RUN = `IFS= read -r -d '' script <&${SCRIPT}; exec ${SCRIPT}<&-; set -euo pipefail; eval "$script"`;
+
+const DUMPING = "HOLDFAST_PHASE=dump";
+
+const HOLD = "hold() { trap : TERM INT HUP; while :; do sleep 3600; done; }";
+
+/** Runs the script, passes on what it writes unless that is nothing, and tells how both ended. */
+const DUMP = `
+say() { while IFS= read -r line || [ -n "$line" ]; do printf '${SAID}%s\\n' "$line" >&2; done; }
+pass_on() {
+  first=$(dd bs=1 count=1 2>/dev/null | od -An -tx1 | tr -d ' \\n')
+  [ -n "$first" ] || exit ${EMPTY}
+  printf "\\\\x$first" && exec cat
+}
+dump() {
+  exec 3<&- ${SCRIPT}<"$1" 5> >(say)
+  words=$!
+  env -i "\${@:2}" "$BASH" -c ${quoted(RUN)} </dev/null 2>&5 5>&- | pass_on 5>&- ${SCRIPT}<&-
+  ended=("\${PIPESTATUS[@]}")
+  exec 5>&-
+  wait "$words"
+  printf '\\n${ENDED}%s %s\\n' "\${ended[@]}" >&2
+  [ "\${ended[*]}" = "0 0" ]
+}`;
+
+/** @throws `dump.failed` when the host has no bash */
+export async function requireBash(path: string = CHILD_PATH): Promise<string> {
+  const bash = await findExecutable("bash", path);
+  if (bash !== null) return bash;
+  throw runError(
+    "dump.failed",
+    "bash is not installed on this host, and a contract's commands are run by it",
+    "Install bash on the host (Debian: apt install bash), then run again.",
+  );
+}
+
+/**
+ * What an engine starts itself and reads from; it must store nothing when this exits with anything but 0.
+ * The text is opened through the engine's own descriptor: some engines pass none on.
+ */
+export function dumpedBy(bash: string, access: Access): string[] {
+  const environment = [...scriptEnvironment(access, access.user), DUMPING];
+  return [bash, "-c", `${DUMP}\ndump "/proc/$PPID/fd/${SCRIPT}" "$@"`, "holdfast", ...environment];
+}
+
+/**
+ * An engine that reads its standard input to the end, whatever that end means. When the dump fails the engine is
+ * interrupted while its input is still open.
+ */
+export function feeding(bash: string, access: Access, engine: readonly string[]): string[] {
+  const environment = [...scriptEnvironment(access, access.user), DUMPING];
+  const script = `${HOLD}${DUMP}
+feed() {
+  trap : TERM INT HUP
+  dump /dev/fd/${SCRIPT} "$@" && exit
+  kill -INT $$
+  sleep 60
+  kill -KILL $$
+  hold
+}
+exec "\${@:${environment.length + 1}}" < <(feed "\${@:1:${environment.length}}")`;
+  return [bash, "-c", script, "holdfast", ...environment, ...engine];
+}
+
+/** A script that reads what the engine writes. When the engine fails, the script is ended while its input is still open. */
+export function fedBy(bash: string, access: Access, load: { user: RunUser; engine: readonly string[] }): string[] {
+  const script = [
+    ...[...userSwitch(load.user), "env", "-i"],
+    ...scriptEnvironment(access, load.user),
+    ...[bash, "-c", RUN],
+  ];
+  const lines = `${HOLD}
+feed() {
+  trap : TERM INT HUP
+  "$@" </dev/null
+  ended=$?
+  printf '\\n${READ}%s\\n' "$ended" >&2
+  [ "$ended" = 0 ] && exit
+  kill -TERM $$
+  hold
+}
+exec ${SCRIPT}</dev/fd/${SCRIPT}
+exec "\${@:1:${script.length}}" < <(feed "\${@:${script.length + 1}}") 3<&- 2>&1`;
+  return [bash, "-c", lines, "holdfast", ...script, ...load.engine];
+}
+
+/** Interrupts a dump's script when the run is stopped: an engine may wait for it before it stops itself. */
+export async function interruptibly<T>({ run, signal }: Access, work: () => Promise<T>): Promise<T> {
+  const interrupt = (): void => void interruptWith([`HOLDFAST_RUN=${run}`, DUMPING]);
+  signal.addEventListener("abort", interrupt, { once: true });
+  try {
+    return await work();
+  } finally {
+    signal.removeEventListener("abort", interrupt);
+  }
+}
+
+function scriptEnvironment({ run }: Access, user: RunUser): string[] {
+  return [`PATH=${CHILD_PATH}`, `HOME=${user.home}`, `USER=${user.name}`, "LANG=C.UTF-8", `HOLDFAST_RUN=${run}`];
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** What is heard of a dump's script, in the engine's standard error. */
+export interface ScriptWords {
+  /** @returns false when the line is the engine's */
+  add(line: string): boolean;
+  /** Why nothing was stored, as far as that is the script's doing. */
+  failure(): RunFailure | null;
+  /** Why what is stored must not count; null when the script ended well and all of it was passed on. */
+  fault(): RunFailure | null;
+}
+
+export function scriptWords(log: Access["log"]): ScriptWords {
+  let last = "";
+  let statuses: [number, number] | null = null;
+  const failure = (): RunFailure | null => {
+    const [script = null, passing = null] = statuses ?? [];
+    if (script === null || (script === 0 && passing !== EMPTY)) return null;
+    if (script === 0) return runFailure("source.empty", "the command wrote nothing, so nothing was stored");
+    // It was cut off by whoever read it: that one has failed, not the script.
+    if (script === 141 || (passing !== 0 && passing !== EMPTY)) return null;
+    const said = log.redact(last).slice(0, 500);
+    return runFailure("dump.failed", `the command exited with ${script}${said === "" ? "" : `: ${said}`}`);
+  };
+  return {
+    add(line) {
+      // restic puts the program's name before each line of it.
+      const [, kind, text = ""] = /^(?:subprocess [^:]+: )?(holdfast-script(?:-ended)?: )(.*)$/.exec(line) ?? [];
+      if (kind === ENDED) {
+        const [script = 1, passing = 1] = text.split(" ").map(Number);
+        statuses = [script, passing];
+      } else if (kind === SAID) {
+        if (text.trim() !== "") last = text;
+        log.line(`  ${text}`);
+      }
+      return kind !== undefined;
+    },
+    failure,
+    fault() {
+      if (statuses?.join(" ") === "0 0") return null;
+      return failure() ?? runFailure("dump.failed", "the command was ended before it had written everything");
+    },
+  };
+}
+
+/** How the engine ended, with only its own words. */
+export function ownWords(ended: Ended): Ended {
+  const lines = ended.stderr.split("\n").filter((line) => !/^(subprocess [^:]+: )?holdfast-(script|dump)/.test(line));
+  return { ...ended, stderr: lines.join("\n") };
+}
+
+/** What is heard of a load besides how its script ended. */
+export interface LoadWords {
+  /** A line of the script's own. */
+  said(line: string): void;
+  /** @returns false when the line of standard error is the engine's */
+  add(line: string): boolean;
+  /** Whether the engine has read all there was. */
+  readonly wasReadWhole: () => boolean;
+  /** It failed by itself, and not because the script no longer listened. */
+  readonly hasEngineFailed: () => boolean;
+  readonly last: () => string;
+}
+
+export function loadWords(): LoadWords {
+  let status: number | null = null;
+  let isCutOff = false;
+  let last = "";
+  return {
+    said(line) {
+      if (line.trim() !== "") last = line;
+    },
+    add(line) {
+      if (/broken pipe/i.test(line)) isCutOff = true;
+      if (!line.startsWith(READ)) return line === "";
+      status = Number(line.slice(READ.length));
+      return true;
+    },
+    wasReadWhole: () => status === 0,
+    hasEngineFailed: () => status !== null && status !== 0 && status < 128 && !isCutOff,
+    last: () => last,
+  };
+}
+
+/**
+ * How a load ended.
+ * @param engineFailure what the engine's own words mean, when it is the engine that failed
+ */
+export function loadFailure(
+  { exitCode, signal, startFailure }: Ended,
+  words: LoadWords,
+  { engineFailure, redact }: { engineFailure: () => RunFailure; redact: Access["log"]["redact"] },
+): RunFailure | null {
+  if (startFailure !== null) return runFailure("database.failed", `the command could not be started: ${startFailure}`);
+  if (words.hasEngineFailed()) return engineFailure();
+  const last = redact(words.last()).slice(0, 500);
+  const said = last === "" ? "" : `: ${last}`;
+  if (exitCode !== 0)
+    return runFailure(
+      "database.failed",
+      `the command ${signal === null ? `exited with ${exitCode}` : `was ended by ${signal}`}${said}`,
+    );
+  // It may have what it wanted; whether that was all nobody knows.
+  if (!words.wasReadWhole())
+    return runFailure("database.failed", `the command ended before it had read the whole dump${said}`);
+  return null;
+}

@@ -1,0 +1,205 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { livingProcesses, markOf } from "../../agent/process-mark.ts";
+import { requireBash } from "../../agent/providers/streams.ts";
+import { recoverInterrupted } from "../../agent/runner.ts";
+import { type EngineHost, newId, openEngineHost, textOf } from "../engine/engine-host.ts";
+import { everyRestic, newestRestic } from "../support/restic.ts";
+import { until } from "../support/until.ts";
+
+const isRoot = process.getuid?.() === 0;
+
+it("a host without bash is told what is missing, before anything runs", async () => {
+  await expect(requireBash("/nonexistent")).rejects.toMatchObject({ failure: { code: "dump.failed" } });
+  await expect(requireBash("/nonexistent")).rejects.toThrow("bash is not installed");
+});
+
+let host: EngineHost;
+let runner: ChildProcess | undefined;
+afterAll(() => runner?.kill("SIGKILL"));
+
+const out = (name: string): string => join(host.root, name);
+const snapshots = (): Promise<string[]> => readdir(out("srv/repository/snapshots"));
+const locks = (): Promise<string[]> => readdir(out("srv/repository/locks"));
+
+describe.each(everyRestic())("a database with restic $version", (restic) => {
+  beforeAll(async () => {
+    host = await openEngineHost(restic);
+    await host.policy({ hooks: "inline" });
+  });
+  afterAll(() => host.close());
+
+  it("comes back byte for byte, by the contract's own commands, and to a directory as a file", async () => {
+    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_none, index) => (index * 7) % 256));
+    await writeFile(out("database"), bytes);
+    const work = host.work({
+      database: {
+        backupName: "app.sql",
+        backupCmd: `echo "reading 'it' \\$HOME" >&2; cat ${out("database")}`,
+        restoreCmd: `echo "PATH is $PATH"; cat >${out("loaded")}; env >${out("environment")}; ls -l /proc/self/fd >${out("open")}`,
+      },
+    });
+    const stored = await host.backup(work);
+    expect(stored).toMatchObject({ state: "succeeded", failure: null });
+    const { run, snapshots: listed, log } = await host.report({ runId: stored.runId });
+    expect(run.stats).toMatchObject({ bytesTotal: bytes.length });
+    expect(listed).toMatchObject([{ id: stored.snapshot, paths: ["/app.sql"] }]);
+    expect(log).toContain("reading 'it' $HOME");
+
+    const loaded = await host.restore(work, {});
+    expect(loaded).toMatchObject({ state: "succeeded", failure: null, snapshot: stored.snapshot });
+    expect((await readFile(out("loaded"))).equals(bytes)).toBe(true);
+    expect((await host.report({ kind: "restore" })).log).toContain("PATH is /usr/local/sbin");
+    // The repository's secrets are the engine's alone.
+    expect(await textOf(out("environment"))).not.toMatch(/RESTIC/);
+    expect(await textOf(out("open"))).not.toContain("deleted");
+
+    expect(await host.restore(work, { target: out("elsewhere") })).toMatchObject({ state: "succeeded" });
+    expect((await readFile(out("elsewhere/app.sql"))).equals(bytes)).toBe(true);
+    expect(await host.restore(work, { include: ["/app.sql"] })).toMatchObject({
+      failure: { code: "restore.nothing_matched" },
+    });
+  });
+
+  it("whose dump fails in any place stores nothing, says why, and leaves no process and no lock", async () => {
+    const failing: [string, string][] = [
+      ["head -c 200000 /dev/zero; echo 'disk on fire' >&2; exit 3", "exited with 3: disk on fire"],
+      ["{ head -c 200000 /dev/zero; false; } | cat", "exited with 1"],
+      ["head -c 200000 /dev/zero; echo $undefined_thing", "undefined_thing: unbound variable"],
+      ["head -c 200000 /dev/zero; kill -KILL $$", "exited with 137"],
+    ];
+    for (const [backupCmd, words] of failing) {
+      const outcome = await host.backup(host.work({ database: { backupCmd } }));
+      expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "dump.failed" } });
+      expect(outcome.failure?.message).toContain(words);
+    }
+    const empty = await host.backup(host.work({ database: { backupCmd: "true" } }));
+    expect(empty).toMatchObject({ state: "failed", snapshot: null, failure: { code: "source.empty" } });
+    expect(await snapshots()).toHaveLength(1);
+    expect(await locks()).toEqual([]);
+    expect(await processesWith(host.root)).toEqual([]);
+  });
+
+  it("cancelled in the middle stores nothing, and neither does one whose agent was killed", async () => {
+    const before = await snapshots();
+    const backupCmd = `head -c 200000 /dev/zero; echo begun >${out("begun")}; sleep 300`;
+    const work = host.work({ database: { backupCmd } });
+    const stop = new AbortController();
+    const running = host.backup(work, { signal: stop.signal });
+    await until("the dump", async () => (await textOf(out("begun"))) !== "");
+    stop.abort();
+    expect(await running).toMatchObject({ state: "cancelled", snapshot: null });
+    await writeFile(out("begun"), "");
+
+    const runId = newId();
+    await writeFile(out("work.json"), JSON.stringify(work));
+    const program = join(import.meta.dirname, "../engine/mortal-runner.ts");
+    runner = spawn(process.execPath, [program, host.root, runId], { stdio: ["ignore", "ignore", "inherit"] });
+    await until("the dump", async () => (await textOf(out("begun"))) !== "");
+    const gone = new Promise((resolve) => runner?.once("exit", resolve));
+    runner.kill("SIGKILL");
+    await gone;
+    await recoverInterrupted(host.deps, work.assignment);
+    const { run, snapshots: listed } = await host.report({ runId });
+    expect(run).toMatchObject({ state: "interrupted", snapshot: null });
+    expect(listed).toHaveLength(before.length);
+    expect(await snapshots()).toEqual(before);
+    expect(await processesWith(runId)).toEqual([]);
+  });
+
+  it("never sees the end of half a dump: it is ended when the engine can't read on", async () => {
+    const backupCmd = `head -c 6000000 /dev/urandom`;
+    const restoreCmd = `trap 'echo asked >>${out("asked")}; exit 1' TERM; bytes=$(wc -c); echo "$bytes" >${out("committed")}`;
+    const work = host.work({ database: { backupCmd, restoreCmd } });
+    await host.backup(work);
+    await damage(out("srv/repository/data"));
+    const outcome = await host.restore(work, {});
+    expect(outcome.state).toBe("failed");
+    expect(outcome.failure?.message).not.toContain("the command");
+    expect(await textOf(out("committed"))).toBe("");
+    expect((await host.report({ kind: "restore" })).log).not.toContain("holdfast-dump-read");
+  });
+});
+
+describe("a database, whatever the engine's version", () => {
+  beforeAll(async () => {
+    host = await openEngineHost(newestRestic());
+    await host.policy({ hooks: "inline" });
+  });
+  afterAll(() => host.close());
+
+  it("that complains while loading, or does not take all of it, is a failed restore", async () => {
+    const backupCmd = "head -c 400000 /dev/zero";
+    await host.backup(host.work({ database: { backupCmd } }));
+    const complaining = await host.restore(
+      host.work({ database: { backupCmd, restoreCmd: "cat >/dev/null; echo 'relation is gone' >&2; exit 3" } }),
+      {},
+    );
+    expect(complaining).toMatchObject({ state: "failed", failure: { code: "database.failed" } });
+    expect(complaining.failure?.message).toContain("exited with 3: relation is gone");
+    const early = await host.restore(host.work({ database: { backupCmd, restoreCmd: "head -c 1 >/dev/null" } }), {});
+    expect(early).toMatchObject({ state: "failed", failure: { code: "database.failed" } });
+    expect(early.failure?.message).toContain("before it had read the whole dump");
+  });
+
+  it("runs only what the host's owner allows: by name from hooks.d, or nothing", async () => {
+    const database = { backupCmd: "make-dump", restoreCmd: "take-dump" };
+    await host.policy({ hooks: "named" });
+    await host.hook("make-dump", "echo from the hook");
+    await host.hook("take-dump", `cat >${out("taken")}`);
+    expect(await host.backup(host.work({ database }))).toMatchObject({ state: "succeeded" });
+    expect(await host.restore(host.work({ database }), {})).toMatchObject({ state: "succeeded" });
+    expect(await textOf(out("taken"))).toBe("from the hook\n");
+
+    const inline = host.work({ database: { ...database, backupCmd: "echo x", restoreCmd: `touch ${out("no")}` } });
+    expect(await host.backup(inline)).toMatchObject({ failure: { code: "policy.refused" } });
+    expect(await host.restore(inline, {})).toMatchObject({ failure: { code: "policy.refused" } });
+    await host.policy({ hooks: "named", users: ["nobody"] });
+    expect(await host.restore(host.work({ database }), {})).toMatchObject({ failure: { code: "policy.refused" } });
+    expect((await host.refusals()).map(({ code }) => code)).toEqual(["policy.hooks", "policy.hooks", "policy.users"]);
+    expect(await textOf(out("no"))).toBe("");
+  });
+
+  it.runIf(isRoot)("is dumped and loaded as its own user, whoever reads the repository", async () => {
+    await host.close();
+    host = await openEngineHost(newestRestic());
+    await host.policy({ hooks: "inline" });
+    const work = host.work({
+      user: "nobody",
+      database: { backupCmd: "id -un", restoreCmd: `{ cat; id -un; id -Gn; } >${out("nobodys/said")}` },
+    });
+    await host.write("nobodys/x", "");
+    await chown(out("nobodys"), 65_534, 65_534);
+    expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+    expect(await host.restore(work, {})).toMatchObject({ state: "succeeded" });
+    expect(await textOf(out("nobodys/said"))).toBe("nobody\nnobody\nnogroup\n");
+  });
+});
+
+/** Spoils the biggest file of the data, so that reading what is in it fails. */
+async function damage(directory: string): Promise<void> {
+  const files = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const sized = await Promise.all(
+    files.map(async ({ parentPath, name }) => ({
+      path: join(parentPath, name),
+      size: (await stat(join(parentPath, name))).size,
+    })),
+  );
+  const [biggest] = sized.toSorted((one, other) => other.size - one.size);
+  if (biggest === undefined) throw new Error("the repository is empty");
+  const bytes = await readFile(biggest.path);
+  bytes.fill(0, bytes.length >> 1, (bytes.length >> 1) + 4096);
+  await writeFile(biggest.path, bytes, { mode: 0o600 });
+}
+
+async function processesWith(text: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const { pid } of livingProcesses()) {
+    if (pid === process.pid || markOf(pid) === null) continue;
+    const said = `${await textOf(`/proc/${pid}/cmdline`)}${await textOf(`/proc/${pid}/environ`)}`;
+    if (said.includes(text)) found.push(pid);
+  }
+  return found;
+}
