@@ -72,6 +72,17 @@ export async function isDeclaredHere(
   return contracts.some((contract) => contract.name === name && isDeepStrictEqual(contract.body, body));
 }
 
+/** For whoever looks at the host: how many files are followed, and which are not, by us or by the control plane. */
+export async function surveyDeclared(
+  paths: Pick<Paths, "contractsDir" | "contractsFile">,
+): Promise<{ declared: number; faults: DeclarationFault[] }> {
+  const [{ contracts, faults, texts }, { refused }] = await Promise.all([
+    readDeclared(paths),
+    readContractMemory(paths),
+  ]);
+  return { declared: contracts.length, faults: [...faults, ...refused.filter(({ file }) => file in texts)] };
+}
+
 /** Two files may not give one name to two contracts, nor say different things of one repository. */
 function clashOf(contract: ContractFile, all: readonly ContractFile[]): DeclarationFault | null {
   const { file, name } = contract;

@@ -5,6 +5,7 @@ import { EXIT } from "./by-hand.ts";
 import type { CliDeps } from "./by-hand.ts";
 import { readConfig } from "./config.ts";
 import type { AgentConfig } from "./config.ts";
+import { surveyDeclared } from "./contract-files.ts";
 import { readDaemonState } from "./daemon-claim.ts";
 import { isMissing } from "./files.ts";
 import { loadIdentity } from "./identity.ts";
@@ -40,6 +41,7 @@ export async function examine(deps: CliDeps, input: { json: boolean }): Promise<
   }
   await examineEngines(found);
   await examinePolicy(deps, found);
+  await examineContracts(deps, found);
   await examineSpool(deps, found);
   if (config !== null) await examineRepositories(deps, { config, found });
   if (input.json) deps.out(`${JSON.stringify(findings, null, 2)}\n`);
@@ -129,6 +131,12 @@ async function examineHooks(deps: CliDeps, found: Found): Promise<void> {
     if (!isMissing(error)) throw error;
     found("ok", "hooks", `there is no ${hooksDir}, so no hooks`);
   }
+}
+
+async function examineContracts(deps: CliDeps, found: Found): Promise<void> {
+  const { declared, faults } = await surveyDeclared(deps.paths);
+  for (const { file, message } of faults) found("fail", "contracts.d", `${file}: ${message}`);
+  if (faults.length === 0) found("ok", "contracts.d", declared === 0 ? "declares nothing" : `declares ${declared}`);
 }
 
 async function examineSpool(deps: CliDeps, found: Found): Promise<void> {

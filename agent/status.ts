@@ -1,3 +1,4 @@
+import type { DeclarationFault } from "../shared/declaration.ts";
 import { instant } from "../shared/ids.ts";
 import type { Instant } from "../shared/ids.ts";
 import { isOver } from "../shared/run.ts";
@@ -5,6 +6,7 @@ import { loadAssignment } from "./assignments.ts";
 import { EXIT } from "./by-hand.ts";
 import type { CliDeps } from "./by-hand.ts";
 import { readConfig } from "./config.ts";
+import { surveyDeclared } from "./contract-files.ts";
 import { readDaemonState } from "./daemon-claim.ts";
 import { hostZone } from "./facts.ts";
 import { nextDueAt } from "./scheduler.ts";
@@ -18,13 +20,16 @@ interface Status {
   revision: number | null;
   bindings: { id: string; name: string; state: "paused" | "off" | "on"; running: boolean; nextDueAt: Instant | null }[];
   undelivered: number;
+  /** Of contracts.d: how many it declares, and which files are not followed. */
+  contracts: { declared: number; faults: DeclarationFault[] };
 }
 
 /** Says how this host is, from its own files, without asking anybody. @returns the exit status */
 export async function sayStatus(deps: CliDeps, input: { json: boolean }): Promise<number> {
   const status = await statusOf(deps);
   deps.out(input.json ? `${JSON.stringify(status, null, 2)}\n` : `${linesOf(status).join("\n")}\n`);
-  return status.enrolled === null ? EXIT.failed : status.daemon === null ? EXIT.warned : EXIT.done;
+  if (status.enrolled === null) return EXIT.failed;
+  return status.daemon === null || status.contracts.faults.length > 0 ? EXIT.warned : EXIT.done;
 }
 
 async function statusOf(deps: CliDeps): Promise<Status> {
@@ -52,12 +57,13 @@ async function statusOf(deps: CliDeps): Promise<Status> {
     daemon: daemon === null ? null : { pid: daemon.process.pid, socket: daemon.socket, since: daemon.since },
     revision: assignment?.revision ?? null,
     bindings,
+    contracts: await surveyDeclared(deps.paths),
     undelivered: entries.filter(({ report }) => report.type === "refusal" || isOver(report.run.state)).length,
   };
 }
 
 function linesOf(status: Status): string[] {
-  const { enrolled, daemon } = status;
+  const { enrolled, daemon, contracts } = status;
   if (enrolled === null) return ["not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN'"];
   return [
     `host        ${enrolled.name} (${enrolled.host})`,
@@ -67,6 +73,8 @@ function linesOf(status: Status): string[] {
       : `agent       running as process ${daemon.pid}, socket ${daemon.socket} since ${daemon.since}`,
     `assignment  ${status.revision === null ? "none yet" : `revision ${status.revision}`}`,
     `reports     ${status.undelivered === 0 ? "all delivered" : `${status.undelivered} to be delivered`}`,
+    ...(contracts.declared + contracts.faults.length === 0 ? [] : [`contracts   ${contracts.declared} declared here`]),
+    ...contracts.faults.map(({ file, message }) => `fault       ${file}: ${message}`),
     ...status.bindings.map((binding) => {
       const when = binding.state === "on" ? `next ${binding.nextDueAt ?? "never"}` : binding.state;
       return `binding     ${binding.name}: ${binding.running ? "running, " : ""}${when}`;
