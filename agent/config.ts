@@ -6,6 +6,8 @@ import { readTextIfThere, writeFileAtomically } from "./files.ts";
 
 /** Where everything of one agent lives on its host. All of it moves with HOLDFAST_AGENT_ROOT. */
 export interface Paths {
+  /** `HOLDFAST_AGENT_ROOT` as an absolute path; "/" is the machine itself. */
+  readonly root: string;
   /** `/etc/holdfast`: the host owner's files. */
   readonly etc: string;
   readonly agentJson: string;
@@ -31,6 +33,9 @@ export interface Paths {
   /** What install.sh put on the machine. */
   readonly binary: string;
   readonly unit: string;
+  /** Where the restore script of each binding is kept, and the unit that makes one backup: see results.ts. */
+  readonly scriptsDir: string;
+  readonly backupUnit: string;
 }
 
 /** @param root `HOLDFAST_AGENT_ROOT`, or "" for the machine itself */
@@ -38,6 +43,7 @@ export function agentPaths(root: string): Paths {
   const etc = join("/", root, "etc/holdfast");
   const state = join("/", root, "var/lib/holdfast");
   return {
+    root: join("/", root),
     etc,
     agentJson: join(etc, "agent.json"),
     policyJson: join(etc, "policy.json"),
@@ -57,6 +63,8 @@ export function agentPaths(root: string): Paths {
     daemonFile: join(state, "daemon.json"),
     binary: join("/", root, "usr/local/bin/holdfast-agent"),
     unit: join("/", root, "etc/systemd/system/holdfast-agent.service"),
+    scriptsDir: join("/", root, "usr/local/bin"),
+    backupUnit: join("/", root, "etc/systemd/system/holdfast-backup@.service"),
   };
 }
 
@@ -86,8 +94,8 @@ export async function writeConfig(paths: Paths, config: AgentConfig): Promise<vo
   await writeFileAtomically(paths.agentJson, `${JSON.stringify(config, null, 2)}\n`, 0o644);
 }
 
-/** Hooks lie below it, and the users that run them are not us: the agent's own umask must not shut them out. */
-async function makeReadableDirectory(path: string): Promise<void> {
+/** Makes a directory for others to read too: the agent's own umask must not shut out those who run what lies in it. */
+export async function makeReadableDirectory(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true });
   if (first === undefined) return;
   for (let made = path; made.length >= first.length; made = dirname(made)) await chmod(made, 0o755);

@@ -17,6 +17,7 @@ import type { OrderDeps } from "./orders.ts";
 import { startPuller } from "./puller.ts";
 import { openRefusals } from "./refusals.ts";
 import { deliverReports, startReporter } from "./reporter.ts";
+import { openResults } from "./results.ts";
 import { recoverInterrupted } from "./runner.ts";
 import type { RunnerDeps } from "./runner.ts";
 import { startScheduler } from "./scheduler.ts";
@@ -52,6 +53,8 @@ export async function serve(
   const controlClock = { now: () => clock.now() + api.clockOffset() };
   let assignment = await loadAssignment({ ...deps, config });
   let connection: Connection | null = null;
+  const results = openResults(deps);
+  await results.keep(assignment);
 
   const runner: RunnerDeps = {
     ...deps,
@@ -107,7 +110,10 @@ export async function serve(
     onAssignment: async (jws) => {
       const before = assignment;
       assignment = await takeAssignment({ ...deps, config, refuse }, { jws, current: before });
-      if (assignment !== before) await scheduler.wake();
+      if (assignment !== before) {
+        await scheduler.wake();
+        await results.keep(assignment);
+      }
       return assignment;
     },
     onOrders: async (signed) => {

@@ -1,6 +1,7 @@
 import type { DeclarationFault } from "../shared/declaration.ts";
 import { instant } from "../shared/ids.ts";
 import type { Instant } from "../shared/ids.ts";
+import { type Result, resultOf } from "../shared/result.ts";
 import { isOver } from "../shared/run.ts";
 import { loadAssignment } from "./assignments.ts";
 import { EXIT } from "./by-hand.ts";
@@ -9,6 +10,7 @@ import { readConfig } from "./config.ts";
 import { surveyDeclared } from "./contract-files.ts";
 import { readDaemonState } from "./daemon-claim.ts";
 import { hostZone } from "./facts.ts";
+import { missingResults } from "./results.ts";
 import { nextDueAt } from "./scheduler.ts";
 import { openSpool } from "./spool.ts";
 import { VERSION } from "./version.ts";
@@ -18,7 +20,16 @@ interface Status {
   enrolled: { host: string; name: string; url: string } | null;
   daemon: { pid: number; socket: "open" | "closed"; since: Instant } | null;
   revision: number | null;
-  bindings: { id: string; name: string; state: "paused" | "off" | "on"; running: boolean; nextDueAt: Instant | null }[];
+  bindings: {
+    id: string;
+    name: string;
+    state: "paused" | "off" | "on";
+    running: boolean;
+    nextDueAt: Instant | null;
+    result: Result;
+  }[];
+  /** What of the results is not on the host, and why. */
+  missingResults: string[];
   undelivered: number;
   /** Of contracts.d: how many it declares, and which files are not followed. */
   contracts: { declared: number; faults: DeclarationFault[] };
@@ -49,6 +60,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
       state: binding.paused ? "paused" : binding.settings.enable ? "on" : "off",
       running: running.has(binding.id),
       nextDueAt: dueAt === null ? null : instant(dueAt),
+      result: resultOf(binding.name),
     });
   }
   return {
@@ -58,6 +70,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
     revision: assignment?.revision ?? null,
     bindings,
     contracts: await surveyDeclared(deps.paths),
+    missingResults: assignment === null ? [] : await missingResults(deps.paths, assignment),
     undelivered: entries.filter(({ report }) => report.type === "refusal" || isOver(report.run.state)).length,
   };
 }
@@ -79,5 +92,6 @@ function linesOf(status: Status): string[] {
       const when = binding.state === "on" ? `next ${binding.nextDueAt ?? "never"}` : binding.state;
       return `binding     ${binding.name}: ${binding.running ? "running, " : ""}${when}`;
     }),
+    ...status.missingResults.map((trouble) => `result      ${trouble}`),
   ];
 }

@@ -9,13 +9,10 @@ import { readConfig } from "./config.ts";
 import type { Paths } from "./config.ts";
 import { readDaemonState } from "./daemon-claim.ts";
 import { isMissing } from "./files.ts";
-import { HOOK_LADDER } from "./process-ladder.ts";
-import { CHILD_PATH } from "./process-path.ts";
-import { ownUser } from "./process-user.ts";
-import { runProcess } from "./process.ts";
+import { resultsIn } from "./results.ts";
+import { isUnderSystemd, systemctl } from "./systemctl.ts";
 
 const UNIT_NAME = "holdfast-agent.service";
-const SYSTEMCTL_WITHIN_MS = 180_000;
 
 /**
  * Takes the agent off this machine, all of it, as install.sh put it there. Repositories are not touched.
@@ -23,7 +20,8 @@ const SYSTEMCTL_WITHIN_MS = 180_000;
  */
 export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise<number> {
   const { paths } = deps;
-  const there = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache].filter((path) => existsSync(path));
+  const own = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache].filter((path) => existsSync(path));
+  const there = [...own, ...(await resultsIn(paths))];
   if (there.length === 0) {
     deps.out("nothing of the Holdfast agent is installed here\n");
     return EXIT.done;
@@ -48,16 +46,24 @@ export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise
     deps.out("Copy what you still need, then run 'holdfast-agent uninstall --yes'. Repositories stay as they are.\n");
     return EXIT.usage;
   }
-  const isService =
-    existsSync(paths.unit) && existsSync("/run/systemd/system") && paths.unit === `/etc/systemd/system/${UNIT_NAME}`;
-  if (isService && !(await systemctl(deps, ["disable", "--now", UNIT_NAME]))) return EXIT.failed;
+  const isService = existsSync(paths.unit) && isUnderSystemd(paths);
+  if (isService) {
+    const trouble = await systemctl(paths, ["disable", "--now", UNIT_NAME]);
+    if (trouble !== null) {
+      deps.log(trouble);
+      return EXIT.failed;
+    }
+  }
   const daemon = await readDaemonState(paths);
   if (daemon !== null) {
     deps.log(`the agent still runs as process ${daemon.process.pid}: stop it, then run this again`);
     return EXIT.failed;
   }
   for (const path of there) await rm(path, { recursive: true, force: true });
-  if (isService) await systemctl(deps, ["daemon-reload"]);
+  if (isUnderSystemd(paths)) {
+    const trouble = await systemctl(paths, ["daemon-reload"]);
+    if (trouble !== null) deps.log(trouble);
+  }
   deps.out("removed. The control plane still lists this host: revoke it there.\n");
   return EXIT.done;
 }
@@ -81,21 +87,4 @@ async function filesIn(directory: Paths["secretsDir"]): Promise<string[]> {
     if (isMissing(error)) return [];
     throw error;
   }
-}
-
-async function systemctl(deps: CliDeps, args: string[]): Promise<boolean> {
-  const ended = await runProcess(
-    {
-      program: "systemctl",
-      args,
-      env: { PATH: CHILD_PATH },
-      user: ownUser(),
-      umask: "022",
-      fileDirectory: deps.paths.state,
-    },
-    { ladder: HOOK_LADDER, timeLimitMs: SYSTEMCTL_WITHIN_MS },
-  );
-  if (ended.exitCode === 0) return true;
-  deps.log(`systemctl ${args.join(" ")} failed: ${ended.startFailure ?? ended.stderr.trim()}`);
-  return false;
 }

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { Id, Instant, Name, UndeclaredAt } from "./ids.ts";
+import { Result } from "./result.ts";
 import { parsePlan, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
 
@@ -102,6 +103,7 @@ export const Binding = z.strictObject({
   health: Health.describe("derived from its runs"),
   lastSuccessAt: Instant.nullable(),
   nextRunAt: Instant.nullable().describe("null when paused or not enabled"),
+  result: Result.describe("what this binding puts on its host"),
   createdAt: Instant,
   changedAt: Instant,
 });

@@ -4,6 +4,7 @@ import type { Binding, Health, Settings } from "../../shared/binding.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../shared/ids.ts";
 import { nextOf, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../../shared/schedule.ts";
+import { resultOf } from "../../shared/result.ts";
 import { isTimeZone } from "../../shared/time-zone.ts";
 import type { RunKind, RunState } from "../../shared/run.ts";
 import { bindings, hosts, runs } from "../db/schema.ts";
@@ -91,7 +92,12 @@ function lastOf<T>(column: SQL, kind: RunKind, states: SQL): SQL<T | null> {
 }
 
 function toBinding(deps: Deps, { facts, lastBackup, lastForget, ...row }: Row): Binding {
-  return { ...row, health: healthOf(row, lastBackup, lastForget), nextRunAt: nextRunAt(deps, row, facts) };
+  return {
+    ...row,
+    health: healthOf(row, lastBackup, lastForget),
+    nextRunAt: nextRunAt(deps, row, facts),
+    result: resultOf(row.name),
+  };
 }
 
 function healthOf(

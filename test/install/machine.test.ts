@@ -69,7 +69,7 @@ test("the line is pasted: the agent is installed, enrolled and running", async (
     name: "nas",
     facts: { os: expect.stringContaining("Debian"), runsAs: "root", hooksPolicy: "named" },
   });
-  expect(host.facts?.engines).toEqual([{ provider: "restic", version: "0.14.0", path: "/usr/bin/restic" }]);
+  expect(host.facts?.engines).toMatchObject([{ provider: "restic", version: "0.14.0", path: "/usr/bin/restic" }]);
   // Nobody else on the machine may read the state, and the token is left in no file (sudo's log has the line, used up by then).
   expect((await machine.sh("stat -c '%a %U' /var/lib/holdfast /etc/holdfast /etc/holdfast/hooks.d")).stdout).toBe(
     "700 root\n755 root\n755 root\n",
@@ -103,6 +103,36 @@ test("the first backup, with Debian's own restic, is reported with its snapshot"
   expect(items.map(({ id }) => id)).toEqual([run.snapshot]);
 });
 
+test("the binding's own unit makes a backup, and its script lists and restores", async () => {
+  const { result } = await api.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`);
+  expect(result).toEqual({
+    restoreScript: "holdfast-backups-photos-disk",
+    backupService: "holdfast-backup@photos-disk.service",
+  });
+  const { restoreScript: script, backupService: unit } = result;
+  const first = (await machine.sh(`${script} snapshots`)).stdout;
+  expect(first).toMatch(/^[0-9a-f]{64}\n$/);
+  expect(await machine.sh(`systemctl cat ${unit} >/dev/null`)).toMatchObject({ code: 0 });
+  await machine.sh("echo changed >/srv/photos/b.txt");
+  expect(await machine.sh(`systemctl start --wait ${unit}`)).toEqual({ code: 0, stdout: "", stderr: "" });
+  expect((await machine.sh(`systemctl show -P Result ${unit}`)).stdout).toBe("success\n");
+  const { stdout } = await machine.sh(`${script} snapshots`);
+  expect(stdout.trimEnd().split("\n")).toEqual([first.trim(), expect.stringMatching(/^[0-9a-f]{64}$/)]);
+
+  const restored = await machine.sh(`${script} restore ${first.trim()} && cat /srv/photos/b.txt`);
+  expect(restored).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Will restore snapshot '[0-9a-f]+'\n/) });
+  expect(restored.stdout).toMatch(/\nhello\n$/);
+  expect(await machine.sh("systemctl start --wait holdfast-backup@nobody.service")).toMatchObject({ code: 1 });
+  // a person's own runs are reported like all others
+  const runs = await watched("the runs to be reported", async () => {
+    const { items } = await api.ask(page(Run), "GET", `/api/v1/runs?binding=${binding.id}`);
+    return items.filter(({ trigger }) => trigger === "manual").length >= 2 ? items : null;
+  });
+  expect(runs.filter(({ trigger }) => trigger === "manual").map(({ kind, state }) => `${kind} ${state}`)).toContain(
+    "restore succeeded",
+  );
+});
+
 test("the line pasted again changes nothing, and restarts nothing", async () => {
   const fingerprint =
     "cd / && stat -c '%n %i %Y %a' usr/local/bin/* etc/holdfast/* etc/systemd/system/*; systemctl show -P MainPID holdfast-agent";
@@ -126,7 +156,7 @@ test("after a reboot it comes back by itself, and goes on", async () => {
   await machine.reboot();
   await onlineSince(connectedAt);
   expect(await backUp()).toMatchObject({ state: "succeeded" });
-  expect((await machine.sh("holdfast-agent snapshots photos-disk")).stdout.trim().split("\n")).toHaveLength(3);
+  expect((await machine.sh("holdfast-agent snapshots photos-disk")).stdout.trim().split("\n")).toHaveLength(4);
 });
 
 test("uninstall leaves nothing but the repository", async () => {

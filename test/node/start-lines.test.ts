@@ -4,6 +4,7 @@ import { type Started, startLines } from "../../control/runtime/node/start-lines
 import { Settings } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { Maintenance } from "../../shared/repository.ts";
+import { resultOf } from "../../shared/result.ts";
 
 const id = uuidv7(0, new Uint8Array(10));
 const at = "2026-11-23T08:00:00.000Z";
@@ -37,6 +38,7 @@ const started: Started = {
       health: "failing",
       lastSuccessAt: null,
       nextRunAt: at,
+      result: resultOf("control-plane-local"),
       createdAt: at,
       changedAt: at,
     },

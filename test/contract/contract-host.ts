@@ -1,0 +1,171 @@
+import { execFile } from "node:child_process";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { agentPaths, writeConfig, type AgentConfig, type Paths } from "../../agent/config.ts";
+import { makeIdentity } from "../../agent/identity.ts";
+import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
+import type { SettingsInput } from "../../shared/binding.ts";
+import type * as z from "zod";
+import type { CreateContract } from "../../shared/contract.ts";
+import { instant } from "../../shared/ids.ts";
+import type { ProviderName } from "../../shared/repository.ts";
+import { resultOf } from "../../shared/result.ts";
+import { configOf, makeSigner, newId, type Signer } from "../agent/signer.ts";
+import { agentIn, type AgentProcess, type Outcome } from "../support/agent.ts";
+import { until } from "../support/until.ts";
+
+/** One binding of a host, as a test wants it; a contract or repository named again is the same one. */
+export interface Bound {
+  name: string;
+  /** The name it had in an assignment before this one: it is the same binding. */
+  formerly?: string;
+  provider: ProviderName;
+  /** A directory on the host, or anything else that is a location. */
+  location: string;
+  contract?: string;
+  request: z.input<typeof CreateContract>["request"];
+  kind?: "files" | "databasebackup";
+  repository?: object;
+  settings?: SettingsInput;
+  paused?: boolean;
+}
+
+/**
+ * A host that was given its assignment once, and whose control plane has been away ever since: what stands on it by then
+ * is all that a person on the worst day has.
+ */
+export interface ContractHost {
+  readonly root: string;
+  readonly paths: Paths;
+  readonly agent: AgentProcess;
+  /** Gives the host its assignment, and lets its daemon run until the results stand, but for so many that can't. @returns what it said */
+  assign(bindings: readonly Bound[], unable?: number): Promise<string>;
+  /** `result.restoreScript` of a binding, with words after it. */
+  script(binding: string, ...words: string[]): Promise<Outcome>;
+  /** `systemctl start --wait` of `result.backupService`: what the unit runs, as it is written there. */
+  start(binding: string): Promise<Outcome>;
+  /** Makes a directory for a user below the host's root, and the ones above it for everybody. */
+  directory(path: string, user?: { uid: number; gid: number }): Promise<string>;
+  close(): Promise<void>;
+}
+
+export async function openContractHost(): Promise<ContractHost> {
+  const root = await mkdtemp(join(tmpdir(), "holdfast-contract-"));
+  await chmod(root, 0o755);
+  const paths = agentPaths(root);
+  const signer = await makeSigner();
+  const config = configOf(signer);
+  await writeConfig(paths, config);
+  await makeIdentity(paths);
+  const agent = agentIn(root);
+  let revision = 0;
+
+  return {
+    ...{ root, paths, agent },
+    async assign(bindings, unable = 0) {
+      const assignment = assignmentOf(config, ++revision, bindings);
+      await store({ paths, signer, assignment });
+      agent.start();
+      await until(`the results of revision ${revision}; the agent said:\n${agent.said()}`, async () => {
+        const { stdout } = await agent.cli("status", "--json");
+        const status = JSON.parse(stdout);
+        return status.daemon !== null && status.missingResults.length === unable;
+      });
+      await agent.kill("SIGTERM");
+      return agent.said();
+    },
+    script: (binding, ...words) => run([join(paths.scriptsDir, resultOf(binding).restoreScript), ...words], {}),
+    async start(binding) {
+      const unit = readUnit(await readFile(paths.backupUnit, "utf8"), binding);
+      const ended = await run(unit.command, unit.environment);
+      return unit.goodStatuses.includes(ended.code ?? 255) ? { ...ended, code: 0 } : ended;
+    },
+    async directory(path, user) {
+      const whole = join(root, path);
+      let made = root;
+      for (const part of path.split("/").filter((each) => each !== "")) {
+        made = join(made, part);
+        if ((await mkdir(made, { recursive: true })) !== undefined) await chmod(made, 0o755);
+      }
+      if (user !== undefined) await chown(whole, user.uid, user.gid);
+      return whole;
+    },
+    async close() {
+      await agent.kill("SIGKILL");
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What the control plane would sign, from what the test says. */
+function assignmentOf(config: AgentConfig, revision: number, bindings: readonly Bound[]): Assignment {
+  const contracts = new Map<string, object>();
+  const repositories = new Map<string, object>();
+  const bound = bindings.map((each) => {
+    const contract = idOf(config, `contract ${each.contract ?? each.name}`);
+    const repository = idOf(config, `repository ${each.location}`);
+    contracts.set(contract, {
+      ...{ id: contract, name: each.contract ?? each.name, kind: each.kind ?? "files", request: each.request },
+    });
+    repositories.set(repository, {
+      ...{ id: repository, name: `at-${repositories.size}`, provider: each.provider, location: each.location },
+      ...{ passphrase: { generate: true }, engineId: null, ...each.repository },
+    });
+    return {
+      ...{ id: idOf(config, each.formerly ?? each.name), name: each.name, paused: each.paused ?? false },
+      ...{ contract, repository },
+      settings: { timerConfig: { OnCalendar: "2199-01-01" }, retention: {}, ...each.settings },
+    };
+  });
+  return Assignment.parse({
+    ...{ protocol: 1, host: config.host, revision, issuedAt: instant(Date.now()) },
+    ...{ contracts: [...contracts.values()], repositories: [...repositories.values()], bindings: bound },
+  });
+}
+
+const ids = new Map<string, string>();
+
+/** What is called the same is the same, from one assignment to the next. */
+function idOf(config: AgentConfig, name: string): string {
+  const key = `${config.host} ${name}`;
+  const id = ids.get(key) ?? newId();
+  ids.set(key, id);
+  return id;
+}
+
+async function store(host: { paths: Paths; signer: Signer; assignment: Assignment }): Promise<void> {
+  const jws = await host.signer.sign(host.assignment, JWS_TYPES.assignment);
+  await writeFile(host.paths.assignmentFile, jws, { mode: 0o600 });
+}
+
+interface Unit {
+  command: string[];
+  environment: Record<string, string>;
+  goodStatuses: number[];
+}
+
+/** A unit for one instance, as systemd reads it: %i filled in, quotes and the escapes of % and $ undone. */
+function readUnit(text: string, instance: string): Unit {
+  const valueOf = (key: string): string => new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
+  const words = (value: string): string[] =>
+    [...value.matchAll(/"((?:\\.|[^"\\])*)"|(\S+)/g)].map(([, quoted, plain]) =>
+      (quoted?.replaceAll(/\\(.)/g, "$1") ?? plain ?? "")
+        .replaceAll(/%[i%]/g, (found) => (found === "%i" ? instance : "%"))
+        .replaceAll("$$", "$"),
+    );
+  return {
+    command: words(valueOf("ExecStart")),
+    environment: Object.fromEntries(words(valueOf("Environment")).map((word) => word.split(/=(.*)/s, 2))),
+    goodStatuses: [0, ...valueOf("SuccessExitStatus").split(" ").map(Number)],
+  };
+}
+
+function run([program = "", ...words]: readonly string[], environment: Record<string, string>): Promise<Outcome> {
+  const env = { PATH: process.env["PATH"], ...environment };
+  return new Promise((resolve) => {
+    const child = execFile(program, words, { env, encoding: "utf8" }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    );
+  });
+}
