@@ -7,7 +7,7 @@ import { makeIdentity } from "../../agent/identity.ts";
 import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
 import type { SettingsInput } from "../../shared/binding.ts";
 import type * as z from "zod";
-import type { CreateContract } from "../../shared/contract.ts";
+import type { DatabaseContract, FilesContract } from "../../shared/contract.ts";
 import { instant } from "../../shared/ids.ts";
 import type { ProviderName } from "../../shared/repository.ts";
 import { resultOf } from "../../shared/result.ts";
@@ -24,7 +24,7 @@ export interface Bound {
   /** A directory on the host, or anything else that is a location. */
   location: string;
   contract?: string;
-  request: z.input<typeof CreateContract>["request"];
+  request: z.input<typeof FilesContract | typeof DatabaseContract>["request"];
   kind?: "files" | "databasebackup";
   repository?: object;
   settings?: SettingsInput;
