@@ -1,6 +1,8 @@
 import type * as z from "zod";
 import { SignedAssignment, SignedOrders } from "../shared/assignment.ts";
 import { DeclarationsTaken, type Declarations } from "../shared/declaration.ts";
+import { SignedProbes } from "../shared/catalog.ts";
+import type { Detection } from "../shared/catalog.ts";
 import { ErrorBody } from "../shared/failure.ts";
 import type { EnrollRequest, HostFacts } from "../shared/host.ts";
 import type { Id } from "../shared/ids.ts";
@@ -36,6 +38,9 @@ export interface Api {
   getAssignment(revision: number | null): Promise<string | null>;
   /** @returns the JWS of every order that is still open */
   getOrders(): Promise<string[]>;
+  /** @returns the JWS of what to look for */
+  getProbes(): Promise<string>;
+  putDetections(detections: Detection[]): Promise<void>;
   /** @returns the ids that the control plane's database has now */
   postReports(reports: Report[]): Promise<Id[]>;
   /** Where the socket is, and what to say at its door. Signed afresh each time. */
@@ -84,6 +89,12 @@ export function openApi(deps: ApiDeps): Api {
     },
     async getOrders() {
       return (await bodyOf(SignedOrders, await ask("GET", "orders"))).orders;
+    },
+    async getProbes() {
+      return (await bodyOf(SignedProbes, await ask("GET", "probes"))).jws;
+    },
+    async putDetections(detections) {
+      await ask("PUT", "detections", { body: { detections } });
     },
     async postReports(reports) {
       return (await bodyOf(ReportsAccepted, await ask("POST", "reports", { body: { reports } }))).accepted;

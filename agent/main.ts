@@ -5,6 +5,7 @@ import { backupByHand, execByHand, EXIT, listByHand, restoreByHand, UsageError }
 import type { CliDeps } from "./by-hand.ts";
 import { agentPaths } from "./config.ts";
 import { runDaemon } from "./daemon.ts";
+import { machineOf } from "./detect-machine.ts";
 import { examine } from "./doctor.ts";
 import { enroll, EnrollError } from "./enroll.ts";
 import { sayStatus } from "./status.ts";
@@ -108,7 +109,7 @@ async function enrollVerb(words: string[]): Promise<number> {
 async function runVerb(): Promise<number> {
   const isInJournal = process.env["JOURNAL_STREAM"] !== undefined;
   const log = (line: string): void => deps.log(isInJournal ? line : `${new Date().toISOString()} ${line}`);
-  const status = await runDaemon({ ...deps, log, timers: realTimers }, stopSignal());
+  const status = await runDaemon({ ...deps, log, timers: realTimers, machine: machineOf(process.env) }, stopSignal());
   // What is still open then (a socket's goodbye, a hanging request) must not keep the service from ending.
   process.exit(status);
 }

@@ -14,6 +14,7 @@ const PolicyFile = z.strictObject({
   repositories: z.array(z.string().min(1)).nullable().default(null),
   users: z.array(UserName).nullable().default(null),
   restore: z.enum(["off", "staging", "in-place"]).default("in-place"),
+  detect: z.boolean().default(true),
   approve: z
     .literal("none", { error: '"widening" comes in a later version; only "none" can be followed now' })
     .default("none"),
@@ -26,6 +27,8 @@ export interface Policy {
   readonly repositories: readonly string[] | null;
   readonly users: readonly string[] | null;
   readonly restore: "off" | "staging" | "in-place";
+  /** Whether services that the control plane's catalogue knows are looked for, and told. */
+  readonly detect: boolean;
   /** Why the file can't be followed; then nothing at all is allowed. Null when it is fine, or there is none. */
   readonly fault: string | null;
   /** Of one contract that root has declared on the host: its shell is the seed's, run by bash. */
@@ -93,12 +96,14 @@ const DEFAULT_POLICY: Policy = {
   repositories: null,
   users: null,
   restore: "in-place",
+  detect: true,
   fault: null,
   isDeclared: false,
 };
 
 function refusingAll(fault: string): Policy {
-  return { hooks: "off", sources: [], repositories: [], users: [], restore: "off", fault, isDeclared: false };
+  const nothing = { sources: [], repositories: [], users: [], detect: false, isDeclared: false };
+  return { ...nothing, hooks: "off", restore: "off", fault };
 }
 
 /** Who may write it may say what runs here: that has to be root or the agent's own user, alone. */

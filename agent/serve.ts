@@ -9,6 +9,8 @@ import { keepConnected } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { writeDaemonState } from "./daemon-claim.ts";
 import { startDeclaring } from "./declaring.ts";
+import type { Machine } from "./detect-machine.ts";
+import { startDetector } from "./detector.ts";
 import { dispatchDue, dispatchOrder } from "./dispatch.ts";
 import type { DispatchDeps } from "./dispatch.ts";
 import { collectFacts, hostZone } from "./facts.ts";
@@ -28,6 +30,8 @@ import { openWorkload } from "./workload.ts";
 
 export interface ServeDeps {
   paths: Paths;
+  /** Where services are looked for that the catalogue knows. */
+  machine: Machine;
   clock: { now(): number };
   timers: Timers;
   random: (bytes: number) => Uint8Array;
@@ -122,6 +126,7 @@ export async function serve(
     },
     onOrder: (order) => dispatchOrder(dispatch, order),
   });
+  const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: chance });
   const tellState = stateTeller(deps, api);
   await tellState(false);
   connection = keepConnected({
@@ -149,6 +154,7 @@ export async function serve(
   scheduler.stop();
   puller.stop();
   declaring.stop();
+  stopDetecting();
   recovery.stop();
   await workload.drain();
   stopListening();

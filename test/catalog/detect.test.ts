@@ -1,0 +1,186 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { imageName } from "../../agent/container-api.ts";
+import { detect } from "../../agent/detect.ts";
+import { machineOf, type Machine } from "../../agent/detect-machine.ts";
+import { SERVICES } from "../../control/catalog/catalog.ts";
+import { Probe, type Detection } from "../../shared/catalog.ts";
+import { SECRET, startFakeDocker, type FakeContainer, type FakeDocker } from "../support/fake-docker.ts";
+
+let root: string;
+let docker: FakeDocker;
+let machine: Machine;
+
+const PROBES = SERVICES.flatMap(({ name, layouts }) =>
+  (["debian", "docker"] as const).flatMap((layout) =>
+    layouts[layout].probes.map((probe) => Probe.parse({ ...probe, entry: name, layout })),
+  ),
+);
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "holdfast-detect-"));
+  for (const directory of ["etc", "usr"]) await mkdir(join(root, directory));
+  docker = await startFakeDocker(join(root, "docker.sock"));
+  machine = { unitDirectories: [join(root, "etc"), join(root, "usr")], sockets: [docker.socket] };
+});
+
+afterEach(async () => {
+  await docker.stop();
+  await rm(root, { recursive: true, force: true });
+});
+
+async function found(containers: FakeContainer[], probes: Probe[] = PROBES): Promise<Detection[]> {
+  docker.containers = containers;
+  return detect(probes, machine);
+}
+
+/** Without what this machine itself may have: the probes for paths look at its own. */
+const UNITS = PROBES.map((probe) => ({ ...probe, paths: [] }));
+
+test("a unit file is a service, wherever systemd would find it; a masked one and others are none", async () => {
+  await writeFile(join(root, "usr/radarr.service"), "[Service]\n");
+  await writeFile(join(root, "etc/jellyfin.service"), "[Service]\n");
+  await writeFile(join(root, "usr/jellyfin.service"), "[Service]\n");
+  await writeFile(join(root, "usr/forgejo.service"), "[Service]\n");
+  await symlink("/dev/null", join(root, "etc/forgejo.service"));
+  await writeFile(join(root, "usr/my-secret-project.service"), "[Service]\n");
+  expect(await detect(UNITS, machine)).toEqual([
+    {
+      ...{ entry: "jellyfin", layout: "debian", params: {}, container: null },
+      evidence: [`unit ${join(root, "etc/jellyfin.service")}`],
+    },
+    {
+      ...{ entry: "radarr", layout: "debian", params: {}, container: null },
+      evidence: [`unit ${join(root, "usr/radarr.service")}`],
+    },
+  ]);
+});
+
+test("paths tell a service only when all of them are there", async () => {
+  const paths = [join(root, "srv/config.php"), join(root, "srv/data")];
+  const probe = Probe.parse({ entry: "grocy", layout: "debian", paths });
+  await mkdir(join(root, "srv/data"), { recursive: true });
+  expect(await detect([probe], machine)).toEqual([]);
+  await writeFile(join(root, "srv/config.php"), "");
+  expect(await detect([probe], machine)).toMatchObject([
+    { entry: "grocy", evidence: paths.map((path) => `path ${path}`) },
+  ]);
+});
+
+test("a container tells where its directories are on the host: mounted, or below a mount", async () => {
+  const seen = await found([
+    {
+      name: "films",
+      image: "lscr.io/linuxserver/radarr:latest",
+      mounts: { "/config": "/srv/radarr", "/movies": "/srv/films" },
+    },
+    {
+      name: "vault",
+      image: "vaultwarden/server:1.32.5-alpine",
+      mounts: { "/data": "/var/lib/docker/volumes/vault/_data" },
+    },
+    {
+      name: "tv",
+      image: "jellyfin/jellyfin@sha256:" + "ef".repeat(32),
+      mounts: { "/config": "/srv/jf", "/cache": "/tmp/jf" },
+    },
+    { name: "tv2", image: "linuxserver/jellyfin", mounts: { "/config": "/srv/jf2" } },
+    {
+      name: "photos",
+      image: "ghcr.io/immich-app/immich-server:v1.120.0",
+      mounts: { "/usr/src/app/upload": "/srv/old" },
+    },
+    { name: "other", image: "somebody/radarr", mounts: { "/config": "/srv/other" } },
+  ]);
+  expect(seen.map(({ entry, container, params }) => ({ entry, container, params }))).toEqual([
+    { entry: "immich", container: "photos", params: { media: "/srv/old" } },
+    { entry: "jellyfin", container: "tv", params: { data: "/srv/jf", databases: "/srv/jf/data" } },
+    { entry: "jellyfin", container: "tv2", params: { data: "/srv/jf2", databases: "/srv/jf2/data/data" } },
+    { entry: "radarr", container: "films", params: { data: "/srv/radarr" } },
+    { entry: "vaultwarden", container: "vault", params: { data: "/var/lib/docker/volumes/vault/_data" } },
+  ]);
+  expect(seen.find(({ container }) => container === "films")?.evidence).toEqual([
+    "container films of image lscr.io/linuxserver/radarr:latest",
+    "its /config is /srv/radarr",
+  ]);
+});
+
+test("of the same Compose project, the database is found when there is one; and the project's own directory", async () => {
+  const project: [string, string] = ["money", "/srv/money"];
+  const uploads = { "/var/www/html/storage/upload": "/srv/money/uploads" };
+  const app = { name: "money-app-1", image: "fireflyiii/core:version-6", mounts: uploads, project };
+  const other = { name: "cloud-db-1", image: "mariadb:11", project: ["cloud", "/srv/cloud"] as [string, string] };
+  const own = { name: "money-db-1", image: "docker.io/library/mariadb:11", project };
+  const params = { uploads: "/srv/money/uploads", project: "/srv/money" };
+  const firefly = (containers: FakeContainer[]) =>
+    found(
+      containers,
+      PROBES.filter(({ entry }) => entry === "firefly-iii"),
+    );
+  expect(await firefly([app, other, own])).toMatchObject([{ params: { ...params, databaseContainer: "money-db-1" } }]);
+  const two = await firefly([app, own, { ...own, name: "money-db-2" }]);
+  expect(two).toMatchObject([{ params }]);
+  expect(two[0]?.params).not.toHaveProperty("databaseContainer");
+});
+
+test("PostgreSQL in a container is proposed as that container, and a container of an image that moved on is known still", async () => {
+  expect(await found([{ name: "pg", image: "postgres:16" }])).toMatchObject([
+    { entry: "postgresql", layout: "docker", container: "pg", params: { container: "pg" } },
+  ]);
+  const outdated = {
+    name: "films",
+    image: "linuxserver/radarr",
+    isOutdated: true,
+    mounts: { "/config": "/srv/radarr" },
+  };
+  expect(await found([outdated])).toMatchObject([{ entry: "radarr", params: { data: "/srv/radarr" } }]);
+});
+
+test("nothing but what is looked for leaves the host, and of containers only names and places", async () => {
+  const seen = await found([
+    {
+      name: "films",
+      image: "linuxserver/radarr",
+      mounts: { "/config": "/srv/radarr", "/private": "/home/me/private" },
+    },
+    { name: "diary", image: "my/diary", mounts: { "/config": "/home/me/diary" } },
+  ]);
+  expect(seen).toHaveLength(1);
+  expect(JSON.stringify(seen)).not.toMatch(/diary|private|hunter2/);
+  expect(SECRET).toContain("hunter2");
+  expect(docker.asked.filter((path) => !path.startsWith("GET /containers/"))).toEqual([]);
+  expect(docker.asked.filter((path) => path !== "GET /containers/json")).toHaveLength(1);
+});
+
+test("no engine, one that may not be asked, or one that answers nonsense, is no trouble", async () => {
+  const probes = PROBES.filter(({ layout }) => layout === "docker");
+  for (const socket of [join(root, "nothing.sock"), join(root, "etc")]) {
+    expect(await detect(probes, { ...machine, sockets: [socket] })).toEqual([]);
+  }
+  docker.containers = [{ name: "films", image: "linuxserver/radarr" }];
+  expect(await detect(probes, { ...machine, sockets: [docker.socket, docker.socket] })).toHaveLength(1);
+});
+
+test("where to look is what systemd and Docker themselves go by", () => {
+  expect(machineOf({})).toMatchObject({ sockets: ["/var/run/docker.sock", "/run/podman/podman.sock"] });
+  expect(machineOf({}).unitDirectories).toContain("/etc/systemd/system");
+  expect(machineOf({ DOCKER_HOST: "unix:///run/user/1000/docker.sock", SYSTEMD_UNIT_PATH: "/a:/b:" })).toEqual({
+    unitDirectories: ["/a", "/b"],
+    sockets: ["/run/user/1000/docker.sock"],
+  });
+  expect(machineOf({ DOCKER_HOST: "tcp://10.0.0.1:2375" }).sockets).toContain("/var/run/docker.sock");
+});
+
+test.each([
+  ["ghcr.io/linuxserver/radarr:5.1@sha256:" + "a".repeat(64), "linuxserver/radarr"],
+  ["docker.io/library/postgres:16-alpine", "postgres"],
+  ["postgres", "postgres"],
+  ["localhost:5000/forgejo/forgejo:9", "forgejo/forgejo"],
+  ["codeberg.org/forgejo/forgejo:9", "forgejo/forgejo"],
+  ["sha256:" + "a".repeat(64), null],
+  ["3f29a1bc77de", null],
+])("the image %s is looked for as %s", (image, name) => {
+  expect(imageName(image)).toBe(name);
+});
