@@ -12,7 +12,7 @@ const PAGE = 500;
 /** The API of one control plane. Every call throws an ExitError that says what to do. */
 export interface Client {
   readonly url: string;
-  ask<T>(schema: z.ZodType<T>, method: "GET" | "POST", path: string, body?: unknown): Promise<T>;
+  ask<T>(schema: z.ZodType<T>, method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T>;
   /** All pages. */
   list<T>(item: z.ZodType<T>, path: string, filters?: Record<string, string>): Promise<T[]>;
 }

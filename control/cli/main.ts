@@ -1,7 +1,9 @@
 import { start } from "../runtime/node/start.ts";
 import { calendar } from "./calendar.ts";
+import { catalog } from "./catalog.ts";
 import { copyDatabase, migrate } from "./database.ts";
 import { enroll } from "./enroll.ts";
+import { accept, dismiss, proposals } from "./proposals.ts";
 import { restore, run } from "./runs.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
@@ -17,6 +19,10 @@ const verbs = new Map<string, Verb>(
     status,
     run,
     restore,
+    catalog,
+    proposals,
+    accept,
+    dismiss,
     calendar,
     migrate,
     "copy-database": copyDatabase,

@@ -5,6 +5,7 @@ import { Host } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import { type Client, openClient } from "./client.ts";
+import { table } from "./table.ts";
 import { EXIT, exactly, type Verb } from "./terminal.ts";
 
 export const status: Verb = {
@@ -60,19 +61,6 @@ function bindingTable(hosts: Host[], bindings: Binding[], failures: Map<Id, Run>
     return [names.get(host) ?? host, name, health, minute(lastSuccessAt), minute(nextRunAt), failed];
   });
   return table([["HOST", "BINDING", "HEALTH", "LAST SUCCESS", "NEXT RUN", "LAST FAILURE"], ...rows]);
-}
-
-function table(rows: string[][]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
 }
 
 /** `2026-11-23 08:00Z`: to the minute, in UTC like everything the API says. */

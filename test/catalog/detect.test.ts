@@ -19,6 +19,9 @@ const PROBES = SERVICES.flatMap(({ name, layouts }) =>
   ),
 );
 
+/** Without what this machine itself may have: the probes for paths look at its own. */
+const UNITS = PROBES.map((probe) => ({ ...probe, paths: [] }));
+
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "holdfast-detect-"));
   for (const directory of ["etc", "usr"]) await mkdir(join(root, directory));
@@ -31,13 +34,10 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-async function found(containers: FakeContainer[], probes: Probe[] = PROBES): Promise<Detection[]> {
+async function found(containers: FakeContainer[], probes: Probe[] = UNITS): Promise<Detection[]> {
   docker.containers = containers;
   return detect(probes, machine);
 }
-
-/** Without what this machine itself may have: the probes for paths look at its own. */
-const UNITS = PROBES.map((probe) => ({ ...probe, paths: [] }));
 
 test("a unit file is a service, wherever systemd would find it; a masked one and others are none", async () => {
   await writeFile(join(root, "usr/radarr.service"), "[Service]\n");

@@ -44,7 +44,18 @@ test.each([
 test("help lists the verbs there are, and none that comes later", async () => {
   const { code, stdout } = await holdfast(["--help"], {});
   expect(code).toBe(0);
-  for (const verb of ["start", "serve", "token create", "enroll", "status", "run", "restore", "migrate"]) {
+  for (const verb of [
+    "start",
+    "serve",
+    "token create",
+    "enroll",
+    "status",
+    "run",
+    "restore",
+    "migrate",
+    "catalog",
+    "accept",
+  ]) {
     expect(stdout).toContain(`holdfast ${verb}`);
   }
   expect(stdout).not.toMatch(/holdfast (apply|plan|export)/);

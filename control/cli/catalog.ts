@@ -1,0 +1,80 @@
+import { parseArgs } from "node:util";
+import { CatalogEntry } from "../../shared/catalog.ts";
+import { Contract } from "../../shared/contract.ts";
+import { openClient } from "./client.ts";
+import { readParamWords } from "./param-words.ts";
+import { table } from "./table.ts";
+import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+
+export const catalog: Verb = {
+  usage: "catalog [NAME] [--json] | catalog apply NAME --host HOST --layout LAYOUT [--name CONTRACT] [--param K=V…]",
+  summary: "show the services whose backups are known, or one of them; or declare a contract of one",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: {
+        ...{ json: { type: "boolean", default: false }, host: { type: "string" }, layout: { type: "string" } },
+        ...{ name: { type: "string" }, param: { type: "string", multiple: true, default: [] } },
+      },
+    });
+    const client = await openClient(terminal);
+    if (positionals[0] === "apply") {
+      const [, fromCatalog] = exactly(positionals, ["apply", "NAME"]);
+      const { host, layout, name } = values;
+      if (host === undefined) throw new UsageError("--host is missing");
+      if (layout === undefined) throw new UsageError("--layout is missing");
+      const wish = { host, fromCatalog, layout, params: readParamWords(values.param) };
+      const made = await client.ask(Contract, "POST", "/contracts", name === undefined ? wish : { ...wish, name });
+      terminal.out(values.json ? `${JSON.stringify(made)}\n` : `contract ${made.name}: ${made.id}\n`);
+      return EXIT.done;
+    }
+    const [name] = positionals;
+    if (name === undefined) {
+      const entries = await client.list(CatalogEntry, "/catalog");
+      terminal.out(values.json ? `${JSON.stringify(entries)}\n` : listOf(entries));
+      return EXIT.done;
+    }
+    exactly(positionals, ["NAME"]);
+    const entry = await client.ask(CatalogEntry, "GET", `/catalog/${encodeURIComponent(name)}`);
+    terminal.out(values.json ? `${JSON.stringify(entry)}\n` : pageOf(entry));
+    return EXIT.done;
+  },
+};
+
+function listOf(entries: CatalogEntry[]): string {
+  return table([
+    ["NAME", "SERVICE", "WHAT IT KEEPS"],
+    ...entries.map(({ name, title, description }) => [name, title, description]),
+  ]);
+}
+
+function pageOf({ name, title, description, layouts }: CatalogEntry): string {
+  return `${title} (${name}): ${description}\n${layouts.map(layoutOf).join("")}`;
+}
+
+function layoutOf({ layout, params, contract, notes, sources }: CatalogEntry["layouts"][number]): string {
+  const asked = params.map(({ name, kind, description, default: standard, choices }) => {
+    const what = kind === "choice" ? choices.join(" | ") : kind;
+    return `    ${name} (${what}${standard === null ? ", must be given" : `, default ${standard}`}): ${description}\n`;
+  });
+  const kept =
+    contract.kind === "files"
+      ? [
+          ...contract.request.sourceDirectories.map((source) => `keeps ${source}`),
+          ...contract.request.excludePatterns.map((pattern) => `but not ${pattern}`),
+          ...contract.consistency.map((step) =>
+            Object.entries(step)
+              .map(([key, value]) => `${key} ${value}`)
+              .join(", "),
+          ),
+          ...contract.stopForRestore.map((unit) => `stopped for a restore: ${unit}`),
+        ]
+      : [`keeps what this writes: ${contract.request.backupCmd}`];
+  const lines = [
+    ...kept,
+    ...notes.map((note) => `note: ${note}`),
+    ...sources.map((one) => `${one.fact} [${one.source}]`),
+  ];
+  return `\n${layout}, as user ${contract.request.user}\n  parameters\n${asked.join("")}${lines.map((line) => `  ${line}\n`).join("")}`;
+}
