@@ -1,4 +1,4 @@
-import type { Assignment, Order } from "../shared/assignment.ts";
+import type { Assignment, ForeignBinding, Order } from "../shared/assignment.ts";
 import { instant } from "../shared/ids.ts";
 import type { Id } from "../shared/ids.ts";
 import { isAlive } from "./process-mark.ts";
@@ -45,11 +45,21 @@ export function dispatchOrder(deps: DispatchDeps, order: Order): void {
 
 async function runOrder(deps: DispatchDeps, order: RunOrder, signal: AbortSignal): Promise<void> {
   await deps.ready;
-  const now = findBinding(deps, order.binding);
+  const from = order.kind === "restore" ? order.from : null;
+  const now = from === null ? findBinding(deps, order.binding) : foreignBinding(from, order);
   if (now === null) return await reportUnknownBinding(deps, order);
   const input = { ...now, runId: order.id, trigger: "order" as const, scheduledAt: null, signal };
   if (order.kind === "backup") await backup(deps.runner, input);
   else await restore(deps.runner, { ...input, restore: order.restore });
+}
+
+/** Another host's binding, as that host would have it in its assignment, with the snapshots it made. */
+function foreignBinding(
+  { host, binding, contract, repository }: ForeignBinding,
+  { issuedAt }: Pick<Order, "issuedAt">,
+): { assignment: Assignment; binding: Assignment["bindings"][number] } {
+  const known = { contracts: [contract], repositories: [repository], bindings: [binding] };
+  return { assignment: { protocol: 1, host, revision: 0, issuedAt, ...known }, binding };
 }
 
 /** The assignment of the moment the run begins: what it waited for may have changed it. */

@@ -32,6 +32,8 @@ export interface Watching {
   readonly timeLimitMs?: number;
   readonly onStart?: (child: ProcessMark) => void;
   readonly onStdout?: (line: string) => void;
+  /** What it says on stdout as it comes, instead of lines. */
+  readonly onStdoutBytes?: (chunk: Uint8Array) => void;
   /** For a program whose whole answer is one line; 1 MiB when it is not given. */
   readonly maxStdoutLineBytes?: number;
   readonly onStderr?: (line: string) => void;
@@ -85,7 +87,9 @@ export async function runProcess(command: Command, watching: Watching): Promise<
       stderr.push(line);
       watching.onStderr?.(line);
     });
-    follow(child.stdout, fromStdout);
+    const { onStdoutBytes } = watching;
+    if (onStdoutBytes === undefined) follow(child.stdout, fromStdout);
+    else child.stdout.on("data", onStdoutBytes);
     follow(child.stderr, fromStderr);
 
     const { pid } = child;

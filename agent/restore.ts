@@ -49,18 +49,20 @@ export async function performRestore(
   const place = restore.target ?? "where they were";
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
   const { target } = restore;
-  const { failure, warnings, stats } = await repository.restore({
+  const { failure, warnings, stats, items } = await repository.restore({
     snapshot,
     target,
     include,
     overwrite: restore.overwrite,
     delete: restore.delete,
     dryRun: restore.dryRun,
+    verify: restore.verify && target === null,
+    excludes: contract.kind === "files" ? contract.request.excludePatterns : [],
     onProgress: run.onProgress,
   });
   return {
     state: failure !== null ? "failed" : warnings.length > 0 ? "warned" : "succeeded",
-    ...{ failure, warnings, stats, snapshot, snapshots, engineId: repository.engineId },
+    ...{ failure, warnings, stats, items, snapshot, snapshots, engineId: repository.engineId },
   };
 }
 

@@ -19,7 +19,7 @@ export interface Finished {
   /** Why a backup's sources look wrong, although something was stored. */
   readonly suspicious?: string | null;
   readonly plan?: PlannedSnapshot[] | null;
-  readonly items?: RestoredItem[] | null;
+  readonly items?: readonly RestoredItem[] | null;
 }
 
 /** One run's file in the spool, from before its first deed to its end. */

@@ -59,6 +59,10 @@ export const RestoreRequest = z.strictObject({
     .default(false)
     .describe("true: what the snapshot does not hold is removed there, so that it is exactly the snapshot"),
   dryRun: z.boolean().default(false).describe("true: only say what would change"),
+  verify: z
+    .boolean()
+    .default(true)
+    .describe("after a restore in place: compare every file with the snapshot; reads all of it again"),
 });
 export type RestoreRequest = z.infer<typeof RestoreRequest>;
 export type RestoreRequestInput = z.input<typeof RestoreRequest>;

@@ -1,8 +1,9 @@
+import { restoreFiles } from "../restore-files.ts";
 import { backup } from "./borg-backup.ts";
 import { prepareBorg } from "./borg-command.ts";
 import { releaseDeadLocks } from "./borg-locks.ts";
 import { identifyBorg } from "./borg-repository.ts";
-import { restore } from "./borg-restore.ts";
+import { borgTool } from "./borg-restore.ts";
 import { listSnapshots } from "./borg-snapshots.ts";
 import { BORG } from "./borg-version.ts";
 import { findEngine, requireEngine } from "./engine-version.ts";
@@ -23,7 +24,7 @@ export const borg: Provider = {
       engineId,
       backup: (input) => backup(runner, input),
       snapshots: () => listSnapshots(runner),
-      restore: (input) => restore(runner, input),
+      restore: (input) => restoreFiles(borgTool(runner), access, input),
       forget: () => notYet("forget"),
       dump: () => notYet("dump"),
       load: () => notYet("load"),

@@ -18,6 +18,7 @@ export interface EngineCall {
   /** Its whole answer may be one line. */
   readonly isOneLine?: boolean;
   readonly onStdout?: (line: string) => void;
+  readonly onStdoutBytes?: (chunk: Uint8Array) => void;
   readonly onStderr?: (line: string) => void;
 }
 
@@ -62,7 +63,8 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
     callInherited: (args) => runInherited({ ...command({ args }), env }),
     async call(call) {
       const { signal } = access;
-      const { ladder = access.ladder, onStdout, onStderr, timeLimitMs, isAfterwards = false, isOneLine = false } = call;
+      const { ladder = access.ladder, timeLimitMs, isAfterwards = false, isOneLine = false } = call;
+      const { onStdout, onStdoutBytes, onStderr } = call;
       if (!isAfterwards) signal.throwIfAborted();
       return await runProcess(command(call), {
         ladder,
@@ -70,6 +72,7 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
         ...(isAfterwards ? {} : { signal }),
         ...(isOneLine ? { maxStdoutLineBytes: ONE_LINE_BYTES } : {}),
         ...(onStdout === undefined ? {} : { onStdout }),
+        ...(onStdoutBytes === undefined ? {} : { onStdoutBytes }),
         ...(onStderr === undefined ? {} : { onStderr }),
         ...(timeLimitMs === undefined ? {} : { timeLimitMs }),
       });

@@ -1,3 +1,5 @@
+import type { FailedPath } from "../restore-tool.ts";
+
 const MOST_WARNINGS = 100;
 const MAX_WARNING_CHARACTERS = 1000;
 
@@ -6,6 +8,7 @@ export interface ItemWarnings {
   count(): number;
   /** One line for each item, however often the engine told of it, and at most 100. */
   warnings(): string[];
+  all(): FailedPath[];
 }
 
 /** Collects what went wrong with single files. */
@@ -15,6 +18,7 @@ export function itemWarnings(): ItemWarnings {
     add(item, reason) {
       if (!byItem.has(item)) byItem.set(item, reason);
     },
+    all: () => [...byItem].map(([path, reason]) => ({ path, reason })),
     count: () => byItem.size,
     warnings() {
       const all = [...byItem].map(([item, reason]) =>

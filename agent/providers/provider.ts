@@ -92,6 +92,10 @@ export interface RestoreInput {
   readonly delete: boolean;
   /** Changes nothing, and says in `items` what would change. */
   readonly dryRun: boolean;
+  /** Patterns of what no snapshot holds, which `delete` therefore leaves where it is. */
+  readonly excludes: readonly string[];
+  /** Compares everything with the snapshot afterwards, by content: reads all of it again from the repository. */
+  readonly verify: boolean;
   readonly onProgress: (progress: Progress) => void;
 }
 

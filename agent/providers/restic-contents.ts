@@ -1,35 +1,134 @@
+import { createHash, type Hash } from "node:crypto";
 import * as z from "zod";
+import { shownName } from "../restore-disk.ts";
+import { isSelected, type Listed, type NodeContent, type NodeType, type Selection, type SnapshotNode } from "../restore-tool.ts";
 import { RunError } from "../runner-failure.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
 import { readMessage } from "./restic-messages.ts";
-import { matching } from "./snapshot-paths.ts";
+import { tarReader } from "./tar-reader.ts";
 
-const Node = z.object({ struct_type: z.literal("node"), type: z.string(), path: z.string(), size: z.int().optional() });
-export type Node = z.infer<typeof Node>;
+/** What restic's listings show for a byte that is not UTF-8. */
+export const STAND_IN = "\ufffd";
 
-/**
- * Goes through what a snapshot holds at or below the paths, or all of it. Names that are not UTF-8 have U+FFFD in their
- * place: such a path can't be looked up. Throws RunError.
- */
-export async function eachNode(
+const TYPES: Record<string, NodeType> = {
+  ...{ file: "file", dir: "dir", symlink: "symlink", fifo: "fifo", socket: "socket" },
+  ...{ chardev: "chardev", dev: "blockdev" },
+};
+
+const Node = z.object({
+  struct_type: z.literal("node"),
+  type: z.string(),
+  path: z.string(),
+  size: z.int().optional(),
+  mode: z.int(),
+  uid: z.int(),
+  gid: z.int(),
+  mtime: z.string(),
+});
+
+/** See RestoreTool.list. */
+export async function listNodes(
   runner: ResticRunner,
-  { snapshot, include }: { snapshot: string; include: readonly string[] },
-  onNode: (node: Node) => void,
+  snapshot: string,
+  onNode: (node: SnapshotNode) => void,
 ): Promise<void> {
   const { restic, access } = runner;
   const ended = await runner.call({
     args: ["ls", "--json", "--no-lock", snapshot],
     onStdout(line) {
-      const node = readMessage(Node, line);
-      if (node !== null && (include.length === 0 || matching(node.path, include) !== undefined)) onNode(node);
+      const found = readMessage(Node, line);
+      const type = found === null ? undefined : TYPES[found.type];
+      if (found === null || type === undefined) return;
+      const { path, size = 0, mode, uid, gid, mtime } = found;
+      onNode({ path, type, size, uid, gid, mode: permissions(mode), mtimeUs: microseconds(mtime) });
     },
   });
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode !== 0) throw new RunError(resticFailure(restic, ended, { what: "ls", redact: access.log.redact }));
 }
 
-/** Whether its name came through whole. */
-export function canBeLookedUp({ path }: Node): boolean {
-  return !path.includes("\ufffd");
+/** How many paths are read one by one before the directory they share is read instead. */
+const MOST_DUMPS = 20;
+
+/** See RestoreTool.readContents: restic's own archive of each path, which it writes from the repository. */
+export async function readContents(
+  runner: ResticRunner,
+  { snapshot, include, nodes }: Selection & Listed,
+  onContent: (content: NodeContent) => void,
+): Promise<void> {
+  const asked = new Set(include);
+  const types = new Map(nodes.flatMap(({ path, type }) => (asked.has(path) ? [[path, type] as const] : [])));
+  const separate = include.length === 0 ? ["/"] : include.length > MOST_DUMPS ? [shared(include)] : include;
+  for (const path of separate) {
+    const type = path === "/" ? "dir" : (types.get(path) ?? "dir");
+    if (type === "file") await dumpFile(runner, { snapshot, path }, onContent);
+    else if (type === "dir") {
+      await dumpDirectory(runner, { snapshot, path }, (content) => {
+        if (isSelected(content.path, { include })) onContent(content);
+      });
+    }
+  }
+}
+
+async function dumpFile(
+  runner: ResticRunner,
+  { snapshot, path }: { snapshot: string; path: string },
+  onContent: (content: NodeContent) => void,
+): Promise<void> {
+  const hash = createHash("sha256");
+  await dump(runner, [snapshot, path], (chunk) => void hash.update(chunk));
+  onContent({ path, sha256: hash.digest("hex"), linkTarget: null, sameFileAs: null });
+}
+
+async function dumpDirectory(
+  runner: ResticRunner,
+  { snapshot, path }: { snapshot: string; path: string },
+  onContent: (content: NodeContent) => void,
+): Promise<void> {
+  let hash: Hash | null = null;
+  const reader = tarReader({
+    onEntry: ({ type }) => (hash = type === "file" ? createHash("sha256") : null),
+    onData: (bytes) => void hash?.update(bytes),
+    onEnd({ name, type, linkTarget }) {
+      const sha256 = hash?.digest("hex") ?? null;
+      const target = type === "symlink" ? linkTarget : null;
+      onContent({ path: `/${shownName(name, STAND_IN)}`, sha256, linkTarget: target, sameFileAs: null });
+    },
+  });
+  await dump(runner, ["--archive", "tar", snapshot, path], (chunk) => reader.push(chunk));
+  reader.finish();
+}
+
+async function dump(runner: ResticRunner, args: string[], onStdoutBytes: (chunk: Uint8Array) => void): Promise<void> {
+  const { restic, access } = runner;
+  const { downloadKiBs } = access.limits;
+  const limit = downloadKiBs === null ? [] : ["--limit-download", `${downloadKiBs}`];
+  const ended = await runner.call({ args: ["dump", "--no-lock", ...limit, ...args], onStdoutBytes });
+  if (ended.cancelled) access.signal.throwIfAborted();
+  if (ended.exitCode === 0) return;
+  throw new RunError(resticFailure(restic, ended, { what: "dump", redact: access.log.redact }));
+}
+
+/** restic's names of a mode: Go's, which keeps the three special bits elsewhere. */
+function permissions(mode: number): number {
+  const special = ((mode >>> 23) & 1 ? 0o4000 : 0) | ((mode >>> 22) & 1 ? 0o2000 : 0) | ((mode >>> 20) & 1 ? 0o1000 : 0);
+  return (mode & 0o777) | special;
+}
+
+/** It writes up to nanoseconds, and an offset of its own. */
+function microseconds(time: string): number {
+  const [, fraction = ""] = /\.(\d+)/.exec(time) ?? [];
+  const whole = Date.parse(time.replace(/\.\d+/, ""));
+  return whole * 1000 + Number(fraction.padEnd(6, "0").slice(0, 6));
+}
+
+function shared(paths: readonly string[]): string {
+  let [directory = "/"] = paths;
+  for (const path of paths) {
+    while (directory !== "" && path !== directory && !path.startsWith(`${directory}/`)) {
+      directory = directory.slice(0, directory.lastIndexOf("/"));
+    }
+  }
+  return directory === "" ? "/" : directory;
 }

@@ -1,10 +1,11 @@
+import { restoreFiles } from "../restore-files.ts";
 import { backup } from "./restic-backup.ts";
 import { prepareRestic } from "./restic-command.ts";
 import { dump, load } from "./restic-dump.ts";
 import { forget } from "./restic-forget.ts";
 import { releaseDeadLocks } from "./restic-locks.ts";
 import { identifyRestic } from "./restic-repository.ts";
-import { restore } from "./restic-restore.ts";
+import { resticTool } from "./restic-restore.ts";
 import { listSnapshots } from "./restic-snapshots.ts";
 import { RESTIC } from "./restic-version.ts";
 import { findEngine, requireEngine } from "./engine-version.ts";
@@ -26,7 +27,7 @@ export const restic: Provider = {
       backup: (input) => backup(runner, input),
       snapshots: () => listSnapshots(runner),
       forget: (retention) => forget(runner, retention),
-      restore: (input) => restore(runner, input),
+      restore: (input) => restoreFiles(resticTool(runner), access, input),
       dump: (input) => dump(runner, input),
       load: (input) => load(runner, input),
       planForget: () => notYet("planForget"),

@@ -140,12 +140,15 @@ function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: R
   const { run, sequence } = report;
   const binding = run.binding === null ? undefined : known.bindings.get(run.binding);
   const existing = known.runs.get(run.id);
-  if ((binding?.host ?? host.id) !== host.id || (existing?.host ?? host.id) !== host.id) return;
+  if ((existing?.host ?? host.id) !== host.id) return;
+  // Another host's binding only where that was ordered: a restore there.
+  const isForeign = binding !== undefined && binding.host !== host.id;
+  if (isForeign && (existing === undefined || run.kind !== "restore")) return;
   plan.accepted.push(run.id);
   if (existing !== undefined && existing.sequence >= sequence) return;
   known.runs.set(run.id, { host: host.id, sequence });
   plan.statements.push(upsert(deps, host, report), closeAnsweredOrders(deps, run.id, run.state));
-  if (binding !== undefined) planBinding(deps, host, plan, { binding, report });
+  if (binding !== undefined && !isForeign) planBinding(deps, host, plan, { binding, report });
   const repository =
     binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
   // History of what is gone: kept, and nobody is told.

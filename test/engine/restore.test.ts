@@ -84,7 +84,7 @@ describe.each(everyRestic())("a restore with restic $version", (restic) => {
     const target = join(host.root, "restored");
     const include = [join(data, "link"), join(data, "no-such-file")];
     const outcome = await host.restore(work, { target, include });
-    expect(outcome).toMatchObject({ state: "failed", failure: { code: "restore.incomplete" } });
+    expect(outcome).toMatchObject({ state: "failed", failure: { code: "restore.nothing_matched" } });
     expect(outcome.failure?.message).toContain("no-such-file");
     expect(await readdir(target)).toEqual([]);
   });

@@ -1,0 +1,37 @@
+/** How borg is told what is meant. */
+interface Way {
+  readonly args: readonly string[];
+  /** Texts it finds as /dev/fd/4 and on. */
+  readonly files: readonly string[];
+}
+
+/** These paths and what is below them; none, or the root among them: everything. */
+export function onlyBelow(include: readonly string[]): Way {
+  if (include.length === 0 || include.includes("/")) return { args: [], files: [] };
+  return only(include.map((path) => (isPlain(path) ? `pp:${path.slice(1)}` : `re:^${expression(path)}(?:/|\\Z)`)));
+}
+
+/** Exactly these entries, which borg looks up one by one, however many there are. */
+export function onlyThese(paths: readonly string[]): Way {
+  return only(paths.map((path) => (isPlain(path) ? `pf:${path.slice(1)}` : `re:^${expression(path)}\\Z`)));
+}
+
+function only(patterns: readonly string[]): Way {
+  const text = [...patterns.map((pattern) => `+ ${pattern}`), "- re:^"].join("\n");
+  return { args: ["--patterns-from", "/dev/fd/4"], files: [`${text}\n`] };
+}
+
+/** Whether a line can hold it as it is, and all of its bytes are known. */
+function isPlain(path: string): boolean {
+  return /^\/[^\p{C}\p{Z}?]*(?: [^\p{C}\p{Z}?]+)*$/u.test(path);
+}
+
+/** In Python's language. A byte that is not UTF-8 is shown as `?`; Python keeps it as a lone surrogate. */
+function expression(path: string): string {
+  return Array.from(path.slice(1), (character) => {
+    if (character === "?") return "(?:\\?|[\\udc80-\\udcff])";
+    if (/^[\w/-]$/.test(character)) return character;
+    const code = character.codePointAt(0) ?? 0;
+    return `\\U${code.toString(16).padStart(8, "0")}`;
+  }).join("");
+}
