@@ -1,6 +1,7 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
 import type { RunFailure, RunFailureCode } from "../shared/failure.ts";
 import { uuidv7 } from "../shared/ids.ts";
+import { restoredLines } from "../shared/restored.ts";
 import { ApiError, openApi } from "./api.ts";
 import { loadAssignment } from "./assignments.ts";
 import { readConfig } from "./config.ts";
@@ -23,6 +24,10 @@ export interface CliDeps {
 /** What was typed can't be done as it stands: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+}
+
+function lines(texts: readonly string[]): string {
+  return texts.map((text) => `${text}\n`).join("");
 }
 
 /** Exit statuses of every verb. */
@@ -64,6 +69,7 @@ export async function restoreByHand(
     signal: input.signal,
     restore: input.restore,
   });
+  if (!input.json) deps.out(lines(restoredLines(outcome)));
   return await sayOutcome(deps, host, { what: `restore of ${host.chosen.binding.name}`, outcome, json: input.json });
 }
 

@@ -21,8 +21,9 @@ const USAGE = `holdfast-agent ${VERSION}: does this host's backups
   status [--json]                  what this host does, and when next
   backup BINDING [--json]          back up now
   snapshots BINDING [--json]       ids of the snapshots, oldest first
-  restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--json]
-                                   put files back where they were, or under DIR
+  restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never]
+          [--delete] [--dry-run] [--no-verify] [--json]
+                                   put files back where they were, or under DIR; --delete: exactly the snapshot
   exec BINDING -- ARGS…            the backup tool itself, on the binding's repository
   doctor [--json]                  look for what is wrong
   uninstall [--yes]                take the agent off this machine
@@ -116,13 +117,17 @@ async function runVerb(): Promise<number> {
 
 async function restoreVerb(words: string[]): Promise<number> {
   const given = readWords(words, {
-    flags: ["json"],
-    texts: ["target"],
+    flags: ["json", "delete", "dry-run", "no-verify"],
+    texts: ["target", "overwrite"],
     lists: ["include"],
     names: ["BINDING", "SNAPSHOT"],
     restInto: "include",
   });
-  const wanted = { snapshot: given.name(1), target: given.text("target") ?? null, include: given.list("include") };
+  const wanted = {
+    ...{ snapshot: given.name(1), target: given.text("target") ?? null, include: given.list("include") },
+    ...{ overwrite: given.text("overwrite"), delete: given.flag("delete"), dryRun: given.flag("dry-run") },
+    verify: !given.flag("no-verify"),
+  };
   const restore = RestoreRequest.safeParse(wanted);
   if (!restore.success) {
     const issue = restore.error.issues[0];

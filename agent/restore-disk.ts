@@ -140,7 +140,7 @@ export function shownName(name: Buffer, standIn: string): string {
     return utf8.decode(name);
   } catch {
     let text = "";
-    for (let at = 0; at < name.length; ) {
+    for (let at = 0; at < name.length;) {
       const length = [1, 2, 3, 4].find((size) => isWhole(name.subarray(at, at + size)));
       text += length === undefined ? standIn : name.toString("utf8", at, at + length);
       at += length ?? 1;

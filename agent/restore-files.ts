@@ -2,7 +2,7 @@ import type { Access, RestoreInput, RestoreResult } from "./providers/provider.t
 import { openDisk } from "./restore-disk.ts";
 import { removeExtras } from "./restore-extras.ts";
 import { openKept } from "./restore-kept.ts";
-import { bytesOf, outcomeOf } from "./restore-outcome.ts";
+import { bytesOf, filesOf, outcomeOf } from "./restore-outcome.ts";
 import { makePlan, type Plan } from "./restore-plan.ts";
 import { isAtOrBelow, isSelected, type RestoreTool, type SnapshotNode } from "./restore-tool.ts";
 import { differingContents, verify } from "./restore-verify.ts";
@@ -60,12 +60,11 @@ async function foretell({ tool, root, nodes, kept, input }: RestoreWork, plan: P
   const disk = openDisk(root, tool.standIn);
   const extras = { nodes, isKept: kept.isLeftOut, isBeyond: kept.isBeyond, dryRun: true };
   const { removed } = input.delete ? await removeExtras(disk, extras) : { removed: [] };
-  const files = [...plan.create, ...plan.update].filter(({ type }) => type !== "dir");
   return {
     ...{ warnings: [], failure: null },
     stats: {
-      ...{ filesRestored: files.length, bytesRestored: bytesOf(files) },
-      ...{ filesSkipped: plan.skipped, filesDeleted: removed.length },
+      ...{ filesToCreate: filesOf(plan.create).length, filesToUpdate: filesOf(plan.update).length, filesToDelete: removed.length },
+      ...{ bytesToRestore: bytesOf([...plan.create, ...plan.update]), filesSkipped: plan.skipped },
     },
     items: [
       ...plan.create.map(({ path }) => ({ path, action: "create" as const })),

@@ -23,7 +23,7 @@ interface Done {
 export function outcomeOf({ access, input }: RestoreWork, { plan, written, verification }: Done): RestoreResult {
   const { redact } = access.log;
   const { failed, removed } = written;
-  const files = written.nodes.filter(({ type }) => type !== "dir");
+  const files = filesOf(written.nodes);
   const wasWritten = new Set(files.map(({ path }) => path));
   const differing = (verification?.differing ?? []).filter(({ path }) => !failed.has(path));
   const wrong = differing.filter(({ path }) => wasWritten.has(path));
@@ -37,7 +37,9 @@ export function outcomeOf({ access, input }: RestoreWork, { plan, written, verif
     ...(hidden.length === 0
       ? []
       : [`${hidden.length} files were left as they are, and hold something else than in the snapshot`]),
-    ...(removed === null && input.delete ? ["what the snapshot does not hold was left where it is, for something was not restored"] : []),
+    ...(removed === null && input.delete
+      ? ["what the snapshot does not hold was left where it is, for something was not restored"]
+      : []),
   ];
   const lost = files.filter(({ path }) => failed.has(path)).length;
   const faults = failed.size + wrong.length;
@@ -60,6 +62,10 @@ export function outcomeOf({ access, input }: RestoreWork, { plan, written, verif
       ...differing.map(({ path, reason }) => item(path, "differs", reason)),
     ],
   };
+}
+
+export function filesOf(nodes: readonly SnapshotNode[]): SnapshotNode[] {
+  return nodes.filter(({ type }) => type !== "dir");
 }
 
 /** Of files, as the snapshot has them. */

@@ -52,7 +52,9 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
     failure = await extract(work, { plan, planned, failed });
     if (failure === null && failed.size === 0) {
       const extras = { nodes, isKept: kept.isLeftOut, isBeyond: kept.isBeyond, dryRun: false };
-      const done = input.delete ? await removeExtras(openDisk(root, tool.standIn), extras) : { removed: [], failed: [] };
+      const done = input.delete
+        ? await removeExtras(openDisk(root, tool.standIn), extras)
+        : { removed: [], failed: [] };
       removed = done.removed;
       note(failed, done.failed);
     }
@@ -101,9 +103,7 @@ function missingOf(
   failed: ReadonlyMap<string, string>,
 ): FailedPath[] {
   const disk = openDisk(root, tool.standIn);
-  const missing = wanted.filter(
-    ({ path }) => !failed.has(path) && disk.look(path) === null && !disk.isDoubtful(path),
-  );
+  const missing = wanted.filter(({ path }) => !failed.has(path) && disk.look(path) === null && !disk.isDoubtful(path));
   return missing.map(({ path }) => ({ path, reason: "is not there after the restore" }));
 }
 

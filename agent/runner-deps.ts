@@ -1,7 +1,7 @@
 import type { AssignedBinding, Assignment } from "../shared/assignment.ts";
 import type { RunFailure } from "../shared/failure.ts";
 import type { Id, Instant } from "../shared/ids.ts";
-import type { Progress, RunState, Trigger } from "../shared/run.ts";
+import type { Progress, RestoredItem, RunState, RunStats, Trigger } from "../shared/run.ts";
 import type { Paths } from "./config.ts";
 import type { KillLadder } from "./process-ladder.ts";
 import type { Patience } from "./providers/provider.ts";
@@ -36,4 +36,8 @@ export interface Outcome {
   readonly state: RunState;
   readonly failure: RunFailure | null;
   readonly snapshot: string | null;
+  readonly warnings: readonly string[];
+  readonly stats: RunStats | null;
+  /** Of a restore: what it could not do, or would do. */
+  readonly items: readonly RestoredItem[] | null;
 }

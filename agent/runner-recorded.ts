@@ -50,9 +50,9 @@ export async function recorded(
     // The spool itself can't be written: nothing was begun, or its end can't be told before the next start.
     finished = { ...NOTHING, state: "failed", failure: failureOf(error) };
   }
-  const { state, failure, snapshot } = finished;
+  const { state, failure, snapshot, warnings, stats, items = null } = finished;
   deps.log(`${name} ${state}${failure === null ? "" : `: ${failure.code}: ${failure.message}`}`);
-  return { runId, state, failure, snapshot };
+  return { runId, state, failure, snapshot, warnings, stats, items };
 }
 
 async function ended(

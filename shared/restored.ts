@@ -1,33 +1,39 @@
-import type { Run } from "./run.ts";
+import type { RestoredItem, RunStats } from "./run.ts";
 
 /** How many entries a person is shown; the report has more of them. */
 const MOST_SHOWN = 200;
 
+interface Restored {
+  readonly stats: RunStats | null;
+  readonly items: readonly RestoredItem[] | null;
+}
+
 /** What a restore did, or would do, in lines for a person. Nothing for a run that says nothing of it. */
-export function restoredLines(
-  { stats, items }: Pick<Run, "stats" | "items">,
-  { dryRun }: { readonly dryRun: boolean },
-): string[] {
+export function restoredLines({ stats, items }: Restored): string[] {
   const shown = (items ?? []).slice(0, MOST_SHOWN);
   const more = (items ?? []).length - shown.length;
   return [
-    ...shown.map(({ path, action, reason }) => printable(`${action} ${path}${reason === undefined ? "" : `: ${reason}`}`)),
+    ...shown.map(({ path, action, reason }) =>
+      printable(`${action} ${path}${reason === undefined ? "" : `: ${reason}`}`),
+    ),
     ...(more > 0 ? [`and ${more} more`] : []),
-    ...countLines(stats, dryRun),
+    ...(stats === null ? [] : countLines(stats)),
   ];
 }
 
-function countLines(stats: Run["stats"], dryRun: boolean): string[] {
-  if (stats?.filesRestored === undefined) return [];
-  const { filesRestored, bytesRestored = 0, filesSkipped = 0, filesDeleted = 0 } = stats;
-  const counts = [
-    `${dryRun ? "would restore" : "restored"} ${filesRestored} files (${bytesRestored} bytes)`,
-    ...(filesSkipped === 0 ? [] : [`${filesSkipped} left as they are`]),
-    ...(filesDeleted === 0 ? [] : [`${filesDeleted} ${dryRun ? "to delete" : "deleted"}`]),
-  ];
-  const { filesMatching, filesDiffering = 0 } = stats;
-  if (filesMatching === undefined) return [counts.join(", ")];
-  return [counts.join(", "), `compared with the snapshot: ${filesMatching} match, ${filesDiffering} differ`];
+function countLines({ filesSkipped = 0, ...stats }: RunStats): string[] {
+  const skipped = filesSkipped === 0 ? "" : `, ${filesSkipped} left as they are`;
+  if (stats.filesToCreate !== undefined) {
+    const { filesToCreate, filesToUpdate = 0, filesToDelete = 0, bytesToRestore = 0 } = stats;
+    const counts = `${filesToCreate} to create, ${filesToUpdate} to update (${bytesToRestore} bytes), ${filesToDelete} to delete`;
+    return [`nothing was changed: ${counts}${skipped}`];
+  }
+  if (stats.filesRestored === undefined) return [];
+  const { filesRestored, bytesRestored = 0, filesDeleted = 0, filesMatching, filesDiffering = 0 } = stats;
+  const deleted = filesDeleted === 0 ? "" : `, ${filesDeleted} deleted`;
+  const restored = `restored ${filesRestored} files (${bytesRestored} bytes)${skipped}${deleted}`;
+  if (filesMatching === undefined) return [restored];
+  return [restored, `compared with the snapshot: ${filesMatching} match, ${filesDiffering} differ`];
 }
 
 /** A name may hold anything, a terminal's own codes too. */

@@ -40,6 +40,10 @@ export const RunStats = z.object({
     .optional()
     .describe("by a restore: they were as in the snapshot already, or not to be overwritten"),
   filesDeleted: count.optional().describe("by a restore that was to be exact"),
+  filesToCreate: count.optional().describe("by a restore, said by a dry run"),
+  filesToUpdate: count.optional().describe("by a restore, said by a dry run"),
+  filesToDelete: count.optional().describe("by a restore, said by a dry run"),
+  bytesToRestore: count.optional().describe("by a restore, said by a dry run: the size of what it would write"),
   filesMatching: count.optional().describe("after a restore: as in the snapshot"),
   filesDiffering: count.optional().describe("after a restore: not as in the snapshot, or missing"),
 });

@@ -112,7 +112,8 @@ async function dump(runner: ResticRunner, args: string[], onStdoutBytes: (chunk:
 
 /** restic's names of a mode: Go's, which keeps the three special bits elsewhere. */
 function permissions(mode: number): number {
-  const special = ((mode >>> 23) & 1 ? 0o4000 : 0) | ((mode >>> 22) & 1 ? 0o2000 : 0) | ((mode >>> 20) & 1 ? 0o1000 : 0);
+  const special =
+    ((mode >>> 23) & 1 ? 0o4000 : 0) | ((mode >>> 22) & 1 ? 0o2000 : 0) | ((mode >>> 20) & 1 ? 0o1000 : 0);
   return (mode & 0o777) | special;
 }
 

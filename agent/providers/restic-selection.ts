@@ -72,5 +72,8 @@ function literal(path: string): string {
 
 /** As a line of a file of patterns, where variables are replaced, and white space at the ends and line feeds count for nothing. */
 function inFile(pattern: string): string {
-  return pattern.replaceAll("$", "$$$$").replace(/[\n\r]/g, "?").replace(/\s$/, "?");
+  return pattern
+    .replaceAll("$", "$$$$")
+    .replace(/[\n\r]/g, "?")
+    .replace(/\s$/, "?");
 }

@@ -106,7 +106,7 @@ function readExtension(kind: string, data: Buffer): Partial<Record<"path" | "lin
   if (kind === "K") return { linkpath: cString(data) };
   const found: Partial<Record<"path" | "linkpath" | "size", Buffer>> = {};
   if (kind === "g") return found;
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
     const length = Number(data.toString("latin1", at, space));
     if (space < 0 || !Number.isInteger(length) || length <= space - at) throw new Error("the archive can't be read");

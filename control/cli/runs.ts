@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { CreateRestore } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Id } from "../../shared/ids.ts";
+import { restoredLines } from "../../shared/restored.ts";
 import { isOver, Run } from "../../shared/run.ts";
 import { type Client, openClient } from "./client.ts";
 import { EXIT, exactly, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
@@ -26,14 +27,27 @@ export const run: Verb = {
   },
 };
 
+const RESTORE_OPTIONS = {
+  target: { type: "string" },
+  include: { type: "string", multiple: true },
+  overwrite: { type: "string" },
+  delete: { type: "boolean" },
+  "dry-run": { type: "boolean" },
+  "no-verify": { type: "boolean" },
+  host: { type: "string" },
+  "passphrase-file": { type: "string" },
+  wait: { type: "boolean" },
+} as const;
+
 export const restore: Verb = {
-  usage: "restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--wait]",
-  summary: "bring files back, where they came from or into a directory of the host",
+  usage:
+    "restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never] [--delete] [--dry-run] [--no-verify] [--host HOST [--passphrase-file PATH]] [--wait]",
+  summary: "bring files back, where they came from or into a directory, on their host or another",
   run: async (words, terminal) => {
     const { values, positionals } = parseArgs({
       args: words,
       allowPositionals: true,
-      options: { target: { type: "string" }, include: { type: "string", multiple: true }, wait: { type: "boolean" } },
+      options: RESTORE_OPTIONS,
     });
     // `--include A B C`: what follows the first path are paths too.
     const more = values.include === undefined ? [] : positionals.splice(2);
@@ -42,6 +56,12 @@ export const restore: Verb = {
       snapshot,
       target: values.target ?? null,
       include: [...(values.include ?? []), ...more],
+      overwrite: values.overwrite,
+      delete: values.delete,
+      dryRun: values["dry-run"],
+      verify: values["no-verify"] !== true,
+      host: values.host ?? null,
+      passphrase: values["passphrase-file"] === undefined ? null : { file: values["passphrase-file"] },
     });
     if (!input.success) {
       throw new UsageError(input.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
@@ -49,7 +69,8 @@ export const restore: Verb = {
     const client = await openClient(terminal);
     const binding = await findBinding(client, name);
     const queued = await client.ask(Run, "POST", "/restores", { ...input.data, binding: binding.id });
-    return finish(client, terminal, queued, values.wait === true);
+    // What would change is what was asked for.
+    return finish(client, terminal, queued, values.wait === true || input.data.dryRun);
   },
 };
 
@@ -79,6 +100,7 @@ async function finish(client: Client, terminal: Terminal, queued: Run, wait: boo
   }
   const ended = await endOf(client, queued.id);
   terminal.out(`${ended.state} ${ended.snapshot ?? "-"}\n`);
+  for (const line of restoredLines(ended)) terminal.out(`${line}\n`);
   for (const warning of ended.warnings) terminal.err(`${warning}\n`);
   if (ended.failure !== null) terminal.err(`${ended.failure.message}\n${ended.failure.next}\n`);
   if (ended.state === "succeeded") return EXIT.done;
