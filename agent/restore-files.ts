@@ -63,7 +63,11 @@ async function foretell({ tool, root, nodes, kept, input }: RestoreWork, plan: P
   return {
     ...{ warnings: [], failure: null },
     stats: {
-      ...{ filesToCreate: filesOf(plan.create).length, filesToUpdate: filesOf(plan.update).length, filesToDelete: removed.length },
+      ...{
+        filesToCreate: filesOf(plan.create).length,
+        filesToUpdate: filesOf(plan.update).length,
+        filesToDelete: removed.length,
+      },
       ...{ bytesToRestore: bytesOf([...plan.create, ...plan.update]), filesSkipped: plan.skipped },
     },
     items: [

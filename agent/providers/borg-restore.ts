@@ -10,29 +10,32 @@ import { itemWarnings } from "./item-warnings.ts";
 
 /** borg's part of one restore. */
 export function borgTool(runner: BorgRunner): RestoreTool {
+  let named: Promise<string> | null = null;
+  const archiveOf = (snapshot: string): Promise<string> => (named ??= nameOf(runner, snapshot));
   return {
     standIn: STAND_IN,
     // It removes whatever is in a file's place before it makes the file.
     needsSingleNames: false,
-    list: async (snapshot, onNode) => listNodes(runner, await nameOf(runner, snapshot), onNode),
+    list: async (snapshot, onNode) => listNodes(runner, await archiveOf(snapshot), onNode),
     async readContents({ snapshot, include }, onContent) {
-      await readContents(runner, { archive: await nameOf(runner, snapshot), include }, onContent);
+      await readContents(runner, { archive: await archiveOf(snapshot), include }, onContent);
     },
-    extract: (extraction) => extract(runner, extraction),
+    extract: async (extraction) => extract(runner, await archiveOf(extraction.snapshot), extraction),
   };
 }
 
 /** Borg writes below the directory it works in. */
 async function extract(
   runner: BorgRunner,
-  { snapshot, include, nodes, root, onProgress }: Extraction,
+  archive: string,
+  { include, nodes, root, onProgress }: Extraction,
 ): Promise<{ failed: FailedPath[]; failure: RunFailure | null }> {
   const { access } = runner;
   const errors = itemWarnings();
   const { args, files } = nodes === null ? onlyBelow(include) : onlyThese(nodes.map(({ path }) => path));
   const options = ["--log-json", "--progress", "--bypass-lock", "--numeric-ids", "--sparse", ...args];
   const ended = await runner.call({
-    args: ["extract", ...options, `::${await nameOf(runner, snapshot)}`],
+    args: ["extract", ...options, `::${archive}`],
     files,
     cwd: root === "" ? "/" : root,
     onStderr(line) {

@@ -1,7 +1,14 @@
 import { createHash, type Hash } from "node:crypto";
 import * as z from "zod";
 import { shownName } from "../restore-disk.ts";
-import { isSelected, type Listed, type NodeContent, type NodeType, type Selection, type SnapshotNode } from "../restore-tool.ts";
+import {
+  isSelected,
+  type Listed,
+  type NodeContent,
+  type NodeType,
+  type Selection,
+  type SnapshotNode,
+} from "../restore-tool.ts";
 import { RunError } from "../runner-failure.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
