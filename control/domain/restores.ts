@@ -67,7 +67,8 @@ function foreignBinding(
   return {
     host: bound.host.id,
     binding: { id, name, contract, repository, paused, settings },
-    contract: assignedContract(bound.contract),
+    // No file of that host declares it.
+    contract: { ...assignedContract(bound.contract), declared: false },
     repository: {
       ...assignedRepository({ ...bound.repository, firstUser: bound.host.id }, host.id),
       ...{ passphrase: passphraseThere(bound, { host, passphrase }), existing: true, maintains: false },
