@@ -1,0 +1,230 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as z from "zod";
+import { readContract } from "../../agent/contract-file.ts";
+
+// The NixOS module, evaluated by a real Nix on a stand-in for nixpkgs' lib: what it writes is read by the agent's own reader.
+
+const module = join(import.meta.dirname, "../../agent/nix/module.nix");
+const run = promisify(execFile);
+/** It builds nothing, so it needs no store. */
+const nix = (...words: string[]) => run("nix-instantiate", ["--store", "dummy://", ...words], { maxBuffer: 2 ** 24 });
+
+const Made = z.object({
+  files: z.record(z.string(), z.object({ text: z.string(), mode: z.string().optional() })),
+  units: z.record(z.string(), z.record(z.string(), z.unknown())),
+  failed: z.array(z.string()),
+  installed: z.array(z.object({ name: z.string(), text: z.string().nullable() })),
+  results: z.record(z.string(), z.object({ restoreScript: z.string(), backupService: z.string() })),
+  secrets: z.record(z.string(), z.unknown()),
+});
+
+let agent: string;
+beforeAll(async () => {
+  agent = await mkdtemp(join(tmpdir(), "holdfast-nix-"));
+  await mkdir(join(agent, "bin"));
+  await writeFile(join(agent, "bin/holdfast-agent"), '#!/bin/sh\nprintf "[%s]" "$@"\n', { mode: 0o755 });
+});
+afterAll(() => rm(agent, { recursive: true, force: true }));
+
+async function made(given: Record<string, unknown>): Promise<z.infer<typeof Made>> {
+  const given1 = JSON.stringify({ enable: true, ...given });
+  const evaluate = join(import.meta.dirname, "evaluate.nix");
+  const { stdout } = await nix(
+    "--eval",
+    "--strict",
+    "--json",
+    evaluate,
+    "--argstr",
+    "given",
+    given1,
+    "--argstr",
+    "agent",
+    agent,
+  );
+  return Made.parse(JSON.parse(stdout));
+}
+
+const request = { user: "vaultwarden", sourceDirectories: ["/var/lib/vaultwarden"] };
+const settings = { passphrase: { result: { path: "/run/secrets/p" } }, repository: { path: "/srv/backup" } };
+const instances = { vaultwarden: { request, settings } };
+
+/** What the agent reads out of the file of that name. */
+function declared({ files }: z.infer<typeof Made>, name: string) {
+  const file = `${name}.json`;
+  return readContract(file, files[`holdfast/contracts.d/${file}`]?.text ?? "", "root");
+}
+
+describe("the NixOS module", () => {
+  it("parses, and does nothing unless it is asked to", async () => {
+    await nix("--parse", module);
+    expect(await made({ enable: false, instances })).toMatchObject({ files: {}, units: {}, installed: [], failed: [] });
+  });
+
+  it("provides the backup contract: the agent reads the file as it was meant, and the requester the result", async () => {
+    const hooks = { beforeBackup: ["systemctl stop vaultwarden"], afterBackup: ["systemctl start vaultwarden"] };
+    const repository = {
+      path: "s3:s3.example.org/backups",
+      secrets: { AWS_ACCESS_KEY_ID: { source: "/run/secrets/id" } },
+      timerConfig: { OnCalendar: "00:00:00", RandomizedDelaySec: "5h" },
+      appendOnly: true,
+    };
+    const more = { retention: { keep_daily: 7 }, limitUploadKiBs: 500, performance: { niceness: 19 } };
+    const result = await made({
+      instances: {
+        vaultwarden: {
+          request: { ...request, excludePatterns: ["*.tmp"], hooks },
+          consistency: [{ sqlite: "/var/lib/vaultwarden/db.sqlite3" }],
+          stopForRestore: ["vaultwarden.service"],
+          settings: { ...settings, ...more, repository },
+        },
+      },
+    });
+    expect(declared(result, "vaultwarden")).toMatchObject({
+      ok: true,
+      contract: {
+        name: "vaultwarden",
+        body: {
+          request: { ...request, excludePatterns: ["*.tmp"], hooks },
+          consistency: [{ sqlite: "/var/lib/vaultwarden/db.sqlite3" }],
+          stopForRestore: ["vaultwarden.service"],
+        },
+        bound: {
+          repository: {
+            ...{
+              provider: "restic",
+              location: repository.path,
+              appendOnly: true,
+              passphrase: { file: "/run/secrets/p" },
+            },
+            secrets: { AWS_ACCESS_KEY_ID: { file: "/run/secrets/id" } },
+          },
+          settings: {
+            ...more,
+            enable: true,
+            performance: { niceness: 19, ioPriority: 7 },
+            timerConfig: { OnCalendar: "00:00:00", RandomizedDelaySec: "5h", Persistent: true },
+          },
+        },
+      },
+    });
+    expect(result.results).toEqual({
+      vaultwarden: {
+        restoreScript: "holdfast-backups-vaultwarden",
+        backupService: "holdfast-backup@vaultwarden.service",
+      },
+    });
+    expect(result.secrets).toEqual({ vaultwarden: { mode: "0400", owner: "root", group: "root", restartUnits: [] } });
+    expect(result.failed).toEqual([]);
+  });
+
+  it("provides the databasebackup contract, with borg as well, and leaves to the control plane what has no settings", async () => {
+    const dump = { user: "postgres", backupName: "postgres.sql", backupCmd: "pg_dumpall", restoreCmd: "psql" };
+    const result = await made({
+      instances: { photos: { request: { sourceDirectories: ["/srv/photos"] } } },
+      databases: {
+        postgres: {
+          request: dump,
+          settings: {
+            ...settings,
+            provider: "borg",
+            passphrase: { generate: true },
+            retention: { within: "1d", daily: 7 },
+          },
+        },
+      },
+    });
+    expect(declared(result, "postgres")).toMatchObject({
+      contract: {
+        body: { kind: "databasebackup", request: dump },
+        bound: {
+          repository: { provider: "borg", passphrase: { generate: true } },
+          settings: { retention: { keep_within: "1d", keep_daily: 7 } },
+        },
+      },
+    });
+    expect(declared(result, "photos")).toMatchObject({
+      contract: { body: { request: { user: "root" } }, bound: null },
+    });
+    expect(result.installed.map(({ name }) => name)).not.toContain("holdfast-backups-photos");
+  });
+
+  it("installs restore scripts that speak as the seed's, of the instance's own binding", async () => {
+    const { installed } = await made({ instances });
+    const script = join(agent, "script");
+    await writeFile(script, installed.find(({ name }) => name === "holdfast-backups-vaultwarden")?.text ?? "");
+    const said = async (...words: string[]) =>
+      await run("bash", ["-o", "errexit", script, ...words]).then(
+        ({ stdout }) => ({ code: 0, stdout }),
+        (error: { code: number; stdout: string }) => ({ code: error.code, stdout: error.stdout }),
+      );
+    expect(await said("snapshots")).toEqual({ code: 0, stdout: "[snapshots][vaultwarden]" });
+    expect(await said("backup")).toEqual({ code: 0, stdout: "[backup][vaultwarden]" });
+    expect(await said("restore", "4f1c", "--target", "/a b")).toEqual({
+      code: 0,
+      stdout: "[restore][vaultwarden][4f1c][--target][/a b]",
+    });
+    expect(await said("exec", "stats", "--json")).toEqual({
+      code: 0,
+      stdout: "[exec][vaultwarden][--][stats][--json]",
+    });
+    expect(await said()).toMatchObject({ code: 0, stdout: expect.stringContaining("restore <snapshot>") });
+    expect(await said("oops")).toMatchObject({ code: 1, stdout: expect.stringContaining("restore <snapshot>") });
+    expect(await said("restore")).toMatchObject({ code: 1, stdout: "" });
+  });
+
+  it("runs the agent as the unit that install.sh puts down, and enrols once with a token that is in no argument", async () => {
+    const { units } = await made({ url: "https://backup.example.org", tokenFile: "/run/secrets/token" });
+    const unit = await readFile(join(module, "../../install/holdfast-agent.service"), "utf8");
+    const section = unit.slice(unit.indexOf("[Service]"), unit.indexOf("[Install]"));
+    const wanted = [...section.matchAll(/^(\w+)=(.*)$/gm)].map(([, key = "", value = ""]) => [key, value] as const);
+    const given = z.record(z.string(), z.unknown()).parse(units["holdfast-agent"]?.["serviceConfig"]);
+    const asUnit = (value: unknown): string => (value === true ? "yes" : String(value));
+    expect(Object.fromEntries(Object.entries(given).map(([key, value]) => [key, asUnit(value)]))).toEqual({
+      ...Object.fromEntries(wanted),
+      ExecStart: `${agent}/bin/holdfast-agent run`,
+    });
+    const enrol = units["holdfast-enroll"];
+    expect(enrol).toMatchObject({
+      requiredBy: ["holdfast-agent.service"],
+      unitConfig: { ConditionPathExists: "!/etc/holdfast/agent.json" },
+      serviceConfig: { LoadCredential: "token:/run/secrets/token" },
+    });
+    expect(enrol?.["script"]).not.toContain("--token");
+    expect(units["holdfast-backup@"]).toMatchObject({
+      serviceConfig: { Type: "oneshot", ExecStart: `${agent}/bin/holdfast-agent backup %i`, SuccessExitStatus: 3 },
+    });
+  });
+
+  it("copies the policy, which is not followed through a link", async () => {
+    const { files } = await made({ policy: { hooks: "off" } });
+    expect(files["holdfast/policy.json"]).toEqual({ text: '{"hooks":"off"}', mode: "0644" });
+  });
+
+  it("says before anything is built what could never work", async () => {
+    const bare = { request, settings: { repository: { path: "/srv" } } };
+    const { failed } = await made({
+      instances: { "Two Words": { request, settings }, bare, both: { request, settings } },
+      databases: { both: { request: { backupCmd: "a", restoreCmd: "b" } } },
+      url: "https://backup.example.org",
+    });
+    expect(failed).toEqual([
+      expect.stringContaining('"Two Words" must be 1 to 63 of a-z'),
+      expect.stringContaining('"both" is both in instances and in databases'),
+      expect.stringContaining('"bare" needs settings.passphrase.result.path'),
+      expect.stringContaining("url and tokenFile belong together"),
+    ]);
+    const refused: [unknown, string][] = [
+      [{ x: { request: { ...request, sourceDirectories: [] } } }, "sourceDirectories is empty"],
+      [{ x: { request: { ...request, exclude: [] } } }, "request.exclude is no option"],
+      [{ x: { request, result: { restoreScript: "mine" } } }, "result.restoreScript is read-only"],
+      [{ x: { request, settings: { passphrase: settings.passphrase } } }, "settings.repository has no value"],
+      [{ x: { request, settings: { ...settings, provider: "tar" } } }, "settings.provider is not one of"],
+    ];
+    for (const [given, message] of refused) await expect(made({ instances: given })).rejects.toThrow(message);
+  });
+});
