@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { SERVICES, shown } from "../../control/catalog/catalog.ts";
 import { fill } from "../../control/catalog/fill.ts";
@@ -43,6 +45,13 @@ test("every service of the issue is there, in three layouts, by name", () => {
       "docker",
     ]);
   }
+});
+
+test("the manual lists every entry", async () => {
+  const manual = await readFile(join(import.meta.dirname, "../../docs/catalog.md"), "utf8");
+  const listed = [...manual.matchAll(/^\| `([a-z-]+)` \|.*\|.*\|.*\|$/gm)].map(([, name]) => name);
+  const names = SERVICES.map(({ name }) => name);
+  expect(listed.filter((name) => name !== "nixos" && name !== "debian" && name !== "docker")).toEqual(names);
 });
 
 test.each(ways)("$at: is a whole contract for every choice, and uses every parameter it asks for", ({ template }) => {

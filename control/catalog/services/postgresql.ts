@@ -12,6 +12,8 @@ const ALL =
 const CLOSED =
   "Stop what uses the server before a restore: a database that somebody is connected to can't be dropped, and then nothing is restored.";
 const STRICT = "Self Host Blocks' own commands report success when pg_dumpall or psql failed half-way; these do not.";
+const SHELL =
+  'Its two commands are shell: the host runs them only with `"hooks": "inline"` in its policy.json, or when root declares the same contract in contracts.d.';
 
 const onHost: LayoutTemplate = {
   params: [runsAs("postgres")],
@@ -21,7 +23,7 @@ const onHost: LayoutTemplate = {
     restoreCmd: `${withoutOwnRole("postgres")} | psql -X -q -v ON_ERROR_STOP=1 -d postgres`,
   },
   probes: [{ units: ["postgresql.service"] }],
-  notes: [ALL, CLOSED, STRICT],
+  notes: [SHELL, ALL, CLOSED, STRICT],
   facts: [shb("user postgres, postgres.sql, pg_dumpall --clean --if-exists", "blocks/postgresql.nix:63")],
 };
 
@@ -44,7 +46,7 @@ export const postgresql: Service = {
         restoreCmd: `${withoutOwnRole("${databaseUser}")} | docker exec -i \${container} psql -U \${databaseUser} -X -q -v ON_ERROR_STOP=1 -d postgres`,
       },
       probes: [{ images: ["postgres", "postgis/postgis", "pgvector/pgvector"], self: "container" }],
-      notes: [ALL, CLOSED, STRICT],
+      notes: [SHELL, ALL, CLOSED, STRICT],
       facts: [
         read("POSTGRES_USER is the superuser", "immich-app/immich docker/docker-compose.yml (as an example of many)"),
       ],
