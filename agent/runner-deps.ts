@@ -1,7 +1,7 @@
 import type { AssignedBinding, Assignment } from "../shared/assignment.ts";
 import type { RunFailure } from "../shared/failure.ts";
 import type { Id, Instant } from "../shared/ids.ts";
-import type { Progress, RestoredItem, RunState, RunStats, Trigger } from "../shared/run.ts";
+import type { PlannedSnapshot, Progress, RestoredItem, RunState, RunStats, Trigger } from "../shared/run.ts";
 import type { Paths } from "./config.ts";
 import type { KillLadder } from "./process-ladder.ts";
 import type { Patience } from "./providers/provider.ts";
@@ -16,19 +16,25 @@ export interface RunnerDeps {
   readonly spool: Spool;
   /** Called at most once a second per run. */
   readonly onProgress: (run: Id, progress: Progress) => void;
+  /** How far the control plane's clock is ahead of this host's, in ms, as far as it is known. */
+  readonly clockOffset?: () => number;
   /** How an engine is ended, and how long it is waited for; only tests are less patient. */
   readonly ladder?: KillLadder;
   readonly patience?: Patience;
 }
 
-export interface RunnerInput {
+/** Which run it is, whatever it does. */
+export interface RunStart {
   readonly assignment: Assignment;
-  readonly binding: AssignedBinding;
   readonly runId: Id;
   readonly trigger: Trigger;
   readonly scheduledAt: Instant | null;
   /** Aborting it cancels the run. */
   readonly signal: AbortSignal;
+}
+
+export interface RunnerInput extends RunStart {
+  readonly binding: AssignedBinding;
 }
 
 export interface Outcome {
@@ -40,4 +46,6 @@ export interface Outcome {
   readonly stats: RunStats | null;
   /** Of a restore: what it could not do, or would do. */
   readonly items: readonly RestoredItem[] | null;
+  /** Of a forget: what it made of each snapshot. */
+  readonly plan: readonly PlannedSnapshot[] | null;
 }

@@ -3,9 +3,9 @@ import { instant, uuidv7 } from "../shared/ids.ts";
 import type { Progress, RunKind } from "../shared/run.ts";
 import { PolicyError } from "./policy-check.ts";
 import { limitOf } from "./runner-access.ts";
-import type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
+import type { Outcome, RunnerDeps, RunnerInput, RunStart } from "./runner-deps.ts";
 import { failureOf, RunError } from "./runner-failure.ts";
-import { beginRecord, type Finished, type RunRecord } from "./runner-record.ts";
+import { beginRecord, type Finished, type RecordInput, type RunRecord } from "./runner-record.ts";
 import { untilStopped } from "./runner-stop.ts";
 import type { Spool } from "./spool.ts";
 
@@ -14,6 +14,24 @@ export interface RecordedRun {
   /** Stops the run: cancelled, or out of time. */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
+}
+
+/** A run, and what of. */
+export interface Recordable extends RunStart, RecordInput {
+  /** What people call that. */
+  readonly name: string;
+  /** How long it may take. Throws RunError when the settings can't be read. */
+  readonly limitMs: () => number;
+}
+
+/** A run of one binding. */
+export function ofBinding(input: RunnerInput, kind: RunKind): Recordable {
+  const { binding } = input;
+  return {
+    ...input,
+    ...{ kind, binding: binding.id, repository: binding.repository, name: binding.name },
+    limitMs: () => limitOf(binding.settings, "runTimeLimit"),
+  };
 }
 
 /** What a run knows when it goes wrong early. */
@@ -33,14 +51,14 @@ const PROGRESS_EVERY_MS = 1000;
  */
 export async function recorded(
   deps: RunnerDeps,
-  { input, kind }: { input: RunnerInput; kind: RunKind },
+  input: Recordable,
   work: (run: RecordedRun) => Promise<Finished>,
 ): Promise<Outcome> {
-  const { runId, binding } = input;
-  const name = `${kind} of "${binding.name}" (${runId})`;
+  const { runId, kind } = input;
+  const name = `${kind} of "${input.name}" (${runId})`;
   let finished: Finished;
   try {
-    const record = await beginRecord(deps, { ...input, binding: binding.id, repository: binding.repository, kind });
+    const record = await beginRecord(deps, input);
     deps.log(`${name} begins`);
     finished = await ended(deps, { input, record }, (stopped) =>
       work({ record, signal: stopped, onProgress: throttled((progress) => deps.onProgress(runId, progress)) }),
@@ -50,18 +68,18 @@ export async function recorded(
     // The spool itself can't be written: nothing was begun, or its end can't be told before the next start.
     finished = { ...NOTHING, state: "failed", failure: failureOf(error) };
   }
-  const { state, failure, snapshot, warnings, stats, items = null } = finished;
+  const { state, failure, snapshot, warnings, stats, items = null, plan = null } = finished;
   deps.log(`${name} ${state}${failure === null ? "" : `: ${failure.code}: ${failure.message}`}`);
-  return { runId, state, failure, snapshot, warnings, stats, items };
+  return { runId, state, failure, snapshot, warnings, stats, items, plan };
 }
 
 async function ended(
   deps: RunnerDeps,
-  { input, record }: { input: RunnerInput; record: RunRecord },
+  { input, record }: { input: Recordable; record: RunRecord },
   work: (stopped: AbortSignal) => Promise<Finished>,
 ): Promise<Finished> {
   try {
-    const limitMs = limitOf(input.binding.settings, "runTimeLimit");
+    const limitMs = input.limitMs();
     const finished = await untilStopped({ signal: input.signal, limitMs }, work);
     return { ...finished, failure: finished.failure === null ? null : noted(record, finished.failure) };
   } catch (error) {
@@ -83,19 +101,18 @@ const said = new WeakMap<Spool, Set<string>>();
 
 async function reportRefusal(
   { spool, clock, random }: RunnerDeps,
-  { input, error }: { input: RunnerInput; error: PolicyError },
+  { input, error }: { input: Recordable; error: PolicyError },
 ): Promise<void> {
-  const { binding, assignment } = input;
   const { message } = error.failure;
   const before = said.get(spool) ?? new Set();
   said.set(spool, before);
-  const key = [binding.id, assignment.revision, error.refusal, message].join(" ");
+  const key = [input.binding ?? input.repository, input.assignment.revision, error.refusal, message].join(" ");
   if (before.has(key)) return;
   before.add(key);
   const at = clock.now();
   await spool.addRefusal({
     ...{ type: "refusal", id: uuidv7(at, random(10)), at: instant(at), code: error.refusal },
-    ...{ subject: binding.name, message },
+    ...{ subject: input.name, message },
   });
 }
 

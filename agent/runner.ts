@@ -1,15 +1,17 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
 import { uuidv7 } from "../shared/ids.ts";
-import type { SnapshotFacts } from "../shared/run.ts";
+import { isKeepingAll } from "../shared/retention.ts";
+import { isGood, type SnapshotFacts } from "../shared/run.ts";
+import { rememberGood } from "./good-snapshot.ts";
 import { checkRepository } from "./policy-check.ts";
 import { performRestore } from "./restore.ts";
 import { prepare, type Prepared } from "./runner-access.ts";
 import { performBackup } from "./runner-backup.ts";
 import type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
 import { openRunLog } from "./runner-log.ts";
-import { recorded } from "./runner-recorded.ts";
+import { ofBinding, recorded } from "./runner-recorded.ts";
 import { recover } from "./runner-recovery.ts";
-import { isKeepingAll, performForget } from "./runner-retention.ts";
+import { type ForgetInput, heldBack, performForget } from "./runner-retention.ts";
 
 export type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
 export { RunError } from "./runner-failure.ts";
@@ -20,21 +22,27 @@ export { RunError } from "./runner-failure.ts";
  */
 export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outcome> {
   const { retention } = input.binding.settings;
-  const outcome = await recorded(deps, { input, kind: "backup" }, async (run) => {
+  const outcome = await recorded(deps, ofBinding(input, "backup"), async (run) => {
     const finished = await performBackup(deps, input, run);
-    if (finished.state === "warned" && !isKeepingAll(retention)) {
+    const { snapshot, state } = finished;
+    if (snapshot !== null && isGood(state)) await rememberGood(deps.paths, { binding: input.binding.id, snapshot });
+    const reason = heldBack(input);
+    if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
+    if (state === "warned" && !isKeepingAll(retention)) {
       run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
     }
     return finished;
   });
-  if (outcome.state === "succeeded" && !isKeepingAll(retention)) await forget(deps, input);
+  if (outcome.state === "succeeded" && !isKeepingAll(retention) && heldBack(input) === null) {
+    const runId = uuidv7(deps.clock.now(), deps.random(10));
+    await forget(deps, { ...input, runId, trigger: "retention", scheduledAt: null, dryRun: false });
+  }
   return outcome;
 }
 
-async function forget(deps: RunnerDeps, backedUp: RunnerInput): Promise<void> {
-  const runId = uuidv7(deps.clock.now(), deps.random(10));
-  const input: RunnerInput = { ...backedUp, runId, trigger: "retention", scheduledAt: null };
-  await recorded(deps, { input, kind: "forget" }, (run) => performForget(deps, input, run));
+/** What the binding's retention says of its snapshots, done or only told. Never throws for what goes wrong in the run. */
+export async function forget(deps: RunnerDeps, input: ForgetInput): Promise<Outcome> {
+  return await recorded(deps, ofBinding(input, "forget"), (run) => performForget(deps, input, run));
 }
 
 /** One restore, in place or to a directory. Like a backup, it never throws for what goes wrong in the run. */
@@ -42,7 +50,7 @@ export async function restore(
   deps: RunnerDeps,
   input: RunnerInput & { readonly restore: RestoreRequest },
 ): Promise<Outcome> {
-  return await recorded(deps, { input, kind: "restore" }, (run) => performRestore(deps, input, run));
+  return await recorded(deps, ofBinding(input, "restore"), (run) => performRestore(deps, input, run));
 }
 
 interface Asked {

@@ -1,6 +1,7 @@
 import { restoreFiles } from "../restore-files.ts";
 import { backup } from "./borg-backup.ts";
 import { prepareBorg } from "./borg-command.ts";
+import { forget } from "./borg-forget.ts";
 import { releaseDeadLocks } from "./borg-locks.ts";
 import { identifyBorg } from "./borg-repository.ts";
 import { borgTool } from "./borg-restore.ts";
@@ -24,11 +25,10 @@ export const borg: Provider = {
       engineId,
       backup: (input) => backup(runner, input),
       snapshots: () => listSnapshots(runner),
+      forget: (snapshots) => forget(runner, snapshots),
       restore: (input) => restoreFiles(borgTool(runner), access, input),
-      forget: () => notYet("forget"),
       dump: () => notYet("dump"),
       load: () => notYet("load"),
-      planForget: () => notYet("planForget"),
       prune: () => notYet("prune"),
       check: () => notYet("check"),
       releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),

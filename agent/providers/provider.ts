@@ -1,9 +1,9 @@
 import type { AssignedRepository, RestoreRequest } from "../../shared/assignment.ts";
-import type { Performance, Retention } from "../../shared/binding.ts";
+import type { Performance } from "../../shared/binding.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { EngineFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
-import type { PlannedSnapshot, Progress, RestoredItem, RunStats, SnapshotFacts } from "../../shared/run.ts";
+import type { Progress, RestoredItem, RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
 import type { KillLadder } from "../process-ladder.ts";
 import type { ProcessMark } from "../process-mark.ts";
@@ -109,9 +109,9 @@ export interface RestoreResult {
 }
 
 export interface ForgetResult {
+  /** What the binding has afterwards, as listed, oldest first. */
   readonly snapshots: SnapshotFacts[];
   readonly removed: number;
-  readonly plan: PlannedSnapshot[];
   readonly failure: RunFailure | null;
 }
 
@@ -136,12 +136,11 @@ export interface OpenRepository {
   /** The binding's snapshots, oldest first. Needs no lock, and waits for none. */
   snapshots(): Promise<SnapshotFacts[]>;
   /**
-   * Removes what the retention no longer wants, of this binding only, and never the newest snapshot. Space is not freed.
-   * @returns what is there afterwards, as listed; `failure` when a snapshot that had to go is still there
+   * Removes these snapshots, as far as they are the binding's own, and no other. Space is not freed.
+   * @param snapshots full ids; which ones is `planRetention`'s to say, so that it is the same for every tool
+   * @returns `failure` when one of them is still there, whatever the tool's exit code says
    */
-  forget(retention: Retention): Promise<ForgetResult>;
-  /** What `forget` would do now, and by which rule each of the binding's snapshots stays. Changes nothing. */
-  planForget(retention: Retention): Promise<PlannedSnapshot[]>;
+  forget(snapshots: readonly string[]): Promise<ForgetResult>;
   /** Frees the space of what was forgotten, by whomever. */
   prune(): Promise<UpkeepResult>;
   /**

@@ -1,84 +1,160 @@
-import { spawn } from "node:child_process";
-import { readdir, writeFile } from "node:fs/promises";
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { everyRestic } from "../support/restic.ts";
+import { rememberGood } from "../../agent/good-snapshot.ts";
+import { forget, type Outcome } from "../../agent/runner.ts";
+import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
 import { until } from "../support/until.ts";
-import { type EngineHost, newId, openEngineHost } from "./engine-host.ts";
+import { type EngineHost, newId, openEngineHost, useEngine, type Work } from "./engine-host.ts";
 
-describe.each(everyRestic())("the retention with restic $version", (restic) => {
-  let host: EngineHost;
-  beforeEach(async () => {
-    host = await openEngineHost(restic);
-    await host.write("data/file", "one");
-  });
-  afterEach(() => host.close());
+let host: EngineHost;
+const [RESTIC, BORG] = [oldestAndNewest("restic"), oldestAndNewest("borg")];
 
-  it("removes only the binding's own snapshots, in a run of its own, and keeps the newest whatever it says", async () => {
-    const work = host.work({ settings: { retention: { keep_last: 1 } } });
+describe.each([...RESTIC, ...BORG])("the retention with $provider $version", (engine) => {
+  const { keeping, ask } = onHost(engine);
+
+  it("says first which snapshots go and why others stay, then removes those, of this binding only", async () => {
+    const work = host.work();
     const other = { ...work, binding: { ...work.binding, id: newId(), name: "other" } };
-    await host.backup(other);
-    await host.backup(work);
-    const { snapshot } = await host.backup(work);
+    const { snapshot: others } = await host.backup(other);
+    const { snapshot: oldest } = await host.backup(work);
+    const { snapshot: middle } = await host.backup(work);
 
+    const told = await ask(keeping(1), true);
+    expect(told).toMatchObject({
+      state: "succeeded",
+      plan: [
+        { snapshot: oldest, keep: false, reasons: [] },
+        { snapshot: middle, keep: true, reasons: ["keep_last 1"] },
+      ],
+    });
+    const dry = await host.report(told);
+    expect(dry.run).toMatchObject({
+      kind: "forget",
+      plan: told.plan,
+      stats: { snapshotsRemoved: 0, snapshotsKept: 2 },
+    });
+    expect(dry.snapshots).toHaveLength(2);
+    expect(dry.log).toContain("dry run");
+
+    const { snapshot } = await host.backup(keeping(1));
     const { run, snapshots, engineId } = await host.report({ kind: "forget" });
     expect(run).toMatchObject({
       ...{ trigger: "retention", state: "succeeded", snapshot: null, binding: work.binding.id },
-      stats: { snapshotsRemoved: 1, snapshotsKept: 1 },
+      stats: { snapshotsRemoved: 2, snapshotsKept: 1 },
     });
+    expect(run.plan?.flatMap((one) => (one.keep ? [] : [one.snapshot]))).toEqual([oldest, middle]);
     expect(snapshots?.map(({ id }) => id)).toEqual([snapshot]);
     expect(engineId).toMatch(/^[0-9a-f]{64}$/);
-    const all: { tags: string[] }[] = JSON.parse(host.restic(work, "snapshots", "--json"));
-    expect(all.flatMap(({ tags }) => tags).toSorted()).toEqual(
-      [`holdfast:${work.binding.id}`, `holdfast:${other.binding.id}`].toSorted(),
-    );
+    await host.backup(other);
+    expect((await host.report({ kind: "backup" })).snapshots?.map(({ id }) => id)).toContain(others);
+  });
+});
+
+/** What does not hang on the tool's version: the oldest of one and the newest of the other. */
+describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (engine) => {
+  const { keeping, ask } = onHost(engine);
+
+  it("that is empty begins no run; the newest and the newest good snapshot stay whatever is asked", async () => {
+    const { snapshot: good } = await host.backup(host.work());
+    const { snapshot: bad } = await host.backup(host.work());
+    expect(await host.reports()).toHaveLength(2);
+    // As after a backup that stored something, and did not end well.
+    await rememberGood(host.paths, { binding: host.work().binding.id, snapshot: good ?? "" });
+    expect(await ask(keeping(1), false)).toMatchObject({
+      state: "succeeded",
+      plan: [
+        { snapshot: good, reasons: ["the newest good one"] },
+        { snapshot: bad, reasons: ["keep_last 1"] },
+      ],
+    });
   });
 
-  it("that is empty removes nothing and begins no run; one that wants nothing kept keeps the newest", async () => {
+  it("waits for another program's lock, and is then put off until the next time, which is no failure", async () => {
     await host.backup(host.work());
-    expect(await host.reports()).toHaveLength(1);
-    const work = host.work({ settings: { retention: { keep_last: 0, keep_yearly: 1 } } });
-    await host.backup(work);
-    const { snapshot } = await host.backup(work);
-    const { snapshots } = await host.report({ kind: "forget" });
-    expect(snapshots?.map(({ id }) => id)).toContain(snapshot);
-  });
-
-  it("waits for another program's lock, then fails with that word; the backup before it is good", async () => {
-    const work = host.work();
-    await host.backup(work);
-    const holder = spawn(restic.path, ["backup", "--stdin"], {
-      stdio: ["pipe", "ignore", "ignore"],
-      env: {
-        ...process.env,
-        RESTIC_REPOSITORY: join(host.root, "srv/repository"),
-        RESTIC_PASSWORD_FILE: join(host.paths.secretsDir, work.binding.repository),
-      },
-    });
-    const gone = new Promise((resolve) => holder.once("exit", resolve));
-    await until("the other program's lock", async () => {
-      return (await readdir(join(host.root, "srv/repository/locks"))).length > 0;
-    });
-    const kept = host.work({ settings: { retention: { keep_last: 1 } } });
-    const outcome = await host.backup(kept);
-    holder.kill("SIGKILL");
-    await gone;
-    expect(outcome).toMatchObject({ state: "succeeded" });
-    const { run } = await host.report({ kind: "forget" });
-    expect(run).toMatchObject({ state: "failed", failure: { code: "repository.locked" } });
+    await host.backup(host.work());
+    const holder = await holdLock(engine);
+    try {
+      expect(await ask(keeping(1), true)).toMatchObject({ state: "succeeded" });
+      const outcome = await ask(keeping(1), false);
+      expect(outcome).toMatchObject({ state: "cancelled", failure: { code: "repository.locked" } });
+      expect((await host.report(outcome)).snapshots).toHaveLength(2);
+    } finally {
+      const gone = new Promise((resolve) => holder.once("exit", resolve));
+      holder.kill("SIGKILL");
+      await gone;
+    }
   });
 
   it("is not believed: what is still listed was not removed", async () => {
-    const work = host.work({ settings: { retention: { keep_last: 1 } } });
+    const work = keeping(1);
     await host.backup(work);
-    const path = join(host.root, "restic");
-    // As an append-only server does: it plans, deletes nothing, and some versions then exit with 0.
-    const script = `#!/bin/sh\nif [ "$1" = forget ]; then exec ${restic.path} "$@" --dry-run --no-lock; fi\nexec ${restic.path} "$@"\n`;
+    const path = join(host.root, engine.provider);
+    // As an append-only server does: it deletes nothing, and some versions then exit with 0.
+    const script = `#!/bin/sh\ncase " $* " in *" forget "* | *" delete "*) exit 0 ;; esac\nexec ${engine.path} "$@"\n`;
     await writeFile(path, script, { mode: 0o755 });
-    process.env["HOLDFAST_RESTIC"] = path;
+    useEngine({ ...engine, path });
     await host.backup(work);
     const { run, snapshots } = await host.report({ kind: "forget" });
     expect(run.failure).toMatchObject({ code: "engine.failed", next: expect.stringContaining("append-only") });
     expect(snapshots).toHaveLength(2);
   });
+
+  it("is held back where the repository is append-only, and where the clock is wrong, and says so", async () => {
+    const repository = { appendOnly: true };
+    const appendOnly = host.work({ repository, settings: { retention: { keep_last: 1 } } });
+    await host.backup(appendOnly);
+    const { runId } = await host.backup(appendOnly);
+    expect((await host.report({ runId })).log).toContain(
+      'old snapshots are not removed: repository "nas" is append-only',
+    );
+    expect((await host.reports()).map(({ run }) => run.kind)).toEqual(["backup", "backup"]);
+    const refused = await ask(appendOnly, false);
+    expect(refused).toMatchObject({ state: "failed", failure: { code: "repository.append_only" } });
+    expect((await ask(appendOnly, true)).plan?.map(({ keep }) => keep)).toEqual([false, true]);
+
+    Object.assign(host.deps, { clockOffset: () => -86_400_000 });
+    const wrong = await ask(keeping(1), false);
+    const { run, snapshots } = await host.report(wrong);
+    expect(wrong.state).toBe("warned");
+    expect(run.warnings).toEqual([expect.stringContaining("clock is 1440 min ahead of its control plane's")]);
+    expect(snapshots).toHaveLength(2);
+  });
 });
+
+function onHost(engine: FoundEngine) {
+  beforeEach(async () => {
+    host = await openEngineHost(engine);
+    await host.write("data/file", "one");
+  });
+  afterEach(() => host.close());
+  return {
+    keeping: (keep_last: number): Work => host.work({ settings: { retention: { keep_last } } }),
+    ask: (work: Work, dryRun: boolean): Promise<Outcome> =>
+      forget(host.deps, {
+        ...{ ...work, dryRun, runId: newId(), trigger: "order", scheduledAt: null },
+        signal: new AbortController().signal,
+      }),
+  };
+}
+
+async function holdLock({ provider, path }: FoundEngine): Promise<ChildProcess> {
+  const repository = join(host.root, "srv/repository");
+  const secret = join(host.paths.secretsDir, host.work().binding.repository);
+  const isRestic = provider === "restic";
+  const args = isRestic ? ["backup", "--stdin"] : ["with-lock", repository, "cat"];
+  const holder = spawn(path, args, {
+    stdio: ["pipe", "ignore", "ignore"],
+    env: {
+      ...process.env,
+      ...{ RESTIC_REPOSITORY: repository, RESTIC_PASSWORD_FILE: secret, RESTIC_CACHE_DIR: join(host.root, "hand") },
+      ...{ BORG_BASE_DIR: join(host.root, "hand"), BORG_PASSCOMMAND: `cat ${secret}` },
+    },
+  });
+  await until("the other program's lock", async () =>
+    isRestic ? readdirSync(join(repository, "locks")).length > 0 : existsSync(join(repository, "lock.exclusive")),
+  );
+  return holder;
+}

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { leavesOut } from "../../shared/pattern-dialects.ts";
-import { type Dice, diceOf } from "./random.ts";
+import { type Dice, diceOf } from "../support/random.ts";
 import { bytesOf, randomPaths } from "./random-names.ts";
 import { randomPattern } from "./random-patterns.ts";
 import type { Tool } from "./tools.ts";

@@ -1,4 +1,4 @@
-import type { Dice } from "./random.ts";
+import type { Dice } from "../support/random.ts";
 
 /** Pieces of names, byte for byte: not all of them are UTF-8, and some are only beside another. */
 const PIECES = [

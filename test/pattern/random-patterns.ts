@@ -1,5 +1,5 @@
 import { ExcludePattern } from "../../shared/pattern.ts";
-import type { Dice } from "./random.ts";
+import type { Dice } from "../support/random.ts";
 
 /** A pattern that the schema takes, most often made from one of the paths, so that it matches some of them and not others. */
 export function randomPattern(dice: Dice, paths: readonly string[], tag: string): string {

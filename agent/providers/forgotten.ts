@@ -1,0 +1,34 @@
+import type { RunFailure } from "../../shared/failure.ts";
+import type { SnapshotFacts } from "../../shared/run.ts";
+import type { Ended } from "../process.ts";
+import { failureOf, runFailure } from "../runner-failure.ts";
+import type { Access, ForgetResult } from "./provider.ts";
+
+interface Forgotten {
+  readonly before: readonly SnapshotFacts[];
+  readonly unwanted: readonly string[];
+  readonly ended: Ended;
+  readonly after: SnapshotFacts[];
+  /** Why the tool did not end well. */
+  readonly failureOf: () => RunFailure;
+}
+
+/** What became of a removal: what is listed afterwards counts, not what the tool says of itself. */
+export function judgeForget(access: Access, { before, unwanted, ended, after, ...other }: Forgotten): ForgetResult {
+  const left = new Set(after.map(({ id }) => id));
+  const removed = before.filter(({ id }) => !left.has(id)).length;
+  const refused = unwanted.filter((id) => left.has(id)).length;
+  access.log.line(`removed ${removed}, kept ${after.length} snapshots`);
+  const result = { snapshots: after, removed };
+  if (ended.cancelled) return { ...result, failure: failureOf(access.signal.reason) };
+  if (ended.exitCode !== 0 && other.failureOf().code === "repository.locked")
+    return { ...result, failure: other.failureOf() };
+  if (refused === 0) return { ...result, failure: ended.exitCode === 0 ? null : other.failureOf() };
+  // Some versions answer 0 when nothing could be deleted.
+  const failure = runFailure(
+    "engine.failed",
+    `${refused} snapshots that the retention no longer wants could not be removed and are still there`,
+    "If the storage is append-only, that is its purpose: say so in the repository (appendOnly), and apply the retention where it may be written.",
+  );
+  return { ...result, failure };
+}
