@@ -1,0 +1,26 @@
+import { afterAll, beforeAll, describe, test } from "vitest";
+import { openContractHost, type ContractHost } from "./contract-host.ts";
+import { boundOf, nameOf, numbersOf, replayBlock, replayContract, type Cell } from "./seed.ts";
+
+const CELLS: Cell[] = (["root", "nobody"] as const).flatMap((user) =>
+  (["local"] as const).map((place) => ({ provider: "restic" as const, user, place })),
+);
+
+let host: ContractHost;
+
+beforeAll(async () => {
+  host = await openContractHost();
+  const bindings = [];
+  for (const cell of CELLS) {
+    const location = await host.directory(`opt/repos/${nameOf(cell)}`, numbersOf(cell.user));
+    bindings.push(boundOf(host, cell, { location }));
+  }
+  await host.assign(bindings);
+});
+
+afterAll(() => host.close());
+
+describe.each(CELLS)("$provider as $user to a $place repository", (cell) => {
+  test("keeps the contract", () => replayContract(host, cell));
+  test("brings back directories that are gone", () => replayBlock(host, cell));
+});
