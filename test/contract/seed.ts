@@ -36,7 +36,8 @@ export function boundOf(host: ContractHost, cell: Cell, repository: Pick<Bound, 
   };
 }
 
-export async function replayContract(host: ContractHost, cell: Cell): Promise<void> {
+/** @returns which version each restore gave back, as told by what the files hold in the end */
+export async function replayContract(host: ContractHost, cell: Cell): Promise<{ second: number; first: number }> {
   const name = nameOf(cell);
   const sources = sourcesOf(host, cell);
   const write = async (version: number): Promise<void> => {
@@ -85,10 +86,11 @@ export async function replayContract(host: ContractHost, cell: Cell): Promise<vo
   await expectContents(2);
   await restore(host, name, first);
   await expectContents(1);
+  return { second: 2, first: 1 };
 }
 
 /** The block tests of the same project: the directories themselves are gone, and the only snapshot brings them back. */
-export async function replayBlock(host: ContractHost, cell: Cell): Promise<void> {
+export async function replayBlock(host: ContractHost, cell: Cell): Promise<"as it was"> {
   const name = nameOf(cell);
   const sources = sourcesOf(host, cell);
   const before = await Promise.all(sources.map((source) => contentsOf(source)));
@@ -107,6 +109,7 @@ export async function replayBlock(host: ContractHost, cell: Cell): Promise<void>
       `${uid} 600`,
     );
   }
+  return "as it was";
 }
 
 async function restore(host: ContractHost, name: string, id: string): Promise<void> {
