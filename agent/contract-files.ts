@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import type { AssignedContract } from "../shared/assignment.ts";
+import type { ContractBody } from "../shared/contract.ts";
 import type { DeclarationFault } from "../shared/declaration.ts";
 import type { Paths } from "./config.ts";
 import { type ContractFile, readContract } from "./contract-file.ts";
-import { readContractMemory } from "./contract-memory.ts";
+import { digestOf, readContractMemory } from "./contract-memory.ts";
 import { readContractTexts } from "./contract-texts.ts";
 import { ownUser } from "./process-user.ts";
 
@@ -61,15 +62,25 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
   };
 }
 
-/** Whether root's own files ask for exactly what the control plane assigns: then it needs nobody's leave. */
-export async function isDeclaredHere(
+/**
+ * What root's own file asks for where the control plane says that a contract is declared here: that needs nobody's leave.
+ * While the control plane does not know what the file says now, or does not take it, the file goes before the assignment.
+ * @returns null when no file asks for it, or asks for something else than is assigned: then it is the control plane's word
+ */
+export async function declaredHere(
   paths: Pick<Paths, "contractsDir" | "contractsFile">,
   assigned: AssignedContract,
-): Promise<boolean> {
-  if (!assigned.declared) return false;
+): Promise<ContractBody | null> {
+  if (!assigned.declared) return null;
   const { id: _id, name, declared: _said, ...body } = assigned;
-  const { contracts } = await readDeclared(paths);
-  return contracts.some((contract) => contract.name === name && isDeepStrictEqual(contract.body, body));
+  const [{ contracts, texts }, { settled, refused }] = await Promise.all([
+    readDeclared(paths),
+    readContractMemory(paths),
+  ]);
+  const own = contracts.find((contract) => contract.name === name && contract.body.kind === assigned.kind);
+  if (own === undefined) return null;
+  const isAhead = settled !== digestOf(texts) || refused.some(({ file }) => file === own.file);
+  return isAhead || isDeepStrictEqual(own.body, body) ? own.body : null;
 }
 
 /** For whoever looks at the host: how many files are followed, and which are not, by us or by the control plane. */

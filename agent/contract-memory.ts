@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import * as z from "zod";
 import { DeclarationFault } from "../shared/declaration.ts";
 import type { Paths } from "./config.ts";
@@ -8,15 +9,29 @@ import { parseJson } from "./json.ts";
 const ContractMemory = z.object({
   texts: z.record(z.string(), z.string()).describe("by file: what it said when it could last be followed"),
   refused: z.array(DeclarationFault).describe("what the control plane had against it when it was last told"),
+  settled: z.string().nullable().describe("the digest of the texts that the assignment of now was made from"),
 });
 export type ContractMemory = z.infer<typeof ContractMemory>;
+
+const NOTHING: ContractMemory = { texts: {}, refused: [], settled: null };
 
 /** Never throws for what is in it: a memory that can't be read is none. */
 export async function readContractMemory(paths: Pick<Paths, "contractsFile">): Promise<ContractMemory> {
   const stored = ContractMemory.safeParse(parseJson((await readTextIfThere(paths.contractsFile)) ?? ""));
-  return stored.success ? stored.data : { texts: {}, refused: [] };
+  return stored.success ? stored.data : NOTHING;
 }
 
-export async function writeContractMemory(paths: Pick<Paths, "contractsFile">, memory: ContractMemory): Promise<void> {
+/** Changes what is given, and keeps the rest. */
+export async function updateContractMemory(
+  paths: Pick<Paths, "contractsFile">,
+  change: Partial<ContractMemory>,
+): Promise<void> {
+  const memory = { ...(await readContractMemory(paths)), ...change };
   await writeFileAtomically(paths.contractsFile, JSON.stringify(memory));
+}
+
+export function digestOf(texts: ContractMemory["texts"]): string {
+  return createHash("sha256")
+    .update(JSON.stringify(Object.entries(texts).toSorted()))
+    .digest("hex");
 }

@@ -21,7 +21,7 @@ export async function readContractTexts(
 ): Promise<{ files: ContractText[]; fault: string | null }> {
   const directory = paths.contractsDir;
   try {
-    const fault = await ownershipFault(await realpath(directory));
+    const fault = (await ownershipFault(await realpath(directory))) ?? (await directoryFault(dirname(directory)));
     if (fault !== null) return { files: [], fault };
     const names = (await readdir(directory)).filter((name) => /^[^.].*\.json$/.test(name)).toSorted();
     return { files: await Promise.all(names.map((file) => readText(directory, file))), fault: null };

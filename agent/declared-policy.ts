@@ -1,24 +1,27 @@
 import type { AssignedContract } from "../shared/assignment.ts";
 import type { Paths } from "./config.ts";
-import { isDeclaredHere } from "./contract-files.ts";
+import { declaredHere } from "./contract-files.ts";
 import { loadPolicy, type Policy } from "./policy.ts";
 
 /**
- * The host's policy for one contract. What root has written down in contracts.d itself needs no leave: its user, its
- * sources as they are written, its hooks and commands. Where it may be kept and restored stays the policy's to say, and a
- * policy that can't be followed still allows nothing.
+ * A contract as this host takes it, and the host's policy for it. What root has written down in contracts.d itself needs no
+ * leave: its user, its sources as they are written, its hooks and commands. Where it may be kept and restored stays the
+ * policy's to say, and a policy that can't be followed still allows nothing.
  */
-export async function policyFor(paths: Paths, contract: AssignedContract): Promise<Policy> {
+export async function judgeContract(
+  paths: Paths,
+  assigned: AssignedContract,
+): Promise<{ contract: AssignedContract; policy: Policy }> {
   const policy = await loadPolicy(paths);
-  if (policy.fault !== null || !(await isDeclaredHere(paths, contract))) return policy;
-  const { request } = contract;
+  const own = policy.fault === null ? await declaredHere(paths, assigned) : null;
+  if (own === null) return { contract: assigned, policy };
+  const { id, name, declared } = assigned;
+  const contract: AssignedContract = { id, name, declared, ...own };
   const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
+  const users = withAlso(policy.users, [contract.request.user]);
   return {
-    ...policy,
-    isDeclared: true,
-    hooks: "inline",
-    users: withAlso(policy.users, [request.user]),
-    sources: withAlso(policy.sources, sources),
+    contract,
+    policy: { ...policy, isDeclared: true, hooks: "inline", users, sources: withAlso(policy.sources, sources) },
   };
 }
 

@@ -5,7 +5,7 @@ import type { Api } from "./api.ts";
 import type { AgentConfig, Paths } from "./config.ts";
 import type { ContractFile } from "./contract-file.ts";
 import { readDeclared } from "./contract-files.ts";
-import { readContractMemory, writeContractMemory } from "./contract-memory.ts";
+import { digestOf, readContractMemory, updateContractMemory } from "./contract-memory.ts";
 import { watchContracts } from "./contract-watch.ts";
 import type { Timers } from "./timers.ts";
 
@@ -50,13 +50,19 @@ export function startDeclaring(deps: DeclaringDeps): Declaring {
     async publish() {
       const { now, texts } = await declarationsOf(deps);
       const text = JSON.stringify(now);
-      if (text === told) return false;
+      if (text === told) {
+        // Everything was pulled since it was told: the assignment is of what it says.
+        const settled = digestOf(texts);
+        if ((await readContractMemory(deps.paths)).settled !== settled)
+          await updateContractMemory(deps.paths, { settled });
+        return false;
+      }
       // Remembered before it is told: what the control plane has, this host can always say again.
-      await writeContractMemory(deps.paths, { ...(await readContractMemory(deps.paths)), texts });
+      await updateContractMemory(deps.paths, { texts });
       await deps.deliver();
       try {
         const { faults } = await deps.api.putDeclarations(now);
-        await writeContractMemory(deps.paths, { texts, refused: faults });
+        await updateContractMemory(deps.paths, { refused: faults });
         for (const { file, message } of [...now.faults, ...faults]) deps.log(`contracts.d: ${file}: ${message}`);
         deps.log(`contracts.d: ${now.declarations.length} declared`);
       } catch (error) {

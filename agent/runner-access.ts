@@ -2,7 +2,7 @@ import type { AssignedBinding, AssignedContract, Assignment } from "../shared/as
 import type { Settings } from "../shared/binding.ts";
 import type { Id } from "../shared/ids.ts";
 import { parseTimeSpan } from "../shared/schedule.ts";
-import { policyFor } from "./declared-policy.ts";
+import { judgeContract } from "./declared-policy.ts";
 import type { Policy } from "./policy.ts";
 import { ENGINE_LADDER } from "./process-ladder.ts";
 import type { ProcessMark } from "./process-mark.ts";
@@ -42,15 +42,15 @@ interface PrepareInput {
 /** Gathers what a run needs: its contract and repository, the owner's leave, the user, the secrets. Throws RunError. */
 export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Prepared> {
   const { assignment, binding, log } = input;
-  const contract = assignment.contracts.find(({ id }) => id === binding.contract);
+  const assigned = assignment.contracts.find(({ id }) => id === binding.contract);
   const repository = assignment.repositories.find(({ id }) => id === binding.repository);
-  if (contract === undefined || repository === undefined) {
+  if (assigned === undefined || repository === undefined) {
     throw runError(
       "binding.unknown",
       `binding "${binding.name}" has no contract or repository in the host's assignment`,
     );
   }
-  const policy = await policyFor(deps.paths, contract);
+  const { contract, policy } = await judgeContract(deps.paths, assigned);
   input.check(policy, contract, repository);
   const user = input.as === "agent" ? ownUser() : await findUser(contract.request.user);
   const wasSeen = (await knownEngineIds(deps.paths, repository)).length > 0;

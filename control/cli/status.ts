@@ -28,7 +28,7 @@ export const status: Verb = {
       const withFailure = bindings.map((binding) => ({ ...binding, lastFailure: failures.get(binding.id) ?? null }));
       terminal.out(`${JSON.stringify({ hosts, bindings: withFailure })}\n`);
     } else {
-      terminal.out(`${hostTable(hosts)}\n${bindingTable(hosts, bindings, failures)}`);
+      terminal.out(`${hostTable(hosts)}${faultLines(hosts)}\n${bindingTable(hosts, bindings, failures)}`);
     }
     return EXIT.done;
   },
@@ -51,6 +51,14 @@ function hostTable(hosts: Host[]): string {
     minute(lastSeenAt),
   ]);
   return table([["HOST", "STATE", "LAST SEEN"], ...rows]);
+}
+
+/** What a host's owner wants kept and nobody keeps: said where people look. */
+function faultLines(hosts: Host[]): string {
+  const lines = hosts.flatMap(({ name, declarationFaults }) =>
+    declarationFaults.map(({ file, message }) => `${name}: contracts.d/${file} is not followed: ${message}\n`),
+  );
+  return lines.length === 0 ? "" : `\n${lines.join("")}`;
 }
 
 function bindingTable(hosts: Host[], bindings: Binding[], failures: Map<Id, Run>): string {

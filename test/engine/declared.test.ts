@@ -1,6 +1,8 @@
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readDeclared } from "../../agent/contract-files.ts";
+import { digestOf, updateContractMemory } from "../../agent/contract-memory.ts";
 import { newestRestic } from "../support/restic.ts";
 import { type EngineHost, openEngineHost, type Wanted } from "./engine-host.ts";
 
@@ -18,16 +20,29 @@ const mark = (): string => join(host.root, "hook-ran");
 
 /** Assigned as declared, whether or not a file says so. */
 function assigned(wanted: Wanted = {}) {
-  return host.work({ before: [`${shell}'${mark()}'`], ...wanted, contract: { declared: true } });
+  const { assignment, binding } = host.work({ before: [`${shell}'${mark()}'`], ...wanted });
+  const contracts = assignment.contracts.map((contract) => ({ ...contract, declared: true }));
+  return { assignment: { ...assignment, contracts }, binding };
 }
 
-async function declare(work: ReturnType<typeof assigned>, change: Record<string, unknown> = {}): Promise<string> {
+type Assigned = ReturnType<typeof assigned>;
+
+/** The control plane was told of the file and everything was pulled since: what it assigns should be what the file says. */
+async function settled(...given: Parameters<typeof declare>): Promise<void> {
+  await declare(...given);
+  await updateContractMemory(host.paths, { settled: digestOf((await readDeclared(host.paths)).texts) });
+}
+
+/** A file that asks for what is assigned, with a change. */
+async function declare({ assignment }: Assigned, change: object = {}): Promise<string> {
   const directory = host.paths.contractsDir;
   await mkdir(directory, { recursive: true });
   await chmod(directory, 0o755);
-  const request = { ...work.assignment.contracts[0]?.request, ...change };
-  const file = join(directory, "files.json");
-  await writeFile(file, JSON.stringify({ request }), { mode: 0o644 });
+  const [contract] = assignment.contracts;
+  const file = join(directory, `${contract?.name}.json`);
+  await writeFile(file, JSON.stringify({ request: { ...contract?.request, ...change } }), {
+    mode: 0o644,
+  });
   return file;
 }
 
@@ -41,6 +56,28 @@ describe("a contract that root has declared", () => {
     expect(await host.refusals()).toEqual([]);
   });
 
+  it("is done as its file says where the control plane does not know that yet", async () => {
+    const work = assigned();
+    await host.write("data/x.tmp", "left out");
+    const changed = { excludePatterns: ["*.tmp"], hooks: { beforeBackup: [`touch '${mark()}2'`], afterBackup: [] } };
+    await declare(work, changed);
+    expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+    expect(host.restic(work, "ls", "latest")).not.toContain("x.tmp");
+    await expect(access(mark())).rejects.toThrow("ENOENT");
+    await access(`${mark()}2`);
+  });
+
+  it("has its database's own commands run as well", async () => {
+    await host.policy({ hooks: "off" });
+    const work = assigned({ database: { backupCmd: "echo one", restoreCmd: `cat >'${mark()}'` } });
+    await declare(work);
+    expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+    expect(await host.restore(work, {})).toMatchObject({ state: "succeeded" });
+    expect(await readFile(mark(), "utf8")).toBe("one\n");
+    await settled(work, { restoreCmd: "cat" });
+    expect(await host.restore(work, {})).toMatchObject({ failure: { code: "policy.refused" } });
+  });
+
   it("is kept only where the policy lets anything be kept", async () => {
     await host.policy({ repositories: ["rest:https://nas/"] });
     const work = assigned();
@@ -49,9 +86,10 @@ describe("a contract that root has declared", () => {
     expect(await host.refusals()).toMatchObject([{ code: "policy.repositories" }]);
   });
 
-  it.each<[string, (work: ReturnType<typeof assigned>) => Promise<unknown>]>([
+  it.each<[string, (work: Assigned) => Promise<unknown>]>([
     ["no file says so", async () => undefined],
-    ["the file asks for something else", (work) => declare(work, { excludePatterns: ["*.tmp"] })],
+    ["the file asks for something else", (work) => settled(work, { excludePatterns: ["*.tmp"] })],
+    ["the file is another contract's", (work) => declare(work).then((file) => rename(file, `${file}.json`))],
     ["others may write the file", async (work) => chmod(await declare(work), 0o666)],
   ])("is believed from the control plane in nothing when %s, and that is reported", async (_when, prepare) => {
     const work = assigned();

@@ -36,7 +36,7 @@ export interface Wanted {
   passphrase?: { file: string } | { generate: true };
   secrets?: Assignment["repositories"][number]["secrets"];
   /** What a contract says beside its request. */
-  contract?: Partial<Pick<FilesContract, "consistency" | "mountPoints" | "stopForRestore"> & { declared: boolean }>;
+  contract?: Partial<Pick<FilesContract, "consistency" | "mountPoints" | "stopForRestore">>;
   repository?: Partial<AssignedRepository>;
   /** A database's contract in place of a files' one. */
   database?: Partial<DatabaseRequest>;

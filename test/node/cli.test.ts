@@ -117,6 +117,12 @@ test("status shows hosts and bindings, as a table and as JSON", async () => {
     hosts: [{ id: host.id, name: "nas", online: false }],
     bindings: [{ id: binding.id, health: "unprotected", lastFailure: null }],
   });
+
+  const faults = [{ file: "mail.json", message: "is not JSON" }];
+  await host.client.send("PUT", "/agent/v1/declarations", { declarations: [], faults });
+  expect((await holdfast(["status"], environment)).stdout).toContain(
+    "\n\nnas: contracts.d/mail.json is not followed: is not JSON\n\n",
+  );
 });
 
 test.each([
