@@ -31,7 +31,8 @@ export async function updateContractMemory(
 }
 
 export function digestOf(texts: ContractMemory["texts"]): string {
-  return createHash("sha256")
-    .update(JSON.stringify(Object.entries(texts).toSorted()))
-    .digest("hex");
+  const sorted = Object.keys(texts)
+    .toSorted()
+    .map((file) => [file, texts[file]]);
+  return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
 }
