@@ -1,5 +1,6 @@
 import { agentPullSuite } from "../suites/agent-pull.suite.ts";
 import { badInputSuite } from "../suites/bad-input.suite.ts";
+import { declaredSuite } from "../suites/declared.suite.ts";
 import { hubSuite } from "../suites/hub.suite.ts";
 import { outgoingSuite } from "../suites/outgoing.suite.ts";
 import { routesSuite } from "../suites/routes.suite.ts";
@@ -11,4 +12,5 @@ routesSuite(control);
 badInputSuite(control);
 outgoingSuite(control);
 hubSuite(control);
+declaredSuite(control);
 agentPullSuite(control);

@@ -8,6 +8,7 @@ import { ChannelCreated, Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { agentPullSuite } from "../suites/agent-pull.suite.ts";
 import { badInputSuite } from "../suites/bad-input.suite.ts";
+import { declaredSuite } from "../suites/declared.suite.ts";
 import { hubSuite } from "../suites/hub.suite.ts";
 import { outgoingSuite } from "../suites/outgoing.suite.ts";
 import { routesSuite } from "../suites/routes.suite.ts";
@@ -24,6 +25,7 @@ routesSuite(control);
 badInputSuite(control);
 outgoingSuite(control);
 hubSuite(control);
+declaredSuite(control);
 agentPullSuite(control);
 
 describe("only on Workers", () => {
