@@ -9,6 +9,7 @@ export const EventType = z.enum([
   "repository.check_failed",
   "source.suspicious",
   "host.policy_refused",
+  "host.declaration_faults",
   "channel.test",
 ]);
 export type EventType = z.infer<typeof EventType>;

@@ -1,9 +1,10 @@
-import { eq, inArray, or } from "drizzle-orm";
-import type { Declarations, DeclarationsTaken } from "../../shared/declaration.ts";
+import { and, eq, inArray, or, sql } from "drizzle-orm";
+import type { DeclarationFault, Declarations, DeclarationsTaken } from "../../shared/declaration.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { bindings, contracts, hosts, repositories } from "../db/schema.ts";
-import { withRetry, writeAll } from "../db/transaction.ts";
+import { guard, withRetry, writeAll, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
+import { enqueue } from "../notify/outbox.ts";
 import { planDeclarations, type Known, type Plan } from "./declaration-plan.ts";
 import { declare, undeclareBindings, undeclareRest } from "./declaration-writes.ts";
 import { newId } from "./page.ts";
@@ -15,12 +16,12 @@ import { bumpHost } from "./revisions.ts";
  */
 export async function takeDeclarations(
   deps: Deps,
-  host: { readonly id: Id },
+  host: { readonly id: Id; readonly name: string },
   input: Declarations,
 ): Promise<DeclarationsTaken> {
-  const { plan, isTold } = await withRetry(async () => {
+  const { plan, isTold, isNotice } = await withRetry(async () => {
     const now = instant(deps.clock.now());
-    const known = await readKnown(deps, host.id, input);
+    const { faults: before, ...known } = await readKnown(deps, host.id, input);
     const planned = planDeclarations(known, { host: host.id, now, newId: () => newId(deps) }, input.declarations);
     const gone = goneBy(known, planned, input);
     const faults = [...input.faults, ...planned.faults];
@@ -30,15 +31,32 @@ export async function takeDeclarations(
       ...undeclareRest(deps, gone, now),
     ];
     const isChanged = changesAssignment(known, planned, gone);
+    const isNews = JSON.stringify(faults) !== JSON.stringify(before);
     await writeAll(deps.db, [
       ...changes,
-      deps.db.update(hosts).set({ declarationFaults: faults, lastSeenAt: now }).where(eq(hosts.id, host.id)),
+      ...(isNews ? tellFaults(deps, host, { before, faults }) : []),
       ...(isChanged ? [bumpHost(deps, host.id)] : []),
     ]);
-    return { plan: planned, isTold: isChanged };
+    return { plan: planned, isTold: isChanged, isNotice: isNews };
   });
+  if (isNotice) deps.wakeOutbox();
   if (isTold) await deps.hub.poke(host.id, "assignment");
   return { contracts: plan.taken, faults: plan.faults };
+}
+
+/** A file that is not followed keeps something from being kept: a person is told, and told again when all are followed. */
+function tellFaults(
+  deps: Deps,
+  { id, name }: { readonly id: Id; readonly name: string },
+  { before, faults }: Record<"before" | "faults", DeclarationFault[]>,
+): Statement[] {
+  const unchanged = and(eq(hosts.id, id), eq(hosts.declarationFaults, before));
+  return [
+    // Two at once: the second looks again, so that nobody is told twice.
+    guard(deps.db, sql`exists (select 1 from ${hosts} where ${unchanged})`),
+    deps.db.update(hosts).set({ declarationFaults: faults }).where(eq(hosts.id, id)),
+    enqueue(deps, { type: "host.declaration_faults", data: { host: { id, name }, faults } }),
+  ];
 }
 
 /** A contract that nothing is bound to is no part of what the host has to do. */
@@ -51,10 +69,15 @@ function changesAssignment(known: Known, plan: Plan, gone: Known): boolean {
   );
 }
 
-async function readKnown(deps: Deps, host: Id, { declarations }: Declarations): Promise<Known> {
+async function readKnown(
+  deps: Deps,
+  host: Id,
+  { declarations }: Declarations,
+): Promise<Known & { faults: DeclarationFault[] }> {
   const { db } = deps;
   const names = declarations.flatMap(({ bound }) => bound?.repository.name ?? []);
-  const [contracted, stored, bound] = await db.batch([
+  const [[self], contracted, stored, bound] = await db.batch([
+    db.select({ faults: hosts.declarationFaults }).from(hosts).where(eq(hosts.id, host)),
     db.select().from(contracts).where(eq(contracts.host, host)),
     db
       .select()
@@ -62,7 +85,7 @@ async function readKnown(deps: Deps, host: Id, { declarations }: Declarations): 
       .where(or(eq(repositories.host, host), inArray(repositories.name, names))),
     db.select().from(bindings).where(eq(bindings.host, host)),
   ]);
-  return { contracts: contracted, repositories: stored, bindings: bound };
+  return { contracts: contracted, repositories: stored, bindings: bound, faults: self?.faults ?? [] };
 }
 
 /** What files declared and declare no more. What a file at fault declared before is not among it. */

@@ -3,6 +3,7 @@ import { page } from "../../shared/api.ts";
 import { Binding, Settings } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { DeclarationsTaken, type Declaration } from "../../shared/declaration.ts";
+import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { Repository, RepositorySpec } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
@@ -228,6 +229,26 @@ test("a name that is somebody else's is a fault of that file alone, told to the 
   expect(repositories.map(({ name }) => name).toSorted()).toEqual(["one-music", "shared"]);
   await declare(host, bound(files("music")));
   expect((await hostOf(control, host)).declarationFaults).toEqual([]);
+});
+
+test("a person is told once of files that are not followed, and once when all of them are", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await control.admin.send("POST", "/api/v1/channels", { name: "me", kind: "webhook", url: "https://me.example/hook" });
+  const publish = (...faults: object[]) =>
+    host.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", { declarations: [files("photos")], faults });
+  const fault = { file: "mail.json", message: "is not JSON" };
+  await publish();
+  await Promise.all([publish(fault), publish(fault)]);
+  await publish(fault);
+  control.pass(1000);
+  await publish();
+  const { items } = await control.admin.ask(page(Delivery), "GET", "/api/v1/deliveries");
+  expect(items.map(({ payload }) => ({ type: payload.type, data: payload.data })).toReversed()).toEqual([
+    { type: "host.declaration_faults", data: { host: { id: host.id, name: "one" }, faults: [fault] } },
+    { type: "host.declaration_faults", data: { host: { id: host.id, name: "one" }, faults: [] } },
+  ]);
+  expect(control.wakes()).toBe(2);
 });
 
 test("a file at fault takes nothing away of what it declared before", async () => {
