@@ -2,9 +2,10 @@ import type { Assignment, ForeignBinding, Order } from "../shared/assignment.ts"
 import { instant } from "../shared/ids.ts";
 import type { Id } from "../shared/ids.ts";
 import { isAlive } from "./process-mark.ts";
-import { backup, restore } from "./runner.ts";
+import { backup, forget, restore, upkeep } from "./runner.ts";
 import type { RunnerDeps } from "./runner.ts";
 import type { Due } from "./scheduler.ts";
+import type { UpkeepKind } from "./upkeep-state.ts";
 import type { Workload } from "./workload.ts";
 
 export interface DispatchDeps {
@@ -16,20 +17,27 @@ export interface DispatchDeps {
   ready: Promise<void>;
 }
 
-type RunOrder = Exclude<Order, { kind: "cancel" | "prune" | "check" | "forget" }>;
+type RunOrder = Exclude<Order, { kind: "cancel" }>;
+type BindingOrder = Exclude<RunOrder, { kind: UpkeepKind }>;
 
-/** Puts a binding whose time has come into the workload. */
+/** Puts a task whose time has come into the workload. */
 export function dispatchDue(deps: DispatchDeps, due: Due): void {
+  const { task, trigger } = due;
   const run = deps.newId();
+  const subject = task.kind === "backup" ? task.binding.id : task.repository.id;
   const begin = async (signal: AbortSignal): Promise<void> => {
     await deps.ready;
     await due.begins();
-    const now = findBinding(deps, due.binding.id);
-    if (now === null) return;
-    const scheduledAt = instant(due.dueAt);
-    await backup(deps.runner, { ...now, runId: run, trigger: due.trigger, scheduledAt, signal });
+    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal };
+    if (task.kind === "backup") {
+      const now = findBinding(deps, subject);
+      if (now !== null) await backup(deps.runner, { ...now, ...start });
+      return;
+    }
+    const now = findRepository(deps, subject);
+    if (now !== null) await upkeep(deps.runner, { ...now, ...start, kind: task.kind });
   };
-  deps.workload.add({ run, binding: due.binding.id, begin: (signal) => logged(deps, run, begin(signal)) });
+  deps.workload.add({ run, subject, begin: (signal) => logged(deps, run, begin(signal)) });
 }
 
 /** Does what an order says. Its run has the order's own id. */
@@ -38,19 +46,30 @@ export function dispatchOrder(deps: DispatchDeps, order: Order): void {
     if (!deps.workload.cancel(order.run)) void logged(deps, order.run, cancelElsewhere(deps, order.run));
     return;
   }
-  if (order.kind === "prune" || order.kind === "check" || order.kind === "forget") return;
   const begin = (signal: AbortSignal): Promise<void> => logged(deps, order.id, runOrder(deps, order, signal));
-  deps.workload.add({ run: order.id, binding: order.binding, begin });
+  deps.workload.add({ run: order.id, subject: "binding" in order ? order.binding : order.repository, begin });
 }
 
 async function runOrder(deps: DispatchDeps, order: RunOrder, signal: AbortSignal): Promise<void> {
   await deps.ready;
-  const from = order.kind === "restore" ? order.from : null;
-  const now = from === null ? findBinding(deps, order.binding) : foreignBinding(from, order);
-  if (now === null) return await reportUnknownBinding(deps, order);
-  const input = { ...now, runId: order.id, trigger: "order" as const, scheduledAt: null, signal };
+  const start = { runId: order.id, trigger: "order" as const, scheduledAt: null, signal };
+  if (order.kind === "prune" || order.kind === "check") {
+    const now = findRepository(deps, order.repository);
+    if (now === null) return await reportUnknown(deps, order);
+    await upkeep(deps.runner, { ...now, ...start, kind: order.kind });
+    return;
+  }
+  const now = boundTo(deps, order);
+  if (now === null) return await reportUnknown(deps, order);
+  const input = { ...now, ...start };
   if (order.kind === "backup") await backup(deps.runner, input);
+  else if (order.kind === "forget") await forget(deps.runner, { ...input, dryRun: order.dryRun });
   else await restore(deps.runner, { ...input, restore: order.restore });
+}
+
+function boundTo(deps: DispatchDeps, order: BindingOrder): ReturnType<typeof findBinding> {
+  const from = order.kind === "restore" ? order.from : null;
+  return from === null ? findBinding(deps, order.binding) : foreignBinding(from, order);
 }
 
 /** Another host's binding, as that host would have it in its assignment, with the snapshots it made. */
@@ -72,7 +91,20 @@ function findBinding(
   return assignment === null || binding === undefined ? null : { assignment, binding };
 }
 
-async function reportUnknownBinding(deps: DispatchDeps, order: RunOrder): Promise<void> {
+function findRepository(
+  deps: DispatchDeps,
+  id: Id,
+): { assignment: Assignment; repository: Assignment["repositories"][number] } | null {
+  const assignment = deps.assignment();
+  const repository = assignment?.repositories.find((one) => one.id === id);
+  return assignment === null || repository === undefined ? null : { assignment, repository };
+}
+
+async function reportUnknown(deps: DispatchDeps, order: RunOrder): Promise<void> {
+  const about =
+    "binding" in order
+      ? { binding: order.binding, repository: null, what: `binding ${order.binding}` }
+      : { binding: null, repository: order.repository, what: `repository ${order.repository}` };
   const at = instant(deps.runner.clock.now());
   await deps.runner.spool.write({
     owner: null,
@@ -86,8 +118,8 @@ async function reportUnknownBinding(deps: DispatchDeps, order: RunOrder): Promis
       snapshots: null,
       run: {
         id: order.id,
-        binding: order.binding,
-        repository: null,
+        binding: about.binding,
+        repository: about.repository,
         kind: order.kind,
         trigger: "order",
         state: "failed",
@@ -98,8 +130,8 @@ async function reportUnknownBinding(deps: DispatchDeps, order: RunOrder): Promis
         snapshot: null,
         failure: {
           code: "binding.unknown",
-          message: `this host has no binding ${order.binding} in its assignment`,
-          next: "Look whether the binding still exists, then ask again.",
+          message: `this host has no ${about.what} in its assignment`,
+          next: "Look whether it still exists, then ask again.",
         },
         warnings: [],
         stats: null,

@@ -1,8 +1,8 @@
-import type { AssignedBinding } from "../shared/assignment.ts";
 import { nextOf, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../shared/schedule.ts";
 import type { Timetable } from "../shared/schedule.ts";
+import type { Scheduled } from "./tasks.ts";
 
-/** What a binding's schedule has behind it. All in milliseconds; times of the calendar, without the binding's own delay. */
+/** What a task's schedule has behind it. All in milliseconds; times of the calendar, without the task's own delay. */
 export interface History {
   /** The last time of the calendar that was run or skipped: it never comes again. */
   lastDueAt: number | null;
@@ -23,23 +23,18 @@ const CLOCK_WAS_WRONG_MS = 26 * 3_600_000;
 const FIRST_WINDOW_MS = 3_600_000;
 
 /**
- * What to do about one binding at one moment. Pure: the same question has the same answer.
- * @param zone the host's own, for a binding without one
+ * What to do about one task at one moment. Pure: the same question has the same answer.
+ * @param zone the host's own, for a task without one
  * @returns to wait, or to run now; either way the history that holds from then on (the same object: nothing to write)
  */
-export function decide(input: {
-  binding: AssignedBinding;
-  zone: string;
-  now: number;
-  history: History | null;
-}): Decision {
-  const { binding, now } = input;
-  const schedule = scheduleOf(binding, input.zone);
+export function decide(input: { task: Scheduled; zone: string; now: number; history: History | null }): Decision {
+  const { task, now } = input;
+  const schedule = scheduleOf(task, input.zone);
   const history = historyFor(schedule, input.history, now);
   const wait = (nextDueAt: number | null, kept = history): Decision => ({ kind: "wait", nextDueAt, history: kept });
 
   const first = next(schedule, Math.max(history.lastDueAt ?? history.since, history.since));
-  const isOff = binding.paused || !binding.settings.enable;
+  const isOff = task.paused || !task.settings.enable;
   if (first === null) return wait(null);
   if (first + schedule.delayMs > now) return wait(isOff ? null : first + schedule.delayMs);
 
@@ -62,15 +57,15 @@ interface Schedule {
   isPersistent: boolean;
 }
 
-function scheduleOf(binding: AssignedBinding, hostZone: string): Schedule {
-  const { timerConfig, zone } = binding.settings;
+function scheduleOf(task: Scheduled, hostZone: string): Schedule {
+  const { timerConfig, zone } = task.settings;
   const timetable = parseTimetable(timerConfig.OnCalendar);
   const span = parseTimeSpan(timerConfig.RandomizedDelaySec);
-  if (!timetable.ok) throw new Error(`binding ${binding.name}: ${timetable.message}`);
+  if (!timetable.ok) throw new Error(`${task.name}: ${timetable.message}`);
   return {
     timetable: timetable.value,
     zone: zone ?? hostZone,
-    delayMs: span.ok ? randomizedDelayMs(binding.id, span.value) : 0,
+    delayMs: span.ok ? randomizedDelayMs(task.id, span.value) : 0,
     isPersistent: timerConfig.Persistent,
   };
 }

@@ -93,7 +93,9 @@ async function prepareAgain(
   { report, record, assignment }: { report: RunReport; record: RunRecord; assignment: Assignment | null },
 ): Promise<Prepared | null> {
   const { run } = report;
-  const binding = assignment?.bindings.find(({ id }) => id === run.binding);
+  const binding = assignment?.bindings.find(({ id, repository }) =>
+    run.binding === null ? repository === run.repository : id === run.binding,
+  );
   if (assignment === null || binding === undefined) return null;
   try {
     return await prepare(deps, {
@@ -126,7 +128,8 @@ async function lookAgain(deps: RunnerDeps, { report, record, prepared, engines }
     const snapshots = await repository.snapshots();
     const begunAt = run.startedAt ?? instant(deps.clock.now());
     const stored = run.kind === "backup" ? snapshots.findLast(({ takenAt }) => takenAt >= begunAt) : undefined;
-    return { engineId: repository.engineId, snapshots, snapshot: stored?.id ?? null };
+    const { engineId } = repository;
+    return run.binding === null ? { engineId } : { engineId, snapshots, snapshot: stored?.id ?? null };
   } catch (error) {
     record.log.line(notLookedAt(error));
     return {};

@@ -12,6 +12,7 @@ import { openRunLog } from "./runner-log.ts";
 import { ofBinding, recorded } from "./runner-recorded.ts";
 import { recover } from "./runner-recovery.ts";
 import { type ForgetInput, heldBack, performForget } from "./runner-retention.ts";
+import { ofRepository, performUpkeep, type UpkeepInput } from "./runner-upkeep.ts";
 
 export type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
 export { RunError } from "./runner-failure.ts";
@@ -43,6 +44,11 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outc
 /** What the binding's retention says of its snapshots, done or only told. Never throws for what goes wrong in the run. */
 export async function forget(deps: RunnerDeps, input: ForgetInput): Promise<Outcome> {
   return await recorded(deps, ofBinding(input, "forget"), (run) => performForget(deps, input, run));
+}
+
+/** One prune or check of a repository as a whole. Never throws for what goes wrong in the run. */
+export async function upkeep(deps: RunnerDeps, input: UpkeepInput): Promise<Outcome> {
+  return await recorded(deps, ofRepository(input), (run) => performUpkeep(deps, input, run));
 }
 
 /** One restore, in place or to a directory. Like a backup, it never throws for what goes wrong in the run. */

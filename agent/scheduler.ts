@@ -1,18 +1,20 @@
 import { join } from "node:path";
 import * as z from "zod";
-import type { AssignedBinding, Assignment } from "../shared/assignment.ts";
+import type { Assignment } from "../shared/assignment.ts";
 import { Instant, instant } from "../shared/ids.ts";
-import type { Id } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
 import { decide } from "./due.ts";
-import type { History } from "./due.ts";
+import type { Decision, History } from "./due.ts";
 import { readTextIfThere, writeFileAtomically } from "./files.ts";
 import { parseJson } from "./json.ts";
+import { knownEngineIds } from "./providers/remembered.ts";
+import { scheduledOf, type Task, tasksOf } from "./tasks.ts";
 import type { Timers } from "./timers.ts";
+import { beginAgain, putOffUntil } from "./upkeep-state.ts";
 
-/** A binding whose time has come. `begins` is called when its run really starts: from then on the time is behind us. */
+/** A task whose time has come. `begins` is called when its run really starts: from then on the time is behind us. */
 export interface Due {
-  binding: AssignedBinding;
+  task: Task;
   dueAt: number;
   trigger: "schedule" | "catch-up";
   begins: () => Promise<void>;
@@ -39,37 +41,39 @@ const LOOK_AGAIN_AFTER_MS = 30_000;
 
 const Stored = z.strictObject({ lastDueAt: Instant.nullable(), since: Instant, calendar: z.string() });
 
-/** Says when a binding is due, once per time of its calendar, as long as it is not stopped. */
+/** Says when a task is due, once per time of its calendar, as long as it is not stopped. */
 export function startScheduler(deps: SchedulerDeps): Scheduler {
-  const waiting = new Set<Id>();
+  const waiting = new Set<string>();
   let takeBack = (): void => {};
   let looking = Promise.resolve();
   let isStopped = false;
 
-  const take = async (binding: AssignedBinding): Promise<number | null> => {
-    if (waiting.has(binding.id)) return null;
-    const decision = await decideNow(deps, binding);
+  const take = async (task: Task): Promise<number | null> => {
+    const { id } = scheduledOf(task);
+    if (waiting.has(id) || !(await mayRun(deps.paths, task))) return null;
+    const decision = await decideNow(deps, task);
     if (decision.kind === "wait") return decision.nextDueAt;
-    waiting.add(binding.id);
+    waiting.add(id);
     const begins = async (): Promise<void> => {
-      waiting.delete(binding.id);
+      waiting.delete(id);
       // While it waited for its turn, more of its times may have passed: this one run is for all of them.
-      const late = await decideNow(deps, binding);
-      if (late.kind === "run") await writeHistory(deps.paths, binding.id, late.history);
+      const late = await decideNow(deps, task);
+      if (late.kind === "run") await writeHistory(deps.paths, task, late.history);
+      if (task.kind !== "backup") await beginAgain(deps, task);
     };
-    deps.onDue({ binding, dueAt: decision.dueAt, trigger: decision.trigger, begins });
+    deps.onDue({ task, dueAt: decision.dueAt, trigger: decision.trigger, begins });
     return null;
   };
   const look = async (): Promise<void> => {
     takeBack();
     if (isStopped) return;
     let wakeAt = Number.POSITIVE_INFINITY;
-    for (const binding of deps.assignment()?.bindings ?? []) {
+    for (const task of tasksOf(deps.assignment())) {
       try {
-        wakeAt = Math.min(wakeAt, (await take(binding)) ?? wakeAt);
+        wakeAt = Math.min(wakeAt, (await take(task)) ?? wakeAt);
       } catch (error) {
         deps.log(
-          `the schedule of ${binding.name} can't be followed: ${error instanceof Error ? error.message : String(error)}`,
+          `the schedule of ${scheduledOf(task).name} can't be followed: ${error instanceof Error ? error.message : String(error)}`,
         );
       }
     }
@@ -88,37 +92,53 @@ export function startScheduler(deps: SchedulerDeps): Scheduler {
   };
 }
 
-/** When a binding runs next by itself, for `status`; null: not by itself, or at once. */
-export async function nextDueAt(
-  paths: Paths,
-  binding: AssignedBinding,
-  now: { now: number; zone: string },
-): Promise<number | null> {
-  const decision = decide({ binding, ...now, history: await readHistory(paths, binding.id) });
+/** When a task runs next by itself, for `status`; null: not by itself, or at once. */
+export async function nextDueAt(paths: Paths, task: Task, now: { now: number; zone: string }): Promise<number | null> {
+  const decision = await decideFor(paths, task, { ...now, history: await readHistory(paths, task) });
   return decision.kind === "wait" ? decision.nextDueAt : decision.dueAt;
 }
 
-async function decideNow(deps: SchedulerDeps, binding: AssignedBinding): Promise<ReturnType<typeof decide>> {
-  const history = await readHistory(deps.paths, binding.id);
-  const decision = decide({ binding, zone: deps.zone, now: deps.clock.now(), history });
-  if (decision.kind === "wait" && decision.history !== history)
-    await writeHistory(deps.paths, binding.id, decision.history);
+/** A repository that was never seen has nothing to prune or check: its first backup makes it. */
+async function mayRun(paths: Paths, task: Task): Promise<boolean> {
+  return task.kind === "backup" || (await knownEngineIds(paths, task.repository)).length > 0;
+}
+
+async function decideNow(deps: SchedulerDeps, task: Task): Promise<Decision> {
+  const { paths, zone } = deps;
+  const history = await readHistory(paths, task);
+  const decision = await decideFor(paths, task, { now: deps.clock.now(), zone, history });
+  if (decision.kind === "wait" && decision.history !== history) await writeHistory(paths, task, decision.history);
   return decision;
 }
 
-async function readHistory(paths: Paths, binding: Id): Promise<History | null> {
-  const stored = Stored.safeParse(parseJson((await readTextIfThere(historyFile(paths, binding))) ?? ""));
+interface Moment {
+  readonly now: number;
+  readonly zone: string;
+  readonly history: History | null;
+}
+
+async function decideFor(paths: Paths, task: Task, { now, zone, history }: Moment): Promise<Decision> {
+  const decision = decide({ task: scheduledOf(task), zone, now, history });
+  if (decision.kind === "run" || task.kind === "backup") return decision;
+  const again = await putOffUntil(paths, task);
+  if (again === null) return decision;
+  if (again > now) return { ...decision, nextDueAt: Math.min(again, decision.nextDueAt ?? again) };
+  return { kind: "run", dueAt: again, trigger: "catch-up", history: decision.history };
+}
+
+async function readHistory(paths: Paths, task: Task): Promise<History | null> {
+  const stored = Stored.safeParse(parseJson((await readTextIfThere(historyFile(paths, task))) ?? ""));
   if (!stored.success) return null;
   const { lastDueAt, since, calendar } = stored.data;
   return { lastDueAt: lastDueAt === null ? null : Date.parse(lastDueAt), since: Date.parse(since), calendar };
 }
 
-async function writeHistory(paths: Paths, binding: Id, history: History): Promise<void> {
+async function writeHistory(paths: Paths, task: Task, history: History): Promise<void> {
   const lastDueAt = history.lastDueAt === null ? null : instant(history.lastDueAt);
   const stored = { lastDueAt, since: instant(history.since), calendar: history.calendar };
-  await writeFileAtomically(historyFile(paths, binding), JSON.stringify(stored));
+  await writeFileAtomically(historyFile(paths, task), JSON.stringify(stored));
 }
 
-function historyFile(paths: Paths, binding: Id): string {
-  return join(paths.bindingsDir, `${binding}.json`);
+function historyFile(paths: Paths, task: Task): string {
+  return join(task.kind === "backup" ? paths.bindingsDir : paths.repositoriesDir, `${scheduledOf(task).id}.json`);
 }

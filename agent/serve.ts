@@ -63,6 +63,7 @@ export async function serve(
   const runner: RunnerDeps = {
     ...deps,
     spool,
+    clockOffset: api.clockOffset,
     onProgress: (run, progress) => connection?.sendProgress(run, progress),
   };
   const workload = openWorkload(RUNS_AT_ONCE);

@@ -53,7 +53,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
   );
   const bindings: Status["bindings"] = [];
   for (const binding of assignment?.bindings ?? []) {
-    const dueAt = await nextDueAt(deps.paths, binding, { now: deps.clock.now(), zone: hostZone() });
+    const dueAt = await nextDueAt(deps.paths, { kind: "backup", binding }, { now: deps.clock.now(), zone: hostZone() });
     bindings.push({
       id: binding.id,
       name: binding.name,

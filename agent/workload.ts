@@ -3,11 +3,12 @@ import type { Id } from "../shared/ids.ts";
 /** A run that has to happen. `begin` never rejects; an aborted signal means: cancelled, say so in the report. */
 export interface Job {
   run: Id;
-  binding: Id;
+  /** The binding, or the repository as a whole: no two runs of one at once. */
+  subject: Id;
   begin: (signal: AbortSignal) => Promise<void>;
 }
 
-/** What this agent runs now, and what waits for its turn: one run per binding, a few per host, first come first served. */
+/** What this agent runs now, and what waits for its turn: one run per binding or repository, a few per host, first come first served. */
 export interface Workload {
   add(job: Job): void;
   has(run: Id): boolean;
@@ -36,11 +37,11 @@ export function openWorkload(limit: number): Workload {
     });
     running.set(job.run, { job, abort, ended });
   };
-  const isBusy = (binding: Id): boolean => [...running.values()].some(({ job }) => job.binding === binding);
+  const isBusy = (subject: Id): boolean => [...running.values()].some(({ job }) => job.subject === subject);
   const beginWhatMay = (): void => {
     for (const job of waiting.slice()) {
       if (isDraining || running.size >= limit) return;
-      if (isBusy(job.binding)) continue;
+      if (isBusy(job.subject)) continue;
       waiting = waiting.filter((other) => other !== job);
       begin(job);
     }

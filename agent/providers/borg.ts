@@ -1,8 +1,10 @@
 import { restoreFiles } from "../restore-files.ts";
 import { backup } from "./borg-backup.ts";
+import { check } from "./borg-check.ts";
 import { prepareBorg } from "./borg-command.ts";
 import { forget } from "./borg-forget.ts";
 import { releaseDeadLocks } from "./borg-locks.ts";
+import { prune } from "./borg-prune.ts";
 import { identifyBorg } from "./borg-repository.ts";
 import { borgTool } from "./borg-restore.ts";
 import { listSnapshots } from "./borg-snapshots.ts";
@@ -29,8 +31,8 @@ export const borg: Provider = {
       restore: (input) => restoreFiles(borgTool(runner), access, input),
       dump: () => notYet("dump"),
       load: () => notYet("load"),
-      prune: () => notYet("prune"),
-      check: () => notYet("check"),
+      prune: () => prune(runner),
+      check: (input) => check(runner, input),
       releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
     };
   },

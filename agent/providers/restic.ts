@@ -1,19 +1,17 @@
 import { restoreFiles } from "../restore-files.ts";
 import { backup } from "./restic-backup.ts";
+import { check } from "./restic-check.ts";
 import { prepareRestic } from "./restic-command.ts";
 import { dump, load } from "./restic-dump.ts";
 import { forget } from "./restic-forget.ts";
 import { releaseDeadLocks } from "./restic-locks.ts";
+import { prune } from "./restic-prune.ts";
 import { identifyRestic } from "./restic-repository.ts";
 import { resticTool } from "./restic-restore.ts";
 import { listSnapshots } from "./restic-snapshots.ts";
 import { RESTIC } from "./restic-version.ts";
 import { findEngine, requireEngine } from "./engine-version.ts";
 import type { Provider } from "./provider.ts";
-
-function notYet(what: string): never {
-  throw new Error(`restic: ${what} is not there yet`);
-}
 
 /** restic 0.14 and newer. */
 export const restic: Provider = {
@@ -30,8 +28,8 @@ export const restic: Provider = {
       restore: (input) => restoreFiles(resticTool(runner), access, input),
       dump: (input) => dump(runner, input),
       load: (input) => load(runner, input),
-      prune: () => notYet("prune"),
-      check: () => notYet("check"),
+      prune: () => prune(runner),
+      check: (input) => check(runner, input),
       releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
     };
   },

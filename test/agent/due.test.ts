@@ -22,7 +22,7 @@ function live(binding: ReturnType<typeof bindingOf>, moments: string[], zone = "
   let history: History | null = null;
   const ran: string[] = [];
   for (const moment of moments) {
-    const decision = decide({ binding, zone, now: at(moment), history });
+    const decision = decide({ task: binding, zone, now: at(moment), history });
     if (decision.kind === "run") ran.push(`${new Date(decision.dueAt).toISOString()} ${decision.trigger}`);
     history = decision.history;
   }
@@ -91,18 +91,18 @@ test.each([
 ])("a %s binding never runs, and its times are not made up for afterwards", (_name, change) => {
   const on = bindingOf({ OnCalendar: "hourly" });
   const off = { ...on, ...change, settings: { ...on.settings, ...("settings" in change ? change.settings : {}) } };
-  const start = decide({ binding: on, zone: "UTC", now: at("2026-11-23T08:10:00Z"), history: null });
-  const slept = decide({ binding: off, zone: "UTC", now: at("2026-11-23T12:10:00Z"), history: start.history });
+  const start = decide({ task: on, zone: "UTC", now: at("2026-11-23T08:10:00Z"), history: null });
+  const slept = decide({ task: off, zone: "UTC", now: at("2026-11-23T12:10:00Z"), history: start.history });
   expect(slept).toMatchObject({ kind: "wait", nextDueAt: null });
-  const woken = decide({ binding: on, zone: "UTC", now: at("2026-11-23T12:20:00Z"), history: slept.history });
+  const woken = decide({ task: on, zone: "UTC", now: at("2026-11-23T12:20:00Z"), history: slept.history });
   expect(woken).toMatchObject({ kind: "wait", nextDueAt: at("2026-11-23T13:00:00Z") });
 });
 
 test("a changed calendar counts from its change: nothing before it was missed", () => {
   const weekly = bindingOf({ OnCalendar: "weekly" });
   const hourly = { ...weekly, settings: bindingOf({ OnCalendar: "hourly" }).settings };
-  const before = decide({ binding: weekly, zone: "UTC", now: at("2026-11-24T08:10:00Z"), history: null });
-  const after = decide({ binding: hourly, zone: "UTC", now: at("2026-11-27T08:10:00Z"), history: before.history });
+  const before = decide({ task: weekly, zone: "UTC", now: at("2026-11-24T08:10:00Z"), history: null });
+  const after = decide({ task: hourly, zone: "UTC", now: at("2026-11-27T08:10:00Z"), history: before.history });
   expect(after).toMatchObject({ kind: "wait", nextDueAt: at("2026-11-27T09:00:00Z") });
 });
 
@@ -135,7 +135,7 @@ test("whatever the clock does, no time runs twice and each run's time has come",
         // Farther back than a day in all is another story: that clock was wrong, and is told above.
         now = Math.max(now + by, furthest - DAY);
         furthest = Math.max(furthest, now);
-        const decision = decide({ binding, zone: "UTC", now, history });
+        const decision = decide({ task: binding, zone: "UTC", now, history });
         history = decision.history;
         const isWaiting = decision.kind === "wait";
         const time = isWaiting ? (decision.nextDueAt ?? now) : decision.dueAt;

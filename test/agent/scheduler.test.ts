@@ -110,6 +110,10 @@ test("what comes next can be asked without a daemon", async () => {
   const [binding] = hourly().bindings;
   if (binding === undefined) throw new Error("the assignment has one binding");
   const now = Date.parse("2026-11-23T08:10:00.000Z");
-  expect(await nextDueAt(paths, binding, { now, zone: "UTC" })).toBe(Date.parse("2026-11-23T09:00:00.000Z"));
-  expect(await nextDueAt(paths, { ...binding, paused: true }, { now, zone: "UTC" })).toBeNull();
+  expect(await nextDueAt(paths, { kind: "backup", binding }, { now, zone: "UTC" })).toBe(
+    Date.parse("2026-11-23T09:00:00.000Z"),
+  );
+  expect(
+    await nextDueAt(paths, { kind: "backup", binding: { ...binding, paused: true } }, { now, zone: "UTC" }),
+  ).toBeNull();
 });

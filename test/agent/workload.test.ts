@@ -9,7 +9,7 @@ function bench() {
   const ends = new Map<string, () => void>();
   const job = (name: string, binding: string): Job => ({
     run: name,
-    binding,
+    subject: binding,
     begin: (signal) =>
       new Promise((resolve) => {
         log.push(`${name} begins${signal.aborted ? " cancelled" : ""}`);

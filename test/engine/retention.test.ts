@@ -1,12 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { rememberGood } from "../../agent/good-snapshot.ts";
 import { forget, type Outcome } from "../../agent/runner.ts";
 import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
-import { until } from "../support/until.ts";
+import { holdLock } from "./held-lock.ts";
 import { type EngineHost, newId, openEngineHost, useEngine, type Work } from "./engine-host.ts";
 
 let host: EngineHost;
@@ -75,16 +73,14 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
   it("waits for another program's lock, and is then put off until the next time, which is no failure", async () => {
     await host.backup(host.work());
     await host.backup(host.work());
-    const holder = await holdLock(engine);
+    const holder = await holdLock(host, engine);
     try {
       expect(await ask(keeping(1), true)).toMatchObject({ state: "succeeded" });
       const outcome = await ask(keeping(1), false);
       expect(outcome).toMatchObject({ state: "cancelled", failure: { code: "repository.locked" } });
       expect((await host.report(outcome)).snapshots).toHaveLength(2);
     } finally {
-      const gone = new Promise((resolve) => holder.once("exit", resolve));
-      holder.kill("SIGKILL");
-      await gone;
+      await holder.end();
     }
   });
 
@@ -138,23 +134,4 @@ function onHost(engine: FoundEngine) {
         signal: new AbortController().signal,
       }),
   };
-}
-
-async function holdLock({ provider, path }: FoundEngine): Promise<ChildProcess> {
-  const repository = join(host.root, "srv/repository");
-  const secret = join(host.paths.secretsDir, host.work().binding.repository);
-  const isRestic = provider === "restic";
-  const args = isRestic ? ["backup", "--stdin"] : ["with-lock", repository, "cat"];
-  const holder = spawn(path, args, {
-    stdio: ["pipe", "ignore", "ignore"],
-    env: {
-      ...process.env,
-      ...{ RESTIC_REPOSITORY: repository, RESTIC_PASSWORD_FILE: secret, RESTIC_CACHE_DIR: join(host.root, "hand") },
-      ...{ BORG_BASE_DIR: join(host.root, "hand"), BORG_PASSCOMMAND: `cat ${secret}` },
-    },
-  });
-  await until("the other program's lock", async () =>
-    isRestic ? readdirSync(join(repository, "locks")).length > 0 : existsSync(join(repository, "lock.exclusive")),
-  );
-  return holder;
 }

@@ -1,0 +1,48 @@
+import type { ProviderName } from "../../shared/repository.ts";
+import { runError } from "../runner-failure.ts";
+import { isAtLeast } from "./engine-version.ts";
+
+interface KnownBad {
+  readonly provider: ProviderName;
+  /** From this version on, and before the other. */
+  readonly since: string;
+  readonly before: string;
+  readonly operation: "prune" | "check";
+  readonly location: RegExp;
+  readonly reason: string;
+}
+
+/** Versions that spoil what they are asked to do, and only where we ask it of them. `forget --prune` of 0.17.0 to 0.18.1 we never call. */
+const KNOWN_BAD: readonly KnownBad[] = [
+  {
+    ...{ provider: "restic", since: "0.16.0", before: "0.16.3", operation: "prune", location: /^rclone:/ },
+    reason:
+      "takes a failed listing through rclone for an empty repository, and may then remove everything (restic issue 4612)",
+  },
+];
+
+interface Asked {
+  readonly provider: ProviderName;
+  readonly version: string;
+  readonly operation: KnownBad["operation"];
+  readonly location: string;
+}
+
+/** @returns why this version must not do this there; null when it may */
+export function knownBad({ provider, version, operation, location }: Asked): string | null {
+  const found = KNOWN_BAD.find(
+    (bad) =>
+      bad.provider === provider &&
+      bad.operation === operation &&
+      isAtLeast(version, bad.since) &&
+      !isAtLeast(version, bad.before) &&
+      bad.location.test(location),
+  );
+  return found === undefined ? null : `${provider} ${version} ${found.reason}`;
+}
+
+/** Throws `engine.refused`. */
+export function refuseKnownBad(asked: Asked): void {
+  const reason = knownBad(asked);
+  if (reason !== null) throw runError("engine.refused", `${asked.operation} is refused: ${reason}`);
+}

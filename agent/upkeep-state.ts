@@ -1,0 +1,66 @@
+import { join } from "node:path";
+import * as z from "zod";
+import { type Id, Instant, instant } from "../shared/ids.ts";
+import type { Paths } from "./config.ts";
+import { readTextIfThere, writeFileAtomically } from "./files.ts";
+import { parseJson } from "./json.ts";
+
+/** A run that another program's lock put off. */
+const PutOff = z.strictObject({
+  since: Instant,
+  times: z.int().min(1),
+  againAt: Instant,
+});
+
+const UpkeepState = z.strictObject({
+  nextPart: z.int().min(1).describe("of the data, that the next check reads"),
+  damagedSince: Instant.nullable().describe("since when a check finds damage; null: the last one found none"),
+  prune: PutOff.nullable(),
+  check: PutOff.nullable(),
+});
+export type UpkeepState = z.infer<typeof UpkeepState>;
+
+export type UpkeepKind = "prune" | "check";
+
+export const LONGEST_PUT_OFF_MS = 4 * 3_600_000;
+
+const FRESH: UpkeepState = { nextPart: 1, damagedSince: null, prune: null, check: null };
+
+/** What this host remembers of its upkeep of a repository. A file that can't be read is as if there were none. */
+export async function readUpkeep(paths: Pick<Paths, "repositoriesDir">, repository: Id): Promise<UpkeepState> {
+  const state = UpkeepState.safeParse(parseJson((await readTextIfThere(fileOf(paths, repository))) ?? ""));
+  return state.success ? state.data : FRESH;
+}
+
+export async function changeUpkeep(
+  paths: Pick<Paths, "repositoriesDir">,
+  repository: Id,
+  change: Partial<UpkeepState>,
+): Promise<void> {
+  const state = { ...(await readUpkeep(paths, repository)), ...change };
+  await writeFileAtomically(fileOf(paths, repository), `${JSON.stringify(state)}\n`);
+}
+
+/** When a run that was put off comes again, in ms; null when none was. */
+export async function putOffUntil(
+  paths: Pick<Paths, "repositoriesDir">,
+  { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
+): Promise<number | null> {
+  const putOff = (await readUpkeep(paths, repository.id))[kind];
+  return putOff === null ? null : Date.parse(putOff.againAt);
+}
+
+/** It runs now: while it does, and should this process die, it does not come a second time at once. */
+export async function beginAgain(
+  { paths, clock }: { paths: Pick<Paths, "repositoriesDir">; clock: { now(): number } },
+  { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
+): Promise<void> {
+  const putOff = (await readUpkeep(paths, repository.id))[kind];
+  if (putOff === null) return;
+  const againAt = instant(clock.now() + LONGEST_PUT_OFF_MS);
+  await changeUpkeep(paths, repository.id, { [kind]: { ...putOff, againAt } });
+}
+
+function fileOf(paths: Pick<Paths, "repositoriesDir">, repository: Id): string {
+  return join(paths.repositoriesDir, `${repository}.upkeep.json`);
+}

@@ -1,0 +1,141 @@
+import { randomBytes } from "node:crypto";
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { upkeep, type Outcome } from "../../agent/runner.ts";
+import { changeUpkeep, readUpkeep } from "../../agent/upkeep-state.ts";
+import { Maintenance } from "../../shared/repository.ts";
+import type { Trigger } from "../../shared/run.ts";
+import { holdLock } from "../engine/held-lock.ts";
+import { type EngineHost, newId, openEngineHost, type Work } from "../engine/engine-host.ts";
+import { oldestAndNewest } from "../support/engines.ts";
+import { newestRestic } from "../support/restic.ts";
+
+let host: EngineHost;
+
+function work(keep_last: number, repository: Partial<Work["assignment"]["repositories"][number]> = {}): Work {
+  const maintenance = Maintenance.parse({ readDataParts: 2 });
+  return host.work({ settings: { retention: { keep_last } }, repository: { maintenance, ...repository } });
+}
+
+async function perform(kind: "prune" | "check", trigger: Trigger = "order", on = work(1)): Promise<Outcome> {
+  const [repository] = on.assignment.repositories;
+  if (repository === undefined) throw new Error("no repository");
+  return await upkeep(host.deps, {
+    ...{ kind, trigger, repository, assignment: on.assignment, runId: newId(), scheduledAt: null },
+    signal: new AbortController().signal,
+  });
+}
+
+describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
+  "the upkeep with $provider $version",
+  (engine) => {
+    beforeEach(async () => {
+      host = await openEngineHost(engine);
+      await host.write("data/small", "kept");
+    });
+    afterEach(() => host.close());
+
+    it("frees what was forgotten; finds a changed byte within the parts, does not prune then, and takes it back when it is whole", async () => {
+      const big = join(host.root, "data/big");
+      await writeFile(big, randomBytes(2_000_000));
+      await host.backup(work(1));
+      await rm(big);
+      await writeFile(join(host.root, "data/other"), randomBytes(400_000));
+      await host.backup(work(1));
+      const pruned = await perform("prune");
+      expect(pruned.state).toBe("succeeded");
+      const { run, engineId } = await host.report(pruned);
+      expect(run).toMatchObject({ kind: "prune", binding: null, repository: work(1).binding.repository });
+      expect(run.stats?.bytesFreed).toBeGreaterThan(1_900_000);
+      expect(engineId).toMatch(/^[0-9a-f]{64}$/);
+
+      const { file, part } = engine.provider === "restic" ? dataPack() : { file: largestSegment(), part: 2 };
+      const id = work(1).binding.repository;
+      await changeUpkeep(host.paths, id, { nextPart: 3 - part });
+      flip(file);
+      if (engine.provider === "restic") {
+        // The structure alone looks fine: what is wrong is in the other part.
+        expect(await perform("check")).toMatchObject({ state: "succeeded" });
+        expect((await readUpkeep(host.paths, id)).nextPart).toBe(part);
+      }
+      const found = await perform("check");
+      expect(found).toMatchObject({ state: "failed", failure: { code: "repository.damaged" } });
+      expect((await host.report(found)).run.failure?.next).toContain("docs/repair.md");
+      expect(await perform("prune")).toMatchObject({ state: "failed", failure: { code: "repository.damaged" } });
+
+      flip(file);
+      const whole = await perform("check");
+      expect(whole.state).toBe("succeeded");
+      expect(await readUpkeep(host.paths, id)).toMatchObject({ damagedSince: null });
+      expect((await host.report(whole)).log).toMatch(/part \d of 2 of the data/);
+    });
+  },
+);
+
+describe("the upkeep of a repository", () => {
+  const restic = newestRestic();
+  beforeEach(async () => {
+    host = await openEngineHost(restic);
+    await host.write("data/file", "one");
+  });
+  afterEach(() => host.close());
+
+  it("is put off while another program holds the lock, a little longer each time, and fails after a day", async () => {
+    await host.backup(work(1));
+    const id = work(1).binding.repository;
+    let now = Date.now();
+    Object.assign(host.deps, { clock: { now: () => now } });
+    const holder = await holdLock(host, restic);
+    try {
+      const minutesUntilAgain = async (): Promise<number> =>
+        (Date.parse((await readUpkeep(host.paths, id)).prune?.againAt ?? "") - now) / 60_000;
+      const putOff = { state: "cancelled", failure: { code: "repository.locked" } };
+      expect(await perform("prune", "schedule")).toMatchObject(putOff);
+      expect(await minutesUntilAgain()).toBe(10);
+      now += 3_600_000;
+      expect(await perform("prune", "catch-up")).toMatchObject(putOff);
+      expect(await minutesUntilAgain()).toBe(20);
+      now += 25 * 3_600_000;
+      expect(await perform("prune", "catch-up")).toMatchObject({ ...putOff, state: "failed" });
+      expect((await readUpkeep(host.paths, id)).prune).toBeNull();
+    } finally {
+      await holder.end();
+    }
+  });
+
+  it("never prunes what is append-only here, and says who does", async () => {
+    const outcome = await perform("prune", "order", work(1, { appendOnly: true }));
+    expect(outcome).toMatchObject({ state: "failed", failure: { code: "repository.append_only" } });
+    expect(outcome.failure?.next).toContain("where the repository may be written");
+  });
+});
+
+/** The pack that holds the files' data, and the part of two that it is in. */
+function dataPack(): { file: string; part: number } {
+  const file = largestIn(join(host.root, "srv/repository/data"));
+  return { file, part: (Number.parseInt(basename(file).slice(0, 2), 16) % 2) + 1 };
+}
+
+function largestSegment(): string {
+  return largestIn(join(host.root, "srv/repository/data"));
+}
+
+function largestIn(directory: string): string {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+  const [largest] = files.toSorted((one, other) => statSync(other).size - statSync(one).size);
+  if (largest === undefined) throw new Error(`there is nothing in ${directory}`);
+  return largest;
+}
+
+/** Changes one bit in the middle; a second time, it is as it was. */
+function flip(file: string): void {
+  chmodSync(file, 0o600);
+  const bytes = readFileSync(file);
+  const middle = bytes.length >> 1;
+  bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+  writeFileSync(file, bytes);
+}
