@@ -24,6 +24,8 @@ export interface DeclaringDeps {
 export interface Declaring {
   /** Tells the control plane, if it has not been told. @returns whether it was told now; throws an ApiError when it is away */
   publish(): Promise<boolean>;
+  /** Whoever is there now may be another, or have an older database: the next publishing tells all of it again. */
+  forget(): void;
   stop(): void;
 }
 
@@ -31,10 +33,11 @@ export interface Declaring {
 export function startDeclaring(deps: DeclaringDeps): Declaring {
   let told = "";
   let seen = "";
-  let saidBefore = "";
-  const say = (line: string): void => {
-    if (line !== saidBefore) deps.log(line);
-    saidBefore = line;
+  let saidBefore = "contracts.d: 0 declared";
+  const say = (...lines: string[]): void => {
+    const said = lines.join("\n");
+    if (said !== saidBefore) for (const line of lines) deps.log(line);
+    saidBefore = said;
   };
   const looked = async (): Promise<void> => {
     try {
@@ -63,8 +66,8 @@ export function startDeclaring(deps: DeclaringDeps): Declaring {
       try {
         const { faults } = await deps.api.putDeclarations(now);
         await updateContractMemory(deps.paths, { refused: faults });
-        for (const { file, message } of [...now.faults, ...faults]) deps.log(`contracts.d: ${file}: ${message}`);
-        deps.log(`contracts.d: ${now.declarations.length} declared`);
+        const troubles = [...now.faults, ...faults].map(({ file, message }) => `contracts.d: ${file}: ${message}`);
+        say(...troubles, `contracts.d: ${now.declarations.length} declared`);
       } catch (error) {
         if (!(error instanceof ApiError) || error.trouble !== "refused") throw error;
         say(`the control plane does not take what contracts.d declares: ${error.message}`);
@@ -72,6 +75,9 @@ export function startDeclaring(deps: DeclaringDeps): Declaring {
       }
       told = text;
       return true;
+    },
+    forget() {
+      told = "";
     },
     stop: watchContracts({ ...deps, onLook: () => void looked() }),
   };

@@ -139,6 +139,7 @@ export async function serve(
     isRevoked: () => isRevoked(api),
     onOnline: () => {
       log("connected");
+      declaring.forget();
       puller.pull();
       reporter.wake();
       void tellState(true);

@@ -199,6 +199,11 @@ test("told to a control plane that is away, it is said again; refused, it is sai
   expect(agent.lines).toEqual([expect.stringContaining("does not take what contracts.d declares: declarations.0: no")]);
   agent.control.answer = () => null;
   expect(await agent.publish()).toBe(true);
+  expect(await agent.publish()).toBe(false);
+  // Connected anew: who is there may have lost it.
+  agent.forget();
+  expect(await agent.publish()).toBe(true);
+  expect(agent.told[1]).toEqual(agent.told[0]);
   agent.stop();
 });
 
