@@ -45,7 +45,12 @@ export function bodyOfLayout(layout: LayoutTemplate, params: ParamValues): Contr
       .map((name) => ({ path: ["params", name], message: `is required: ${describe(layout, name)}` })),
   ];
   const [first] = issues;
-  if (first === undefined) return ContractBody.parse(contract);
+  if (first === undefined) {
+    const body = ContractBody.safeParse(contract);
+    if (body.success) return body.data;
+    // Each value is good by itself, and what they make together is not: a path that became too long, say.
+    throw invalid(["params"], `make no contract: ${body.error.issues[0]?.message ?? "it would not be valid"}`);
+  }
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
   throw new Failure("request.invalid", `${first.path.join(".")}: ${first.message}${more}`, issues);
 }

@@ -92,13 +92,15 @@ async function withoutKept(deps: Deps, rows: DetectionRow[]): Promise<Open[]> {
   });
 }
 
-/** Null when the catalogue does not know it any more. */
+/** Null when the catalogue does not know it any more, or what was found makes no contract. */
 function proposalOf(row: DetectionRow): { proposal: Proposal; template: ContractTemplate } | null {
   const layout = findService(row.entry)?.layouts[row.layout];
   if (layout === undefined) return null;
   const { id, host, entry, params, evidence, dismissedAt, createdAt } = row;
   const { contract: template, missing } = fill(layout, readParams(layout.params, params).values);
-  const contract = missing.length > 0 ? null : ContractBody.parse(template);
+  const parsed = missing.length > 0 ? null : ContractBody.safeParse(template);
+  if (parsed?.success === false) return null;
+  const contract = parsed?.data ?? null;
   const container = row.container === "" ? null : row.container;
   const found = { id, host, entry, layout: row.layout, container, params, evidence };
   return { proposal: { ...found, contract, missing, dismissedAt, createdAt }, template };

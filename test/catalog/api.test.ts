@@ -95,6 +95,10 @@ test("what is wrong with it is said by field, with what there is", async () => {
   expect((await refusal(control, { ...docker, params: { data: "/" } })).issues).toEqual([
     "params.data: must be a directory below '/'",
   ]);
+  const long = `/${"x".repeat(4090)}`;
+  expect((await refusal(control, { ...docker, params: { data: long } })).issues).toEqual([
+    expect.stringMatching(/^params: make no contract: /),
+  ]);
   const unknownUser = { ...docker, params: { data: "/srv", user: "nobody" } };
   expect((await refusal(control, unknownUser)).issues).toEqual([
     expect.stringContaining('params.user: host "nas" has no user'),
