@@ -35,17 +35,27 @@ export function rememberDirectories(
   return found;
 }
 
-/** Makes the directories above what is restored that are not there, as anybody's: not every snapshot holds them. */
-export function makeParents(root: string, include: readonly string[]): void {
+/**
+ * Makes the directories above what is restored that are not there, as anybody's: not every snapshot holds them.
+ * @returns what can't be restored, since they could not be made
+ */
+export function makeParents(root: string, include: readonly string[]): FailedPath[] {
+  const failed: FailedPath[] = [];
   for (const path of include) {
-    const parts = path.split("/").slice(1, -1);
-    for (const [index] of parts.entries()) {
-      const parent = `${root}/${parts.slice(0, index + 1).join("/")}`;
-      if (lstat(parent) !== null) continue;
-      mkdirSync(parent);
-      chmodSync(parent, 0o755);
+    try {
+      const parts = path.split("/").slice(1, -1);
+      for (const [index] of parts.entries()) makeParent(`${root}/${parts.slice(0, index + 1).join("/")}`);
+    } catch (error) {
+      failed.push({ path, reason: error instanceof Error ? error.message : String(error) });
     }
   }
+  return failed;
+}
+
+function makeParent(path: string): void {
+  if (lstat(path) !== null) return;
+  mkdirSync(path);
+  chmodSync(path, 0o755);
 }
 
 /** Gives directories their attributes again, whatever the tool has made of them, the deepest first. */

@@ -48,7 +48,7 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
   let failure: RunFailure | null = null;
   let removed: readonly string[] | null = null;
   try {
-    makeParents(root, input.include);
+    note(failed, makeParents(root, input.include));
     failure = await extract(work, { plan, planned, failed });
     if (failure === null && failed.size === 0) {
       const extras = { nodes, isKept: kept.isLeftOut, isBeyond: kept.isBeyond, dryRun: false };

@@ -1,14 +1,12 @@
-import { lstat, mkdir, readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { RestoreRequest } from "../shared/assignment.ts";
-import { isMissing } from "./files.ts";
 import type { Policy } from "./policy.ts";
 import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "./policy-check.ts";
 import { loadDatabase } from "./restore-database.ts";
 import { chooseSnapshot } from "./restore-snapshot.ts";
+import { readyTarget } from "./restore-target.ts";
 import { prepare } from "./runner-access.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
-import { runError } from "./runner-failure.ts";
 import type { Finished } from "./runner-record.ts";
 import type { RecordedRun } from "./runner-recorded.ts";
 import { realSource } from "./runner-sources.ts";
@@ -42,7 +40,7 @@ export async function performRestore(
   const sourceDirectories = contract.kind === "files" ? contract.request.sourceDirectories : [];
   const include =
     restore.target === null ? await includeInPlace({ sources: sourceDirectories, restore, policy }) : restore.include;
-  if (restore.target !== null) await readyTarget(restore.target);
+  if (restore.target !== null) await readyTarget(restore.target, restore, policy);
   const repository = await prepared.provider.open(prepared.access, { mayCreate: false });
   const snapshots = await repository.snapshots();
   const snapshot = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
@@ -97,21 +95,4 @@ async function includeInPlace({
       `${wanted} is not inside the contract's source directories: it can be restored to a directory only, with a target`,
     );
   });
-}
-
-/** Nothing is ever mixed with what is in a directory already. */
-async function readyTarget(target: string): Promise<void> {
-  try {
-    const found = await lstat(target);
-    if (found.isDirectory() && (await readdir(target)).length === 0) return;
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-    await mkdir(target, { recursive: true, mode: 0o700 });
-    return;
-  }
-  throw runError(
-    "restore.incomplete",
-    `${target} is not an empty directory; nothing was restored`,
-    "Name a directory that is empty, or does not exist yet.",
-  );
 }

@@ -1,18 +1,11 @@
-import { compactVerify, importJWK } from "jose";
 import { expect, test } from "vitest";
-import { Assignment, JWS_TYPES, Order, SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { Assignment, JWS_TYPES, SignedAssignment } from "../../shared/assignment.ts";
 import { Run, RunWithLog } from "../../shared/run.ts";
 import { tick } from "../../control/tick.ts";
 import { testControl, type TestHost } from "../support/control.ts";
 import { declare, declareRepository } from "./declared.ts";
+import { ordersOf, verified } from "./ordered.ts";
 import { reportOf } from "./reported.ts";
-
-async function verified(host: TestHost, jws: string, typ: string): Promise<unknown> {
-  const key = await importJWK({ kty: "OKP", crv: "Ed25519", x: host.controlKey }, "EdDSA");
-  const { payload, protectedHeader } = await compactVerify(jws, key, { algorithms: ["EdDSA"] });
-  expect(protectedHeader.typ).toBe(typ);
-  return JSON.parse(new TextDecoder().decode(payload));
-}
 
 async function pull(host: TestHost): Promise<Assignment> {
   const answer = await host.send("GET", "/agent/v1/assignment");
@@ -21,11 +14,6 @@ async function pull(host: TestHost): Promise<Assignment> {
   );
   expect(answer.headers.get("etag")).toBe(`"${assignment.revision}"`);
   return assignment;
-}
-
-async function ordersOf(host: TestHost): Promise<Order[]> {
-  const { orders } = await host.ask(SignedOrders, "GET", "/agent/v1/orders");
-  return Promise.all(orders.map(async (jws) => Order.parse(await verified(host, jws, JWS_TYPES.order))));
 }
 
 test("an assignment is complete in itself, signed, and holds nothing of another host", async () => {
