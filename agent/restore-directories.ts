@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, utimesSync } from "node:fs";
-import { type Disk, type DiskPath, lstat, modeOf, mtimeUsOf } from "./restore-disk.ts";
+import { type Disk, type DiskPath, isSameTime, lstat, modeOf, mtimeUsOf } from "./restore-disk.ts";
 import type { FailedPath, SnapshotNode } from "./restore-tool.ts";
 
 interface Attributes {
@@ -85,5 +85,5 @@ function settle(place: DiskPath, { mode, uid, gid, mtimeUs }: Attributes): void 
   const isOwned = there.uid === BigInt(uid) && there.gid === BigInt(gid);
   if (!isOwned) chownSync(place, uid, gid);
   if (!isOwned || modeOf(there) !== mode) chmodSync(place, mode);
-  if (mtimeUsOf(there) !== mtimeUs) utimesSync(place, Number(there.atimeNs / 1000n) / 1e6, mtimeUs / 1e6);
+  if (!isSameTime(mtimeUsOf(there), mtimeUs)) utimesSync(place, Number(there.atimeNs / 1000n) / 1e6, mtimeUs / 1e6);
 }

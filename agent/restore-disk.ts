@@ -96,6 +96,11 @@ export function modeOf({ mode }: BigIntStats): number {
   return Number(mode & 0o7777n);
 }
 
+/** Whether two times, in microseconds, are the same: one tool rounds them, the other cuts them off. */
+export function isSameTime(one: number, other: number): boolean {
+  return Math.abs(one - other) <= 1;
+}
+
 export function mtimeUsOf({ mtimeNs }: BigIntStats): number {
   return Number(mtimeNs / 1000n);
 }
@@ -106,7 +111,7 @@ export function difference(node: SnapshotNode, there: BigIntStats): string | nul
   if (type !== node.type) return `is a ${type}, was a ${node.type}`;
   if (type === "file" && node.size !== null && there.size !== BigInt(node.size)) return "size";
   // A directory's changes with whatever is done in it.
-  if (type !== "dir" && Math.abs(mtimeUsOf(there) - node.mtimeUs) > 1) return "mtime";
+  if (type !== "dir" && !isSameTime(mtimeUsOf(there), node.mtimeUs)) return "mtime";
   if (type !== "symlink" && modeOf(there) !== node.mode) return "mode";
   if (there.uid !== BigInt(node.uid) || there.gid !== BigInt(node.gid)) return "owner";
   return null;

@@ -1,5 +1,5 @@
 import type { RestoreRequest } from "../shared/assignment.ts";
-import { difference, type Disk, eachInTurns, mtimeUsOf, typeOf } from "./restore-disk.ts";
+import { difference, type Disk, eachInTurns, isSameTime, mtimeUsOf, typeOf } from "./restore-disk.ts";
 import type { SnapshotNode } from "./restore-tool.ts";
 
 /** What is to be done, entry by entry, parents first. */
@@ -63,7 +63,7 @@ function decide(disk: Disk, node: SnapshotNode, input: PlanInput): "create" | "u
       return "skip";
     case "if-newer":
       if (node.type === "dir" && there.isDirectory()) return "skip";
-      return node.mtimeUs > mtimeUsOf(there) ? "update" : "skip";
+      return node.mtimeUs > mtimeUsOf(there) && !isSameTime(node.mtimeUs, mtimeUsOf(there)) ? "update" : "skip";
     case "if-changed":
       return changes() ? "update" : "skip";
     case "always":

@@ -23,7 +23,7 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
     data = join(host.root, "data");
     makeOddTree(data);
     execFileSync("setfattr", ["-n", "user.holdfast", "-v", "kept", join(data, "script")]);
-    execFileSync("truncate", ["-s", "8M", join(data, "sparse")]);
+    execFileSync("truncate", ["-s", "20M", join(data, "sparse")]);
     writeFileSync(join(data, "sparse"), "at its beginning", { flag: "r+" });
     execFileSync("chown", ["-h", "12345:23456", join(data, "script"), join(data, "link"), join(data, "deep")]);
     execFileSync("chmod", ["4755", join(data, "script")]);
@@ -46,12 +46,12 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
     expect(await host.restore(work, { target: to })).toMatchObject({ state: "succeeded", failure: null, snapshot });
     expect(describeTree(join(to, data))).toEqual(before);
     expect(
-      execFileSync("getfattr", ["--only-values", "-n", "user.holdfast", join(to, data, "script")]).toString(),
+      execFileSync("getfattr", ["--only-values", "-n", "user.holdfast", "--absolute-names", join(to, data, "script")]).toString(),
     ).toBe("kept");
     const { size, blocks } = lstatSync(join(to, data, "sparse"));
-    expect(size).toBe(8 << 20);
+    expect(size).toBe(20 << 20);
     // restic makes holes since 0.15.
-    if (engine.version !== "0.14.0") expect(blocks).toBeLessThan(1024);
+    if (engine.version !== "0.14.0") expect(blocks * 512).toBeLessThan(size / 2);
     expect((await report()).stats).toMatchObject({ filesRestored: files() });
   });
 
@@ -163,23 +163,23 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
   });
 
   it("brings back a whole tree that is gone, the directories above it too", async () => {
-    const sources = [join(host.root, "srv/a/inner"), join(host.root, "srv/b")];
-    await host.write("srv/a/inner/file", "one");
-    await host.write("srv/b/deep/file", "two");
+    const sources = [join(host.root, "kept/a/inner"), join(host.root, "kept/b")];
+    await host.write("kept/a/inner/file", "one");
+    await host.write("kept/b/deep/file", "two");
     const other = host.work({ sources });
     expect(await host.backup(other)).toMatchObject({ state: "succeeded" });
-    await rm(join(host.root, "srv"), { recursive: true });
+    await rm(join(host.root, "kept"), { recursive: true });
     expect(await host.restore(other, {})).toMatchObject({ state: "succeeded", stats: { filesMatching: 2 } });
-    expect(await textOf(join(host.root, "srv/a/inner/file"))).toBe("one");
-    expect((await stat(join(host.root, "srv/a"))).mode & 0o777).toBe(0o755);
+    expect(await textOf(join(host.root, "kept/a/inner/file"))).toBe("one");
+    expect((await stat(join(host.root, "kept/a"))).mode & 0o777).toBe(0o755);
 
-    await chmod(join(host.root, "srv/a"), 0o711);
-    await utimes(join(host.root, "srv/a"), 1_500_000_000, 1_500_000_000);
-    await rm(join(host.root, "srv/a/inner/file"));
-    expect(await host.restore(other, { include: [join(host.root, "srv/a/inner")] })).toMatchObject({
+    await chmod(join(host.root, "kept/a"), 0o711);
+    await utimes(join(host.root, "kept/a"), 1_500_000_000, 1_500_000_000);
+    await rm(join(host.root, "kept/a/inner/file"));
+    expect(await host.restore(other, { include: [join(host.root, "kept/a/inner")] })).toMatchObject({
       state: "succeeded",
     });
-    const parent = await stat(join(host.root, "srv/a"));
+    const parent = await stat(join(host.root, "kept/a"));
     expect([(parent.mode & 0o777).toString(8), parent.mtimeMs]).toEqual(["711", 1_500_000_000_000]);
   });
 
