@@ -1,7 +1,15 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import * as z from "zod";
 import { type ContractFile, readContract } from "../../agent/contract-file.ts";
 
 // One file of contracts.d, as `builtins.toJSON` writes it for a request of Self Host Blocks, and by hand.
+
+/** What Self Host Blocks at bc3234e gave, evaluated by Nix 2.8 on nixpkgs' library, through builtins.toJSON. */
+const seed = z
+  .record(z.string(), z.unknown())
+  .parse(JSON.parse(readFileSync(join(import.meta.dirname, "seed-requests.json"), "utf8")));
 
 const request = {
   user: "vaultwarden",
@@ -42,6 +50,24 @@ describe("a file of contracts.d", () => {
     expect(read({ backupCmd: "pg_dumpall", restoreCmd: "psql" }).body.request).toMatchObject({
       user: "root",
       backupName: "dump",
+    });
+  });
+
+  it.each(Object.entries(seed))("is what the seed's own modules give for %s", (what, given) => {
+    const { body, bound } = read(given);
+    expect(body.kind).toBe(/database/.test(what) ? "databasebackup" : "files");
+    expect(body.request.user).toBe(
+      what.endsWith("nothing set") ? "root" : /database/.test(what) ? "postgres" : "vaultwarden",
+    );
+    if (!/instances|databases/.test(what)) return expect(bound).toBeNull();
+    expect(bound).toMatchObject({
+      repository: { provider: what.startsWith("borg") ? "borg" : "restic", passphrase: { file: "/run/secrets/p" } },
+      settings: {
+        enable: true,
+        retention: { keep_within: "1d", keep_hourly: 24, keep_daily: 7, keep_weekly: 4, keep_monthly: 6 },
+        // An instance whose times were set has lost it in the seed.
+        timerConfig: { Persistent: true },
+      },
     });
   });
 
