@@ -3,6 +3,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readDeclared } from "../../agent/contract-files.ts";
+import { digestOf, readContractMemory } from "../../agent/contract-memory.ts";
 import { startDeclaring } from "../../agent/declaring.ts";
 import { ApiError } from "../../agent/api.ts";
 import type { Paths } from "../../agent/config.ts";
@@ -34,23 +35,25 @@ async function declaring(paths: Paths, name = "nas") {
   const time = holdTime();
   const told: Declarations[] = [];
   const lines: string[] = [];
+  const order: string[] = [];
   const control = { answer: (): Error | null => null, changes: 0 };
   const running = startDeclaring({
     ...{ paths, timers: time.timers, config: { name } },
     log: (line) => lines.push(line),
-    deliver: async () => undefined,
+    deliver: async () => void order.push("reports"),
     onChange: () => void control.changes++,
     api: {
       putDeclarations: async (declarations) => {
         const trouble = control.answer();
         if (trouble !== null) throw trouble;
         told.push(declarations);
+        order.push("declarations");
         return { contracts: [], faults: [] };
       },
     },
   });
   await until("the first look", () => control.changes === 1);
-  return { ...running, told, lines, control, time };
+  return { ...running, told, lines, order, control, time };
 }
 
 const faultsOf = async (paths: Paths) =>
@@ -204,6 +207,24 @@ test("told to a control plane that is away, it is said again; refused, it is sai
   agent.forget();
   expect(await agent.publish()).toBe(true);
   expect(agent.told[1]).toEqual(agent.told[0]);
+  agent.stop();
+});
+
+test("what ran is told before what is declared no more, and the assignment counts as the file's once all is pulled", async () => {
+  const paths = await contractsDir();
+  await put(paths, "photos.json", request("/srv/photos"));
+  const agent = await declaring(paths);
+  await agent.publish();
+  expect(agent.order).toEqual(["reports", "declarations"]);
+  const settled = async () => {
+    const [{ settled: before }, { texts }] = await Promise.all([readContractMemory(paths), readDeclared(paths)]);
+    return before === digestOf(texts);
+  };
+  expect(await settled()).toBe(false);
+  await agent.publish();
+  expect(await settled()).toBe(true);
+  await put(paths, "photos.json", request("/srv/other"));
+  expect(await settled()).toBe(false);
   agent.stop();
 });
 
