@@ -49,6 +49,20 @@ function urlFault(scheme: string, rest: string): string | null {
   return /^[A-Za-z0-9[][A-Za-z0-9.:[\]_-]*$/.test(authority) ? null : `must name a host after ${scheme}:`;
 }
 
+/** Whom and where ssh connects to. */
+export interface SshTarget {
+  readonly user: string | null;
+  readonly host: string;
+  readonly port: string | null;
+}
+
+/** @returns null when the place is not behind ssh */
+export function sshTarget(location: string): SshTarget | null {
+  const [, authority] = /^(?:sftp:(?!\/\/)([^:]+):|(?:sftp|ssh):\/\/([^/]+)\/)/.exec(location)?.filter(Boolean) ?? [];
+  const [, user = null, host, port = null] = /^(?:([^@]+)@)?(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(authority ?? "") ?? [];
+  return host === undefined ? null : { user, host: host.replace(/^\[|\]$/g, ""), port };
+}
+
 function sftpFault(rest: string): string | null {
   const [, authority, path] = /^(?:\/\/)?([^:/]+(?::\d+)?)[:/](.+)$/.exec(rest) ?? [];
   if (authority === undefined || path === undefined)

@@ -40,7 +40,8 @@ export type SecretName = z.infer<typeof SecretName>;
 
 /** How a repository behind ssh (restic's sftp:, borg's ssh://) is reached: never by asking anybody anything. */
 export const Ssh = z.strictObject({
-  identityFile: AbsolutePath.nullable()
+  identityFile: AbsolutePath.regex(/^[^"\\$%]*$/, "must not contain '\"', '\\', '$' or '%': ssh reads them")
+    .nullable()
     .default(null)
     .describe("the private key on the host, readable by the contract's user; null: what ssh uses by itself"),
   hostKey: z

@@ -7,6 +7,7 @@ import type { Ended } from "../process.ts";
 import { failureOf, runFailure } from "../runner-failure.ts";
 import { type BorgRunner, lockArgs } from "./borg-command.ts";
 import { borgFailure, isFull, isWarning } from "./borg-failures.ts";
+import { releaseOwnLock } from "./borg-locks.ts";
 import { itemOf, readProgress, wordsOf } from "./borg-messages.ts";
 import { archiveName, commentArgs, listArchives } from "./borg-snapshots.ts";
 import { settleStore } from "./engine-result.ts";
@@ -46,6 +47,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
       else access.log.line(`borg: ${words.message}`);
     },
   });
+  await releaseOwnLock(runner, ended);
   const warnings = problems.warnings().map(access.log.redact);
   if (isWarning(ended) && warnings.length === 0) warnings.push("borg could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);

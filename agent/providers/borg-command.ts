@@ -3,6 +3,7 @@ import { runError } from "../runner-failure.ts";
 import { engineCalls, type EngineCalls } from "./engine-calls.ts";
 import type { Access } from "./provider.ts";
 import type { Borg } from "./borg-version.ts";
+import { sshConfig } from "./ssh.ts";
 import { workDirectories, type WorkDirectories } from "./work-directories.ts";
 
 /** One borg on one repository, for one run. */
@@ -23,7 +24,12 @@ export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunne
       "Let that user walk through the directories above it (chmod o+x).",
     );
   }
-  const env = environment(access, work);
+  const config = await sshConfig(access);
+  const env = {
+    ...environment(access, work),
+    // Borg takes it apart as a shell would.
+    ...(config === null ? {} : { BORG_RSH: `ssh -F '${config}'` }),
+  };
   return { borg, ...engineCalls(access, { path: borg.path, options: [], env, unattendedEnv: ANSWERS }) };
 }
 

@@ -1,5 +1,11 @@
 import { isAlive, type ProcessMark, untilCollected } from "../process-mark.ts";
+import type { Ended } from "../process.ts";
 import type { BorgRunner } from "./borg-command.ts";
+
+/** A borg that a signal ended (the ladder's last rung, the OOM killer) could not remove its own lock. */
+export async function releaseOwnLock(runner: BorgRunner, { child, signal }: Ended): Promise<void> {
+  if (child !== null && signal !== null) await releaseDeadLocks(runner, child);
+}
 
 const LOCK_WAIT_SECONDS = "10";
 

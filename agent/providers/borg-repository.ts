@@ -2,7 +2,7 @@ import { RunError, runError } from "../runner-failure.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure, saysAbsent } from "./borg-failures.ts";
 import { Listing } from "./borg-snapshots.ts";
-import { identify } from "./identity.ts";
+import { identify, unanswered } from "./identity.ts";
 
 const PARTS = /^(config|data|README|nonce|(hints|index|integrity)\.\d+)$/;
 
@@ -28,13 +28,8 @@ async function readId(runner: BorgRunner): Promise<string | null> {
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode === 0) return idOf(text);
   if (saysAbsent(ended)) return null;
-  if (ended.timedOut) {
-    throw runError(
-      "repository.unreachable",
-      `the repository at ${access.repository.location} did not answer within ${access.patience.openMs / 1000} s`,
-    );
-  }
-  throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));
+  const failure = borgFailure(ended, { what: "list", redact: access.log.redact });
+  throw ended.timedOut ? unanswered(access, failure.message) : new RunError(failure);
 }
 
 function idOf(text: string): string {

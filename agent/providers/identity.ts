@@ -2,7 +2,7 @@ import { chown, mkdir, readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { isMissing } from "../files.ts";
-import { runError } from "../runner-failure.ts";
+import { type RunError, runError } from "../runner-failure.ts";
 import type { Access } from "./provider.ts";
 import { knownEngineIds, rememberEngineId } from "./remembered.ts";
 
@@ -41,6 +41,14 @@ export async function identify(
     throw runError("repository.missing", `repository "${repository.name}" is gone right after its creation`);
   await rememberEngineId(paths, repository, created);
   return created;
+}
+
+/** Why a repository that gave no answer in time can't be worked on. @param said what the tool said of it by then */
+export function unanswered({ repository, patience }: Access, said: string): RunError {
+  return runError(
+    "repository.unreachable",
+    `the repository at ${repository.location} did not answer within ${patience.openMs / 1000} s: ${said}`,
+  );
 }
 
 function refuseStranger({ repository }: Access, { found, known }: { found: string; known: string[] }): void {

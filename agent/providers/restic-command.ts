@@ -1,7 +1,9 @@
 import { engineCalls, type EngineCalls } from "./engine-calls.ts";
 import { CHILD_PATH } from "../process-path.ts";
+import { sshTarget } from "../../shared/location.ts";
 import type { Access } from "./provider.ts";
 import type { Restic } from "./restic-version.ts";
+import { sshConfig } from "./ssh.ts";
 import { workDirectories, type WorkDirectories } from "./work-directories.ts";
 
 /** One restic on one repository, for one run. */
@@ -12,7 +14,8 @@ export interface ResticRunner extends EngineCalls {
 export async function prepareRestic(restic: Restic, access: Access): Promise<ResticRunner> {
   const work = await workDirectories(access);
   if (work === null) access.log.line(`user ${access.user.name} can't get to its cache: working without one`);
-  const options = [...transportOptions(restic, access), ...(work === null ? ["--no-cache"] : [])];
+  const transport = await transportOptions(restic, access);
+  const options = [...transport, ...(work === null ? ["--no-cache"] : [])];
   return { restic, ...engineCalls(access, { path: restic.path, options, env: environment(restic, access, work) }) };
 }
 
@@ -52,9 +55,15 @@ function withCredentials(location: string, name: string | undefined, password: s
   return location.replace(/^(rest:https?:\/\/)/, (scheme) => scheme + credentials);
 }
 
-/** ssh must never ask anybody anything, and must notice when the other side is gone. */
-function transportOptions(restic: Restic, { repository }: Access): string[] {
-  if (!repository.location.startsWith("sftp:") || !restic.isAtLeast("0.16.1")) return [];
-  const ssh = ["BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=30", "ServerAliveCountMax=10"];
-  return ["-o", `sftp.args=${ssh.map((option) => `-o ${option}`).join(" ")}`];
+/** Which ssh, and which certificates: files of the host, built from nothing that could be read as another option. */
+async function transportOptions(restic: Restic, access: Access): Promise<string[]> {
+  const { caFile, location } = access.repository;
+  const certificates = caFile === null ? [] : ["--cacert", caFile];
+  const config = await sshConfig(access);
+  if (config === null) return certificates;
+  if (restic.isAtLeast("0.16.1")) return [...certificates, "-o", `sftp.args=-F '${config}'`];
+  // Before, it takes the whole command line or none of it.
+  const { user, host, port } = sshTarget(location) ?? { user: null, host: "", port: null };
+  const whom = [...(port === null ? [] : ["-p", port]), ...(user === null ? [] : ["-l", user]), host];
+  return [...certificates, "-o", `sftp.command=ssh -F '${config}' ${whom.join(" ")} -s sftp`];
 }

@@ -22,7 +22,7 @@ const WORDS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
   },
   {
     pattern:
-      /connection refused|no such host|i\/o timeout|deadline exceeded|no route to host|network is unreachable|certificate|connection reset|broken pipe|host key verification failed|ssh command exited|permission denied|server response unexpected|retrying after|unexpected HTTP response|access denied|forbidden|unable to open config file|unable to open repository/i,
+      /connection refused|no such host|i\/o timeout|deadline exceeded|no route to host|network is unreachable|certificate|connection reset|broken pipe|host key verification failed|ssh command exited|permission denied|server response unexpected|retrying after|unexpected HTTP response|access denied|access key|signature|forbidden|unable to open config file|unable to open repository/i,
     code: "repository.unreachable",
   },
 ];
@@ -31,7 +31,7 @@ const WORDS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
 const ABSENT =
   /unable to open config file: .*(no such file or directory|file does not exist|the specified (key|bucket) does not exist|404 not found|\(404\)|object doesn't exist|does not exist)/i;
 const NOT_CLEARLY_ABSENT =
-  /refused|denied|forbidden|timeout|timed out|no such host|unreachable|certificate|retrying after|unauthorized|reset|host key/i;
+  /refused|denied|forbidden|timeout|timed out|no such host|unreachable|certificate|retrying after|unauthorized|reset|host key|access key|signature|credential/i;
 
 /**
  * Whether restic said, without a doubt, that there is no repository. Only then may one be created: before 0.17 the same

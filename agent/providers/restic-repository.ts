@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { RunError, runError } from "../runner-failure.ts";
-import { identify } from "./identity.ts";
+import { identify, unanswered } from "./identity.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure, saysAbsent } from "./restic-failures.ts";
 
@@ -29,13 +29,8 @@ async function readId(runner: ResticRunner): Promise<string | null> {
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode === 0) return idOf(text);
   if (saysAbsent(restic, ended)) return null;
-  if (ended.timedOut) {
-    throw runError(
-      "repository.unreachable",
-      `the repository at ${access.repository.location} did not answer within ${access.patience.openMs / 1000} s`,
-    );
-  }
-  throw new RunError(resticFailure(restic, ended, { what: "cat config", redact: access.log.redact }));
+  const failure = resticFailure(restic, ended, { what: "cat config", redact: access.log.redact });
+  throw ended.timedOut ? unanswered(access, failure.message) : new RunError(failure);
 }
 
 function idOf(text: string): string {

@@ -67,8 +67,9 @@ export interface EngineHost {
   policy(policy: unknown): Promise<void>;
   write(path: string, text: string): Promise<string>;
   /** The engine by hand, on the work's repository, with its passphrase. */
+  byHand(work: Work, ...args: string[]): string;
+  /** The same, in tests of restic alone. */
   restic(work: Work, ...args: string[]): string;
-  borg(work: Work, ...args: string[]): string;
   /** From now on the engine is killed soon after it was asked to end. */
   impatient(): void;
   close(): Promise<void>;
@@ -182,8 +183,8 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
       return file;
     },
 
-    restic: (work, ...args) => byHand(host, { engine, work, args }),
-    borg: (work, ...args) => byHand(host, { engine, work, args }),
+    byHand: (work, ...args) => callByHand(host, { engine, work, args }),
+    restic: (work, ...args) => callByHand(host, { engine, work, args }),
 
     impatient: () => Object.assign(ladder, { interruptMs: 300, terminateMs: 300 }),
     close: () => rm(root, { recursive: true, force: true }),
@@ -202,30 +203,25 @@ interface ByHand {
   readonly args: readonly string[];
 }
 
-function byHand({ root, paths }: EngineHost, { engine, work, args }: ByHand): string {
+/** The tool's environment for a person at the host, on the work's repository. */
+export function handEnvironment({ root, paths }: EngineHost, work: Work): Record<string, string> {
   const [repository] = work.assignment.repositories;
   if (repository === undefined) throw new Error("no repository");
   const secret = "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
-  const ofTool =
-    engine.provider === "restic"
-      ? {
-          RESTIC_REPOSITORY: repository.location,
-          RESTIC_PASSWORD_FILE: secret,
-          RESTIC_CACHE_DIR: join(root, "hand-cache"),
-        }
-      : {
-          BORG_REPO: repository.location,
-          BORG_PASSCOMMAND: `cat ${secret}`,
-          BORG_BASE_DIR: join(root, "hand-cache"),
-          BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
-        };
-  return execFileSync(engine.path, args, {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env["PATH"], LANG: "C.UTF-8", TZ: "UTC", ...ofTool },
-  });
+  const plain = { PATH: process.env["PATH"] ?? "", LANG: "C.UTF-8", TZ: "UTC" };
+  const cache = join(root, "hand-cache");
+  return repository.provider === "restic"
+    ? { ...plain, RESTIC_REPOSITORY: repository.location, RESTIC_PASSWORD_FILE: secret, RESTIC_CACHE_DIR: cache }
+    : {
+        ...{ ...plain, BORG_REPO: repository.location, BORG_PASSCOMMAND: `cat ${secret}`, BORG_BASE_DIR: cache },
+        BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
+      };
 }
 
+function callByHand(host: EngineHost, { engine, work, args }: ByHand): string {
+  const env = handEnvironment(host, work);
+  return execFileSync(engine.path, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env });
+}
 /** What a file of the test holds, "" when it is not there. */
 export async function textOf(path: string): Promise<string> {
   return await readFile(path, "utf8").catch(() => "");

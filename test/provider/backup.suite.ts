@@ -1,0 +1,207 @@
+import { execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { livingProcesses } from "../../agent/process-mark.ts";
+import { listSnapshots } from "../../agent/runner.ts";
+import {
+  type EngineHost,
+  handEnvironment,
+  newId,
+  openEngineHost,
+  textOf,
+  useEngine,
+  type Work,
+} from "../engine/engine-host.ts";
+import type { FoundEngine } from "../support/engines.ts";
+import { until } from "../support/until.ts";
+import { BY_TOOL } from "./by-tool.ts";
+
+/** What `OpenRepository.backup` promises. */
+export function backupSuite(engine: FoundEngine): void {
+  const tool = BY_TOOL[engine.provider];
+
+  describe(`a backup with ${engine.provider} ${engine.version}`, () => {
+    let host: EngineHost;
+    beforeEach(async () => {
+      host = await openEngineHost(engine);
+      await host.write("data/file", "one");
+    });
+    afterEach(() => host.close());
+
+    const repository = (): string => join(host.root, "srv/repository");
+    /** Takes long to read and nothing to store. Of many files: borg stops between two. */
+    const endless = async (): Promise<void> => {
+      for (let index = 0; index < 200; index++) await truncate(await host.write(`data/endless/${index}`, ""), 2 ** 28);
+    };
+
+    async function storing(runId: string): Promise<number> {
+      return await until("the engine in the middle of its backup", async () => {
+        if (host.progress.length === 0) return undefined;
+        for (const { pid } of livingProcesses()) {
+          if (!(await textOf(`/proc/${pid}/environ`)).includes(`HOLDFAST_RUN=${runId}`)) continue;
+          if ((await textOf(`/proc/${pid}/cmdline`)).includes(`\0${tool.store}\0`)) return pid;
+        }
+        return undefined;
+      });
+    }
+
+    it("keeps what it was asked to, literally, leaves out what the patterns say, and says what it stored", async () => {
+      const names = ["$HOME", "-odd name ", "[x]", "{utcnow}", "a.tmp"];
+      for (const name of names) await host.write(`data/${name}/file`, "three");
+      const sources = names.map((name) => join(host.root, "data", name));
+      const work = host.work({ sources: sources.slice(0, 4), excludes: ["*.tmp"] });
+      await host.write("data/[x]/more.tmp", "left out");
+      expect(await host.backup(work)).toMatchObject({ state: "succeeded", failure: null });
+      const paths = tool.paths(host, work);
+      for (const source of sources.slice(0, 4)) expect(paths).toContain(`${source}/file`);
+      expect(paths.filter((path) => path.includes(".tmp"))).toEqual([]);
+
+      const { run, snapshots } = await host.report({ kind: "backup" });
+      expect(run).toMatchObject({ warnings: [], stats: { filesTotal: 4 } });
+      expect(run.stats?.bytesTotal).toBeGreaterThanOrEqual(20);
+      expect(run.stats?.bytesAdded).toBeGreaterThan(0);
+      expect(snapshots).toMatchObject([{ id: run.snapshot, bytesTotal: run.stats?.bytesTotal }]);
+      expect(snapshots?.[0]?.paths.toSorted()).toEqual(sources.slice(0, 4).toSorted());
+      expect(Date.parse(snapshots?.[0]?.takenAt ?? "")).toBeGreaterThanOrEqual(Date.parse(run.startedAt ?? ""));
+    });
+
+    it("with a file its user can't read is warned, its snapshot recorded, and retention held back", async () => {
+      await host.write("data/locked", "secret");
+      await chmod(join(host.root, "data/locked"), 0);
+      const work = host.work({ user: "nobody", settings: { retention: { keep_last: 1 } } });
+      expect(await host.backup(work)).toMatchObject({
+        state: "warned",
+        failure: null,
+        snapshot: expect.stringMatching(/^[0-9a-f]{64}$/),
+      });
+      const { run, log } = await host.report({ kind: "backup" });
+      expect(run.warnings).toEqual([expect.stringMatching(/data\/locked.*permission denied/i)]);
+      expect(log).toContain("old snapshots are not removed");
+      expect(await host.reports()).toHaveLength(1);
+    });
+
+    it("of sources that hold no file, or none that can be read, never counts, and none of it is kept", async () => {
+      await mkdir(join(host.root, "hollow/inside"), { recursive: true });
+      const hollow = host.work({ user: "nobody", sources: [join(host.root, "hollow")] });
+      expect(await host.backup(hollow)).toMatchObject({
+        ...{ state: "failed", snapshot: null, failure: { code: "source.empty" } },
+      });
+      await chmod(join(host.root, "data/file"), 0);
+      const unreadable = await host.backup(host.work({ user: "nobody" }));
+      expect(unreadable).toMatchObject({ state: "failed", snapshot: null });
+      expect(unreadable.failure?.code).toMatch(/^source\.(unreadable|empty)$/);
+      expect((await host.report({ kind: "backup" })).snapshots).toEqual([]);
+      expect(tool.ids(host, hollow)).toEqual([]);
+    });
+
+    it("cancelled in the middle ends as that: no snapshot, no lock, no process, and the next one is good", async () => {
+      await endless();
+      const work = host.work();
+      const [stop, runId] = [new AbortController(), newId()];
+      const running = host.backup(work, { signal: stop.signal, runId });
+      const pid = await storing(runId);
+      stop.abort();
+      expect(await running).toMatchObject({ state: "cancelled", snapshot: null, failure: { code: "run.cancelled" } });
+      expect(livingProcesses().some((status) => status.pid === pid)).toBe(false);
+      expect(await tool.locks(host)).toEqual([]);
+      expect((await host.report({ kind: "backup" })).snapshots).toEqual([]);
+      await rm(join(host.root, "data/endless"), { recursive: true });
+      expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+      expect((await host.report({ kind: "backup" })).snapshots).toHaveLength(1);
+    });
+
+    it("that does not end when it is asked to is killed, and its lock removed", async () => {
+      await endless();
+      host.impatient();
+      const [stop, runId] = [new AbortController(), newId()];
+      const running = host.backup(host.work(), { signal: stop.signal, runId });
+      const pid = await storing(runId);
+      expect(await tool.locks(host)).not.toEqual([]);
+      process.kill(pid, "SIGSTOP");
+      stop.abort();
+      expect(await running).toMatchObject({ state: "cancelled", snapshot: null });
+      expect(await tool.locks(host)).toEqual([]);
+    });
+
+    it("gives way as its binding says, and shows neither its secrets nor its place in the process list", async () => {
+      await endless();
+      const secret = `secret-${randomBytes(8).toString("hex")}`;
+      const performance = { niceness: 15, ioSchedulingClass: "best-effort" as const, ioPriority: 6 };
+      const passphrase = { file: await host.write("pass", `${secret}\n`) };
+      const work = host.work({ user: "nobody", passphrase, settings: { performance } });
+      const [stop, runId] = [new AbortController(), newId()];
+      const running = host.backup(work, { signal: stop.signal, runId });
+      const pid = await storing(runId);
+      const [stat, line, environment] = await Promise.all(
+        ["stat", "cmdline", "environ"].map((name) => textOf(`/proc/${pid}/${name}`)),
+      );
+      const io = execFileSync("ionice", ["-p", `${pid}`], { encoding: "utf8" });
+      stop.abort();
+      await running;
+      expect(stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[16]).toBe("15");
+      expect(io.trim()).toBe("best-effort: prio 6");
+      expect(line).not.toContain(repository());
+      for (const shown of [line, environment]) expect(shown).not.toContain(secret);
+      expect(JSON.stringify([await host.reports(), host.lines])).not.toContain(secret);
+    });
+
+    it("is what the repository lists, whatever the tool's exit code and words say", async () => {
+      const work = host.work();
+      await host.backup(work);
+      const lying = async (script: string): Promise<void> => {
+        const path = join(host.root, engine.provider);
+        const body = `case " $* " in *" ${tool.store} "*) ${script};; esac\nexec ${engine.path} "$@"\n`;
+        await writeFile(path, `#!/bin/sh\n${body}`, { mode: 0o755 });
+        useEngine({ provider: engine.provider, path });
+      };
+      await lying(`${engine.path} "$@"; echo 'broken pipe' >&2; exit 2`);
+      const stored = await host.backup(work);
+      expect(stored).toMatchObject({ state: "warned", snapshot: expect.stringMatching(/^[0-9a-f]{64}$/) });
+      expect(stored.failure?.message).toContain("broken pipe");
+
+      await lying(`${tool.lie}; exit 0`);
+      expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "snapshot.not_listed" } });
+      await lying("kill -KILL $$");
+      expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "engine.crashed" } });
+    });
+
+    it("waits for another program's lock, then fails with that word; the list needs no lock", async () => {
+      const work = host.work();
+      await writeFile(join(host.root, "data/big"), randomBytes(500_000));
+      const { snapshot } = await host.backup(work);
+      const holder = spawn(engine.path, [...tool.hold], {
+        stdio: "ignore",
+        detached: true,
+        env: handEnvironment(host, work),
+      });
+      const gone = new Promise((resolve) => holder.once("exit", resolve));
+      try {
+        await until("the other program's lock", async () => (await tool.locks(host)).length > 0);
+        expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "repository.locked" } });
+        expect((await listSnapshots(host.deps, work)).map(({ id }) => id)).toEqual([snapshot]);
+      } finally {
+        process.kill(-(holder.pid ?? 0), "SIGKILL");
+        await gone;
+      }
+    });
+
+    it("to a full disk fails with that word, and the next one works again", async () => {
+      const disk = join(host.root, "srv");
+      await mkdir(disk);
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=3m,mode=755", "holdfast-test", disk]);
+      try {
+        const work: Work = host.work();
+        expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+        await writeFile(join(host.root, "data/big"), randomBytes(6_000_000));
+        expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "repository.full" } });
+        await rm(join(host.root, "data/big"));
+        execFileSync("mount", ["-o", "remount,size=30m", disk]);
+        expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+      } finally {
+        execFileSync("umount", ["-l", disk]);
+      }
+    });
+  });
+}
