@@ -41,7 +41,7 @@ export async function backupByHand(
   deps: CliDeps,
   input: { binding: string; json: boolean; signal: AbortSignal },
 ): Promise<number> {
-  const host = await openHost(deps, input.binding);
+  const host = await openBinding(deps, input.binding);
   const runId = uuidv7(deps.clock.now(), deps.random(10));
   const outcome = await backup(host.runner, {
     ...host.chosen,
@@ -58,7 +58,7 @@ export async function restoreByHand(
   deps: CliDeps,
   input: { binding: string; restore: RestoreRequest; json: boolean; signal: AbortSignal },
 ): Promise<number> {
-  const host = await openHost(deps, input.binding);
+  const host = await openBinding(deps, input.binding);
   if (!input.json) deps.out(`Will restore snapshot '${input.restore.snapshot}'\n`);
   const runId = uuidv7(deps.clock.now(), deps.random(10));
   const outcome = await restore(host.runner, {
@@ -75,7 +75,7 @@ export async function restoreByHand(
 
 /** Prints one full snapshot id per line, oldest first, and nothing else. */
 export async function listByHand(deps: CliDeps, input: { binding: string; json: boolean }): Promise<number> {
-  const host = await openHost(deps, input.binding);
+  const host = await openBinding(deps, input.binding);
   try {
     const listed = await listSnapshots(host.runner, host.chosen);
     const snapshots = listed.toSorted((one, other) =>
@@ -90,7 +90,7 @@ export async function listByHand(deps: CliDeps, input: { binding: string; json: 
 
 /** Runs the engine on a binding's repository with a person's own arguments. @returns the engine's exit status */
 export async function execByHand(deps: CliDeps, input: { binding: string; args: string[] }): Promise<number> {
-  const host = await openHost(deps, input.binding);
+  const host = await openBinding(deps, input.binding);
   try {
     return await execEngine(host.runner, { ...host.chosen, args: input.args });
   } catch (error) {
@@ -101,10 +101,11 @@ export async function execByHand(deps: CliDeps, input: { binding: string; args: 
 interface OpenHost {
   config: AgentConfig;
   runner: RunnerDeps;
-  chosen: { assignment: Assignment; binding: AssignedBinding };
+  assignment: Assignment;
 }
 
-async function openHost(deps: CliDeps, wanted: string): Promise<OpenHost> {
+/** What this host has to do, for a verb that does a part of it now. Throws what to do first when it has nothing yet. */
+export async function openHost(deps: CliDeps): Promise<OpenHost> {
   const config = await readConfig(deps.paths);
   if (config === null)
     throw new Error("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN' first");
@@ -114,18 +115,28 @@ async function openHost(deps: CliDeps, wanted: string): Promise<OpenHost> {
       "this host has no assignment yet: is the agent running ('holdfast-agent run'), and does it reach its control plane?",
     );
   }
-  const binding = assignment.bindings.find(({ id, name }) => id === wanted || name === wanted);
-  if (binding === undefined) {
-    const names = assignment.bindings.map(({ name }) => name);
-    throw new UsageError(
-      `no binding '${wanted}' here; ${names.length === 0 ? "there is none yet" : `there is: ${names.join(", ")}`}`,
-    );
-  }
   const spool = openSpool(deps.paths);
-  return { config, runner: { ...deps, spool, onProgress: () => {} }, chosen: { assignment, binding } };
+  return { config, runner: { ...deps, spool, onProgress: () => {} }, assignment };
 }
 
-async function sayOutcome(
+interface OpenBinding extends OpenHost {
+  chosen: { assignment: Assignment; binding: AssignedBinding };
+}
+
+/** The same, and one of its bindings. Throws UsageError. */
+export async function openBinding(deps: CliDeps, wanted: string): Promise<OpenBinding> {
+  const host = await openHost(deps);
+  const { assignment } = host;
+  const binding = assignment.bindings.find(({ id, name }) => id === wanted || name === wanted);
+  if (binding !== undefined) return { ...host, chosen: { assignment, binding } };
+  const names = assignment.bindings.map(({ name }) => name);
+  throw new UsageError(
+    `no binding '${wanted}' here; ${names.length === 0 ? "there is none yet" : `there is: ${names.join(", ")}`}`,
+  );
+}
+
+/** Says how a run ended, and reports it. @returns the exit status */
+export async function sayOutcome(
   deps: CliDeps,
   host: OpenHost,
   said: { what: string; outcome: Outcome; json: boolean },

@@ -11,6 +11,7 @@ import { enroll, EnrollError } from "./enroll.ts";
 import { sayStatus } from "./status.ts";
 import { realTimers } from "./timers.ts";
 import { uninstall } from "./uninstall.ts";
+import { forgetByHand, upkeepByHand } from "./upkeep-by-hand.ts";
 import { VERSION } from "./version.ts";
 import { readWords } from "./words.ts";
 
@@ -24,11 +25,15 @@ const USAGE = `holdfast-agent ${VERSION}: does this host's backups
   restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never]
           [--delete] [--dry-run] [--no-verify] [--json]
                                    put files back where they were, or under DIR; --delete: exactly the snapshot
+  forget BINDING [--dry-run] [--json]
+                                   remove what the retention no longer wants; --dry-run: only say which, and why others stay
+  check REPOSITORY [--json]        look for damage, and read the next part of the data
+  prune REPOSITORY [--json]        free the space of what was forgotten
   exec BINDING -- ARGS…            the backup tool itself, on the binding's repository
   doctor [--json]                  look for what is wrong
   uninstall [--yes]                take the agent off this machine
 
-BINDING is a name or an id. Exit status: 0 done, 1 failed, 2 usage, 3 done with warnings, 75 try later.
+BINDING and REPOSITORY are names or ids. Exit status: 0 done, 1 failed, 2 usage, 3 done with warnings, 75 try later.
 Everything lives under HOLDFAST_AGENT_ROOT (default: the machine itself).
 `;
 
@@ -72,6 +77,17 @@ async function perform([verb, ...words]: string[]): Promise<number> {
     }
     case "restore":
       return await restoreVerb(words);
+    case "forget": {
+      const given = readWords(words, { flags: ["json", "dry-run"], names: ["BINDING"] });
+      const [dryRun, json] = [given.flag("dry-run"), given.flag("json")];
+      return await forgetByHand(deps, { binding: given.name(0), dryRun, json, signal: stopSignal() });
+    }
+    case "check":
+    case "prune": {
+      const given = readWords(words, { flags: ["json"], names: ["REPOSITORY"] });
+      const [repository, json] = [given.name(0), given.flag("json")];
+      return await upkeepByHand(deps, { kind: verb, repository, json, signal: stopSignal() });
+    }
     case "exec":
       return await execVerb(words);
     case "doctor":

@@ -9,6 +9,7 @@ import { serve } from "./serve.ts";
 import { status } from "./status.ts";
 import { EXIT, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
 import { token } from "./token.ts";
+import { check, forget, prune } from "./upkeep.ts";
 
 const verbs = new Map<string, Verb>(
   Object.entries({
@@ -19,6 +20,9 @@ const verbs = new Map<string, Verb>(
     status,
     run,
     restore,
+    forget,
+    check,
+    prune,
     catalog,
     proposals,
     accept,

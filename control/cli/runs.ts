@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { CreateRestore } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Id } from "../../shared/ids.ts";
+import { plannedLines } from "../../shared/planned.ts";
 import { restoredLines } from "../../shared/restored.ts";
 import { isOver, Run } from "../../shared/run.ts";
 import { type Client, openClient } from "./client.ts";
@@ -83,7 +84,8 @@ export async function endOf(client: Client, id: Id): Promise<Run> {
   }
 }
 
-async function findBinding(client: Client, name: string): Promise<Binding> {
+/** A binding by its id, or by a name that one host alone has. Throws ExitError. */
+export async function findBinding(client: Client, name: string): Promise<Binding> {
   if (Id.safeParse(name).success) return client.ask(Binding, "GET", `/bindings/${name}`);
   const [found, ...others] = await client.list(Binding, "/bindings", { name });
   if (found === undefined)
@@ -93,16 +95,19 @@ async function findBinding(client: Client, name: string): Promise<Binding> {
   throw new ExitError(EXIT.failed, [`several hosts have a binding '${name}'; give its id:`, ...ids].join("\n"));
 }
 
-async function finish(client: Client, terminal: Terminal, queued: Run, wait: boolean): Promise<number> {
+/** Says the run's id, or waits and says how it ended. @returns the exit status */
+export async function finish(client: Client, terminal: Terminal, queued: Run, wait: boolean): Promise<number> {
   if (!wait) {
     terminal.out(`${queued.id}\n`);
     return EXIT.done;
   }
   const ended = await endOf(client, queued.id);
   terminal.out(`${ended.state} ${ended.snapshot ?? "-"}\n`);
+  for (const line of ended.plan === null ? [] : plannedLines(ended.plan)) terminal.out(`${line}\n`);
   for (const line of restoredLines(ended)) terminal.out(`${line}\n`);
   for (const warning of ended.warnings) terminal.err(`${warning}\n`);
   if (ended.failure !== null) terminal.err(`${ended.failure.message}\n${ended.failure.next}\n`);
   if (ended.state === "succeeded") return EXIT.done;
-  return ended.state === "warned" ? EXIT.warned : EXIT.failed;
+  if (ended.state === "warned") return EXIT.warned;
+  return ended.failure?.code === "repository.locked" ? EXIT.later : EXIT.failed;
 }

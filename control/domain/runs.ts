@@ -12,12 +12,15 @@ import { pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
 const { log: _log, sequence: _sequence, ...summary } = getTableColumns(runs);
+/** A run without its log. */
+export const runSummary = summary;
 
 export async function listRuns(
   deps: Deps,
   input: ListInput & {
     host?: Id | undefined;
     binding?: Id | undefined;
+    repository?: Id | undefined;
     state?: RunState | undefined;
     kind?: RunKind | undefined;
   },
@@ -30,6 +33,7 @@ export async function listRuns(
         input.cursor === undefined ? undefined : lt(runs.id, input.cursor),
         input.host === undefined ? undefined : eq(runs.host, input.host),
         input.binding === undefined ? undefined : eq(runs.binding, input.binding),
+        input.repository === undefined ? undefined : eq(runs.repository, input.repository),
         input.state === undefined ? undefined : eq(runs.state, input.state),
         input.kind === undefined ? undefined : eq(runs.kind, input.kind),
       ),

@@ -14,7 +14,8 @@ const PUBLIC: readonly RegExp[] = [
 ];
 
 const OPERATE: readonly RegExp[] = [
-  /^POST \/api\/v1\/bindings\/[^/]+\/(run|pause|resume)$/,
+  /^POST \/api\/v1\/bindings\/[^/]+\/(run|forget|check|pause|resume)$/,
+  /^POST \/api\/v1\/repositories\/[^/]+\/(check|prune)$/,
   /^POST \/api\/v1\/runs\/[^/]+\/cancel$/,
   /^POST \/api\/v1\/restores$/,
   /^POST \/api\/v1\/channels\/[^/]+\/test$/,

@@ -1,5 +1,5 @@
 import { Hono, type Context, type Next } from "hono";
-import { ListQuery, page } from "../../shared/api.ts";
+import { ForgetRequest, ListQuery, page } from "../../shared/api.ts";
 import { Binding, ChangeBinding, CreateBinding } from "../../shared/binding.ts";
 import { Failure } from "../../shared/failure.ts";
 import { Id, Name } from "../../shared/ids.ts";
@@ -8,6 +8,7 @@ import type { Deps } from "../deps.ts";
 import { changeBinding, createBinding, deleteBinding, pauseBinding, resumeBinding } from "../domain/bindings.ts";
 import { getBinding, listBindings } from "../domain/binding-views.ts";
 import { runBinding } from "../domain/runs.ts";
+import { checkBinding, forgetBinding } from "../domain/upkeep.ts";
 import { answers } from "./describe.ts";
 import { body, noBody, query } from "./validate.ts";
 
@@ -38,6 +39,16 @@ export function bindingRoutes(deps: Deps) {
     })
     .post("/:id/run", answers(202, Run, "Back up now"), noBody, async (context) =>
       context.json(await runBinding(deps, context.req.param("id")), 202),
+    )
+    .post(
+      "/:id/forget",
+      answers(202, Run, "Remove what the retention no longer wants, or say what would go"),
+      body(ForgetRequest),
+      async (context) =>
+        context.json(await forgetBinding(deps, context.req.param("id"), context.req.valid("json")), 202),
+    )
+    .post("/:id/check", answers(202, Run, "Check the binding's repository"), noBody, async (context) =>
+      context.json(await checkBinding(deps, context.req.param("id")), 202),
     )
     .post("/:id/pause", answers(200, Binding, "Stop the schedule"), noBody, async (context) =>
       context.json(await pauseBinding(deps, context.req.param("id"))),

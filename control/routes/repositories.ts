@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { ListQuery, page } from "../../shared/api.ts";
 import { Name } from "../../shared/ids.ts";
 import { ChangeRepository, CreateRepository, Repository } from "../../shared/repository.ts";
+import { Run } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
 import {
   changeRepository,
@@ -10,8 +11,9 @@ import {
   getRepository,
   listRepositories,
 } from "../domain/repositories.ts";
+import { orderUpkeep } from "../domain/upkeep.ts";
 import { answers } from "./describe.ts";
-import { body, query } from "./validate.ts";
+import { body, noBody, query } from "./validate.ts";
 
 const ListRepositories = ListQuery.extend({ name: Name.optional() });
 
@@ -32,5 +34,11 @@ export function repositoryRoutes(deps: Deps) {
     .delete("/:id", answers(204, null, "Forget a repository; what is stored stays"), async (context) => {
       await deleteRepository(deps, context.req.param("id"));
       return context.body(null, 204);
-    });
+    })
+    .post("/:id/check", answers(202, Run, "Check a repository, and read a part of its data"), noBody, async (context) =>
+      context.json(await orderUpkeep(deps, context.req.param("id"), "check"), 202),
+    )
+    .post("/:id/prune", answers(202, Run, "Free the space of what was forgotten"), noBody, async (context) =>
+      context.json(await orderUpkeep(deps, context.req.param("id"), "prune"), 202),
+    );
 }

@@ -10,6 +10,7 @@ import { noBody, query } from "./validate.ts";
 const ListRuns = ListQuery.extend({
   host: Id.optional(),
   binding: Id.optional(),
+  repository: Id.optional(),
   state: RunState.optional(),
   kind: RunKind.optional(),
 });

@@ -54,7 +54,20 @@ test("says its version, and all it can do", async () => {
   });
   const { code, stdout } = await agent.cli("--help");
   expect(code).toBe(0);
-  for (const verb of ["enroll", "run", "status", "backup", "snapshots", "restore", "exec", "doctor", "uninstall"]) {
+  for (const verb of [
+    "enroll",
+    "run",
+    "status",
+    "backup",
+    "snapshots",
+    "restore",
+    "forget",
+    "check",
+    "prune",
+    "exec",
+    "doctor",
+    "uninstall",
+  ]) {
     expect(stdout).toMatch(new RegExp(`^  ${verb}\\b`, "m"));
   }
 });
@@ -70,6 +83,9 @@ const misused: [words: string[], sentence: string][] = [
   [["restore", "photos-disk", "-o", "sftp.command=sh"], "-o"],
   [["restore", "photos-disk", "; rm"], "SNAPSHOT must be a snapshot's id or 'latest'"],
   [["restore", "photos-disk", "latest", "--target", "here"], "--target must be an absolute path"],
+  [["forget", "photos-disk", "--all"], "--all"],
+  [["check"], "REPOSITORY is missing"],
+  [["prune", "attic"], "no repository 'attic' here; there is: disk"],
   [["exec", "photos-disk", "snapshots"], "the '--' is missing"],
   [["enroll", "--url", "nowhere", "--token", "hfe.x"], "that is not an enrolment token"],
   [["enroll", "--token", "hfe.x"], "--url is missing"],

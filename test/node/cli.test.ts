@@ -34,6 +34,9 @@ test.each([
   [["run"], 2, "BINDING is missing"],
   [["restore", "photos"], 2, "SNAPSHOT is missing"],
   [["restore", "photos", "yesterday"], 2, "snapshot"],
+  [["forget", "photos", "--dry"], 2, "--dry"],
+  [["prune"], 2, "REPOSITORY is missing"],
+  [["check"], 2, "REPOSITORY|BINDING is missing"],
   [["enroll", "--uses", "many"], 2, "--uses"],
 ])("holdfast %j exits with %i", async (words, code, says) => {
   const outcome = await holdfast(words, {});
@@ -52,6 +55,9 @@ test("help lists the verbs there are, and none that comes later", async () => {
     "status",
     "run",
     "restore",
+    "forget",
+    "check",
+    "prune",
     "migrate",
     "catalog",
     "accept",

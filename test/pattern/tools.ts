@@ -1,9 +1,9 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { borgPattern, resticPattern } from "../../shared/pattern-dialects.ts";
-import { everyRestic } from "../support/restic.ts";
+import { oldestAndNewest } from "../support/engines.ts";
 import { bytesOf } from "./random-names.ts";
 
 const run = promisify(execFile);
@@ -22,8 +22,7 @@ interface Engine {
 }
 
 export function everyTool(): Tool[] {
-  const version = /\d+\.\d+\.\d+/.exec(execFileSync("borg", ["--version"], { encoding: "utf8" }))?.[0] ?? "";
-  return [...everyRestic().map(resticTool), borgTool({ path: "borg", version })];
+  return [...oldestAndNewest("restic").map(resticTool), ...oldestAndNewest("borg").map(borgTool)];
 }
 
 function resticTool({ path, version }: Engine): Tool {

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -9,7 +8,8 @@ import { Maintenance } from "../../shared/repository.ts";
 import type { Trigger } from "../../shared/run.ts";
 import { holdLock } from "../engine/held-lock.ts";
 import { type EngineHost, newId, openEngineHost, type Work } from "../engine/engine-host.ts";
-import { oldestAndNewest } from "../support/engines.ts";
+import { flip, largestIn } from "../support/damage.ts";
+import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
 import { newestRestic } from "../support/restic.ts";
 
 let host: EngineHost;
@@ -51,7 +51,7 @@ describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
       expect(run.stats?.bytesFreed).toBeGreaterThan(1_900_000);
       expect(engineId).toMatch(/^[0-9a-f]{64}$/);
 
-      const { file, part } = engine.provider === "restic" ? dataPack() : { file: largestSegment(), part: 2 };
+      const { file, part } = dataFile(engine);
       const id = work(1).binding.repository;
       await changeUpkeep(host.paths, id, { nextPart: 3 - part });
       flip(file);
@@ -112,30 +112,8 @@ describe("the upkeep of a repository", () => {
   });
 });
 
-/** The pack that holds the files' data, and the part of two that it is in. */
-function dataPack(): { file: string; part: number } {
+/** The largest file, and the part of two that it is in: restic's parts go by the first byte of a pack's name. */
+function dataFile({ provider }: FoundEngine): { file: string; part: number } {
   const file = largestIn(join(host.root, "srv/repository/data"));
-  return { file, part: (Number.parseInt(basename(file).slice(0, 2), 16) % 2) + 1 };
-}
-
-function largestSegment(): string {
-  return largestIn(join(host.root, "srv/repository/data"));
-}
-
-function largestIn(directory: string): string {
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-  const [largest] = files.toSorted((one, other) => statSync(other).size - statSync(one).size);
-  if (largest === undefined) throw new Error(`there is nothing in ${directory}`);
-  return largest;
-}
-
-/** Changes one bit in the middle; a second time, it is as it was. */
-function flip(file: string): void {
-  chmodSync(file, 0o600);
-  const bytes = readFileSync(file);
-  const middle = bytes.length >> 1;
-  bytes[middle] = (bytes[middle] ?? 0) ^ 1;
-  writeFileSync(file, bytes);
+  return { file, part: provider === "restic" ? (Number.parseInt(basename(file).slice(0, 2), 16) % 2) + 1 : 2 };
 }

@@ -1,0 +1,13 @@
+import type { PlannedSnapshot } from "./run.ts";
+
+/** What a forget made of each snapshot, or would make, in lines for a person. */
+export function plannedLines(plan: readonly PlannedSnapshot[]): string[] {
+  const going = plan.filter(({ keep }) => !keep).length;
+  return [
+    ...plan.map(({ snapshot, takenAt, keep, reasons }) => {
+      const what = `${keep ? "keep  " : "remove"} ${snapshot.slice(0, 8)}  ${takenAt}`;
+      return keep ? `${what}  ${reasons.join(", ")}` : what;
+    }),
+    `${plan.length - going} to keep, ${going} to remove`,
+  ];
+}

@@ -1,0 +1,73 @@
+import { expect, test } from "vitest";
+import { page } from "../../shared/api.ts";
+import { Repository } from "../../shared/repository.ts";
+import { Run } from "../../shared/run.ts";
+import { testControl } from "../support/control.ts";
+import { openOrders } from "./assigned.ts";
+import { declare, declareRepository } from "./declared.ts";
+
+test("what the retention does, or would do, is ordered from the binding's host", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const { binding, repository } = await declare(control, host, "photos");
+  const forget = (body: object) => control.admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/forget`, body);
+  const dry = await forget({ dryRun: true });
+  expect(dry).toMatchObject({
+    kind: "forget",
+    state: "queued",
+    binding: binding.id,
+    repository: repository.id,
+    plan: null,
+  });
+  const real = await forget({});
+  expect((await openOrders(host)).map((order) => [order.id, "dryRun" in order && order.dryRun])).toEqual([
+    [dry.id, true],
+    [real.id, false],
+  ]);
+  expect(await control.admin.refused("POST", `/api/v1/bindings/${binding.id}/forget`, { dryrun: true })).toMatchObject({
+    status: 400,
+  });
+});
+
+test("a repository is checked and pruned by the host that maintains it, once at a time, in a history of its own", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const { binding, repository } = await declare(control, host, "photos");
+  const ask = (path: string) => control.admin.ask(Run, "POST", `/api/v1/${path}`);
+  const check = await ask(`repositories/${repository.id}/check`);
+  expect(check).toMatchObject({ kind: "check", host: host.id, binding: null, repository: repository.id });
+  expect(await ask(`bindings/${binding.id}/check`)).toMatchObject({ id: check.id });
+  const prune = await ask(`repositories/${repository.id}/prune`);
+  expect(await openOrders(host)).toMatchObject([
+    { kind: "check", id: check.id, repository: repository.id },
+    { kind: "prune", id: prune.id, repository: repository.id },
+  ]);
+  const { items } = await control.admin.ask(page(Run), "GET", `/api/v1/runs?repository=${repository.id}`);
+  expect(items.map(({ id }) => id)).toEqual([prune.id, check.id]);
+});
+
+test("nobody is asked for what can't be done, and the answer says why", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const { binding, repository } = await declare(control, host, "photos");
+  await control.admin.ask(Repository, "PATCH", `/api/v1/repositories/${repository.id}`, { appendOnly: true });
+  const refused = (path: string, body?: object) => control.admin.refused("POST", `/api/v1/${path}`, body);
+  for (const [path, body] of [
+    [`repositories/${repository.id}/prune`, undefined],
+    [`bindings/${binding.id}/forget`, {}],
+  ] as const) {
+    expect(await refused(path, body)).toMatchObject({ status: 409, message: expect.stringContaining("append-only") });
+  }
+  const unused = await declareRepository(control.admin, "unused");
+  expect(await refused(`repositories/${unused.id}/check`)).toMatchObject({
+    status: 409,
+    message: expect.stringContaining("no binding has repository"),
+  });
+  const other = await control.enrol("other");
+  await control.admin.ask(Repository, "PATCH", `/api/v1/repositories/${repository.id}`, { maintainer: other.id });
+  expect(await refused(`repositories/${repository.id}/check`)).toMatchObject({
+    status: 409,
+    message: expect.stringContaining("has no binding to it"),
+  });
+  expect(await refused(`repositories/${host.id}/check`)).toMatchObject({ status: 404, code: "repositories.not_found" });
+});
