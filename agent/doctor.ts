@@ -11,6 +11,7 @@ import { isMissing } from "./files.ts";
 import { loadIdentity } from "./identity.ts";
 import { loadPolicy } from "./policy.ts";
 import { findEngines } from "./providers/engines.ts";
+import { missingResults } from "./results.ts";
 import { listSnapshots, RunError } from "./runner.ts";
 import { openSpool } from "./spool.ts";
 
@@ -43,7 +44,10 @@ export async function examine(deps: CliDeps, input: { json: boolean }): Promise<
   await examinePolicy(deps, found);
   await examineContracts(deps, found);
   await examineSpool(deps, found);
-  if (config !== null) await examineRepositories(deps, { config, found });
+  if (config !== null) {
+    await examineResults(deps, { config, found });
+    await examineRepositories(deps, { config, found });
+  }
   if (input.json) deps.out(`${JSON.stringify(findings, null, 2)}\n`);
   if (findings.some(({ level }) => level === "fail")) return EXIT.failed;
   return findings.some(({ level }) => level === "warn") ? EXIT.warned : EXIT.done;
@@ -149,6 +153,14 @@ async function examineSpool(deps: CliDeps, found: Found): Promise<void> {
   const isOld = deps.clock.now() - Date.parse(oldest) > OLD_REPORT_MS;
   const message = `${finishedAt.length} wait to be delivered, the oldest since ${oldest}`;
   found(isOld ? "warn" : "ok", "reports", isOld ? `${message}: is the control plane reachable?` : message);
+}
+
+async function examineResults(deps: CliDeps, { config, found }: { config: AgentConfig; found: Found }): Promise<void> {
+  const assignment = await loadAssignment({ ...deps, config });
+  if (assignment === null) return;
+  const missing = await missingResults(deps.paths, assignment);
+  for (const trouble of missing) found("warn", "results", trouble);
+  if (missing.length === 0) found("ok", "results", "every binding has its command, and there is the unit they share");
 }
 
 async function examineRepositories(

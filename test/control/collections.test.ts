@@ -116,6 +116,18 @@ test("a binding says when it runs next: in the host's zone, with its own delay; 
   expect(await change({ settings: { enable: false } })).toMatchObject({ nextRunAt: null, health: "unprotected" });
 });
 
+test("a binding says what it puts on its host, by its name", async () => {
+  const control = await testControl();
+  const { binding } = await declare(control, await control.enrol("one"), "photos");
+  expect(binding.result).toEqual({
+    restoreScript: "holdfast-backups-photos",
+    backupService: "holdfast-backup@photos.service",
+  });
+  const path = `/api/v1/bindings/${binding.id}`;
+  await control.admin.ask(Binding, "PATCH", path, { name: "pictures" });
+  expect((await control.admin.ask(Binding, "GET", path)).result.restoreScript).toBe("holdfast-backups-pictures");
+});
+
 test("each object can be read and changed, and an id of nothing is not found", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
