@@ -50,6 +50,8 @@ function detectionOf(probe: Probe, seen: { container: Container; listed: readonl
     params[param] = companion;
     evidence.push(`container ${companion} of the same Compose project`);
   }
+  const hasCompanions = Object.keys(probe.companions).every((param) => param in params);
+  if (hasCompanions) Object.assign(params, probe.choices);
   if (probe.self !== null) params[probe.self] = container.name;
   if (probe.project !== null && container.projectDirectory?.startsWith("/") === true) {
     params[probe.project] = container.projectDirectory;

@@ -16,10 +16,17 @@ export async function detect(probes: readonly Probe[], machine: Machine): Promis
   for (const detection of found) {
     const key = `${detection.entry}/${detection.layout}/${detection.container ?? ""}`;
     const other = best.get(key);
-    // Several probes may find the same, and one of them knows more of where its files are.
-    if (other === undefined || countOf(detection) > countOf(other)) best.set(key, detection);
+    best.set(key, other === undefined ? detection : better(other, detection));
   }
   return [...best.values()].toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
+}
+
+/** Several probes may find the same: the one that knows more of it, or what two agree on that know as much. */
+function better(one: Detection, other: Detection): Detection {
+  const [mine, theirs] = [Object.entries(one.params), Object.entries(other.params)];
+  if (mine.length !== theirs.length) return mine.length > theirs.length ? one : other;
+  const agreed = mine.filter(([name, value]) => other.params[name] === value);
+  return agreed.length === mine.length ? one : { ...one, params: Object.fromEntries(agreed) };
 }
 
 async function detectOnHost({ entry, layout, units, paths }: Probe, machine: Machine): Promise<Detection | null> {
@@ -52,10 +59,6 @@ async function isThere(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-function countOf({ params }: Detection): number {
-  return Object.keys(params).length;
 }
 
 function keyOf({ entry, layout, container }: Detection): string {

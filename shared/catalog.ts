@@ -37,6 +37,7 @@ export const Probe = z.strictObject({
     .record(ParamName, z.array(ImageName).max(20))
     .default({})
     .describe("parameter → images of the container of the same Compose project whose name it is"),
+  choices: ParamValues.default({}).describe("parameter → what it is when every companion is found"),
   self: ParamName.nullable().default(null).describe("the parameter that is the name of the container itself"),
   project: ParamName.nullable().default(null).describe("the parameter that is the directory of the Compose project"),
 });

@@ -72,6 +72,16 @@ export const STOP_THE_CONTAINER =
 /** A fact that nobody could look up for us: a usual place, to be compared with the machine. */
 export const UNVERIFIED = "a usual place, not verified: compare it with your machine";
 
+/** Looks for the container of the database beside a service's own, and takes its kind for the service's `engine`. */
+export function besideDatabase(probe: ProbeTemplate): ProbeTemplate[] {
+  const images = { postgres: ["postgres"], mariadb: ["mariadb", "linuxserver/mariadb"] };
+  return Object.entries(images).map(([engine, names]) => ({
+    ...probe,
+    companions: { databaseContainer: names },
+    choices: { engine },
+  }));
+}
+
 /** Where Self Host Blocks says it, at the commit the catalogue was made from. */
 export function shb(fact: string, place: string): Sourced {
   return { fact, source: `ibizaman/selfhostblocks@bc3234e modules/${place}` };

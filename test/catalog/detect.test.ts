@@ -119,10 +119,17 @@ test("of the same Compose project, the database is found when there is one; and 
       containers,
       PROBES.filter(({ entry }) => entry === "firefly-iii"),
     );
-  expect(await firefly([app, other, own])).toMatchObject([{ params: { ...params, databaseContainer: "money-db-1" } }]);
-  const two = await firefly([app, own, { ...own, name: "money-db-2" }]);
-  expect(two).toMatchObject([{ params }]);
-  expect(two[0]?.params).not.toHaveProperty("databaseContainer");
+  expect(await firefly([app, other, own])).toMatchObject([
+    { params: { ...params, databaseContainer: "money-db-1", engine: "mariadb" } },
+  ]);
+  const postgres = { ...own, image: "postgres:17", name: "money-pg-1" };
+  expect(await firefly([app, other, postgres])).toMatchObject([
+    { params: { ...params, databaseContainer: "money-pg-1", engine: "postgres" } },
+  ]);
+  // Of two that could be it, none is guessed, whether they are alike or not.
+  for (const second of [{ ...own, name: "money-db-2" }, postgres]) {
+    expect((await firefly([app, own, second])).map((one) => one.params)).toEqual([params]);
+  }
 });
 
 test("PostgreSQL in a container is proposed as that container, and a container of an image that moved on is known still", async () => {

@@ -81,6 +81,7 @@ test.each(ways)("$at: says where its facts are from, and looks only for what can
     expect([...parsed.units, ...parsed.paths, ...parsed.images]).not.toEqual([]);
     const filled = [...Object.keys(parsed.mounts), ...Object.keys(parsed.companions), parsed.self, parsed.project];
     for (const name of filled) if (name !== null) expect(names).toContain(name);
+    expect(readParams(template.params, parsed.choices).faults).toEqual([]);
   }
 });
 

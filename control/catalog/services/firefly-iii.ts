@@ -1,4 +1,15 @@
-import { asRoot, choice, param, read, runsAs, shb, STOP_THE_CONTAINER, UNVERIFIED, type Service } from "../template.ts";
+import {
+  asRoot,
+  besideDatabase,
+  choice,
+  param,
+  read,
+  runsAs,
+  shb,
+  STOP_THE_CONTAINER,
+  UNVERIFIED,
+  type Service,
+} from "../template.ts";
 
 const KEY =
   "What is encrypted in the database can only be read with APP_KEY: the .env that holds it is part of what is kept.";
@@ -80,12 +91,11 @@ export const fireflyIii: Service = {
         ],
       },
       probes: [
-        {
+        ...besideDatabase({
           images: ["fireflyiii/core"],
           mounts: { uploads: "/var/www/html/storage/upload" },
-          companions: { databaseContainer: ["mariadb", "postgres"] },
           project: "project",
-        },
+        }),
       ],
       notes: [KEY, STOP_THE_CONTAINER],
       facts: [read("storage/upload, .env, MariaDB firefly", "firefly-iii/docker docker-compose.yml"), whole],

@@ -1,4 +1,15 @@
-import { asRoot, choice, param, read, runsAs, shb, STOP_THE_CONTAINER, UNVERIFIED, type Service } from "../template.ts";
+import {
+  asRoot,
+  besideDatabase,
+  choice,
+  param,
+  read,
+  runsAs,
+  shb,
+  STOP_THE_CONTAINER,
+  UNVERIFIED,
+  type Service,
+} from "../template.ts";
 
 const name = param("database", "databaseName", "the database of PostgreSQL or MariaDB", "forgejo");
 const IN_STEP =
@@ -88,11 +99,10 @@ export const forgejo: Service = {
         ],
       },
       probes: [
-        {
+        ...besideDatabase({
           images: ["forgejo/forgejo"],
           mounts: { data: "/data" },
-          companions: { databaseContainer: ["postgres", "mariadb"] },
-        },
+        }),
       ],
       notes: [
         IN_STEP,

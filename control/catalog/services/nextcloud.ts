@@ -1,4 +1,15 @@
-import { asRoot, choice, param, read, runsAs, shb, STOP_THE_CONTAINER, UNVERIFIED, type Service } from "../template.ts";
+import {
+  asRoot,
+  besideDatabase,
+  choice,
+  param,
+  read,
+  runsAs,
+  shb,
+  STOP_THE_CONTAINER,
+  UNVERIFIED,
+  type Service,
+} from "../template.ts";
 
 const previews = ["${data}/appdata_*/preview", "${data}/nextcloud.log*"];
 const IN_STEP =
@@ -86,16 +97,14 @@ export const nextcloud: Service = {
         ],
       },
       probes: [
-        {
+        ...besideDatabase({
           images: ["nextcloud"],
           mounts: { home: "/var/www/html", data: "/var/www/html/data" },
-          companions: { databaseContainer: ["postgres", "mariadb"] },
-        },
-        {
+        }),
+        ...besideDatabase({
           images: ["linuxserver/nextcloud"],
           mounts: { home: "/config", data: "/data" },
-          companions: { databaseContainer: ["postgres", "mariadb", "linuxserver/mariadb"] },
-        },
+        }),
       ],
       notes: [IN_STEP, "3rdparty/ comes with the image and is left out.", STOP_THE_CONTAINER],
       facts: [

@@ -1,4 +1,14 @@
-import { asRoot, choice, param, read, runsAs, shb, STOP_THE_CONTAINER, type Service } from "../template.ts";
+import {
+  asRoot,
+  besideDatabase,
+  choice,
+  param,
+  read,
+  runsAs,
+  shb,
+  STOP_THE_CONTAINER,
+  type Service,
+} from "../template.ts";
 
 const excludes = ["${data}/log"];
 const name = param("database", "databaseName", "the database of PostgreSQL or MariaDB", "paperless");
@@ -92,11 +102,10 @@ export const paperless: Service = {
         ],
       },
       probes: [
-        {
+        ...besideDatabase({
           images: ["paperless-ngx/paperless-ngx", "paperlessngx/paperless-ngx"],
           mounts: { data: "/usr/src/paperless/data", media: "/usr/src/paperless/media" },
-          companions: { databaseContainer: ["postgres", "mariadb"] },
-        },
+        }),
       ],
       notes: [MEDIA, KEY, STOP_THE_CONTAINER],
       facts: [
