@@ -1,3 +1,4 @@
+import { type Consistency, serverUser } from "../shared/consistency.ts";
 import type { AssignedContract, AssignedRepository, RestoreRequest } from "../shared/assignment.ts";
 import type { RefusalCode } from "../shared/report.ts";
 import type { Policy } from "./policy.ts";
@@ -20,7 +21,24 @@ export function checkBackup(
 ): void {
   checkRepository(policy, repository);
   checkUser(policy, contract.request.user);
-  if (contract.kind === "files") for (const source of contract.request.sourceDirectories) checkSource(policy, source);
+  if (contract.kind !== "files") return;
+  for (const source of contract.request.sourceDirectories) checkSource(policy, source);
+  for (const entry of contract.consistency) checkConsistency(policy, entry);
+}
+
+/** Throws PolicyError unless the host's owner lets this be copied, dumped or halted. */
+export function checkConsistency(policy: Policy, entry: Consistency): void {
+  if ("sqlite" in entry) return checkSource(policy, entry.sqlite);
+  if ("stop" in entry) return checkService(policy, entry.stop);
+  if ("pause" in entry) return checkService(policy, entry.pause);
+  if (entry.container !== undefined) return checkService(policy, entry.container);
+  checkUser(policy, serverUser(entry));
+}
+
+/** Throws PolicyError unless this unit may be halted, or this container may be halted or entered. */
+export function checkService(policy: Policy, name: string): void {
+  if (policy.services === null || policy.services.includes(name)) return;
+  throw new PolicyError("policy.services", `the host's policy does not let "${name}" be halted or entered`);
 }
 
 /** Throws PolicyError unless something may run as that user. */

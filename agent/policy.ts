@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import * as z from "zod";
 import { HookName } from "../shared/contract.ts";
 import { AbsolutePath } from "../shared/ids.ts";
-import { UserName } from "../shared/unix.ts";
+import { ContainerName, ServiceName, UserName } from "../shared/unix.ts";
 import type { Paths } from "./config.ts";
 import { isMissing } from "./files.ts";
 
@@ -13,6 +13,10 @@ const PolicyFile = z.strictObject({
   sources: z.array(AbsolutePath).nullable().default(null),
   repositories: z.array(z.string().min(1)).nullable().default(null),
   users: z.array(UserName).nullable().default(null),
+  services: z
+    .array(z.union([ServiceName, ContainerName]))
+    .nullable()
+    .default(null),
   restore: z.enum(["off", "staging", "in-place"]).default("in-place"),
   detect: z.boolean().default(true),
   approve: z
@@ -26,6 +30,8 @@ export interface Policy {
   readonly sources: readonly string[] | null;
   readonly repositories: readonly string[] | null;
   readonly users: readonly string[] | null;
+  /** Units and containers that may be halted, and containers whose tools may be run. */
+  readonly services: readonly string[] | null;
   readonly restore: "off" | "staging" | "in-place";
   /** Whether services that the control plane's catalogue knows are looked for, and told. */
   readonly detect: boolean;
@@ -95,6 +101,7 @@ const DEFAULT_POLICY: Policy = {
   sources: null,
   repositories: null,
   users: null,
+  services: null,
   restore: "in-place",
   detect: true,
   fault: null,
@@ -102,7 +109,7 @@ const DEFAULT_POLICY: Policy = {
 };
 
 function refusingAll(fault: string): Policy {
-  const nothing = { sources: [], repositories: [], users: [], detect: false, isDeclared: false };
+  const nothing = { sources: [], repositories: [], users: [], services: [], detect: false, isDeclared: false };
   return { ...nothing, hooks: "off", restore: "off", fault };
 }
 

@@ -17,6 +17,7 @@ export async function restoreFiles(tool: RestoreTool, access: Access, input: Res
   const root = input.target ?? "";
   const { nodes, above } = await collect(tool, input);
   const { include, excludes, snapshot } = input;
+  if (!input.dryRun) await input.beforeWriting();
   const tops = include.length > 0 ? include : nodes.slice(0, 1).map(({ path }) => path);
   const kept = openKept(access, { root, include: tops, excludes });
   const work: RestoreWork = { tool, access, input, root, nodes, above, kept };

@@ -17,7 +17,7 @@ import { realSource } from "./runner-sources.ts";
  */
 export async function performRestore(
   deps: RunnerDeps,
-  input: RunnerInput & { readonly restore: RestoreRequest },
+  input: RunnerInput & { readonly restore: RestoreRequest; readonly stopServices: () => Promise<void> },
   run: RecordedRun,
 ): Promise<Finished> {
   const { assignment, binding, restore } = input;
@@ -57,6 +57,7 @@ export async function performRestore(
     verify: restore.verify && target === null,
     excludes: contract.kind === "files" ? contract.request.excludePatterns : [],
     onProgress: run.onProgress,
+    beforeWriting: input.stopServices,
   });
   return {
     state: failure !== null ? "failed" : warnings.length > 0 ? "warned" : "succeeded",

@@ -1,12 +1,14 @@
 import type { RunFailure } from "../shared/failure.ts";
+import { resume } from "./consistency-services.ts";
 import { runHook } from "./hooks.ts";
+import type { ProcessMark } from "./process-mark.ts";
 import type { RunUser } from "./process-user.ts";
 import { failureOf } from "./runner-failure.ts";
 import type { RunRecord } from "./runner-record.ts";
 import type { AfterObligation } from "./spool.ts";
 
 /**
- * Runs every after hook, each whatever became of the one before it. Cancelling the run does not reach them: a service that
+ * Sets going again what was halted, then runs every after hook, each whatever became of the one before it. Cancelling the run does not reach them: a service that
  * was stopped has to be started again. Their time limit does.
  * @returns what went wrong
  */
@@ -15,18 +17,28 @@ export async function runAfterHooks(
   { owed, user }: { owed: AfterObligation; user: RunUser },
 ): Promise<RunFailure[]> {
   const failures: RunFailure[] = [];
-  for (const hook of owed.hooks) {
+  const attempt = async (deed: () => Promise<void>): Promise<void> => {
     try {
-      await runHook({
-        ...{ hook, user, fileDirectory, phase: "after", run: record.id, log: record.log },
-        ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
-        onStart: (child) => record.noteChild("hook", child),
-      });
+      await deed();
     } catch (error) {
       const failure = failureOf(error);
       record.log.line(`${failure.code}: ${failure.message}`);
       failures.push(failure);
     }
+  };
+  for (const resumption of owed.resume.toReversed()) {
+    const onStart = (child: ProcessMark): void => record.noteChild("hook", child);
+    const doing = { run: record.id, log: record.log, timeLimitMs: owed.timeLimitMs, onStart };
+    await attempt(() => resume(doing, resumption));
+  }
+  for (const hook of owed.hooks) {
+    await attempt(() =>
+      runHook({
+        ...{ hook, user, fileDirectory, phase: "after", run: record.id, log: record.log },
+        ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
+        onStart: (child) => record.noteChild("hook", child),
+      }),
+    );
   }
   return failures;
 }

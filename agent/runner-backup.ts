@@ -100,6 +100,7 @@ async function betweenHooks(
     binding: input.binding.name,
     contract: contract.name,
     hooks: hooks.after,
+    resume: [],
   };
   const payBack = () => runAfterHooks({ record: run.record, fileDirectory: deps.paths.state }, { owed, user });
   if (hooks.after.length > 0) await run.record.oweAfter(owed);

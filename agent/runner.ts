@@ -5,6 +5,7 @@ import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { rememberGood } from "./good-snapshot.ts";
 import { checkRepository } from "./policy-check.ts";
 import { performRestore } from "./restore.ts";
+import { betweenServices } from "./restore-services.ts";
 import { prepare, type Prepared } from "./runner-access.ts";
 import { performBackup } from "./runner-backup.ts";
 import type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
@@ -56,7 +57,9 @@ export async function restore(
   deps: RunnerDeps,
   input: RunnerInput & { readonly restore: RestoreRequest },
 ): Promise<Outcome> {
-  return await recorded(deps, ofBinding(input, "restore"), (run) => performRestore(deps, input, run));
+  return await recorded(deps, ofBinding(input, "restore"), (run) =>
+    betweenServices(deps, { input, run }, (stopServices) => performRestore(deps, { ...input, stopServices }, run)),
+  );
 }
 
 interface Asked {

@@ -9,6 +9,10 @@ import type { Paths } from "./config.ts";
 import { readTextIfThere, syncDirectory, writeFileAtomically } from "./files.ts";
 import { ProcessMark } from "./process-mark.ts";
 
+/** What sets going again what a run has halted: a program and its arguments, run as the agent's own user. */
+export const Resumption = z.object({ name: z.string(), command: z.array(z.string()) });
+export type Resumption = z.infer<typeof Resumption>;
+
 /** What has to be run after a backup whose before hooks began, kept where a crash can't lose it. */
 export const AfterObligation = z.object({
   user: z.string(),
@@ -16,6 +20,7 @@ export const AfterObligation = z.object({
   binding: z.string(),
   contract: z.string(),
   hooks: z.array(z.object({ name: z.string(), command: z.array(z.string()) })),
+  resume: z.array(Resumption).default([]).describe("before the hooks, the one halted last first"),
 });
 export type AfterObligation = z.infer<typeof AfterObligation>;
 

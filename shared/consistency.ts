@@ -35,3 +35,8 @@ export const Consistency = z.union(
   { error: "must be one of {sqlite: path}, {postgres: name}, {mariadb: name}, {stop: unit}, {pause: container}" },
 );
 export type Consistency = z.infer<typeof Consistency>;
+
+/** Whom a server's tools run as on the host. */
+export function serverUser(entry: Extract<Consistency, { postgres: string } | { mariadb: string }>): string {
+  return entry.user ?? ("postgres" in entry ? "postgres" : "root");
+}

@@ -92,6 +92,8 @@ export interface RestoreInput {
   readonly delete: boolean;
   /** Changes nothing, and says in `items` what would change. */
   readonly dryRun: boolean;
+  /** Awaited once it is sure what is asked for is there, before anything is written or looked at where it belongs. */
+  readonly beforeWriting: () => Promise<void>;
   /** Patterns of what no snapshot holds, which `delete` therefore leaves where it is. */
   readonly excludes: readonly string[];
   /** Compares everything with the snapshot afterwards, by content: reads all of it again from the repository. */

@@ -163,7 +163,7 @@ test("a run that changed while its report was on its way is kept and sent again"
 
 test("a run whose after hooks are still owed stays until they are paid, whatever was reported of it", async () => {
   const { deps, spool, held } = await bench();
-  const after = { user: "root", timeLimitMs: 1000, binding: "photos-disk", contract: "photos", hooks: [] };
+  const after = { user: "root", timeLimitMs: 1000, binding: "photos-disk", contract: "photos", hooks: [], resume: [] };
   const owing = { ...entryOf("interrupted"), after };
   await spool.write(owing);
   const seen = { accepted: new Map<string, number>(), refused: new Set<string>() };

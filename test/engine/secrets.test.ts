@@ -183,7 +183,7 @@ describe("what a hook says", () => {
     await host.spool.write({
       report: { ...entry.report, run },
       owner: { pid: process.pid, startTicks: "of a process before" },
-      after: { user, timeLimitMs: 30_000, binding: "files-nas", contract: "files", hooks: [hook] },
+      after: { user, timeLimitMs: 30_000, binding: "files-nas", contract: "files", hooks: [hook], resume: [] },
     });
     await recoverInterrupted(host.deps, work.assignment);
     const report = await host.report({ runId });
