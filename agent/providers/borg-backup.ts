@@ -1,7 +1,6 @@
 import * as z from "zod";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { RunStats } from "../../shared/run.ts";
-import { isLocalLocation } from "../../shared/location.ts";
 import { borgPattern } from "../../shared/pattern-dialects.ts";
 import type { Ended } from "../process.ts";
 import { failureOf, runFailure } from "../runner-failure.ts";
@@ -25,7 +24,6 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
   const name = archiveName(access, access.clock.now());
   const problems = itemWarnings();
   let text = "";
-  sayLimits(runner);
   const ended = await runner.call({
     args: [
       "create",
@@ -67,20 +65,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
 
 /** What every `create` is called with. */
 export function createArgs(runner: BorgRunner): string[] {
-  const { uploadKiBs } = runner.access.limits;
-  return [
-    ...["--json", "--log-json", "--progress"],
-    ...lockArgs(runner),
-    ...(uploadKiBs === null ? [] : ["--upload-ratelimit", `${uploadKiBs}`]),
-  ];
-}
-
-/** What of the binding's limits borg can't keep. */
-function sayLimits({ access }: BorgRunner): void {
-  const { limits, repository, log } = access;
-  if (limits.downloadKiBs !== null) log.line("borg has no download limit: limitDownloadKiBs does nothing here");
-  if (limits.uploadKiBs !== null && isLocalLocation(repository.location))
-    log.line("borg limits uploads to remote repositories only: limitUploadKiBs does nothing here");
+  return ["--json", "--log-json", "--progress", ...lockArgs(runner)];
 }
 
 /** Null when it ended well, or left out single files only. */

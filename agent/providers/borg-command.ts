@@ -1,3 +1,4 @@
+import { isLocalLocation } from "../../shared/location.ts";
 import { CHILD_PATH } from "../process-path.ts";
 import { runError } from "../runner-failure.ts";
 import { engineCalls, type EngineCalls } from "./engine-calls.ts";
@@ -30,7 +31,17 @@ export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunne
     // Borg takes it apart as a shell would.
     ...(config === null ? {} : { BORG_RSH: `ssh -F '${config}'` }),
   };
-  return { borg, ...engineCalls(access, { path: borg.path, options: [], env, unattendedEnv: ANSWERS }) };
+  return { borg, ...engineCalls(access, { path: borg.path, options: limits(access), env, unattendedEnv: ANSWERS }) };
+}
+
+/** The binding's limits as far as borg can keep them. What it can't is said, in the run's log. */
+function limits({ limits: { uploadKiBs, downloadKiBs }, repository, log }: Access): string[] {
+  if (downloadKiBs !== null) log.line("borg has no download limit: limitDownloadKiBs does nothing here");
+  if (uploadKiBs === null) return [];
+  if (isLocalLocation(repository.location)) {
+    log.line("borg limits what it sends to a server only: limitUploadKiBs does nothing here");
+  }
+  return ["--upload-ratelimit", `${uploadKiBs}`];
 }
 
 /** Waits for a lock that another program holds: by itself borg waits a second. */

@@ -66,13 +66,11 @@ function backupArgs(runner: ResticRunner, { excludes }: BackupInput): string[] {
 
 /** Of every command that makes a snapshot of the binding. */
 export function storeArgs({ restic, access }: ResticRunner): string[] {
-  const { scope, limits } = access;
+  const { scope } = access;
   return [
     "backup",
     "--json",
     ...["--host", scope.host, "--tag", tagOf(scope)],
-    ...(limits.uploadKiBs === null ? [] : ["--limit-upload", `${limits.uploadKiBs}`]),
-    ...(limits.downloadKiBs === null ? [] : ["--limit-download", `${limits.downloadKiBs}`]),
     // The newest snapshot of the binding is what a new one is compared with, also after its paths were changed.
     ...(restic.isAtLeast("0.16.0") ? ["--group-by", "host,tags"] : []),
     ...lockArgs({ restic, access }),
@@ -95,6 +93,12 @@ function emptiness(stats: RunStats | null): RunFailure | null {
 }
 
 async function remove(runner: ResticRunner, id: string): Promise<boolean> {
+  if (runner.access.repository.appendOnly) {
+    runner.access.log.line(
+      `snapshot ${id} must not count, but nothing is ever removed here: the storage is append-only`,
+    );
+    return false;
+  }
   const args = ["forget", id, ...lockArgs(runner)];
   await whileLocked(runner, () => runner.call({ args, isAfterwards: true }));
   // Some versions answer 0 also when nothing could be removed.

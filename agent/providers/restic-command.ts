@@ -15,8 +15,16 @@ export async function prepareRestic(restic: Restic, access: Access): Promise<Res
   const work = await workDirectories(access);
   if (work === null) access.log.line(`user ${access.user.name} can't get to its cache: working without one`);
   const transport = await transportOptions(restic, access);
-  const options = [...transport, ...(work === null ? ["--no-cache"] : [])];
+  const options = [...transport, ...limits(access), ...(work === null ? ["--no-cache"] : [])];
   return { restic, ...engineCalls(access, { path: restic.path, options, env: environment(restic, access, work) }) };
+}
+
+/** Of everything that goes over the wire, whichever command it is. */
+function limits({ limits: { uploadKiBs, downloadKiBs } }: Access): string[] {
+  return [
+    ...(uploadKiBs === null ? [] : ["--limit-upload", `${uploadKiBs}`]),
+    ...(downloadKiBs === null ? [] : ["--limit-download", `${downloadKiBs}`]),
+  ];
 }
 
 function environment(

@@ -109,9 +109,7 @@ async function dumpDirectory(
 
 async function dump(runner: ResticRunner, args: string[], onStdoutBytes: (chunk: Uint8Array) => void): Promise<void> {
   const { restic, access } = runner;
-  const { downloadKiBs } = access.limits;
-  const limit = downloadKiBs === null ? [] : ["--limit-download", `${downloadKiBs}`];
-  const ended = await runner.call({ args: ["dump", "--no-lock", ...limit, ...args], onStdoutBytes });
+  const ended = await runner.call({ args: ["dump", "--no-lock", ...args], onStdoutBytes });
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode === 0) return;
   throw new RunError(resticFailure(restic, ended, { what: "dump", redact: access.log.redact }));

@@ -53,14 +53,10 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
 /** See OpenRepository.load. */
 export async function load(runner: ResticRunner, input: LoadInput): Promise<RunFailure | null> {
   const { restic, access } = runner;
-  const { downloadKiBs } = access.limits;
   const bash = await requireBash();
   const words = loadWords();
   const ended = await runner.call({
-    args: [
-      ...["dump", "--no-lock", input.snapshot, `/${input.name}`],
-      ...(downloadKiBs === null ? [] : ["--limit-download", `${downloadKiBs}`]),
-    ],
+    args: ["dump", "--no-lock", input.snapshot, `/${input.name}`],
     files: [input.script],
     within: (engine) => fedBy(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,

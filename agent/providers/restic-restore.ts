@@ -24,13 +24,11 @@ async function extract(
 ): Promise<{ failed: FailedPath[]; failure: RunFailure | null }> {
   const { restic, access } = runner;
   const { snapshot, root, isFresh, onProgress } = extraction;
-  const { downloadKiBs } = access.limits;
   const errors = itemErrors();
   const way = chooseWay(restic, extraction);
   const ended = await runner.call({
     args: [
       ...["restore", snapshot, "--no-lock", "--target", root === "" ? "/" : root, ...way.args],
-      ...(downloadKiBs === null ? [] : ["--limit-download", `${downloadKiBs}`]),
       // Over a file that is there, what it would leave out as a hole may hold something.
       ...(isFresh && restic.isAtLeast("0.15.0") ? ["--sparse"] : []),
       // Before, it says its errors as text, also with --json.

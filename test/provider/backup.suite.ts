@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { livingProcesses } from "../../agent/process-mark.ts";
-import { listSnapshots } from "../../agent/runner.ts";
+import { livingProcesses, markOf } from "../../agent/process-mark.ts";
+import { listSnapshots, recoverInterrupted } from "../../agent/runner.ts";
 import {
   type EngineHost,
   handEnvironment,
@@ -37,14 +37,18 @@ export function backupSuite(engine: FoundEngine): void {
     };
 
     async function storing(runId: string): Promise<number> {
-      return await until("the engine in the middle of its backup", async () => {
-        if (host.progress.length === 0) return undefined;
-        for (const { pid } of livingProcesses()) {
-          if (!(await textOf(`/proc/${pid}/environ`)).includes(`HOLDFAST_RUN=${runId}`)) continue;
-          if ((await textOf(`/proc/${pid}/cmdline`)).includes(`\0${tool.store}\0`)) return pid;
-        }
-        return undefined;
-      });
+      return await until("the engine in the middle of its backup", async () =>
+        host.progress.length === 0 ? undefined : await engineOf(runId),
+      );
+    }
+
+    /** The process that stores for the run. */
+    async function engineOf(runId: string): Promise<number | undefined> {
+      for (const { pid } of livingProcesses()) {
+        if (!(await textOf(`/proc/${pid}/environ`)).includes(`HOLDFAST_RUN=${runId}`)) continue;
+        if ((await textOf(`/proc/${pid}/cmdline`)).includes(`\0${tool.store}\0`)) return pid;
+      }
+      return undefined;
     }
 
     it("keeps what it was asked to, literally, leaves out what the patterns say, and says what it stored", async () => {
@@ -145,6 +149,42 @@ export function backupSuite(engine: FoundEngine): void {
       expect(line).not.toContain(repository());
       for (const shown of [line, environment]) expect(shown).not.toContain(secret);
       expect(JSON.stringify([await host.reports(), host.lines])).not.toContain(secret);
+    });
+
+    it("keeps the binding's limits in everything it does, and says which it can't keep", async () => {
+      const path = join(host.root, engine.provider);
+      const calls = join(host.root, "calls");
+      await writeFile(path, `#!/bin/sh\necho "$*" >>${calls}\nexec ${engine.path} "$@"\n`, { mode: 0o755 });
+      useEngine({ provider: engine.provider, path });
+      const settings = { limitUploadKiBs: 2048, limitDownloadKiBs: 1024, retention: { keep_last: 1 } };
+      const work = host.work({ settings });
+      expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+      const { log } = await host.report({ kind: "backup" });
+      await host.restore(work, { target: join(host.root, "out") });
+      const said = (await textOf(calls)).split("\n").filter((line) => !/^(--version|version|)$/.test(line));
+      expect(said.length).toBeGreaterThan(6);
+      for (const line of said) for (const limit of tool.limits) expect(line).toContain(limit);
+      for (const line of tool.limitsNotKept) expect(log.match(new RegExp(line, "g"))).toHaveLength(1);
+    });
+
+    it("whose agent and engine were both killed leaves no lock, and is reported", async () => {
+      await endless();
+      const [work, runId] = [host.work(), newId()];
+      await writeFile(join(host.root, "work.json"), JSON.stringify(work));
+      const program = join(import.meta.dirname, "../engine/mortal-runner.ts");
+      const runner = spawn(process.execPath, [program, host.root, runId], { stdio: ["ignore", "ignore", "inherit"] });
+      const gone = new Promise((resolve) => runner.once("exit", resolve));
+      const pid = await until("the engine's lock", async () => {
+        return (await tool.locks(host)).length > 0 && (await engineOf(runId));
+      });
+      runner.kill("SIGKILL");
+      await gone;
+      process.kill(pid, "SIGKILL");
+      await until("its death", () => markOf(pid) === null);
+      expect(await tool.locks(host)).not.toEqual([]);
+      await recoverInterrupted(host.deps, work.assignment);
+      expect(await tool.locks(host)).toEqual([]);
+      expect((await host.report({ runId })).run).toMatchObject({ state: "interrupted", snapshot: null });
     });
 
     it("is what the repository lists, whatever the tool's exit code and words say", async () => {

@@ -20,6 +20,10 @@ export interface ToolFacts {
   ids(host: EngineHost, work: Work): string[];
   /** The paths in the newest snapshot. */
   paths(host: EngineHost, work: Work): string[];
+  /** What every call has in it when uploads are limited to 2048 KiB/s, downloads to 1024. */
+  readonly limits: readonly string[];
+  /** What a run's log says of limits in vain. */
+  readonly limitsNotKept: readonly string[];
   /** A shell's line that says what the tool would say if it had stored what it has not. */
   readonly lie: string;
 }
@@ -34,6 +38,8 @@ export const BY_TOOL: Record<FoundEngine["provider"], ToolFacts> = {
     locks: (host) => readdir(join(host.root, "srv/repository/locks")).catch(() => []),
     ids: (host, work) => (JSON.parse(host.byHand(work, "snapshots", "--json")) as { id: string }[]).map(({ id }) => id),
     paths: (host, work) => host.byHand(work, "ls", "latest").split("\n"),
+    limits: ["--limit-upload 2048", "--limit-download 1024"],
+    limitsNotKept: [],
     lie: `echo '{"message_type":"summary","snapshot_id":"00000000","total_files_processed":3}'`,
   },
   borg: {
@@ -50,6 +56,8 @@ export const BY_TOOL: Record<FoundEngine["provider"], ToolFacts> = {
       const paths = host.byHand(work, "list", "--short", `::${newest}`).split("\n");
       return paths.map((path) => `/${path}`);
     },
+    limits: ["--upload-ratelimit 2048"],
+    limitsNotKept: ["limitUploadKiBs does nothing", "limitDownloadKiBs does nothing"],
     lie: `echo '{"archive":{"stats":{"nfiles":3,"original_size":3,"deduplicated_size":3}}}'`,
   },
 };
