@@ -7,7 +7,7 @@ import { numbersOf } from "./seed.ts";
 // The contract test of Self Host Blocks for databases (modules/contracts/databasebackup/test.nix), with the whole
 // PostgreSQL dumped as its only requester does it: all databases, compressed on the way.
 
-const TOOLS = ["restic", "borg"] as const;
+const TOOLS = ["restic"] as const;
 
 let host: ContractHost;
 let postgres: Postgres;
