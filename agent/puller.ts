@@ -37,10 +37,11 @@ export function startPuller(deps: PullerDeps): Puller {
 
   const pullOnce = async (): Promise<"fine" | "trouble" | "revoked"> => {
     try {
-      // The assignment first: an order may be for a binding that is new in it.
+      // Fetched before the assignment and taken after it: what an order is for is then in it, however new both are.
+      const signed = await deps.api.getOrders();
       const jws = await deps.api.getAssignment(deps.revision());
       if (jws !== null) await deps.onAssignment(jws);
-      for (const order of await deps.onOrders(await deps.api.getOrders())) deps.onOrder(order);
+      for (const order of await deps.onOrders(signed)) deps.onOrder(order);
       await deps.sendFacts();
       if (saidBefore !== "") deps.log("the control plane answers again");
       saidBefore = "";

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { startPuller } from "../../agent/puller.ts";
+import { realTimers } from "../../agent/timers.ts";
+import { assignmentOf, newId, orderOf } from "./signer.ts";
+
+test("an order for a binding that is made while the agent pulls finds that binding in the assignment", async () => {
+  const host = newId();
+  const assignment = assignmentOf(host, 1);
+  const binding = assignment.bindings[0]?.id ?? "";
+  // A person binds and orders right after the control plane has answered the agent's first question.
+  let questions = 0;
+  const isMade = (): boolean => ++questions > 1;
+  const seen: { order: string; knows: boolean }[] = [];
+  let known = false;
+  const order = await new Promise<string>((resolve) => {
+    const puller = startPuller({
+      timers: realTimers,
+      random: () => 0,
+      log: () => undefined,
+      isOnline: () => true,
+      revision: () => null,
+      api: {
+        getAssignment: async () => (isMade() ? "assignment" : null),
+        getOrders: async () => (isMade() ? ["order"] : []),
+      },
+      onAssignment: async () => {
+        known = true;
+        return assignment;
+      },
+      onOrders: async (signed) => signed.map(() => orderOf(host, { binding })),
+      onOrder: ({ id }) => {
+        seen.push({ order: id, knows: known });
+        puller.stop();
+        resolve(id);
+      },
+      sendFacts: async () => puller.pull(),
+    });
+  });
+  expect(seen).toEqual([{ order, knows: true }]);
+});
