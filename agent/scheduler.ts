@@ -118,8 +118,9 @@ interface Moment {
 }
 
 async function decideFor(paths: Paths, task: Task, { now, zone, history }: Moment): Promise<Decision> {
-  const decision = decide({ task: scheduledOf(task), zone, now, history });
-  if (decision.kind === "run" || task.kind === "backup") return decision;
+  const scheduled = scheduledOf(task);
+  const decision = decide({ task: scheduled, zone, now, history });
+  if (decision.kind === "run" || task.kind === "backup" || !scheduled.settings.enable) return decision;
   const again = await putOffUntil(paths, task);
   if (again === null) return decision;
   if (again > now) return { ...decision, nextDueAt: Math.min(again, decision.nextDueAt ?? again) };

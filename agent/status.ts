@@ -13,6 +13,7 @@ import { hostZone } from "./facts.ts";
 import { missingResults } from "./results.ts";
 import { nextDueAt } from "./scheduler.ts";
 import { openSpool } from "./spool.ts";
+import { upkeepLines, type UpkeepStatus, upkeepStatus } from "./status-upkeep.ts";
 import { VERSION } from "./version.ts";
 
 interface Status {
@@ -28,6 +29,8 @@ interface Status {
     nextDueAt: Instant | null;
     result: Result;
   }[];
+  /** Prunes and checks of the repositories this host maintains. */
+  upkeep: UpkeepStatus[];
   /** What of the results is not on the host, and why. */
   missingResults: string[];
   undelivered: number;
@@ -51,9 +54,10 @@ async function statusOf(deps: CliDeps): Promise<Status> {
   const running = new Set(
     entries.flatMap(({ report }) => (report.type === "run" && !isOver(report.run.state) ? [report.run.binding] : [])),
   );
+  const now = { now: deps.clock.now(), zone: hostZone() };
   const bindings: Status["bindings"] = [];
   for (const binding of assignment?.bindings ?? []) {
-    const dueAt = await nextDueAt(deps.paths, { kind: "backup", binding }, { now: deps.clock.now(), zone: hostZone() });
+    const dueAt = await nextDueAt(deps.paths, { kind: "backup", binding }, now);
     bindings.push({
       id: binding.id,
       name: binding.name,
@@ -69,6 +73,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
     daemon: daemon === null ? null : { pid: daemon.process.pid, socket: daemon.socket, since: daemon.since },
     revision: assignment?.revision ?? null,
     bindings,
+    upkeep: await upkeepStatus(deps.paths, assignment, now),
     contracts: await surveyDeclared(deps.paths),
     missingResults: assignment === null ? [] : await missingResults(deps.paths, assignment),
     undelivered: entries.filter(({ report }) => report.type === "refusal" || isOver(report.run.state)).length,
@@ -92,6 +97,7 @@ function linesOf(status: Status): string[] {
       const when = binding.state === "on" ? `next ${binding.nextDueAt ?? "never"}` : binding.state;
       return `binding     ${binding.name}: ${binding.running ? "running, " : ""}${when}`;
     }),
+    ...upkeepLines(status.upkeep),
     ...status.missingResults.map((trouble) => `result      ${trouble}`),
   ];
 }

@@ -47,7 +47,11 @@ test("a person sees first what a retention would remove, removes it, and hears o
     maintenance: { readDataParts: 1 },
   });
   const binding = await api.post("/bindings", {
-    ...{ contract: contract["id"], repository: "disk", settings: { enable: false, retention: {} } },
+    ...{
+      contract: contract["id"],
+      repository: "disk",
+      settings: { enable: false, retention: {}, performance: { niceness: 0 } },
+    },
   });
   const runs: string[] = [];
   for (let count = 0; count < 2; count++) {
@@ -82,6 +86,9 @@ test("a person sees first what a retention would remove, removes it, and hears o
     code: 1,
     stderr: expect.stringContaining("repository.damaged"),
   });
+  const { stdout: status } = await agent.cli("status");
+  expect(status).toMatch(/^check {7}disk: next 20\S+Z, damaged since 20\S+Z/m);
+  expect(status).toMatch(/^prune {7}disk: next 20/m);
   expect(await agent.cli("check", "attic")).toMatchObject({
     code: 2,
     stderr: expect.stringContaining("there is: disk"),
@@ -91,4 +98,4 @@ test("a person sees first what a retention would remove, removes it, and hears o
     { state: "failed", of: null, trigger: "order" },
     { state: "succeeded", of: null, trigger: "order" },
   ]);
-});
+}, 180_000);
