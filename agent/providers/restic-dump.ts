@@ -20,14 +20,15 @@ import {
   scriptWords,
 } from "./streams.ts";
 
-/** See OpenRepository.dump. restic starts the script itself since 0.17; before, it reads a pipe to its end. */
+/** See OpenRepository.dump. restic starts the script itself since 0.17.1; before, it reads a pipe to its end. */
 export async function dump(runner: ResticRunner, input: DumpInput): Promise<BackupResult> {
   const { restic, access } = runner;
   const bash = await requireBash();
   const words = scriptWords(access.log);
   let summary: BackupSummary | null = null;
   const begunAt = Date.now();
-  const startsIt = restic.isAtLeast("0.17.0");
+  // 0.17.0 has it too, and may panic when the command fails.
+  const startsIt = restic.isAtLeast("0.17.1");
   const source = startsIt ? ["--stdin-from-command", "--", ...dumpedBy(bash, access)] : ["--stdin"];
   const call = (): Promise<Ended> =>
     runner.call({
