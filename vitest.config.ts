@@ -6,7 +6,7 @@ const compiledAgent = join(import.meta.dirname, `dist/install/holdfast-agent-lin
 export default defineConfig({
   test: {
     // Real programs are started and waited for: generous limits, so that a busy machine is not a failure.
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 180_000,
     teardownTimeout: 30_000,
     globalSetup: ["test/support/engines.setup.ts"],
