@@ -22,6 +22,7 @@ export interface Comparison {
 
 const ITERATIONS = 6;
 const DAY = 86_400;
+const DUBLIN = "Europe/Dublin";
 
 /** Puts `count` generated questions to both, the same ones for the same seed. */
 export async function compareWithSystemd(count: number, seed: number): Promise<Comparison> {
@@ -29,7 +30,7 @@ export async function compareWithSystemd(count: number, seed: number): Promise<C
     asked: 0,
     accepted: 0,
     instants: 0,
-    explained: { skips: [], breaksOff: [], showings: [], miscounts: [] },
+    explained: { skips: [], breaksOff: [], showings: [], dublin: [] },
     differences: [],
   };
   const places = generatePlaces(count, seed);
@@ -72,14 +73,19 @@ const REASONS = {
   /** With `~` or at a month's first midnight systemd takes the other of two showings of the same time. */
   showings: (calendar: Calendar, question: Question, theirs: Opinion) =>
     showsTheSame(calendar, question, theirs.seconds ?? []),
-  /** With `~`, in Dublin's winter time, systemd can count a day wrong in the week of a change. */
-  miscounts: (calendar: Calendar, question: Question, theirs: Opinion) =>
-    miscountsDays(calendar, question, theirs.seconds ?? []),
+  /**
+   * In Dublin, whose winter time the zone files call the daylight-saving one, systemd can count a day wrong with `~` in the week of a
+   * change, and leave out the rest of the day when it looked for an hour that is skipped.
+   */
+  dublin: (calendar: Calendar, question: Question, theirs: Opinion) =>
+    (calendar.zone ?? question.zone) === DUBLIN &&
+    (miscountsDays(calendar, question, theirs.seconds ?? []) ||
+      losesRestOfDay(calendar, question, theirs.seconds ?? [])),
 };
 
 function reasonOf(calendar: Calendar, question: Question, theirs: Opinion): Reason | undefined {
   if (theirs.normalized !== null && theirs.normalized !== calendar.normalized) return undefined;
-  const names = ["breaksOff", "skips", "showings", "miscounts"] as const;
+  const names = ["breaksOff", "skips", "showings", "dublin"] as const;
   return names.find((name) => REASONS[name](calendar, question, theirs));
 }
 
@@ -106,6 +112,16 @@ function miscountsDays(calendar: Calendar, question: Question, theirs: number[])
   const isFarFromChange = (second: number): boolean => offsetAt(zone, second - week) === offsetAt(zone, second + week);
   const ours = instantsOf(calendar, question, ITERATIONS * 2).filter((second) => second <= (theirs.at(-1) ?? 0));
   return calendar.fromMonthEnd && String(theirs.filter(isFarFromChange)) === String(ours.filter(isFarFromChange));
+}
+
+function losesRestOfDay(calendar: Calendar, question: Question, theirs: number[]): boolean {
+  const said = new Set(theirs);
+  const ours = instantsOf(calendar, question, ITERATIONS * 500).filter((second) => second <= (theirs.at(-1) ?? 0));
+  const known = new Set(ours);
+  const isOnDayOfChange = (second: number): boolean => offsetAt(DUBLIN, second - DAY) !== offsetAt(DUBLIN, second);
+  return (
+    theirs.every((second) => known.has(second)) && ours.every((second) => said.has(second) || isOnDayOfChange(second))
+  );
 }
 
 function answer(calendar: Calendar, question: Question): Opinion {
