@@ -1,3 +1,4 @@
+import { serverUser } from "../shared/consistency.ts";
 import type { AssignedContract } from "../shared/assignment.ts";
 import type { Paths } from "./config.ts";
 import { declaredHere } from "./contract-files.ts";
@@ -5,8 +6,8 @@ import { loadPolicy, type Policy } from "./policy.ts";
 
 /**
  * A contract as this host takes it, and the host's policy for it. What root has written down in contracts.d itself needs no
- * leave: its user, its sources as they are written, its hooks and commands. Where it may be kept and restored stays the
- * policy's to say, and a policy that can't be followed still allows nothing.
+ * leave: its user, its sources as they are written, its hooks and commands, and what it has copied, dumped or halted. Where
+ * it may be kept and restored stays the policy's to say, and a policy that can't be followed still allows nothing.
  */
 export async function judgeContract(
   paths: Paths,
@@ -17,12 +18,26 @@ export async function judgeContract(
   if (own === null) return { contract: assigned, policy };
   const { id, name, declared } = assigned;
   const contract: AssignedContract = { id, name, declared, ...own };
-  const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
-  const users = withAlso(policy.users, [contract.request.user]);
+  const { sources, users } = neededBy(contract);
   return {
     contract,
-    policy: { ...policy, isDeclared: true, hooks: "inline", users, sources: withAlso(policy.sources, sources) },
+    policy: {
+      ...{ ...policy, isDeclared: true, hooks: "inline", services: null },
+      users: withAlso(policy.users, users),
+      sources: withAlso(policy.sources, sources),
+    },
   };
+}
+
+function neededBy(contract: AssignedContract): { sources: string[]; users: string[] } {
+  const users = [contract.request.user];
+  if (contract.kind !== "files") return { sources: [], users };
+  const sources = [...contract.request.sourceDirectories];
+  for (const entry of contract.consistency) {
+    if ("sqlite" in entry) sources.push(entry.sqlite);
+    if ("postgres" in entry || "mariadb" in entry) users.push(serverUser(entry));
+  }
+  return { sources, users };
 }
 
 /** A list that is null allows everything already. */

@@ -8,6 +8,7 @@ import { runDaemon } from "./daemon.ts";
 import { machineOf } from "./detect-machine.ts";
 import { examine } from "./doctor.ts";
 import { enroll, EnrollError } from "./enroll.ts";
+import { copySqlite } from "./sqlite-copy.ts";
 import { sayStatus } from "./status.ts";
 import { realTimers } from "./timers.ts";
 import { uninstall } from "./uninstall.ts";
@@ -94,6 +95,12 @@ async function perform([verb, ...words]: string[]): Promise<number> {
       return await examine(deps, { json: readWords(words, { flags: ["json"] }).flag("json") });
     case "uninstall":
       return await uninstall(deps, { yes: readWords(words, { flags: ["yes"] }).flag("yes") });
+    case "copy-sqlite": {
+      // Nobody types it: a backup begins it as the user who may read the database.
+      const given = readWords(words, { names: ["SOURCE", "COPY"] });
+      await copySqlite(given.name(0), given.name(1));
+      return EXIT.done;
+    }
     case "--version":
       deps.out(`holdfast-agent ${VERSION}\n`);
       return EXIT.done;

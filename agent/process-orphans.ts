@@ -3,6 +3,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { climbLadder, endGroup, type KillLadder } from "./process-ladder.ts";
 import { isAlive, livingProcesses, markOf, type ProcessMark } from "./process-mark.ts";
 
+/** In the environment of a script whose output an engine stores. */
+export const DUMPING = "HOLDFAST_PHASE=dump";
+
 const LOOK_EVERY_MS = 100;
 
 /**

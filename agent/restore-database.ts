@@ -32,7 +32,7 @@ export async function loadDatabase(
   const user = await findUser(request.user);
   const repository = await provider.open(access, { mayCreate: false });
   const snapshots = await repository.snapshots();
-  const snapshot = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
+  const { id: snapshot } = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
   const name = request.backupName;
   const known = { warnings: [], stats: null, snapshot, snapshots, engineId: repository.engineId };
   if (restore.dryRun) {

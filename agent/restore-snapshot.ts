@@ -1,11 +1,11 @@
 import type { SnapshotFacts } from "../shared/run.ts";
 import { runError } from "./runner-failure.ts";
 
-/** @returns the full id of a snapshot of this binding, named by the beginning of its id or as `latest` */
+/** @returns a snapshot of this binding, named by the beginning of its id or as `latest` */
 export function chooseSnapshot(
   snapshots: SnapshotFacts[],
   { wanted, binding }: { wanted: string; binding: string },
-): string {
+): SnapshotFacts {
   const fitting = wanted === "latest" ? snapshots.slice(-1) : snapshots.filter(({ id }) => id.startsWith(wanted));
   const [found, another] = fitting;
   if (found === undefined) {
@@ -15,5 +15,5 @@ export function chooseSnapshot(
     );
   }
   if (another !== undefined) throw runError("snapshot.missing", `${wanted} is the beginning of several snapshots' ids`);
-  return found.id;
+  return found;
 }

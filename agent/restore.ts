@@ -1,9 +1,15 @@
+import { rm } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { RestoreRequest } from "../shared/assignment.ts";
+import type { Consistency } from "../shared/consistency.ts";
+import { besideOf } from "./consistency.ts";
+import type { Doing } from "./consistency-run.ts";
 import type { Policy } from "./policy.ts";
 import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "./policy-check.ts";
+import type { RestoreResult } from "./providers/provider.ts";
 import { loadDatabase } from "./restore-database.ts";
 import { chooseSnapshot } from "./restore-snapshot.ts";
+import { fetchStaged, putBack, tidyTarget, withoutStaged } from "./restore-staged.ts";
 import { readyTarget } from "./restore-target.ts";
 import { prepare } from "./runner-access.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
@@ -37,32 +43,54 @@ export async function performRestore(
   if (contract.kind === "databasebackup" && restore.target === null) {
     return await loadDatabase(deps, { prepared, request: contract.request, binding, restore });
   }
-  const sourceDirectories = contract.kind === "files" ? contract.request.sourceDirectories : [];
-  const include =
-    restore.target === null ? await includeInPlace({ sources: sourceDirectories, restore, policy }) : restore.include;
+  const { target } = restore;
+  const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
+  const databases = contract.kind === "files" ? contract.consistency.flatMap(sqliteOf) : [];
+  const include = target === null ? await includeInPlace({ sources, databases, restore, policy }) : restore.include;
   if (restore.target !== null) await readyTarget(restore.target, restore, policy);
   const repository = await prepared.provider.open(prepared.access, { mayCreate: false });
   const snapshots = await repository.snapshots();
-  const snapshot = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
+  const chosen = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
+  const { id: snapshot } = chosen;
   const place = restore.target ?? "where they were";
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
-  const { target } = restore;
-  const { failure, warnings, stats, items } = await repository.restore({
-    snapshot,
-    target,
-    include,
-    overwrite: restore.overwrite,
-    delete: restore.delete,
-    dryRun: restore.dryRun,
-    verify: restore.verify && target === null,
-    excludes: contract.kind === "files" ? contract.request.excludePatterns : [],
-    onProgress: run.onProgress,
-    beforeWriting: input.stopServices,
-  });
-  return {
-    state: failure !== null ? "failed" : warnings.length > 0 ? "warned" : "succeeded",
-    ...{ failure, warnings, stats, items, snapshot, snapshots, engineId: repository.engineId },
-  };
+  const work = join(deps.paths.cache, "staging", `restore-${input.runId}`);
+  try {
+    const staged = await fetchStaged({ repository, snapshot: chosen, binding: binding.id, work });
+    const forEngine = staged === null ? include : await withoutStaged(include, staged);
+    const options = {
+      ...{ snapshot, target, include: forEngine, overwrite: restore.overwrite, delete: restore.delete },
+      ...{ dryRun: restore.dryRun, verify: restore.verify && target === null, onProgress: run.onProgress },
+      beforeWriting: input.stopServices,
+      excludes: contract.kind === "files" ? [...contract.request.excludePatterns, ...databases.flatMap(besideOf)] : [],
+    };
+    const isForCopiesAlone = include.length > 0 && forEngine.length === 0;
+    const result = isForCopiesAlone ? NOTHING_TO_DO : await repository.restore(options);
+    const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
+    if (staged === null || contract.kind !== "files" || result.failure !== null)
+      return { ...known, state: stateOf(result) };
+    if (target !== null && !restore.dryRun) await tidyTarget(target, staged);
+    const doing: Doing = {
+      ...{ run: record.id, log: record.log, signal },
+      onStart: (child) => record.noteChild("hook", child),
+    };
+    if (isForCopiesAlone && !restore.dryRun) await input.stopServices();
+    const put = await putBack(doing, { staged, contract, policy, restore });
+    return { ...known, state: stateOf(result), items: restore.dryRun ? [...result.items, ...put] : result.items };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+const NOTHING_TO_DO: RestoreResult = { failure: null, warnings: [], stats: {}, items: [] };
+
+function stateOf({ failure, warnings }: RestoreResult): Finished["state"] {
+  if (failure !== null) return "failed";
+  return warnings.length > 0 ? "warned" : "succeeded";
+}
+
+function sqliteOf(entry: Consistency): string[] {
+  return "sqlite" in entry ? [entry.sqlite] : [];
 }
 
 /**
@@ -71,21 +99,24 @@ export async function performRestore(
  */
 async function includeInPlace({
   sources,
+  databases,
   restore,
   policy,
 }: {
   sources: readonly string[];
+  /** Copied databases: put back by themselves. */
+  databases: readonly string[];
   restore: RestoreRequest;
   policy: Policy;
 }): Promise<string[]> {
   const places = await Promise.all(
-    sources.map(async (source) => ({ source, path: (await realSource(source)) ?? source })),
+    [...sources, ...databases].map(async (source) => ({ source, path: (await realSource(source)) ?? source })),
   );
   for (const { source, path } of places) {
     checkSource(policy, source);
     checkSource(policy, path);
   }
-  if (restore.include.length === 0) return [...new Set(places.map(({ path }) => path))];
+  if (restore.include.length === 0) return [...new Set(places.slice(0, sources.length).map(({ path }) => path))];
   return restore.include.map((wanted) => {
     const exact = places.find(({ path }) => isWithin(wanted, path));
     if (exact !== undefined) return wanted;

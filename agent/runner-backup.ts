@@ -2,24 +2,21 @@ import type { RunState } from "../shared/run.ts";
 import { type ReadyHook, readyHooks, readyScript, runHook } from "./hooks.ts";
 import { takeLock } from "./locks.ts";
 import { checkBackup } from "./policy-check.ts";
-import type { BackupResult, OpenRepository } from "./providers/provider.ts";
+import type { BackupResult } from "./providers/provider.ts";
 import { limitOf, prepare, type Prepared } from "./runner-access.ts";
 import { runAfterHooks } from "./runner-after.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
-import { checkExcludes } from "./runner-excludes.ts";
 import { withWarnings } from "./runner-failure.ts";
 import type { Finished } from "./runner-record.ts";
 import type { RecordedRun } from "./runner-recorded.ts";
-import { examineSources } from "./runner-sources.ts";
-import type { AfterObligation } from "./spool.ts";
+import { storeDump, storeFiles } from "./runner-store.ts";
+import type { AfterObligation, Resumption } from "./spool.ts";
 
 interface Context {
   readonly deps: RunnerDeps;
   readonly input: RunnerInput;
   readonly run: RecordedRun;
   readonly prepared: Prepared;
-  /** What writes the dump, for a database; "" for files. */
-  readonly script: string;
 }
 
 /** The work of a backup's run: repository, hooks before, sources, engine, hooks after. Throws RunError for an early end. */
@@ -37,7 +34,7 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   const askOwner = { paths: deps.paths, policy };
   const script = contract.kind === "files" ? "" : await readyScript(askOwner, contract.request.backupCmd);
   const hooks = await readyHooks(askOwner, contract.kind === "files" ? contract.request.hooks : NO_HOOKS);
-  const context = { deps, input, run, prepared, script };
+  const context = { deps, input, run, prepared };
   const lock = await takeLock(deps.paths, {
     name: access.repository.id,
     signal,
@@ -45,8 +42,10 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   });
   try {
     const repository = await provider.open(access, { mayCreate: true });
-    return await betweenHooks(context, hooks, async () => {
-      const { snapshot, ...result } = await store(context, repository);
+    return await betweenHooks(context, hooks, async (owe) => {
+      const work = { deps, run, prepared, repository, settings: binding.settings };
+      const { snapshot, ...result } =
+        contract.kind === "files" ? await storeFiles(work, contract, owe) : await storeDump(work, contract, script);
       const state = stateOf({ snapshot, ...result });
       return { ...result, state, snapshot: snapshot?.id ?? null, engineId: repository.engineId };
     });
@@ -56,28 +55,6 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
 }
 
 const NO_HOOKS = { beforeBackup: [], afterBackup: [] };
-
-async function store({ run, prepared, deps, script }: Context, repository: OpenRepository): Promise<BackupResult> {
-  const { access, contract, policy } = prepared;
-  if (contract.kind === "databasebackup") {
-    const name = contract.request.backupName;
-    access.log.line(`dump "${name}" as ${access.user.name}`);
-    return await repository.dump({ name, script, onProgress: run.onProgress });
-  }
-  const { sourceDirectories, excludePatterns } = contract.request;
-  // Only now: a before hook may make what is to be kept.
-  const examined = await examineSources({
-    ...{ policy, user: access.user, log: access.log, fileDirectory: deps.paths.state },
-    sources: sourceDirectories,
-  });
-  checkExcludes(examined.sources, excludePatterns);
-  const result = await repository.backup({
-    sources: examined.sources,
-    excludes: excludePatterns,
-    onProgress: run.onProgress,
-  });
-  return { ...result, warnings: [...examined.warnings, ...result.warnings] };
-}
 
 function stateOf({ snapshot, failure, warnings }: BackupResult): RunState {
   if (snapshot === null) return failure?.code === "run.cancelled" ? "cancelled" : "failed";
@@ -89,12 +66,12 @@ function stateOf({ snapshot, failure, warnings }: BackupResult): RunState {
 async function betweenHooks(
   context: Context,
   hooks: { before: ReadyHook[]; after: ReadyHook[] },
-  work: () => Promise<Finished>,
+  work: (owe: (resumption: Resumption) => Promise<void>) => Promise<Finished>,
 ): Promise<Finished> {
   const { deps, input, run, prepared } = context;
   const { contract, access } = prepared;
   const { user } = access;
-  const owed: AfterObligation = {
+  let owed: AfterObligation = {
     user: contract.request.user,
     timeLimitMs: limitOf(input.binding.settings, "hookTimeLimit"),
     binding: input.binding.name,
@@ -102,12 +79,16 @@ async function betweenHooks(
     hooks: hooks.after,
     resume: [],
   };
+  const owe = async (resumption: Resumption): Promise<void> => {
+    owed = { ...owed, resume: [...owed.resume, resumption] };
+    await run.record.oweAfter(owed);
+  };
   const payBack = () => runAfterHooks({ record: run.record, fileDirectory: deps.paths.state }, { owed, user });
   if (hooks.after.length > 0) await run.record.oweAfter(owed);
   let finished: Finished;
   try {
     for (const hook of hooks.before) await runBefore(context, { hook, owed });
-    finished = await work();
+    finished = await work(owe);
   } catch (error) {
     const failures = await payBack();
     throw withWarnings(

@@ -9,7 +9,7 @@ import { borgFailure, isFull, isWarning } from "./borg-failures.ts";
 import { releaseOwnLock } from "./borg-locks.ts";
 import { itemOf, readProgress, wordsOf } from "./borg-messages.ts";
 import { archiveName, commentArgs, listArchives } from "./borg-snapshots.ts";
-import { settleStore } from "./engine-result.ts";
+import { settleStore, type StoreEnding } from "./engine-result.ts";
 import { itemWarnings } from "./item-warnings.ts";
 import type { BackupInput, BackupResult } from "./provider.ts";
 
@@ -49,17 +49,27 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
   const warnings = problems.warnings().map(access.log.redact);
   if (isWarning(ended) && warnings.length === 0) warnings.push("borg could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
+  const failure = storeFailure(runner, ended);
+  const faultOf = (stats: RunStats | null): RunFailure | null => emptiness(stats, { user: access.user.name, warnings });
+  return await settle(runner, { name, text, warnings, failure, faultOf });
+}
+
+/** What became of a borg that was to store an archive of that name: looked up in the repository. */
+export async function settle(
+  runner: BorgRunner,
+  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
+): Promise<BackupResult> {
   let nameById = new Map<string, string>();
   return await settleStore({
-    ...{ engine: "borg", warnings, stats: statsOf(text), failure: engineFailure(runner, ended) },
+    ...{ engine: "borg", warnings: ending.warnings, stats: statsOf(ending.text), failure: ending.failure },
     async list() {
       const archives = await listArchives(runner);
       nameById = new Map(archives.map((archive) => [archive.id, archive.name]));
       return archives.map(({ name: _name, ...facts }) => facts);
     },
-    find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === name) ?? null,
-    faultOf: (stats) => emptiness(stats, { user: access.user.name, warnings }),
-    discard: () => remove(runner, name),
+    find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === ending.name) ?? null,
+    faultOf: ending.faultOf,
+    discard: () => remove(runner, ending.name),
   });
 }
 
@@ -69,7 +79,7 @@ export function createArgs(runner: BorgRunner): string[] {
 }
 
 /** Null when it ended well, or left out single files only. */
-function engineFailure({ access }: BorgRunner, ended: Ended): RunFailure | null {
+export function storeFailure({ access }: BorgRunner, ended: Ended): RunFailure | null {
   if (ended.exitCode === 0) return null;
   if (ended.cancelled) return failureOf(access.signal.reason);
   if (isWarning(ended) && !isFull(ended)) return null;
@@ -96,7 +106,7 @@ async function remove(runner: BorgRunner, name: string): Promise<boolean> {
   });
   if (ended.exitCode === 0) return true;
   access.log.line(
-    `archive ${name} holds nothing and could not be removed: ${borgFailure(ended, { what: "delete", redact: access.log.redact }).message}`,
+    `archive ${name} must not count and could not be removed: ${borgFailure(ended, { what: "delete", redact: access.log.redact }).message}`,
   );
   return false;
 }

@@ -2,6 +2,7 @@ import { restoreFiles } from "../restore-files.ts";
 import { backup } from "./borg-backup.ts";
 import { check } from "./borg-check.ts";
 import { prepareBorg } from "./borg-command.ts";
+import { dump, load } from "./borg-dump.ts";
 import { forget } from "./borg-forget.ts";
 import { releaseDeadLocks } from "./borg-locks.ts";
 import { prune } from "./borg-prune.ts";
@@ -11,10 +12,6 @@ import { listSnapshots } from "./borg-snapshots.ts";
 import { BORG } from "./borg-version.ts";
 import { findEngine, requireEngine } from "./engine-version.ts";
 import type { Provider } from "./provider.ts";
-
-function notYet(what: string): never {
-  throw new Error(`borg: ${what} is not there yet`);
-}
 
 /** borg 1.2 and 1.4. */
 export const borg: Provider = {
@@ -29,8 +26,8 @@ export const borg: Provider = {
       snapshots: () => listSnapshots(runner),
       forget: (snapshots) => forget(runner, snapshots),
       restore: (input) => restoreFiles(borgTool(runner), access, input),
-      dump: () => notYet("dump"),
-      load: () => notYet("load"),
+      dump: (input) => dump(runner, input),
+      load: (input) => load(runner, input),
       prune: () => prune(runner),
       check: (input) => check(runner, input),
       releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),

@@ -1,6 +1,6 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import { CHILD_PATH, findExecutable } from "../process-path.ts";
-import { interruptWith } from "../process-orphans.ts";
+import { DUMPING, interruptWith } from "../process-orphans.ts";
 import { type Ended, userSwitch } from "../process.ts";
 import type { RunUser } from "../process-user.ts";
 import { runError, runFailure } from "../runner-failure.ts";
@@ -21,8 +21,6 @@ const READ = "holdfast-dump-read: ";
 
 /** In a bash of its own: neither the text nor anything of the engine's environment is its to see in argv or env. */
 const RUN = `IFS= read -r -d '' script <&${SCRIPT}; exec ${SCRIPT}<&-; set -euo pipefail; eval "$script"`;
-
-const DUMPING = "HOLDFAST_PHASE=dump";
 
 const HOLD = "hold() { trap : TERM INT HUP; while :; do sleep 3600; done; }";
 

@@ -1,0 +1,78 @@
+import type { RunFailure } from "../../shared/failure.ts";
+import { HOOK_LADDER } from "../process-ladder.ts";
+import { failureOf } from "../runner-failure.ts";
+import { createArgs, settle, storeFailure } from "./borg-backup.ts";
+import type { BorgRunner } from "./borg-command.ts";
+import { borgFailure } from "./borg-failures.ts";
+import { readProgress, wordsOf } from "./borg-messages.ts";
+import { archiveName, commentArgs, nameOf } from "./borg-snapshots.ts";
+import type { BackupResult, DumpInput, LoadInput } from "./provider.ts";
+import {
+  dumpedBy,
+  fedBy,
+  interruptibly,
+  loadFailure,
+  loadWords,
+  ownWords,
+  requireBash,
+  scriptWords,
+} from "./streams.ts";
+
+/** See OpenRepository.dump. */
+export async function dump(runner: BorgRunner, input: DumpInput): Promise<BackupResult> {
+  const { access } = runner;
+  const bash = await requireBash();
+  const words = scriptWords(access.log);
+  const name = archiveName(access, access.clock.now());
+  let text = "";
+  const call = runner.call({
+    args: [
+      "create",
+      ...createArgs(runner),
+      ...commentArgs([`/${input.name}`]),
+      ...["--stdin-name", input.name, "--content-from-command", `::${name}`, "--"],
+      ...dumpedBy(bash, access),
+    ],
+    files: [input.script],
+    onStdout: (line) => (text += line),
+    onStderr(line) {
+      if (words.add(line)) return;
+      const progress = readProgress(line, access.clock.now());
+      if (progress !== null) return input.onProgress(progress);
+      const said = wordsOf(line);
+      if (said !== null) access.log.line(`borg: ${said.message}`);
+    },
+  });
+  const ended = ownWords(await interruptibly(access, () => call));
+  const fault = words.fault();
+  const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
+  return await settle(runner, { name, text, warnings: [], failure, faultOf: () => fault });
+}
+
+/** See OpenRepository.load. */
+export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFailure | null> {
+  const { access } = runner;
+  const bash = await requireBash();
+  const words = loadWords();
+  const name = await nameOf(runner, input.snapshot);
+  const ended = await runner.call({
+    args: ["extract", "--log-json", "--bypass-lock", "--stdout", `::${name}`, `pf:${input.name}`],
+    files: [input.script],
+    within: (engine) => fedBy(bash, access, { user: input.user, engine }),
+    ladder: HOOK_LADDER,
+    onStdout(line) {
+      words.said(line);
+      access.log.line(`  ${line}`);
+    },
+    onStderr(line) {
+      if (words.add(line)) return;
+      const said = wordsOf(line);
+      if (said !== null) access.log.line(`borg: ${said.message}`);
+    },
+  });
+  if (ended.cancelled) return failureOf(access.signal.reason);
+  const { redact } = access.log;
+  const engineFailure = (): RunFailure =>
+    borgFailure({ ...ownWords(ended), exitCode: 2, signal: null }, { what: "extract", redact });
+  return loadFailure(ended, words, { engineFailure, redact });
+}
