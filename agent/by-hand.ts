@@ -39,13 +39,14 @@ const DELIVER_WITHIN_MS = 10_000;
 /** Backs one binding up now, in this process, whether or not the control plane is there. @returns the exit status */
 export async function backupByHand(
   deps: CliDeps,
-  input: { binding: string; json: boolean; signal: AbortSignal },
+  input: { binding: string; acceptSources: boolean; json: boolean; signal: AbortSignal },
 ): Promise<number> {
   const host = await openBinding(deps, input.binding);
   const runId = uuidv7(deps.clock.now(), deps.random(10));
   const outcome = await backup(host.runner, {
     ...host.chosen,
     runId,
+    acceptSources: input.acceptSources,
     trigger: "manual",
     scheduledAt: null,
     signal: input.signal,

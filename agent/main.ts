@@ -21,7 +21,8 @@ const USAGE = `holdfast-agent ${VERSION}: does this host's backups
   enroll --url URL --token TOKEN   become a host of a control plane (or HOLDFAST_ENROLL_TOKEN)
   run                              the daemon: keep the schedule, take orders, report
   status [--json]                  what this host does, and when next
-  backup BINDING [--json]          back up now
+  backup BINDING [--accept-sources] [--json]
+                                   back up now; take the sources as they are for the usual from now on
   snapshots BINDING [--json]       ids of the snapshots, oldest first
   restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never]
           [--delete] [--dry-run] [--no-verify] [--json]
@@ -69,8 +70,9 @@ async function perform([verb, ...words]: string[]): Promise<number> {
     case "status":
       return await sayStatus(deps, { json: readWords(words, { flags: ["json"] }).flag("json") });
     case "backup": {
-      const given = readWords(words, { flags: ["json"], names: ["BINDING"] });
-      return await backupByHand(deps, { binding: given.name(0), json: given.flag("json"), signal: stopSignal() });
+      const given = readWords(words, { flags: ["json", "accept-sources"], names: ["BINDING"] });
+      const options = { acceptSources: given.flag("accept-sources"), json: given.flag("json") };
+      return await backupByHand(deps, { binding: given.name(0), ...options, signal: stopSignal() });
     }
     case "snapshots": {
       const given = readWords(words, { flags: ["json"], names: ["BINDING"] });

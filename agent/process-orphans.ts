@@ -37,13 +37,13 @@ export async function enginesLeft(run: string): Promise<ProcessMark[]> {
   return found;
 }
 
-/** Interrupts every process that has all of these in its environment. */
-export async function interruptWith(environment: readonly string[]): Promise<void> {
+/** Ends every process that has all of these in its environment. Not by SIGINT: borg has its command ignore that. */
+export async function terminateWith(environment: readonly string[]): Promise<void> {
   for (const { pid } of livingProcesses()) {
     const found = await environmentOf(pid);
     if (!environment.every((line) => found.includes(line))) continue;
     try {
-      process.kill(pid, "SIGINT");
+      process.kill(pid, "SIGTERM");
     } catch {
       // Gone meanwhile.
     }

@@ -43,7 +43,14 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   try {
     const repository = await provider.open(access, { mayCreate: true });
     return await betweenHooks(context, hooks, async (owe) => {
-      const work = { deps, run, prepared, repository, settings: binding.settings };
+      const work = {
+        deps,
+        run,
+        prepared,
+        repository,
+        settings: binding.settings,
+        isAccepted: input.acceptSources === true,
+      };
       const { snapshot, ...result } =
         contract.kind === "files" ? await storeFiles(work, contract, owe) : await storeDump(work, contract, script);
       const state = stateOf({ snapshot, ...result });

@@ -29,6 +29,8 @@ export interface RunStart {
   readonly runId: Id;
   readonly trigger: Trigger;
   readonly scheduledAt: Instant | null;
+  /** The sources of a backup are taken as they are now, whatever they were like before. */
+  readonly acceptSources?: boolean;
   /** Aborting it cancels the run. */
   readonly signal: AbortSignal;
 }

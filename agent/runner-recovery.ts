@@ -5,7 +5,7 @@ import { isOver } from "../shared/run.ts";
 import { checkRepository } from "./policy-check.ts";
 import { ENGINE_LADDER, HOOK_LADDER } from "./process-ladder.ts";
 import { isAlive, type ProcessMark } from "./process-mark.ts";
-import { DUMPING, endOrphans, enginesLeft, interruptWith } from "./process-orphans.ts";
+import { DUMPING, endOrphans, enginesLeft, terminateWith } from "./process-orphans.ts";
 import { findUser } from "./process-user.ts";
 import { prepare, type Prepared } from "./runner-access.ts";
 import { runAfterHooks } from "./runner-after.ts";
@@ -67,7 +67,7 @@ async function endChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry
   const { child } = entry;
   const ladder = deps.ladder ?? ENGINE_LADDER;
   // An engine may wait for the script whose output it stores.
-  await interruptWith([`HOLDFAST_RUN=${run}`, DUMPING]);
+  await terminateWith([`HOLDFAST_RUN=${run}`, DUMPING]);
   if (child) await endOrphans(child, run, child.is === "hook" ? HOOK_LADDER : ladder);
   const unnoted = await enginesLeft(run);
   for (const engine of unnoted) await endOrphans(engine, run, ladder);

@@ -10,6 +10,7 @@ import type { RunnerDeps } from "./runner-deps.ts";
 import { checkExcludes } from "./runner-excludes.ts";
 import type { RecordedRun } from "./runner-recorded.ts";
 import { examineSources } from "./runner-sources.ts";
+import { lookAtSources } from "./runner-suspicion.ts";
 import type { Resumption } from "./spool.ts";
 import { stagingDirectory } from "./staging.ts";
 
@@ -19,6 +20,8 @@ interface StoreWork {
   readonly prepared: Prepared;
   readonly repository: OpenRepository;
   readonly settings: Settings;
+  /** A person says that the sources are as they should be. */
+  readonly isAccepted: boolean;
 }
 
 /** Stores what a database's command writes. */
@@ -40,7 +43,7 @@ export async function storeFiles(
   work: StoreWork,
   contract: Extract<AssignedContract, { kind: "files" }>,
   owe: (resumption: Resumption) => Promise<void>,
-): Promise<BackupResult> {
+): Promise<BackupResult & { suspicious: string | null }> {
   const { deps, prepared, repository, run } = work;
   const { access, policy } = prepared;
   const { sourceDirectories, excludePatterns } = contract.request;
@@ -50,6 +53,11 @@ export async function storeFiles(
     sources: sourceDirectories,
   });
   checkExcludes(examined.sources, excludePatterns);
+  const look = await lookAtSources({
+    ...{ paths: deps.paths, log: access.log, binding: access.scope.binding, sources: examined.sources },
+    ...{ excludes: excludePatterns, mountPoints: contract.mountPoints, shrinkage: work.settings.shrinkage },
+    ...{ signal: run.signal, isAccepted: work.isAccepted },
+  });
   const doing: Doing = {
     ...{ run: run.record.id, log: run.record.log, signal: run.signal },
     onStart: (child) => run.record.noteChild("hook", child),
@@ -68,7 +76,10 @@ export async function storeFiles(
       excludes: [...excludePatterns, ...(staged?.excludes ?? [])],
       onProgress: run.onProgress,
     });
-    return { ...result, warnings: [...examined.warnings, ...result.warnings] };
+    if (result.snapshot !== null) await look.remember();
+    const suspicions = look.suspicion === null ? [] : [look.suspicion];
+    const warnings = [...suspicions, ...examined.warnings, ...result.warnings];
+    return { ...result, warnings, suspicious: look.suspicion };
   } finally {
     await rm(stagingDirectory(deps.paths, binding), { recursive: true, force: true });
   }

@@ -54,7 +54,9 @@ export async function openStaging(
   const staging = { directory, sqlite: join(directory, "sqlite"), dumps: join(directory, "dumps") };
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o711 });
-  for (const path of [paths.cache, join(paths.cache, "staging"), directory]) await chmod(path, 0o711);
+  for (const path of [paths.cache, directory]) await chmod(path, 0o711);
+  // borg also opens the directory that a source is in.
+  await chmod(join(paths.cache, "staging"), 0o755);
   for (const path of [staging.sqlite, staging.dumps]) await mkdir(path, { mode: 0o700 });
   if (user.isAnother) await chown(staging.sqlite, user.uid, user.gid);
   return staging;

@@ -7,16 +7,7 @@ import { borgFailure } from "./borg-failures.ts";
 import { readProgress, wordsOf } from "./borg-messages.ts";
 import { archiveName, commentArgs, nameOf } from "./borg-snapshots.ts";
 import type { BackupResult, DumpInput, LoadInput } from "./provider.ts";
-import {
-  dumpedBy,
-  fedBy,
-  interruptibly,
-  loadFailure,
-  loadWords,
-  ownWords,
-  requireBash,
-  scriptWords,
-} from "./streams.ts";
+import { dumpedBy, fedBy, stoppably, loadFailure, loadWords, ownWords, requireBash, scriptWords } from "./streams.ts";
 
 /** See OpenRepository.dump. */
 export async function dump(runner: BorgRunner, input: DumpInput): Promise<BackupResult> {
@@ -43,7 +34,7 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
       if (said !== null) access.log.line(`borg: ${said.message}`);
     },
   });
-  const ended = ownWords(await interruptibly(access, () => call));
+  const ended = ownWords(await stoppably(access, () => call));
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
   return await settle(runner, { name, text, warnings: [], failure, faultOf: () => fault });
@@ -56,7 +47,7 @@ export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFai
   const words = loadWords();
   const name = await nameOf(runner, input.snapshot);
   const ended = await runner.call({
-    args: ["extract", "--log-json", "--bypass-lock", "--stdout", `::${name}`, `pf:${input.name}`],
+    args: ["extract", "--log-json", "--bypass-lock", "--stdout", `::${name}`, `pp:${input.name}`],
     files: [input.script],
     within: (engine) => fedBy(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,

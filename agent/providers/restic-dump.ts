@@ -12,7 +12,7 @@ import {
   dumpedBy,
   fedBy,
   feeding,
-  interruptibly,
+  stoppably,
   loadFailure,
   loadWords,
   ownWords,
@@ -44,7 +44,7 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
         if (!words.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
       },
     });
-  const ended = ownWords(await interruptibly(access, () => whileLocked(runner, call)));
+  const ended = ownWords(await stoppably(access, () => whileLocked(runner, call)));
   await releaseOwnLock(runner, ended);
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));

@@ -1,6 +1,6 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import { CHILD_PATH, findExecutable } from "../process-path.ts";
-import { DUMPING, interruptWith } from "../process-orphans.ts";
+import { DUMPING, terminateWith } from "../process-orphans.ts";
 import { type Ended, userSwitch } from "../process.ts";
 import type { RunUser } from "../process-user.ts";
 import { runError, runFailure } from "../runner-failure.ts";
@@ -104,14 +104,14 @@ exec "\${@:1:${script.length}}" < <(feed "\${@:${script.length + 1}}") 3<&- 2>&1
   return [bash, "-c", lines, "holdfast", ...script, ...load.engine];
 }
 
-/** Interrupts a dump's script when the run is stopped: an engine may wait for it before it stops itself. */
-export async function interruptibly<T>({ run, signal }: Access, work: () => Promise<T>): Promise<T> {
-  const interrupt = (): void => void interruptWith([`HOLDFAST_RUN=${run}`, DUMPING]);
-  signal.addEventListener("abort", interrupt, { once: true });
+/** Ends a dump's script when the run is stopped: an engine may wait for it before it stops itself. */
+export async function stoppably<T>({ run, signal }: Access, work: () => Promise<T>): Promise<T> {
+  const end = (): void => void terminateWith([`HOLDFAST_RUN=${run}`, DUMPING]);
+  signal.addEventListener("abort", end, { once: true });
   try {
     return await work();
   } finally {
-    signal.removeEventListener("abort", interrupt);
+    signal.removeEventListener("abort", end);
   }
 }
 
