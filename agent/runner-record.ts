@@ -1,4 +1,4 @@
-import type { RunFailure } from "../shared/failure.ts";
+import type { RunFailure, RunFailureCode } from "../shared/failure.ts";
 import { type Id, instant, type Instant } from "../shared/ids.ts";
 import type { RunReport } from "../shared/report.ts";
 import { isOver, MOST_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKind } from "../shared/run.ts";
@@ -105,7 +105,8 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
     },
     async finish(finished) {
       const { state, failure, snapshot, warnings, stats, engineId, snapshots } = finished;
-      const { suspicious = null, plan = null, items = null } = finished;
+      const { plan = null, items = null } = finished;
+      const suspicious = report.run.kind === "backup" ? (finished.suspicious ?? faultOfSources(failure)) : null;
       if (!isOver(state)) throw new Error(`a run can't end as ${state}`);
       const ended: RunReport = {
         ...report,
@@ -117,11 +118,17 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
           finishedAt: instant(deps.clock.now()),
         },
         log: log.tail(),
-        suspicious,
+        suspicious: suspicious === null ? null : log.redact(suspicious).slice(0, 4096),
         engineId,
         snapshots,
       };
       await write({ report: ended, owner: null, after: null, child: null });
     },
   };
+}
+
+const OF_SOURCES: readonly RunFailureCode[] = ["source.missing", "source.empty", "source.unmounted", "source.shrunk"];
+
+function faultOfSources(failure: RunFailure | null): string | null {
+  return failure !== null && OF_SOURCES.includes(failure.code) ? failure.message : null;
 }

@@ -118,5 +118,13 @@ export const MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE `detections` ADD `dismissedAt` text;",
       "ALTER TABLE `detections` ADD `contract` text;"
     ]
+  },
+  {
+    "tag": "0004_suspicious",
+    "when": 1795609413751,
+    "hash": "6b925396e96bcec2d8de9c0fbcf13e93daad2e4cf87cb21cbdf57c47e5b85744",
+    "statements": [
+      "ALTER TABLE `runs` ADD `suspicious` text;"
+    ]
   }
 ];

@@ -151,6 +151,8 @@ export const runs = sqliteTable(
     stats: text({ mode: "json" }).$type<RunStats>(),
     plan: text({ mode: "json" }).$type<PlannedSnapshot[]>(),
     items: text({ mode: "json" }).$type<RestoredItem[]>(),
+    /** Of a backup: why its sources looked wrong, whether or not something was stored. */
+    suspicious: text(),
     progress: text({ mode: "json" }).$type<Progress>(),
     log: text().notNull().default(""),
   },

@@ -10,6 +10,7 @@ import { enqueue } from "../notify/outbox.ts";
 import { closeAnsweredOrders } from "./orders.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
+import { readSights, suspicionNotice, suspicionOf, type Sight } from "./suspicions.ts";
 import { readStreaks, runNotice, turnOf, type NamedBinding, type Streaks } from "./streaks.ts";
 
 interface Reporter {
@@ -59,6 +60,7 @@ interface Known {
   runs: Map<Id, { host: Id; sequence: number }>;
   refusals: Map<Id, { host: Id }>;
   streaks: Streaks;
+  sights: Map<Id, Sight>;
 }
 
 interface Plan {
@@ -74,7 +76,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
   const ofRuns = reports.filter((report) => report.type === "run");
   const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
   const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
-  const [[self], bound, kept, existing, refused, streaks] = await db.batch([
+  const [[self], bound, kept, existing, refused, streaks, sights] = await db.batch([
     db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
     db
       .select({
@@ -114,6 +116,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
         ),
       ),
     readStreaks(deps, [...bindingIds, ...repositoryIds]),
+    readSights(deps, bindingIds),
   ]);
   return {
     reportCount: self?.reportCount ?? -1,
@@ -122,6 +125,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
     refusals: new Map(refused.map((row) => [row.id, row])),
     repositories: new Map(kept.map((row) => [row.id, row])),
     streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
+    sights: new Map(sights.map((row) => [row.binding, row])),
   };
 }
 
@@ -153,6 +157,11 @@ function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: R
     binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
   // History of what is gone: kept, and nobody is told.
   if (repository === undefined || (run.binding !== null && binding === undefined)) return;
+  const reason = suspicionOf(known.sights, report);
+  if (reason !== null && binding !== undefined) {
+    plan.notices++;
+    plan.statements.push(enqueue(deps, suspicionNotice(reason, report, { binding, host })));
+  }
   const turn = turnOf(known.streaks, run);
   if (turn === null) return;
   plan.notices++;
@@ -180,9 +189,9 @@ function planBinding(
   }
 }
 
-function upsert(deps: Deps, host: Reporter, { run, sequence, log }: RunReport): Statement {
+function upsert(deps: Deps, host: Reporter, { run, sequence, log, suspicious }: RunReport): Statement {
   const { id, binding, repository, kind, trigger, queuedAt, ...said } = run;
-  const now = { ...said, sequence, log, ...(isOver(run.state) ? { progress: null } : {}) };
+  const now = { ...said, sequence, log, suspicious, ...(isOver(run.state) ? { progress: null } : {}) };
   return deps.db
     .insert(runs)
     .values({ id, host: host.id, binding, repository, kind, trigger, queuedAt, ...now })

@@ -16,17 +16,22 @@ const isRoot = process.getuid?.() === 0;
 const compiled = join(import.meta.dirname, `../../dist/install/holdfast-agent-linux-${process.arch}`);
 
 let writer: Writer | undefined;
-afterEach(async () => {
+
+/** Before anything of it is removed: it goes on writing. */
+async function stopWriter(): Promise<void> {
   await writer?.stop();
   writer = undefined;
-});
+}
 
 describe("a copy of a SQLite database that is written to all the time", () => {
   let directory: string;
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "holdfast-sqlite-"));
   });
-  afterEach(() => rm(directory, { recursive: true, force: true }));
+  afterEach(async () => {
+    await stopWriter();
+    await rm(directory, { recursive: true, force: true });
+  });
 
   it(`is sound and a prefix of what was committed, ${ROUNDS} times of ${ROUNDS}`, async () => {
     const live = join(directory, "live.db");
@@ -105,7 +110,7 @@ describe.each([newestRestic(), oldestAndNewest("borg")[0]])(
       }
     });
     afterEach(async () => {
-      await writer?.stop();
+      await stopWriter();
       await host.close();
     });
     const out = (name: string): string => join(host.root, name);

@@ -24,9 +24,14 @@ export async function startWriter(command: readonly [string, ...string[]], log: 
     const lines = readIfThere(log).split("\n");
     return Number(lines.at(-2) ?? start);
   };
-  const stop = async (): Promise<void> => {
+  const kill = (): void => {
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
       process.kill(-child.pid, "SIGKILL");
+  };
+  process.once("exit", kill);
+  const stop = async (): Promise<void> => {
+    process.off("exit", kill);
+    kill();
     await gone;
   };
   try {

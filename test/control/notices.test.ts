@@ -133,6 +133,47 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     ]);
   });
 
+  test("source.suspicious once when it begins, stored or not, and again when it was good between", async () => {
+    const { control, host, binding } = await listening(database);
+    const days = ["15", "16", "17", "18", "19", "20", "21"].map((day) => runIdAt(`2026-11-${day}T00:00:00.000Z`));
+    const wrong = "the sources hold 2 files of 2 bytes, and usually 900 files of 900 bytes";
+    const reports = [
+      { state: "succeeded" },
+      { state: "warned", suspicious: wrong, made: "aa" },
+      { state: "failed", suspicious: "nothing is mounted there", failure: "source.unmounted" },
+      { state: "failed", failure: "repository.unreachable" },
+      { state: "warned", suspicious: wrong, made: "bb" },
+      { state: "succeeded" },
+      { state: "failed", suspicious: "/srv: there is nothing there", failure: "source.missing" },
+    ] as const;
+    const heard: number[] = [];
+    for (const [index, report] of reports.entries()) {
+      control.pass(1000);
+      const sent = reportOf({ id: days[index] ?? "", binding: binding.id, ...report });
+      // Said again, it is not news.
+      await send(host, sent);
+      await send(host, sent);
+      heard.push((await typesTold(control)).filter((type) => type === "source.suspicious").length);
+    }
+    expect(heard).toEqual([0, 1, 1, 1, 1, 1, 2]);
+    const [first, second] = (await told(control)).filter(({ type }) => type === "source.suspicious");
+    expect(first?.data).toMatchObject({
+      reason: wrong,
+      isStored: true,
+      run: { id: days[1] },
+      binding: { name: "photos" },
+    });
+    expect(second?.data).toMatchObject({ isStored: false, run: { id: days[6] }, host: { name: "one" } });
+    expect(await typesTold(control)).toContain("run.failed");
+  });
+
+  test("a suspicion of long ago that comes after today's good backup wakes nobody", async () => {
+    const { control, host, binding } = await listening(database);
+    await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded" }));
+    await send(host, reportOf({ id: EARLY, binding: binding.id, state: "warned", suspicious: "few files" }));
+    expect(await typesTold(control)).toEqual([]);
+  });
+
   test("only who subscribed hears of it", async () => {
     const { control, host, binding } = await listening(database);
     const make = (name: string, more: object) =>

@@ -16,6 +16,7 @@ export function reportOf(run: {
   kind?: RunKind;
   sequence?: number;
   made?: string;
+  suspicious?: string;
   listed?: SnapshotFacts[] | null;
   engineId?: string | null;
   failure?: RunFailureCode;
@@ -46,7 +47,7 @@ export function reportOf(run: {
       plan: null,
       items: null,
     },
-    suspicious: null,
+    suspicious: run.suspicious ?? null,
     log: run.log ?? "",
     engineId: run.engineId ?? null,
     snapshots: run.listed ?? null,
