@@ -1,4 +1,5 @@
 import type { Layout } from "../../shared/catalog.ts";
+import type { Names } from "./tables.ts";
 
 /** What one service's files and database look like on a host: their real names, with little in them. */
 export interface Shape {
@@ -13,14 +14,15 @@ export interface Shape {
   /** Files that the template leaves out: the service makes them anew. */
   readonly remade?: readonly string[];
   /** SQLite files and the tables in them; the first is written to while it is backed up. */
-  readonly sqlite?: Readonly<Record<string, readonly [string, ...string[]]>>;
-  /** Tables of the PostgreSQL database, likewise. */
-  readonly postgres?: readonly [string, ...string[]];
+  readonly sqlite?: Readonly<Record<string, Names>>;
+  /** Tables of its database in a server, likewise. */
+  readonly postgres?: Names;
+  readonly mariadb?: Names;
 }
 
 const docker = { layout: "docker" } as const;
 
-function arr(entry: string, tables: readonly [string, ...string[]]): Shape {
+function arr(entry: string, tables: Names): Shape {
   return {
     ...{ ...docker, entry, directories: { data: "config" } },
     files: ["config/config.xml", "config/Backups/scheduled/backup_v5.zip", "config/asp/key-1.xml"],
@@ -145,6 +147,11 @@ export const SHAPES: readonly Shape[] = [
     ],
     remade: ["nextcloud/data/appdata_oc1/preview/1.jpg", "nextcloud/data/nextcloud.log", "nextcloud/.rnd"],
     postgres: ["oc_activity", "oc_users", "oc_filecache", "oc_storages"],
+  },
+  {
+    ...{ entry: "nextcloud", layout: "debian", directories: { home: "nextcloud", data: "cloud-data" } },
+    files: ["nextcloud/config/config.php", "nextcloud/themes/mine/theme.css", "cloud-data/alice/files/a.md"],
+    mariadb: ["oc_activity", "oc_users", "oc_filecache"],
   },
   {
     ...{ ...docker, entry: "open-webui", directories: { data: "data" } },

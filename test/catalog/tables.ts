@@ -1,0 +1,141 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../support/until.ts";
+import type { Server } from "../consistency/servers.ts";
+
+/** A service's database: its first table is written to while it is backed up, the others hold their own name. */
+export interface Tables {
+  readonly others: readonly string[];
+  make(): Promise<void>;
+  /** Commits row after row, numbered from 1, until it is stopped. */
+  write(): { readonly begun: Promise<void>; stop(): Promise<void> };
+  count(): number;
+  wreck(): Promise<void>;
+  /** What SQLite says of it, the numbers of the rows, and what the other tables hold. */
+  read(): { verdict: string; rows: number[]; others: string[] };
+}
+
+export type Names = readonly [written: string, ...others: string[]];
+
+export function sqliteTables(path: string, [written, ...others]: Names): Tables {
+  const open = (): DatabaseSync => new DatabaseSync(path, { timeout: 5_000 });
+  const using = <T>(work: (db: DatabaseSync) => T): T => {
+    const db = open();
+    try {
+      return work(db);
+    } finally {
+      db.close();
+    }
+  };
+  return {
+    others,
+    async make() {
+      await mkdir(dirname(path), { recursive: true });
+      using((db) => {
+        db.exec(`PRAGMA journal_mode = WAL; CREATE TABLE "${written}" (n INTEGER PRIMARY KEY, data TEXT)`);
+        for (const name of others)
+          db.exec(`CREATE TABLE "${name}" (name TEXT); INSERT INTO "${name}" VALUES ('${name}')`);
+      });
+    },
+    write() {
+      const db = open();
+      const stop = new AbortController();
+      let begin = (): void => {};
+      const begun = new Promise<void>((resolve) => (begin = resolve));
+      const insert = db.prepare(`INSERT INTO "${written}" (data) VALUES (?)`);
+      const ended = (async () => {
+        while (!stop.signal.aborted) {
+          insert.run("x".repeat(500));
+          begin();
+          await pause(1);
+        }
+        db.close();
+      })();
+      return { begun, stop: async () => (stop.abort(), await ended) };
+    },
+    count: () => using((db) => Number(db.prepare(`SELECT count(*) AS n FROM "${written}"`).get()?.["n"])),
+    async wreck() {
+      for (const ending of ["-wal", "-shm"]) await rm(path + ending, { force: true });
+      await writeFile(path, "not a database any more");
+    },
+    read: () =>
+      using((db) => ({
+        verdict: String(db.prepare("PRAGMA integrity_check").get()?.["integrity_check"]),
+        rows: db
+          .prepare(`SELECT n FROM "${written}" ORDER BY n`)
+          .all()
+          .map(({ n }) => Number(n)),
+        others: others.map((name) => String(db.prepare(`SELECT name FROM "${name}"`).get()?.["name"])),
+      })),
+  };
+}
+
+/** How the two servers write the same things. */
+const DIALECTS = {
+  postgres: {
+    quote: (name: string) => `"${name}"`,
+    table: (name: string) => `CREATE TABLE "${name}" (n serial PRIMARY KEY)`,
+    row: (name: string) => `INSERT INTO "${name}" DEFAULT VALUES;\n`,
+    client: (socket: string, database: string) => `runuser -u postgres -- psql -Xq -h ${socket} -d ${database}`,
+  },
+  mariadb: {
+    quote: (name: string) => `\`${name}\``,
+    table: (name: string) => `CREATE TABLE \`${name}\` (n INT AUTO_INCREMENT PRIMARY KEY)`,
+    row: (name: string) => `INSERT INTO \`${name}\` () VALUES ();\n`,
+    client: (socket: string, database: string) => `mariadb --no-defaults --socket=${socket} ${database}`,
+  },
+};
+
+export type ServerKind = keyof typeof DIALECTS;
+
+/** @param server of that kind */
+export function serverTables(
+  kind: ServerKind,
+  server: Server,
+  { database, names: [written, ...others] }: { database: string; names: Names },
+): Tables {
+  const { quote, table, row, client } = DIALECTS[kind];
+  const sql = (text: string): string => server.sql(database, text);
+  const count = (): number => Number(sql(`SELECT count(*) FROM ${quote(written)}`));
+  return {
+    others,
+    count,
+    async make() {
+      server.sql(kind === "postgres" ? "postgres" : "", `CREATE DATABASE ${quote(database)}`);
+      sql(table(written));
+      for (const name of others) {
+        sql(`CREATE TABLE ${quote(name)} (name text); INSERT INTO ${quote(name)} VALUES ('${name}')`);
+      }
+    },
+    write() {
+      const writer = spawn("/bin/sh", ["-c", `exec ${client(server.socket, database)}`], {
+        stdio: ["pipe", "ignore", "ignore"],
+        cwd: "/",
+      });
+      const ended = once(writer, "exit");
+      const stop = new AbortController();
+      const finished = (async () => {
+        for (; !stop.signal.aborted; await pause(2)) writer.stdin.write(row(written));
+        writer.stdin.end();
+        await ended;
+      })();
+      const begun = until(`a row in ${database}`, () => count() > 0);
+      return { begun: begun.then(() => undefined), stop: async () => (stop.abort(), await finished) };
+    },
+    async wreck() {
+      server.sql(kind === "postgres" ? "postgres" : "", `DROP DATABASE ${quote(database)}`);
+    },
+    read: () => ({
+      verdict: "ok",
+      rows: sql(`SELECT n FROM ${quote(written)} ORDER BY n`)
+        .split("\n")
+        .filter((line) => line !== "")
+        .map(Number),
+      others: others.map((name) => sql(`SELECT name FROM ${quote(name)}`)),
+    }),
+  };
+}
