@@ -57,6 +57,8 @@ export interface Extraction {
   readonly all: readonly SnapshotNode[];
   /** The directory that the paths are joined to; "" puts everything where it was. */
   readonly root: string;
+  /** Nothing stays in an entry's place: the tool's own overwrite mode would choose the same entries. */
+  readonly mayChooseItself: boolean;
   /** Nothing of it is there yet: files may be made with holes where they hold zeros. */
   readonly isFresh: boolean;
   readonly onProgress: (progress: Progress) => void;

@@ -83,7 +83,8 @@ async function extract(work: RestoreWork, { plan, planned, failed }: Planned): P
     const isAll = isWhole && failed.size === 0;
     const which = { snapshot, include, overwrite, all: nodes, nodes: isAll ? null : wanted };
     const isFresh = !plan.update.some(({ type }) => type !== "dir");
-    const done = await tool.extract({ ...which, root, isFresh, onProgress });
+    const mayChooseItself = !plan.isBlocked && failed.size === 0;
+    const done = await tool.extract({ ...which, root, isFresh, mayChooseItself, onProgress });
     note(failed, done.failed);
     if (done.failure !== null) return done.failure;
     const missing = missingOf(work, wanted, failed);

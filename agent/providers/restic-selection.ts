@@ -17,10 +17,10 @@ export interface Way {
 
 /**
  * All of the selection, or chosen entries of it: named in a file where restic takes one, else in its arguments. Where there
- * are too many to name, restic's own overwrite mode chooses them. Throws `engine.refused` where it has none.
+ * are too many to name, restic's own overwrite mode chooses them. Throws `engine.refused` where it has none, or would choose others.
  */
 export function chooseWay(restic: Restic, extraction: Extraction): Way {
-  const { include, nodes, all, overwrite } = extraction;
+  const { include, nodes, all, overwrite, mayChooseItself } = extraction;
   if (nodes === null) return { args: include.map((path) => `--include=${literal(path)}`), files: [] };
   const patterns = coverings(nodes, all).map(({ path }) => literal(path));
   const hasOwnModes = restic.isAtLeast("0.17.0");
@@ -31,7 +31,7 @@ export function chooseWay(restic: Restic, extraction: Extraction): Way {
   if (patterns.length <= MOST_PATTERNS && bytes <= MOST_ARGUMENT_BYTES) {
     return { args: patterns.map((pattern) => `--include=${pattern}`), files: [] };
   }
-  if (hasOwnModes) {
+  if (hasOwnModes && mayChooseItself) {
     return { args: [`--overwrite=${overwrite}`, ...include.map((path) => `--include=${literal(path)}`)], files: [] };
   }
   throw runError(

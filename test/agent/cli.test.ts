@@ -83,6 +83,8 @@ const misused: [words: string[], sentence: string][] = [
   [["restore", "photos-disk", "-o", "sftp.command=sh"], "-o"],
   [["restore", "photos-disk", "; rm"], "SNAPSHOT must be a snapshot's id or 'latest'"],
   [["restore", "photos-disk", "latest", "--target", "here"], "--target must be an absolute path"],
+  [["restore", "photos-disk", "latest", "--overwrite", "sometimes"], "--overwrite"],
+  [["restore", "photos-disk", "latest", "--include"], "--include"],
   [["forget", "photos-disk", "--all"], "--all"],
   [["check"], "REPOSITORY is missing"],
   [["prune", "attic"], "no repository 'attic' here; there is: disk"],
@@ -123,6 +125,12 @@ test("backs up, lists, restores and looks into the repository with the control p
   const restored = await agent.cli("restore", "photos-disk", ids[0] ?? "", "--target", target);
   expect(restored.code).toBe(0);
   expect(restored.stdout.split("\n")[0]).toBe(`Will restore snapshot '${ids[0]}'`);
+  expect(restored.stdout).toContain("restored 1 files (11 bytes)");
+  const dry = await agent.cli("restore", "photos-disk", "latest", "--dry-run", "--delete", "--overwrite", "if-changed");
+  expect(dry).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("nothing was changed: 0 to create, 0 to update"),
+  });
   expect(await readFile(join(target, root, "srv/letter.txt"), "utf8")).toBe("dear reader");
 
   const engine = await agent.cli("exec", "photos-disk", "--", "cat", "config");

@@ -88,14 +88,15 @@ describe("the place of a restore", () => {
     expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
   });
 
-  it.each(["", "/"])("in place is behind a source that is a symbolic link, ending in '%s'", async (end) => {
+  it("in place is behind a source that is a symbolic link, whether it ends in a slash or not", async () => {
     await rename(data, join(host.root, "real"));
     await symlink("real", data);
-    const linked = host.work({ sources: [`${data}${end}`] });
-    expect(await host.backup(linked)).toMatchObject({ state: "succeeded" });
-    await rm(join(host.root, "real/file"));
-    expect(await host.restore(linked, { include: [join(data, "file")] })).toMatchObject({ state: "succeeded" });
-    expect(await textOf(join(host.root, "real/file"))).toBe("of the snapshot");
-    expect(await readdir(host.root)).toContain("real");
+    for (const end of ["", "/"]) {
+      const linked = host.work({ sources: [`${data}${end}`] });
+      expect(await host.backup(linked)).toMatchObject({ state: "succeeded" });
+      await rm(join(host.root, "real/file"));
+      expect(await host.restore(linked, { include: [join(data, "file")] })).toMatchObject({ state: "succeeded" });
+      expect(await textOf(join(host.root, "real/file"))).toBe("of the snapshot");
+    }
   });
 });

@@ -34,6 +34,8 @@ test.each([
   [["run"], 2, "BINDING is missing"],
   [["restore", "photos"], 2, "SNAPSHOT is missing"],
   [["restore", "photos", "yesterday"], 2, "snapshot"],
+  [["restore", "photos", "latest", "--overwrite", "sometimes"], 2, "overwrite"],
+  [["restore", "photos", "latest", "--host", "two", "--passphrase-file", "here"], 2, "passphrase"],
   [["forget", "photos", "--dry"], 2, "--dry"],
   [["prune"], 2, "REPOSITORY is missing"],
   [["check"], 2, "REPOSITORY|BINDING is missing"],
