@@ -22,7 +22,8 @@ export interface Comparison {
 
 const ITERATIONS = 6;
 const DAY = 86_400;
-const DUBLIN = "Europe/Dublin";
+/** How many instants are looked at, at most, to find out what systemd left out. */
+const ENOUGH = 20_000;
 
 /** Puts `count` generated questions to both, the same ones for the same seed. */
 export async function compareWithSystemd(count: number, seed: number): Promise<Comparison> {
@@ -30,7 +31,7 @@ export async function compareWithSystemd(count: number, seed: number): Promise<C
     asked: 0,
     accepted: 0,
     instants: 0,
-    explained: { skips: [], breaksOff: [], showings: [], dublin: [] },
+    explained: { skips: [], breaksOff: [], showings: [], miscounts: [], leavesOut: [] },
     differences: [],
   };
   const places = generatePlaces(count, seed);
@@ -73,33 +74,32 @@ const REASONS = {
   /** With `~` or at a month's first midnight systemd takes the other of two showings of the same time. */
   showings: (calendar: Calendar, question: Question, theirs: Opinion) =>
     showsTheSame(calendar, question, theirs.seconds ?? []),
-  /**
-   * In Dublin, whose winter time the zone files call the daylight-saving one, systemd can count a day wrong with `~` in the week of a
-   * change, and leave out the rest of the day when it looked for an hour that is skipped.
-   */
-  dublin: (calendar: Calendar, question: Question, theirs: Opinion) =>
-    (calendar.zone ?? question.zone) === DUBLIN &&
-    (miscountsDays(calendar, question, theirs.seconds ?? []) ||
-      losesRestOfDay(calendar, question, theirs.seconds ?? [])),
+  /** With `~`, in Dublin's winter time, which the zone files call the daylight-saving one, systemd can count a day wrong near a change. */
+  miscounts: (calendar: Calendar, question: Question, theirs: Opinion) =>
+    zoneOf(calendar, question) === "Europe/Dublin" && miscountsDays(calendar, question, theirs.seconds ?? []),
+  /** There, and in Chatham, where clocks jump at a quarter to, systemd can leave out some of what the clocks do show after a jump. */
+  leavesOut: (calendar: Calendar, question: Question, theirs: Opinion) =>
+    ["Europe/Dublin", "Pacific/Chatham"].includes(zoneOf(calendar, question)) &&
+    leavesOutAfterJump(calendar, question, theirs.seconds ?? []),
 };
 
 function reasonOf(calendar: Calendar, question: Question, theirs: Opinion): Reason | undefined {
   if (theirs.normalized !== null && theirs.normalized !== calendar.normalized) return undefined;
-  const names = ["breaksOff", "skips", "showings", "dublin"] as const;
+  const names = ["breaksOff", "skips", "showings", "miscounts", "leavesOut"] as const;
   return names.find((name) => REASONS[name](calendar, question, theirs));
 }
 
 function skipsSome(calendar: Calendar, question: Question, theirs: number[]): boolean {
   const fields = [calendar.days, calendar.hours, calendar.minutes, calendar.seconds];
   const hasOpenStep = fields.some((spans) => spans?.some(({ stop, step }) => stop === null && step > 0));
-  const shown = (second: number): number => second + offsetAt(calendar.zone ?? question.zone, second);
+  const shown = (second: number): number => second + offsetAt(zoneOf(calendar, question), second);
   // by what the clocks show: when the search has come past a change, it may also take the other showing
-  const ours = new Set(instantsOf(calendar, question, ITERATIONS * 500).map(shown));
+  const ours = new Set(instantsOf(calendar, question, ENOUGH).map(shown));
   return hasOpenStep && theirs.every((second) => ours.has(shown(second)));
 }
 
 function showsTheSame(calendar: Calendar, question: Question, theirs: number[]): boolean {
-  const shown = (second: number): number => second + offsetAt(calendar.zone ?? question.zone, second);
+  const shown = (second: number): number => second + offsetAt(zoneOf(calendar, question), second);
   const ours = instantsOf(calendar, question, ITERATIONS);
   return (
     theirs.length === ours.length && ours.every((second, index) => shown(second) === shown(theirs[index] ?? Number.NaN))
@@ -107,25 +107,32 @@ function showsTheSame(calendar: Calendar, question: Question, theirs: number[]):
 }
 
 function miscountsDays(calendar: Calendar, question: Question, theirs: number[]): boolean {
-  const zone = calendar.zone ?? question.zone;
+  const zone = zoneOf(calendar, question);
   const week = 7 * DAY;
   const isFarFromChange = (second: number): boolean => offsetAt(zone, second - week) === offsetAt(zone, second + week);
   const ours = instantsOf(calendar, question, ITERATIONS * 2).filter((second) => second <= (theirs.at(-1) ?? 0));
   return calendar.fromMonthEnd && String(theirs.filter(isFarFromChange)) === String(ours.filter(isFarFromChange));
 }
 
-function losesRestOfDay(calendar: Calendar, question: Question, theirs: number[]): boolean {
+function leavesOutAfterJump(calendar: Calendar, question: Question, theirs: number[]): boolean {
+  const zone = zoneOf(calendar, question);
   const said = new Set(theirs);
-  const ours = instantsOf(calendar, question, ITERATIONS * 500).filter((second) => second <= (theirs.at(-1) ?? 0));
+  const ours = instantsUntil(calendar, question, theirs.at(-1));
   const known = new Set(ours);
-  const isOnDayOfChange = (second: number): boolean => offsetAt(DUBLIN, second - DAY) !== offsetAt(DUBLIN, second);
-  return (
-    theirs.every((second) => known.has(second)) && ours.every((second) => said.has(second) || isOnDayOfChange(second))
-  );
+  const isAfterJump = (second: number): boolean => offsetAt(zone, second - DAY) < offsetAt(zone, second);
+  return theirs.every((second) => known.has(second)) && ours.every((second) => said.has(second) || isAfterJump(second));
+}
+
+function zoneOf(calendar: Calendar, { zone }: Question): string {
+  return calendar.zone ?? zone;
 }
 
 function answer(calendar: Calendar, question: Question): Opinion {
   return { normalized: calendar.normalized, seconds: instantsOf(calendar, question, ITERATIONS) };
+}
+
+function instantsUntil(calendar: Calendar, question: Question, last = 0): number[] {
+  return instantsOf(calendar, question, ENOUGH).filter((second) => second <= last);
 }
 
 function instantsOf(calendar: Calendar, { zone, baseSecond }: Question, count: number): number[] {
