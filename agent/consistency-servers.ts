@@ -9,9 +9,17 @@ export type MariadbEntry = Extract<Consistency, { mariadb: string }>;
 /** Where a server is, and whom its tools run as there: command lines of nothing but checked parts. */
 export type Tool = (program: string, args: readonly string[]) => Promise<Pick<Deed, "user" | "command">>;
 
-/** Inside the container of an image that has the password of root in its environment; elsewhere it changes nothing. */
-const WITH_PASSWORD =
-  'MYSQL_PWD=${MARIADB_ROOT_PASSWORD:-${MYSQL_ROOT_PASSWORD-}}; [ -z "$MYSQL_PWD" ] || export MYSQL_PWD; exec "$@"';
+/**
+ * Inside the container of an image that has passwords in its environment, root's and its own user's; elsewhere it changes
+ * nothing. The first word is whom to connect as.
+ */
+const WITH_PASSWORD = `role=$1; shift
+if [ "$role" = "\${MARIADB_USER:-\${MYSQL_USER-}}" ]
+then MYSQL_PWD=\${MARIADB_PASSWORD:-\${MYSQL_PASSWORD-}}
+else MYSQL_PWD=\${MARIADB_ROOT_PASSWORD:-\${MYSQL_ROOT_PASSWORD-}}
+fi
+[ -z "$MYSQL_PWD" ] || export MYSQL_PWD
+exec "$@"`;
 
 export function postgresTool(doing: Doing, entry: PostgresEntry): Tool {
   const { role = entry.container === undefined ? undefined : "postgres", socket, port } = entry;
@@ -37,7 +45,7 @@ export function mariadbTool(doing: Doing, entry: MariadbEntry): Tool {
   ];
   return async (program, args) => {
     if (entry.container !== undefined) {
-      const command = ["sh", "-c", WITH_PASSWORD, "sh", program, ...where, ...args];
+      const command = ["sh", "-c", WITH_PASSWORD, "sh", role ?? "root", program, ...where, ...args];
       return await inContainer(doing, entry, command);
     }
     const command = [await requireProgram(program, OLD_NAMES[program] ?? program), ...where, ...args];

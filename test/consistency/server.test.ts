@@ -150,4 +150,33 @@ esac
     const gone = host.work({ contract: { consistency: [{ postgres: "app", container: "gone" }] } });
     expect((await host.backup(gone)).failure?.message).toContain('has a container "gone"');
   });
+
+  it("of MariaDB is asked with the password that the container's environment has for its own user, or else root's", async () => {
+    const mariadb = await startMariadb();
+    try {
+      mariadb.sql("", "CREATE DATABASE shop; CREATE TABLE shop.orders (n INT); INSERT INTO shop.orders VALUES (7)");
+      mariadb.sql("", "CREATE USER shop@localhost IDENTIFIED BY 'open'; GRANT ALL ON shop.* TO shop@localhost");
+      mariadb.sql("", "CREATE USER chief@localhost IDENTIFIED BY 'sesame'; GRANT ALL ON *.* TO chief@localhost");
+      const bin = join(host.root, "bin");
+      await host.write("home/.my.cnf", `[client]\nsocket=${mariadb.socket}\n`);
+      const inContainer = async (environment: string): Promise<void> => {
+        const inside = `exec env HOME=${host.root}/home ${environment} "$@"`;
+        const script = `#!/bin/sh\ncase $1 in container) echo running ;; exec) shift 3; ${inside} ;; esac\n`;
+        await chmod(await host.write("bin/docker", script), 0o755);
+      };
+      process.env["PATH"] = `${bin}:${path}`;
+      const workAs = (role: string) =>
+        host.work({ contract: { consistency: [{ mariadb: "shop", role, container: "db" }] } });
+      await inContainer("MARIADB_USER=shop MARIADB_PASSWORD=wrong MARIADB_ROOT_PASSWORD=sesame");
+      expect(await host.backup(workAs("chief"))).toMatchObject({ state: "succeeded", failure: null });
+      expect((await host.backup(workAs("shop"))).failure?.message).toContain("Access denied");
+      await inContainer("MYSQL_USER=shop MYSQL_PASSWORD=open MYSQL_RANDOM_ROOT_PASSWORD=yes");
+      expect(await host.backup(workAs("shop"))).toMatchObject({ state: "succeeded", failure: null });
+      mariadb.sql("shop", "DELETE FROM orders");
+      expect(await host.restore(workAs("shop"), {})).toMatchObject({ state: "succeeded", failure: null });
+      expect(mariadb.sql("shop", "SELECT n FROM orders")).toBe("7");
+    } finally {
+      await mariadb.stop();
+    }
+  });
 });
