@@ -17,6 +17,12 @@ A contract says **what** a service needs kept. \`POST /api/v1/contracts\` takes 
 
 ${table(rows(contract.$defs.CreateContract))}
 
+## Contracts of a database
+
+With \`"kind": "databasebackup"\` ([databases.md](../databases.md)):
+
+${table(rows(contract.$defs.CreateDatabaseContract))}
+
 ## Settings of a binding
 
 A binding says **where, when and for how long**: \`POST /api/v1/bindings\` with \`contract\`, \`repository\` and \`settings\`.

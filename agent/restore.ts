@@ -15,6 +15,7 @@ import { prepare } from "./runner-access.ts";
 import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
 import type { Finished } from "./runner-record.ts";
 import type { RecordedRun } from "./runner-recorded.ts";
+import { restoringDirectory } from "./staging.ts";
 import { realSource } from "./runner-sources.ts";
 
 /**
@@ -54,7 +55,7 @@ export async function performRestore(
   const { id: snapshot } = chosen;
   const place = restore.target ?? "where they were";
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
-  const work = join(deps.paths.cache, "staging", `restore-${input.runId}`);
+  const work = restoringDirectory(deps.paths, input.runId);
   try {
     const staged = await fetchStaged({ repository, snapshot: chosen, binding: binding.id, work });
     const forEngine = staged === null ? include : await withoutStaged(include, staged);

@@ -1,6 +1,7 @@
+import type { AssignedContract } from "../shared/assignment.ts";
 import type { RunState } from "../shared/run.ts";
 import { type ReadyHook, readyHooks, readyScript, runHook } from "./hooks.ts";
-import { takeLock } from "./locks.ts";
+import { type Lock, takeLock } from "./locks.ts";
 import { checkBackup } from "./policy-check.ts";
 import type { BackupResult } from "./providers/provider.ts";
 import { limitOf, prepare, type Prepared } from "./runner-access.ts";
@@ -35,12 +36,13 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   const script = contract.kind === "files" ? "" : await readyScript(askOwner, contract.request.backupCmd);
   const hooks = await readyHooks(askOwner, contract.kind === "files" ? contract.request.hooks : NO_HOOKS);
   const context = { deps, input, run, prepared };
-  const lock = await takeLock(deps.paths, {
-    name: access.repository.id,
-    signal,
-    onWait: () => record.log.line("another run works on the repository: waiting for it"),
-  });
+  const take = (name: string, why: string): Promise<Lock> =>
+    takeLock(deps.paths, { name, signal, onWait: () => record.log.line(`${why}: waiting for it`) });
+  const locks = [await take(access.repository.id, "another run works on the repository")];
   try {
+    // Else the one that ends first would set going what the other still needs to stand still.
+    if (haltsSomething(contract))
+      locks.push(await take(contract.id, "another run of the contract has halted services"));
     const repository = await provider.open(access, { mayCreate: true });
     return await betweenHooks(context, hooks, async (owe) => {
       const work = {
@@ -57,8 +59,12 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
       return { ...result, state, snapshot: snapshot?.id ?? null, engineId: repository.engineId };
     });
   } finally {
-    await lock.release();
+    for (const lock of locks.toReversed()) await lock.release();
   }
+}
+
+function haltsSomething(contract: AssignedContract): boolean {
+  return contract.kind === "files" && contract.consistency.some((entry) => "stop" in entry || "pause" in entry);
 }
 
 const NO_HOOKS = { beforeBackup: [], afterBackup: [] };

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import type { Assignment } from "../shared/assignment.ts";
 import { type Id, instant } from "../shared/ids.ts";
 import type { RunReport } from "../shared/report.ts";
@@ -6,6 +7,7 @@ import { checkRepository } from "./policy-check.ts";
 import { ENGINE_LADDER, HOOK_LADDER } from "./process-ladder.ts";
 import { isAlive, type ProcessMark } from "./process-mark.ts";
 import { DUMPING, endOrphans, enginesLeft, terminateWith } from "./process-orphans.ts";
+import { restoringDirectory } from "./staging.ts";
 import { findUser } from "./process-user.ts";
 import { prepare, type Prepared } from "./runner-access.ts";
 import { runAfterHooks } from "./runner-after.ts";
@@ -49,6 +51,7 @@ async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: As
   record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
   deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
   const engines = await endChildren(deps, { entry, run: report.run.id });
+  await rm(restoringDirectory(deps.paths, report.run.id), { recursive: true, force: true });
   // Before the hooks: what they say must not show the repository's secrets.
   const prepared = await prepareAgain(deps, { report, record, assignment });
   const warnings = await payBack(deps, { entry, record });

@@ -2,7 +2,7 @@ import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Id } from "../shared/ids.ts";
-import { leavesOut } from "../shared/pattern-dialects.ts";
+import { leavingOut } from "../shared/pattern-dialects.ts";
 import type { Paths } from "./config.ts";
 import { readTextIfThere, writeFileAtomically } from "./files.ts";
 
@@ -52,13 +52,13 @@ export async function measureSources(
   { excludes, signal }: { excludes: readonly string[]; signal: AbortSignal },
 ): Promise<SourceSize> {
   const size = { files: 0, bytes: 0 };
-  const isLeftOut = (path: string): boolean => excludes.some((pattern) => leavesOut(pattern, path));
+  const isLeftOut = leavingOut(excludes);
   const walk = async (path: string): Promise<void> => {
     signal.throwIfAborted();
     try {
       for await (const entry of await opendir(path)) {
         const inside = join(path, entry.name);
-        if (excludes.length > 0 && isLeftOut(inside)) continue;
+        if (isLeftOut(inside)) continue;
         if (entry.isDirectory()) await walk(inside);
         else await count(inside);
       }

@@ -45,6 +45,11 @@ export function stagingDirectory({ cache }: Pick<Paths, "cache">, binding: Id): 
   return join(cache, "staging", binding);
 }
 
+/** Where the copies of one restore are on their way. */
+export function restoringDirectory({ cache }: Pick<Paths, "cache">, run: Id): string {
+  return join(cache, "staging", `restore-${run}`);
+}
+
 /** Makes the directory anew, with nothing of an earlier run in it. */
 export async function openStaging(
   paths: Pick<Paths, "cache">,

@@ -18,7 +18,13 @@ export function borgPattern(text: string): string {
  * @param path absolute, without `.`, `..` or a slash at its end
  */
 export function leavesOut(text: string, path: string): boolean {
-  return new RegExp(expressionOf(read(text), "$"), "u").test(path.slice(1));
+  return leavingOut([text])(path);
+}
+
+/** The same for many patterns, and ready for many paths. Throws like resticPattern. */
+export function leavingOut(texts: readonly string[]): (path: string) => boolean {
+  const expressions = texts.map((text) => new RegExp(expressionOf(read(text), "$"), "u"));
+  return (path) => expressions.some((expression) => expression.test(path.slice(1)));
 }
 
 function read(text: string): Pattern {

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { livingProcesses, markOf } from "../../agent/process-mark.ts";
 import { requireBash } from "../../agent/providers/streams.ts";
 import { recoverInterrupted } from "../../agent/runner.ts";
-import { type EngineHost, newId, openEngineHost, textOf } from "../engine/engine-host.ts";
+import { type EngineHost, newId, openEngineHost, textOf, useEngine } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
 import { newestRestic } from "../support/restic.ts";
 import { until } from "../support/until.ts";
@@ -159,6 +159,21 @@ describe("a database, whatever the engine's version", () => {
     const early = await host.restore(host.work({ database: { backupCmd, restoreCmd: "head -c 1 >/dev/null" } }), {});
     expect(early).toMatchObject({ state: "failed", failure: { code: "database.failed" } });
     expect(early.failure?.message).toContain("before it had read the whole dump");
+  });
+
+  it("that became a snapshot although it was cut off on the way is removed again", async () => {
+    const [oldest] = oldestAndNewest("restic");
+    const cutting = out("cutting-restic");
+    const cut = `trap '' INT; ${oldest.path} "$@" < <(head -c 1000); exit $?`;
+    await writeFile(cutting, `#!/bin/bash\ncase " $* " in *" --stdin "*) ${cut} ;; esac\nexec ${oldest.path} "$@"\n`);
+    await chmod(cutting, 0o755);
+    const before = snapshots();
+    useEngine({ provider: "restic", path: cutting });
+    const outcome = await host.backup(host.work({ database: { backupCmd: "head -c 400000 /dev/zero" } }));
+    useEngine(newestRestic());
+    expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "dump.failed" } });
+    expect((await host.report({ runId: outcome.runId })).snapshots).toHaveLength(before.length);
+    expect(snapshots()).toEqual(before);
   });
 
   it("runs only what the host's owner allows: by name from hooks.d, or nothing", async () => {

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../support/until.ts";
@@ -14,12 +14,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-const POSTGRES_BIN = "/usr/lib/postgresql/15/bin";
+const INSTALLED = "/usr/lib/postgresql";
 
 export async function startPostgres(): Promise<Server> {
   const { directory, as } = placeFor("postgres");
   const data = join(directory, "data");
-  as(join(POSTGRES_BIN, "initdb"), "--no-sync", "--auth=peer", "--encoding=UTF8", "--locale=C", "-D", data);
+  const newest = readdirSync(INSTALLED).toSorted((one, other) => Number(other) - Number(one))[0] ?? "";
+  const bin = (name: string): string => join(INSTALLED, newest, "bin", name);
+  as(bin("initdb"), "--no-sync", "--auth=peer", "--encoding=UTF8", "--locale=C", "-D", data);
   const options = [
     "-D",
     data,
@@ -30,7 +32,7 @@ export async function startPostgres(): Promise<Server> {
     "-c",
     "fsync=off",
   ];
-  const program = begin("postgres", [join(POSTGRES_BIN, "postgres"), ...options]);
+  const program = begin("postgres", [bin("postgres"), ...options]);
   const sql = (database: string, text: string): string =>
     as("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", directory, "-d", database, "-c", text);
   return await ready({ directory, socket: directory, sql }, { program, ask: () => sql("postgres", "select 1") });

@@ -92,6 +92,19 @@ describe("what must stand still while a backup runs", () => {
     expect(await host.report({ runId })).toMatchObject({ run: { state: "interrupted" } });
   });
 
+  it("stands still for both of two backups at once, to two repositories", async () => {
+    await program("systemctl", SYSTEMCTL.replace("echo inactive", "sleep 0.5; echo inactive"));
+    const [one, other] = [halting(), halting({ location: out("srv/other") })];
+    const { repositories, bindings } = other.assignment;
+    const [repository, binding] = [repositories[0], bindings[0]].map((found) => ({ ...found, id: newId() }));
+    const second = { ...other.binding, ...binding, repository: repository?.id ?? "" } as Work["binding"];
+    const assignment = { ...other.assignment, repositories: [repository], bindings: [second] } as Work["assignment"];
+    const outcomes = await Promise.all([host.backup(one), host.backup({ assignment, binding: second })]);
+    expect(outcomes.map(({ state }) => state)).toEqual(["succeeded", "succeeded"]);
+    const once = ALL.replace("before hook\n", "").replace("after hook\n", "");
+    expect(await said()).toBe(once + once);
+  });
+
   it("is not touched when the host's owner forbids it", async () => {
     await host.policy({ services: ["web", "still"] });
     expect(await host.backup(halting())).toMatchObject({ state: "failed", failure: { code: "policy.refused" } });
