@@ -42,16 +42,18 @@ export async function lookAtSources(input: LookInput): Promise<Look> {
   if (!input.isAccepted) checkRemembered(sources, { mounts: history.mounts, mounted });
   const size = await measureSources(sources, input);
   const mounts = Object.fromEntries(sources.map((source) => [source, mountOf(source, mounted)]));
-  const usual = input.isAccepted ? null : usualSize(history.sizes);
+  // A contract that asks for other things than before has nothing to be compared with.
+  const of = JSON.stringify([sources, input.excludes]);
+  const before = input.isAccepted || history.of !== of ? [] : history.sizes;
+  const usual = usualSize(before);
   const suspicion = usual === null ? null : shrinkageOf({ usual, size, percent: shrinkage.percent });
-  const before = input.isAccepted ? [] : history.sizes;
   const sizes = [...before, size];
   if (suspicion !== null && shrinkage.action === "fail") {
     // Counted all the same: what stays as it is becomes the usual.
-    await writeHistory(paths, binding, { ...history, sizes });
+    await writeHistory(paths, binding, { ...history, of, sizes });
     throw runError("source.shrunk", suspicion);
   }
-  return { suspicion, remember: () => writeHistory(paths, binding, { sizes, mounts }) };
+  return { suspicion, remember: () => writeHistory(paths, binding, { of, sizes, mounts }) };
 }
 
 async function checkDeclared(declared: readonly string[], mounted: ReadonlySet<string>): Promise<void> {

@@ -12,6 +12,7 @@ export type SourceSize = z.infer<typeof SourceSize>;
 
 /** What a binding's sources were like at its last runs, as this host saw it itself. */
 const SourceHistory = z.object({
+  of: z.string().default("").describe("the sources and patterns that the sizes are of"),
   sizes: z.array(SourceSize).max(5).describe("newest last"),
   mounts: z.record(z.string(), z.string()).describe("by source: the mount point it lay on at the last good run"),
 });
@@ -25,7 +26,7 @@ export async function readHistory(paths: Pick<Paths, "state">, binding: Id): Pro
   try {
     return SourceHistory.parse(JSON.parse(text ?? ""));
   } catch {
-    return { sizes: [], mounts: {} };
+    return { of: "", sizes: [], mounts: {} };
   }
 }
 

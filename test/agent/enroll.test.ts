@@ -216,7 +216,8 @@ test("a redirect is not followed with a host's signature: it is said where to", 
 });
 
 test("all paths move with the root", () => {
-  const { binary, unit, ...rest } = agentPaths("/tmp/one");
-  for (const path of [binary, unit, ...Object.values(rest)]) expect(path.startsWith("/tmp/one/")).toBe(true);
+  const { root, ...paths } = agentPaths("/tmp/one");
+  expect(root).toBe("/tmp/one");
+  for (const path of Object.values(paths)) expect(path.startsWith("/tmp/one/")).toBe(true);
   expect(agentPaths("").keyFile).toBe("/var/lib/holdfast/host.key");
 });

@@ -53,6 +53,15 @@ describe("sources that look wrong", () => {
     expect(await snapshots()).toHaveLength(1);
   });
 
+  it("are not compared with what another list of sources, or other patterns, held before", async () => {
+    await fill(60);
+    const few = await host.write("few/file", "x");
+    expect((await host.backup(keepOne())).state).toBe("succeeded");
+    expect((await host.backup(host.work({ sources: [few] }))).state).toBe("succeeded");
+    expect((await host.backup(keepOne())).state).toBe("succeeded");
+    expect((await host.backup(host.work({ excludes: ["[1-9]*"] }))).state).toBe("succeeded");
+  });
+
   it("are not stored at all where the settings say fail, and a person may say that all is well", async () => {
     const failing = { shrinkage: { action: "fail" as const } };
     await fill(60);
