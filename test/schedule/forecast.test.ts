@@ -1,15 +1,25 @@
 import { spawn } from "node:child_process";
-import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { Forecast } from "../../shared/forecast.ts";
+import { type Built, buildPrograms } from "../support/built.ts";
 import { testControl } from "../support/control.ts";
 
-const program = join(import.meta.dirname, "../../control/cli/main.ts");
+let built: Built;
+
+// Bundled, as it is installed: it is started a dozen times.
+beforeAll(async () => {
+  built = await buildPrograms();
+});
+
+afterAll(() => built.remove());
 
 /** The program as it is typed, on a machine in Berlin that knows no control plane. */
 function calendar(...words: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const env = { PATH: process.env["PATH"], TZ: "Europe/Berlin", HOLDFAST_URL: "http://127.0.0.1:2" };
-  const child = spawn(process.execPath, [program, "calendar", ...words], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [built.holdfast, "calendar", ...words], {
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
