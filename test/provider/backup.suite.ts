@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { livingProcesses, markOf } from "../../agent/process-mark.ts";
@@ -19,7 +19,7 @@ import { until } from "../support/until.ts";
 import { BY_TOOL } from "./by-tool.ts";
 
 /** What `OpenRepository.backup` promises. */
-export function backupSuite(engine: FoundEngine): void {
+export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boolean }): void {
   const tool = BY_TOOL[engine.provider];
 
   describe(`a backup with ${engine.provider} ${engine.version}`, () => {
@@ -31,11 +31,6 @@ export function backupSuite(engine: FoundEngine): void {
     afterEach(() => host.close());
 
     const repository = (): string => join(host.root, "srv/repository");
-    /** Takes long to read and nothing to store. Of many files: borg stops between two. */
-    const endless = async (): Promise<void> => {
-      for (let index = 0; index < 200; index++) await truncate(await host.write(`data/endless/${index}`, ""), 2 ** 28);
-    };
-
     async function storing(runId: string): Promise<number> {
       return await until("the engine in the middle of its backup", async () =>
         host.progress.length === 0 ? undefined : await engineOf(runId),
@@ -101,8 +96,7 @@ export function backupSuite(engine: FoundEngine): void {
     });
 
     it("cancelled in the middle ends as that: no snapshot, no lock, no process, and the next one is good", async () => {
-      await endless();
-      const work = host.work();
+      const work = host.work({ settings: await tool.slow(host) });
       const [stop, runId] = [new AbortController(), newId()];
       const running = host.backup(work, { signal: stop.signal, runId });
       const pid = await storing(runId);
@@ -111,16 +105,16 @@ export function backupSuite(engine: FoundEngine): void {
       expect(livingProcesses().some((status) => status.pid === pid)).toBe(false);
       expect(await tool.locks(host)).toEqual([]);
       expect((await host.report({ kind: "backup" })).snapshots).toEqual([]);
-      await rm(join(host.root, "data/endless"), { recursive: true });
+      await rm(join(host.root, "data/slow"), { recursive: true });
       expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
       expect((await host.report({ kind: "backup" })).snapshots).toHaveLength(1);
     });
 
     it("that does not end when it is asked to is killed, and its lock removed", async () => {
-      await endless();
+      const work = host.work({ settings: await tool.slow(host) });
       host.impatient();
       const [stop, runId] = [new AbortController(), newId()];
-      const running = host.backup(host.work(), { signal: stop.signal, runId });
+      const running = host.backup(work, { signal: stop.signal, runId });
       const pid = await storing(runId);
       expect(await tool.locks(host)).not.toEqual([]);
       process.kill(pid, "SIGSTOP");
@@ -129,47 +123,49 @@ export function backupSuite(engine: FoundEngine): void {
       expect(await tool.locks(host)).toEqual([]);
     });
 
-    it("gives way as its binding says, and shows neither its secrets nor its place in the process list", async () => {
-      await endless();
-      const secret = `secret-${randomBytes(8).toString("hex")}`;
-      const performance = { niceness: 15, ioSchedulingClass: "best-effort" as const, ioPriority: 6 };
-      const passphrase = { file: await host.write("pass", `${secret}\n`) };
-      const work = host.work({ user: "nobody", passphrase, settings: { performance } });
-      const [stop, runId] = [new AbortController(), newId()];
-      const running = host.backup(work, { signal: stop.signal, runId });
-      const pid = await storing(runId);
-      const [stat, line, environment] = await Promise.all(
-        ["stat", "cmdline", "environ"].map((name) => textOf(`/proc/${pid}/${name}`)),
-      );
-      const io = execFileSync("ionice", ["-p", `${pid}`], { encoding: "utf8" });
-      stop.abort();
-      await running;
-      expect(stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[16]).toBe("15");
-      expect(io.trim()).toBe("best-effort: prio 6");
-      expect(line).not.toContain(repository());
-      for (const shown of [line, environment]) expect(shown).not.toContain(secret);
-      expect(JSON.stringify([await host.reports(), host.lines])).not.toContain(secret);
-    });
+    // What our own code does to every engine's process, whichever version that is.
+    if (isNewest) {
+      it("gives way as its binding says, and shows neither its secrets nor its place in the process list", async () => {
+        const slow = await tool.slow(host);
+        const secret = `secret-${randomBytes(8).toString("hex")}`;
+        const performance = { niceness: 15, ioSchedulingClass: "best-effort" as const, ioPriority: 6 };
+        const passphrase = { file: await host.write("pass", `${secret}\n`) };
+        const work = host.work({ user: "nobody", passphrase, settings: { ...slow, performance } });
+        const [stop, runId] = [new AbortController(), newId()];
+        const running = host.backup(work, { signal: stop.signal, runId });
+        const pid = await storing(runId);
+        const [stat, line, environment] = await Promise.all(
+          ["stat", "cmdline", "environ"].map((name) => textOf(`/proc/${pid}/${name}`)),
+        );
+        const io = execFileSync("ionice", ["-p", `${pid}`], { encoding: "utf8" });
+        stop.abort();
+        await running;
+        expect(stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[16]).toBe("15");
+        expect(io.trim()).toBe("best-effort: prio 6");
+        expect(line).not.toContain(repository());
+        for (const shown of [line, environment]) expect(shown).not.toContain(secret);
+        expect(JSON.stringify([await host.reports(), host.lines])).not.toContain(secret);
+      });
 
-    it("keeps the binding's limits in everything it does, and says which it can't keep", async () => {
-      const path = join(host.root, engine.provider);
-      const calls = join(host.root, "calls");
-      await writeFile(path, `#!/bin/sh\necho "$*" >>${calls}\nexec ${engine.path} "$@"\n`, { mode: 0o755 });
-      useEngine({ provider: engine.provider, path });
-      const settings = { limitUploadKiBs: 2048, limitDownloadKiBs: 1024, retention: { keep_last: 1 } };
-      const work = host.work({ settings });
-      expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
-      const { log } = await host.report({ kind: "backup" });
-      await host.restore(work, { target: join(host.root, "out") });
-      const said = (await textOf(calls)).split("\n").filter((line) => !/^(--version|version|)$/.test(line));
-      expect(said.length).toBeGreaterThan(6);
-      for (const line of said) for (const limit of tool.limits) expect(line).toContain(limit);
-      for (const line of tool.limitsNotKept) expect(log.match(new RegExp(line, "g"))).toHaveLength(1);
-    });
+      it("keeps the binding's limits in everything it does, and says which it can't keep", async () => {
+        const path = join(host.root, engine.provider);
+        const calls = join(host.root, "calls");
+        await writeFile(path, `#!/bin/sh\necho "$*" >>${calls}\nexec ${engine.path} "$@"\n`, { mode: 0o755 });
+        useEngine({ provider: engine.provider, path });
+        const settings = { limitUploadKiBs: 2048, limitDownloadKiBs: 1024, retention: { keep_last: 1 } };
+        const work = host.work({ settings });
+        expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+        const { log } = await host.report({ kind: "backup" });
+        await host.restore(work, { target: join(host.root, "out") });
+        const said = (await textOf(calls)).split("\n").filter((line) => !/^(--version|version|)$/.test(line));
+        expect(said.length).toBeGreaterThan(6);
+        for (const line of said) for (const limit of tool.limits) expect(line).toContain(limit);
+        for (const line of tool.limitsNotKept) expect(log.match(new RegExp(line, "g"))).toHaveLength(1);
+      });
+    }
 
     it("whose agent and engine were both killed leaves no lock, and is reported", async () => {
-      await endless();
-      const [work, runId] = [host.work(), newId()];
+      const [work, runId] = [host.work({ settings: await tool.slow(host) }), newId()];
       await writeFile(join(host.root, "work.json"), JSON.stringify(work));
       const program = join(import.meta.dirname, "../engine/mortal-runner.ts");
       const runner = spawn(process.execPath, [program, host.root, runId], { stdio: ["ignore", "ignore", "inherit"] });

@@ -1,5 +1,7 @@
-import { readdir } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { readdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { SettingsInput } from "../../shared/binding.ts";
 import type { EngineHost, Work } from "../engine/engine-host.ts";
 import type { FoundEngine } from "../support/engines.ts";
 
@@ -20,6 +22,8 @@ export interface ToolFacts {
   ids(host: EngineHost, work: Work): string[];
   /** The paths in the newest snapshot. */
   paths(host: EngineHost, work: Work): string[];
+  /** Makes sources that take long to store. @returns the settings it needs for that */
+  slow(host: EngineHost): Promise<SettingsInput>;
   /** What every call has in it when uploads are limited to 2048 KiB/s, downloads to 1024. */
   readonly limits: readonly string[];
   /** What a run's log says of limits in vain. */
@@ -38,6 +42,10 @@ export const BY_TOOL: Record<FoundEngine["provider"], ToolFacts> = {
     locks: (host) => readdir(join(host.root, "srv/repository/locks")).catch(() => []),
     ids: (host, work) => (JSON.parse(host.byHand(work, "snapshots", "--json")) as { id: string }[]).map(({ id }) => id),
     paths: (host, work) => host.byHand(work, "ls", "latest").split("\n"),
+    async slow(host) {
+      await writeFile(await host.write("data/slow/file", ""), randomBytes(20_000_000));
+      return { limitUploadKiBs: 1500 };
+    },
     limits: ["--limit-upload 2048", "--limit-download 1024"],
     limitsNotKept: [],
     lie: `echo '{"message_type":"summary","snapshot_id":"00000000","total_files_processed":3}'`,
@@ -55,6 +63,11 @@ export const BY_TOOL: Record<FoundEngine["provider"], ToolFacts> = {
       const newest = archivesOf(host, work).at(-1)?.name ?? "";
       const paths = host.byHand(work, "list", "--short", `::${newest}`).split("\n");
       return paths.map((path) => `/${path}`);
+    },
+    // It can't be slowed down on the host's own disk. Many files: it stops between two only.
+    async slow(host) {
+      for (let index = 0; index < 200; index++) await truncate(await host.write(`data/slow/${index}`, ""), 2 ** 28);
+      return {};
     },
     limits: ["--upload-ratelimit 2048"],
     limitsNotKept: ["limitUploadKiBs does nothing", "limitDownloadKiBs does nothing"],

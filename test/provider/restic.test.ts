@@ -3,8 +3,9 @@ import { backupSuite } from "./backup.suite.ts";
 import { repositorySuite } from "./repository.suite.ts";
 import { restoreSuite } from "./restore.suite.ts";
 
-for (const engine of everyVersion("restic")) {
+const versions = everyVersion("restic");
+for (const engine of versions) {
   repositorySuite(engine);
-  backupSuite(engine);
+  backupSuite(engine, { isNewest: engine === versions.at(-1) });
   restoreSuite(engine);
 }
