@@ -8,7 +8,7 @@ import { type BorgRunner, lockArgs } from "./borg-command.ts";
 import { borgFailure, isFull, isWarning } from "./borg-failures.ts";
 import { releaseOwnLock } from "./borg-locks.ts";
 import { itemOf, readProgress, wordsOf } from "./borg-messages.ts";
-import { archiveName, commentArgs, listArchives } from "./borg-snapshots.ts";
+import { archiveName, commentArgs, listAll } from "./borg-snapshots.ts";
 import { settleStore, type StoreEnding } from "./engine-result.ts";
 import { itemWarnings } from "./item-warnings.ts";
 import type { BackupInput, BackupResult } from "./provider.ts";
@@ -60,10 +60,12 @@ export async function settle(
   ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
 ): Promise<BackupResult> {
   let nameById = new Map<string, string>();
-  return await settleStore({
+  let unfinished: string[] = [];
+  const result = await settleStore({
     ...{ engine: "borg", warnings: ending.warnings, stats: statsOf(ending.text), failure: ending.failure },
     async list() {
-      const archives = await listArchives(runner);
+      const { archives, ...rest } = await listAll(runner);
+      ({ unfinished } = rest);
       nameById = new Map(archives.map((archive) => [archive.id, archive.name]));
       return archives.map(({ name: _name, ...facts }) => facts);
     },
@@ -71,6 +73,11 @@ export async function settle(
     faultOf: ending.faultOf,
     discard: () => remove(runner, ending.name),
   });
+  // What an interrupted run had stored was of use to this one, and to none after it.
+  if (result.snapshot !== null && !runner.access.repository.appendOnly) {
+    for (const name of unfinished) await remove(runner, name);
+  }
+  return result;
 }
 
 /** What every `create` is called with. */

@@ -56,21 +56,34 @@ export function commentArgs(paths: readonly string[]): string[] {
   return ["--comment", JSON.stringify({ paths: kept }).replace(/[{}]/g, "$&$&")];
 }
 
-/**
- * Lists the binding's archives, oldest first (the newest 10,000), without a lock, and none that was not finished.
- * Also works after the run was stopped. Throws RunError.
- */
+/** The binding's archives, oldest first (the newest 10,000), none that was not finished. Throws RunError. */
 export async function listArchives(runner: BorgRunner): Promise<NamedSnapshot[]> {
+  return (await listAll(runner)).archives;
+}
+
+/** What borg calls the part of an archive that it keeps when it is interrupted. */
+const UNFINISHED = /\.checkpoint(\.\d+)?$/;
+
+/**
+ * Lists without a lock, also after the run was stopped. Throws RunError.
+ * @returns the binding's archives, and apart from them the names of those that were not finished
+ */
+export async function listAll(runner: BorgRunner): Promise<{ archives: NamedSnapshot[]; unfinished: string[] }> {
   const { access } = runner;
   let text = "";
+  const what = ["--json", "--consider-checkpoints", "--format", "{comment}", ...scopeArgs(access)];
   const ended = await runner.call({
-    args: ["list", "--json", "--log-json", "--bypass-lock", "--format", "{comment}", ...scopeArgs(access)],
+    args: ["list", "--log-json", "--bypass-lock", ...what],
     isAfterwards: true,
     timeLimitMs: access.patience.openMs,
     onStdout: (line) => (text += line),
   });
   if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));
-  return parseListing(text, prefixOf(access).length);
+  const listed = parseListing(text, prefixOf(access).length);
+  return {
+    archives: listed.filter(({ name }) => !UNFINISHED.test(name)).slice(-MOST_LISTED),
+    unfinished: listed.map(({ name }) => name).filter((name) => UNFINISHED.test(name)),
+  };
 }
 
 export async function listSnapshots(runner: BorgRunner): Promise<SnapshotFacts[]> {
@@ -95,7 +108,7 @@ function parseListing(text: string, prefixLength: number): NamedSnapshot[] {
     paths: pathsIn(comment ?? "").slice(0, MOST_PATHS),
     bytesTotal: null,
   }));
-  return archives.toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1)).slice(-MOST_LISTED);
+  return archives.toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1));
 }
 
 /** The name's own time has milliseconds; borg 1.2 gives whole seconds, in UTC because it was asked to. */

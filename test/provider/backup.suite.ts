@@ -108,6 +108,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       await rm(join(host.root, "data/slow"), { recursive: true });
       expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
       expect((await host.report({ kind: "backup" })).snapshots).toHaveLength(1);
+      expect(tool.ids(host, work)).toHaveLength(1);
     });
 
     it("that does not end when it is asked to is killed, and its lock removed", async () => {
@@ -124,8 +125,9 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
     });
 
     // What our own code does to every engine's process, whichever version that is.
-    if (isNewest) {
-      it("gives way as its binding says, and shows neither its secrets nor its place in the process list", async () => {
+    it.runIf(isNewest)(
+      "gives way as its binding says, and shows neither its secrets nor its place in the process list",
+      async () => {
         const slow = await tool.slow(host);
         const secret = `secret-${randomBytes(8).toString("hex")}`;
         const performance = { niceness: 15, ioSchedulingClass: "best-effort" as const, ioPriority: 6 };
@@ -145,24 +147,24 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
         expect(line).not.toContain(repository());
         for (const shown of [line, environment]) expect(shown).not.toContain(secret);
         expect(JSON.stringify([await host.reports(), host.lines])).not.toContain(secret);
-      });
+      },
+    );
 
-      it("keeps the binding's limits in everything it does, and says which it can't keep", async () => {
-        const path = join(host.root, engine.provider);
-        const calls = join(host.root, "calls");
-        await writeFile(path, `#!/bin/sh\necho "$*" >>${calls}\nexec ${engine.path} "$@"\n`, { mode: 0o755 });
-        useEngine({ provider: engine.provider, path });
-        const settings = { limitUploadKiBs: 2048, limitDownloadKiBs: 1024, retention: { keep_last: 1 } };
-        const work = host.work({ settings });
-        expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
-        const { log } = await host.report({ kind: "backup" });
-        await host.restore(work, { target: join(host.root, "out") });
-        const said = (await textOf(calls)).split("\n").filter((line) => !/^(--version|version|)$/.test(line));
-        expect(said.length).toBeGreaterThan(6);
-        for (const line of said) for (const limit of tool.limits) expect(line).toContain(limit);
-        for (const line of tool.limitsNotKept) expect(log.match(new RegExp(line, "g"))).toHaveLength(1);
-      });
-    }
+    it.runIf(isNewest)("keeps the binding's limits in everything it does, and says which it can't keep", async () => {
+      const path = join(host.root, engine.provider);
+      const calls = join(host.root, "calls");
+      await writeFile(path, `#!/bin/sh\necho "$*" >>${calls}\nexec ${engine.path} "$@"\n`, { mode: 0o755 });
+      useEngine({ provider: engine.provider, path });
+      const settings = { limitUploadKiBs: 2048, limitDownloadKiBs: 1024, retention: { keep_last: 1 } };
+      const work = host.work({ settings });
+      expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+      const { log } = await host.report({ kind: "backup" });
+      await host.restore(work, { target: join(host.root, "out") });
+      const said = (await textOf(calls)).split("\n").filter((line) => !/^(--version|version|)$/.test(line));
+      expect(said.length).toBeGreaterThan(6);
+      for (const line of said) for (const limit of tool.limits) expect(line).toContain(limit);
+      for (const line of tool.limitsNotKept) expect(log.match(new RegExp(line, "g"))).toHaveLength(1);
+    });
 
     it("whose agent and engine were both killed leaves no lock, and is reported", async () => {
       const [work, runId] = [host.work({ settings: await tool.slow(host) }), newId()];

@@ -39,7 +39,11 @@ export const BY_TOOL: Record<FoundEngine["provider"], ToolFacts> = {
     hold: ["check", "--read-data", "--limit-download", "8"],
     unreachable: "rest:http://127.0.0.1:1/nas",
     part: "keys",
-    locks: (host) => readdir(join(host.root, "srv/repository/locks")).catch(() => []),
+    // Under another name it is still being written.
+    locks: async (host) =>
+      (await readdir(join(host.root, "srv/repository/locks")).catch(() => [])).filter((name) =>
+        /^[0-9a-f]{64}$/.test(name),
+      ),
     ids: (host, work) => (JSON.parse(host.byHand(work, "snapshots", "--json")) as { id: string }[]).map(({ id }) => id),
     paths: (host, work) => host.byHand(work, "ls", "latest").split("\n"),
     async slow(host) {

@@ -5,7 +5,7 @@ import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
 import { describeTree, makeOddTree } from "../engine/odd-tree.ts";
 import type { FoundEngine } from "../support/engines.ts";
 
-/** What `OpenRepository.restore` promises whatever is asked of it. */
+/** The heart of what `OpenRepository.restore` promises; test/engine/restore.test.ts shows all of it on the oldest and the newest. */
 export function restoreSuite(engine: FoundEngine): void {
   describe(`a restore with ${engine.provider} ${engine.version}`, () => {
     let host: EngineHost;
@@ -46,22 +46,6 @@ export function restoreSuite(engine: FoundEngine): void {
       expect(await readdir(join(data, "deep"))).toEqual(["er"]);
       const { "/deep": deep, "/deep/er/empty": empty } = describeTree(data);
       expect([deep, empty]).toEqual([before["/deep"], before["/deep/er/empty"]]);
-    });
-
-    it("takes paths literally, and fails before anything is written when the snapshot does not hold one", async () => {
-      const work = host.work();
-      await host.backup(work);
-      const target = (name: string): string => join(host.root, name);
-      const literal = [join(data, "[a-z]*?"), join(data, "deep/er")];
-      expect(await host.restore(work, { target: target("a"), include: literal })).toMatchObject({ state: "succeeded" });
-      expect((await readdir(join(target("a"), data))).toSorted()).toEqual(["[a-z]*?", "deep"]);
-      const absent = await host.restore(work, {
-        target: target("b"),
-        include: [join(data, "link"), join(data, "none")],
-      });
-      expect(absent).toMatchObject({ state: "failed" });
-      expect(absent.failure?.message).toContain("none");
-      expect(await readdir(target("b"))).toEqual([]);
     });
   });
 }
