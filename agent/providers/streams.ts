@@ -9,7 +9,8 @@ import type { Access } from "./provider.ts";
 /*
  * A script's output goes into an engine, or an engine's into a script, through a pipe between the two that the agent is no
  * part of: so what must not happen does not happen when the agent is killed either. Whoever writes into the pipe holds it
- * open when it failed, and ends the other side first: half a dump never looks like a whole one to whoever reads.
+ * open when it failed, and ends the other side first: half a dump never looks like a whole one to whoever reads. It must
+ * not end by telling a dead agent about it either: hence the traps of PIPE.
  */
 
 /** The descriptor the engine finds the script's text at, beside the passphrase at 3. */
@@ -22,7 +23,7 @@ const READ = "holdfast-dump-read: ";
 /** In a bash of its own: neither the text nor anything of the engine's environment is its to see in argv or env. */
 const RUN = `IFS= read -r -d '' script <&${SCRIPT}; exec ${SCRIPT}<&-; set -euo pipefail; eval "$script"`;
 
-const HOLD = "hold() { trap : TERM INT HUP; while :; do sleep 3600; done; }";
+const HOLD = "hold() { trap : TERM INT HUP PIPE; while :; do sleep 3600; done; }";
 
 /** Runs the script, passes on what it writes unless that is nothing, and tells how both ended. */
 const DUMP = `
@@ -71,7 +72,7 @@ export function feeding(bash: string, access: Access, engine: readonly string[])
   const environment = [...scriptEnvironment(access, access.user), DUMPING];
   const script = `${HOLD}${DUMP}
 feed() {
-  trap : TERM INT HUP
+  trap : TERM INT HUP PIPE
   dump /dev/fd/${SCRIPT} "$@" && exit
   kill -INT $$
   sleep 60
@@ -91,7 +92,7 @@ export function fedBy(bash: string, access: Access, load: { user: RunUser; engin
   ];
   const lines = `${HOLD}
 feed() {
-  trap : TERM INT HUP
+  trap : TERM INT HUP PIPE
   "$@" </dev/null
   ended=$?
   printf '\\n${READ}%s\\n' "$ended" >&2
