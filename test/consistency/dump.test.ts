@@ -76,18 +76,11 @@ describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
       });
     });
 
-    it("whose dump fails in any place stores nothing, says why, and leaves no process and no lock", async () => {
-      const failing: [string, string][] = [
-        ["head -c 200000 /dev/zero; echo 'disk on fire' >&2; exit 3", "exited with 3: disk on fire"],
-        ["{ head -c 200000 /dev/zero; false; } | cat", "exited with 1"],
-        ["head -c 200000 /dev/zero; echo $undefined_thing", "undefined_thing: unbound variable"],
-        ["head -c 200000 /dev/zero; kill -KILL $$", "exited with 137"],
-      ];
-      for (const [backupCmd, words] of failing) {
-        const outcome = await host.backup(host.work({ database: { backupCmd } }));
-        expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "dump.failed" } });
-        expect(outcome.failure?.message).toContain(words);
-      }
+    it("whose dump fails, or is empty, stores nothing, says why, and leaves no process and no lock", async () => {
+      const backupCmd = "{ head -c 200000 /dev/zero; echo 'disk on fire' >&2; exit 3; } | cat";
+      const outcome = await host.backup(host.work({ database: { backupCmd } }));
+      expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "dump.failed" } });
+      expect(outcome.failure?.message).toContain("exited with 3: disk on fire");
       const empty = await host.backup(host.work({ database: { backupCmd: "true" } }));
       expect(empty).toMatchObject({ state: "failed", snapshot: null, failure: { code: "source.empty" } });
       expect(snapshots()).toHaveLength(1);
@@ -159,6 +152,20 @@ describe("a database, whatever the engine's version", () => {
     const early = await host.restore(host.work({ database: { backupCmd, restoreCmd: "head -c 1 >/dev/null" } }), {});
     expect(early).toMatchObject({ state: "failed", failure: { code: "database.failed" } });
     expect(early.failure?.message).toContain("before it had read the whole dump");
+  });
+
+  it("that is killed, or goes on in spite of what it does not know, stores nothing", async () => {
+    const failing: [string, string][] = [
+      ["head -c 200000 /dev/zero; echo $undefined_thing", "undefined_thing: unbound variable"],
+      ["head -c 200000 /dev/zero; kill -KILL $$", "exited with 137"],
+    ];
+    const before = snapshots();
+    for (const [backupCmd, words] of failing) {
+      const outcome = await host.backup(host.work({ database: { backupCmd } }));
+      expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "dump.failed" } });
+      expect(outcome.failure?.message).toContain(words);
+    }
+    expect(snapshots()).toEqual(before);
   });
 
   it("that became a snapshot although it was cut off on the way is removed again", async () => {

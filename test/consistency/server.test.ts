@@ -22,16 +22,16 @@ describe.each(KINDS)("$kind, written to all the time", ({ kind, start, engine })
   beforeAll(async () => {
     server = await start();
     makeTables(kind, server, "app");
-  });
-  afterAll(() => server.stop());
-  beforeEach(async () => {
     host = await openEngineHost(engine);
     await host.write("data/plain", "x");
+  });
+  afterAll(async () => {
+    await host.close();
+    await server.stop();
   });
   afterEach(async () => {
     await writer?.stop();
     writer = undefined;
-    await host.close();
   });
   const entry = (database: string): Consistency =>
     kind === "postgres" ? { postgres: database, socket: server.socket } : { mariadb: database, socket: server.socket };
@@ -52,8 +52,8 @@ describe.each(KINDS)("$kind, written to all the time", ({ kind, start, engine })
     const before = writer.committed();
     const stored = await host.backup(work);
     const after = writer.committed();
-    expect(stored).toMatchObject({ state: "succeeded", failure: null });
     await writer.stop();
+    expect(stored).toMatchObject({ state: "succeeded", failure: null });
     server.sql("app", "DELETE FROM entries WHERE n % 2 = 0");
     expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", failure: null });
     expect(isPrefix(held(), before, after)).toBe(true);

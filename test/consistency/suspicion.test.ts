@@ -2,7 +2,6 @@ import { execFileSync } from "node:child_process";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { SettingsInput } from "../../shared/binding.ts";
 import { type EngineHost, openEngineHost, type Work } from "../engine/engine-host.ts";
 import { newestRestic } from "../support/restic.ts";
 
@@ -25,8 +24,7 @@ describe("sources that look wrong", () => {
     for (let file = 0; file < count; file++) await host.write(`data/many/${file}`, "x");
   };
   const snapshots = (): Promise<string[]> => readdir(out("srv/repository/snapshots"));
-  const keepOne = (settings: SettingsInput = {}): Work =>
-    host.work({ settings: { retention: { keep_last: 1 }, ...settings } });
+  const keepOne = (): Work => host.work({ settings: { retention: { keep_last: 1 } } });
   beforeEach(async () => {
     host = await openEngineHost(newestRestic());
   });
@@ -63,34 +61,31 @@ describe("sources that look wrong", () => {
   });
 
   it("are not stored at all where the settings say fail, and a person may say that all is well", async () => {
-    const failing = { shrinkage: { action: "fail" as const } };
+    const failing = host.work({ settings: { shrinkage: { action: "fail" } } });
     await fill(60);
     await writeFile(out("data/big"), Buffer.alloc(3 << 20));
-    await host.backup(keepOne(failing));
+    await host.backup(failing);
     const [before] = await snapshots();
     await rm(out("data/big"));
-    const outcome = await host.backup(keepOne(failing));
+    const outcome = await host.backup(failing);
     expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "source.shrunk" } });
     expect((await host.report({ runId: outcome.runId })).suspicious).toContain("60 files of 60 bytes");
     expect(await snapshots()).toEqual([before]);
-    expect(await host.backup(keepOne(failing), { acceptSources: true })).toMatchObject({ state: "succeeded" });
-    expect(await host.backup(keepOne(failing))).toMatchObject({ state: "succeeded" });
+    expect(await host.backup(failing, { acceptSources: true })).toMatchObject({ state: "succeeded" });
+    expect(await host.backup(failing)).toMatchObject({ state: "succeeded" });
   });
 
   it("are not made of a few files, of what the patterns leave out, or where nobody wants to know", async () => {
-    await fill(9);
-    expect((await host.backup(keepOne())).state).toBe("succeeded");
-    await fill(1);
-    expect((await host.backup(keepOne())).state).toBe("succeeded");
-    for (let file = 0; file < 50; file++) await host.write(`data/cache/${file}`, "x");
     const leftOut = host.work({ excludes: ["cache"] });
+    await fill(9);
+    for (let file = 0; file < 50; file++) await host.write(`data/cache/${file}`, "x");
     expect((await host.backup(leftOut)).state).toBe("succeeded");
-    await rm(out("data/cache"), { recursive: true });
+    await fill(1);
     expect((await host.backup(leftOut)).state).toBe("succeeded");
     await fill(60);
-    await host.backup(keepOne(), { acceptSources: true });
+    await host.backup(leftOut, { acceptSources: true });
     await fill(1);
-    expect((await host.backup(keepOne({ shrinkage: { percent: null } }))).state).toBe("succeeded");
+    expect((await host.backup(host.work({ settings: { shrinkage: { percent: null } } }))).state).toBe("succeeded");
   });
 
   it.runIf(isRoot)("lie where something should be mounted and is not: nothing is stored", async () => {
