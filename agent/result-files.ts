@@ -17,6 +17,11 @@ export function isOurs(text: string): boolean {
   return text.split("\n", 2).includes(MARKER);
 }
 
+/** A unit that somebody else keeps (the NixOS module, say) and that does what ours would. */
+export function doesOurs(text: string): boolean {
+  return /^ExecStart=.*holdfast-agent"? backup %i$/m.test(text);
+}
+
 interface Input {
   readonly paths: Paths;
   readonly bindings: readonly AssignedBinding[];

@@ -7,7 +7,7 @@ import { makeReadableDirectory, type Paths } from "./config.ts";
 import { isMissing, readTextIfThere, writeFileAtomically } from "./files.ts";
 import { ownCommand } from "./own-command.ts";
 import { ownUser } from "./process-user.ts";
-import { isOurs, resultFiles, type ResultFile } from "./result-files.ts";
+import { doesOurs, isOurs, resultFiles, type ResultFile } from "./result-files.ts";
 import { isUnderSystemd, systemctl } from "./systemctl.ts";
 
 export interface ResultDeps {
@@ -40,7 +40,7 @@ export async function missingResults(paths: Paths, assignment: Assignment): Prom
     wantedFiles(paths, assignment).map(async ({ path }) => {
       const text = await readTextIfThere(path).catch(() => "");
       if (text === null) return `${path} is missing: ${await whyMissing(path)}`;
-      return isOurs(text) ? null : notOurs(path);
+      return isOurs(text) || doesOurs(text) ? null : notOurs(path);
     }),
   );
   return looked.filter((trouble) => trouble !== null);
@@ -88,7 +88,10 @@ class NotOurs extends Error {}
 /** @returns whether it was written */
 async function writeIfDifferent({ path, text, mode }: ResultFile): Promise<boolean> {
   const found = await readTextIfThere(path);
-  if (found !== null && !isOurs(found)) throw new NotOurs(notOurs(path));
+  if (found !== null && !isOurs(found)) {
+    if (doesOurs(found)) return false;
+    throw new NotOurs(notOurs(path));
+  }
   if (found === text) {
     if (((await stat(path)).mode & 0o777) !== mode) await chmod(path, mode);
     return false;

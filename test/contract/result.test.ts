@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openContractHost, type Bound, type ContractHost } from "./contract-host.ts";
@@ -104,6 +104,16 @@ test("a binding that goes takes its script along, a new name is a new script; wh
   expect(await readFile(pathOf("foreign"), "utf8")).toBe("#!/bin/sh\necho mine\n");
   expect(said.split(`${pathOf("foreign")} is not the agent's`)).toHaveLength(2);
   expect((await host.agent.cli("status")).stdout).toContain(`result      ${pathOf("foreign")} is not the agent's`);
+});
+
+test("a unit of somebody else's that does the same, the NixOS module's, stays and is no trouble", async () => {
+  const theirs = "[Service]\nType=oneshot\nExecStart=/nix/store/x-holdfast/bin/holdfast-agent backup %i\n";
+  await writeFile(host.paths.backupUnit, theirs);
+  const said = await host.assign([bound("on")]);
+  expect(await readFile(host.paths.backupUnit, "utf8")).toBe(theirs);
+  expect(said).not.toContain(host.paths.backupUnit);
+  expect((await host.agent.cli("status")).stdout).not.toContain(host.paths.backupUnit);
+  await rm(host.paths.backupUnit);
 });
 
 test("where nothing can be written the backups go on, and it is said once", async () => {
