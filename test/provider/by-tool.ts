@@ -47,7 +47,7 @@ export const BY_TOOL: Record<FoundEngine["provider"], ToolFacts> = {
     ids: (host, work) => (JSON.parse(host.byHand(work, "snapshots", "--json")) as { id: string }[]).map(({ id }) => id),
     paths: (host, work) => host.byHand(work, "ls", "latest").split("\n"),
     async slow(host) {
-      await writeFile(await host.write("data/slow/file", ""), randomBytes(20_000_000));
+      await writeFile(await host.write("data/slow/file", ""), randomBytes(8_000_000));
       return { limitUploadKiBs: 1500 };
     },
     limits: ["--limit-upload 2048", "--limit-download 1024"],
