@@ -4,16 +4,26 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { copySqlite } from "../../agent/sqlite-copy.ts";
 import { hammeredRounds, makeTables } from "./rounds.ts";
+import { oldestAndNewest } from "../support/engines.ts";
+import shareEngines from "../support/engines.setup.ts";
+import { newestRestic } from "../support/restic.ts";
 import { startMariadb, startPostgres } from "./servers.ts";
+import { wholeRounds } from "./whole.ts";
 import { heldBySqlite, isPrefix, startSqliteWriter } from "./writers.ts";
 
-// npm run consistency -- --rounds N: copies and dumps under load, N times each, and says how many were a sound prefix.
+// npm run consistency -- --rounds N: copies, dumps, and whole backups and restores under load, N times each; says how many
+// held a sound prefix.
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "50" } } });
 const rounds = Number(values.rounds);
 const directory = mkdtempSync(join(tmpdir(), "holdfast-consistency-"));
+const takeEnginesBack = await shareEngines();
 let bad = 0;
 try {
-  await report("sqlite", sqliteRounds);
+  await report("sqlite, copied", sqliteRounds);
+  for (const engine of [newestRestic(), ...oldestAndNewest("borg").slice(0, 1)]) {
+    const what = `sqlite, backed up and restored with ${engine.provider} ${engine.version}`;
+    await report(what, () => wholeRounds(engine, rounds));
+  }
   for (const [kind, start] of [
     ["postgres", startPostgres],
     ["mariadb", startMariadb],
@@ -30,6 +40,7 @@ try {
   }
 } finally {
   rmSync(directory, { recursive: true, force: true });
+  await takeEnginesBack();
 }
 process.exitCode = bad === 0 ? 0 : 1;
 
