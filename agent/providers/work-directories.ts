@@ -1,5 +1,5 @@
 import { chmod, chown, mkdir, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { CHILD_PATH } from "../process-path.ts";
 import { HOOK_LADDER } from "../process-ladder.ts";
 import { runProcess } from "../process.ts";
@@ -21,7 +21,9 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
   const cache = join(ofProvider, `${repository.id}-${user.uid}`);
   const temporary = join(cache, "tmp");
   await mkdir(ofProvider, { recursive: true, mode: 0o711 });
-  if (user.isAnother) await openTheWay(ofProvider);
+  // The machine's own /var and /var/cache are not the agent's to open; those of a root of its own are.
+  const stopAt = paths.root === "/" ? dirname(paths.cache) : paths.root;
+  if (user.isAnother) await openTheWay(ofProvider, stopAt);
   for (const directory of [cache, temporary]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     if (user.isAnother) await chown(directory, user.uid, user.gid);
@@ -30,12 +32,11 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
 }
 
 /** The agent may have made them, for itself alone, when it first wrote its state: walking through is all that is allowed. */
-async function openTheWay(directory: string): Promise<void> {
+async function openTheWay(directory: string, stopAt: string): Promise<void> {
   const own = process.getuid?.();
-  for (let path = directory; path !== "/"; path = dirname(path)) {
+  for (let path = directory; path !== stopAt && path !== "/"; path = dirname(path)) {
     const { mode, uid } = await stat(path);
     if (uid === own && (mode & 0o011) !== 0o011) await chmod(path, (mode & 0o7777) | 0o011);
-    if (basename(path) === "var") return;
   }
 }
 
