@@ -16,7 +16,9 @@ let host: EngineHost;
 
 function work(keep_last: number, repository: Partial<Work["assignment"]["repositories"][number]> = {}): Work {
   const maintenance = Maintenance.parse({ readDataParts: 2 });
-  return host.work({ settings: { retention: { keep_last } }, repository: { maintenance, ...repository } });
+  // The file that is to be pruned goes on purpose.
+  const settings = { retention: { keep_last }, shrinkage: { percent: null } };
+  return host.work({ settings, repository: { maintenance, ...repository } });
 }
 
 async function perform(kind: "prune" | "check", trigger: Trigger = "order", on = work(1)): Promise<Outcome> {
