@@ -77,7 +77,9 @@ export async function performRestore(
     };
     if (isForCopiesAlone && !restore.dryRun) await input.stopServices();
     const put = await putBack(doing, { staged, contract, policy, restore });
-    return { ...known, state: stateOf(result), items: restore.dryRun ? [...result.items, ...put] : result.items };
+    const stats = { ...result.stats, databasesRestored: put.length };
+    const items = restore.dryRun ? [...result.items, ...put] : result.items;
+    return { ...known, state: stateOf(result), stats, items };
   } finally {
     await rm(work, { recursive: true, force: true });
   }

@@ -17,7 +17,7 @@ export function restoredLines({ stats, items }: Restored): string[] {
       printable(`${action} ${path}${reason === undefined ? "" : `: ${reason}`}`),
     ),
     ...(more > 0 ? [`and ${more} more`] : []),
-    ...(stats === null ? [] : countLines(stats)),
+    ...(stats === null ? [] : [...countLines(stats), ...databaseLines(stats)]),
   ];
 }
 
@@ -34,6 +34,12 @@ function countLines({ filesSkipped = 0, ...stats }: RunStats): string[] {
   const restored = `restored ${filesRestored} files (${bytesRestored} bytes)${skipped}${deleted}`;
   if (filesMatching === undefined) return [restored];
   return [restored, `compared with the snapshot: ${filesMatching} match, ${filesDiffering} differ`];
+}
+
+function databaseLines({ databasesRestored = 0, filesToCreate }: RunStats): string[] {
+  if (databasesRestored === 0) return [];
+  const databases = databasesRestored === 1 ? "1 database" : `${databasesRestored} databases`;
+  return [filesToCreate === undefined ? `put back ${databases}` : `${databases} to put back`];
 }
 
 /** A name may hold anything, a terminal's own codes too. */

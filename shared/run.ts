@@ -40,6 +40,7 @@ export const RunStats = z.object({
     .optional()
     .describe("by a restore: they were as in the snapshot already, or not to be overwritten"),
   filesDeleted: count.optional().describe("by a restore that was to be exact"),
+  databasesRestored: count.optional().describe("copies and dumps put back beside the files, or that a dry run would"),
   filesToCreate: count.optional().describe("by a restore, said by a dry run"),
   filesToUpdate: count.optional().describe("by a restore, said by a dry run"),
   filesToDelete: count.optional().describe("by a restore, said by a dry run"),

@@ -8,6 +8,7 @@ import { ownProgram } from "../../agent/own-program.ts";
 import { copySqlite } from "../../agent/sqlite-copy.ts";
 import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
+import { restoredLines } from "../../shared/restored.ts";
 import { newestRestic } from "../support/restic.ts";
 import { heldBySqlite, isPrefix, startSqliteWriter, type Writer } from "./writers.ts";
 
@@ -152,9 +153,11 @@ describe.each([newestRestic(), oldestAndNewest("borg")[0]])(
       await writeFile(live, "overwritten by mistake");
       const dry = await host.restore(work, { snapshot: stored.snapshot ?? "", dryRun: true });
       expect((await host.report({ runId: dry.runId })).run.items).toContainEqual({ path: live, action: "update" });
-      expect(await host.restore(work, { snapshot: stored.snapshot ?? "", include: [live] })).toMatchObject({
-        state: "succeeded",
-      });
+      const putBack = await host.restore(work, { snapshot: stored.snapshot ?? "", include: [live] });
+      expect(putBack.state).toBe("succeeded");
+      const { stats } = (await host.report({ runId: putBack.runId })).run;
+      expect(stats).toMatchObject({ databasesRestored: 1 });
+      expect(restoredLines({ stats, items: null })).toContain("put back 1 database");
       const { uid, mode } = await stat(live);
       expect(mode & 0o777).toBe(0o640);
       if (isRoot) expect(uid).toBe(65_534);
