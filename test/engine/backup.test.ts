@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { newestRestic } from "../support/restic.ts";
@@ -54,15 +54,6 @@ describe("a backup", () => {
     const some = await host.backup(host.work({ sources: [join(host.root, "data"), join(host.root, "empty")] }));
     expect(some.state).toBe("warned");
     expect((await host.report({ kind: "backup" })).run.warnings).toEqual([`${join(host.root, "empty")}: is empty`]);
-  });
-
-  it("of a symbolic link keeps what is behind it, and says so", async () => {
-    await symlink("data", join(host.root, "link"));
-    const work = host.work({ sources: [join(host.root, "link")] });
-    expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
-    const { log, snapshots } = await host.report({ kind: "backup" });
-    expect(log).toContain(`source ${join(host.root, "link")} is ${join(host.root, "data")}`);
-    expect(snapshots?.[0]?.paths).toEqual([join(host.root, "data")]);
   });
 
   it("that takes longer than it may is stopped", async () => {

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { livingProcesses, markOf } from "../../agent/process-mark.ts";
@@ -46,18 +46,21 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       return undefined;
     }
 
-    it("keeps what it was asked to, literally, leaves out what the patterns say, and says what it stored", async () => {
+    it("keeps what it was asked to, literally and behind links, leaves out what the patterns say, and says what it stored", async () => {
       const names = ["$HOME", "-odd name ", "[x]", "{utcnow}", "a.tmp"];
       for (const name of names) await host.write(`data/${name}/file`, "three");
       const sources = names.map((name) => join(host.root, "data", name));
-      const work = host.work({ sources: sources.slice(0, 4), excludes: ["*.tmp"] });
+      const link = join(host.root, "link");
+      await symlink(join(host.root, "data/$HOME"), link);
+      const work = host.work({ sources: [link, ...sources.slice(1, 4)], excludes: ["*.tmp"] });
       await host.write("data/[x]/more.tmp", "left out");
       expect(await host.backup(work)).toMatchObject({ state: "succeeded", failure: null });
       const paths = tool.paths(host, work);
       for (const source of sources.slice(0, 4)) expect(paths).toContain(`${source}/file`);
       expect(paths.filter((path) => path.includes(".tmp"))).toEqual([]);
 
-      const { run, snapshots } = await host.report({ kind: "backup" });
+      const { run, snapshots, log } = await host.report({ kind: "backup" });
+      expect(log).toContain(`source ${link} is ${sources[0]}`);
       expect(run).toMatchObject({ warnings: [], stats: { filesTotal: 4 } });
       expect(run.stats?.bytesTotal).toBeGreaterThanOrEqual(20);
       expect(run.stats?.bytesAdded).toBeGreaterThan(0);
