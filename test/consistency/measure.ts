@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { copySqlite } from "../../agent/sqlite-copy.ts";
 import { hammeredRounds, makeTables } from "./rounds.ts";
-import { oldestAndNewest } from "../support/engines.ts";
+import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
 import shareEngines from "../support/engines.setup.ts";
 import { newestRestic } from "../support/restic.ts";
 import { startMariadb, startPostgres } from "./servers.ts";
-import { wholeRounds } from "./whole.ts";
+import { wholeRounds, wholeServerRounds } from "./whole.ts";
 import { heldBySqlite, isPrefix, startSqliteWriter } from "./writers.ts";
 
 // npm run consistency -- --rounds N: copies, dumps, and whole backups and restores under load, N times each; says how many
@@ -17,13 +17,11 @@ const { values } = parseArgs({ options: { rounds: { type: "string", default: "50
 const rounds = Number(values.rounds);
 const directory = mkdtempSync(join(tmpdir(), "holdfast-consistency-"));
 const takeEnginesBack = await shareEngines();
+const engines = [newestRestic(), oldestAndNewest("borg")[0]];
 let bad = 0;
 try {
   await report("sqlite, copied", sqliteRounds);
-  for (const engine of [newestRestic(), ...oldestAndNewest("borg").slice(0, 1)]) {
-    const what = `sqlite, backed up and restored with ${engine.provider} ${engine.version}`;
-    await report(what, () => wholeRounds(engine, rounds));
-  }
+  for (const engine of engines) await report(`sqlite, ${wholly(engine)}`, () => wholeRounds(engine, rounds));
   for (const [kind, start] of [
     ["postgres", startPostgres],
     ["mariadb", startMariadb],
@@ -31,9 +29,12 @@ try {
     const server = await start();
     try {
       makeTables(kind, server, "app");
-      await report(kind, async () =>
+      await report(`${kind}, dumped`, async () =>
         (await hammeredRounds(kind, server, { rounds, directory })).map(({ isGood }) => isGood),
       );
+      for (const engine of engines) {
+        await report(`${kind}, ${wholly(engine)}`, () => wholeServerRounds(engine, { kind, server, rounds }));
+      }
     } finally {
       await server.stop();
     }
@@ -43,6 +44,10 @@ try {
   await takeEnginesBack();
 }
 process.exitCode = bad === 0 ? 0 : 1;
+
+function wholly({ provider, version }: FoundEngine): string {
+  return `backed up and restored with ${provider} ${version}`;
+}
 
 async function report(what: string, run: () => Promise<boolean[]>): Promise<void> {
   const begun = performance.now();
