@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes, scryptSync } from "node:crypto";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chown, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 
@@ -13,6 +13,7 @@ const KeyFile = z.looseObject({ N: z.int(), r: z.int(), p: z.int(), salt: z.stri
 export async function cheapenKey(repository: string, passphrase: string): Promise<void> {
   const keys = join(repository, "keys");
   const [name = ""] = await readdir(keys);
+  const { uid, gid } = await stat(join(keys, name));
   const old = KeyFile.parse(JSON.parse(await readFile(join(keys, name), "utf8")));
   const sealed = Buffer.from(old.data, "base64");
   const { encrypt } = derive(passphrase, old);
@@ -25,7 +26,9 @@ export async function cheapenKey(repository: string, passphrase: string): Promis
   const text = createCipheriv("aes-256-ctr", newEncrypt, nonce).update(master);
   const data = Buffer.concat([nonce, text, authenticate(text, nonce, mac)]).toString("base64");
   const file = JSON.stringify({ ...cheap, data });
-  await writeFile(join(keys, createHash("sha256").update(file).digest("hex")), file, { mode: 0o600 });
+  const path = join(keys, createHash("sha256").update(file).digest("hex"));
+  await writeFile(path, file, { mode: 0o600 });
+  await chown(path, uid, gid);
   await rm(join(keys, name));
 }
 
