@@ -21,6 +21,8 @@ export interface Command {
   readonly cwd?: string;
   /** Texts the child finds as /dev/fd/3, /dev/fd/4 …, in files without a name that only its user can open. */
   readonly files?: readonly string[];
+  /** One more such file, empty, that the child may write into: what it says there is in Ended.note. */
+  readonly hasNote?: boolean;
   /** Where such files are made on a host without a memory-backed directory. */
   readonly fileDirectory: string;
 }
@@ -49,11 +51,14 @@ export interface Ended {
   readonly cancelled: boolean;
   /** The end of what it said on stderr, at most 64 KiB. */
   readonly stderr: string;
+  /** What it wrote into its note, at most 64 KiB; "" when it had none. */
+  readonly note: string;
   /** Why it never started; null when it did. */
   readonly startFailure: string | null;
 }
 
 const STDERR_BYTES = 65_536;
+const NOTE_BYTES = 65_536;
 /** How long output is still read from something that outlived the whole group. */
 const DRAIN_MS = 2_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -67,7 +72,7 @@ export async function runProcess(command: Command, watching: Watching): Promise<
   if (signal?.aborted === true) return { ...NEVER_STARTED, cancelled: true };
   const files: FileHandle[] = [];
   try {
-    for (const text of command.files ?? []) {
+    for (const text of [...(command.files ?? []), ...(command.hasNote === true ? [""] : [])]) {
       files.push(await openNameless(text, command.user, command.fileDirectory));
     }
     const child = execa(...commandLine(command), {
@@ -111,6 +116,7 @@ export async function runProcess(command: Command, watching: Watching): Promise<
       timedOut: reason === "time",
       cancelled: reason === "signal",
       stderr: stderr.text(),
+      note: command.hasNote === true ? await noteIn(files.at(-1)) : "",
       startFailure: null,
     };
   } finally {
@@ -153,6 +159,7 @@ const NEVER_STARTED: Ended = {
   timedOut: false,
   cancelled: false,
   stderr: "",
+  note: "",
   startFailure: null,
 };
 
@@ -179,6 +186,11 @@ function givingWay({ niceness, ioSchedulingClass, ioPriority }: Performance): st
   const level = ioPriority === null || ioSchedulingClass === "idle" ? "" : ` -n ${ioPriority}`;
   const commands = [`renice -n ${niceness} -p $$`, `ionice -c ${IO_CLASSES[ioSchedulingClass]}${level} -p $$`];
   return commands.map((command) => `${command} >/dev/null 2>&1; `).join("");
+}
+
+async function noteIn(file: FileHandle | undefined): Promise<string> {
+  const read = await file?.read(Buffer.alloc(NOTE_BYTES), 0, NOTE_BYTES, 0);
+  return read === undefined ? "" : read.buffer.subarray(0, read.bytesRead).toString("utf8");
 }
 
 /** Any number will do; the types know of 3 to 9 only. */

@@ -25,6 +25,7 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
       ...dumpedBy(bash, access),
     ],
     files: [input.script],
+    hasNote: true,
     onStdout: (line) => (text += line),
     onStderr(line) {
       if (words.add(line)) return;
@@ -35,6 +36,7 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
     },
   });
   const ended = ownWords(await stoppably(access, () => call));
+  words.settle(ended.note);
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
   return await settle(runner, { name, text, warnings: [], failure, faultOf: () => fault });
@@ -49,6 +51,7 @@ export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFai
   const ended = await runner.call({
     args: ["extract", "--log-json", "--bypass-lock", "--stdout", `::${name}`, `pp:${input.name}`],
     files: [input.script],
+    hasNote: true,
     within: (engine) => fedBy(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,
     onStdout(line) {

@@ -6,6 +6,8 @@ export interface EngineCall {
   readonly args: readonly string[];
   /** Texts it finds as /dev/fd/4, /dev/fd/5 …; the passphrase is 3. */
   readonly files?: readonly string[];
+  /** It has one more file, that it may write into: see Command.hasNote. */
+  readonly hasNote?: boolean;
   /** The directory it works in; the root when none is given. */
   readonly cwd?: string;
   /** Puts its command line into another's that begins it. */
@@ -44,7 +46,7 @@ interface EngineProgram {
 
 /** Nothing secret and no location is ever in argv, where every user of the host can read it: that is for `env` and files. */
 export function engineCalls(access: Access, { path, options, env, unattendedEnv = {} }: EngineProgram): EngineCalls {
-  const command = ({ args, files = [], cwd, within = (engine) => engine }: EngineCall): Command => {
+  const command = ({ args, files = [], hasNote = false, cwd, within = (engine) => engine }: EngineCall): Command => {
     const [program = path, ...words] = within([path, ...options, ...args]);
     return {
       program,
@@ -54,6 +56,7 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
       umask: "077",
       performance: access.performance,
       files: [`${access.secrets.passphrase}\n`, ...files],
+      hasNote,
       fileDirectory: access.paths.state,
       ...(cwd === undefined ? {} : { cwd }),
     };

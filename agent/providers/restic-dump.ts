@@ -34,6 +34,7 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
     runner.call({
       args: [...storeArgs(runner), "--stdin-filename", input.name, ...source],
       files: [input.script],
+      hasNote: true,
       ...(startsIt ? {} : { within: (engine) => feeding(bash, access, engine) }),
       onStdout(line) {
         const progress = readProgress(line, access.clock.now());
@@ -46,6 +47,7 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
     });
   const ended = ownWords(await stoppably(access, () => whileLocked(runner, call)));
   await releaseOwnLock(runner, ended);
+  words.settle(ended.note);
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
   return await settle(runner, { summary, begunAt, warnings: [], failure, faultOf: () => fault });
