@@ -51,7 +51,6 @@ export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFai
   const ended = await runner.call({
     args: ["extract", "--log-json", "--bypass-lock", "--stdout", `::${name}`, `pp:${input.name}`],
     files: [input.script],
-    hasNote: true,
     within: (engine) => fedBy(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,
     onStdout(line) {
