@@ -3,8 +3,8 @@ import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { recoverInterrupted } from "../../agent/runner.ts";
-import { type EngineHost, newId, openEngineHost, textOf, type Work } from "../engine/engine-host.ts";
-import { newestRestic } from "../support/restic.ts";
+import { type EngineHost, newId, textOf, type Work } from "../engine/engine-host.ts";
+import { openReadyHost } from "../engine/ready-host.ts";
 import { until } from "../support/until.ts";
 
 /** No systemd and no containers here: these keep the state of each in a file, and write down what they are asked. */
@@ -32,7 +32,7 @@ describe("what must stand still while a backup runs", () => {
   const halting = (more: Parameters<EngineHost["work"]>[0] = {}): Work =>
     host.work({ contract: { consistency: [{ pause: "web" }, { stop: "app.service" }, { pause: "still" }] }, ...more });
   beforeEach(async () => {
-    host = await openEngineHost(newestRestic());
+    host = await openReadyHost();
     await mkdir(out("programs"));
     await program("systemctl", SYSTEMCTL);
     await program("docker", DOCKER);

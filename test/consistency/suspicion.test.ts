@@ -2,8 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type EngineHost, openEngineHost, type Work } from "../engine/engine-host.ts";
-import { newestRestic } from "../support/restic.ts";
+import { type EngineHost, type Work } from "../engine/engine-host.ts";
+import { openReadyHost } from "../engine/ready-host.ts";
 
 const isRoot = process.getuid?.() === 0;
 
@@ -26,7 +26,7 @@ describe("sources that look wrong", () => {
   const snapshots = (): Promise<string[]> => readdir(out("srv/repository/snapshots"));
   const keepOne = (): Work => host.work({ settings: { retention: { keep_last: 1 } } });
   beforeEach(async () => {
-    host = await openEngineHost(newestRestic());
+    host = await openReadyHost();
   });
   afterEach(async () => {
     for (const path of mounted.splice(0)) execFileSync("umount", ["-l", path]);

@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readDeclared } from "../../agent/contract-files.ts";
 import { digestOf, updateContractMemory } from "../../agent/contract-memory.ts";
-import { newestRestic } from "../support/restic.ts";
-import { type EngineHost, openEngineHost, type Wanted } from "./engine-host.ts";
+import { type EngineHost, type Wanted } from "./engine-host.ts";
+import { openReadyHost } from "./ready-host.ts";
 
 // What root has written down on the host needs nobody's leave. That the control plane says so is not enough.
 
 let host: EngineHost;
 beforeEach(async () => {
-  host = await openEngineHost(newestRestic());
+  host = await openReadyHost();
   await host.write("data/file", "one");
 });
 afterEach(() => host.close());

@@ -3,13 +3,13 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { markOf } from "../../agent/process-mark.ts";
-import { newestRestic } from "../support/restic.ts";
 import { until } from "../support/until.ts";
-import { type EngineHost, openEngineHost, textOf } from "./engine-host.ts";
+import { type EngineHost, textOf } from "./engine-host.ts";
+import { openReadyHost } from "./ready-host.ts";
 
 let host: EngineHost;
 beforeEach(async () => {
-  host = await openEngineHost(newestRestic());
+  host = await openReadyHost();
   await host.write("data/file", "one");
   await mkdir(join(host.root, "out"));
   await chmod(join(host.root, "out"), 0o777);
@@ -136,7 +136,7 @@ describe("hooks", () => {
 
   it.runIf(process.getuid?.() === 0)("run as the contract's user, who needs no login shell", async () => {
     await host.hook("who", `id -un >>${out("who")}; echo "$HOME $USER" >>${out("who")}; id -G >>${out("who")}`);
-    const work = host.work({ user: "nobody", before: ["who"] });
+    const work = host.work({ user: "nobody", before: ["who"], location: out("srv/of-nobody") });
     const outcome = await host.backup(work);
     expect(outcome).toMatchObject({ state: "succeeded" });
     expect(await textOf(out("who"))).toBe("nobody\n/nonexistent nobody\n65534\n");

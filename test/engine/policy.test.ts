@@ -4,12 +4,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listHooks, loadPolicy } from "../../agent/policy.ts";
 import { isWithin } from "../../agent/policy-check.ts";
 import { listSnapshots } from "../../agent/runner.ts";
-import { newestRestic } from "../support/restic.ts";
-import { type EngineHost, openEngineHost, type Wanted } from "./engine-host.ts";
+import { type EngineHost, type Wanted } from "./engine-host.ts";
+import { openReadyHost } from "./ready-host.ts";
 
 let host: EngineHost;
 beforeEach(async () => {
-  host = await openEngineHost(newestRestic());
+  host = await openReadyHost();
   await host.write("data/file", "one");
   await host.hook("named", "true");
 });
@@ -103,7 +103,8 @@ describe("the host's policy", () => {
       expect(await host.restore(work, { target: root("a") })).toMatchObject({ failure: { code: "policy.refused" } });
       await expect(listSnapshots(host.deps, work)).rejects.toMatchObject({ failure: { code: "policy.refused" } });
     }
-    expect((await readdir(host.root)).toSorted()).toEqual(["data", "etc", "var"]);
+    expect((await readdir(host.root)).toSorted()).toEqual(["data", "etc", "srv", "var"]);
+    expect(await readdir(root("srv/repository/snapshots"))).toEqual([]);
   });
 
   it("is not followed from a directory that others could write, nor taken for none there", async () => {
