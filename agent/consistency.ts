@@ -3,15 +3,15 @@ import { join } from "node:path";
 import type { Consistency } from "../shared/consistency.ts";
 import type { Id } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
-import { dumpServer } from "./consistency-dumps.ts";
-import { type Doing, perform } from "./consistency-run.ts";
+import { dumpServer } from "./consistency/dumps.ts";
+import { type Doing, perform } from "./consistency/run.ts";
 import { isMissing } from "./files.ts";
 import { ownProgram } from "./own-program.ts";
 import type { Policy } from "./policy.ts";
 import { checkSource } from "./policy-check.ts";
 import type { RunUser } from "./process-user.ts";
-import { runError } from "./runner-failure.ts";
-import { openStaging, type Manifest, sealStaging, type StagedSqlite, type Staging } from "./staging.ts";
+import { runError } from "./runner/failure.ts";
+import { openStaging, type Manifest, sealStaging, type StagedSqlite, type Staging } from "./consistency/staging.ts";
 
 interface StageInput {
   readonly paths: Pick<Paths, "cache">;

@@ -5,7 +5,7 @@ import { EXIT } from "./by-hand.ts";
 import type { CliDeps } from "./by-hand.ts";
 import { readConfig } from "./config.ts";
 import type { AgentConfig } from "./config.ts";
-import { surveyDeclared } from "./contract-files.ts";
+import { surveyDeclared } from "./declared/contract-files.ts";
 import { readDaemonState } from "./daemon-claim.ts";
 import { isMissing } from "./files.ts";
 import { loadIdentity } from "./identity.ts";

@@ -5,10 +5,10 @@ import { backupByHand, execByHand, EXIT, listByHand, restoreByHand, UsageError }
 import type { CliDeps } from "./by-hand.ts";
 import { agentPaths } from "./config.ts";
 import { runDaemon } from "./daemon.ts";
-import { machineOf } from "./detect-machine.ts";
+import { machineOf } from "./detect/machine.ts";
 import { examine } from "./doctor.ts";
 import { enroll, EnrollError } from "./enroll.ts";
-import { copySqlite } from "./sqlite-copy.ts";
+import { copySqlite } from "./consistency/sqlite-copy.ts";
 import { sayStatus } from "./status.ts";
 import { realTimers } from "./timers.ts";
 import { uninstall } from "./uninstall.ts";

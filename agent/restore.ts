@@ -3,20 +3,20 @@ import { join, relative } from "node:path";
 import type { RestoreRequest } from "../shared/assignment.ts";
 import type { Consistency } from "../shared/consistency.ts";
 import { besideOf } from "./consistency.ts";
-import type { Doing } from "./consistency-run.ts";
+import type { Doing } from "./consistency/run.ts";
 import type { Policy } from "./policy.ts";
 import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "./policy-check.ts";
 import type { RestoreResult } from "./providers/provider.ts";
-import { loadDatabase } from "./restore-database.ts";
-import { chooseSnapshot } from "./restore-snapshot.ts";
-import { fetchStaged, putBack, tidyTarget, withoutStaged } from "./restore-staged.ts";
-import { readyTarget } from "./restore-target.ts";
-import { prepare } from "./runner-access.ts";
-import type { RunnerDeps, RunnerInput } from "./runner-deps.ts";
-import type { Finished } from "./runner-record.ts";
-import type { RecordedRun } from "./runner-recorded.ts";
-import { restoringDirectory } from "./staging.ts";
-import { realSource } from "./runner-sources.ts";
+import { loadDatabase } from "./restore/database.ts";
+import { chooseSnapshot } from "./restore/snapshot.ts";
+import { fetchStaged, putBack, tidyTarget, withoutStaged } from "./restore/staged.ts";
+import { readyTarget } from "./restore/target.ts";
+import { prepare } from "./runner/access.ts";
+import type { RunnerDeps, RunnerInput } from "./runner/deps.ts";
+import type { Finished } from "./runner/record.ts";
+import type { RecordedRun } from "./runner/recorded.ts";
+import { restoringDirectory } from "./consistency/staging.ts";
+import { realSource } from "./runner/sources.ts";
 
 /**
  * The work of a restore's run. It takes no lock, so that it need not wait for a backup: it only reads the repository.

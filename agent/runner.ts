@@ -5,18 +5,18 @@ import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { rememberGood } from "./good-snapshot.ts";
 import { checkRepository } from "./policy-check.ts";
 import { performRestore } from "./restore.ts";
-import { betweenServices } from "./restore-services.ts";
-import { prepare, type Prepared } from "./runner-access.ts";
-import { performBackup } from "./runner-backup.ts";
-import type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
-import { openRunLog } from "./runner-log.ts";
-import { ofBinding, recorded } from "./runner-recorded.ts";
-import { recover } from "./runner-recovery.ts";
-import { type ForgetInput, heldBack, performForget } from "./runner-retention.ts";
-import { ofRepository, performUpkeep, type UpkeepInput } from "./runner-upkeep.ts";
+import { betweenServices } from "./restore/services.ts";
+import { prepare, type Prepared } from "./runner/access.ts";
+import { performBackup } from "./runner/backup.ts";
+import type { Outcome, RunnerDeps, RunnerInput } from "./runner/deps.ts";
+import { openRunLog } from "./runner/log.ts";
+import { ofBinding, recorded } from "./runner/recorded.ts";
+import { recover } from "./runner/recovery.ts";
+import { type ForgetInput, heldBack, performForget } from "./runner/retention.ts";
+import { ofRepository, performUpkeep, type UpkeepInput } from "./runner/upkeep.ts";
 
-export type { Outcome, RunnerDeps, RunnerInput } from "./runner-deps.ts";
-export { RunError } from "./runner-failure.ts";
+export type { Outcome, RunnerDeps, RunnerInput } from "./runner/deps.ts";
+export { RunError } from "./runner/failure.ts";
 
 /**
  * One backup, and after a good one the binding's retention as a run of its own. Never throws for what goes wrong in the

@@ -7,7 +7,7 @@ import { loadAssignment } from "./assignments.ts";
 import { EXIT } from "./by-hand.ts";
 import type { CliDeps } from "./by-hand.ts";
 import { readConfig } from "./config.ts";
-import { surveyDeclared } from "./contract-files.ts";
+import { surveyDeclared } from "./declared/contract-files.ts";
 import { readDaemonState } from "./daemon-claim.ts";
 import { hostZone } from "./facts.ts";
 import { missingResults } from "./results.ts";

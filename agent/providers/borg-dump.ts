@@ -1,6 +1,6 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import { HOOK_LADDER } from "../process-ladder.ts";
-import { failureOf } from "../runner-failure.ts";
+import { failureOf } from "../runner/failure.ts";
 import { createArgs, settle, storeFailure } from "./borg-backup.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure } from "./borg-failures.ts";

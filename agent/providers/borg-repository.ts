@@ -1,4 +1,4 @@
-import { RunError, runError } from "../runner-failure.ts";
+import { RunError, runError } from "../runner/failure.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure, saysAbsent } from "./borg-failures.ts";
 import { Listing } from "./borg-snapshots.ts";

@@ -1,5 +1,5 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import type { Extraction, FailedPath, RestoreTool } from "../restore-tool.ts";
+import type { Extraction, FailedPath, RestoreTool } from "../restore/tool.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { listNodes, readContents, STAND_IN } from "./borg-contents.ts";
 import { borgFailure, isWarning } from "./borg-failures.ts";

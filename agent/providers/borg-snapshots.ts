@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { SnapshotFacts } from "../../shared/run.ts";
-import { RunError, runError } from "../runner-failure.ts";
+import { RunError, runError } from "../runner/failure.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure } from "./borg-failures.ts";
 import type { Access } from "./provider.ts";

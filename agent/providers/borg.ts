@@ -1,4 +1,4 @@
-import { restoreFiles } from "../restore-files.ts";
+import { restoreFiles } from "../restore/files.ts";
 import { backup } from "./borg-backup.ts";
 import { check } from "./borg-check.ts";
 import { prepareBorg } from "./borg-command.ts";

@@ -4,7 +4,7 @@ import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { readTextIfThere, writeFileAtomically } from "../files.ts";
-import { runError } from "../runner-failure.ts";
+import { runError } from "../runner/failure.ts";
 
 const Remembered = z.object({ engineId: z.string().min(1), location: z.string() });
 

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import * as z from "zod";
-import { shownName } from "../restore-disk.ts";
+import { shownName } from "../restore/disk.ts";
 import {
   isSelected,
   type Listed,
@@ -8,8 +8,8 @@ import {
   type NodeType,
   type Selection,
   type SnapshotNode,
-} from "../restore-tool.ts";
-import { RunError } from "../runner-failure.ts";
+} from "../restore/tool.ts";
+import { RunError } from "../runner/failure.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
 import { readMessage } from "./restic-messages.ts";

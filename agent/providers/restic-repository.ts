@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { RunError, runError } from "../runner-failure.ts";
+import { RunError, runError } from "../runner/failure.ts";
 import { identify, unanswered } from "./identity.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure, saysAbsent } from "./restic-failures.ts";

@@ -1,5 +1,5 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import type { Extraction, FailedPath, RestoreTool } from "../restore-tool.ts";
+import type { Extraction, FailedPath, RestoreTool } from "../restore/tool.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { listNodes, readContents, STAND_IN } from "./restic-contents.ts";
 import { resticFailure } from "./restic-failures.ts";

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { SnapshotFacts } from "../../shared/run.ts";
-import { RunError, runError } from "../runner-failure.ts";
+import { RunError, runError } from "../runner/failure.ts";
 import type { Access } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";

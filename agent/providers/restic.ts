@@ -1,4 +1,4 @@
-import { restoreFiles } from "../restore-files.ts";
+import { restoreFiles } from "../restore/files.ts";
 import { backup } from "./restic-backup.ts";
 import { check } from "./restic-check.ts";
 import { prepareRestic } from "./restic-command.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
-import { type ContractFile, readContract } from "../../agent/contract-file.ts";
+import { type ContractFile, readContract } from "../../agent/declared/contract-file.ts";
 
 // One file of contracts.d, as `builtins.toJSON` writes it for a request of Self Host Blocks, and by hand.
 

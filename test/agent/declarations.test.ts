@@ -2,9 +2,9 @@ import { chmod, chown, mkdir, rename, rm, symlink, writeFile } from "node:fs/pro
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { readDeclared } from "../../agent/contract-files.ts";
-import { digestOf, readContractMemory } from "../../agent/contract-memory.ts";
-import { startDeclaring } from "../../agent/declaring.ts";
+import { readDeclared } from "../../agent/declared/contract-files.ts";
+import { digestOf, readContractMemory } from "../../agent/declared/contract-memory.ts";
+import { startDeclaring } from "../../agent/declared/declaring.ts";
 import { ApiError } from "../../agent/api.ts";
 import type { Paths } from "../../agent/config.ts";
 import type { Declarations } from "../../shared/declaration.ts";

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { copySqlite } from "../../agent/sqlite-copy.ts";
+import { copySqlite } from "../../agent/consistency/sqlite-copy.ts";
 import { hammeredRounds, makeTables } from "./rounds.ts";
 import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
 import shareEngines from "../support/engines.setup.ts";

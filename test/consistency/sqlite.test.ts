@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ownProgram } from "../../agent/own-program.ts";
-import { copySqlite } from "../../agent/sqlite-copy.ts";
+import { copySqlite } from "../../agent/consistency/sqlite-copy.ts";
 import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
 import { restoredLines } from "../../shared/restored.ts";

@@ -1,8 +1,8 @@
 import { access, chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readDeclared } from "../../agent/contract-files.ts";
-import { digestOf, updateContractMemory } from "../../agent/contract-memory.ts";
+import { readDeclared } from "../../agent/declared/contract-files.ts";
+import { digestOf, updateContractMemory } from "../../agent/declared/contract-memory.ts";
 import { type EngineHost, type Wanted } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { readContract } from "../../agent/contract-file.ts";
+import { readContract } from "../../agent/declared/contract-file.ts";
 
 // The NixOS module, evaluated by a real Nix on a stand-in for nixpkgs' lib: what it writes is read by the agent's own reader.
 

@@ -1,0 +1,120 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Deed, type Doing, perform } from "./run.ts";
+import {
+  checkListed,
+  type MariadbEntry,
+  mariadbTool,
+  type PostgresEntry,
+  postgresDatabase,
+  postgresTool,
+} from "./servers.ts";
+import type { StagedDump } from "./staging.ts";
+
+const POSTGRES_LIST = "select datname from pg_database where datallowconn and not datistemplate order by datname";
+const MARIADB_LIST =
+  "select schema_name from information_schema.schemata where schema_name not in ('information_schema','performance_schema','sys','mysql') order by 1";
+
+/**
+ * Dumps a database, or all of a server's and its accounts, into files. Each database is of one moment; only one that was
+ * dumped whole is named in what this returns.
+ * @param directory the agent's own, where nobody else can put a link
+ */
+export async function dumpServer(
+  doing: Doing,
+  { entry, directory, before }: { entry: PostgresEntry | MariadbEntry; directory: string; before: number },
+): Promise<StagedDump[]> {
+  const dumps: StagedDump[] = [];
+  const add = async (dump: Omit<StagedDump, "file">, begin: Pick<Deed, "user" | "command">): Promise<void> => {
+    const accounts = dump.server === "postgres" ? "roles" : "users";
+    const file = fileOf(dump, { accounts, index: before + dumps.length });
+    const what = `dumping the ${dump.database === null ? accounts : `database "${dump.database}"`} of ${dump.server}`;
+    doing.log.line(what);
+    await perform(doing, { what, ...begin, output: join(directory, file) });
+    dumps.push({ ...dump, file });
+  };
+  await ("postgres" in entry ? dumpPostgres(doing, entry, add) : dumpMariadb(doing, entry, add));
+  return dumps;
+}
+
+type Add = (dump: Omit<StagedDump, "file">, begin: Pick<Deed, "user" | "command">) => Promise<void>;
+
+async function dumpPostgres(doing: Doing, entry: PostgresEntry, add: Add): Promise<void> {
+  const tool = postgresTool(doing, entry);
+  const isAll = entry.postgres === "*";
+  if (isAll) await add({ server: "postgres", database: null }, await tool("pg_dumpall", ["--roles-only"]));
+  for (const database of isAll ? await listPostgres(doing, entry) : [entry.postgres]) {
+    const args = ["--clean", "--if-exists", postgresDatabase(database)];
+    await add({ server: "postgres", database }, await tool("pg_dump", args));
+  }
+}
+
+async function listPostgres(doing: Doing, entry: PostgresEntry): Promise<string[]> {
+  const asking = await postgresTool(doing, entry)("psql", ["-XAtq", "-c", POSTGRES_LIST, postgresDatabase("postgres")]);
+  return checkListed(await perform(doing, { what: "listing the PostgreSQL databases", ...asking }));
+}
+
+async function dumpMariadb(doing: Doing, entry: MariadbEntry, add: Add): Promise<void> {
+  const tool = mariadbTool(doing, entry);
+  const isAll = entry.mariadb === "*";
+  const accounts = ["--system=users", "--insert-ignore"];
+  if (isAll) await add({ server: "mariadb", database: null }, await tool("mariadb-dump", accounts));
+  for (const database of isAll ? await listMariadb(doing, entry) : [entry.mariadb]) {
+    const whole = ["--routines", "--events", "--triggers", "--hex-blob", "--add-drop-database"];
+    const args = ["--single-transaction", "--quick", ...whole, "--databases", "--", database];
+    await add({ server: "mariadb", database }, await tool("mariadb-dump", args));
+  }
+}
+
+async function listMariadb(doing: Doing, entry: MariadbEntry): Promise<string[]> {
+  const asking = await mariadbTool(doing, entry)("mariadb", ["--batch", "--skip-column-names", "-e", MARIADB_LIST]);
+  return checkListed(await perform(doing, { what: "listing the MariaDB databases", ...asking }));
+}
+
+/** A name that any database can have as a file. */
+function fileOf(
+  { server, database }: Omit<StagedDump, "file">,
+  { accounts, index }: { accounts: string; index: number },
+): string {
+  return `${server}-${index}-${(database ?? accounts).replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 60)}.sql`;
+}
+
+/**
+ * Loads one dump, in one transaction where the server has such for it.
+ * @param file the agent's own. Throws `database.failed` with the database's last words
+ */
+export async function loadDump(
+  doing: Doing,
+  { entry, dump, file }: { entry: PostgresEntry | MariadbEntry; dump: StagedDump; file: string },
+): Promise<void> {
+  const { database } = dump;
+  const what = `loading ${database === null ? "the accounts" : `"${database}"`} into ${dump.server}`;
+  doing.log.line(what);
+  if ("mariadb" in entry) {
+    const loading = await mariadbTool(doing, entry)("mariadb", ["--batch"]);
+    await perform(doing, { what, ...loading, input: file, code: "database.failed" });
+    return;
+  }
+  const tool = postgresTool(doing, entry);
+  if (database === null) await allowKnownRoles(file);
+  else if (!(await listPostgres(doing, entry)).includes(database)) {
+    await perform(doing, {
+      what: `creating "${database}"`,
+      ...(await tool("createdb", ["--", database])),
+      code: "database.failed",
+    });
+  }
+  const strict = ["-Xq", "--set=ON_ERROR_STOP=1", "--single-transaction", "--output=/dev/null"];
+  const loading = await tool("psql", [...strict, postgresDatabase(database ?? "postgres")]);
+  await perform(doing, { what, ...loading, input: file, code: "database.failed" });
+}
+
+/** A role that is there already is no fault: the dump goes on to give it what it had. */
+async function allowKnownRoles(file: string): Promise<void> {
+  const text = await readFile(file, "utf8");
+  const allowed = text.replace(
+    /^CREATE ROLE .*;$/gm,
+    (line) => `DO $holdfast$ BEGIN ${line} EXCEPTION WHEN duplicate_object THEN NULL; END $holdfast$;`,
+  );
+  await writeFile(file, allowed);
+}

@@ -1,0 +1,114 @@
+import { CHILD_PATH, findExecutable } from "../process-path.ts";
+import { HOOK_LADDER } from "../process-ladder.ts";
+import type { ProcessMark } from "../process-mark.ts";
+import { runProcess, userSwitch } from "../process.ts";
+import { ownUser, type RunUser } from "../process-user.ts";
+import { runError } from "../runner/failure.ts";
+import type { RunLog } from "../runner/log.ts";
+import type { RunFailureCode } from "../../shared/failure.ts";
+
+/** What everything that is done to databases and services of a host needs. */
+export interface Doing {
+  readonly run: string;
+  readonly log: RunLog;
+  /** Absent for what has to be done whatever happens. */
+  readonly signal?: AbortSignal;
+  readonly timeLimitMs?: number;
+  readonly onStart: (child: ProcessMark) => void;
+}
+
+export interface Deed {
+  /** For a person: what is done, and to what. */
+  readonly what: string;
+  readonly user?: RunUser;
+  readonly command: readonly string[];
+  /** Files of the agent's own, opened by it and not by the user. */
+  readonly output?: string;
+  readonly input?: string;
+  /** What its failure is called. */
+  readonly code?: RunFailureCode;
+}
+
+/** Does one thing to its end. @returns the lines of its output. Throws the signal's reason, or a RunError with its last words */
+export async function perform(doing: Doing, deed: Deed): Promise<string[]> {
+  const { user = ownUser(), what, code = "consistency.failed" } = deed;
+  const lines: string[] = [];
+  const redirect = `${deed.input === undefined ? "" : ' <"$in"'}${deed.output === undefined ? "" : ' >"$out"'}`;
+  const ended = await runProcess(
+    {
+      program: "/bin/sh",
+      args: [
+        "-c",
+        `in=$1; out=$2; shift 2; exec "$@"${redirect}`,
+        "sh",
+        deed.input ?? "",
+        deed.output ?? "",
+        ...switched(user, deed),
+      ],
+      env: {
+        PATH: process.env["PATH"] ?? CHILD_PATH,
+        HOME: user.home,
+        USER: user.name,
+        LOGNAME: user.name,
+        LANG: "C.UTF-8",
+        HOLDFAST_RUN: doing.run,
+        HOLDFAST_PHASE: "consistency",
+      },
+      user: ownUser(),
+      umask: "077",
+      fileDirectory: "/",
+    },
+    {
+      ladder: HOOK_LADDER,
+      onStart: doing.onStart,
+      onStdout: (line) => lines.push(line),
+      onStderr: (line) => doing.log.line(`  ${line}`),
+      ...(doing.timeLimitMs === undefined ? {} : { timeLimitMs: doing.timeLimitMs }),
+      ...(doing.signal === undefined ? {} : { signal: doing.signal }),
+    },
+  );
+  if (ended.cancelled) doing.signal?.throwIfAborted();
+  if (ended.timedOut) throw runError(code, `${what} did not end in time`);
+  const last = doing.log.redact(ended.stderr.trimEnd().split("\n").at(-1) ?? "").slice(0, 500);
+  const how =
+    ended.startFailure ?? (ended.signal === null ? `exited with ${ended.exitCode}` : `was ended by ${ended.signal}`);
+  if (ended.exitCode !== 0) throw runError(code, `${what} ${how}${last === "" ? "" : `: ${last}`}`);
+  return lines;
+}
+
+function switched(user: RunUser, { command }: Deed): string[] {
+  return [...userSwitch(user), ...command];
+}
+
+/** The path of the first of these programs that the host has. Throws `consistency.failed` */
+export async function requireProgram(...names: [string, ...string[]]): Promise<string> {
+  for (const name of names) {
+    const path = await findExecutable(name, process.env["PATH"] ?? CHILD_PATH);
+    if (path !== null) return path;
+  }
+  throw runError("consistency.failed", `${names[0]} is not installed on this host`, `Install it, then run again.`);
+}
+
+/** Docker or Podman: whichever has the container. Throws `consistency.failed` when neither has. */
+export async function containerProgram(doing: Doing, container: string): Promise<string> {
+  for (const name of ["docker", "podman"]) {
+    const program = await findExecutable(name, process.env["PATH"] ?? CHILD_PATH);
+    if (program !== null && (await stateOfContainer(doing, { program, container })) !== null) return program;
+  }
+  throw runError("consistency.failed", `neither Docker nor Podman has a container "${container}" here`);
+}
+
+/** @returns its state as the engine calls it; null when it has none of that name */
+export async function stateOfContainer(
+  doing: Doing,
+  { program, container }: { program: string; container: string },
+): Promise<string | null> {
+  try {
+    const command = [program, "container", "inspect", "--format", "{{.State.Status}}", container];
+    const [state = null] = await perform(doing, { what: `looking for container ${container}`, command });
+    return state;
+  } catch {
+    doing.signal?.throwIfAborted();
+    return null;
+  }
+}

@@ -1,0 +1,78 @@
+import { type Consistency, serverUser } from "../../shared/consistency.ts";
+import { containerProgram, type Deed, type Doing, requireProgram } from "./run.ts";
+import { findUser } from "../process-user.ts";
+import { runError } from "../runner/failure.ts";
+
+export type PostgresEntry = Extract<Consistency, { postgres: string }>;
+export type MariadbEntry = Extract<Consistency, { mariadb: string }>;
+
+/** Where a server is, and whom its tools run as there: command lines of nothing but checked parts. */
+export type Tool = (program: string, args: readonly string[]) => Promise<Pick<Deed, "user" | "command">>;
+
+/**
+ * Inside the container of an image that has passwords in its environment, root's and its own user's; elsewhere it changes
+ * nothing. The first word is whom to connect as.
+ */
+const WITH_PASSWORD = `role=$1; shift
+if [ "$role" = "\${MARIADB_USER:-\${MYSQL_USER-}}" ]
+then MYSQL_PWD=\${MARIADB_PASSWORD:-\${MYSQL_PASSWORD-}}
+else MYSQL_PWD=\${MARIADB_ROOT_PASSWORD:-\${MYSQL_ROOT_PASSWORD-}}
+fi
+[ -z "$MYSQL_PWD" ] || export MYSQL_PWD
+exec "$@"`;
+
+export function postgresTool(doing: Doing, entry: PostgresEntry): Tool {
+  const { role = entry.container === undefined ? undefined : "postgres", socket, port } = entry;
+  const where = [
+    "--no-password",
+    ...(socket === undefined ? [] : [`--host=${socket}`]),
+    ...(port === undefined ? [] : [`--port=${port}`]),
+    ...(role === undefined ? [] : [`--username=${role}`]),
+  ];
+  return async (program, args) => {
+    if (entry.container !== undefined) return await inContainer(doing, entry, [program, ...where, ...args]);
+    const command = [await requireProgram(program), ...where, ...args];
+    return { user: await findUser(serverUser(entry)), command };
+  };
+}
+
+export function mariadbTool(doing: Doing, entry: MariadbEntry): Tool {
+  const { role, socket, port } = entry;
+  const where = [
+    ...(socket === undefined ? [] : [`--socket=${socket}`]),
+    ...(port === undefined ? [] : [`--port=${port}`]),
+    ...(role === undefined ? [] : [`--user=${role}`]),
+  ];
+  return async (program, args) => {
+    if (entry.container !== undefined) {
+      const command = ["sh", "-c", WITH_PASSWORD, "sh", role ?? "root", program, ...where, ...args];
+      return await inContainer(doing, entry, command);
+    }
+    const command = [await requireProgram(program, OLD_NAMES[program] ?? program), ...where, ...args];
+    return { user: await findUser(serverUser(entry)), command };
+  };
+}
+
+const OLD_NAMES: Record<string, string> = { mariadb: "mysql", "mariadb-dump": "mysqldump" };
+
+async function inContainer(
+  doing: Doing,
+  { container = "", user }: { container?: string | undefined; user?: string | undefined },
+  command: readonly string[],
+): Promise<Pick<Deed, "command">> {
+  const program = await containerProgram(doing, container);
+  return {
+    command: [program, "exec", "-i", ...(user === undefined ? [] : [`--user=${user}`]), container, ...command],
+  };
+}
+
+/** A name as a connection string takes it: else one with a `=` would be read as more than a name. */
+export function postgresDatabase(name: string): string {
+  return `--dbname=dbname='${name.replace(/['\\]/g, "\\$&")}'`;
+}
+
+/** Names that the agent lists itself may be anything; a newline would split what is read line by line. */
+export function checkListed(names: readonly string[]): string[] {
+  if (names.length === 0) throw runError("consistency.failed", "the server has no database to dump");
+  return names.filter((name) => name !== "");
+}

@@ -1,0 +1,82 @@
+import { chmod, chown, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import type { Id } from "../../shared/ids.ts";
+import type { Paths } from "../config.ts";
+import type { RunUser } from "../process-user.ts";
+
+/** One dump of a server, as the manifest names it. */
+export const StagedDump = z.object({
+  server: z.enum(["postgres", "mariadb"]),
+  database: z.string().nullable().describe("null: the server's accounts"),
+  file: z.string().regex(/^[A-Za-z0-9_-]+\.sql$/),
+});
+export type StagedDump = z.infer<typeof StagedDump>;
+
+export const StagedSqlite = z.object({
+  path: z.string().describe("where the live database is"),
+  file: z.string().regex(/^\d+$/),
+  uid: z.int().min(0),
+  gid: z.int().min(0),
+  mode: z.int().min(0).max(0o777),
+});
+export type StagedSqlite = z.infer<typeof StagedSqlite>;
+
+/** What lies in a staging directory, and where it belongs: a restore needs the snapshot and nothing else. */
+export const Manifest = z.object({
+  version: z.literal(1),
+  sqlite: z.array(StagedSqlite),
+  dumps: z.array(StagedDump),
+});
+export type Manifest = z.infer<typeof Manifest>;
+
+export const MANIFEST = "holdfast.json";
+
+/** Of one binding: the same at every run, so that the tools find what did not change. */
+export interface Staging {
+  readonly directory: string;
+  /** The user's own, who copies into it. */
+  readonly sqlite: string;
+  /** The agent's own until it is sealed: root writes here, and must not be led elsewhere by a link. */
+  readonly dumps: string;
+}
+
+export function stagingDirectory({ cache }: Pick<Paths, "cache">, binding: Id): string {
+  return join(cache, "staging", binding);
+}
+
+/** Where the copies of one restore are on their way. */
+export function restoringDirectory({ cache }: Pick<Paths, "cache">, run: Id): string {
+  return join(cache, "staging", `restore-${run}`);
+}
+
+/** Makes the directory anew, with nothing of an earlier run in it. */
+export async function openStaging(
+  paths: Pick<Paths, "cache">,
+  { binding, user }: { binding: Id; user: RunUser },
+): Promise<Staging> {
+  const directory = stagingDirectory(paths, binding);
+  const staging = { directory, sqlite: join(directory, "sqlite"), dumps: join(directory, "dumps") };
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true, mode: 0o711 });
+  for (const path of [paths.cache, directory]) await chmod(path, 0o711);
+  // borg also opens the directory that a source is in.
+  await chmod(join(paths.cache, "staging"), 0o755);
+  for (const path of [staging.sqlite, staging.dumps]) await mkdir(path, { mode: 0o700 });
+  if (user.isAnother) await chown(staging.sqlite, user.uid, user.gid);
+  return staging;
+}
+
+/** Writes what is where, and lets the user who does the backup read all of it. */
+export async function sealStaging(
+  staging: Staging,
+  { manifest, user }: { manifest: Manifest; user: RunUser },
+): Promise<void> {
+  const file = join(staging.directory, MANIFEST);
+  await writeFile(file, `${JSON.stringify(manifest)}\n`, { mode: 0o600, flag: "wx" });
+  if (!user.isAnother) return;
+  const dumps = await readdir(staging.dumps);
+  for (const path of [...dumps.map((name) => join(staging.dumps, name)), staging.dumps, file, staging.directory]) {
+    await chown(path, user.uid, user.gid);
+  }
+}

@@ -1,0 +1,111 @@
+import * as z from "zod";
+import {
+  type ContractBody,
+  ContractRequest,
+  DatabaseContract,
+  DatabaseRequest,
+  FilesContract,
+} from "../../shared/contract.ts";
+import { Name } from "../../shared/ids.ts";
+import { RepositorySpec } from "../../shared/repository.ts";
+import { type Bound, boundBy, ContractSettings } from "./contract-settings.ts";
+import { isRecord } from "../json.ts";
+
+/** What one file of contracts.d declares. */
+export interface ContractFile {
+  readonly file: string;
+  readonly name: string;
+  readonly body: ContractBody;
+  /** Where and when, if the file says so itself. */
+  readonly bound: Bound | null;
+}
+
+export type Read =
+  | { readonly ok: true; readonly contract: ContractFile }
+  | { readonly ok: false; readonly message: string };
+
+/**
+ * Reads what `builtins.toJSON` gives for a request of Self Host Blocks: the request alone, or beside it a name, settings,
+ * and what else a contract of ours may say.
+ * @param file its name in contracts.d, by which the contract is called when it says none
+ * @param me whom the seed's empty user means: who the agent runs as
+ */
+export function readContract(file: string, text: string, me: string): Read {
+  const value = parsed(text);
+  if (typeof value === "string") return { ok: false, message: value };
+  const isBare = !("request" in value);
+  const { name, request, settings = null, result: _ours, ...beside } = isBare ? { request: value } : value;
+  if (isRecord(request) && "dataset" in request) {
+    return { ok: false, message: "asks for a dataset (datasetbackup): Holdfast keeps files and databases only" };
+  }
+  const said = Said.safeParse({ name: name ?? undefined, settings });
+  const body = bodyOf(request, beside, me);
+  const called = said.data?.name ?? asName(file);
+  const faults = [
+    ...faultsOf(said, isBare),
+    ...faultsOf(body, isBare),
+    ...(called === null ? [`name: "${file}" has nothing a name can be made of: give a name beside the request`] : []),
+  ];
+  if (!said.success || !body.success || called === null) return { ok: false, message: faults.join("; ") };
+  const bound = said.data.settings === null ? null : boundBy(said.data.settings);
+  const place =
+    bound === null ? null : RepositorySpec.safeParse({ ...bound.repository, name: bound.repository.name ?? "x" });
+  if (place?.success === false) {
+    return {
+      ok: false,
+      message: `settings.repository.path: ${place.error.issues.map(({ message }) => message).join("; ")}`,
+    };
+  }
+  return { ok: true, contract: { file, name: called, body: body.data, bound } };
+}
+
+/** @returns the object, or a sentence on why there is none. Nothing of the text is said again: it may hold what is secret */
+function parsed(text: string): Record<string, unknown> | string {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isRecord(value)) return value;
+    return "is not one JSON object: write what builtins.toJSON gives for a request";
+  } catch (error) {
+    const where = /at position \d+( \(line \d+ column \d+\))?/.exec(String(error))?.[0];
+    return `is not JSON${where === undefined ? "" : `, ${where}`}: write what builtins.toJSON gives for a request`;
+  }
+}
+
+const Said = z.strictObject({ name: Name.optional(), settings: ContractSettings.nullable() });
+
+function bodyOf(request: unknown, beside: Record<string, unknown>, me: string): z.ZodSafeParseResult<ContractBody> {
+  const named = isRecord(request) ? { ...request, user: asUser(request["user"], me) } : request;
+  const isDatabase = isRecord(request) && Object.keys(request).some((key) => OF_DATABASES.has(key));
+  return isDatabase
+    ? DatabaseContract.safeParse({ ...beside, kind: "databasebackup", request: named })
+    : FilesContract.safeParse({ ...beside, kind: "files", request: named });
+}
+
+const OF_DATABASES = new Set(Object.keys(DatabaseRequest.shape).filter((key) => !(key in ContractRequest.shape)));
+
+function asUser(user: unknown, me: string): unknown {
+  return user === "" || user === undefined || user === null ? me : user;
+}
+
+/** Each with its place in the file, so that it is found there. */
+function faultsOf(parsed: z.ZodSafeParseResult<unknown>, isBare: boolean): string[] {
+  return (parsed.error?.issues ?? []).map((issue) => {
+    const path = isBare && issue.path[0] === "request" ? issue.path.slice(1) : issue.path;
+    const place = path.join(".");
+    if (issue.code === "unrecognized_keys") {
+      const keys = issue.keys.map((key) => (place === "" ? key : `${place}.${key}`));
+      return `${keys.join(", ")}: there is no such key here: remove it`;
+    }
+    return `${place === "" ? "it" : place}: ${issue.message}`;
+  });
+}
+
+/** The file's name less its ending, as far as a name can look like it. */
+function asName(file: string): string | null {
+  const wish = file.replace(/\.json$/, "").toLowerCase();
+  const name = wish
+    .replace(/[^a-z0-9._-]+/g, "-")
+    .replace(/^[^a-z0-9]+/, "")
+    .slice(0, 63);
+  return name === "" ? null : name;
+}

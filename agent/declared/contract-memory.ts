@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import * as z from "zod";
+import { DeclarationFault } from "../../shared/declaration.ts";
+import type { Paths } from "../config.ts";
+import { readTextIfThere, writeFileAtomically } from "../files.ts";
+import { parseJson } from "../json.ts";
+
+/** What the agent remembers of contracts.d, so that a file that is broken for an hour takes nothing away. */
+const ContractMemory = z.object({
+  texts: z.record(z.string(), z.string()).describe("by file: what it said when it could last be followed"),
+  refused: z.array(DeclarationFault).describe("what the control plane had against it when it was last told"),
+  settled: z.string().nullable().describe("the digest of the texts that the assignment of now was made from"),
+});
+export type ContractMemory = z.infer<typeof ContractMemory>;
+
+const NOTHING: ContractMemory = { texts: {}, refused: [], settled: null };
+
+/** Never throws for what is in it: a memory that can't be read is none. */
+export async function readContractMemory(paths: Pick<Paths, "contractsFile">): Promise<ContractMemory> {
+  const stored = ContractMemory.safeParse(parseJson((await readTextIfThere(paths.contractsFile)) ?? ""));
+  return stored.success ? stored.data : NOTHING;
+}
+
+/** Changes what is given, and keeps the rest. */
+export async function updateContractMemory(
+  paths: Pick<Paths, "contractsFile">,
+  change: Partial<ContractMemory>,
+): Promise<void> {
+  const memory = { ...(await readContractMemory(paths)), ...change };
+  await writeFileAtomically(paths.contractsFile, JSON.stringify(memory));
+}
+
+export function digestOf(texts: ContractMemory["texts"]): string {
+  const sorted = Object.keys(texts)
+    .toSorted()
+    .map((file) => [file, texts[file]]);
+  return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
+}

@@ -1,0 +1,106 @@
+import * as z from "zod";
+import { Retention, Settings, TimerConfig } from "../../shared/binding.ts";
+import { AbsolutePath, Name } from "../../shared/ids.ts";
+import { ProviderName, RepositorySpec, SecretName, SecretSource } from "../../shared/repository.ts";
+import { isRecord } from "../json.ts";
+
+/** The seed's secret contract gives a result; by hand one writes the path, or what the API takes. */
+const Passphrase = z.union(
+  [
+    AbsolutePath.transform((file) => ({ file })),
+    SecretSource,
+    z.looseObject({ result: z.looseObject({ path: AbsolutePath }) }).transform(({ result }) => ({ file: result.path })),
+  ],
+  { error: 'must be "/path/on/host", {"file":"/path/on/host"} or {"generate":true}' },
+);
+
+const Credential = z.union(
+  [
+    AbsolutePath.transform((file) => ({ file })),
+    z.strictObject({ file: AbsolutePath }),
+    z
+      .strictObject({ source: AbsolutePath, transform: z.null().optional() })
+      .transform(({ source }) => ({ file: source })),
+  ],
+  { error: 'must be "/path/on/host" or {"source":"/path/on/host"}; what transforms it has to be done to the file' },
+);
+
+const { ssh, caFile, appendOnly, maintenance, existing } = RepositorySpec.shape;
+const { zone, performance, shrinkage, hookTimeLimit, runTimeLimit, ...seed } = Settings.shape;
+
+/** `settings` beside a request: an instance's of Self Host Blocks, plus the provider and what only Holdfast has. */
+export const ContractSettings = z.strictObject({
+  provider: ProviderName.default("restic"),
+  enable: seed.enable,
+  passphrase: Passphrase,
+  repository: z.strictObject({
+    path: z.string().min(1, "must not be empty").max(2048),
+    name: Name.nullable().default(null),
+    secrets: z.partialRecord(SecretName, Credential).default({}),
+    timerConfig: z.preprocess(asTimer, TimerConfig.prefault({})),
+    ...{ ssh, caFile, appendOnly, maintenance, existing },
+  }),
+  retention: z.preprocess(asRetention, seed.retention),
+  limitUploadKiBs: seed.limitUploadKiBs,
+  limitDownloadKiBs: seed.limitDownloadKiBs,
+  ...{ zone, performance, shrinkage, hookTimeLimit, runTimeLimit },
+  // The seed's borg provider has these two: the first is never used there, the second is the agent's own to know.
+  consistency: z
+    .strictObject({}, { error: "must be empty: repository.maintenance.check says when it is checked" })
+    .optional(),
+  stateDir: z.null({ error: "must be null: the agent keeps the engine's state in its own directory" }).optional(),
+});
+type ContractSettings = z.infer<typeof ContractSettings>;
+
+/** Where and when, as the control plane has it. The repository's name may be left to whoever knows the host's. */
+export interface Bound {
+  readonly repository: Omit<RepositorySpec, "name"> & { readonly name: string | null };
+  readonly settings: Settings;
+}
+
+export function boundBy(given: ContractSettings): Bound {
+  const { provider, passphrase, repository, consistency: _none, stateDir: _unset, ...settings } = given;
+  const { path: location, timerConfig, ...place } = repository;
+  return { repository: { ...place, provider, location, passphrase }, settings: { ...settings, timerConfig } };
+}
+
+/** systemd's units may have numbers for spans, and words for yes and no. */
+function asTimer(value: unknown): unknown {
+  if (!isRecord(value)) return value ?? undefined;
+  const { RandomizedDelaySec: delay, Persistent: persistent, ...rest } = value;
+  return {
+    ...rest,
+    ...(delay === undefined ? {} : { RandomizedDelaySec: typeof delay === "number" ? `${delay}s` : delay }),
+    ...(persistent === undefined ? {} : { Persistent: asYesNo(persistent) }),
+  };
+}
+
+function asYesNo(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  return /^(yes|true|on|1)$/.test(value) ? true : /^(no|false|off|0)$/.test(value) ? false : value;
+}
+
+/** The seed's restic instances say `keep_daily`, its borg instances `daily`; a number may be written as text. */
+function asRetention(value: unknown, context: z.RefinementCtx): unknown {
+  if (!isRecord(value)) return value ?? undefined;
+  const kept: Record<string, unknown> = {};
+  for (const [key, count] of Object.entries(value)) {
+    if (count === null) continue;
+    const rule = `keep_${key}` in Retention.shape ? `keep_${key}` : key;
+    if (rule in kept)
+      context.addIssue({ code: "custom", path: [key], message: `says again what ${rule} says: remove one` });
+    kept[rule] = rule === "keep_within" ? asSpan(count) : asCount(count);
+  }
+  return kept;
+}
+
+function asCount(count: unknown): unknown {
+  return typeof count === "string" && /^\d+$/.test(count) ? Number(count) : count;
+}
+
+/** borg writes hours as H, and knows weeks. */
+function asSpan(span: unknown): unknown {
+  if (typeof span !== "string") return span;
+  const weeks = /^(\d+)w$/.exec(span)?.[1];
+  return weeks === undefined ? span.replace(/^(\d+)H$/, "$1h") : `${Number(weeks) * 7}d`;
+}

@@ -1,0 +1,67 @@
+import { open, readdir, realpath, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Paths } from "../config.ts";
+import { isMissing } from "../files.ts";
+import { ownershipFault } from "../policy.ts";
+
+/** One file of contracts.d: what is in it, or why that may not be followed. */
+export type ContractText =
+  | { readonly file: string; readonly text: string; readonly fault: null }
+  | { readonly file: string; readonly text: null; readonly fault: string };
+
+const LARGEST_BYTES = 1024 * 1024;
+const STICKY = 0o1000;
+
+/**
+ * The `.json` files of contracts.d, sorted, behind their symbolic links: NixOS puts nothing else there.
+ * @returns `fault` when the directory itself can't be followed; a directory that is not there has no files
+ */
+export async function readContractTexts(
+  paths: Pick<Paths, "contractsDir">,
+): Promise<{ files: ContractText[]; fault: string | null }> {
+  const directory = paths.contractsDir;
+  try {
+    const fault = (await ownershipFault(await realpath(directory))) ?? (await directoryFault(dirname(directory)));
+    if (fault !== null) return { files: [], fault };
+    const names = (await readdir(directory)).filter((name) => /^[^.].*\.json$/.test(name)).toSorted();
+    return { files: await Promise.all(names.map((file) => readText(directory, file))), fault: null };
+  } catch (error) {
+    if (isMissing(error)) return { files: [], fault: null };
+    return { files: [], fault: `${directory} can't be read: ${messageOf(error)}` };
+  }
+}
+
+async function readText(directory: string, file: string): Promise<ContractText> {
+  try {
+    const real = await realpath(join(directory, file));
+    const fault = (await ownershipFault(real)) ?? (await directoryFault(dirname(real)));
+    if (fault !== null) return { file, text: null, fault };
+    return await readWhole(file, real);
+  } catch (error) {
+    const why = isMissing(error) ? "leads to nothing: a symbolic link whose target is gone" : messageOf(error);
+    return { file, text: null, fault: `can't be read: ${why}` };
+  }
+}
+
+/** Looked at through the handle that is read, so that it is the same file. */
+async function readWhole(file: string, real: string): Promise<ContractText> {
+  const handle = await open(real);
+  try {
+    const found = await handle.stat();
+    if (!found.isFile()) return { file, text: null, fault: "is not a regular file" };
+    if (found.size > LARGEST_BYTES) return { file, text: null, fault: "is larger than 1 MiB: no request is" };
+    return { file, text: await handle.readFile("utf8"), fault: null };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The Nix store may be written by the group of its builders, who can't touch what is another's there: it is sticky. */
+async function directoryFault(directory: string): Promise<string | null> {
+  const { mode } = await stat(directory);
+  return (mode & STICKY) === STICKY ? null : await ownershipFault(directory);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

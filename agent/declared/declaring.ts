@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto";
+import type { Declaration, Declarations } from "../../shared/declaration.ts";
+import { ApiError } from "../api.ts";
+import type { Api } from "../api.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import type { ContractFile } from "./contract-file.ts";
+import { readDeclared } from "./contract-files.ts";
+import { digestOf, readContractMemory, updateContractMemory } from "./contract-memory.ts";
+import { watchContracts } from "./contract-watch.ts";
+import type { Timers } from "../timers.ts";
+
+export interface DeclaringDeps {
+  paths: Paths;
+  config: Pick<AgentConfig, "name">;
+  api: Pick<Api, "putDeclarations">;
+  timers: Timers;
+  log: (line: string) => void;
+  /** Delivers what runs have to say: what ran is known to the control plane before it is declared no more. */
+  deliver: () => Promise<unknown>;
+  /** Something is to be published: ask for a pull, which publishes it. */
+  onChange: () => void;
+}
+
+export interface Declaring {
+  /** Tells the control plane, if it has not been told. @returns whether it was told now; throws an ApiError when it is away */
+  publish(): Promise<boolean>;
+  /** Whoever is there now may be another, or have an older database: the next publishing tells all of it again. */
+  forget(): void;
+  stop(): void;
+}
+
+/** Keeps the control plane told of what the host's own files declare. */
+export function startDeclaring(deps: DeclaringDeps): Declaring {
+  let told = "";
+  let seen = "";
+  let saidBefore = "contracts.d: 0 declared";
+  const say = (...lines: string[]): void => {
+    const said = lines.join("\n");
+    if (said !== saidBefore) for (const line of lines) deps.log(line);
+    saidBefore = said;
+  };
+  const looked = async (): Promise<void> => {
+    try {
+      const text = JSON.stringify((await declarationsOf(deps)).now);
+      // While nobody takes it, pulls try again at their own slow pace.
+      if (text !== told && text !== seen) deps.onChange();
+      seen = text;
+    } catch (error) {
+      say(`contracts.d can't be looked at: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  return {
+    async publish() {
+      const { now, texts } = await declarationsOf(deps);
+      const text = JSON.stringify(now);
+      if (text === told) {
+        // Everything was pulled since it was told: the assignment is of what it says.
+        const settled = digestOf(texts);
+        if ((await readContractMemory(deps.paths)).settled !== settled)
+          await updateContractMemory(deps.paths, { settled });
+        return false;
+      }
+      // Remembered before it is told: what the control plane has, this host can always say again.
+      await updateContractMemory(deps.paths, { texts });
+      await deps.deliver();
+      try {
+        const { faults } = await deps.api.putDeclarations(now);
+        await updateContractMemory(deps.paths, { refused: faults });
+        const troubles = [...now.faults, ...faults].map(({ file, message }) => `contracts.d: ${file}: ${message}`);
+        say(...troubles, `contracts.d: ${now.declarations.length} declared`);
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.trouble !== "refused") throw error;
+        say(`the control plane does not take what contracts.d declares: ${error.message}`);
+        return false;
+      }
+      told = text;
+      return true;
+    },
+    forget() {
+      told = "";
+    },
+    stop: watchContracts({ ...deps, onLook: () => void looked() }),
+  };
+}
+
+async function declarationsOf(
+  deps: Pick<DeclaringDeps, "paths" | "config">,
+): Promise<{ now: Declarations; texts: Readonly<Record<string, string>> }> {
+  const { contracts, faults, texts } = await readDeclared(deps.paths);
+  const declarations = contracts.slice(0, 1000).map((contract) => declarationOf(contract, deps.config.name));
+  return { now: { declarations, faults: faults.slice(0, 1000) }, texts };
+}
+
+function declarationOf({ file, name, body, bound }: ContractFile, host: string): Declaration {
+  if (bound === null) return { ...body, file, name, bound };
+  const { repository, settings } = bound;
+  const named = { ...repository, name: repository.name ?? placeName(host, repository.location) };
+  return { ...body, file, name, bound: { repository: named, settings } };
+}
+
+/** A repository's name is its own among all hosts'. One that does not say the place whole carries a digest of it. */
+function placeName(host: string, location: string): string {
+  const slug = location
+    .toLowerCase()
+    .replace(/[^a-z0-9._]+/g, "-")
+    .replace(/^-+|-+$/g, "");
+  const digest = createHash("sha256").update(location).digest("hex").slice(0, 8);
+  const name = `${host}-${slug}`;
+  return `/${slug.replaceAll("-", "/")}` === location && name.length <= 63 ? name : `${name.slice(0, 54)}-${digest}`;
+}

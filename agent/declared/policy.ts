@@ -1,0 +1,46 @@
+import { serverUser } from "../../shared/consistency.ts";
+import type { AssignedContract } from "../../shared/assignment.ts";
+import type { Paths } from "../config.ts";
+import { declaredHere } from "./contract-files.ts";
+import { loadPolicy, type Policy } from "../policy.ts";
+
+/**
+ * A contract as this host takes it, and the host's policy for it. What root has written down in contracts.d itself needs no
+ * leave: its user, its sources as they are written, its hooks and commands, and what it has copied, dumped or halted. Where
+ * it may be kept and restored stays the policy's to say, and a policy that can't be followed still allows nothing.
+ */
+export async function judgeContract(
+  paths: Paths,
+  assigned: AssignedContract,
+): Promise<{ contract: AssignedContract; policy: Policy }> {
+  const policy = await loadPolicy(paths);
+  const own = policy.fault === null ? await declaredHere(paths, assigned) : null;
+  if (own === null) return { contract: assigned, policy };
+  const { id, name, declared } = assigned;
+  const contract: AssignedContract = { id, name, declared, ...own };
+  const { sources, users } = neededBy(contract);
+  return {
+    contract,
+    policy: {
+      ...{ ...policy, isDeclared: true, hooks: "inline", services: null },
+      users: withAlso(policy.users, users),
+      sources: withAlso(policy.sources, sources),
+    },
+  };
+}
+
+function neededBy(contract: AssignedContract): { sources: string[]; users: string[] } {
+  const users = [contract.request.user];
+  if (contract.kind !== "files") return { sources: [], users };
+  const sources = [...contract.request.sourceDirectories];
+  for (const entry of contract.consistency) {
+    if ("sqlite" in entry) sources.push(entry.sqlite);
+    if ("postgres" in entry || "mariadb" in entry) users.push(serverUser(entry));
+  }
+  return { sources, users };
+}
+
+/** A list that is null allows everything already. */
+function withAlso(allowed: readonly string[] | null, more: readonly string[]): readonly string[] | null {
+  return allowed === null ? null : [...allowed, ...more];
+}

@@ -1,0 +1,80 @@
+import { JWS_TYPES } from "../../shared/assignment.ts";
+import { Probes, type Probe } from "../../shared/catalog.ts";
+import { ApiError } from "../api.ts";
+import type { Api } from "../api.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import { detect } from "./detect.ts";
+import type { Machine } from "./machine.ts";
+import { loadPolicy } from "../policy.ts";
+import { verifySigned } from "../signed.ts";
+import type { Timers } from "../timers.ts";
+
+export interface DetectorDeps {
+  api: Pick<Api, "getProbes" | "putDetections">;
+  config: AgentConfig;
+  paths: Pick<Paths, "policyJson">;
+  machine: Machine;
+  clock: { now(): number };
+  timers: Timers;
+  random: () => number;
+  log: (line: string) => void;
+}
+
+const LOOK_EVERY_MS = 60 * 60_000;
+const AFTER_TROUBLE_MS = 5 * 60_000;
+const ASK_AND_TELL_EVERY_MS = 24 * 60 * 60_000;
+
+/**
+ * Looks for services that the catalogue knows: at once, hourly, and tells the control plane when it found something else
+ * than before, and daily. What to look for is asked daily. Root's policy can forbid it.
+ * @returns stops it
+ */
+export function startDetector(deps: DetectorDeps): () => void {
+  let takeBack = (): void => {};
+  let isStopped = false;
+  let saidBefore = "";
+  let probes: { list: Probe[]; askedAt: number } | null = null;
+  let told: { text: string; at: number } | null = null;
+  const isOld = (at: number): boolean => deps.clock.now() - at >= ASK_AND_TELL_EVERY_MS;
+
+  const look = async (): Promise<void> => {
+    const mayLook = (await loadPolicy(deps.paths)).detect;
+    if (mayLook && (probes === null || isOld(probes.askedAt))) {
+      probes = { list: await askProbes(deps), askedAt: deps.clock.now() };
+    }
+    const detections = mayLook && probes !== null ? await detect(probes.list, deps.machine) : [];
+    const text = JSON.stringify(detections);
+    if (told !== null && told.text === text && !isOld(told.at)) return;
+    await deps.api.putDetections(detections.slice(0, 200));
+    told = { text, at: deps.clock.now() };
+  };
+  const lookAndWait = async (): Promise<void> => {
+    let wait = LOOK_EVERY_MS;
+    try {
+      await look();
+      saidBefore = "";
+    } catch (error) {
+      wait = AFTER_TROUBLE_MS;
+      const said = error instanceof Error ? error.message : String(error);
+      // That nobody answers is said already by who asks for orders.
+      const isKnown = error instanceof ApiError && error.trouble === "offline";
+      if (!isKnown && said !== saidBefore) deps.log(`services are not looked for: ${said}`);
+      saidBefore = said;
+    }
+    if (!isStopped) takeBack = deps.timers.after(wait * (0.9 + deps.random() / 5), () => void lookAndWait());
+  };
+
+  void lookAndWait();
+  return () => {
+    isStopped = true;
+    takeBack();
+  };
+}
+
+async function askProbes({ api, config }: DetectorDeps): Promise<Probe[]> {
+  const opened = await verifySigned(await api.getProbes(), config.controlKey, JWS_TYPES.probes, Probes);
+  if (!opened.ok) throw new Error(`the list of what to look for ${opened.message}`);
+  const { host, probes } = opened.value;
+  if (host !== config.host) throw new Error(`the list of what to look for is for host ${host}, this is ${config.host}`);
+  return probes;
+}

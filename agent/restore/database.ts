@@ -1,0 +1,45 @@
+import type { AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
+import type { DatabaseRequest } from "../../shared/contract.ts";
+import { readyScript } from "../hooks.ts";
+import { findUser } from "../process-user.ts";
+import { chooseSnapshot } from "./snapshot.ts";
+import type { Prepared } from "../runner/access.ts";
+import type { RunnerDeps } from "../runner/deps.ts";
+import { runError } from "../runner/failure.ts";
+import type { Finished } from "../runner/record.ts";
+
+interface LoadWork {
+  readonly prepared: Prepared;
+  readonly request: DatabaseRequest;
+  readonly binding: AssignedBinding;
+  readonly restore: RestoreRequest;
+}
+
+/** A restore of a database in place: what was dumped is given to the contract's restoreCmd. Throws RunError. */
+export async function loadDatabase(
+  { paths }: Pick<RunnerDeps, "paths">,
+  { prepared, request, binding, restore }: LoadWork,
+): Promise<Finished> {
+  const { access, policy, provider } = prepared;
+  if (restore.include.length > 0) {
+    throw runError(
+      "restore.nothing_matched",
+      "a database is restored as a whole; nothing was restored",
+      "Leave the paths out, or restore the dump's file to a directory, with a target.",
+    );
+  }
+  const script = await readyScript({ paths, policy }, request.restoreCmd);
+  const user = await findUser(request.user);
+  const repository = await provider.open(access, { mayCreate: false });
+  const snapshots = await repository.snapshots();
+  const { id: snapshot } = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
+  const name = request.backupName;
+  const known = { warnings: [], stats: null, snapshot, snapshots, engineId: repository.engineId };
+  if (restore.dryRun) {
+    return { ...known, state: "succeeded", failure: null, items: [{ path: `/${name}`, action: "update" }] };
+  }
+  access.log.line(`loading "${name}" of ${snapshot} as ${user.name}`);
+  const failure = await repository.load({ snapshot, name, script, user });
+  const state = failure === null ? "succeeded" : failure.code === "run.cancelled" ? "cancelled" : "failed";
+  return { ...known, state, failure };
+}

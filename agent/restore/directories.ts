@@ -1,0 +1,89 @@
+import { chmodSync, chownSync, mkdirSync, utimesSync } from "node:fs";
+import { type Disk, type DiskPath, isSameTime, lstat, modeOf, mtimeUsOf } from "./disk.ts";
+import type { FailedPath, SnapshotNode } from "./tool.ts";
+
+interface Attributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeUs: number;
+}
+
+/**
+ * The directories that are there and are not themselves restored: the machine's own above (/, /var, /home), and those whose
+ * attributes stay. Writing in them, and restic, which gives every directory above what it restores the attributes it had in
+ * the snapshot, change them.
+ * @param restored directories that get the snapshot's attributes
+ */
+export function rememberDirectories(
+  disk: Disk,
+  { paths, restored }: { paths: Iterable<string>; restored: ReadonlySet<string> },
+): Map<string, Attributes> {
+  const found = new Map<string, Attributes>();
+  const seen = new Set<string>();
+  for (const path of paths) {
+    for (let at = path; at !== ""; at = at.slice(0, at.lastIndexOf("/"))) {
+      if (seen.has(at)) break;
+      seen.add(at);
+      if (restored.has(at)) continue;
+      const there = disk.look(at);
+      if (there?.isDirectory() !== true) continue;
+      const { uid, gid } = there;
+      found.set(at, { uid: Number(uid), gid: Number(gid), mode: modeOf(there), mtimeUs: mtimeUsOf(there) });
+    }
+  }
+  return found;
+}
+
+/**
+ * Makes the directories above what is restored that are not there, as anybody's: not every snapshot holds them.
+ * @returns what can't be restored, since they could not be made
+ */
+export function makeParents(root: string, include: readonly string[]): FailedPath[] {
+  const failed: FailedPath[] = [];
+  for (const path of include) {
+    try {
+      const parts = path.split("/").slice(1, -1);
+      for (const [index] of parts.entries()) makeParent(`${root}/${parts.slice(0, index + 1).join("/")}`);
+    } catch (error) {
+      failed.push({ path, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return failed;
+}
+
+function makeParent(path: string): void {
+  if (lstat(path) !== null) return;
+  mkdirSync(path);
+  chmodSync(path, 0o755);
+}
+
+/** Gives directories their attributes again, whatever the tool has made of them, the deepest first. */
+export function settleDirectories(
+  disk: Disk,
+  { remembered, restored }: { remembered: Map<string, Attributes>; restored: readonly SnapshotNode[] },
+): FailedPath[] {
+  const failed: FailedPath[] = [];
+  const wanted = new Map<string, Attributes>(remembered);
+  for (const node of restored) wanted.set(node.path, node);
+  const deepestFirst = [...wanted].toSorted(([one], [other]) => other.length - one.length);
+  for (const [path, attributes] of deepestFirst) {
+    const place = disk.find(path);
+    if (place === null) continue;
+    try {
+      settle(place, attributes);
+    } catch (error) {
+      failed.push({ path, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return failed;
+}
+
+function settle(place: DiskPath, { mode, uid, gid, mtimeUs }: Attributes): void {
+  const there = lstat(place);
+  if (there?.isDirectory() !== true) return;
+  const isOwned = there.uid === BigInt(uid) && there.gid === BigInt(gid);
+  if (!isOwned) chownSync(place, uid, gid);
+  if (!isOwned || modeOf(there) !== mode) chmodSync(place, mode);
+  if (!isSameTime(mtimeUsOf(there), mtimeUs)) utimesSync(place, Number(there.atimeNs / 1000n) / 1e6, mtimeUs / 1e6);
+}

@@ -1,0 +1,80 @@
+import type { Access, RestoreInput, RestoreResult } from "../providers/provider.ts";
+import { openDisk } from "./disk.ts";
+import { removeExtras } from "./extras.ts";
+import { openKept } from "./kept.ts";
+import { bytesOf, filesOf, outcomeOf } from "./outcome.ts";
+import { makePlan, type Plan } from "./plan.ts";
+import { isAtOrBelow, isSelected, type RestoreTool, type SnapshotNode } from "./tool.ts";
+import { differingContents, verify } from "./verify.ts";
+import { type RestoreWork, write } from "./write.ts";
+import { runError } from "../runner/failure.ts";
+
+/**
+ * A restore as OpenRepository.restore promises it, made of what each tool can do: list, read and write. What overwriting,
+ * deleting, a dry run and a verification mean is decided here, once.
+ */
+export async function restoreFiles(tool: RestoreTool, access: Access, input: RestoreInput): Promise<RestoreResult> {
+  const root = input.target ?? "";
+  const { nodes, above } = await collect(tool, input);
+  const { include, excludes, snapshot } = input;
+  if (!input.dryRun) await input.beforeWriting();
+  const tops = include.length > 0 ? include : nodes.slice(0, 1).map(({ path }) => path);
+  const kept = openKept(access, { root, include: tops, excludes });
+  const work: RestoreWork = { tool, access, input, root, nodes, above, kept };
+  const selected = { root, snapshot, include, nodes };
+  const mayHide = input.dryRun && input.overwrite === "always";
+  const plan = await makePlan(openDisk(root, tool.standIn), {
+    ...{ nodes, overwrite: input.overwrite, isExact: input.dryRun },
+    differing: mayHide ? await differingContents(tool, selected) : null,
+  });
+  if (input.dryRun) return await foretell(work, plan);
+  const written = await write(work, plan);
+  const verification = input.verify && written.failure === null ? await verify(tool, selected) : null;
+  access.signal.throwIfAborted();
+  return outcomeOf(work, { plan, written, verification });
+}
+
+/** A path that the snapshot does not hold is found out before anything is written. */
+async function collect(
+  tool: RestoreTool,
+  { snapshot, include }: RestoreInput,
+): Promise<{ nodes: SnapshotNode[]; above: SnapshotNode[] }> {
+  const [nodes, above]: [SnapshotNode[], SnapshotNode[]] = [[], []];
+  const unseen = new Set(include);
+  await tool.list(snapshot, (node) => {
+    if (!isSelected(node.path, { include })) {
+      if (node.type === "dir" && include.some((path) => isAtOrBelow(path, node.path))) above.push(node);
+      return;
+    }
+    nodes.push(node);
+    for (const path of unseen) if (isAtOrBelow(node.path, path)) unseen.delete(path);
+  });
+  const [absent] = unseen;
+  if (absent === undefined) return { nodes, above };
+  throw runError(
+    "restore.nothing_matched",
+    `snapshot ${snapshot.slice(0, 8)} does not hold ${absent}; nothing was restored`,
+  );
+}
+
+async function foretell({ tool, root, nodes, kept, input }: RestoreWork, plan: Plan): Promise<RestoreResult> {
+  const disk = openDisk(root, tool.standIn);
+  const extras = { nodes, isKept: kept.isLeftOut, isBeyond: kept.isBeyond, dryRun: true };
+  const { removed } = input.delete ? await removeExtras(disk, extras) : { removed: [] };
+  return {
+    ...{ warnings: [], failure: null },
+    stats: {
+      ...{
+        filesToCreate: filesOf(plan.create).length,
+        filesToUpdate: filesOf(plan.update).length,
+        filesToDelete: removed.length,
+      },
+      ...{ bytesToRestore: bytesOf([...plan.create, ...plan.update]), filesSkipped: plan.skipped },
+    },
+    items: [
+      ...plan.create.map(({ path }) => ({ path, action: "create" as const })),
+      ...plan.update.map(({ path }) => ({ path, action: "update" as const })),
+      ...removed.map((path) => ({ path, action: "delete" as const })),
+    ],
+  };
+}

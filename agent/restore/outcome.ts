@@ -1,0 +1,92 @@
+import type { RestoredItem } from "../../shared/run.ts";
+import type { RestoreResult } from "../providers/provider.ts";
+import type { Plan } from "./plan.ts";
+import type { SnapshotNode } from "./tool.ts";
+import type { Verification } from "./verify.ts";
+import type { RestoreWork, Written } from "./write.ts";
+import { runFailure } from "../runner/failure.ts";
+
+const MOST_WARNINGS = 100;
+const MAX_WARNING_CHARACTERS = 1000;
+
+interface Done {
+  readonly plan: Plan;
+  readonly written: Written;
+  /** Null when there was none. */
+  readonly verification: Verification | null;
+}
+
+/**
+ * What a restore comes to. A path that was to be written and is not, or that does not hold afterwards what the snapshot
+ * does, makes it a failure; what was left alone on purpose and differs is only named.
+ */
+export function outcomeOf({ access, input }: RestoreWork, { plan, written, verification }: Done): RestoreResult {
+  const { redact } = access.log;
+  const { failed, removed } = written;
+  const files = filesOf(written.nodes);
+  const wasWritten = new Set(files.map(({ path }) => path));
+  const differing = (verification?.differing ?? []).filter(({ path }) => !failed.has(path));
+  const wrong = differing.filter(({ path }) => wasWritten.has(path));
+  const isTrusting = input.overwrite === "if-changed";
+  const hidden = differing.filter(({ path, reason }) => isTrusting && !wasWritten.has(path) && reason === "content");
+  const lines = [...failed].map(([path, reason]) => redact(`${path}: ${reason}`));
+  for (const line of lines.slice(0, MOST_WARNINGS)) access.log.line(`not restored: ${line}`);
+  const warnings = [
+    ...lines,
+    ...wrong.map(({ path, reason }) => `${path}: differs from the snapshot after the restore (${reason})`),
+    ...(hidden.length === 0
+      ? []
+      : [`${hidden.length} files were left as they are, and hold something else than in the snapshot`]),
+    ...(removed === null && input.delete
+      ? ["what the snapshot does not hold was left where it is, for something was not restored"]
+      : []),
+  ];
+  const lost = files.filter(({ path }) => failed.has(path)).length;
+  const faults = failed.size + wrong.length;
+  return {
+    warnings: shortened(warnings),
+    failure:
+      written.failure ??
+      (faults === 0
+        ? null
+        : runFailure("restore.incomplete", sayFaults({ failed: failed.size, wrong: wrong.length, of: files.length }))),
+    stats: {
+      ...{ filesRestored: files.length - lost, bytesRestored: bytesOf(files.filter(({ path }) => !failed.has(path))) },
+      ...{ filesSkipped: plan.skipped, filesDeleted: removed?.length ?? 0 },
+      ...(verification === null
+        ? {}
+        : { filesMatching: verification.matching, filesDiffering: verification.differing.length }),
+    },
+    items: [
+      ...[...failed].map(([path, reason]): RestoredItem => item(path, "failed", redact(reason))),
+      ...differing.map(({ path, reason }) => item(path, "differs", reason)),
+    ],
+  };
+}
+
+export function filesOf(nodes: readonly SnapshotNode[]): SnapshotNode[] {
+  return nodes.filter(({ type }) => type !== "dir");
+}
+
+/** Of files, as the snapshot has them. */
+export function bytesOf(nodes: readonly SnapshotNode[]): number {
+  return nodes.reduce((sum, { type, size }) => sum + (type === "file" ? (size ?? 0) : 0), 0);
+}
+
+function item(path: string, action: "failed" | "differs", reason: string): RestoredItem {
+  return { path, action, reason: reason.slice(0, MAX_WARNING_CHARACTERS) };
+}
+
+function sayFaults({ failed, wrong, of }: { failed: number; wrong: number; of: number }): string {
+  const parts = [
+    ...(failed === 0 ? [] : [`${failed} of ${of} files were not restored`]),
+    ...(wrong === 0 ? [] : [`${wrong} are not as in the snapshot afterwards`]),
+  ];
+  return parts.join(", ");
+}
+
+function shortened(warnings: readonly string[]): string[] {
+  const cut = warnings.map((warning) => warning.slice(0, MAX_WARNING_CHARACTERS));
+  if (cut.length <= MOST_WARNINGS) return cut;
+  return [...cut.slice(0, MOST_WARNINGS - 1), `and ${cut.length - MOST_WARNINGS + 1} more`];
+}

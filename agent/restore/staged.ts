@@ -1,0 +1,187 @@
+import { chmod, chown, copyFile, mkdir, readFile, rename, rm, rmdir } from "node:fs/promises";
+import { constants, existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { AssignedContract, RestoreRequest } from "../../shared/assignment.ts";
+import type { RestoredItem, SnapshotFacts } from "../../shared/run.ts";
+import { loadDump } from "../consistency/dumps.ts";
+import type { Doing } from "../consistency/run.ts";
+import type { MariadbEntry, PostgresEntry } from "../consistency/servers.ts";
+import { syncDirectory } from "../files.ts";
+import { checkConsistency, isWithin } from "../policy-check.ts";
+import type { Policy } from "../policy.ts";
+import type { OpenRepository } from "../providers/provider.ts";
+import { RunError, runError } from "../runner/failure.ts";
+import { Manifest, MANIFEST, type StagedDump, type StagedSqlite } from "../consistency/staging.ts";
+import { realSource } from "../runner/sources.ts";
+
+type Files = Extract<AssignedContract, { kind: "files" }>;
+
+interface StagedInput {
+  readonly repository: OpenRepository;
+  readonly snapshot: SnapshotFacts;
+  /** The binding whose snapshot it is. */
+  readonly binding: string;
+  /** A directory of the agent's own, for what is on its way. */
+  readonly work: string;
+}
+
+/** The copies and dumps of a snapshot, on their way back. */
+export interface StagedRestore {
+  /** Where they lie in the snapshot. */
+  readonly path: string;
+  readonly manifest: Manifest;
+  readonly directory: string;
+}
+
+/**
+ * Fetches what a snapshot holds beside the contract's files. Whose it is not to remain is the caller's to remove: `work`.
+ * @returns null when it holds no such thing. Throws RunError
+ */
+export async function fetchStaged({ repository, snapshot, binding, work }: StagedInput): Promise<StagedRestore | null> {
+  const path = snapshot.paths.find((one) => one.endsWith(`/staging/${binding}`));
+  if (path === undefined) return null;
+  await mkdir(work, { recursive: true, mode: 0o700 });
+  const { failure } = await repository.restore({
+    ...{ snapshot: snapshot.id, target: work, include: [path] },
+    ...{
+      overwrite: "always",
+      delete: false,
+      dryRun: false,
+      verify: false,
+      excludes: [],
+      onProgress: () => undefined,
+      beforeWriting: async () => undefined,
+    },
+  });
+  // Half a copy is none, whatever else came through.
+  if (failure !== null) throw new RunError(failure);
+  const directory = join(work, path);
+  try {
+    const manifest = Manifest.parse(JSON.parse(await readFile(join(directory, MANIFEST), "utf8")));
+    return { path, manifest, directory };
+  } catch {
+    throw runError("restore.incomplete", "the snapshot's own list of its databases can't be read");
+  }
+}
+
+/** Which of the paths are the engine's to restore: a copied database's own is not in the snapshot. */
+export async function withoutStaged(paths: readonly string[], { manifest }: StagedRestore): Promise<string[]> {
+  const copied = new Set<string>();
+  for (const { path } of manifest.sqlite) copied.add(path).add((await realSource(path)) ?? path);
+  return paths.filter((path) => !copied.has(path));
+}
+
+interface PutBackInput {
+  readonly staged: StagedRestore;
+  readonly contract: Files;
+  readonly policy: Policy;
+  readonly restore: Pick<RestoreRequest, "target" | "include" | "overwrite" | "dryRun">;
+}
+
+/**
+ * Puts copies where they belong and loads the dumps, or lays all of it below the target. In place, only what the contract
+ * names now: what a snapshot says of itself is no leave to write anywhere.
+ * @returns what was done or would be. Throws `database.failed`, PolicyError
+ */
+export async function putBack(
+  doing: Doing,
+  { staged, contract, policy, restore }: PutBackInput,
+): Promise<RestoredItem[]> {
+  const { manifest, directory } = staged;
+  const { target, include, overwrite, dryRun } = restore;
+  const isWanted = (path: string): boolean => include.length === 0 || include.some((one) => isWithin(path, one));
+  const items: RestoredItem[] = [];
+  for (const copy of manifest.sqlite.filter(({ path }) => isWanted(path))) {
+    const place = target === null ? await placeOf(copy, { contract, policy }) : join(target, copy.path);
+    const isThere = existsSync(place);
+    if (overwrite === "never" && isThere) continue;
+    items.push({ path: copy.path, action: isThere ? "update" : "create" });
+    if (dryRun) continue;
+    doing.log.line(`putting the SQLite database back to ${place}`);
+    await putSqlite(copy, { from: join(directory, "sqlite", copy.file), place });
+  }
+  // A database is restored as a whole, and only with everything else.
+  for (const dump of include.length === 0 ? manifest.dumps : []) {
+    const file = join(directory, "dumps", dump.file);
+    items.push({ path: `${dump.server}: ${dump.database ?? "accounts"}`, action: "update" });
+    if (dryRun) continue;
+    if (target === null) await loadDump(doing, { entry: entryOf(dump, { contract, policy }), dump, file });
+    else await layFile(file, join(target, "databases", dump.file));
+  }
+  return items;
+}
+
+/** What the engine has laid below the target is not where anybody looks for it. */
+export async function tidyTarget(target: string, { path }: StagedRestore): Promise<void> {
+  await rm(join(target, path), { recursive: true, force: true });
+  for (let parent = dirname(path); parent !== "/"; parent = dirname(parent)) {
+    const isEmptied = await rmdir(join(target, parent)).then(
+      () => true,
+      () => false,
+    );
+    if (!isEmptied) return;
+  }
+}
+
+async function placeOf(
+  { path }: StagedSqlite,
+  { contract, policy }: { contract: Files; policy: Policy },
+): Promise<string> {
+  const entry = contract.consistency.find((one) => "sqlite" in one && one.sqlite === path);
+  if (entry === undefined) throw notNamed(path);
+  checkConsistency(policy, entry);
+  const place = (await realSource(path)) ?? path;
+  checkConsistency(policy, { sqlite: place });
+  return place;
+}
+
+function entryOf(
+  dump: StagedDump,
+  { contract, policy }: { contract: Files; policy: Policy },
+): PostgresEntry | MariadbEntry {
+  const fits = (name: string): boolean => name === "*" || name === dump.database;
+  for (const entry of contract.consistency) {
+    const isIt =
+      dump.server === "postgres"
+        ? "postgres" in entry && fits(entry.postgres)
+        : "mariadb" in entry && fits(entry.mariadb);
+    if (!isIt || !("postgres" in entry || "mariadb" in entry)) continue;
+    checkConsistency(policy, entry);
+    return entry;
+  }
+  throw notNamed(`the ${dump.server} database "${dump.database ?? "accounts"}"`);
+}
+
+function notNamed(what: string): RunError {
+  return runError(
+    "restore.incomplete",
+    `the snapshot holds ${what}, which the contract's consistency does not name any more`,
+    "Restore to a directory, with a target, or name it in the contract again.",
+  );
+}
+
+/**
+ * Whole or not at all, beside the old one first. What SQLite kept beside the old file goes before the new one comes: it would
+ * be taken for a part of it.
+ */
+async function putSqlite(copy: StagedSqlite, { from, place }: { from: string; place: string }): Promise<void> {
+  await mkdir(dirname(place), { recursive: true });
+  const draft = join(dirname(place), `.${basename(place)}.holdfast-${process.pid}`);
+  try {
+    await copyFile(from, draft, constants.COPYFILE_EXCL);
+    if (process.getuid?.() === 0) await chown(draft, copy.uid, copy.gid);
+    await chmod(draft, copy.mode);
+    await syncDirectory(draft);
+    for (const ending of ["-wal", "-shm", "-journal"]) await rm(place + ending, { force: true });
+    await rename(draft, place);
+    await syncDirectory(dirname(place));
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+async function layFile(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  await rm(to, { force: true });
+  await copyFile(from, to, constants.COPYFILE_EXCL);
+}

@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import { createReadStream, readFileSync, readlinkSync } from "node:fs";
+import { difference, type Disk, type DiskPath, eachInTurns, lstat, openDisk } from "./disk.ts";
+import type { FailedPath, Listed, NodeContent, RestoreTool, Selection } from "./tool.ts";
+
+export interface Verification {
+  /** Files, links and the like that are as in the snapshot. Directories are not counted. */
+  readonly matching: number;
+  readonly differing: readonly FailedPath[];
+}
+
+/**
+ * Compares what is on the disk with the snapshot: type, size, mode, owner, mtime to the microsecond, the bytes of every
+ * file, where every link points, and whether names are of one file where the tool knows it. Reads all of both.
+ */
+export async function verify(
+  tool: RestoreTool,
+  { root, ...selected }: Selection & Listed & { readonly root: string },
+): Promise<Verification> {
+  const disk = openDisk(root, tool.standIn);
+  const others = selected.nodes.filter(({ type }) => type !== "dir" && type !== "socket");
+  const differing = new Map<string, string>();
+  await eachInTurns(others, (node) => {
+    const there = disk.look(node.path);
+    const reason = there !== null ? difference(node, there) : disk.isDoubtful(node.path) ? null : "is not there";
+    if (reason !== null) differing.set(node.path, reason);
+  });
+  for (const path of await differingContents(tool, { root, ...selected })) {
+    if (!differing.has(path)) differing.set(path, "content");
+  }
+  return {
+    matching: others.length - differing.size,
+    differing: [...differing].map(([path, reason]) => ({ path, reason })),
+  };
+}
+
+/** @returns the files and links that are there and hold something else than in the snapshot */
+export async function differingContents(
+  tool: RestoreTool,
+  { root, ...selected }: Selection & Listed & { readonly root: string },
+): Promise<Set<string>> {
+  const disk = openDisk(root, tool.standIn);
+  const differing = new Set<string>();
+  let compared: Promise<void> = Promise.resolve();
+  await tool.readContents(selected, (content) => {
+    compared = compared.then(async () => {
+      if (!(await isSame(disk, content))) differing.add(content.path);
+    });
+  });
+  await compared;
+  return differing;
+}
+
+/** What is not there, or of another type, differs by that: it is not looked into here. */
+async function isSame(disk: Disk, { path, sha256, linkTarget, sameFileAs }: NodeContent): Promise<boolean> {
+  const place = disk.find(path);
+  const there = place === null ? null : lstat(place);
+  if (place === null || there === null) return true;
+  if (sameFileAs !== null) {
+    const first = disk.look(sameFileAs);
+    return first === null || (first.ino === there.ino && first.dev === there.dev);
+  }
+  if (linkTarget !== null) return !there.isSymbolicLink() || readlinkSync(place, "buffer").equals(linkTarget);
+  if (sha256 === null || !there.isFile()) return true;
+  return (await digestOf(place, there.size)) === sha256;
+}
+
+/** Up to here a file is read in one go: a stream for each of many small ones takes ten times as long. */
+const SMALL_BYTES = 1n << 20n;
+
+/** @returns null when it can't be read whole */
+async function digestOf(place: DiskPath, size: bigint): Promise<string | null> {
+  const hash = createHash("sha256");
+  try {
+    if (size <= SMALL_BYTES) return hash.update(readFileSync(place)).digest("hex");
+    for await (const chunk of createReadStream(place)) hash.update(chunk as Buffer);
+    return hash.digest("hex");
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,44 @@
+import type { RunFailure } from "../../shared/failure.ts";
+import { resume } from "../consistency/services.ts";
+import { runHook } from "../hooks.ts";
+import type { ProcessMark } from "../process-mark.ts";
+import type { RunUser } from "../process-user.ts";
+import { failureOf } from "./failure.ts";
+import type { RunRecord } from "./record.ts";
+import type { AfterObligation } from "../spool.ts";
+
+/**
+ * Sets going again what was halted, then runs every after hook, each whatever became of the one before it. Cancelling the run does not reach them: a service that
+ * was stopped has to be started again. Their time limit does.
+ * @returns what went wrong
+ */
+export async function runAfterHooks(
+  { record, fileDirectory }: { record: RunRecord; fileDirectory: string },
+  { owed, user }: { owed: AfterObligation; user: RunUser },
+): Promise<RunFailure[]> {
+  const failures: RunFailure[] = [];
+  const attempt = async (deed: () => Promise<void>): Promise<void> => {
+    try {
+      await deed();
+    } catch (error) {
+      const failure = failureOf(error);
+      record.log.line(`${failure.code}: ${failure.message}`);
+      failures.push(failure);
+    }
+  };
+  for (const resumption of owed.resume.toReversed()) {
+    const onStart = (child: ProcessMark): void => record.noteChild("hook", child);
+    const doing = { run: record.id, log: record.log, timeLimitMs: owed.timeLimitMs, onStart };
+    await attempt(() => resume(doing, resumption));
+  }
+  for (const hook of owed.hooks) {
+    await attempt(() =>
+      runHook({
+        ...{ hook, user, fileDirectory, phase: "after", run: record.id, log: record.log },
+        ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
+        onStart: (child) => record.noteChild("hook", child),
+      }),
+    );
+  }
+  return failures;
+}

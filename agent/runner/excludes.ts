@@ -1,0 +1,30 @@
+import { leavesOut } from "../../shared/pattern-dialects.ts";
+import { ExcludePattern } from "../../shared/pattern.ts";
+import { runError } from "./failure.ts";
+
+/**
+ * Refuses patterns that tools would understand differently, and such as leave out a whole source: restic before 0.19 and
+ * borg pass the source by then, restic since 0.19 keeps an empty directory, and each of that is a backup of nothing.
+ * @param sources as the engine gets them. Throws `engine.refused` or `source.empty`
+ */
+export function checkExcludes(sources: readonly string[], patterns: readonly string[]): void {
+  for (const pattern of patterns) {
+    const fault = ExcludePattern.safeParse(pattern).error?.issues[0]?.message;
+    if (fault === undefined) continue;
+    const message = `the exclude pattern ${JSON.stringify(pattern)} ${fault}`;
+    throw runError(
+      "engine.refused",
+      message,
+      "Change the pattern in the contract: docs/patterns.md says what there is.",
+    );
+  }
+  for (const source of sources) {
+    const pattern = patterns.find((one) => leavesOut(one, source));
+    if (pattern === undefined) continue;
+    throw runError(
+      "source.empty",
+      `the exclude pattern ${JSON.stringify(pattern)} leaves out the whole source ${source}`,
+      "Write the pattern so that it begins below the source (SOURCE/**/NAME), or take the source out of the contract.",
+    );
+  }
+}

@@ -1,0 +1,46 @@
+import { LOG_TAIL_BYTES } from "../../shared/run.ts";
+import { lastLines } from "../process-lines.ts";
+import { type Redact, redactor } from "../redact.ts";
+
+/** The log of one run: only its end is kept, and no secret of it. */
+export interface RunLog {
+  line(text: string): void;
+  /** Hides these values in all that is said from now on. */
+  hide(secrets: readonly string[]): void;
+  readonly redact: Redact;
+  /** At most 64 KiB of UTF-8, whole lines. */
+  tail(): string;
+}
+
+const MAX_LINE_CHARACTERS = 4_000;
+
+/** @param before what an earlier process has logged of the same run */
+export function openRunLog(clock: { now(): number }, before = ""): RunLog {
+  const lines = lastLines(LOG_TAIL_BYTES);
+  for (const line of before.split("\n").filter((text) => text !== "")) lines.push(line);
+  const secrets: string[] = [];
+  let redact = redactor(secrets);
+  return {
+    line(text) {
+      const time = new Date(clock.now()).toISOString().slice(11, 19);
+      lines.push(`${time}Z ${printable(redact(text))}`);
+    },
+    hide(more) {
+      secrets.push(...more);
+      redact = redactor(secrets);
+    },
+    redact: (text) => redact(text),
+    tail: () => lines.text(),
+  };
+}
+
+/** Without terminal codes and control characters; newlines in it begin a new, indented line. */
+function printable(text: string): string {
+  const plain = text
+    .slice(0, MAX_LINE_CHARACTERS)
+    // oxlint-disable-next-line no-control-regex -- removing them is the point
+    .replace(/\u001b\[[0-9;?]*[A-Za-z]/g, "")
+    // oxlint-disable-next-line no-control-regex -- removing them is the point
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
+  return plain.replaceAll("\n", "\n  ");
+}

@@ -1,0 +1,27 @@
+import { runError } from "./failure.ts";
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * One signal for both reasons to stop a run: it was cancelled, or it takes too long. Its reason is the RunError to end by.
+ * @param begin what is stopped; the time counts from the call
+ */
+export async function untilStopped<T>(
+  { signal, limitMs }: { signal: AbortSignal; limitMs: number },
+  begin: (stopped: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const stop = new AbortController();
+  const cancel = (): void => stop.abort(runError("run.cancelled", "the run was cancelled"));
+  const timer = setTimeout(
+    () => stop.abort(runError("run.timed_out", `the run was stopped after ${limitMs / 1000} s, as runTimeLimit says`)),
+    Math.min(limitMs, MAX_TIMER_MS),
+  );
+  signal.addEventListener("abort", cancel, { once: true });
+  if (signal.aborted) cancel();
+  try {
+    return await begin(stop.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", cancel);
+  }
+}
