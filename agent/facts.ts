@@ -16,6 +16,7 @@ export async function collectFacts(paths: Paths): Promise<HostFacts> {
     listHooks(paths),
   ]);
   return {
+    troubles: [],
     hostname: hostname().slice(0, 253),
     os: os.slice(0, 256),
     arch: arch(),

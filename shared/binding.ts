@@ -67,6 +67,22 @@ export const Shrinkage = z.strictObject({
 });
 export type Shrinkage = z.infer<typeof Shrinkage>;
 
+/** When a binding is worth a notification. */
+export const Alerts = z.strictObject({
+  grace: TimeSpan.nullable()
+    .default(null)
+    .describe("how late a backup may be; null: a fifth of the schedule's interval, from 10 minutes to 24 hours"),
+  failures: z.int().min(1).max(100).default(1).describe("how many failed runs in a row are told"),
+});
+export type Alerts = z.infer<typeof Alerts>;
+
+/** Somebody else's dead man's switch, told by the agent itself: at the start of a backup, at its good and at its bad end. */
+export const Ping = z.strictObject({
+  kind: z.enum(["healthchecks", "uptime-kuma"]),
+  url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).max(2048),
+});
+export type Ping = z.infer<typeof Ping>;
+
 const limit = z.int().min(1).nullable().default(null);
 
 /** The names and meanings are Self Host Blocks'. A key left out has its default, inside timerConfig too. */
@@ -81,13 +97,15 @@ export const Settings = z.strictObject({
   limitDownloadKiBs: limit.describe("KiB per second, null: no limit"),
   performance: Performance.prefault({}).describe("how much the engine gives way to everything else on the host"),
   shrinkage: Shrinkage.prefault({}).describe("sources that suddenly hold much less than before"),
+  alerts: Alerts.prefault({}).describe("when somebody is told that it is late, or fails"),
+  pings: z.array(Ping).max(10).default([]).describe("dead man's switches of others, told by the agent"),
   hookTimeLimit: TimeSpan.default("10m").describe("how long one hook may take"),
   runTimeLimit: TimeSpan.default("24h").describe("how long the whole run may take before it is stopped"),
 });
 export type Settings = z.infer<typeof Settings>;
 export type SettingsInput = z.input<typeof Settings>;
 
-export const Health = z.enum(["healthy", "failing", "unprotected", "paused"]);
+export const Health = z.enum(["healthy", "late", "failing", "stuck", "unprotected", "paused"]);
 export type Health = z.infer<typeof Health>;
 
 export const Binding = z.strictObject({
@@ -133,6 +151,8 @@ export const ChangeBinding = z
       limitDownloadKiBs: z.int().min(1).nullable().optional(),
       performance: Performance.partial().optional(),
       shrinkage: Shrinkage.partial().optional(),
+      alerts: Alerts.partial().optional(),
+      pings: z.array(Ping).max(10).optional(),
       hookTimeLimit: TimeSpan.optional(),
       runTimeLimit: TimeSpan.optional(),
     }),

@@ -14,6 +14,7 @@ const nouns = [
   "enrollments",
   "catalog",
   "proposals",
+  "incidents",
 ] as const;
 export type Noun = (typeof nouns)[number];
 

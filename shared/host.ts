@@ -10,6 +10,14 @@ export const EngineFacts = z.strictObject({
 });
 export type EngineFacts = z.infer<typeof EngineFacts>;
 
+/** Something on the host that a person has to look at. It is over when the agent no longer says it. */
+export const HostTrouble = z.strictObject({
+  code: z.enum(["spool.damaged", "spool.full", "assignment.damaged", "state.damaged", "disk.full"]),
+  subject: z.string().min(1).max(512).describe("which file or directory"),
+  message: z.string().max(1000).describe("what happened and what to do"),
+});
+export type HostTrouble = z.infer<typeof HostTrouble>;
+
 /** What an agent says of its host, at enrolment and whenever it changes. */
 export const HostFacts = z.strictObject({
   hostname: z.string().max(253),
@@ -22,6 +30,7 @@ export const HostFacts = z.strictObject({
   engines: z.array(EngineFacts).max(16),
   hooksPolicy: z.enum(["off", "named", "inline"]),
   hooks: z.array(z.string().max(128)).max(1000).describe("names in the host's hooks.d"),
+  troubles: z.array(HostTrouble).max(100).default([]),
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 

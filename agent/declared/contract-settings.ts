@@ -26,7 +26,7 @@ const Credential = z.union(
 );
 
 const { ssh, caFile, appendOnly, maintenance, existing } = RepositorySpec.shape;
-const { zone, performance, shrinkage, hookTimeLimit, runTimeLimit, ...seed } = Settings.shape;
+const { zone, performance, shrinkage, alerts, pings, hookTimeLimit, runTimeLimit, ...seed } = Settings.shape;
 
 /** `settings` beside a request: an instance's of Self Host Blocks, plus the provider and what only Holdfast has. */
 export const ContractSettings = z.strictObject({
@@ -43,7 +43,7 @@ export const ContractSettings = z.strictObject({
   retention: z.preprocess(asRetention, seed.retention),
   limitUploadKiBs: seed.limitUploadKiBs,
   limitDownloadKiBs: seed.limitDownloadKiBs,
-  ...{ zone, performance, shrinkage, hookTimeLimit, runTimeLimit },
+  ...{ zone, performance, shrinkage, alerts, pings, hookTimeLimit, runTimeLimit },
   // The seed's borg provider has these two: the first is never used there, the second is the agent's own to know.
   consistency: z
     .strictObject({}, { error: "must be empty: repository.maintenance.check says when it is checked" })

@@ -126,5 +126,45 @@ export const MIGRATIONS: readonly Migration[] = [
     "statements": [
       "ALTER TABLE `runs` ADD `suspicious` text;"
     ]
+  },
+  {
+    "tag": "0005_never_lose",
+    "when": 1795618193388,
+    "hash": "9a81586b38aff9b004ff59197d51084666468cdcc08c30b11cc33ea7d92eecd4",
+    "statements": [
+      "CREATE TABLE `incidents` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`kind` text NOT NULL,\n\t`key` text NOT NULL,\n\t`detail` text DEFAULT '' NOT NULL,\n\t`host` text,\n\t`binding` text,\n\t`repository` text,\n\t`summary` text NOT NULL,\n\t`timeline` text NOT NULL,\n\t`openedAt` text NOT NULL,\n\t`closedAt` text,\n\t`acknowledgedAt` text,\n\t`acknowledgedBy` text,\n\t`isFlapping` integer DEFAULT false NOT NULL,\n\t`remindAt` text\n);",
+      "CREATE UNIQUE INDEX `incidents_open` ON `incidents` (`key`) WHERE \"incidents\".\"closedAt\" is null;",
+      "CREATE INDEX `incidents_key` ON `incidents` (`key`,`id`);",
+      "CREATE INDEX `incidents_remind` ON `incidents` (`remindAt`) WHERE \"incidents\".\"remindAt\" is not null;",
+      "CREATE INDEX `incidents_binding` ON `incidents` (`binding`,`id`);",
+      "CREATE INDEX `incidents_host` ON `incidents` (`host`,`id`);",
+      "CREATE INDEX `incidents_repository` ON `incidents` (`repository`,`id`);",
+      "CREATE TABLE `vitals` (\n\t`name` text PRIMARY KEY NOT NULL,\n\t`at` text NOT NULL\n);",
+      "ALTER TABLE `channels` ALTER COLUMN \"secret\" TO \"secret\" text;",
+      "ALTER TABLE `channels` ADD `target` text DEFAULT '{}' NOT NULL;",
+      "ALTER TABLE `channels` ADD `previousSecret` text;",
+      "ALTER TABLE `channels` ADD `previousSecretUntil` text;",
+      "ALTER TABLE `channels` ADD `hosts` text;",
+      "ALTER TABLE `channels` ADD `labels` text;",
+      "ALTER TABLE `channels` ADD `quietHours` text;",
+      "ALTER TABLE `channels` ADD `digestAt` text;",
+      "ALTER TABLE `channels` ADD `remindEveryDays` integer;",
+      "ALTER TABLE `channels` ADD `via` text;",
+      "ALTER TABLE `channels` ADD `failures` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `channels` ADD `lastStatus` integer;",
+      "ALTER TABLE `channels` ADD `lastError` text;",
+      "ALTER TABLE `channels` ADD `lastDeliveredAt` text;",
+      "UPDATE `channels` SET `target` = json_object('kind', `kind`, 'url', `url`), `remindEveryDays` = 3;",
+      "ALTER TABLE `channels` DROP COLUMN `url`;",
+      "ALTER TABLE `bindings` ADD `labels` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `bindings` ADD `alertAt` text;",
+      "ALTER TABLE `deliveries` ADD `incident` text;",
+      "ALTER TABLE `hosts` ADD `labels` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `hosts` ADD `offlineAfterSeconds` integer DEFAULT 900;",
+      "ALTER TABLE `hosts` ADD `clockSkewMs` integer;",
+      "ALTER TABLE `runs` ADD `progressAt` text;",
+      "CREATE INDEX `bindings_alert` ON `bindings` (`alertAt`) WHERE \"bindings\".\"alertAt\" is not null;",
+      "UPDATE `bindings` SET `settings` = json_set(`settings`,\n  '$.alerts', json('{\"grace\":null,\"failures\":1}'),\n  '$.pings', json('[]'));"
+    ]
   }
 ];

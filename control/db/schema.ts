@@ -7,7 +7,6 @@ import type { Detection } from "../../shared/catalog.ts";
 import type { Consistency } from "../../shared/consistency.ts";
 import type { ContractRequest, DatabaseRequest } from "../../shared/contract.ts";
 import type { DeclarationFault } from "../../shared/declaration.ts";
-import type { Event, EventType } from "../../shared/event.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import type { RefusalCode } from "../../shared/report.ts";
@@ -47,6 +46,11 @@ export const hosts = sqliteTable("hosts", {
   connectionId: text(),
   connectedAt: text(),
   lastSeenAt: text(),
+  labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+  /** How long it may be silent before somebody is told; null: as long as it likes. */
+  offlineAfterSeconds: integer().default(900),
+  /** Milliseconds its clock is ahead of the control plane's, as last measured. */
+  clockSkewMs: integer(),
   revokedAt: text(),
   createdAt: text().notNull(),
 });
@@ -118,10 +122,16 @@ export const bindings = sqliteTable(
     undeclaredAt: text(),
     /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
     listedBy: text(),
+    labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    /** When it is late unless a good backup comes before; null when none is expected. */
+    alertAt: text(),
     createdAt: text().notNull(),
     changedAt: text().notNull(),
   },
   (table) => [
+    index("bindings_alert")
+      .on(table.alertAt)
+      .where(sql`${table.alertAt} is not null`),
     uniqueIndex("bindings_host_name").on(table.host, table.name),
     uniqueIndex("bindings_contract_repository").on(table.contract, table.repository),
     index("bindings_repository").on(table.repository),
@@ -154,6 +164,8 @@ export const runs = sqliteTable(
     /** Of a backup: why its sources looked wrong, whether or not something was stored. */
     suspicious: text(),
     progress: text({ mode: "json" }).$type<Progress>(),
+    /** When it last got on. */
+    progressAt: text(),
     log: text().notNull().default(""),
   },
   (table) => [
@@ -241,47 +253,6 @@ export const enrollments = sqliteTable(
     createdAt: text().notNull(),
   },
   (table) => [index("enrollments_expiry").on(table.expiresAt)],
-);
-
-export const channels = sqliteTable("channels", {
-  id: text().primaryKey(),
-  name: text().notNull().unique(),
-  kind: text().$type<"webhook">().notNull(),
-  url: text().notNull(),
-  /** `whsec_…`: needed in clear to sign. */
-  secret: text().notNull(),
-  /** Which events; null: all. */
-  events: text({ mode: "json" }).$type<EventType[]>(),
-  enabled: integer({ mode: "boolean" }).notNull(),
-  createdAt: text().notNull(),
-  changedAt: text().notNull(),
-});
-
-export const deliveries = sqliteTable(
-  "deliveries",
-  {
-    id: text().primaryKey(),
-    channel: text().notNull(),
-    type: text().$type<EventType>().notNull(),
-    payload: text({ mode: "json" }).$type<Event>().notNull(),
-    state: text().$type<"pending" | "delivered" | "failed">().notNull().default("pending"),
-    attempts: integer().notNull().default(0),
-    /** When it is due; null once nothing more will be tried. */
-    nextAttemptAt: text(),
-    /** While this is in the future, `leaseOwner` is sending it. */
-    leaseUntil: text(),
-    leaseOwner: text(),
-    lastStatus: integer(),
-    lastError: text(),
-    createdAt: text().notNull(),
-    deliveredAt: text(),
-  },
-  (table) => [
-    index("deliveries_due")
-      .on(table.nextAttemptAt)
-      .where(sql`${table.nextAttemptAt} is not null`),
-    index("deliveries_channel").on(table.channel, table.id),
-  ],
 );
 
 export const refusals = sqliteTable(

@@ -116,6 +116,7 @@ function merged(old: Settings, change: NonNullable<ChangeBinding["settings"]>): 
     timerConfig: { ...old.timerConfig, ...change.timerConfig },
     performance: { ...old.performance, ...change.performance },
     shrinkage: { ...old.shrinkage, ...change.shrinkage },
+    alerts: { ...old.alerts, ...change.alerts },
   });
 }
 

@@ -1,10 +1,19 @@
 import { and, desc, eq, lt } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../shared/api.ts";
-import type { ChangeChannel, Channel, ChannelCreated, CreateChannel, Delivery } from "../../shared/event.ts";
-import { Failure } from "../../shared/failure.ts";
+import {
+  type ChangeChannel,
+  type Channel,
+  type ChannelCreated,
+  ChannelTarget,
+  CreateChannel,
+  SECRET_FIELDS,
+  Subscription,
+} from "../../shared/channel.ts";
+import type { Delivery } from "../../shared/event.ts";
+import { Failure, type Issue } from "../../shared/failure.ts";
 import { instant, type Id } from "../../shared/ids.ts";
-import { channels, deliveries } from "../db/schema.ts";
+import { channels, deliveries } from "../db/telling.ts";
 import { writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueueTo } from "../notify/outbox.ts";
@@ -12,13 +21,20 @@ import { toDelivery } from "./deliveries.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
 import { notFound, refuseTakenName } from "./refusals.ts";
 
-/** Makes a channel. Its signing secret is in the answer, and is not shown again. */
+/** Makes a channel. A webhook's signing secret is in the answer, and is not shown again. */
 export async function createChannel(deps: Deps, input: CreateChannel): Promise<z.infer<typeof ChannelCreated>> {
   const now = instant(deps.clock.now());
-  const secret = `whsec_${btoa(String.fromCharCode(...deps.random(32)))}`;
-  const row = { id: newId(deps), ...input, secret, createdAt: now, changedAt: now };
-  await refuseTakenName("channels", input.name, deps.db.insert(channels).values(row));
-  return { ...toChannel(row), secret };
+  const { name, ...given } = input;
+  const { subscription, target } = parted(given);
+  const secret = target.kind === "webhook" ? `whsec_${btoa(String.fromCharCode(...deps.random(32)))}` : null;
+  const values = { id: newId(deps), name, kind: target.kind, target, secret, ...subscription };
+  const write = deps.db
+    .insert(channels)
+    .values({ ...values, createdAt: now, changedAt: now })
+    .returning();
+  const [row] = await refuseTakenName("channels", name, write);
+  if (row === undefined) throw notFound("channels", values.id);
+  return { ...toChannel(row), ...(secret === null ? {} : { secret }) };
 }
 
 export async function listChannels(
@@ -40,22 +56,29 @@ export async function listChannels(
 }
 
 export async function getChannel(deps: Deps, id: Id): Promise<Channel> {
-  const [row] = await deps.db.select().from(channels).where(eq(channels.id, id));
-  if (row === undefined) throw notFound("channels", id);
-  return toChannel(row);
+  return toChannel(await findChannel(deps, id));
 }
 
-export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): Promise<Channel> {
-  const old = await getChannel(deps, id);
-  const name = change.name ?? old.name;
-  const { url = old.url, events = old.events, enabled = old.enabled } = change;
+export async function changeChannel(deps: Deps, id: Id, { name, ...change }: ChangeChannel): Promise<Channel> {
+  const old = await findChannel(deps, id);
+  const before = Subscription.parse(Object.fromEntries(SUBSCRIPTION_KEYS.map((key) => [key, old[key]])));
+  const given = CreateChannel.safeParse({
+    ...before,
+    ...old.target,
+    ...change,
+    name: name ?? old.name,
+    kind: old.kind,
+  });
+  if (!given.success) throw new Failure("request.invalid", "the channel can't be changed so", issuesOf(given.error));
+  const { name: newName, ...rest } = given.data;
+  const { subscription, target } = parted(rest);
   const changedAt = instant(deps.clock.now());
   const write = deps.db
     .update(channels)
-    .set({ name, url, events, enabled, changedAt })
+    .set({ name: newName, target, ...subscription, changedAt })
     .where(eq(channels.id, id))
     .returning();
-  const [row] = await refuseTakenName("channels", name, write);
+  const [row] = await refuseTakenName("channels", newName, write);
   if (row === undefined) throw notFound("channels", id);
   return toChannel(row);
 }
@@ -94,6 +117,36 @@ export async function testChannel(deps: Deps, id: Id): Promise<Delivery> {
   return toDelivery(delivery);
 }
 
-function toChannel({ secret: _secret, ...channel }: typeof channels.$inferSelect): Channel {
-  return channel;
+type Row = typeof channels.$inferSelect;
+
+const SUBSCRIPTION_KEYS = Subscription.keyof().options;
+
+async function findChannel(deps: Deps, id: Id): Promise<Row> {
+  const [row] = await deps.db.select().from(channels).where(eq(channels.id, id));
+  if (row === undefined) throw notFound("channels", id);
+  return row;
+}
+
+/** What it is subscribed to, and how it reaches somebody. */
+function parted(given: Omit<CreateChannel, "name">): { subscription: Subscription; target: ChannelTarget } {
+  const isOfSubscription = (key: string): boolean => SUBSCRIPTION_KEYS.some((each) => each === key);
+  const entries = Object.entries(given);
+  return {
+    subscription: Subscription.parse(Object.fromEntries(entries.filter(([key]) => isOfSubscription(key)))),
+    target: ChannelTarget.parse(Object.fromEntries(entries.filter(([key]) => !isOfSubscription(key)))),
+  };
+}
+
+function issuesOf(error: z.ZodError): Issue[] {
+  return error.issues.map(({ path, message }) => ({
+    path: path.map((part) => (typeof part === "number" ? part : String(part))),
+    message,
+  }));
+}
+
+function toChannel(row: Row): Channel {
+  const { target, secret: _secret, previousSecret: _previous, previousSecretUntil: _until, ...channel } = row;
+  const shown = Object.entries(target).filter(([key]) => !SECRET_FIELDS[target.kind].includes(key));
+  const { digestAt: _digestAt, ...said } = channel;
+  return { ...Object.fromEntries(shown), ...said };
 }

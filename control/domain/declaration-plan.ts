@@ -153,6 +153,8 @@ function bindingOf(
     contract: contract.row.id,
     repository: repository.row.id,
     listedBy: null,
+    labels: [],
+    alertAt: null,
     createdAt: now,
   };
   // Paused since its file had gone: now it is back.

@@ -55,7 +55,7 @@ function tellFaults(
     // Two at once: the second looks again, so that nobody is told twice.
     guard(deps.db, sql`exists (select 1 from ${hosts} where ${unchanged})`),
     deps.db.update(hosts).set({ declarationFaults: faults }).where(eq(hosts.id, id)),
-    enqueue(deps, { type: "host.declaration_faults", data: { host: { id, name }, faults } }),
+    enqueue(deps, { type: "host.declaration_faults", data: { host: { id, name }, faults }, about: { host: id } }),
   ];
 }
 

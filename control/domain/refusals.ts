@@ -14,6 +14,7 @@ const SINGULAR: Record<Noun, string> = {
   enrollments: "enrolment",
   catalog: "catalogue entry",
   proposals: "proposal",
+  incidents: "incident",
 };
 
 export function notFound(noun: Noun, id: string): Failure {

@@ -222,6 +222,10 @@ function planRefusal(deps: Deps, host: Reporter, known: Known, plan: Plan, refus
   const who = { id: host.id, name: host.name };
   plan.statements.push(
     deps.db.insert(refusals).values({ id, host: host.id, at, code, subject, message }),
-    enqueue(deps, { type: "host.policy_refused", data: { host: who, code, subject, message, at } }),
+    enqueue(deps, {
+      type: "host.policy_refused",
+      data: { host: who, code, subject, message, at },
+      about: { host: host.id },
+    }),
   );
 }

@@ -88,6 +88,7 @@ export function runNotice(turn: Turn, run: ReportedRun, { binding, repository, h
     repository: { id: repository.id, name: repository.name },
     host: { id: host.id, name: host.name },
   };
-  if (turn.to === "good") return { type: "run.recovered", data: { ...data, failedSince: turn.failedSince } };
-  return { type: failure?.code === "repository.damaged" ? "repository.check_failed" : "run.failed", data };
+  const about = { host: host.id, binding: binding?.id ?? null };
+  if (turn.to === "good") return { type: "run.recovered", data: { ...data, failedSince: turn.failedSince }, about };
+  return { type: failure?.code === "repository.damaged" ? "repository.check_failed" : "run.failed", data, about };
 }

@@ -51,6 +51,7 @@ export function suspicionNotice(
   const { contract, repository } = binding;
   return {
     type: "source.suspicious",
+    about: { host: host.id, binding: binding.id },
     data: {
       ...{ reason, isStored: snapshot !== null },
       run: { id, state, startedAt, finishedAt },

@@ -1,5 +1,6 @@
 import { and, asc, eq, inArray, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
-import { channels, deliveries } from "../db/schema.ts";
+import { bindings, hosts } from "../db/schema.ts";
+import { channels, deliveries } from "../db/telling.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { webhookRequest } from "./webhook.ts";
@@ -9,6 +10,8 @@ import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 export interface Notice {
   readonly type: EventType;
   readonly data: Record<string, unknown>;
+  /** Whom it is about: channels choose by it. Left out: nobody in particular. */
+  readonly about?: { readonly host: Id | null; readonly binding?: Id | null; readonly incident?: Id | null };
 }
 
 /** Seconds between the attempt before (or the event) and each attempt. After the last one the delivery has failed. */
@@ -23,12 +26,7 @@ const AT_ONCE = 20;
  * @param when evaluated in that batch: nothing is written unless it holds
  */
 export function enqueue(deps: Pick<Deps, "db" | "clock">, notice: Notice, when: SQL = sql`1`): Statement {
-  const subscribed = sql`exists (select 1 from json_each(${channels.events}) where value = ${notice.type})`;
-  return insertFor(
-    deps,
-    notice,
-    sql`${channels.enabled} and (${channels.events} is null or ${subscribed}) and (${when})`,
-  );
+  return insertFor(deps, notice, sql`${channels.enabled} and ${isChosen(notice)} and (${when})`);
 }
 
 /** One delivery for this channel, whatever it is subscribed to: somebody asked for it. */
@@ -49,6 +47,16 @@ export async function dispatch(deps: Deps): Promise<number | null> {
   }
 }
 
+/** Whether a channel wants to hear of it: of this type, this host, and a host or binding with one of its labels. */
+function isChosen({ type, about }: Notice): SQL {
+  const { host = null, binding = null } = about ?? {};
+  const labelled = sql`select label.value from ${hosts}, json_each(${hosts.labels}) as label where ${hosts.id} = ${host}
+    union select label.value from ${bindings}, json_each(${bindings.labels}) as label where ${bindings.id} = ${binding}`;
+  return sql`(${channels.events} is null or exists (select 1 from json_each(${channels.events}) where value = ${type}))
+    and (${channels.hosts} is null or exists (select 1 from json_each(${channels.hosts}) where value = ${host}))
+    and (${channels.labels} is null or exists (select 1 from json_each(${channels.labels}) where value in (${labelled})))`;
+}
+
 type Delivery = typeof deliveries.$inferSelect;
 type Outcome = { status: number | null; error: string | null };
 
@@ -60,8 +68,8 @@ function insertFor({ db, clock }: Pick<Deps, "db" | "clock">, notice: Notice, wh
   const time = now.toString(16).padStart(12, "0");
   const id = sql`lower(${`${time.slice(0, 8)}-${time.slice(8)}-7`} || substr(hex(randomblob(2)), 2) || '-' ||
     substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))`;
-  return db.run(sql`insert into ${deliveries} (id, channel, type, payload, state, attempts, "nextAttemptAt", "createdAt")
-    select ${id}, ${channels.id}, ${notice.type}, ${payload}, 'pending', 0, ${at}, ${at} from ${channels} where ${where}`);
+  return db.run(sql`insert into ${deliveries} (id, channel, incident, type, payload, state, attempts, "nextAttemptAt", "createdAt")
+    select ${id}, ${channels.id}, ${notice.about?.incident ?? null}, ${notice.type}, ${payload}, 'pending', 0, ${at}, ${at} from ${channels} where ${where}`);
 }
 
 async function claim({ db, clock, random }: Deps): Promise<Delivery[]> {
@@ -102,8 +110,8 @@ async function send(
     const request = await webhookRequest({
       id: delivery.id,
       at: clock.now(),
-      url: channel.url,
-      secret: channel.secret,
+      url: channel.target.kind === "webhook" ? channel.target.url : "",
+      secret: channel.secret ?? "",
       body: JSON.stringify(delivery.payload),
     });
     const { status } = await post(request);

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { ListQuery, page } from "../../shared/api.ts";
-import { ChangeChannel, Channel, ChannelCreated, CreateChannel, Delivery } from "../../shared/event.ts";
+import { ChangeChannel, Channel, ChannelCreated, CreateChannel } from "../../shared/channel.ts";
+import { Delivery } from "../../shared/event.ts";
 import { Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
 import {

@@ -43,7 +43,7 @@ test("the schema is what the migrations make: drizzle-kit finds nothing to add",
     "--dialect",
     "turso",
     "--schema",
-    join(root, "control/db/schema.ts"),
+    join(root, "control/db/{schema,telling}.ts"),
     "--out",
     "migrations",
   ];

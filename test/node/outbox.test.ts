@@ -1,7 +1,8 @@
 import { eq, sql } from "drizzle-orm";
 import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
-import { channels, deliveries, hosts } from "../../control/db/schema.ts";
+import { hosts } from "../../control/db/schema.ts";
+import { channels, deliveries } from "../../control/db/telling.ts";
 import { guard } from "../../control/db/transaction.ts";
 import type { Deps, Post } from "../../control/deps.ts";
 import { dispatch, enqueue, enqueueTo } from "../../control/notify/outbox.ts";
@@ -230,7 +231,7 @@ async function channel(
     id,
     name: input.name ?? "me",
     kind: "webhook",
-    url: input.url ?? "http://127.0.0.1:1/",
+    target: { kind: "webhook", url: input.url ?? "http://127.0.0.1:1/" },
     secret: SECRET,
     events: input.events ?? null,
     enabled: input.enabled ?? true,

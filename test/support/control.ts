@@ -66,6 +66,7 @@ export const FACTS: HostFacts = {
   engines: [],
   hooksPolicy: "named",
   hooks: [],
+  troubles: [],
 };
 
 /** Both kinds that the control plane runs on: a file of its own, and a libSQL server over HTTP. */

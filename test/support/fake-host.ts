@@ -39,6 +39,7 @@ export const FAKE_FACTS: HostFacts = {
   engines: [],
   hooksPolicy: "named",
   hooks: [],
+  troubles: [],
 };
 
 /** Enrols a host by the HTTP API, verifying what the control plane signs as an agent does. */

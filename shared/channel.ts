@@ -1,0 +1,152 @@
+import * as z from "zod";
+import { EventType } from "./event.ts";
+import { Id, Instant, Name } from "./ids.ts";
+
+const Address = z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).max(2048);
+const secret = z.string().min(1).max(4096);
+const plain = z.string().min(1).max(1024);
+const topic = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
+
+/** What each kind of channel needs to reach somebody. One file per kind in control/notify/kinds/. */
+export const ChannelTarget = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("webhook"), url: Address }),
+  z.strictObject({
+    kind: z.literal("ntfy"),
+    url: Address.default("https://ntfy.sh").describe("the server"),
+    topic,
+    token: secret.nullable().default(null),
+  }),
+  z.strictObject({ kind: z.literal("gotify"), url: Address.describe("the server"), token: secret }),
+  z.strictObject({ kind: z.literal("discord"), url: Address.describe("the webhook's whole address") }),
+  z.strictObject({ kind: z.literal("slack"), url: Address.describe("the webhook's whole address") }),
+  z.strictObject({
+    kind: z.literal("telegram"),
+    url: Address.default("https://api.telegram.org").describe("the server"),
+    token: secret.describe("the bot's"),
+    chat: plain.describe("the chat's id, or a channel's @name"),
+  }),
+  z.strictObject({
+    kind: z.literal("matrix"),
+    url: Address.describe("the homeserver"),
+    room: z
+      .string()
+      .regex(/^[!#].+:.+$/, "must be a room's id, such as !abc:example.org")
+      .max(255),
+    token: secret.describe("access token"),
+  }),
+  z.strictObject({
+    kind: z.literal("pushover"),
+    url: Address.default("https://api.pushover.net").describe("the server"),
+    token: secret.describe("the application's"),
+    user: secret.describe("user or group key"),
+  }),
+  z.strictObject({
+    kind: z.literal("email"),
+    server: plain.describe("host name of the mail server"),
+    port: z.int().min(1).max(65_535).default(587),
+    security: z.enum(["starttls", "tls", "none"]).default("starttls"),
+    username: plain.nullable().default(null),
+    password: secret.nullable().default(null),
+    from: z.email(),
+    to: z.array(z.email()).min(1).max(50),
+  }),
+]);
+export type ChannelTarget = z.infer<typeof ChannelTarget>;
+
+export const ChannelKind = z.enum(ChannelTarget.options.map(({ shape }) => shape.kind.value));
+export type ChannelKind = z.infer<typeof ChannelKind>;
+
+/** What is never shown again once it is stored, beside a webhook's signing secret. A chat's webhook address is its own key. */
+export const SECRET_FIELDS: Readonly<Record<ChannelKind, readonly string[]>> = {
+  webhook: [],
+  ntfy: ["token"],
+  gotify: ["token"],
+  discord: ["url"],
+  slack: ["url"],
+  telegram: ["token"],
+  matrix: ["token"],
+  pushover: ["token", "user"],
+  email: ["password"],
+};
+
+/** From `from` until `to` nothing is sent: what happens is told at the end, in one notice. */
+export const QuietHours = z.strictObject({
+  from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "must be a time of day such as 22:00"),
+  to: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "must be a time of day such as 07:00"),
+  zone: z.string().max(64).default("UTC"),
+});
+export type QuietHours = z.infer<typeof QuietHours>;
+
+/** A word that hosts and bindings are grouped by. */
+export const Label = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "must be a word of small letters, digits, . _ -");
+
+export const Subscription = z.strictObject({
+  events: z.array(EventType).nullable().default(null).describe("which events; null: all"),
+  hosts: z.array(Id).max(1000).nullable().default(null).describe("only what is about these hosts; null: all"),
+  labels: z
+    .array(Label)
+    .max(100)
+    .nullable()
+    .default(null)
+    .describe("only what is about a host or a binding with one of these; null: all"),
+  quietHours: QuietHours.nullable().default(null),
+  remindEveryDays: z
+    .int()
+    .min(1)
+    .max(365)
+    .nullable()
+    .default(3)
+    .describe("as long as an incident is open and nobody has acknowledged it; null: never"),
+  via: Id.nullable().default(null).describe("a host whose agent sends it, from where it is; null: the control plane"),
+  enabled: z.boolean().default(true),
+});
+export type Subscription = z.infer<typeof Subscription>;
+
+/** How sending has gone. Never what a receiver answered, but for its status. */
+export const ChannelRecord = z.strictObject({
+  failures: z.int().describe("attempts in a row that failed"),
+  lastStatus: z.int().nullable(),
+  lastError: z.string().nullable(),
+  lastDeliveredAt: Instant.nullable(),
+});
+
+function created<Target extends z.ZodRawShape>(target: z.ZodObject<Target>) {
+  return z.strictObject({ ...target.shape, name: Name, ...Subscription.shape });
+}
+
+const [webhook, ntfy, gotify, discord, slack, telegram, matrix, pushover, email] = ChannelTarget.def.options;
+
+export const CreateChannel = z.discriminatedUnion("kind", [
+  created(webhook),
+  created(ntfy),
+  created(gotify),
+  created(discord),
+  created(slack),
+  created(telegram),
+  created(matrix),
+  created(pushover),
+  created(email),
+]);
+export type CreateChannel = z.infer<typeof CreateChannel>;
+
+/** What is left out stays. Fields of the target are those of the channel's own kind, which can't be changed. */
+export const ChangeChannel = z
+  .looseObject({ name: Name, ...Subscription.shape })
+  .partial()
+  .refine((change) => Object.keys(change).length > 0, "must change something");
+export type ChangeChannel = z.infer<typeof ChangeChannel>;
+
+/** Beside these: the fields of its target, without what is secret. */
+export const Channel = z.looseObject({
+  id: Id,
+  name: Name,
+  kind: ChannelKind,
+  ...Subscription.shape,
+  ...ChannelRecord.shape,
+  createdAt: Instant,
+  changedAt: Instant,
+});
+export type Channel = z.infer<typeof Channel>;
+
+/** The signing secret (`whsec_…`) of a webhook is shown here once. */
+export const ChannelCreated = z.looseObject({ ...Channel.shape, secret: z.string().optional() });

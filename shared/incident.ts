@@ -1,0 +1,52 @@
+import * as z from "zod";
+import { Id, Instant } from "./ids.ts";
+
+/** What can be wrong, each with whom it is wrong. The names are promises; the list only grows. */
+export const IncidentKind = z.enum([
+  "binding.failing",
+  "binding.late",
+  "binding.stuck",
+  "binding.unprotected",
+  "binding.suspicious",
+  "repository.failing",
+  "repository.damaged",
+  "repository.unreachable",
+  "host.offline",
+  "host.clock_wrong",
+  "host.trouble",
+]);
+export type IncidentKind = z.infer<typeof IncidentKind>;
+
+export const TimelineEntry = z.strictObject({
+  at: Instant,
+  what: z.enum(["opened", "closed", "reopened", "acknowledged", "reminded", "damped"]),
+  message: z.string(),
+});
+export type TimelineEntry = z.infer<typeof TimelineEntry>;
+
+export const Incident = z.strictObject({
+  id: Id,
+  kind: IncidentKind,
+  detail: z
+    .string()
+    .describe("which of several of its kind: the kind of run that fails, the trouble's code; else empty"),
+  host: Id.nullable(),
+  binding: Id.nullable(),
+  repository: Id.nullable(),
+  summary: z.string().describe("what is wrong, with what, in one line"),
+  openedAt: Instant,
+  closedAt: Instant.nullable().describe("null while it is open"),
+  acknowledgedAt: Instant.nullable().describe("somebody knows: no more reminders"),
+  acknowledgedBy: z.string().nullable().describe("the name of the token it was acknowledged with"),
+  isFlapping: z.boolean().describe("it opens and closes so often that only that is told"),
+});
+export type Incident = z.infer<typeof Incident>;
+
+export const IncidentWithTimeline = Incident.extend({
+  timeline: z.array(TimelineEntry).describe("what happened to it, oldest first"),
+});
+
+export const AcknowledgeIncident = z.strictObject({
+  note: z.string().min(1).max(1000).nullable().default(null).describe("for the others who look at it"),
+});
+export type AcknowledgeIncident = z.infer<typeof AcknowledgeIncident>;
