@@ -1,0 +1,4 @@
+import type { Fault } from "./fault.ts";
+
+/** Every fault there is, in the order they are played. */
+export const FAULTS: readonly Fault[] = [];
