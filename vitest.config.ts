@@ -11,7 +11,8 @@ export default defineConfig({
     teardownTimeout: 30_000,
     globalSetup: ["test/support/engines.setup.ts"],
     pool: "forks",
-    maxWorkers: 2,
+    // One more than the two cores this is measured on: most tests wait for other programs.
+    maxWorkers: 3,
     isolate: true,
     globals: false,
     restoreMocks: true,
