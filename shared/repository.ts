@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
-import { TimerConfig } from "./binding.ts";
+import { TimerConfig, Zone } from "./binding.ts";
 import { locationFault } from "./location.ts";
 
 /** Where a secret comes from. The secret itself never passes through the control plane. */
@@ -75,7 +75,7 @@ export const Maintenance = z.strictObject({
     .max(256)
     .default(13)
     .describe("how many checks it takes until all data was read: 13 weekly ones are a quarter"),
-  zone: z.string().max(64).nullable().default(null).describe("IANA time zone of both schedules; null: the host's own"),
+  zone: Zone.nullable().default(null).describe("IANA time zone of both schedules; null: the host's own"),
 });
 export type Maintenance = z.infer<typeof Maintenance>;
 

@@ -66,6 +66,7 @@ test.each<Case>([
   ["repositories", { provider: "borg", location: "rest:https://nas/" }, ["location"], "must be a borg location"],
   ["repositories", { provider: "borg", location: "ssh://nas/~/borg" }, ["location"], "absolute path"],
   ["repositories", { provider: "borg", location: "ssh://me:pw@nas/borg" }, ["location"], "no password"],
+  ["repositories", { maintenance: { zone: "Mars/Olympus" } }, ["maintenance", "zone"], "IANA time zone"],
   ["repositories", { ssh: { hostKey: "ssh-dss AAAA" } }, ["ssh", "hostKey"], "TYPE BASE64"],
   ["contracts", { consistency: [{ sqlite: "db" }] }, ["consistency", 0, "sqlite"], "absolute path"],
   ["contracts", { consistency: [{ stop: "sshd" }] }, ["consistency", 0, "stop"], "with its ending"],
