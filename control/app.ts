@@ -3,7 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import { openAPIRouteHandler } from "hono-openapi";
 import { Failure } from "../shared/failure.ts";
 import type { Deps } from "./deps.ts";
-import { onlyWithAccess, type AgentEnv } from "./routes/access.ts";
+import { onlyWithAccess, type AccessEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
 import { bindingRoutes } from "./routes/bindings.ts";
 import { calendarRoutes } from "./routes/calendar.ts";
@@ -14,6 +14,7 @@ import { deliveryRoutes } from "./routes/deliveries.ts";
 import { enrollmentRoutes } from "./routes/enrollments.ts";
 import { failureResponse } from "./routes/failures.ts";
 import { hostRoutes } from "./routes/hosts.ts";
+import { incidentRoutes } from "./routes/incidents.ts";
 import { proposalRoutes } from "./routes/proposals.ts";
 import { repositoryRoutes } from "./routes/repositories.ts";
 import { restoreRoutes } from "./routes/restores.ts";
@@ -33,7 +34,7 @@ export interface AppOptions {
 
 /** The whole HTTP side of the control plane. Every address is closed but for the short list in routes/access.ts. */
 export function createApp(deps: Deps, options: AppOptions) {
-  const app = new Hono<AgentEnv>();
+  const app = new Hono<AccessEnv>();
   app.onError((error) => failureResponse(deps.log, error));
   app.notFound((context) =>
     failureResponse(deps.log, new Failure("route.not_found", `there is no ${context.req.method} ${context.req.path}`)),
@@ -64,6 +65,7 @@ export function createApp(deps: Deps, options: AppOptions) {
     .route("/restores", restoreRoutes(deps))
     .route("/snapshots", snapshotRoutes(deps))
     .route("/calendar", calendarRoutes(deps))
+    .route("/incidents", incidentRoutes(deps))
     .route("/channels", channelRoutes(deps))
     .route("/deliveries", deliveryRoutes(deps))
     .route("/tokens", tokenRoutes(deps))

@@ -19,7 +19,7 @@ export type IncidentKind = z.infer<typeof IncidentKind>;
 
 export const TimelineEntry = z.strictObject({
   at: Instant,
-  what: z.enum(["opened", "closed", "reopened", "acknowledged", "reminded", "damped"]),
+  what: z.enum(["opened", "closed", "reopened", "acknowledged", "reminded", "damped", "settled"]),
   message: z.string(),
 });
 export type TimelineEntry = z.infer<typeof TimelineEntry>;
@@ -39,6 +39,7 @@ export const Incident = z.strictObject({
   acknowledgedAt: Instant.nullable().describe("somebody knows: no more reminders"),
   acknowledgedBy: z.string().nullable().describe("the name of the token it was acknowledged with"),
   isFlapping: z.boolean().describe("it opens and closes so often that only that is told"),
+  openings: z.int().describe("how often it opened: more than once only while it flapped"),
 });
 export type Incident = z.infer<typeof Incident>;
 

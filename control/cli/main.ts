@@ -3,6 +3,7 @@ import { calendar } from "./calendar.ts";
 import { catalog } from "./catalog.ts";
 import { copyDatabase, migrate } from "./database.ts";
 import { enroll } from "./enroll.ts";
+import { acknowledge, incidents } from "./incidents.ts";
 import { accept, dismiss, proposals } from "./proposals.ts";
 import { restore, run } from "./runs.ts";
 import { serve } from "./serve.ts";
@@ -18,6 +19,8 @@ const verbs = new Map<string, Verb>(
     token,
     enroll,
     status,
+    incidents,
+    acknowledge,
     run,
     restore,
     forget,

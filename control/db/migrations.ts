@@ -166,5 +166,19 @@ export const MIGRATIONS: readonly Migration[] = [
       "CREATE INDEX `bindings_alert` ON `bindings` (`alertAt`) WHERE \"bindings\".\"alertAt\" is not null;",
       "UPDATE `bindings` SET `settings` = json_set(`settings`,\n  '$.alerts', json('{\"grace\":null,\"failures\":1}'),\n  '$.pings', json('[]'));"
     ]
+  },
+  {
+    "tag": "0006_damping",
+    "when": 1795618897521,
+    "hash": "ebd5df603402b5c66516280302cbe8e3be731ee4639ff0fd6117824dd3929f51",
+    "statements": [
+      "ALTER TABLE `deliveries` ADD `isAsked` integer DEFAULT false NOT NULL;",
+      "CREATE INDEX `deliveries_incident` ON `deliveries` (`incident`,`id`) WHERE \"deliveries\".\"incident\" is not null;",
+      "ALTER TABLE `incidents` ADD `opening` text;",
+      "ALTER TABLE `incidents` ADD `closing` text;",
+      "ALTER TABLE `incidents` ADD `openings` integer DEFAULT 1 NOT NULL;",
+      "ALTER TABLE `incidents` ADD `settleAt` text;",
+      "CREATE INDEX `incidents_settle` ON `incidents` (`settleAt`) WHERE \"incidents\".\"settleAt\" is not null;"
+    ]
   }
 ];

@@ -6,6 +6,12 @@ import type { IncidentKind, TimelineEntry } from "../../shared/incident.ts";
 
 /* What is told, of what, and to whom: as in schema.ts, ids are UUIDv7 and instants ISO text, and no foreign key holds history back. */
 
+/** What a notification says, before it is known to whom. */
+export interface Told {
+  readonly type: EventType;
+  readonly data: Record<string, unknown>;
+}
+
 export const channels = sqliteTable("channels", {
   id: text().primaryKey(),
   name: text().notNull().unique(),
@@ -49,6 +55,8 @@ export const deliveries = sqliteTable(
     /** `held`: until its channel's quiet hours are over; `digested`: told in the notice of what was held. */
     state: text().$type<"pending" | "delivered" | "failed" | "held" | "digested">().notNull().default("pending"),
     attempts: integer().notNull().default(0),
+    /** Somebody wants it now: quiet hours do not hold it back. */
+    isAsked: integer({ mode: "boolean" }).notNull().default(false),
     /** When it is due; null once nothing more will be tried. */
     nextAttemptAt: text(),
     /** While this is in the future, `leaseOwner` is sending it. */
@@ -64,6 +72,9 @@ export const deliveries = sqliteTable(
       .on(table.nextAttemptAt)
       .where(sql`${table.nextAttemptAt} is not null`),
     index("deliveries_channel").on(table.channel, table.id),
+    index("deliveries_incident")
+      .on(table.incident, table.id)
+      .where(sql`${table.incident} is not null`),
   ],
 );
 
@@ -85,6 +96,14 @@ export const incidents = sqliteTable(
     acknowledgedAt: text(),
     acknowledgedBy: text(),
     isFlapping: integer({ mode: "boolean" }).notNull().default(false),
+    /** What was told when it opened. */
+    opening: text({ mode: "json" }).$type<Told>(),
+    /** Of one that flaps: what to tell when it stays closed. */
+    closing: text({ mode: "json" }).$type<Told>(),
+    /** How often it opened: more than once only while it flapped. */
+    openings: integer().notNull().default(1),
+    /** Of one that flaps: when it has been quiet for long enough to tell how it is. */
+    settleAt: text(),
     /** When reminders are looked at next; null once it is closed or acknowledged. */
     remindAt: text(),
   },
@@ -93,6 +112,9 @@ export const incidents = sqliteTable(
       .on(table.key)
       .where(sql`${table.closedAt} is null`),
     index("incidents_key").on(table.key, table.id),
+    index("incidents_settle")
+      .on(table.settleAt)
+      .where(sql`${table.settleAt} is not null`),
     index("incidents_remind")
       .on(table.remindAt)
       .where(sql`${table.remindAt} is not null`),

@@ -11,7 +11,11 @@ import { notFound } from "./refusals.ts";
 
 export async function listDeliveries(
   deps: Deps,
-  input: ListInput & { channel?: Id | undefined; state?: z.infer<typeof DeliveryState> | undefined },
+  input: ListInput & {
+    channel?: Id | undefined;
+    incident?: Id | undefined;
+    state?: z.infer<typeof DeliveryState> | undefined;
+  },
 ): Promise<Page<Delivery>> {
   const rows = await deps.db
     .select()
@@ -20,6 +24,7 @@ export async function listDeliveries(
       and(
         input.cursor === undefined ? undefined : lt(deliveries.id, input.cursor),
         input.channel === undefined ? undefined : eq(deliveries.channel, input.channel),
+        input.incident === undefined ? undefined : eq(deliveries.incident, input.incident),
         input.state === undefined ? undefined : eq(deliveries.state, input.state),
       ),
     )
@@ -40,7 +45,7 @@ export async function retryDelivery(deps: Deps, id: Id): Promise<Delivery> {
   const attempts = old.state === "failed" ? 0 : old.attempts;
   const [row] = await deps.db
     .update(deliveries)
-    .set({ state: "pending", attempts, nextAttemptAt: instant(deps.clock.now()) })
+    .set({ state: "pending", attempts, isAsked: true, nextAttemptAt: instant(deps.clock.now()) })
     .where(and(eq(deliveries.id, id), ne(deliveries.state, "delivered")))
     .returning();
   if (row === undefined)
@@ -50,6 +55,6 @@ export async function retryDelivery(deps: Deps, id: Id): Promise<Delivery> {
 }
 
 export function toDelivery(row: typeof deliveries.$inferSelect): Delivery {
-  const { leaseUntil: _until, leaseOwner: _owner, ...delivery } = row;
+  const { leaseUntil: _until, leaseOwner: _owner, isAsked: _asked, ...delivery } = row;
   return delivery;
 }

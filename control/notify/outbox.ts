@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, isNull, lte, ne, or, SQL, sql } from "drizzle-orm";
 import { bindings, hosts } from "../db/schema.ts";
 import { channels, deliveries } from "../db/telling.ts";
 import type { Statement } from "../db/transaction.ts";
@@ -9,9 +9,12 @@ import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 
 export interface Notice {
   readonly type: EventType;
-  readonly data: Record<string, unknown>;
+  /** SQL: an expression that gives it as JSON, in the batch. */
+  readonly data: Record<string, unknown> | SQL;
+  /** What it is told instead of: who wants to hear of that hears of this. */
+  readonly insteadOf?: EventType;
   /** Whom it is about: channels choose by it. Left out: nobody in particular. */
-  readonly about?: { readonly host: Id | null; readonly binding?: Id | null; readonly incident?: Id | null };
+  readonly about?: { readonly host: Id | null; readonly binding?: Id | null; readonly incident?: Id | SQL | null };
 }
 
 /** Seconds between the attempt before (or the event) and each attempt. After the last one the delivery has failed. */
@@ -48,11 +51,11 @@ export async function dispatch(deps: Deps): Promise<number | null> {
 }
 
 /** Whether a channel wants to hear of it: of this type, this host, and a host or binding with one of its labels. */
-function isChosen({ type, about }: Notice): SQL {
+function isChosen({ type, insteadOf = type, about }: Notice): SQL {
   const { host = null, binding = null } = about ?? {};
   const labelled = sql`select label.value from ${hosts}, json_each(${hosts.labels}) as label where ${hosts.id} = ${host}
     union select label.value from ${bindings}, json_each(${bindings.labels}) as label where ${bindings.id} = ${binding}`;
-  return sql`(${channels.events} is null or exists (select 1 from json_each(${channels.events}) where value = ${type}))
+  return sql`(${channels.events} is null or exists (select 1 from json_each(${channels.events}) where value in (${type}, ${insteadOf})))
     and (${channels.hosts} is null or exists (select 1 from json_each(${channels.hosts}) where value = ${host}))
     and (${channels.labels} is null or exists (select 1 from json_each(${channels.labels}) where value in (${labelled})))`;
 }
@@ -64,7 +67,8 @@ type Outcome = { status: number | null; error: string | null };
 function insertFor({ db, clock }: Pick<Deps, "db" | "clock">, notice: Notice, where: SQL): Statement {
   const now = clock.now();
   const at = instant(now);
-  const payload = JSON.stringify({ type: notice.type, timestamp: at, data: notice.data });
+  const data = notice.data instanceof SQL ? notice.data : JSON.stringify(notice.data);
+  const payload = sql`json_object('type', ${notice.type}, 'timestamp', ${at}, 'data', json(${data}))`;
   const time = now.toString(16).padStart(12, "0");
   const id = sql`lower(${`${time.slice(0, 8)}-${time.slice(8)}-7`} || substr(hex(randomblob(2)), 2) || '-' ||
     substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))`;

@@ -1,7 +1,7 @@
 import type { Context, Next } from "hono";
 import type { Scope } from "../../shared/api.ts";
 import { authenticateAgent, type AuthenticatedHost } from "../auth/agent.ts";
-import { authenticateToken, requireScope } from "../auth/token.ts";
+import { authenticateToken, requireScope, type AuthenticatedToken } from "../auth/token.ts";
 import type { Deps } from "../deps.ts";
 
 /** Everything that answers without a proof of who asks. All else is closed, whether a route is there or not. */
@@ -20,6 +20,7 @@ const OPERATE: readonly RegExp[] = [
   /^POST \/api\/v1\/restores$/,
   /^POST \/api\/v1\/channels\/[^/]+\/test$/,
   /^POST \/api\/v1\/deliveries\/[^/]+\/retry$/,
+  /^POST \/api\/v1\/incidents\/[^/]+\/acknowledge$/,
 ];
 
 /** Filled by `onlyWithAccess` on everything under /agent/v1 that is not public. */
@@ -27,15 +28,25 @@ export interface AgentEnv {
   Variables: { host: AuthenticatedHost };
 }
 
+/** Filled on everything else that is not public. */
+export interface ApiEnv {
+  Variables: { token: AuthenticatedToken };
+}
+
+/** Of the whole app. */
+export type AccessEnv = { Variables: AgentEnv["Variables"] & ApiEnv["Variables"] };
+
 /** Middleware: lets in who is on the public list, a host under /agent/v1, and elsewhere an API token with the scope it needs. */
 export function onlyWithAccess(deps: Deps) {
-  return async (context: Context<AgentEnv>, next: Next): Promise<void> => {
+  return async (context: Context<AccessEnv>, next: Next): Promise<void> => {
     const asked = `${context.req.method === "HEAD" ? "GET" : context.req.method} ${context.req.path}`;
     if (!PUBLIC.some((pattern) => pattern.test(asked))) {
       if (context.req.path.startsWith("/agent/v1/")) {
         context.set("host", await authenticateAgent(deps, context.req.raw.headers));
       } else {
-        requireScope(await authenticateToken(deps, context.req.raw.headers), scopeOf(asked));
+        const token = await authenticateToken(deps, context.req.raw.headers);
+        requireScope(token, scopeOf(asked));
+        context.set("token", token);
       }
     }
     await next();

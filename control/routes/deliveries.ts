@@ -7,7 +7,11 @@ import { getDelivery, listDeliveries, retryDelivery } from "../domain/deliveries
 import { answers } from "./describe.ts";
 import { noBody, query } from "./validate.ts";
 
-const ListDeliveries = ListQuery.extend({ channel: Id.optional(), state: DeliveryState.optional() });
+const ListDeliveries = ListQuery.extend({
+  channel: Id.optional(),
+  incident: Id.optional(),
+  state: DeliveryState.optional(),
+});
 
 export function deliveryRoutes(deps: Deps) {
   return new Hono()

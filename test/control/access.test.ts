@@ -10,7 +10,7 @@ import { reportOf } from "./reported.ts";
 /** The only routes that answer without a credential. */
 const PUBLIC = new Set(["GET /healthz", "GET /api/v1/openapi.json", "POST /agent/v1/enroll"]);
 const OPERATE =
-  /^POST \/api\/v1\/(bindings\/:id\/(run|forget|check|pause|resume)|repositories\/:id\/(check|prune)|runs\/:id\/cancel|restores|channels\/:id\/test|deliveries\/:id\/retry)$/;
+  /^POST \/api\/v1\/(bindings\/:id\/(run|forget|check|pause|resume)|repositories\/:id\/(check|prune)|runs\/:id\/cancel|restores|channels\/:id\/test|deliveries\/:id\/retry|incidents\/:id\/acknowledge)$/;
 const NOBODY = "01936f0e-0000-7000-8000-000000000000";
 
 /** Every route of the app, as `METHOD /path/:id`. */

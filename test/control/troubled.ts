@@ -1,0 +1,32 @@
+import { closeIncident, openIncident, type Trouble } from "../../control/domain/incidents.ts";
+import { writeAll } from "../../control/db/transaction.ts";
+import { page } from "../../shared/api.ts";
+import { Delivery } from "../../shared/event.ts";
+import type { TestControl } from "../support/control.ts";
+
+export const DAY = 86_400_000;
+export const HOUR = 3_600_000;
+export const MINUTE = 60_000;
+
+/** Finds out that a backup of this binding failed, as the control plane does: in one batch. */
+export async function fail({ deps }: TestControl, trouble: Trouble, summary = "the backup fails"): Promise<void> {
+  const told = { type: "run.failed" as const, data: { host: trouble.host, text: summary } };
+  await writeAll(deps.db, openIncident(deps, trouble, { summary, told }));
+}
+
+/** Finds out that it is well again. */
+export async function recover({ deps }: TestControl, trouble: Trouble): Promise<void> {
+  const told = { type: "run.recovered" as const, data: { host: trouble.host } };
+  await writeAll(deps.db, closeIncident(deps, trouble, { message: "a backup succeeded", told }));
+}
+
+export function addChannel(control: TestControl, name: string, more: object = {}) {
+  const body = { name, kind: "webhook", url: "http://127.0.0.1/hook", ...more };
+  return control.admin.send("POST", "/api/v1/channels", body);
+}
+
+/** What was put into the outbox, oldest first. */
+export async function deliveriesOf({ admin }: TestControl, filters = ""): Promise<Delivery[]> {
+  const { items } = await admin.ask(page(Delivery), "GET", `/api/v1/deliveries?limit=500${filters}`);
+  return items.toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : 0));
+}
