@@ -18,8 +18,6 @@ export type Decision =
 
 /** A run that begins later than this was missed: it is caught up or skipped. */
 const PUNCTUAL_MS = 90_000;
-/** A time behind us that lies this far ahead was written by a clock that was wrong: it counts for nothing. */
-const CLOCK_WAS_WRONG_MS = 26 * 3_600_000;
 const FIRST_WINDOW_MS = 3_600_000;
 
 /**
@@ -70,13 +68,19 @@ function scheduleOf(task: Scheduled, hostZone: string): Schedule {
   };
 }
 
-/** A calendar seen for the first time has missed nothing; one that was written by a wrong clock begins afresh. */
+/**
+ * A calendar seen for the first time has missed nothing. A time behind us that lies ahead was written by a clock that was wrong: it
+ * counts for nothing, and the calendar begins afresh. Only the very next one may be behind us: a clock set back a little brings
+ * no time a second time.
+ */
 function historyFor(schedule: Schedule, history: History | null, now: number): History {
   const calendar = `${schedule.timetable.normalized} in ${schedule.zone}`;
   if (history === null) return { lastDueAt: null, since: now, calendar };
-  const isFromTheFuture = Math.max(history.lastDueAt ?? history.since, history.since) > now + CLOCK_WAS_WRONG_MS;
+  const { lastDueAt } = history;
+  const isFromTheFuture = lastDueAt !== null && lastDueAt > (next(schedule, now - schedule.delayMs) ?? lastDueAt);
   if (isFromTheFuture) return { lastDueAt: null, since: now, calendar };
-  return history.calendar === calendar ? history : { lastDueAt: history.lastDueAt, since: now, calendar };
+  if (history.calendar !== calendar || history.since > now) return { lastDueAt, since: now, calendar };
+  return history;
 }
 
 /** The latest time of the calendar not after `until`, looked for backwards: a host may have been away for a year. */

@@ -60,7 +60,9 @@ async function breakIfDead(file: string): Promise<boolean> {
     await (await open(breaker, "wx", 0o600)).close();
   } catch {
     const made = await stat(breaker).catch(() => null);
-    if (made !== null && Date.now() - made.mtimeMs > BREAKER_STALE_MS) await rm(breaker, { force: true });
+    const ageMs = made === null ? 0 : Math.abs(Date.now() - made.mtimeMs);
+    // Of the future as well: the clock was set back since.
+    if (ageMs > BREAKER_STALE_MS) await rm(breaker, { force: true });
     return false;
   }
   try {

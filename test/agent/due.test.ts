@@ -117,33 +117,107 @@ test("the binding's own delay comes after each time, always the same", () => {
   ]);
 });
 
-test("whatever the clock does, no time runs twice and each run's time has come", () => {
-  const jump = fc.oneof(
-    fc.integer({ min: 0, max: 30_000 }),
-    fc.integer({ min: 0, max: 3 * DAY }),
-    fc.integer({ min: -20 * HOUR, max: 0 }),
-  );
-  const calendars = fc.constantFrom("hourly", "daily", "*-*-* *:00/10:00", "Mon..Fri *-*-* 02:30:00");
-  fc.assert(
-    fc.property(calendars, fc.boolean(), fc.array(jump, { maxLength: 60 }), (OnCalendar, Persistent, jumps) => {
-      const binding = bindingOf({ OnCalendar, Persistent, RandomizedDelaySec: "5m" }, { zone: "Europe/Berlin" });
-      let now = at("2026-10-24T12:00:00Z");
-      let furthest = now;
-      let history: History | null = null;
-      const ran: number[] = [];
-      for (const by of jumps) {
-        // Farther back than a day in all is another story: that clock was wrong, and is told above.
-        now = Math.max(now + by, furthest - DAY);
-        furthest = Math.max(furthest, now);
-        const decision = decide({ task: binding, zone: "UTC", now, history });
-        history = decision.history;
-        const isWaiting = decision.kind === "wait";
-        const time = isWaiting ? (decision.nextDueAt ?? now) : decision.dueAt;
-        expect(time > now).toBe(isWaiting);
-        if (!isWaiting) ran.push(time);
+test.each([1, 24])("a clock that was %i h ahead for a while leaves no gap once it is right again", (hours) => {
+  const ahead = (text: string): string => new Date(at(text) + hours * HOUR).toISOString();
+  const moments = ["2026-11-23T08:10:00Z", ahead("2026-11-23T08:20:00Z"), "2026-11-23T08:30:00Z"];
+  const every = bindingOf({ OnCalendar: "*-*-* *:00/10:00" });
+  expect(live(every, [...moments, "2026-11-23T08:40:00Z", "2026-11-23T08:50:00Z"])).toEqual([
+    ahead("2026-11-23T08:20:00.000Z").replace("Z", "Z schedule"),
+    "2026-11-23T08:40:00.000Z schedule",
+    "2026-11-23T08:50:00.000Z schedule",
+  ]);
+});
+
+test("a binding that is first seen by a clock that is ahead is not forgotten until that day comes", () => {
+  const moments = ["2026-11-24T08:10:00Z", "2026-11-23T08:10:00Z", "2026-11-23T09:00:00Z"];
+  expect(live(bindingOf({ OnCalendar: "hourly" }), moments)).toEqual(["2026-11-23T09:00:00.000Z schedule"]);
+});
+
+/** A clock that is wrong by this much from that moment of the true time on, both in ms. */
+interface Setting {
+  readonly at: number;
+  readonly error: number;
+}
+
+/** Lives from setting to setting of the clock, asking whenever the last answer said to, as the scheduler does. */
+function liveWith(binding: ReturnType<typeof bindingOf>, settings: readonly Setting[], until: number) {
+  const ran: { trueTime: number; dueAt: number; trigger: string; setting: number }[] = [];
+  let history: History | null = null;
+  for (const [index, { at: from, error }] of settings.entries()) {
+    const end = settings[index + 1]?.at ?? until;
+    for (let now = from; now < end;) {
+      const decision = decide({ task: binding, zone: "UTC", now: now + error, history });
+      history = decision.history;
+      if (decision.kind === "run") {
+        ran.push({ trueTime: now, dueAt: decision.dueAt, trigger: decision.trigger, setting: index });
+        continue;
       }
-      expect(new Set(ran).size).toBe(ran.length);
-      expect(ran).toEqual(ran.toSorted((one, other) => one - other));
+      expect(decision.nextDueAt).toBeGreaterThan(now + error);
+      now = (decision.nextDueAt ?? Number.POSITIVE_INFINITY) - error;
+    }
+  }
+  return ran;
+}
+
+const calendars = fc.constantFrom("hourly", "daily", "*-*-* *:00/10:00", "Mon..Fri *-*-* 02:30:00", "*-*-* 02:30:00");
+const errors = fc.oneof(
+  fc.constantFrom(-DAY, -HOUR, -MINUTE, 0, MINUTE, HOUR, DAY, 3650 * DAY),
+  fc.integer({ min: -3 * DAY, max: 3 * DAY }),
+);
+const clocks = fc.array(fc.record({ lasts: fc.integer({ min: 1000, max: 2 * DAY }), error: errors }), {
+  maxLength: 12,
+});
+
+/** The clocks go over both changes of the year, right at first and right in the end. */
+function settingsOf(steps: readonly { lasts: number; error: number }[], start: number): Setting[] {
+  const settings: Setting[] = [{ at: start, error: 0 }];
+  let now = start + 3 * HOUR;
+  for (const { lasts, error } of steps) {
+    settings.push({ at: now, error });
+    now += lasts;
+  }
+  return [...settings, { at: now, error: 0 }];
+}
+
+test("whatever the clock does: at most one catch-up each time it is set, and no time twice until it is set back", () => {
+  fc.assert(
+    fc.property(
+      ...[calendars, fc.boolean(), clocks, fc.constantFrom("2026-10-23T12:00:00Z", "2026-03-27T12:00:00Z")],
+      (OnCalendar, Persistent, steps, start) => {
+        const binding = bindingOf({ OnCalendar, Persistent, RandomizedDelaySec: "5m" }, { zone: "Europe/Berlin" });
+        const settings = settingsOf(steps, at(start));
+        const ran = liveWith(binding, settings, (settings.at(-1)?.at ?? 0) + DAY);
+        for (const [index, setting] of settings.entries()) {
+          const here = ran.filter((run) => run.setting === index);
+          const caughtUp = here.filter(({ trigger }) => trigger === "catch-up");
+          expect(caughtUp.length).toBeLessThanOrEqual(
+            Persistent && setting.error > (settings[index - 1]?.error ?? 0) ? 1 : 0,
+          );
+          const times = here.map(({ dueAt }) => dueAt);
+          expect(times).toEqual([...new Set(times)].toSorted((one, other) => one - other));
+          for (const { trueTime, dueAt } of here) expect(dueAt).toBeLessThanOrEqual(trueTime + setting.error);
+        }
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+test("whatever the clock did: once it is right, the times after the next one are as if nothing had happened", () => {
+  fc.assert(
+    fc.property(calendars, fc.boolean(), clocks, (OnCalendar, Persistent, steps) => {
+      const binding = bindingOf({ OnCalendar, Persistent, RandomizedDelaySec: "5m" }, { zone: "Europe/Berlin" });
+      const settings = settingsOf(steps, at("2026-10-23T12:00:00Z"));
+      const right = settings.at(-1)?.at ?? 0;
+      const until = right + 4 * DAY;
+      const timesIn = (all: readonly Setting[]): number[] =>
+        liveWith(binding, all, until)
+          .filter(({ trueTime, trigger }) => trueTime >= right && trigger === "schedule")
+          .map(({ dueAt }) => dueAt);
+      const [, second] = timesIn([{ at: right, error: 0 }]);
+      const after = (times: number[]): number[] => times.filter((time) => time >= (second ?? right));
+      expect(after(timesIn(settings))).toEqual(after(timesIn([{ at: right, error: 0 }])));
     }),
+    { numRuns: 25 },
   );
 });

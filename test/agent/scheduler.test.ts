@@ -90,6 +90,23 @@ test("the clock is asked again every half minute, so a sleep of the host is noti
   expect(said()).toEqual(["13:00 catch-up"]);
 });
 
+test("a clock that was set a day ahead and right again: one catch-up, and no time is missed afterwards", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const { scheduler, said, dues } = start({ paths, time, assignment: hourly() });
+  await scheduler.wake();
+  time.jump(25 * HOUR);
+  await pass(time, scheduler, MINUTE);
+  await dues[0]?.begins();
+  await pass(time, scheduler, MINUTE);
+  time.jump(-25 * HOUR);
+  for (let minutes = 0; minutes < 125; minutes++) {
+    await pass(time, scheduler, MINUTE);
+    await dues.at(-1)?.begins();
+  }
+  expect(said()).toEqual(["09:00 catch-up", "09:00 schedule", "10:00 schedule"]);
+});
+
 test("one binding that can't be followed does not keep the others from it", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -47,6 +47,15 @@ it("never is two runs', however many want it", async () => {
     }),
   );
   expect(most).toBe(1);
+});
+
+it("is broken although who began to break it died, and the clock was set back a day since", async () => {
+  const dead = { ...markOf(process.pid), pid: 999_999_999, token: "its" };
+  await writeFile(join(locksDir, "nas.lock"), JSON.stringify(dead));
+  await writeFile(join(locksDir, "nas.lock.break"), "");
+  const tomorrow = Date.now() / 1000 + 86_400;
+  await utimes(join(locksDir, "nas.lock.break"), tomorrow, tomorrow);
+  await (await take()).release();
 });
 
 it("of a process that is gone is broken, one of a living process is not", async () => {

@@ -1,4 +1,4 @@
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
@@ -28,6 +28,38 @@ test("a peer that is silent for 90 seconds is closed, one that answers pings is 
   await hub.poke(deps.ids.lively ?? "", "orders");
   const frames = [await lively.next(), await lively.next()];
   expect(frames).toContainEqual({ type: "poke", pull: "orders" });
+});
+
+test.each([24, -24])("a clock that is set %i h on cuts nobody off, and does not keep who is gone", async (hours) => {
+  const { deps, hub, connect } = await hubOf("quiet", "lively");
+  const quiet = await connect("quiet");
+  const lively = await connect("lively");
+  deps.clock.pass(hours * 3_600_000);
+  for (let pulses = 1; pulses <= 3; pulses++) {
+    hub.pulse();
+    if (pulses < 3) expect(await lively.next()).toEqual({ type: "ping" });
+    lively.send({ type: "ping" });
+    expect(await lively.next()).toMatchObject({ type: expect.stringMatching(/^p[io]ng$/) });
+  }
+  expect(await quiet.closed).toEqual(CLOSE.silent);
+  await hub.poke(deps.ids.lively ?? "", "orders");
+  expect([await lively.next(), await lively.next()]).toContainEqual({ type: "poke", pull: "orders" });
+});
+
+test("a leave that the database does not take is written once it does", async () => {
+  const { deps, hub, connect } = await hubOf("host");
+  const id = deps.ids.host ?? "";
+  const socket = await connect("host");
+  await deps.db.run(sql`alter table hosts rename to hosts_of_before`);
+  const failed = new Promise<void>((resolve) => {
+    deps.log.error = (message) => void (message.includes("could not be written") && resolve());
+  });
+  socket.cut();
+  await failed;
+  await deps.db.run(sql`alter table hosts_of_before rename to hosts`);
+  expect(await connectionOf(deps, id)).not.toBeNull();
+  hub.pulse();
+  await until("the host to be away", async () => (await connectionOf(deps, id)) === null);
 });
 
 test("a poke reaches the newest connection only, and none is an error", async () => {

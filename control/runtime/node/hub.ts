@@ -8,15 +8,18 @@ import { type Id, uuidv7 } from "../../../shared/ids.ts";
 import { CLOSE, type FrameFromControl, MAX_FRAME_BYTES, PING_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
 
 const PING_EVERY_MS = 30_000;
-const SILENT_AFTER_MS = 90_000;
+/** Counted, not measured: a clock that is set must neither cut everybody off nor keep the dead. */
+const SILENT_AFTER_PULSES = 3;
 /** How long a peer may take to answer a close before its socket is cut. */
 const CLOSING_MS = 2_000;
 const GOING_AWAY = 1001;
+const INTERNAL_ERROR = 1011;
 
 interface Peer {
   readonly socket: WebSocket;
   readonly session: Session;
-  heardAt: number;
+  /** Pulses since it was heard. */
+  unheard: number;
   /** Frames are handled one after another, and the close after all of them. */
   work: Promise<void>;
 }
@@ -34,6 +37,8 @@ export interface NodeHub extends Hub {
 export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): NodeHub {
   const peers = new Map<Id, Peer>();
   const leaving = new Set<Promise<void>>();
+  /** Whose leaving the database would not take. Until it does, a host that is gone is shown as there. */
+  const unwritten = new Set<Session>();
   const server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -49,26 +54,36 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
       },
       (error: unknown) => {
         deps.log.error("a host's socket failed", { host: peer.session.host, error: String(error) });
-        peer.socket.close(1011);
+        end(peer.socket, INTERNAL_ERROR, "the control plane failed; connect again");
       },
     );
     return peer.work;
   };
 
+  const leave = async (session: Session): Promise<void> => {
+    try {
+      await closed(deps, session);
+      unwritten.delete(session);
+    } catch (error) {
+      unwritten.add(session);
+      deps.log.error("a host left, which could not be written yet", { host: session.host, error: String(error) });
+    }
+  };
+
   const welcome = (host: Id, socket: WebSocket): void => {
     const id = uuidv7(deps.clock.now(), deps.random(16));
-    const peer: Peer = { socket, session: newSession(host, id), heardAt: deps.clock.now(), work: Promise.resolve() };
+    const peer: Peer = { socket, session: newSession(host, id), unheard: 0, work: Promise.resolve() };
     const older = peers.get(host);
     peers.set(host, peer);
     if (older !== undefined) hangUp(older, "replaced");
     socket.on("error", () => undefined);
     socket.on("message", (data: Buffer, isBinary) => {
-      peer.heardAt = deps.clock.now();
+      peer.unheard = 0;
       void inTurn(peer, () => received(deps, peer.session, isBinary ? null : data.toString("utf8")));
     });
     socket.once("close", () => {
       if (peers.get(host) === peer) peers.delete(host);
-      const left = inTurn(peer, () => closed(deps, peer.session));
+      const left = inTurn(peer, () => leave(peer.session));
       leaving.add(left);
       void left.then(() => leaving.delete(left));
     });
@@ -88,11 +103,11 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
       if (peer !== undefined) hangUp(peer, why);
     },
     pulse: () => {
-      const now = deps.clock.now();
       for (const peer of peers.values()) {
-        if (now - peer.heardAt >= SILENT_AFTER_MS) hangUp(peer, "silent");
+        if (++peer.unheard >= SILENT_AFTER_PULSES) hangUp(peer, "silent");
         else send(peer, PING_TEXT);
       }
+      for (const session of unwritten) void leave(session);
     },
     close: async () => {
       clearInterval(timer);
