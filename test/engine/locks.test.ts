@@ -56,6 +56,7 @@ it("is broken although who began to break it died, and the clock was set back a 
   const tomorrow = Date.now() / 1000 + 86_400;
   await utimes(join(locksDir, "nas.lock.break"), tomorrow, tomorrow);
   await (await take()).release();
+  expect(await readdir(locksDir)).toEqual([]);
 });
 
 it("of a process that is gone is broken, one of a living process is not", async () => {
