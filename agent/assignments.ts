@@ -63,7 +63,7 @@ export async function judgeAssignment(
   if (isSame && isDeepStrictEqual({ ...assignment, issuedAt: current.issuedAt }, current)) return { verdict: "keep" };
   const message =
     `the assignment has revision ${assignment.revision}${isSame ? " and other content" : ""}, this host has revision ` +
-    `${current.revision} already; if the control plane's database was set back on purpose, enrol this host again`;
+    `${current.revision} already: somebody plays an old assignment again, or the control plane's database was set back; the next pull tells it`;
   return { verdict: "refuse", code: "assignment.older", subject, message };
 }
 

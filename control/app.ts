@@ -5,6 +5,7 @@ import { Failure } from "../shared/failure.ts";
 import type { Deps } from "./deps.ts";
 import { onlyWithAccess, type AccessEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
+import { audited, auditRoutes } from "./routes/audit.ts";
 import { bindingRoutes } from "./routes/bindings.ts";
 import { calendarRoutes } from "./routes/calendar.ts";
 import { catalogRoutes } from "./routes/catalog.ts";
@@ -46,6 +47,7 @@ export function createApp(deps: Deps, options: AppOptions) {
     if (path.startsWith("/agent/v1/") && path !== "/agent/v1/socket")
       context.header("date", new Date(deps.clock.now()).toUTCString());
   });
+  app.use(audited(deps));
   app.use(onlyWithAccess(deps));
   app.use("/agent/v1/reports", atMost(8 * MiB));
   app.use("/agent/v1/:route{enroll|facts|detections}", atMost(MiB));
@@ -69,7 +71,8 @@ export function createApp(deps: Deps, options: AppOptions) {
     .route("/channels", channelRoutes(deps))
     .route("/deliveries", deliveryRoutes(deps))
     .route("/tokens", tokenRoutes(deps))
-    .route("/enrollments", enrollmentRoutes(deps));
+    .route("/enrollments", enrollmentRoutes(deps))
+    .route("/audit", auditRoutes(deps));
   const described = new Hono().route("/api/v1", api).route("/agent/v1", agentRoutes(deps, options.socket));
   app.get("/api/v1/openapi.json", openAPIRouteHandler(described, documented(deps)));
   return app.route("/api/v1", api).route("/agent/v1", agentRoutes(deps, options.socket));

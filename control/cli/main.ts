@@ -1,4 +1,5 @@
 import { start } from "../runtime/node/start.ts";
+import { audit } from "./audit.ts";
 import { calendar } from "./calendar.ts";
 import { catalog } from "./catalog.ts";
 import { copyDatabase, migrate } from "./database.ts";
@@ -31,6 +32,7 @@ const verbs = new Map<string, Verb>(
     accept,
     dismiss,
     calendar,
+    audit,
     migrate,
     "copy-database": copyDatabase,
   }),

@@ -180,5 +180,24 @@ export const MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE `incidents` ADD `settleAt` text;",
       "CREATE INDEX `incidents_settle` ON `incidents` (`settleAt`) WHERE \"incidents\".\"settleAt\" is not null;"
     ]
+  },
+  {
+    "tag": "0007_bounds",
+    "when": 1795619216697,
+    "hash": "68181cef8a21e61cb8744a88826e670fe557eb645f39e75c960836d700a7c1ce",
+    "statements": [
+      "CREATE TABLE `audit` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`at` text NOT NULL,\n\t`by` text NOT NULL,\n\t`byName` text NOT NULL,\n\t`byKind` text NOT NULL,\n\t`method` text NOT NULL,\n\t`route` text NOT NULL,\n\t`object` text,\n\t`status` integer NOT NULL\n);",
+      "CREATE INDEX `audit_by` ON `audit` (`by`,`id`);",
+      "CREATE INDEX `audit_object` ON `audit` (`object`,`id`);",
+      "CREATE TABLE `run_days` (\n\t`host` text NOT NULL,\n\t`binding` text NOT NULL,\n\t`repository` text NOT NULL,\n\t`kind` text NOT NULL,\n\t`day` text NOT NULL,\n\t`succeeded` integer DEFAULT 0 NOT NULL,\n\t`warned` integer DEFAULT 0 NOT NULL,\n\t`failed` integer DEFAULT 0 NOT NULL,\n\t`cancelled` integer DEFAULT 0 NOT NULL,\n\t`interrupted` integer DEFAULT 0 NOT NULL,\n\t`bytesAdded` integer DEFAULT 0 NOT NULL,\n\tPRIMARY KEY(`binding`, `kind`, `day`, `repository`, `host`)\n);",
+      "CREATE INDEX `run_days_day` ON `run_days` (`day`);",
+      "ALTER TABLE `runs` ADD `heardAt` text;",
+      "CREATE INDEX `runs_heard` ON `runs` (`heardAt`);",
+      "CREATE INDEX `runs_bulky` ON `runs` (`heardAt`) WHERE \"runs\".\"state\" in ('succeeded', 'warned', 'cancelled')\n      and (length(\"runs\".\"log\") > 4096 or \"runs\".\"plan\" is not null or \"runs\".\"items\" is not null);",
+      "CREATE INDEX `tokens_expiry` ON `tokens` (`expiresAt`) WHERE \"tokens\".\"expiresAt\" is not null;",
+      "CREATE INDEX `deliveries_state` ON `deliveries` (`state`,`id`);",
+      "CREATE INDEX `incidents_closed` ON `incidents` (`closedAt`) WHERE \"incidents\".\"closedAt\" is not null;",
+      "UPDATE `runs` SET `heardAt` = coalesce(`finishedAt`, `startedAt`, `queuedAt`, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));"
+    ]
   }
 ];

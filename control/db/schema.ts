@@ -166,9 +166,14 @@ export const runs = sqliteTable(
     progress: text({ mode: "json" }).$type<Progress>(),
     /** When it last got on. */
     progressAt: text(),
+    /** When something was last heard of it here: what is old goes by this, since a host's clock may be wrong. */
+    heardAt: text(),
     log: text().notNull().default(""),
   },
   (table) => [
+    index("runs_heard").on(table.heardAt),
+    index("runs_bulky").on(table.heardAt).where(sql`${table.state} in ('succeeded', 'warned', 'cancelled')
+      and (length(${table.log}) > 4096 or ${table.plan} is not null or ${table.items} is not null)`),
     index("runs_host").on(table.host, table.id),
     index("runs_binding_kind").on(table.binding, table.kind, table.id),
     index("runs_repository_kind").on(table.repository, table.kind, table.id),
@@ -229,16 +234,24 @@ export const snapshots = sqliteTable(
   ],
 );
 
-export const tokens = sqliteTable("tokens", {
-  id: text().primaryKey(),
-  name: text().notNull().unique(),
-  scope: text().$type<Scope>().notNull(),
-  /** Hex SHA-256 of the token: itself it is kept nowhere. */
-  hash: text().notNull().unique(),
-  expiresAt: text(),
-  lastUsedAt: text(),
-  createdAt: text().notNull(),
-});
+export const tokens = sqliteTable(
+  "tokens",
+  {
+    id: text().primaryKey(),
+    name: text().notNull().unique(),
+    scope: text().$type<Scope>().notNull(),
+    /** Hex SHA-256 of the token: itself it is kept nowhere. */
+    hash: text().notNull().unique(),
+    expiresAt: text(),
+    lastUsedAt: text(),
+    createdAt: text().notNull(),
+  },
+  (table) => [
+    index("tokens_expiry")
+      .on(table.expiresAt)
+      .where(sql`${table.expiresAt} is not null`),
+  ],
+);
 
 export const enrollments = sqliteTable(
   "enrollments",

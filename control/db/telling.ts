@@ -75,6 +75,7 @@ export const deliveries = sqliteTable(
     index("deliveries_incident")
       .on(table.incident, table.id)
       .where(sql`${table.incident} is not null`),
+    index("deliveries_state").on(table.state, table.id),
   ],
 );
 
@@ -115,6 +116,9 @@ export const incidents = sqliteTable(
     index("incidents_settle")
       .on(table.settleAt)
       .where(sql`${table.settleAt} is not null`),
+    index("incidents_closed")
+      .on(table.closedAt)
+      .where(sql`${table.closedAt} is not null`),
     index("incidents_remind")
       .on(table.remindAt)
       .where(sql`${table.remindAt} is not null`),

@@ -1,4 +1,4 @@
-import { asc, eq, getTableColumns, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, lt, sql } from "drizzle-orm";
 import type { AssignedContract, AssignedRepository, Assignment } from "../../shared/assignment.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { sign } from "../auth/sign.ts";
@@ -11,9 +11,13 @@ import type { RepositoryRow } from "./repositories.ts";
 /** The host of the oldest binding of a repository: it maintains it unless somebody else is named. */
 const firstUser = sql<Id>`(select first.host from ${bindings} as first where first.repository = ${repositories.id} order by first.id limit 1)`;
 
+/** What still fits an ETag, and a number. */
+const NEWEST_REVISION = 10 ** 15 - 1;
+
 /**
  * Everything the host has to do, signed.
- * @param known the revision it has; when that is the newest, there is no jws in the answer
+ * @param known the revision it has; when that is the newest, there is no jws in the answer. One that is newer than ours shows that
+ *   our database is older than the host's: ours then becomes newer still, since a host takes nothing older than what it has
  */
 export async function getAssignment(
   deps: Deps,
@@ -49,6 +53,13 @@ export async function getAssignment(
       .orderBy(asc(repositories.id)),
   ]);
   if (row === undefined) throw notFound("hosts", host);
+  if (known !== null && known > row.revision && known < NEWEST_REVISION) {
+    await db
+      .update(hosts)
+      .set({ revision: known + 1 })
+      .where(and(eq(hosts.id, host), lt(hosts.revision, known)));
+    return getAssignment(deps, host, null);
+  }
   if (row.revision === known) return { revision: row.revision, jws: null };
   const jws = await sign(deps.signingKey, "assignment", {
     protocol: 1,

@@ -71,9 +71,12 @@ export async function expireEnrollments(deps: Deps): Promise<void> {
 /**
  * Makes a host of a token and a public key. The same key with the token it was enrolled by is told the same again, so an
  * agent whose answer was lost may just ask once more.
- * @returns a signed `Enrolment`
+ * @returns the host, and a signed `Enrolment`
  */
-export async function enroll(deps: Deps, request: z.infer<typeof EnrollRequest>): Promise<{ jws: string }> {
+export async function enroll(
+  deps: Deps,
+  request: z.infer<typeof EnrollRequest>,
+): Promise<{ host: { id: Id; name: string }; jws: string }> {
   const [, secret = "", fingerprint] = request.token.split(".");
   if (fingerprint !== deps.signingKey.fingerprint) throw refused("was made by another control plane");
   const hash = await sha256Hex(secret);
@@ -87,7 +90,7 @@ export async function enroll(deps: Deps, request: z.infer<typeof EnrollRequest>)
     controlKey: deps.signingKey.publicKey,
     publicKey: request.publicKey,
   });
-  return { jws };
+  return { host: { id: host.id, name: host.name }, jws };
 }
 
 interface Enrolled {

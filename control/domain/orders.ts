@@ -73,7 +73,7 @@ export async function orderRun(deps: Deps, wanted: WantedRun): Promise<Run> {
   };
   const times = { issuedAt: instant(now), expiresAt: instant(now + RUN_LIFE_MS) };
   await writeAll(deps.db, [
-    deps.db.insert(runs).values(run),
+    deps.db.insert(runs).values({ ...run, heardAt: instant(now) }),
     deps.db.insert(orders).values({ id, host, kind, run: id, binding, repository, restore, from, dryRun, ...times }),
   ]);
   await deps.hub.poke(host, "orders");

@@ -11,7 +11,7 @@ import { closeStartOrder, orderCancel, orderRun } from "./orders.ts";
 import { pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
-const { log: _log, sequence: _sequence, ...summary } = getTableColumns(runs);
+const { log: _log, sequence: _sequence, heardAt: _heardAt, ...summary } = getTableColumns(runs);
 /** A run without its log. */
 export const runSummary = summary;
 

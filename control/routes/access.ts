@@ -23,6 +23,9 @@ const OPERATE: readonly RegExp[] = [
   /^POST \/api\/v1\/incidents\/[^/]+\/acknowledge$/,
 ];
 
+/** What looks at who did what. */
+const ADMIN: readonly RegExp[] = [/^GET \/api\/v1\/audit$/];
+
 /** Filled by `onlyWithAccess` on everything under /agent/v1 that is not public. */
 export interface AgentEnv {
   Variables: { host: AuthenticatedHost };
@@ -45,16 +48,17 @@ export function onlyWithAccess(deps: Deps) {
         context.set("host", await authenticateAgent(deps, context.req.raw.headers));
       } else {
         const token = await authenticateToken(deps, context.req.raw.headers);
-        requireScope(token, scopeOf(asked));
         context.set("token", token);
+        requireScope(token, scopeOf(asked));
       }
     }
     await next();
   };
 }
 
-/** Looking needs `read`, what runs or retries something `operate`, and what is not on a list here `admin`. */
+/** Looking needs `read` but for the audit, what runs or retries something `operate`, and what is not on a list here `admin`. */
 function scopeOf(asked: string): Scope {
+  if (ADMIN.some((pattern) => pattern.test(asked))) return "admin";
   if (asked.startsWith("GET ")) return "read";
   return OPERATE.some((pattern) => pattern.test(asked)) ? "operate" : "admin";
 }

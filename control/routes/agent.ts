@@ -23,9 +23,11 @@ export type OpenSocket = (context: Context<AgentEnv>, host: Id) => Response | Pr
 /** What agents ask. Each verb is handed the host that proved who it is, and never one that a request names. */
 export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
   return new Hono<AgentEnv>()
-    .post("/enroll", answers(200, SignedAssignment, "Become a host"), body(EnrollRequest), async (context) =>
-      context.json(await enroll(deps, context.req.valid("json"))),
-    )
+    .post("/enroll", answers(200, SignedAssignment, "Become a host"), body(EnrollRequest), async (context) => {
+      const { host, jws } = await enroll(deps, context.req.valid("json"));
+      context.set("host", host);
+      return context.json({ jws });
+    })
     .put("/facts", answers(204, null, "Say what the host is"), body(HostFacts), async (context) => {
       await keepFacts(deps, context.var.host.id, context.req.valid("json"));
       return context.body(null, 204);

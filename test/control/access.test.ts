@@ -49,14 +49,15 @@ test("an address that is not there is as closed as one that is", async () => {
   expect(await control.admin.refused("GET", "/api/v1/nothing")).toMatchObject({ status: 404, code: "route.not_found" });
 });
 
-test("every route demands its scope: looking read, running operate, changing admin", async () => {
+test("every route demands its scope: looking read, running operate, changing and the audit admin", async () => {
   const control = await testControl();
   const routes = routesOf(control).filter((route) => route.includes("/api/v1/") && !PUBLIC.has(route));
   const reader = await control.withScope("read");
   const operator = await control.withScope("operate");
   const tooSmall = { status: 403, code: "auth.scope_too_small" };
   for (const route of routes) {
-    const needs = route.startsWith("GET ") ? "read" : OPERATE.test(route) ? "operate" : "admin";
+    const isAudit = route === "GET /api/v1/audit";
+    const needs = isAudit ? "admin" : route.startsWith("GET ") ? "read" : OPERATE.test(route) ? "operate" : "admin";
     const forReader = await reader.send(...asked(route));
     const forOperator = await operator.send(...asked(route));
     expect({ route, refused: forReader.status === 403 }).toEqual({ route, refused: needs !== "read" });
