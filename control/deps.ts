@@ -1,4 +1,6 @@
 import type { Database } from "./db/transaction.ts";
+import type { Instant } from "../shared/ids.ts";
+import type { OutgoingAnswer, OutgoingRequest } from "../shared/outgoing.ts";
 import type { Hub } from "./hub/hub.ts";
 
 export interface Log {
@@ -15,12 +17,36 @@ export interface SigningKey {
   readonly privateKey: CryptoKey;
 }
 
-/** One outgoing POST. Never follows a redirect, never hands out the answer's body, gives up after 15 s. */
-export type Post = (request: {
-  url: string;
-  headers: Record<string, string>;
-  body: string;
-}) => Promise<{ status: number }>;
+/** One request to somebody outside. Never follows a redirect, never hands out the answer's body, gives up after 15 s. */
+export type Post = (request: OutgoingRequest) => Promise<OutgoingAnswer>;
+
+/** One e-mail, and the server that takes it. */
+export interface Letter {
+  readonly server: string;
+  readonly port: number;
+  readonly security: "starttls" | "tls" | "none";
+  readonly username: string | null;
+  readonly password: string | null;
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly subject: string;
+  readonly text: string;
+  /** With its angle brackets; the same on every attempt. */
+  readonly messageId: string;
+  readonly sentAt: Instant;
+}
+
+/** What became of a letter, by recipient: a server may take it for some of them only. */
+export interface Mailed {
+  readonly reached: readonly string[];
+  /** The code of the last reply that was a refusal, or else of the last one. */
+  readonly status: number | null;
+  /** Null when everybody was reached. */
+  readonly error: string | null;
+}
+
+/** Hands one letter to its server. Gives up after 15 s, like Post. */
+export type Mail = (letter: Letter) => Promise<Mailed>;
 
 export interface Config {
   /** Public origin, without a trailing slash: `http://127.0.0.1:7676`. `aud` of every agent's JWT. */
@@ -39,6 +65,8 @@ export interface Deps {
   readonly hub: Hub;
   readonly signingKey: SigningKey;
   readonly post: Post;
+  /** Null where no e-mail can be sent from. */
+  readonly mail: Mail | null;
   readonly config: Config;
   /** Says that the outbox has something new to send. Cheap; may be called when it has not. */
   readonly wakeOutbox: () => void;

@@ -2,10 +2,26 @@ import * as z from "zod";
 import { EventType } from "./event.ts";
 import { Id, Instant, Name } from "./ids.ts";
 
-const Address = z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).max(2048);
+const Address = z
+  .url({ protocol: /^https?$/, error: "must be an http:// or https:// address" })
+  .max(2048)
+  .refine((text) => !/^[^/?#]*:\/\/[^/?#]*@/.test(text), "must not carry a user or password: they would be shown");
 const secret = z.string().min(1).max(4096);
+const token = z.string().regex(/^[!-~]{1,4096}$/, "must be printable ASCII without spaces");
 const plain = z.string().min(1).max(1024);
 const topic = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
+
+const SECRET_FAULT = "must be whsec_ and 24 to 64 bytes in base64: `openssl rand -base64 32` makes some";
+
+/** What signs a webhook: `whsec_`, and 24 to 64 bytes in base64. */
+export const WebhookSecret = z
+  .string()
+  .max(128)
+  .regex(/^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, SECRET_FAULT)
+  .refine((secret) => {
+    const bytes = Math.floor((secret.replace(/^whsec_|=+$/g, "").length * 3) / 4);
+    return bytes >= 24 && bytes <= 64;
+  }, SECRET_FAULT);
 
 /** What each kind of channel needs to reach somebody. One file per kind in control/notify/kinds/. */
 export const ChannelTarget = z.discriminatedUnion("kind", [
@@ -14,15 +30,15 @@ export const ChannelTarget = z.discriminatedUnion("kind", [
     kind: z.literal("ntfy"),
     url: Address.default("https://ntfy.sh").describe("the server"),
     topic,
-    token: secret.nullable().default(null),
+    token: token.nullable().default(null),
   }),
-  z.strictObject({ kind: z.literal("gotify"), url: Address.describe("the server"), token: secret }),
+  z.strictObject({ kind: z.literal("gotify"), url: Address.describe("the server"), token }),
   z.strictObject({ kind: z.literal("discord"), url: Address.describe("the webhook's whole address") }),
   z.strictObject({ kind: z.literal("slack"), url: Address.describe("the webhook's whole address") }),
   z.strictObject({
     kind: z.literal("telegram"),
     url: Address.default("https://api.telegram.org").describe("the server"),
-    token: secret.describe("the bot's"),
+    token: token.describe("the bot's"),
     chat: plain.describe("the chat's id, or a channel's @name"),
   }),
   z.strictObject({
@@ -30,19 +46,25 @@ export const ChannelTarget = z.discriminatedUnion("kind", [
     url: Address.describe("the homeserver"),
     room: z
       .string()
-      .regex(/^[!#].+:.+$/, "must be a room's id, such as !abc:example.org")
+      .regex(
+        /^![!-~]+$/,
+        "must be a room's id, such as !abc:example.org; an alias (#…) has one, in the room's settings",
+      )
       .max(255),
-    token: secret.describe("access token"),
+    token: token.describe("access token"),
   }),
   z.strictObject({
     kind: z.literal("pushover"),
     url: Address.default("https://api.pushover.net").describe("the server"),
-    token: secret.describe("the application's"),
-    user: secret.describe("user or group key"),
+    token: token.describe("the application's"),
+    user: token.describe("user or group key"),
   }),
   z.strictObject({
     kind: z.literal("email"),
-    server: plain.describe("host name of the mail server"),
+    server: z
+      .string()
+      .regex(/^[A-Za-z0-9._:-]{1,253}$/, "must be a host name or an address")
+      .describe("host name of the mail server"),
     port: z.int().min(1).max(65_535).default(587),
     security: z.enum(["starttls", "tls", "none"]).default("starttls"),
     username: plain.nullable().default(null),
@@ -117,7 +139,7 @@ function created<Target extends z.ZodRawShape>(target: z.ZodObject<Target>) {
 const [webhook, ntfy, gotify, discord, slack, telegram, matrix, pushover, email] = ChannelTarget.def.options;
 
 export const CreateChannel = z.discriminatedUnion("kind", [
-  created(webhook),
+  created(webhook).extend({ secret: WebhookSecret.optional().describe("what it signs with; left out: a new one") }),
   created(ntfy),
   created(gotify),
   created(discord),
@@ -128,6 +150,17 @@ export const CreateChannel = z.discriminatedUnion("kind", [
   created(email),
 ]);
 export type CreateChannel = z.infer<typeof CreateChannel>;
+
+export const RotateSecret = z.strictObject({
+  secret: WebhookSecret.optional().describe("left out: a new one"),
+  keepOldSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .default(86_400)
+    .describe("how long the secret of before signs as well"),
+});
+export type RotateSecret = z.infer<typeof RotateSecret>;
 
 /** What is left out stays. Fields of the target are those of the channel's own kind, which can't be changed. */
 export const ChangeChannel = z

@@ -199,5 +199,13 @@ export const MIGRATIONS: readonly Migration[] = [
       "CREATE INDEX `incidents_closed` ON `incidents` (`closedAt`) WHERE \"incidents\".\"closedAt\" is not null;",
       "UPDATE `runs` SET `heardAt` = coalesce(`finishedAt`, `startedAt`, `queuedAt`, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));"
     ]
+  },
+  {
+    "tag": "0008_reached_by_mail",
+    "when": 1795619386047,
+    "hash": "825a0a93f191a3eb0d448824af4dae6c0fbfda0120472007c76a1599d939e542",
+    "statements": [
+      "ALTER TABLE `deliveries` ADD `reached` text;"
+    ]
   }
 ];

@@ -64,6 +64,8 @@ export const deliveries = sqliteTable(
     leaseOwner: text(),
     lastStatus: integer(),
     lastError: text(),
+    /** Of an e-mail: who has it already, when not everybody has. */
+    reached: text({ mode: "json" }).$type<string[]>(),
     createdAt: text().notNull(),
     deliveredAt: text(),
   },

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt } from "drizzle-orm";
+import { and, desc, eq, lt, sql } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../shared/api.ts";
 import {
@@ -7,26 +7,28 @@ import {
   type ChannelCreated,
   ChannelTarget,
   CreateChannel,
+  type RotateSecret,
   SECRET_FIELDS,
   Subscription,
 } from "../../shared/channel.ts";
 import type { Delivery } from "../../shared/event.ts";
 import { Failure, type Issue } from "../../shared/failure.ts";
 import { instant, type Id } from "../../shared/ids.ts";
+import { hosts } from "../db/schema.ts";
 import { channels, deliveries } from "../db/telling.ts";
 import { writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueueTo } from "../notify/outbox.ts";
 import { toDelivery } from "./deliveries.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
-import { notFound, refuseTakenName } from "./refusals.ts";
+import { invalid, notFound, refuseTakenName } from "./refusals.ts";
 
 /** Makes a channel. A webhook's signing secret is in the answer, and is not shown again. */
 export async function createChannel(deps: Deps, input: CreateChannel): Promise<z.infer<typeof ChannelCreated>> {
   const now = instant(deps.clock.now());
-  const { name, ...given } = input;
-  const { subscription, target } = parted(given);
-  const secret = target.kind === "webhook" ? `whsec_${btoa(String.fromCharCode(...deps.random(32)))}` : null;
+  const { name, subscription, target, secret: wanted } = parted(input);
+  await refuseUnreachable(deps, { target, subscription });
+  const secret = target.kind === "webhook" ? (wanted ?? newSecret(deps)) : null;
   const values = { id: newId(deps), name, kind: target.kind, target, secret, ...subscription };
   const write = deps.db
     .insert(channels)
@@ -35,6 +37,34 @@ export async function createChannel(deps: Deps, input: CreateChannel): Promise<z
   const [row] = await refuseTakenName("channels", name, write);
   if (row === undefined) throw notFound("channels", values.id);
   return { ...toChannel(row), ...(secret === null ? {} : { secret }) };
+}
+
+/**
+ * Gives a webhook another signing secret, which is in the answer and not shown again. For a while what is sent carries the
+ * signatures of both, so that the receiver may change over when it likes.
+ */
+export async function rotateSecret(
+  deps: Deps,
+  id: Id,
+  { secret = newSecret(deps), keepOldSeconds }: RotateSecret,
+): Promise<z.infer<typeof ChannelCreated>> {
+  const { kind, name } = await findChannel(deps, id);
+  if (kind !== "webhook")
+    throw new Failure("request.conflict", `channel "${name}" is no webhook: nothing of it is signed`);
+  const now = deps.clock.now();
+  const [row] = await deps.db
+    .update(channels)
+    .set({
+      secret,
+      // Of the row as it is then: two at once never lose the one between.
+      previousSecret: keepOldSeconds === 0 ? null : sql`${channels.secret}`,
+      previousSecretUntil: keepOldSeconds === 0 ? null : instant(now + keepOldSeconds * 1000),
+      changedAt: instant(now),
+    })
+    .where(eq(channels.id, id))
+    .returning();
+  if (row === undefined) throw notFound("channels", id);
+  return { ...toChannel(row), secret };
 }
 
 export async function listChannels(
@@ -59,26 +89,24 @@ export async function getChannel(deps: Deps, id: Id): Promise<Channel> {
   return toChannel(await findChannel(deps, id));
 }
 
-export async function changeChannel(deps: Deps, id: Id, { name, ...change }: ChangeChannel): Promise<Channel> {
+export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): Promise<Channel> {
   const old = await findChannel(deps, id);
+  if ("secret" in change)
+    throw invalid(
+      ["secret"],
+      `POST /api/v1/channels/${id}/rotate changes it, so that the old one signs for a while too`,
+    );
   const before = Subscription.parse(Object.fromEntries(SUBSCRIPTION_KEYS.map((key) => [key, old[key]])));
-  const given = CreateChannel.safeParse({
-    ...before,
-    ...old.target,
-    ...change,
-    name: name ?? old.name,
-    kind: old.kind,
-  });
+  const given = CreateChannel.safeParse({ name: old.name, ...before, ...old.target, ...change, kind: old.kind });
   if (!given.success) throw new Failure("request.invalid", "the channel can't be changed so", issuesOf(given.error));
-  const { name: newName, ...rest } = given.data;
-  const { subscription, target } = parted(rest);
-  const changedAt = instant(deps.clock.now());
+  const { name, subscription, target } = parted(given.data);
+  await refuseUnreachable(deps, { target, subscription });
   const write = deps.db
     .update(channels)
-    .set({ name: newName, target, ...subscription, changedAt })
+    .set({ name, target, ...subscription, changedAt: instant(deps.clock.now()) })
     .where(eq(channels.id, id))
     .returning();
-  const [row] = await refuseTakenName("channels", newName, write);
+  const [row] = await refuseTakenName("channels", name, write);
   if (row === undefined) throw notFound("channels", id);
   return toChannel(row);
 }
@@ -127,14 +155,43 @@ async function findChannel(deps: Deps, id: Id): Promise<Row> {
   return row;
 }
 
-/** What it is subscribed to, and how it reaches somebody. */
-function parted(given: Omit<CreateChannel, "name">): { subscription: Subscription; target: ChannelTarget } {
+interface Parted {
+  readonly name: string;
+  readonly subscription: Subscription;
+  readonly target: ChannelTarget;
+  readonly secret: string | undefined;
+}
+
+/** What it is called and subscribed to, how it reaches somebody, and a webhook's secret if one was given. */
+function parted(input: CreateChannel): Parted {
+  const { name, ...given } = input;
   const isOfSubscription = (key: string): boolean => SUBSCRIPTION_KEYS.some((each) => each === key);
-  const entries = Object.entries(given);
+  const entries = Object.entries(given).filter(([key]) => key !== "secret");
   return {
+    name,
     subscription: Subscription.parse(Object.fromEntries(entries.filter(([key]) => isOfSubscription(key)))),
     target: ChannelTarget.parse(Object.fromEntries(entries.filter(([key]) => !isOfSubscription(key)))),
+    secret: input.kind === "webhook" ? input.secret : undefined,
   };
+}
+
+/** Throws Failure for a channel that nothing could ever be sent to. */
+async function refuseUnreachable(
+  { db, mail }: Deps,
+  { target, subscription: { via } }: Pick<Parted, "target" | "subscription">,
+): Promise<void> {
+  if (target.kind === "email" && mail === null) throw invalid(["kind"], NO_MAIL);
+  if (via === null) return;
+  if (target.kind === "email") throw invalid(["via"], "an agent sends no e-mail; leave it out, or choose another kind");
+  const [host] = await db.select().from(hosts).where(eq(hosts.id, via));
+  if (host === undefined || host.revokedAt !== null)
+    throw invalid(["via"], `there is no host ${via} that could send it: \`holdfast status\` lists them`);
+}
+
+const NO_MAIL = "this control plane runs where no mail can be sent from; only one on Node can: choose another kind";
+
+function newSecret({ random }: Pick<Deps, "random">): string {
+  return `whsec_${btoa(String.fromCharCode(...random(32)))}`;
 }
 
 function issuesOf(error: z.ZodError): Issue[] {

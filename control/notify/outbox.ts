@@ -1,9 +1,10 @@
-import { and, asc, eq, inArray, isNotNull, isNull, lte, ne, or, SQL, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, isNull, lte, or, SQL, sql } from "drizzle-orm";
 import { bindings, hosts } from "../db/schema.ts";
 import { channels, deliveries } from "../db/telling.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { webhookRequest } from "./webhook.ts";
+import { giveUp, record } from "./outcome.ts";
+import { send } from "./send.ts";
 import type { EventType } from "../../shared/event.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 
@@ -17,8 +18,6 @@ export interface Notice {
   readonly about?: { readonly host: Id | null; readonly binding?: Id | null; readonly incident?: Id | SQL | null };
 }
 
-/** Seconds between the attempt before (or the event) and each attempt. After the last one the delivery has failed. */
-const RETRY_AFTER_SECONDS = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400] as const;
 /** Longer than an attempt can take (15 s), so only a crash leaves one to expire. */
 const LEASE_MS = 60_000;
 const AT_ONCE = 20;
@@ -61,7 +60,6 @@ function isChosen({ type, insteadOf = type, about }: Notice): SQL {
 }
 
 type Delivery = typeof deliveries.$inferSelect;
-type Outcome = { status: number | null; error: string | null };
 
 /** The ids are made in SQL, since only SQL knows how many channels there are at that moment. */
 function insertFor({ db, clock }: Pick<Deps, "db" | "clock">, notice: Notice, where: SQL): Statement {
@@ -101,85 +99,7 @@ async function attempt(deps: Deps, delivery: Delivery): Promise<void> {
   const asked = delivery.type === "channel.test";
   if (channel === undefined) return giveUp(deps, delivery, "the channel was deleted");
   if (!channel.enabled && !asked) return giveUp(deps, delivery, "the channel is disabled");
-  const outcome = await send(deps, delivery, channel);
-  await record(deps, delivery, outcome);
-}
-
-async function send(
-  { post, clock }: Deps,
-  delivery: Delivery,
-  channel: typeof channels.$inferSelect,
-): Promise<Outcome> {
-  try {
-    const request = await webhookRequest({
-      id: delivery.id,
-      at: clock.now(),
-      url: channel.target.kind === "webhook" ? channel.target.url : "",
-      secret: channel.secret ?? "",
-      body: JSON.stringify(delivery.payload),
-    });
-    const { status } = await post(request);
-    return { status, error: refusalIn(status) };
-  } catch (error) {
-    return { status: null, error: error instanceof Error ? error.message : String(error) };
-  }
-}
-
-function refusalIn(status: number): string | null {
-  if (status >= 200 && status < 300) return null;
-  if (status >= 300 && status < 400)
-    return `answered ${status}: redirects are not followed, give the channel the final address`;
-  if (status === 410) return "answered 410 (gone): the channel is disabled now";
-  return `answered ${status}`;
-}
-
-/** Written only while the lease is still ours: one that took over has the say. */
-async function record(deps: Deps, delivery: Delivery, { status, error }: Outcome): Promise<void> {
-  const now = deps.clock.now();
-  const attempts = delivery.attempts + 1;
-  const wait = RETRY_AFTER_SECONDS[attempts];
-  const over = error === null || status === 410 || wait === undefined;
-  const state = error === null ? "delivered" : over ? "failed" : "pending";
-  const ours = and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? ""));
-  const written = deps.db
-    .update(deliveries)
-    .set({
-      state,
-      attempts,
-      lastStatus: status,
-      lastError: error,
-      nextAttemptAt: over ? null : instant(now + wait * 1000),
-      deliveredAt: state === "delivered" ? instant(now) : null,
-      leaseUntil: null,
-      leaseOwner: null,
-    })
-    .where(ours);
-  if (status === 410) await deps.db.batch([written, ...disable(deps, delivery)]);
-  else await written;
-  if (error !== null) deps.log.error("a notification was not delivered", { delivery: delivery.id, attempts, error });
-}
-
-/** 410 means: never send here again. What still waits for this channel has failed with it. */
-function disable({ db, clock }: Deps, delivery: Delivery): Statement[] {
-  return [
-    db
-      .update(channels)
-      .set({ enabled: false, changedAt: instant(clock.now()) })
-      .where(eq(channels.id, delivery.channel)),
-    db
-      .update(deliveries)
-      .set({ state: "failed", nextAttemptAt: null, lastError: "the channel is disabled" })
-      .where(
-        and(eq(deliveries.channel, delivery.channel), eq(deliveries.state, "pending"), ne(deliveries.id, delivery.id)),
-      ),
-  ];
-}
-
-async function giveUp({ db }: Deps, delivery: Delivery, error: string): Promise<void> {
-  await db
-    .update(deliveries)
-    .set({ state: "failed", nextAttemptAt: null, lastError: error, leaseUntil: null, leaseOwner: null })
-    .where(and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? "")));
+  await record(deps, delivery, await send(deps, delivery, channel));
 }
 
 async function nextDue({ db }: Deps): Promise<number | null> {

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { ListQuery, page } from "../../shared/api.ts";
-import { ChangeChannel, Channel, ChannelCreated, CreateChannel } from "../../shared/channel.ts";
+import { ChangeChannel, Channel, ChannelCreated, CreateChannel, RotateSecret } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
 import { Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
@@ -10,6 +10,7 @@ import {
   deleteChannel,
   getChannel,
   listChannels,
+  rotateSecret,
   testChannel,
 } from "../domain/channels.ts";
 import { answers } from "./describe.ts";
@@ -36,6 +37,12 @@ export function channelRoutes(deps: Deps) {
       await deleteChannel(deps, context.req.param("id"));
       return context.body(null, 204);
     })
+    .post(
+      "/:id/rotate",
+      answers(200, ChannelCreated, "Change a webhook's secret"),
+      body(RotateSecret),
+      async (context) => context.json(await rotateSecret(deps, context.req.param("id"), context.req.valid("json"))),
+    )
     .post("/:id/test", answers(202, Delivery, "Send channel.test"), noBody, async (context) =>
       context.json(await testChannel(deps, context.req.param("id")), 202),
     );

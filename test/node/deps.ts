@@ -6,6 +6,7 @@ import { onTestFinished } from "vitest";
 import { migrate } from "../../control/db/migrate.ts";
 import type { Deps, Post } from "../../control/deps.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
+import { createMail } from "../../control/runtime/node/mail.ts";
 import { createPost } from "../../control/runtime/node/outgoing.ts";
 import { openSigningKey } from "../../control/runtime/node/signing-key.ts";
 
@@ -40,6 +41,7 @@ export async function heldDeps(post: Post = createPost("allow")): Promise<HeldDe
     hub: { poke: async () => undefined, disconnect: async () => undefined },
     signingKey: await openSigningKey(directory, undefined),
     post,
+    mail: createMail("allow"),
     config: { url: "http://control.test", installDigest: null, version: "0.0.0" },
     wakeOutbox: () => undefined,
   };

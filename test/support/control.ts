@@ -118,6 +118,7 @@ export async function testControl(input: Wanted = {}): Promise<TestControl> {
     },
     signingKey: await newSigningKey(),
     post: () => Promise.reject(new Error("nothing is sent in these tests")),
+    mail: () => Promise.reject(new Error("nothing is sent in these tests")),
     config: { url: URL_OF_CONTROL, installDigest: input.installDigest ?? null, version: "0.0.0" },
     wakeOutbox: () => void wakes++,
   };

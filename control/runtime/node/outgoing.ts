@@ -2,6 +2,7 @@ import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from "nod
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { BlockList, isIP, type LookupFunction } from "node:net";
+import { type OutgoingAnswer, type OutgoingRequest, readRetryAfter } from "../../../shared/outgoing.ts";
 import type { Post } from "../../deps.ts";
 
 const GIVE_UP_AFTER_MS = 15_000;
@@ -14,25 +15,23 @@ const IGNORED_BYTES = 65_536;
  *   network. The address is checked where the connection is made, so a name cannot change its mind in between.
  */
 export function createPost(privateAddresses: "allow" | "refuse"): Post {
-  return async ({ url, headers, body }) => {
-    const target = new URL(url);
+  return async (request) => {
     const refuse = privateAddresses === "refuse";
-    if (refuse) refusePrivateLiteral(target);
-    return { status: await send(target, headers, body, refuse ? publicLookup : undefined) };
+    if (refuse) refusePrivateLiteral(new URL(request.url).hostname);
+    return await send(request, refuse ? publicLookup : undefined);
   };
 }
 
 function send(
-  target: URL,
-  headers: Record<string, string>,
-  body: string,
+  { method, url, headers, body }: OutgoingRequest,
   lookup: LookupFunction | undefined,
-): Promise<number> {
+): Promise<OutgoingAnswer> {
+  const target = new URL(url);
   const request = target.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const outgoing = request(target, {
-      method: "POST",
-      headers: { ...headers, "content-length": String(Buffer.byteLength(body)) },
+      method,
+      headers: method === "GET" ? headers : { ...headers, "content-length": String(Buffer.byteLength(body)) },
       agent: false,
       ...(lookup === undefined ? {} : { lookup }),
     });
@@ -48,9 +47,12 @@ function send(
         if (ignored > IGNORED_BYTES) response.destroy();
       });
       response.on("error", () => undefined);
-      resolve(response.statusCode ?? 0);
+      resolve({
+        status: response.statusCode ?? 0,
+        retryAfterSeconds: readRetryAfter(response.headers["retry-after"], Date.now()),
+      });
     });
-    outgoing.end(body);
+    outgoing.end(method === "GET" ? undefined : body);
   });
 }
 
@@ -80,9 +82,9 @@ for (const range of [
 }
 
 /** An address written as a number is never looked up, so it is checked before. */
-function refusePrivateLiteral(target: URL): void {
-  const host = target.hostname.replace(/^\[|\]$/g, "");
-  if (isIP(host) !== 0 && isPrivate(host)) throw new Error(refusal(target.hostname, host));
+export function refusePrivateLiteral(hostname: string): void {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (isIP(host) !== 0 && isPrivate(host)) throw new Error(refusal(hostname, host));
 }
 
 function isPrivate(address: string): boolean {
@@ -93,7 +95,7 @@ function refusal(host: string, address: string): string {
   return `${host} is in a private address range (${address}), which HOLDFAST_WEBHOOK_PRIVATE=refuse forbids`;
 }
 
-const publicLookup: LookupFunction = (hostname, options: LookupOptions, done) => {
+export const publicLookup: LookupFunction = (hostname, options: LookupOptions, done) => {
   dnsLookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
     const inside = error === null ? addresses.find(({ address }) => isPrivate(address)) : undefined;
     const first = addresses?.[0];

@@ -16,6 +16,7 @@ import { distDirectory, VERSION } from "./dist.ts";
 import { createHub } from "./hub.ts";
 import { installDigest, installRoutes } from "./install.ts";
 import { lineLog } from "./log.ts";
+import { createMail } from "./mail.ts";
 import { createPost } from "./outgoing.ts";
 import { openSigningKey } from "./signing-key.ts";
 import { startTimers } from "./timers.ts";
@@ -83,6 +84,7 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
     hub,
     signingKey,
     post: overrides.post ?? createPost(config.webhookPrivate),
+    mail: createMail(config.webhookPrivate),
     config: { url: publicOrigin(config, port), installDigest: installDigest(files), version: VERSION },
     wakeOutbox: () => timers.wakeOutbox(),
   };

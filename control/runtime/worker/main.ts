@@ -37,6 +37,7 @@ async function openDeps(env: Env, context: ExecutionContext): Promise<Deps> {
     hub: openHub(env.HOST_HUB, log),
     signingKey: await readSigningKey(env.HOLDFAST_SIGNING_KEY ?? "", "HOLDFAST_SIGNING_KEY"),
     post,
+    mail: null,
     // No agent files here: a machine that enrols gets the agent some other way.
     config: { url: new URL(env.HOLDFAST_URL).origin, installDigest: null, version: HOLDFAST_VERSION },
     wakeOutbox: () => context.waitUntil(sendNow(deps)),

@@ -1,0 +1,41 @@
+import type { channels, deliveries } from "../db/telling.ts";
+import type { Deps } from "../deps.ts";
+import { requestOf } from "./kinds.ts";
+import { emailLetter } from "./kinds/email.ts";
+import type { Message } from "./message.ts";
+import { type Outcome, refusalIn } from "./outcome.ts";
+import { wordsOf } from "./words.ts";
+
+type Channel = typeof channels.$inferSelect;
+type Delivery = typeof deliveries.$inferSelect;
+
+/** One attempt to bring a delivery to its channel. Never throws: what went wrong is in the outcome. */
+export async function send(deps: Deps, delivery: Delivery, channel: Channel): Promise<Outcome> {
+  const { target } = channel;
+  const message = messageOf(delivery, deps.clock.now());
+  try {
+    if (target.kind === "email") {
+      if (deps.mail === null) return { status: null, error: "this control plane runs where no mail can be sent from" };
+      const before = delivery.reached ?? [];
+      const { reached, ...outcome } = await deps.mail(emailLetter(message, target, before));
+      return { ...outcome, reached: [...new Set([...before, ...reached])] };
+    }
+    const { status, retryAfterSeconds = 0 } = await deps.post(
+      await requestOf(message, target, secretsOf(channel, message.at)),
+    );
+    return { status, error: refusalIn(status), retryAfterSeconds };
+  } catch (error) {
+    return { status: null, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+export function messageOf({ id, payload }: Pick<Delivery, "id" | "payload">, at: number): Message {
+  return { id, at, event: payload, words: wordsOf(payload) };
+}
+
+/** The newest first; the one before signs too until its time is over. */
+export function secretsOf(channel: Channel, now: number): string[] {
+  const { secret, previousSecret, previousSecretUntil } = channel;
+  const isOldGood = previousSecretUntil !== null && Date.parse(previousSecretUntil) > now;
+  return [secret, isOldGood ? previousSecret : null].filter((one) => one !== null);
+}

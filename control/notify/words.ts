@@ -1,0 +1,228 @@
+import * as z from "zod";
+import type { Event, EventType } from "../../shared/event.ts";
+import { printable } from "./text.ts";
+
+/** An event as a person reads it. Lines of the body are separated by newlines; no markup of any kind. */
+export interface Words {
+  readonly title: string;
+  readonly body: string;
+  readonly mood: Mood;
+}
+
+/** `bad`: backups are in danger. `odd`: worth a look. `good`: well again. `plain`: nothing is asked of anybody. */
+export type Mood = "bad" | "odd" | "good" | "plain";
+
+/** @param event whatever its data lacks is left out, so that every event can be told */
+export function wordsOf(event: Event): Words {
+  const facts = Facts.parse(event.data);
+  const { mood, title, lead = () => null, next = null } = TOLD[event.type];
+  const lines = [
+    lead(facts),
+    facts.run?.failure?.message,
+    facts.reason ?? facts.message ?? facts.summary,
+    ...(facts.faults ?? []).map(({ file, message }) => `${file}: ${message}`),
+    ...(facts.troubles ?? []).map(({ subject, message }) => `${subject}: ${message}`),
+    ...(facts.items ?? []).map(({ title: name, summary, type }) => `- ${name ?? summary ?? type ?? "an event"}`),
+    since(facts),
+    facts.lastSuccessAt === undefined ? null : `Last good backup: ${moment(facts.lastSuccessAt)}`,
+    toDo(facts.run?.failure?.next ?? facts.next ?? next),
+    where(facts),
+  ];
+  const said = lines.filter((line): line is string => typeof line === "string" && line !== "");
+  return {
+    title: printable(title(facts)).replaceAll("\n", " "),
+    body: printable([...new Set(said)].join("\n")),
+    mood,
+  };
+}
+
+const text = z.string().optional().catch(undefined);
+const named = z
+  .object({ name: z.string() })
+  .transform(({ name }) => name)
+  .optional()
+  .catch(undefined);
+function listOf<T extends z.ZodType>(entry: T) {
+  return z.array(entry).optional().catch(undefined);
+}
+
+/** What events say of what happened; see docs/notifications.md. */
+const Facts = z.object({
+  binding: named,
+  repository: named,
+  host: named,
+  channel: named,
+  run: z
+    .object({ kind: text, failure: z.object({ message: z.string(), next: text }).nullish().catch(undefined) })
+    .optional()
+    .catch(undefined),
+  reason: text,
+  message: text,
+  summary: text,
+  next: text,
+  subject: text,
+  faults: listOf(z.object({ file: z.string(), message: z.string() })),
+  troubles: listOf(z.object({ subject: z.string(), message: z.string() })),
+  items: listOf(z.object({ title: text, summary: text, type: text })),
+  since: text,
+  failedSince: text,
+  lastSuccessAt: text,
+  count: z.int().optional().catch(undefined),
+  incident: z.object({ summary: text, openedAt: text }).optional().catch(undefined),
+});
+type Facts = z.infer<typeof Facts>;
+
+interface Told {
+  readonly mood: Mood;
+  readonly title: (facts: Facts) => string;
+  /** The first line of the body, when the title does not say it all. */
+  readonly lead?: (facts: Facts) => string | null;
+  /** What to do, where the event itself does not know better. */
+  readonly next?: string;
+}
+
+const TOLD: Record<EventType, Told> = {
+  "run.failed": {
+    mood: "bad",
+    title: (facts) => `${runOf(facts)} failed`,
+    next: "Look at the run's log: `holdfast status` names it.",
+  },
+  "run.warned": {
+    mood: "odd",
+    title: (facts) => `${runOf(facts)} was done with warnings`,
+    next: "The snapshot is usable; look at what was skipped.",
+  },
+  "run.recovered": { mood: "good", title: (facts) => `${runOf(facts)} is well again` },
+  "repository.check_failed": {
+    mood: "bad",
+    title: (facts) => `Repository ${repositoryOf(facts)} is damaged`,
+    next: "Do not prune it, and make a copy elsewhere now.",
+  },
+  "source.suspicious": {
+    mood: "bad",
+    title: (facts) => `The sources of ${bindingOf(facts)} look wrong`,
+    next: "Look whether the files are there. Old snapshots are kept until they look right again.",
+  },
+  "source.recovered": { mood: "good", title: (facts) => `The sources of ${bindingOf(facts)} look right again` },
+  "host.policy_refused": {
+    mood: "odd",
+    title: (facts) => `Host ${hostOf(facts)} refused what it was asked`,
+    next: "Change the host's policy.json, or what is asked of it.",
+  },
+  "host.declaration_faults": {
+    mood: "odd",
+    title: (facts) =>
+      facts.faults?.length === 0
+        ? `Every file in contracts.d of host ${hostOf(facts)} is followed again`
+        : `Files in contracts.d of host ${hostOf(facts)} are not followed`,
+  },
+  "channel.test": {
+    mood: "plain",
+    title: (facts) => `Test of channel ${facts.channel ?? "?"}`,
+    lead: () => "Somebody asked Holdfast for it. If you read this, the channel works.",
+  },
+  "backup.late": {
+    mood: "bad",
+    title: (facts) => `Backup of ${bindingOf(facts)} is late`,
+    lead: () => "No good backup came in time.",
+    next: "Look whether the host is on, and what its last runs say.",
+  },
+  "backup.stuck": {
+    mood: "bad",
+    title: (facts) => `Backup of ${bindingOf(facts)} is stuck`,
+    lead: () => "It is running and does not get on.",
+    next: "Look at the host; cancel the run if it hangs.",
+  },
+  "backup.unprotected": {
+    mood: "bad",
+    title: (facts) => `${bindingOf(facts)} has no backup yet`,
+    lead: () => "Its first good backup is overdue.",
+    next: "Run it by hand and look at what it says.",
+  },
+  "backup.recovered": { mood: "good", title: (facts) => `Backup of ${bindingOf(facts)} is in time again` },
+  "repository.unreachable": {
+    mood: "bad",
+    title: (facts) => `Repository ${repositoryOf(facts)} can't be reached`,
+    next: "Look whether its server is on and its disk is mounted.",
+  },
+  "repository.recovered": { mood: "good", title: (facts) => `Repository ${repositoryOf(facts)} is well again` },
+  "host.offline": {
+    mood: "bad",
+    title: (facts) => `Host ${hostOf(facts)} is offline`,
+    lead: () => "Nothing is heard of it. It keeps its own schedule, but nobody knows how its backups are.",
+    next: "Look whether it is on and reaches the control plane.",
+  },
+  "host.online": { mood: "good", title: (facts) => `Host ${hostOf(facts)} is back` },
+  "host.clock_wrong": {
+    mood: "odd",
+    title: (facts) => `The clock of host ${hostOf(facts)} is wrong`,
+    lead: () => "It removes no old snapshots as long as it is.",
+    next: "Set its clock: turn on NTP.",
+  },
+  "host.clock_right": { mood: "good", title: (facts) => `The clock of host ${hostOf(facts)} is right again` },
+  "host.trouble": { mood: "bad", title: (facts) => `Host ${hostOf(facts)} needs a look` },
+  "host.trouble_over": { mood: "good", title: (facts) => `Host ${hostOf(facts)} is well again` },
+  "incident.reminder": {
+    mood: "odd",
+    title: (facts) => `Still so: ${facts.incident?.summary ?? facts.summary ?? "an incident is open"}`,
+    next: "Mend it, or acknowledge it: then nobody is reminded any more.",
+  },
+  "incident.flapping": {
+    mood: "odd",
+    title: (facts) => `Comes and goes: ${facts.incident?.summary ?? facts.summary ?? "an incident"}`,
+    lead: () => "You are told again once it stays as it is.",
+  },
+  "incident.digest": {
+    mood: "odd",
+    title: (facts) => `Meanwhile: ${facts.count ?? facts.items?.length ?? "some"} notifications of the quiet hours`,
+  },
+};
+
+const DEEDS: Record<string, string> = {
+  backup: "Backup",
+  forget: "Retention",
+  prune: "Prune",
+  check: "Check",
+  restore: "Restore",
+};
+
+function runOf(facts: Facts): string {
+  const of = facts.binding ?? (facts.repository === undefined ? "?" : `repository ${facts.repository}`);
+  const on = facts.host === undefined ? "" : ` on ${facts.host}`;
+  return `${DEEDS[facts.run?.kind ?? ""] ?? "A run"} of ${of}${on}`;
+}
+
+function bindingOf({ binding, host }: Facts): string {
+  return `${binding ?? "?"}${host === undefined ? "" : ` on ${host}`}`;
+}
+
+function repositoryOf({ repository }: Facts): string {
+  return repository ?? "?";
+}
+
+function hostOf({ host }: Facts): string {
+  return host ?? "?";
+}
+
+function toDo(next: string | null): string | null {
+  return next === null ? null : `What to do: ${next}`;
+}
+
+function since({ since: at, failedSince, incident }: Facts): string | null {
+  const from = at ?? failedSince ?? incident?.openedAt;
+  return from === undefined ? null : `Since: ${moment(from)}`;
+}
+
+function where({ host, binding, repository }: Facts): string | null {
+  const parts = [
+    host === undefined ? null : `host ${host}`,
+    binding === undefined ? null : `binding ${binding}`,
+    repository === undefined ? null : `repository ${repository}`,
+  ].filter((part) => part !== null);
+  return parts.length === 0 ? null : `Where: ${parts.join(", ")}`;
+}
+
+/** 2026-11-23T08:00:00.000Z → 2026-11-23 08:00 UTC */
+function moment(at: string): string {
+  return at.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*Z$/, "$1 $2 UTC");
+}

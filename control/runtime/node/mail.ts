@@ -1,0 +1,66 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { createTransport } from "nodemailer";
+import type { Letter, Mail, Mailed } from "../../deps.ts";
+import { publicLookup, refusePrivateLiteral } from "./outgoing.ts";
+
+const GIVE_UP_AFTER_MS = 15_000;
+
+/** Makes the one way out for e-mail. @param privateAddresses as for `createPost` */
+export function createMail(privateAddresses: "allow" | "refuse"): Mail {
+  return async (letter) => {
+    const { server: host, port } = letter;
+    const refuse = privateAddresses === "refuse";
+    if (refuse) refusePrivateLiteral(host);
+    const socket = connect({ host, port, ...(refuse ? { lookup: publicLookup } : {}) });
+    const deadline = setTimeout(
+      () => socket.destroy(new Error(`no answer within ${GIVE_UP_AFTER_MS / 1000} s`)),
+      GIVE_UP_AFTER_MS,
+    );
+    try {
+      await once(socket, "connect");
+      return await hand(letter, socket);
+    } finally {
+      clearTimeout(deadline);
+      socket.destroy();
+    }
+  };
+}
+
+async function hand(letter: Letter, connection: Socket): Promise<Mailed> {
+  const { server, port, security, username, password } = letter;
+  const transport = createTransport({
+    ...{ host: server, port, connection, secure: security === "tls" },
+    ...{ requireTLS: security === "starttls", ignoreTLS: security === "none" },
+    ...(username === null ? {} : { auth: { user: username, pass: password ?? "" } }),
+    ...{ disableFileAccess: true, disableUrlAccess: true },
+  });
+  try {
+    const sent = await transport.sendMail({
+      ...{ from: letter.from, to: [...letter.to], subject: letter.subject, text: letter.text },
+      ...{ messageId: letter.messageId, date: new Date(letter.sentAt) },
+      headers: { "auto-submitted": "auto-generated" },
+    });
+    const refused = letter.to.filter((address) => !sent.accepted.some((one) => addressOf(one) === address));
+    return outcomeOf(letter, refused, sent.rejectedErrors?.[0]?.responseCode ?? codeIn(sent.response));
+  } catch (error) {
+    const { message, responseCode, code } = error as Error & { responseCode?: number; code?: string };
+    // What a server says may hold anything: its code says enough.
+    if (responseCode !== undefined) return outcomeOf(letter, letter.to, responseCode);
+    throw new Error(code === undefined || message.includes(code) ? message : `${message} (${code})`);
+  }
+}
+
+function outcomeOf({ to }: Letter, refused: readonly string[], status: number | null): Mailed {
+  const error = refused.length === 0 ? null : `answered ${status}: not delivered to ${refused.join(", ")}`;
+  return { reached: to.filter((address) => !refused.includes(address)), status, error };
+}
+
+function addressOf(address: string | { address: string }): string {
+  return typeof address === "string" ? address : address.address;
+}
+
+function codeIn(response: string): number | null {
+  const code = /^\d{3}/.exec(response)?.[0];
+  return code === undefined ? null : Number(code);
+}

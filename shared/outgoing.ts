@@ -1,0 +1,26 @@
+import * as z from "zod";
+
+/** One HTTP request to somebody else, ready to be sent by whoever may. */
+export const OutgoingRequest = z.strictObject({
+  method: z.enum(["GET", "POST", "PUT"]),
+  url: z.url({ protocol: /^https?$/ }),
+  headers: z.record(z.string(), z.string()),
+  body: z.string(),
+});
+export type OutgoingRequest = z.infer<typeof OutgoingRequest>;
+
+/** All that is taken from an answer: nobody reads its body. */
+export interface OutgoingAnswer {
+  readonly status: number;
+  /** What a receiver that is asked too often wants to be left alone for; 0 when it does not say. */
+  readonly retryAfterSeconds?: number;
+}
+
+const LONGEST_WISH_SECONDS = 86_400;
+
+/** @param value the header `retry-after`: seconds, or a date. @returns at most a day; 0 when it says nothing of use */
+export function readRetryAfter(value: string | null | undefined, now: number): number {
+  if (value === null || value === undefined || value === "") return 0;
+  const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;
+  return Number.isFinite(seconds) ? Math.min(Math.max(Math.ceil(seconds), 0), LONGEST_WISH_SECONDS) : 0;
+}
