@@ -3,6 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import { openAPIRouteHandler } from "hono-openapi";
 import { Failure } from "../shared/failure.ts";
 import type { Deps } from "./deps.ts";
+import { whyFailing } from "./domain/vitals.ts";
 import { onlyWithAccess, type AccessEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
 import { audited, auditRoutes } from "./routes/audit.ts";
@@ -54,7 +55,10 @@ export function createApp(deps: Deps, options: AppOptions) {
   app.use("/api/*", atMost(MiB));
   app.use(onlyJson);
 
-  app.get("/healthz", (context) => context.json({ status: "ok" }));
+  app.get("/healthz", async (context) => {
+    const why = await whyFailing(deps);
+    return why === null ? context.json({ status: "ok" }) : context.json({ status: "failing", why }, 503);
+  });
   if (options.install !== undefined) app.route("/", options.install);
   const api = new Hono()
     .route("/hosts", hostRoutes(deps))

@@ -1,15 +1,34 @@
 import { expireEnrollments } from "./domain/enrollments.ts";
+import { remindOfIncidents, settleIncidents } from "./domain/incident-sweep.ts";
 import { expireOrders } from "./domain/orders.ts";
+import { noteVital } from "./domain/vitals.ts";
 import type { Deps } from "./deps.ts";
 import { dispatch } from "./notify/outbox.ts";
 
 /**
- * What time alone makes due: orders nobody took, enrolments nobody used, notifications not yet through. Safe to run at any
- * time and by several at once.
- * @returns when the next notification is due, in milliseconds since 1970; null when none waits
+ * What time alone makes due: orders nobody took, enrolments nobody used, incidents that settled or are to be reminded of. Safe to
+ * run at any time and by several at once. What it puts into the outbox is not sent yet.
  */
-export async function tick(deps: Deps): Promise<number | null> {
+export async function sweep(deps: Deps): Promise<void> {
   await expireOrders(deps);
   await expireEnrollments(deps);
-  return dispatch(deps);
+  await settleIncidents(deps);
+  await remindOfIncidents(deps);
+  await noteVital(deps, "sweep");
+}
+
+/**
+ * Sends what is due, and notes that the outbox works.
+ * @returns when the next notification is due, in milliseconds since 1970; null when none waits
+ */
+export async function emptyOutbox(deps: Deps): Promise<number | null> {
+  const next = await dispatch(deps);
+  await noteVital(deps, "outbox");
+  return next;
+}
+
+/** Both, one after the other: what a cron trigger does. */
+export async function tick(deps: Deps): Promise<number | null> {
+  await sweep(deps);
+  return emptyOutbox(deps);
 }

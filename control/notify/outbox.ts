@@ -13,7 +13,7 @@ export interface Notice {
   /** SQL: an expression that gives it as JSON, in the batch. */
   readonly data: Record<string, unknown> | SQL;
   /** What it is told instead of: who wants to hear of that hears of this. */
-  readonly insteadOf?: EventType;
+  readonly insteadOf?: EventType | undefined;
   /** Whom it is about: channels choose by it. Left out: nobody in particular. */
   readonly about?: { readonly host: Id | null; readonly binding?: Id | null; readonly incident?: Id | SQL | null };
 }

@@ -9,6 +9,7 @@ import { migrate } from "../../db/migrate.ts";
 import { hosts } from "../../db/schema.ts";
 import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
+import { noteVital } from "../../domain/vitals.ts";
 import { localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
 import { claimDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
@@ -73,6 +74,7 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
     random: overrides.random ?? ((bytes: number) => new Uint8Array(randomBytes(bytes))),
     log: overrides.log ?? lineLog((line) => process.stderr.write(line)),
   };
+  await noteVital(base, "start");
   const server = createServer();
   const port = await listen(server, config);
 

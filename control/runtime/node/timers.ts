@@ -1,8 +1,7 @@
 import type { Deps } from "../../deps.ts";
-import { dispatch } from "../../notify/outbox.ts";
-import { tick } from "../../tick.ts";
+import { emptyOutbox, sweep } from "../../tick.ts";
 
-const TICK_EVERY_MS = 30_000;
+const SWEEP_EVERY_MS = 30_000;
 const AFTER_TROUBLE_MS = 5_000;
 const LONGEST_TIMER_MS = 3_600_000;
 
@@ -19,13 +18,13 @@ export function startTimers(deps: Deps): Timers {
   let due: NodeJS.Timeout | undefined;
   let sending: Promise<void> | null = null;
   let woken = false;
-  let sweeping: Promise<void> = Promise.resolve();
+  let sweeping: Promise<void> | null = null;
 
   const send = async (): Promise<void> => {
     let next: number | null = null;
     do {
       woken = false;
-      next = await dispatch(deps).catch((error: unknown) => {
+      next = await emptyOutbox(deps).catch((error: unknown) => {
         deps.log.error("the outbox could not be emptied", { error: String(error) });
         return deps.clock.now() + AFTER_TROUBLE_MS;
       });
@@ -41,12 +40,15 @@ export function startTimers(deps: Deps): Timers {
     woken = true;
     sending ??= send();
   };
-  const sweep = setInterval(() => {
-    sweeping = sweeping
-      .then(() => tick(deps))
-      .then(wakeOutbox)
-      .catch((error: unknown) => deps.log.error("the sweep failed", { error: String(error) }));
-  }, TICK_EVERY_MS).unref();
+  // Its own way, so that receivers that are slow to answer do not hold up what notices that a backup is late.
+  const look = async (): Promise<void> => {
+    await sweep(deps).then(wakeOutbox, (error: unknown) =>
+      deps.log.error("the sweep failed", { error: String(error) }),
+    );
+    sweeping = null;
+  };
+  const lookNow = (): void => void (sweeping ??= look());
+  const looking = setInterval(lookNow, SWEEP_EVERY_MS).unref();
 
   wakeOutbox();
   return {
@@ -54,7 +56,7 @@ export function startTimers(deps: Deps): Timers {
     stop: async () => {
       stopped = true;
       clearTimeout(due);
-      clearInterval(sweep);
+      clearInterval(looking);
       await Promise.all([sending, sweeping]);
     },
   };
