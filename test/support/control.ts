@@ -91,16 +91,27 @@ async function newServer(): Promise<string> {
   return server.url;
 }
 
-interface Wanted {
+interface WantedCore {
   /** Where the held clock starts. */
   now?: string;
   installDigest?: string;
+  /** Hears what the control plane logs as an error; stderr does when nobody is given. */
+  onError?: (message: string, facts: unknown) => void;
+}
+
+interface Wanted extends WantedCore {
   database?: (typeof DATABASES)[number];
 }
 
 export async function testControl(input: Wanted = {}): Promise<TestControl> {
-  const db = await emptyDatabase(input.database ?? "file");
+  return controlOn(await emptyDatabase(input.database ?? "file"), input);
+}
+
+/** As `testControl`, on a database that the caller made and takes away: for what is no test. */
+export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise<TestControl> {
   await migrate(db);
+  const onError =
+    input.onError ?? ((message, facts) => void process.stderr.write(`${message} ${JSON.stringify(facts)}\n`));
   let now = Date.parse(input.now ?? "2026-11-23T08:00:00.000Z");
   let wakes = 0;
   const hubCalls: string[] = [];
@@ -108,10 +119,7 @@ export async function testControl(input: Wanted = {}): Promise<TestControl> {
     db,
     clock: { now: () => now },
     random: (bytes) => new Uint8Array(randomBytes(bytes)),
-    log: {
-      info: () => undefined,
-      error: (message, facts) => void process.stderr.write(`${message} ${JSON.stringify(facts)}\n`),
-    },
+    log: { info: () => undefined, error: onError },
     hub: {
       poke: async (host, pull) => void hubCalls.push(`poke ${host} ${pull}`),
       disconnect: async (host, why) => void hubCalls.push(`disconnect ${host} ${why}`),

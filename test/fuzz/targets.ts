@@ -1,0 +1,5 @@
+import type { Target } from "./target.ts";
+import { routes } from "./targets/routes.ts";
+
+/** Everything that is fuzzed. The shares add up to a hundred. */
+export const TARGETS: readonly Target[] = [routes];
