@@ -1,4 +1,4 @@
-import { rename } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { Assignment, JWS_TYPES } from "../shared/assignment.ts";
 import type { RefusalCode } from "../shared/report.ts";
@@ -6,6 +6,7 @@ import type { AgentConfig, Paths } from "./config.ts";
 import { readTextIfThere, writeFileAtomically } from "./files.ts";
 import type { Refuse } from "./refusals.ts";
 import { verifySigned } from "./signed.ts";
+import { ASIDE, setAside } from "./state-file.ts";
 
 export interface AssignmentDeps {
   paths: Paths;
@@ -35,7 +36,7 @@ export async function takeAssignment(
       await deps.refuse(judged.code, judged.subject, judged.message);
       return input.current;
     case "take":
-      await writeFileAtomically(deps.paths.assignmentFile, input.jws);
+      await store(deps, input.jws);
       deps.log(`assignment ${judged.assignment.revision}: ${countOf(judged.assignment)}`);
       return judged.assignment;
   }
@@ -67,16 +68,36 @@ export async function judgeAssignment(
   return { verdict: "refuse", code: "assignment.older", subject, message };
 }
 
-/** The stored assignment, verified again. A file that is not what we stored is set aside and said. */
+/** The stored assignment, verified again. A file that is not what we stored is set aside and said, and its copy is used. */
 export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment | null> {
-  const jws = await readTextIfThere(deps.paths.assignmentFile);
+  const { assignmentFile, assignmentCopy } = deps.paths;
+  const first = await loadFrom(deps, assignmentFile);
+  if (first !== null) return first.assignment;
+  const copy = await loadFrom(deps, assignmentCopy);
+  if (copy === null) return null;
+  await writeFileAtomically(assignmentFile, copy.jws).catch((error: unknown) => deps.log(String(error)));
+  return copy.assignment;
+}
+
+/** What this machine had to do as another host, before it was enrolled again. */
+export async function forgetAssignment({ assignmentFile, assignmentCopy }: Paths): Promise<void> {
+  for (const file of [assignmentFile, assignmentCopy]) await rm(file, { force: true });
+}
+
+async function store({ paths, log }: AssignmentDeps, jws: string): Promise<void> {
+  await writeFileAtomically(paths.assignmentFile, jws);
+  await writeFileAtomically(paths.assignmentCopy, jws).catch((error: unknown) => log(String(error)));
+}
+
+async function loadFrom(deps: AssignmentDeps, file: string): Promise<{ jws: string; assignment: Assignment } | null> {
+  const jws = await readTextIfThere(file);
   if (jws === null) return null;
   const judged = await judgeAssignment(deps.config, { jws, current: null });
-  if (judged.verdict === "take") return judged.assignment;
-  const aside = `${deps.paths.assignmentFile}.damaged-${deps.clock.now()}`;
-  await rename(deps.paths.assignmentFile, aside);
-  const why = judged.verdict === "refuse" ? judged.message : "";
-  deps.log(`the stored assignment is not used and was moved to ${aside}: ${why}`);
+  if (judged.verdict === "take") return { jws, assignment: judged.assignment };
+  if (judged.verdict === "keep") return null;
+  const isDamaged = judged.code === "assignment.bad_signature";
+  if (isDamaged) await setAside(file);
+  deps.log(`${file} is not used${isDamaged ? ` and was moved to ${file}${ASIDE}` : ""}: ${judged.message}`);
   return null;
 }
 

@@ -19,6 +19,8 @@ export interface Paths {
   readonly state: string;
   readonly keyFile: string;
   readonly assignmentFile: string;
+  /** The same once more: a disk that damages one leaves the other. */
+  readonly assignmentCopy: string;
   readonly ordersDir: string;
   readonly spoolDir: string;
   readonly bindingsDir: string;
@@ -52,6 +54,7 @@ export function agentPaths(root: string): Paths {
     state,
     keyFile: join(state, "host.key"),
     assignmentFile: join(state, "assignment.jws"),
+    assignmentCopy: join(state, "assignment.copy.jws"),
     ordersDir: join(state, "orders"),
     spoolDir: join(state, "spool"),
     bindingsDir: join(state, "bindings"),

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { JWS_TYPES } from "../shared/assignment.ts";
 import { Enrolment, EnrollmentToken } from "../shared/host.ts";
 import { ApiError, openApi, postEnrolment } from "./api.ts";
+import { forgetAssignment } from "./assignments.ts";
 import { readConfig, writeConfig } from "./config.ts";
 import type { AgentConfig, Paths } from "./config.ts";
 import { collectFacts } from "./facts.ts";
@@ -55,6 +56,7 @@ export async function enroll(
     deps.log(`this machine was host ${there.name} and has been revoked: it becomes a new host`);
     await setIdentityAside(deps.paths, deps.clock.now());
     await dropReports(deps.paths);
+    await forgetAssignment(deps.paths);
   }
 
   const identity = await makeIdentity(deps.paths);

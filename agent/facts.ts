@@ -1,22 +1,30 @@
 import { arch, hostname, userInfo } from "node:os";
-import type { HostFacts } from "../shared/host.ts";
+import type { HostFacts, HostTrouble } from "../shared/host.ts";
 import type { Paths } from "./config.ts";
 import { readTextIfThere } from "./files.ts";
 import { listHooks, loadPolicy } from "./policy.ts";
 import { findEngines } from "./providers/engines.ts";
+import { findTroubles } from "./troubles.ts";
 import { VERSION } from "./version.ts";
 
-/** What this host is and can do, cut to what the model takes. */
-export async function collectFacts(paths: Paths): Promise<HostFacts> {
-  const [os, users, engines, policy, hooks] = await Promise.all([
+/**
+ * What this host is and can do, cut to what the model takes.
+ * @param find what a person has to look at, when more is known than the disk shows
+ */
+export async function collectFacts(
+  paths: Paths,
+  find = (): Promise<HostTrouble[]> => findTroubles(paths),
+): Promise<HostFacts> {
+  const [os, users, engines, policy, hooks, troubles] = await Promise.all([
     osName(),
     localUsers(),
     findEngines(),
     loadPolicy(paths),
     listHooks(paths),
+    find(),
   ]);
   return {
-    troubles: [],
+    troubles: troubles.slice(0, 100),
     hostname: hostname().slice(0, 253),
     os: os.slice(0, 256),
     arch: arch(),

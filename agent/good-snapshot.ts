@@ -2,15 +2,24 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { Id } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
-import { parseJson } from "./json.ts";
+import { runError } from "./runner/failure.ts";
+import { lookAtState, writeState } from "./state-file.ts";
 
 const Good = z.strictObject({ snapshot: z.string() });
 
-/** The newest snapshot of the binding that a backup of this host vouched for; null when none is remembered. */
+/**
+ * The newest snapshot of the binding that a backup of this host vouched for; null when none is remembered. A file that can't be
+ * read is an error, never a "none": the answer decides what is removed. The next good backup writes it anew.
+ */
 export async function newestGood(paths: Pick<Paths, "bindingsDir">, binding: Id): Promise<string | null> {
-  const good = Good.safeParse(parseJson((await readTextIfThere(fileOf(paths, binding))) ?? ""));
-  return good.success ? good.data.snapshot : null;
+  const file = fileOf(paths, binding);
+  const good = await lookAtState(file, Good);
+  if (good !== "damaged") return good === "none" ? null : good.value.snapshot;
+  throw runError(
+    "host.failed",
+    `${file}, which remembers the newest good snapshot, is damaged: nothing is removed`,
+    "Look at the host's disk; the next good backup writes the file anew.",
+  );
 }
 
 /** Called with what a succeeded or warned backup stored: the retention keeps it until there is a newer one. */
@@ -18,7 +27,7 @@ export async function rememberGood(
   paths: Pick<Paths, "bindingsDir">,
   { binding, snapshot }: { binding: Id; snapshot: string },
 ): Promise<void> {
-  await writeFileAtomically(fileOf(paths, binding), `${JSON.stringify({ snapshot })}\n`);
+  await writeState(fileOf(paths, binding), { snapshot });
 }
 
 function fileOf(paths: Pick<Paths, "bindingsDir">, binding: Id): string {

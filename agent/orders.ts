@@ -4,10 +4,9 @@ import * as z from "zod";
 import { JWS_TYPES, Order } from "../shared/assignment.ts";
 import { Id, Instant, instant } from "../shared/ids.ts";
 import type { AgentConfig, Paths } from "./config.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
-import { parseJson } from "./json.ts";
 import type { Refuse } from "./refusals.ts";
 import { verifySigned } from "./signed.ts";
+import { isSetAside, lookAtState, readState, setAside, writeState } from "./state-file.ts";
 
 export interface OrderDeps {
   paths: Paths;
@@ -57,7 +56,7 @@ export async function acknowledgeOrders(deps: Pick<OrderDeps, "paths" | "clock">
 export async function forgetExpiredOrders(deps: Pick<OrderDeps, "paths" | "clock">): Promise<void> {
   await mkdir(deps.paths.ordersDir, { recursive: true, mode: 0o700 });
   const before = instant(deps.clock.now() - FORGET_AFTER_MS);
-  let floor = await readFloor(deps.paths);
+  let floor = await readFloor(deps);
   const old: Id[] = [];
   for (const name of await readdir(deps.paths.ordersDir)) {
     const id = Id.safeParse(name.replace(/\.json$/, ""));
@@ -67,7 +66,7 @@ export async function forgetExpiredOrders(deps: Pick<OrderDeps, "paths" | "clock
     if (memory.expiresAt > floor) floor = memory.expiresAt;
   }
   if (old.length === 0) return;
-  await writeFileAtomically(floorFile(deps.paths), JSON.stringify({ expiredUntil: floor }));
+  await writeState(floorFile(deps.paths), { expiredUntil: floor });
   for (const id of old) await rm(memoryFile(deps.paths, id), { force: true });
 }
 
@@ -87,13 +86,19 @@ async function openOrder(deps: OrderDeps, jws: string): Promise<Order | null> {
 async function isToDo(deps: OrderDeps, order: Order): Promise<boolean> {
   const now = deps.clock.now();
   const memory = await recall(deps.paths, order.id);
-  const isExpired = Date.parse(order.expiresAt) <= now || order.expiresAt <= (await readFloor(deps.paths));
+  const isExpired = Date.parse(order.expiresAt) <= now || order.expiresAt <= (await readFloor(deps));
   if (isExpired && memory === null) {
     await deps.refuse("order.expired", order.id, `order ${order.id} expired at ${order.expiresAt}`);
     return false;
   }
   // A run's id is never used twice: cancelling it again changes nothing.
   if (order.kind === "cancel") return true;
+  if (memory === null && (await isSetAside(memoryFile(deps.paths, order.id)))) {
+    if (await deps.isKnown(order.id)) return false;
+    const message = `what this host remembered of order ${order.id} was damaged, so it may have been done: ask again`;
+    await deps.refuse("order.replayed", order.id, message);
+    return false;
+  }
   const acknowledgedAt = memory?.acknowledgedAt ?? null;
   if (acknowledgedAt !== null) {
     if (now - Date.parse(acknowledgedAt) > IN_FLIGHT_MS) {
@@ -107,17 +112,22 @@ async function isToDo(deps: OrderDeps, order: Order): Promise<boolean> {
 }
 
 async function recall(paths: Paths, id: Id): Promise<Memory | null> {
-  const memory = Memory.safeParse(parseJson((await readTextIfThere(memoryFile(paths, id))) ?? ""));
-  return memory.success ? memory.data : null;
+  return await readState(memoryFile(paths, id), Memory);
 }
 
 async function remember(paths: Paths, memory: Memory): Promise<void> {
-  await writeFileAtomically(memoryFile(paths, memory.id), JSON.stringify(memory));
+  await writeState(memoryFile(paths, memory.id), memory);
 }
 
-async function readFloor(paths: Paths): Promise<Instant> {
-  const floor = Floor.safeParse(parseJson((await readTextIfThere(floorFile(paths))) ?? ""));
-  return floor.success ? floor.data.expiredUntil : instant(0);
+/** One that is damaged is now, so that nothing comes again that was forgotten. */
+async function readFloor({ paths, clock }: Pick<OrderDeps, "paths" | "clock">): Promise<Instant> {
+  const file = floorFile(paths);
+  const floor = await lookAtState(file, Floor);
+  if (floor !== "damaged") return floor === "none" ? instant(0) : floor.value.expiredUntil;
+  await setAside(file);
+  const expiredUntil = instant(clock.now());
+  await writeState(file, { expiredUntil });
+  return expiredUntil;
 }
 
 function memoryFile(paths: Paths, id: Id): string {

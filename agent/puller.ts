@@ -50,6 +50,8 @@ export function startPuller(deps: PullerDeps): Puller {
       const said = error instanceof Error ? error.message : String(error);
       if (said !== saidBefore) deps.log(`going on with the assignment of before: ${said}`);
       saidBefore = said;
+      // It is this host that has failed, and not the wire: what is wrong here can still be told.
+      if (!(error instanceof ApiError)) await deps.sendFacts().catch(() => undefined);
       return error instanceof ApiError && error.trouble === "revoked" ? "revoked" : "trouble";
     }
   };

@@ -5,9 +5,8 @@ import { Instant, instant } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
 import { decide } from "./due.ts";
 import type { Decision, History } from "./due.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
-import { parseJson } from "./json.ts";
 import { knownEngineIds } from "./providers/remembered.ts";
+import { readState, writeState } from "./state-file.ts";
 import { scheduledOf, type Task, tasksOf } from "./tasks.ts";
 import type { Timers } from "./timers.ts";
 import { beginAgain, putOffUntil } from "./upkeep-state.ts";
@@ -128,16 +127,16 @@ async function decideFor(paths: Paths, task: Task, { now, zone, history }: Momen
 }
 
 async function readHistory(paths: Paths, task: Task): Promise<History | null> {
-  const stored = Stored.safeParse(parseJson((await readTextIfThere(historyFile(paths, task))) ?? ""));
-  if (!stored.success) return null;
-  const { lastDueAt, since, calendar } = stored.data;
+  const stored = await readState(historyFile(paths, task), Stored);
+  if (stored === null) return null;
+  const { lastDueAt, since, calendar } = stored;
   return { lastDueAt: lastDueAt === null ? null : Date.parse(lastDueAt), since: Date.parse(since), calendar };
 }
 
 async function writeHistory(paths: Paths, task: Task, history: History): Promise<void> {
   const lastDueAt = history.lastDueAt === null ? null : instant(history.lastDueAt);
   const stored = { lastDueAt, since: instant(history.since), calendar: history.calendar };
-  await writeFileAtomically(historyFile(paths, task), JSON.stringify(stored));
+  await writeState(historyFile(paths, task), stored);
 }
 
 function historyFile(paths: Paths, task: Task): string {

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import type { Assignment } from "../shared/assignment.ts";
+import type { HostFacts, HostTrouble } from "../shared/host.ts";
 import { uuidv7, type Id } from "../shared/ids.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
@@ -25,6 +26,7 @@ import type { RunnerDeps } from "./runner.ts";
 import { startScheduler } from "./scheduler.ts";
 import { openSpool } from "./spool.ts";
 import type { Timers } from "./timers.ts";
+import { findTroubles, watchTroubles } from "./troubles.ts";
 import { VERSION } from "./version.ts";
 import { openWorkload } from "./workload.ts";
 
@@ -94,7 +96,8 @@ export async function serve(
     assignment: () => assignment,
     onDue: (due) => dispatchDue(dispatch, due),
   });
-  const sendFacts = factsSender(paths, api);
+  const find = (): Promise<HostTrouble[]> => findTroubles(paths, spool);
+  const sendFacts = factsSender(api, () => collectFacts(paths, find));
   const declaring = startDeclaring({
     ...{ paths, timers, log, config, api },
     deliver: () => deliverReports({ spool, api, log, onAccepted }),
@@ -127,6 +130,7 @@ export async function serve(
     },
     onOrder: (order) => dispatchOrder(dispatch, order),
   });
+  const stopWatching = watchTroubles({ timers, find }, () => puller.pull());
   const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: chance });
   const tellState = stateTeller(deps, api);
   await tellState(false);
@@ -157,6 +161,7 @@ export async function serve(
   puller.stop();
   declaring.stop();
   stopDetecting();
+  stopWatching();
   recovery.stop();
   await workload.drain();
   stopListening();
@@ -191,10 +196,10 @@ function keepRecovering(
 }
 
 /** Sends what the host says of itself when it is not what was last sent. */
-function factsSender(paths: Paths, api: Api): () => Promise<void> {
+function factsSender(api: Api, collect: () => Promise<HostFacts>): () => Promise<void> {
   let sent = "";
   return async () => {
-    const facts = await collectFacts(paths);
+    const facts = await collect();
     const text = JSON.stringify(facts);
     if (text === sent) return;
     await api.putFacts(facts);

@@ -4,7 +4,7 @@ import * as z from "zod";
 import type { Id } from "../shared/ids.ts";
 import { leavingOut } from "../shared/pattern-dialects.ts";
 import type { Paths } from "./config.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
+import { readState, writeState } from "./state-file.ts";
 
 const SourceSize = z.object({ files: z.int().min(0), bytes: z.int().min(0) });
 /** How much sources hold. */
@@ -22,17 +22,12 @@ const MOST_SIZES = 5;
 
 /** One that is missing or damaged is an empty one: then there is nothing to compare with. */
 export async function readHistory(paths: Pick<Paths, "state">, binding: Id): Promise<SourceHistory> {
-  const text = await readTextIfThere(fileOf(paths, binding));
-  try {
-    return SourceHistory.parse(JSON.parse(text ?? ""));
-  } catch {
-    return { of: "", sizes: [], mounts: {} };
-  }
+  return (await readState(fileOf(paths, binding), SourceHistory)) ?? { of: "", sizes: [], mounts: {} };
 }
 
 export async function writeHistory(paths: Pick<Paths, "state">, binding: Id, history: SourceHistory): Promise<void> {
   const kept = { ...history, sizes: history.sizes.slice(-MOST_SIZES) };
-  await writeFileAtomically(fileOf(paths, binding), `${JSON.stringify(kept)}\n`);
+  await writeState(fileOf(paths, binding), kept);
 }
 
 function fileOf({ state }: Pick<Paths, "state">, binding: Id): string {

@@ -2,8 +2,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import { type Id, Instant, instant } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
-import { parseJson } from "./json.ts";
+import { lookAtState, setAside, writeState } from "./state-file.ts";
 
 /** A run that another program's lock put off. */
 const PutOff = z.strictObject({
@@ -17,6 +16,7 @@ const UpkeepState = z.strictObject({
   damagedSince: Instant.nullable().describe("since when a check finds damage; null: the last one found none"),
   prune: PutOff.nullable(),
   check: PutOff.nullable(),
+  isForgotten: z.boolean().default(false).describe("the file was damaged: what the last check found is not known"),
 });
 export type UpkeepState = z.infer<typeof UpkeepState>;
 
@@ -24,12 +24,17 @@ export type UpkeepKind = "prune" | "check";
 
 export const LONGEST_PUT_OFF_MS = 4 * 3_600_000;
 
-const FRESH: UpkeepState = { nextPart: 1, damagedSince: null, prune: null, check: null };
+const FRESH: UpkeepState = { nextPart: 1, damagedSince: null, prune: null, check: null, isForgotten: false };
 
-/** What this host remembers of its upkeep of a repository. A file that can't be read is as if there were none. */
+/** What this host remembers of its upkeep of a repository. In place of a damaged file there is one that says so. */
 export async function readUpkeep(paths: Pick<Paths, "repositoriesDir">, repository: Id): Promise<UpkeepState> {
-  const state = UpkeepState.safeParse(parseJson((await readTextIfThere(fileOf(paths, repository))) ?? ""));
-  return state.success ? state.data : FRESH;
+  const file = fileOf(paths, repository);
+  const found = await lookAtState(file, UpkeepState);
+  if (found !== "damaged") return found === "none" ? FRESH : found.value;
+  await setAside(file);
+  const forgotten = { ...FRESH, isForgotten: true };
+  await writeState(file, forgotten);
+  return forgotten;
 }
 
 export async function changeUpkeep(
@@ -38,7 +43,7 @@ export async function changeUpkeep(
   change: Partial<UpkeepState>,
 ): Promise<void> {
   const state = { ...(await readUpkeep(paths, repository)), ...change };
-  await writeFileAtomically(fileOf(paths, repository), `${JSON.stringify(state)}\n`);
+  await writeState(fileOf(paths, repository), state);
 }
 
 /** When a run that was put off comes again, in ms; null when none was. */

@@ -2,8 +2,7 @@ import { createHash } from "node:crypto";
 import * as z from "zod";
 import { DeclarationFault } from "../../shared/declaration.ts";
 import type { Paths } from "../config.ts";
-import { readTextIfThere, writeFileAtomically } from "../files.ts";
-import { parseJson } from "../json.ts";
+import { readState, writeState } from "../state-file.ts";
 
 /** What the agent remembers of contracts.d, so that a file that is broken for an hour takes nothing away. */
 const ContractMemory = z.object({
@@ -17,8 +16,7 @@ const NOTHING: ContractMemory = { texts: {}, refused: [], settled: null };
 
 /** Never throws for what is in it: a memory that can't be read is none. */
 export async function readContractMemory(paths: Pick<Paths, "contractsFile">): Promise<ContractMemory> {
-  const stored = ContractMemory.safeParse(parseJson((await readTextIfThere(paths.contractsFile)) ?? ""));
-  return stored.success ? stored.data : NOTHING;
+  return (await readState(paths.contractsFile, ContractMemory)) ?? NOTHING;
 }
 
 /** Changes what is given, and keeps the rest. */
@@ -27,7 +25,7 @@ export async function updateContractMemory(
   change: Partial<ContractMemory>,
 ): Promise<void> {
   const memory = { ...(await readContractMemory(paths)), ...change };
-  await writeFileAtomically(paths.contractsFile, JSON.stringify(memory));
+  await writeState(paths.contractsFile, memory);
 }
 
 export function digestOf(texts: ContractMemory["texts"]): string {

@@ -73,9 +73,16 @@ export function bindingFor({
   return first;
 }
 
-function refusePrune(repository: AssignedRepository, { damagedSince }: UpkeepState): void {
+function refusePrune(repository: AssignedRepository, { damagedSince, isForgotten }: UpkeepState): void {
   if (repository.appendOnly) {
     throw runError("repository.append_only", `repository "${repository.name}" is append-only for this host`);
+  }
+  if (isForgotten) {
+    throw runError(
+      "host.failed",
+      `what this host remembered of its checks of repository "${repository.name}" was damaged: it is not pruned until a check finds it whole`,
+      "Look at the host's disk, and let a check run.",
+    );
   }
   if (damagedSince === null) return;
   throw runError(
@@ -99,9 +106,11 @@ async function checkPart(deps: RunnerDeps, { input, run, opened, state }: Checki
   run.record.log.line(`checking the structure, and part ${part} of ${parts} of the data`);
   const result = await opened.check({ part, parts });
   const { failure } = result;
-  if (failure === null) await changeUpkeep(deps.paths, id, { nextPart: (part % parts) + 1, damagedSince: null });
+  const known = { isForgotten: false };
+  if (failure === null)
+    await changeUpkeep(deps.paths, id, { ...known, nextPart: (part % parts) + 1, damagedSince: null });
   else if (failure.code === "repository.damaged") {
-    await changeUpkeep(deps.paths, id, { damagedSince: state.damagedSince ?? instant(deps.clock.now()) });
+    await changeUpkeep(deps.paths, id, { ...known, damagedSince: state.damagedSince ?? instant(deps.clock.now()) });
   }
   return result;
 }

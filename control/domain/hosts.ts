@@ -6,6 +6,7 @@ import { Id, instant } from "../../shared/ids.ts";
 import { contracts, detections, hosts, orders, repositories } from "../db/schema.ts";
 import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
+import { followTroubles } from "./host-troubles.ts";
 import { pageOf, type ListInput } from "./page.ts";
 import { invalid, notFound, refuseInUse, refuseTakenName, type Dependent } from "./refusals.ts";
 import { undeclareAll } from "./undeclare.ts";
@@ -62,12 +63,17 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
   await deps.hub.disconnect(id, "revoked");
 }
 
-/** What the agent says of its host now. */
+/** What the agent says of its host now, and what is wrong with it. */
 export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
-  await deps.db
-    .update(hosts)
-    .set({ facts, lastSeenAt: instant(deps.clock.now()) })
-    .where(eq(hosts.id, host));
+  const told = await followTroubles(deps, host, facts.troubles);
+  await writeAll(deps.db, [
+    deps.db
+      .update(hosts)
+      .set({ facts, lastSeenAt: instant(deps.clock.now()) })
+      .where(eq(hosts.id, host)),
+    ...told,
+  ]);
+  if (told.length > 0) deps.wakeOutbox();
 }
 
 /**

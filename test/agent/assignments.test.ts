@@ -7,6 +7,7 @@ import { openSpool } from "../../agent/spool.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import type { Assignment } from "../../shared/assignment.ts";
 import { holdTime } from "./held-time.ts";
+import { findTroubles } from "../../agent/troubles.ts";
 import { scratchRoot } from "./scratch.ts";
 import { assignmentOf, configOf, makeSigner, newId } from "./signer.ts";
 import type { Signer } from "./signer.ts";
@@ -152,15 +153,20 @@ test("what is refused again at every poll is reported once a day", async () => {
   expect(await one.refusals()).toHaveLength(2);
 });
 
-test("a stored assignment that is not what was stored is set aside and said", async () => {
+test("a stored assignment that is not what was stored is set aside and said, and its copy is used", async () => {
   const one = await bench();
-  const { assignmentFile, state } = one.deps.paths;
-  const jws = await readFile(assignmentFile, "utf8");
-  await writeFile(assignmentFile, jws.slice(0, -20));
+  const { paths } = one.deps;
+  const names = async () => (await readdir(paths.state)).filter((name) => name.startsWith("assignment.")).toSorted();
+  const jws = await readFile(paths.assignmentFile, "utf8");
+  await writeFile(paths.assignmentFile, jws.slice(0, -20));
 
-  expect(await loadAssignment(one.deps)).toBeNull();
+  expect(await loadAssignment(one.deps)).toEqual(one.current);
   expect(one.lines.at(-1)).toContain("is not used and was moved to");
-  expect((await readdir(state)).filter((name) => name.startsWith("assignment.jws"))).toEqual([
-    `assignment.jws.damaged-${one.time.clock.now()}`,
-  ]);
+  expect(await names()).toEqual(["assignment.copy.jws", "assignment.jws", "assignment.jws.unreadable"]);
+  expect(await readFile(paths.assignmentFile, "utf8")).toBe(jws);
+  expect(await findTroubles(paths)).toMatchObject([{ code: "assignment.damaged" }]);
+
+  for (const file of [paths.assignmentFile, paths.assignmentCopy]) await writeFile(file, "");
+  expect(await loadAssignment(one.deps)).toBeNull();
+  expect(await findTroubles(paths)).toHaveLength(2);
 });
