@@ -2,10 +2,10 @@ import { and, eq, isNull } from "drizzle-orm";
 import type { HostTrouble } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { hosts } from "../db/schema.ts";
-import { incidents } from "../db/telling.ts";
+import { incidents, type Told } from "../db/telling.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { closeIncident, openIncident, type Told, type Trouble } from "./incidents.ts";
+import { closeIncident, openIncident, type Trouble } from "./incidents.ts";
 
 /** For the batch that keeps what a host says of itself: one incident for each trouble it says, over when it says it no longer. */
 export async function followTroubles(deps: Deps, host: Id, said: readonly HostTrouble[]): Promise<Statement[]> {
