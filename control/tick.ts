@@ -2,16 +2,18 @@ import { expireEnrollments } from "./domain/enrollments.ts";
 import { remindOfIncidents, settleIncidents } from "./domain/incident-sweep.ts";
 import { expireOrders } from "./domain/orders.ts";
 import { noteVital } from "./domain/vitals.ts";
+import { watch } from "./domain/watch.ts";
 import type { Deps } from "./deps.ts";
 import { dispatch } from "./notify/outbox.ts";
 
 /**
- * What time alone makes due: orders nobody took, enrolments nobody used, incidents that settled or are to be reminded of. Safe to
- * run at any time and by several at once. What it puts into the outbox is not sent yet.
+ * What time alone makes due: orders nobody took, enrolments nobody used, what did not happen although it should have, incidents that
+ * settled or are to be reminded of. Safe to run at any time and by several at once. What it puts into the outbox is not sent yet.
  */
 export async function sweep(deps: Deps): Promise<void> {
   await expireOrders(deps);
   await expireEnrollments(deps);
+  await watch(deps);
   await settleIncidents(deps);
   await remindOfIncidents(deps);
   await noteVital(deps, "sweep");

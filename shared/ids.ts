@@ -54,3 +54,8 @@ export function uuidv7(milliseconds: number, random: Uint8Array): Id {
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
+
+/** When a UUIDv7 was made, by the clock of whoever made it, in milliseconds since 1970. */
+export function madeAt(id: Id): number {
+  return Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
+}

@@ -207,5 +207,15 @@ export const MIGRATIONS: readonly Migration[] = [
     "statements": [
       "ALTER TABLE `deliveries` ADD `reached` text;"
     ]
+  },
+  {
+    "tag": "0009_late",
+    "when": 1795619714165,
+    "hash": "e60d75dcca51a9466c2141f99d0b21e24cd947842732a14c9c1ab022fe439589",
+    "statements": [
+      "ALTER TABLE `bindings` ADD `goodAt` text;",
+      "ALTER TABLE `bindings` ADD `expectedSince` text;",
+      "UPDATE `bindings` SET\n  `goodAt` = (select max(min(`startedAt`, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))) from `runs`\n    where `runs`.`binding` = `bindings`.`id` and `runs`.`kind` = 'backup' and `runs`.`state` in ('succeeded', 'warned')),\n  `alertAt` = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');"
+    ]
   }
 ];

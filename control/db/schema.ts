@@ -123,7 +123,14 @@ export const bindings = sqliteTable(
     /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
     listedBy: text(),
     labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
-    /** When it is late unless a good backup comes before; null when none is expected. */
+    /** When the newest good backup began: by its host's clock, but never later than it was heard of. */
+    goodAt: text(),
+    /** No backup is expected for a time of the schedule before this: it was resumed then, or got another schedule; null: it was made. */
+    expectedSince: text(),
+    /**
+     * When it is late unless a good backup comes before, or has to be worked out again: whoever changes what it depends on sets it to
+     * now. Null when none is expected.
+     */
     alertAt: text(),
     createdAt: text().notNull(),
     changedAt: text().notNull(),

@@ -7,6 +7,8 @@ import { brokenUnique, guard, withRetry, writeAll, type Statement } from "../db/
 import type { Deps } from "../deps.ts";
 import { checkBindable, contractWithId, stillBindable } from "./binding-rules.ts";
 import { getBinding } from "./binding-views.ts";
+import { forgetIncidents } from "./incidents.ts";
+import { expectAnew } from "./lateness.ts";
 import { newId } from "./page.ts";
 import { declaredOnHost, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { repositoryNamed } from "./repositories.ts";
@@ -24,7 +26,9 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
     const row = { id, host: contract.host, name, contract: contract.id, repository: repository.id };
     const write = writeAll(deps.db, [
       ...stillBindable(deps, contract, repository),
-      deps.db.insert(bindings).values({ ...row, settings: input.settings, createdAt: now, changedAt: now }),
+      deps.db
+        .insert(bindings)
+        .values({ ...row, settings: input.settings, alertAt: now, createdAt: now, changedAt: now }),
       deps.db.update(repositories).set({ host: onlyHost }).where(eq(repositories.id, repository.id)),
       bumpHost(deps, contract.host),
     ]);
@@ -75,6 +79,7 @@ export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
         .set({ closedAt: instant(deps.clock.now()) })
         .where(and(eq(orders.binding, id), isNull(orders.closedAt))),
       deps.db.delete(bindings).where(eq(bindings.id, id)),
+      forgetIncidents(deps, "binding", id),
       bumpHost(deps, binding.host),
     ]);
   });
@@ -101,6 +106,7 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
     const statements: Statement[] = [
       guard(deps.db, sql`exists (select 1 from ${bindings} where ${unchanged})`),
       deps.db.update(bindings).set({ name, settings, paused, undeclaredAt, changedAt }).where(eq(bindings.id, id)),
+      ...expectAnew(deps, { old, now: { id, host: old.host, settings, paused } }),
       bumpHost(deps, old.host),
     ];
     await refuseTakenName("bindings", name, writeAll(deps.db, statements));

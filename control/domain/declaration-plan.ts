@@ -154,7 +154,9 @@ function bindingOf(
     repository: repository.row.id,
     listedBy: null,
     labels: [],
-    alertAt: null,
+    goodAt: null,
+    expectedSince: null,
+    alertAt: now,
     createdAt: now,
   };
   // Paused since its file had gone: now it is back.

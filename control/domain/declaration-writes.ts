@@ -4,6 +4,8 @@ import { bindings, contracts, repositories, runs, snapshots } from "../db/schema
 import { guard, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import type { Known, Plan, Write } from "./declaration-plan.ts";
+import { forgetIncidents } from "./incidents.ts";
+import { expectAnew } from "./lateness.ts";
 
 type ContractRow = Known["contracts"][number];
 type RepositoryRow = Known["repositories"][number];
@@ -22,15 +24,17 @@ export function declare(deps: Deps, plan: Plan): Statement[] {
  * Bindings that are declared no more, and those that only make room. One that never ran goes; any other stays, paused, for
  * its snapshots.
  */
-export function undeclareBindings({ db }: Deps, gone: Known, { renames }: Plan, undeclaredAt: Instant): Statement[] {
+export function undeclareBindings(deps: Deps, gone: Known, { renames }: Plan, undeclaredAt: Instant): Statement[] {
+  const { db } = deps;
   const ran = sql`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id})`;
   return [
     ...gone.bindings.flatMap(({ id }) => [
       db.delete(bindings).where(and(eq(bindings.id, id), sql`not ${ran}`)),
       db
         .update(bindings)
-        .set({ declared: false, paused: true, undeclaredAt, changedAt: undeclaredAt })
+        .set({ declared: false, paused: true, alertAt: null, undeclaredAt, changedAt: undeclaredAt })
         .where(eq(bindings.id, id)),
+      forgetIncidents(deps, "binding", id),
     ]),
     ...[...renames].map(([id, name]) =>
       db.update(bindings).set({ name, changedAt: undeclaredAt }).where(eq(bindings.id, id)),
@@ -86,8 +90,11 @@ function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): St
   ];
 }
 
-function declareBinding({ db }: Deps, { row, old }: Write<BindingRow>): Statement[] {
-  const { id, host, name, contract, repository, listedBy: _told, createdAt: _made, ...change } = row;
+/** What the runs have told of it meanwhile, and when it is late, is not written over. */
+function declareBinding(deps: Deps, { row, old }: Write<BindingRow>): Statement[] {
+  const { db } = deps;
+  const { id, host, name, contract, repository, ...more } = row;
+  const { listedBy: _told, goodAt: _good, expectedSince: _since, alertAt: _late, createdAt: _made, ...change } = more;
   if (old === null) {
     const taken = or(
       and(eq(bindings.host, host), eq(bindings.name, name)),
@@ -102,6 +109,7 @@ function declareBinding({ db }: Deps, { row, old }: Write<BindingRow>): Statemen
       .update(bindings)
       .set({ ...change, name })
       .where(eq(bindings.id, id)),
+    ...expectAnew(deps, { old, now: row }),
   ];
 }
 

@@ -3,10 +3,12 @@ import type * as z from "zod";
 import type { Page } from "../../shared/api.ts";
 import type { ChangeHost, Host, HostFacts } from "../../shared/host.ts";
 import { Id, instant } from "../../shared/ids.ts";
-import { contracts, detections, hosts, orders, repositories } from "../db/schema.ts";
+import { bindings, contracts, detections, hosts, orders, repositories } from "../db/schema.ts";
 import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { followTroubles } from "./host-troubles.ts";
+import { forgetIncidents } from "./incidents.ts";
+import { lookAgain } from "./lateness.ts";
 import { pageOf, type ListInput } from "./page.ts";
 import { invalid, notFound, refuseInUse, refuseTakenName, type Dependent } from "./refusals.ts";
 import { undeclareAll } from "./undeclare.ts";
@@ -39,7 +41,9 @@ export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof Chan
   const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
   const write = writeAll(deps.db, [
     deps.db.update(hosts).set({ name, revokedAt }).where(eq(hosts.id, id)),
-    ...(change.revoked === true ? undeclareAll(deps, id) : []),
+    ...(change.revoked === true
+      ? [...undeclareAll(deps, id), forgetIncidents(deps, "host", id), lookAgain(deps, eq(bindings.host, id))]
+      : []),
   ]);
   await refuseTakenName("hosts", name, write);
   if (change.revoked === true) await deps.hub.disconnect(id, "revoked");
@@ -58,6 +62,7 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
       deps.db.delete(orders).where(eq(orders.host, id)),
       deps.db.delete(detections).where(eq(detections.host, id)),
       deps.db.delete(hosts).where(eq(hosts.id, id)),
+      forgetIncidents(deps, "host", id),
     ]);
   });
   await deps.hub.disconnect(id, "revoked");
@@ -65,12 +70,14 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
 
 /** What the agent says of its host now, and what is wrong with it. */
 export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
+  const now = instant(deps.clock.now());
+  const follows = and(eq(bindings.host, host), sql`json_extract(${bindings.settings}, '$.zone') is null`);
+  const isMoved = sql`(select json_extract(${hosts.facts}, '$.zone') from ${hosts} where ${hosts.id} = ${host}) is not ${facts.zone}`;
   const told = await followTroubles(deps, host, facts.troubles);
   await writeAll(deps.db, [
-    deps.db
-      .update(hosts)
-      .set({ facts, lastSeenAt: instant(deps.clock.now()) })
-      .where(eq(hosts.id, host)),
+    // In another zone its schedules are others.
+    deps.db.update(bindings).set({ alertAt: now, expectedSince: now }).where(and(follows, isMoved)),
+    deps.db.update(hosts).set({ facts, lastSeenAt: now }).where(eq(hosts.id, host)),
     ...told,
   ]);
   if (told.length > 0) deps.wakeOutbox();

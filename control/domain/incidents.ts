@@ -141,6 +141,27 @@ export async function acknowledgeIncident(
     throw new Failure("request.conflict", `incident ${id} is closed already; there is nothing to acknowledge`);
 }
 
+/** For the batch in which what it was about goes: whatever is wrong with that is over, and nobody is told. */
+export function forgetIncidents(
+  { db, clock }: Pick<Deps, "db" | "clock">,
+  subject: "host" | "binding" | "repository",
+  id: Id,
+): Statement {
+  const at = instant(clock.now());
+  // A repository outlives its hosts.
+  const isOfHost = subject === "host" ? sql`${incidents.kind} not like 'repository.%'` : undefined;
+  return db
+    .update(incidents)
+    .set({
+      closedAt: at,
+      isFlapping: false,
+      settleAt: null,
+      remindAt: null,
+      timeline: withEntry({ at, what: "closed", message: `the ${subject} is gone` }),
+    })
+    .where(and(eq(incidents[subject], id), isNull(incidents.closedAt), isOfHost));
+}
+
 /** What an incident is known by while it is open. */
 export function keyOf({ kind, host, binding, repository, detail }: Trouble): string {
   const subject = kind.startsWith("binding.") ? binding : kind.startsWith("repository.") ? repository : host;

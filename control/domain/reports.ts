@@ -2,11 +2,13 @@ import { and, eq, inArray, isNull, sql } from "drizzle-orm";
 import type { Id } from "../../shared/ids.ts";
 import { instant } from "../../shared/ids.ts";
 import type { Refusal, Report, RunReport } from "../../shared/report.ts";
-import { isOver } from "../../shared/run.ts";
+import { isGood, isOver } from "../../shared/run.ts";
 import { bindings, contracts, hosts, refusals, repositories, runs } from "../db/schema.ts";
 import { guard, withRetry, writeAll, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueue } from "../notify/outbox.ts";
+import { watchedColumns, type Watched } from "./expected.ts";
+import { takeGood } from "./good-backups.ts";
 import { closeAnsweredOrders } from "./orders.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
@@ -50,7 +52,7 @@ export async function acceptReports(
   return { accepted: taken.accepted };
 }
 
-type KnownBinding = NamedBinding & { host: Id; engineId: string | null; listedBy: Id | null };
+type KnownBinding = NamedBinding & Watched & { host: Id; engineId: string | null; listedBy: Id | null };
 
 interface Known {
   reportCount: number;
@@ -80,7 +82,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
     db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
     db
       .select({
-        id: bindings.id,
+        ...watchedColumns,
         name: bindings.name,
         host: bindings.host,
         listedBy: bindings.listedBy,
@@ -89,6 +91,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
         repository: { id: repositories.id, name: repositories.name },
       })
       .from(bindings)
+      .innerJoin(hosts, eq(hosts.id, bindings.host))
       .innerJoin(contracts, eq(contracts.id, bindings.contract))
       .innerJoin(repositories, eq(repositories.id, bindings.repository))
       .where(inArray(bindings.id, bindingIds)),
@@ -180,6 +183,7 @@ function planBinding(
     plan.created.add(binding.repository.id);
     plan.statements.push(...rememberEngineId(deps, binding.repository.id, report.engineId));
   }
+  if (run.kind === "backup" && isGood(run.state)) plan.statements.push(...takeGood(deps, host, { binding, run }));
   if (report.snapshots !== null && (binding.listedBy ?? "") <= run.id) {
     binding.listedBy = run.id;
     const of = { host: host.id, binding: binding.id, repository: binding.repository.id };

@@ -7,6 +7,7 @@ import { bindings, repositories, snapshots } from "../db/schema.ts";
 import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { hostNamed } from "./hosts.ts";
+import { forgetIncidents } from "./incidents.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
 import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
@@ -88,6 +89,7 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
       guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.repository} = ${id})`),
       deps.db.delete(snapshots).where(eq(snapshots.repository, id)),
       deps.db.delete(repositories).where(eq(repositories.id, id)),
+      forgetIncidents(deps, "repository", id),
     ]);
   });
 }

@@ -79,16 +79,21 @@ interface About {
   host: { id: Id; name: string };
 }
 
-export function runNotice(turn: Turn, run: ReportedRun, { binding, repository, host }: About): Notice {
+/** What every notification of a run says of it. */
+export function runData(run: ReportedRun, { binding, repository, host }: About): Record<string, unknown> {
   const { id, kind, state, trigger, startedAt, finishedAt, failure } = run;
-  const data = {
+  return {
     run: { id, kind, state, trigger, startedAt, finishedAt, failure },
     binding: binding === null ? null : { id: binding.id, name: binding.name },
     contract: binding?.contract ?? null,
     repository: { id: repository.id, name: repository.name },
     host: { id: host.id, name: host.name },
   };
+}
+
+export function runNotice(turn: Turn, run: ReportedRun, { binding, repository, host }: About): Notice {
+  const data = runData(run, { binding, repository, host });
   const about = { host: host.id, binding: binding?.id ?? null };
   if (turn.to === "good") return { type: "run.recovered", data: { ...data, failedSince: turn.failedSince }, about };
-  return { type: failure?.code === "repository.damaged" ? "repository.check_failed" : "run.failed", data, about };
+  return { type: run.failure?.code === "repository.damaged" ? "repository.check_failed" : "run.failed", data, about };
 }

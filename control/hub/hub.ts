@@ -10,6 +10,8 @@ import type { CLOSE } from "../../shared/protocol.ts";
 export interface Hub {
   /** Rings the doorbell: the host pulls now instead of at its next poll. */
   poke(host: Id, pull: "assignment" | "orders"): Promise<void>;
+  /** When its open socket last gave a sign of life, in milliseconds since 1970; null when none is open. */
+  heardAt(host: Id): Promise<number | null>;
   /** Closes the host's socket at once. */
   disconnect(host: Id, why: keyof typeof CLOSE): Promise<void>;
 }

@@ -38,7 +38,7 @@ export async function heldDeps(post: Post = createPost("allow")): Promise<HeldDe
     },
     random: (bytes) => new Uint8Array(randomBytes(bytes)),
     log: { info: () => undefined, error: () => undefined },
-    hub: { poke: async () => undefined, disconnect: async () => undefined },
+    hub: { poke: async () => undefined, heardAt: async () => null, disconnect: async () => undefined },
     signingKey: await openSigningKey(directory, undefined),
     post,
     mail: createMail("allow"),

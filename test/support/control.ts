@@ -23,6 +23,8 @@ export interface TestControl {
   readonly admin: Asker;
   /** What the hub was told, oldest first: `poke HOST assignment`, `disconnect HOST revoked`. */
   readonly hubCalls: string[];
+  /** Signs of life of sockets that are open, by host: what the hub answers when asked. */
+  readonly heard: Map<string, number>;
   /** How often the outbox was woken. */
   wakes(): number;
   pass(milliseconds: number): void;
@@ -115,6 +117,7 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
   let now = Date.parse(input.now ?? "2026-11-23T08:00:00.000Z");
   let wakes = 0;
   const hubCalls: string[] = [];
+  const heard = new Map<string, number>();
   const deps: Deps = {
     db,
     clock: { now: () => now },
@@ -122,6 +125,7 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
     log: { info: () => undefined, error: onError },
     hub: {
       poke: async (host, pull) => void hubCalls.push(`poke ${host} ${pull}`),
+      heardAt: async (host) => heard.get(host) ?? null,
       disconnect: async (host, why) => void hubCalls.push(`disconnect ${host} ${why}`),
     },
     signingKey: await newSigningKey(),
@@ -141,6 +145,7 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
     app,
     admin,
     hubCalls,
+    heard,
     wakes: () => wakes,
     pass: (milliseconds) => {
       now += milliseconds;

@@ -98,6 +98,10 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
     accept: (host, request, socket, head) => server.handleUpgrade(request, socket, head, (peer) => welcome(host, peer)),
     poke: async (host, pull) =>
       send(peers.get(host), JSON.stringify({ type: "poke", pull } satisfies FrameFromControl)),
+    heardAt: async (host) => {
+      const peer = peers.get(host);
+      return peer === undefined ? null : deps.clock.now() - peer.unheard * PING_EVERY_MS;
+    },
     disconnect: async (host, why) => {
       const peer = peers.get(host);
       if (peer !== undefined) hangUp(peer, why);

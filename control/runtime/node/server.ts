@@ -10,6 +10,7 @@ import { hosts } from "../../db/schema.ts";
 import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { noteVital } from "../../domain/vitals.ts";
+import { beginListening } from "../../domain/listening.ts";
 import { localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
 import { claimDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
@@ -75,6 +76,7 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
     log: overrides.log ?? lineLog((line) => process.stderr.write(line)),
   };
   await noteVital(base, "start");
+  await beginListening(base);
   const server = createServer();
   const port = await listen(server, config);
 

@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import * as z from "zod";
 import { closed, newSession, opened, received, type Reaction, type Session } from "../../hub/session.ts";
-import { Id, uuidv7 } from "../../../shared/ids.ts";
+import { Id, madeAt, uuidv7 } from "../../../shared/ids.ts";
 import { CLOSE, type FrameFromControl, PING_TEXT, PONG_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
 import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
@@ -61,6 +61,17 @@ export class HostHub extends DurableObject<Env> {
     const open = this.#open();
     for (const socket of open) socket.send(text);
     return open.length > 0;
+  }
+
+  /** Pings are answered without waking up, and remembered. */
+  heardAt(): number | null {
+    const heard = this.#open().map((socket) =>
+      Math.max(
+        madeAt(this.#sessionOf(socket).connection),
+        this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0,
+      ),
+    );
+    return heard.length === 0 ? null : Math.max(...heard);
   }
 
   /** @returns whether there was a socket to close */

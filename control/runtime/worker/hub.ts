@@ -18,6 +18,14 @@ export function openHub(objects: Objects, log: Log): Hub {
   };
   return {
     poke: (host, pull) => attempt("poke", host, () => objects.getByName(host).poke(pull)),
+    heardAt: async (host) => {
+      try {
+        return await objects.getByName(host).heardAt();
+      } catch (error) {
+        log.error("could not ask for a host", { host, error: String(error) });
+        return null;
+      }
+    },
     disconnect: (host, why) => attempt("disconnect", host, () => objects.getByName(host).disconnect(why)),
   };
 }

@@ -1,0 +1,172 @@
+import { describe, expect, test } from "vitest";
+import { watch } from "../../control/domain/watch.ts";
+import { Binding } from "../../shared/binding.ts";
+import { instant } from "../../shared/ids.ts";
+import { DATABASES, type TestControl } from "../support/control.ts";
+import { listening, send, told, typesTold } from "./listening.ts";
+import { reportOf, runIdAt } from "./reported.ts";
+import { DAY, goBy, HOUR, MINUTE, wrongNow } from "./watched.ts";
+
+/** Backups due at each midnight UTC, without a delay: late a fifth of a day after. */
+async function daily(database: (typeof DATABASES)[number] = "file", settings: object = {}) {
+  const all = await listening(database);
+  await change(all.control, all.binding.id, {
+    timerConfig: { OnCalendar: "daily", RandomizedDelaySec: "0" },
+    zone: "UTC",
+    ...settings,
+  });
+  return all;
+}
+
+function change(control: TestControl, binding: string, settings: object): Promise<Binding> {
+  return control.admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding}`, { settings });
+}
+
+/** A backup that begins at this moment and takes a minute. */
+function backupNow(control: TestControl, binding: string, state: "succeeded" | "failed" | "running" = "succeeded") {
+  return reportOf({ id: runIdAt(instant(control.deps.clock.now())), binding, state });
+}
+
+describe.each(DATABASES)("with a database of the kind %s", (database) => {
+  test("a backup that did not come is told once, however many look at once, and told again when it has come", async () => {
+    const { control, host, binding, contract, repository } = await daily(database);
+    await send(host, backupNow(control, binding.id));
+    await goBy(control, 20 * HOUR + 48 * MINUTE - 1, [host]);
+    expect(await typesTold(control)).toEqual([]);
+    control.pass(1);
+    await Promise.all(Array.from({ length: 20 }, () => watch(control.deps)));
+    await watch(control.deps);
+    expect(await wrongNow(control)).toEqual(["binding.late"]);
+    const about = {
+      binding: { id: binding.id, name: "photos" },
+      contract: { id: contract.id, name: "photos" },
+      repository: { id: repository.id, name: "photos" },
+      host: { id: host.id, name: "one" },
+    };
+    expect(await told(control)).toMatchObject([
+      {
+        type: "backup.late",
+        data: {
+          ...about,
+          dueAt: "2026-11-24T00:00:00.000Z",
+          lateAt: "2026-11-24T04:48:00.000Z",
+          lastGoodAt: "2026-11-23T08:00:00.000Z",
+        },
+      },
+    ]);
+    control.pass(1000);
+    const cure = backupNow(control, binding.id);
+    await send(host, cure);
+    await send(host, cure);
+    await goBy(control, HOUR, [host]);
+    expect(await wrongNow(control)).toEqual([]);
+    const [, recovered, ...more] = await told(control);
+    expect(recovered).toMatchObject({ type: "backup.recovered", data: { run: { id: cure.run.id }, ...about } });
+    expect(more).toEqual([]);
+  });
+});
+
+test("a binding that never had a good backup is unprotected, not before its first time and its grace are over", async () => {
+  const { control, host, binding } = await daily();
+  await goBy(control, 20 * HOUR, [host]);
+  expect(await typesTold(control)).toEqual([]);
+  await goBy(control, HOUR, [host]);
+  expect(await wrongNow(control)).toEqual(["binding.unprotected"]);
+  await send(host, backupNow(control, binding.id));
+  expect(await typesTold(control)).toEqual(["backup.recovered", "backup.unprotected"]);
+});
+
+test("neither a pause nor a change wakes anybody: paused, it is expected no more; changed, it has missed nothing yet", async () => {
+  const { control, host, binding } = await daily();
+  await send(host, backupNow(control, binding.id));
+  await control.admin.send("POST", `/api/v1/bindings/${binding.id}/pause`);
+  await goBy(control, 9 * DAY, [host]);
+  await control.admin.send("POST", `/api/v1/bindings/${binding.id}/resume`);
+  await goBy(control, 14 * MINUTE, [host]);
+  await change(control, binding.id, { timerConfig: { OnCalendar: "hourly" } });
+  await goBy(control, 14 * MINUTE, [host]);
+  expect(await typesTold(control)).toEqual([]);
+  await goBy(control, 2 * HOUR, [host]);
+  expect(await typesTold(control)).toEqual(["backup.late"]);
+  await change(control, binding.id, { enable: false });
+  expect([await wrongNow(control), await typesTold(control)]).toEqual([[], ["backup.late"]]);
+});
+
+test("renaming it, or another retention, does not put off when it is late", async () => {
+  const { control, host, binding } = await daily();
+  await send(host, backupNow(control, binding.id));
+  await goBy(control, 20 * HOUR, [host]);
+  await control.admin.send("PATCH", `/api/v1/bindings/${binding.id}`, { name: "pictures" });
+  await change(control, binding.id, { retention: { keep_daily: 3 } });
+  await goBy(control, HOUR, [host]);
+  expect(await typesTold(control)).toEqual(["backup.late"]);
+});
+
+test("one that runs is not late, one that failed is told as failed, and late again once nothing is tried", async () => {
+  const { control, host, binding } = await daily();
+  await send(host, backupNow(control, binding.id));
+  await goBy(control, 16 * HOUR, [host]);
+  const long = backupNow(control, binding.id, "running");
+  await send(host, long);
+  for (let hour = 0; hour < 7; hour++) {
+    await goBy(control, HOUR, [host]);
+    await send(host, { ...long, sequence: hour + 2 });
+  }
+  expect(await typesTold(control)).toEqual([]);
+  await send(host, {
+    ...backupNow(control, binding.id, "failed"),
+    sequence: 20,
+    run: { ...long.run, state: "failed" },
+  });
+  await goBy(control, 2 * HOUR, [host]);
+  expect(await typesTold(control)).toEqual(["run.failed"]);
+  await goBy(control, DAY, [host]);
+  expect(await typesTold(control)).toEqual(["backup.late", "run.failed"]);
+});
+
+test("a good backup of days ago that comes now does not hide that today's did not", async () => {
+  const { control, host, binding } = await daily();
+  const early = backupNow(control, binding.id);
+  await goBy(control, 3 * DAY, [host]);
+  await send(host, early);
+  await goBy(control, 14 * MINUTE, [host]);
+  expect(await wrongNow(control)).toEqual(["binding.late"]);
+  expect(await typesTold(control)).toEqual(["backup.late", "backup.unprotected"]);
+});
+
+test("a host whose clock is a year ahead is not believed for a year", async () => {
+  const { control, host, binding } = await daily();
+  const report = backupNow(control, binding.id);
+  await send(host, { ...report, run: { ...report.run, startedAt: "2027-11-23T08:00:00.000Z" } });
+  await goBy(control, 2 * DAY, [host]);
+  expect(await typesTold(control)).toEqual(["backup.late"]);
+});
+
+test("a control plane that was away calls nothing late before everybody could say what happened", async () => {
+  const { control, host, binding } = await daily();
+  await send(host, backupNow(control, binding.id));
+  control.pass(3 * DAY);
+  for (let time = 0; time < 4; time++) {
+    control.pass(2 * MINUTE);
+    await watch(control.deps);
+  }
+  expect(await typesTold(control)).toEqual([]);
+  await send(host, backupNow(control, binding.id));
+  await goBy(control, HOUR, [host]);
+  expect(await typesTold(control)).toEqual([]);
+});
+
+test("on the day the clocks change it is due when the host begins it", async () => {
+  const { control, host, binding } = await daily("file", {
+    zone: "Europe/Berlin",
+    timerConfig: { OnCalendar: "02:30", RandomizedDelaySec: "0" },
+    alerts: { grace: "10m" },
+  });
+  control.pass(Date.parse("2027-03-27T03:00:00.000Z") - control.deps.clock.now());
+  await send(host, backupNow(control, binding.id));
+  // 02:30 of the 28th is skipped there: it comes next on the 29th, in summer time.
+  await goBy(control, Date.parse("2027-03-29T00:39:59.000Z") - control.deps.clock.now(), [host]);
+  expect(await typesTold(control)).toEqual([]);
+  await goBy(control, MINUTE, [host]);
+  expect(await told(control)).toMatchObject([{ data: { dueAt: "2027-03-29T00:30:00.000Z" } }]);
+});

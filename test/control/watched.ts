@@ -1,0 +1,36 @@
+import { page } from "../../shared/api.ts";
+import { Incident } from "../../shared/incident.ts";
+import { watch } from "../../control/domain/watch.ts";
+import type { TestControl, TestHost } from "../support/control.ts";
+
+export const MINUTE = 60_000;
+export const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
+
+/**
+ * Time goes by, and the control plane looks now and then, at last often enough to be believed. These hosts say something
+ * whenever it looks; all others are silent.
+ */
+export async function goBy(control: TestControl, milliseconds: number, hosts: readonly TestHost[] = []): Promise<void> {
+  const steps = Math.min(7, Math.floor(milliseconds / (2 * MINUTE)));
+  control.pass(milliseconds - steps * 2 * MINUTE);
+  await look(control, hosts);
+  for (let step = 0; step < steps; step++) {
+    control.pass(2 * MINUTE);
+    await look(control, hosts);
+  }
+}
+
+async function look(control: TestControl, hosts: readonly TestHost[]): Promise<void> {
+  for (const host of hosts) await host.send("GET", "/agent/v1/orders");
+  await watch(control.deps);
+}
+
+/** What is wrong now, by kind. */
+export async function wrongNow({ admin }: TestControl): Promise<string[]> {
+  const { items } = await admin.ask(page(Incident), "GET", "/api/v1/incidents?limit=500");
+  return items
+    .filter(({ closedAt }) => closedAt === null)
+    .map(({ kind }) => kind)
+    .toSorted();
+}
