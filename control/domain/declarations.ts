@@ -23,7 +23,7 @@ export async function takeDeclarations(
     const now = instant(deps.clock.now());
     const { faults: before, ...known } = await readKnown(deps, host.id, input);
     const planned = planDeclarations(known, { host: host.id, now, newId: () => newId(deps) }, input.declarations);
-    const gone = goneBy(known, planned, input);
+    const gone = goneBy(host.id, known, planned, input);
     const faults = [...input.faults, ...planned.faults];
     const changes = [
       ...undeclareBindings(deps, gone, planned, now),
@@ -89,7 +89,7 @@ async function readKnown(
 }
 
 /** What files declared and declare no more. What a file at fault declared before is not among it. */
-function goneBy(known: Known, plan: Plan, { declarations }: Declarations): Known {
+function goneBy(host: Id, known: Known, plan: Plan, { declarations }: Declarations): Known {
   const names = new Set(declarations.map(({ name }) => name));
   const kept = new Set(plan.taken.flatMap(({ binding }) => binding ?? []));
   const faulty = new Set(plan.faults.map(({ file }) => file));
@@ -102,7 +102,8 @@ function goneBy(known: Known, plan: Plan, { declarations }: Declarations): Known
   for (const { row } of plan.bindings) used.add(row.repository);
   return {
     contracts: known.contracts.filter(({ declared, name }) => declared && !names.has(name)),
-    repositories: known.repositories.filter(({ declared, id }) => declared && !used.has(id)),
+    // Those that are known by a name only may be another host's.
+    repositories: known.repositories.filter((row) => row.host === host && row.declared && !used.has(row.id)),
     bindings: known.bindings.filter(isGone),
   };
 }

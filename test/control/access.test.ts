@@ -1,6 +1,7 @@
 import { authenticateAgent } from "../../control/auth/agent.ts";
 import { expect, test } from "vitest";
 import { page, Token, TokenCreated } from "../../shared/api.ts";
+import { DeclarationsTaken } from "../../shared/declaration.ts";
 import { Host } from "../../shared/host.ts";
 import { Run, RunWithLog } from "../../shared/run.ts";
 import { askerOf, FACTS, testControl, type TestControl } from "../support/control.ts";
@@ -188,6 +189,34 @@ test("with a second host's key, no agent route reads or writes anything of the f
     state: "queued",
     log: "",
   });
+});
+
+test("by declaring a repository of another host's name, a host takes nothing of that away", async () => {
+  const control = await testControl();
+  const [first, second] = [await control.enrol("first"), await control.enrol("second")];
+  const declared = (location: string, name: string) => ({
+    faults: [],
+    declarations: [
+      {
+        ...{ kind: "files", file: `${name}.json`, name, request: { user: "root", sourceDirectories: ["/srv"] } },
+        bound: {
+          repository: { name: "nas", provider: "restic", location, passphrase: { file: "/etc/passphrase" } },
+          settings: {},
+        },
+      },
+    ],
+  });
+  const stored = async () => (await control.admin.send("GET", "/api/v1/repositories")).body;
+  await first.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", declared("/backup", "photos"));
+  const before = await stored();
+  const { faults } = await second.ask(
+    DeclarationsTaken,
+    "PUT",
+    "/agent/v1/declarations",
+    declared("/elsewhere", "mine"),
+  );
+  expect(faults).toMatchObject([{ message: expect.stringContaining("give this one another name") }]);
+  expect(await stored()).toEqual(before);
 });
 
 /** What every JWS in an answer says. */

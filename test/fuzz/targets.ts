@@ -1,5 +1,7 @@
 import type { Target } from "./target.ts";
+import { framesToControl } from "./targets/frames-to-control.ts";
+import { hostileHost } from "./targets/hostile-host.ts";
 import { routes } from "./targets/routes.ts";
 
 /** Everything that is fuzzed. The shares add up to a hundred. */
-export const TARGETS: readonly Target[] = [routes];
+export const TARGETS: readonly Target[] = [routes, hostileHost, framesToControl];
