@@ -27,8 +27,11 @@ export function dispatchDue(deps: DispatchDeps, due: Due): void {
   const subject = task.kind === "backup" ? task.binding.id : task.repository.id;
   const begin = async (signal: AbortSignal): Promise<void> => {
     await deps.ready;
-    // First: a run that can't be told of does not begin, and its time is not behind us.
-    await deps.runner.spool.ready();
+    // A run that can't be told of does not begin, and its time is not behind us.
+    await deps.runner.spool.ready().catch((error: unknown) => {
+      due.putBack();
+      throw error;
+    });
     await due.begins();
     const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal };
     if (task.kind === "backup") {

@@ -11,12 +11,16 @@ import { scheduledOf, type Task, tasksOf } from "./tasks.ts";
 import type { Timers } from "./timers.ts";
 import { beginAgain, putOffUntil } from "./upkeep-state.ts";
 
-/** A task whose time has come. `begins` is called when its run really starts: from then on the time is behind us. */
+/**
+ * A task whose time has come. `begins` is called when its run really starts: from then on the time is behind us. `putBack` is,
+ * when it can't start now: it comes again soon.
+ */
 export interface Due {
   task: Task;
   dueAt: number;
   trigger: "schedule" | "catch-up";
   begins: () => Promise<void>;
+  putBack: () => void;
 }
 
 export interface SchedulerDeps {
@@ -60,7 +64,8 @@ export function startScheduler(deps: SchedulerDeps): Scheduler {
       if (late.kind === "run") await writeHistory(deps.paths, task, late.history);
       if (task.kind !== "backup") await beginAgain(deps, task);
     };
-    deps.onDue({ task, dueAt: decision.dueAt, trigger: decision.trigger, begins });
+    const putBack = (): void => void waiting.delete(id);
+    deps.onDue({ task, dueAt: decision.dueAt, trigger: decision.trigger, begins, putBack });
     return null;
   };
   const look = async (): Promise<void> => {

@@ -13,10 +13,10 @@ export interface Bounds {
 }
 
 /**
- * A host with 300 daily bindings and their retention makes 600 reports a day: a month of them without a control plane. Pared,
- * one is about a kilobyte; whole, ten and more.
+ * A host with 300 daily bindings and their retention makes 600 reports a day: two weeks of them without a control plane. Pared,
+ * one is about a kilobyte; whole, ten and more (docs/decisions/0034).
  */
-export const BOUNDS: Bounds = { entries: 20_000, bytes: 64 << 20 };
+export const BOUNDS: Bounds = { entries: 10_000, bytes: 64 << 20 };
 
 const NEARLY = 0.8;
 /** It is made smaller than it has to be, so that not every run has to do it again. */
@@ -25,12 +25,12 @@ const DOWN_TO = 0.9;
 export function boundsOf(
   sizes: ReadonlyMap<Id, number>,
   { entries, bytes }: Bounds,
-): { isNearlyFull: boolean; isOver: boolean; isTooHeavy: boolean; isEnough: boolean } {
+): { isNearlyFull: boolean; isOver: boolean; isTooHeavy: boolean; isTooMany: boolean } {
   const held = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   const reaches = (part: number): boolean => sizes.size > entries * part || held > bytes * part;
   return {
     ...{ isNearlyFull: reaches(NEARLY), isOver: reaches(1) },
-    ...{ isTooHeavy: held > bytes * DOWN_TO, isEnough: !reaches(DOWN_TO) },
+    ...{ isTooHeavy: held > bytes * DOWN_TO, isTooMany: sizes.size > entries * DOWN_TO },
   };
 }
 
@@ -53,7 +53,11 @@ export async function keepWithin(keeping: Keeping): Promise<number> {
   const { bounds, sizes } = keeping;
   if (!boundsOf(sizes, bounds).isOver) return 0;
   const { refusals, runs, newestLists } = await survey(keeping);
-  const hasEnough = (): boolean => boundsOf(sizes, bounds).isEnough;
+  const isTooLong = sizes.size > bounds.entries;
+  const hasEnough = (): boolean => {
+    const { isTooHeavy, isTooMany } = boundsOf(sizes, bounds);
+    return !isTooHeavy && !(isTooLong && isTooMany);
+  };
   for (const id of refusals) if (!hasEnough()) await keeping.drop(id);
   const isNewestList = (report: RunReport): boolean => newestLists.has(report.run.id);
   const parings: ((report: RunReport) => RunReport)[] = [

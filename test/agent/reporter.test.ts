@@ -7,11 +7,10 @@ import { openApi } from "../../agent/api.ts";
 import { makeIdentity } from "../../agent/identity.ts";
 import { deliverReports, startReporter } from "../../agent/reporter.ts";
 import { openSpool } from "../../agent/spool.ts";
-import type { SpoolEntry } from "../../agent/spool.ts";
 import { ErrorBody } from "../../shared/failure.ts";
 import { Reports } from "../../shared/report.ts";
 import type { Report } from "../../shared/report.ts";
-import type { RunState } from "../../shared/run.ts";
+import { entryOf, idOf } from "./entry.ts";
 import { holdTime } from "./held-time.ts";
 import { scratchRoot } from "./scratch.ts";
 import { configOf, makeSigner, newId } from "./signer.ts";
@@ -78,38 +77,6 @@ async function bench() {
     answer: (...next: Answer[]) => void (answers = next),
     held: async () => (await spool.list()).length,
   };
-}
-
-function entryOf(state: RunState, sequence = 2, id = newId(), log = ""): SpoolEntry {
-  const at = "2026-11-23T08:00:00.000Z";
-  const finishedAt = state === "running" ? null : at;
-  const run = {
-    id,
-    binding: newId(),
-    repository: null,
-    kind: "backup",
-    trigger: "schedule",
-    state,
-    scheduledAt: at,
-    queuedAt: null,
-  } as const;
-  const rest = {
-    startedAt: at,
-    finishedAt,
-    snapshot: null,
-    failure: null,
-    warnings: [],
-    stats: null,
-    plan: null,
-    items: null,
-  };
-  const told = { log, suspicious: null, engineId: null, snapshots: null };
-  const report = { type: "run", sequence, run: { ...run, ...rest }, ...told } as const;
-  return { report, owner: null, after: null };
-}
-
-function idOf({ report }: SpoolEntry): string {
-  return report.type === "run" ? report.run.id : report.id;
 }
 
 test("what is over is delivered, acknowledged and removed; what runs is delivered and kept", async () => {
