@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { Id, Instant, Name, UndeclaredAt } from "./ids.ts";
+import { Id, Instant, Labels, Name, UndeclaredAt } from "./ids.ts";
 import { Result } from "./result.ts";
 import { parsePlan, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
@@ -115,6 +115,7 @@ export const Binding = z.strictObject({
   contract: Id,
   repository: Id,
   settings: Settings,
+  labels: Labels,
   paused: z.boolean(),
   declared: z.boolean().describe("declared by a file on the host, and read-only here"),
   undeclaredAt: UndeclaredAt,
@@ -131,6 +132,7 @@ export const CreateBinding = z.strictObject({
   name: Name.optional().describe("default: the contract's name, '-', the repository's name"),
   contract: z.string().min(1).describe("the contract's id"),
   repository: z.string().min(1).describe("the repository's id or name"),
+  labels: Labels.default([]),
   settings: Settings.prefault({}),
 });
 export type CreateBinding = z.infer<typeof CreateBinding>;
@@ -139,6 +141,7 @@ export type CreateBinding = z.infer<typeof CreateBinding>;
 export const ChangeBinding = z
   .strictObject({
     name: Name,
+    labels: Labels.describe("may be changed here too where a file on the host declares the binding"),
     settings: z.strictObject({
       timerConfig: z
         .strictObject({ OnCalendar: Schedules, RandomizedDelaySec: TimeSpan, Persistent: z.boolean() })

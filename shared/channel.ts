@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { EventType } from "./event.ts";
-import { Id, Instant, Name } from "./ids.ts";
+import { isTimeZone } from "./time-zone.ts";
+import { Id, Instant, Label, Name } from "./ids.ts";
 
 const Address = z
   .url({ protocol: /^https?$/, error: "must be an http:// or https:// address" })
@@ -92,15 +93,21 @@ export const SECRET_FIELDS: Readonly<Record<ChannelKind, readonly string[]>> = {
 };
 
 /** From `from` until `to` nothing is sent: what happens is told at the end, in one notice. */
-export const QuietHours = z.strictObject({
-  from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "must be a time of day such as 22:00"),
-  to: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "must be a time of day such as 07:00"),
-  zone: z.string().max(64).default("UTC"),
-});
+export const QuietHours = z
+  .strictObject({
+    from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "must be a time of day such as 22:00"),
+    to: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "must be a time of day such as 07:00"),
+    zone: z
+      .string()
+      .max(64)
+      .refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin")
+      .default("UTC"),
+  })
+  .refine(({ from, to }) => from !== to, {
+    path: ["to"],
+    error: "must differ from `from`: else it is never quiet, or always",
+  });
 export type QuietHours = z.infer<typeof QuietHours>;
-
-/** A word that hosts and bindings are grouped by. */
-export const Label = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "must be a word of small letters, digits, . _ -");
 
 export const Subscription = z.strictObject({
   events: z.array(EventType).nullable().default(null).describe("which events; null: all"),

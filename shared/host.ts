@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { DeclarationFault } from "./declaration.ts";
-import { Id, Instant, Name } from "./ids.ts";
+import { Id, Instant, Labels, Name } from "./ids.ts";
 
 export const EngineFacts = z.strictObject({
   provider: z.enum(["restic", "borg"]),
@@ -40,6 +40,7 @@ export const Host = z.strictObject({
   facts: HostFacts.nullable(),
   declarationFaults: z.array(DeclarationFault).describe("files in its contracts.d that are not followed, and why"),
   revision: z.int().describe("of its newest assignment"),
+  labels: Labels,
   online: z.boolean().describe("has a socket open now"),
   connectedAt: Instant.nullable(),
   lastSeenAt: Instant.nullable(),
@@ -49,7 +50,11 @@ export const Host = z.strictObject({
 export type Host = z.infer<typeof Host>;
 
 export const ChangeHost = z
-  .strictObject({ name: Name, revoked: z.literal(true).describe("for good: the host must enrol again") })
+  .strictObject({
+    name: Name,
+    labels: Labels,
+    revoked: z.literal(true).describe("for good: the host must enrol again"),
+  })
   .partial()
   .refine((change) => Object.keys(change).length > 0, "must change something");
 export type ChangeHost = z.infer<typeof ChangeHost>;

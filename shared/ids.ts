@@ -10,6 +10,15 @@ export const Name = z
   .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "must be 1 to 63 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit");
 export type Name = z.infer<typeof Name>;
 
+/** A word that hosts and bindings are grouped by. */
+export const Label = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "must be a word of small letters, digits, . _ -");
+
+export const Labels = z
+  .array(Label)
+  .max(50)
+  .refine((labels) => new Set(labels).size === labels.length, "names a label twice")
+  .describe("words to group by: channels and lists choose by them");
+
 /** An instant in UTC with milliseconds, as `Date.toISOString` writes it: as text it sorts by time. */
 export const Instant = z.iso.datetime({ precision: 3, error: "must be an instant like 2026-11-23T08:00:00.000Z" });
 export type Instant = z.infer<typeof Instant>;

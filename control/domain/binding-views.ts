@@ -9,7 +9,7 @@ import { isTimeZone } from "../../shared/time-zone.ts";
 import type { RunKind, RunState } from "../../shared/run.ts";
 import { bindings, hosts, runs } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
-import { pageOf, type ListInput } from "./page.ts";
+import { hasLabel, pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
 export async function getBinding(deps: Deps, id: Id): Promise<Binding> {
@@ -25,6 +25,7 @@ export async function listBindings(
     contract?: Id | undefined;
     repository?: Id | undefined;
     name?: string | undefined;
+    label?: string | undefined;
   },
 ): Promise<Page<Binding>> {
   const rows = await select(deps)
@@ -35,6 +36,7 @@ export async function listBindings(
         input.contract === undefined ? undefined : eq(bindings.contract, input.contract),
         input.repository === undefined ? undefined : eq(bindings.repository, input.repository),
         input.name === undefined ? undefined : eq(bindings.name, input.name),
+        input.label === undefined ? undefined : hasLabel(bindings.labels, input.label),
       ),
     )
     .orderBy(desc(bindings.id))
@@ -49,6 +51,7 @@ interface Row {
   contract: Id;
   repository: Id;
   settings: Settings;
+  labels: string[];
   paused: boolean;
   declared: boolean;
   undeclaredAt: Instant | null;
@@ -69,6 +72,7 @@ function select(deps: Deps) {
       contract: bindings.contract,
       repository: bindings.repository,
       settings: bindings.settings,
+      labels: bindings.labels,
       paused: bindings.paused,
       declared: bindings.declared,
       undeclaredAt: bindings.undeclaredAt,

@@ -26,9 +26,10 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
     const row = { id, host: contract.host, name, contract: contract.id, repository: repository.id };
     const write = writeAll(deps.db, [
       ...stillBindable(deps, contract, repository),
-      deps.db
-        .insert(bindings)
-        .values({ ...row, settings: input.settings, alertAt: now, createdAt: now, changedAt: now }),
+      deps.db.insert(bindings).values({
+        ...{ ...row, settings: input.settings, labels: input.labels },
+        ...{ alertAt: now, createdAt: now, changedAt: now },
+      }),
       deps.db.update(repositories).set({ host: onlyHost }).where(eq(repositories.id, repository.id)),
       bumpHost(deps, contract.host),
     ]);
@@ -38,11 +39,12 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
   return getBinding(deps, id);
 }
 
-/** Changes the name and settings; contract and repository stay what they are. */
+/** Changes the name, labels and settings; contract and repository stay what they are. */
 export async function changeBinding(deps: Deps, id: Id, change: ChangeBinding): Promise<Binding> {
   return write(deps, id, (old) => ({
     ...old,
     name: change.name ?? old.name,
+    labels: change.labels ?? old.labels,
     settings: change.settings === undefined ? old.settings : merged(old.settings, change.settings),
   }));
 }
@@ -86,18 +88,19 @@ export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
   await deps.hub.poke(binding.host, "assignment");
 }
 
-type Changeable = Pick<Binding, "name" | "settings" | "paused">;
+type Changeable = Pick<Binding, "name" | "labels" | "settings" | "paused">;
 
 async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable): Promise<Binding> {
   return withRetry(async () => {
     const old = await getBinding(deps, id);
-    const { name, settings, paused } = change(old);
+    const { name, labels, settings, paused } = change(old);
     if (old.declared && (name !== old.name || settings !== old.settings)) throw declaredOnHost("bindings", old.name);
-    if (name === old.name && paused === old.paused && JSON.stringify(settings) === JSON.stringify(old.settings))
-      return old;
+    const isAssigned = name !== old.name || paused !== old.paused || !isSame(settings, old.settings);
+    if (!isAssigned && isSame(labels, old.labels)) return old;
     const unchanged = and(
       eq(bindings.id, id),
       eq(bindings.name, old.name),
+      eq(bindings.labels, old.labels),
       eq(bindings.settings, old.settings),
       eq(bindings.paused, old.paused),
     );
@@ -105,14 +108,21 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
     const undeclaredAt = name === old.name && settings === old.settings ? old.undeclaredAt : null;
     const statements: Statement[] = [
       guard(deps.db, sql`exists (select 1 from ${bindings} where ${unchanged})`),
-      deps.db.update(bindings).set({ name, settings, paused, undeclaredAt, changedAt }).where(eq(bindings.id, id)),
+      deps.db
+        .update(bindings)
+        .set({ name, labels, settings, paused, undeclaredAt, changedAt })
+        .where(eq(bindings.id, id)),
       ...expectAnew(deps, { old, now: { id, host: old.host, settings, paused } }),
-      bumpHost(deps, old.host),
+      ...(isAssigned ? [bumpHost(deps, old.host)] : []),
     ];
     await refuseTakenName("bindings", name, writeAll(deps.db, statements));
-    await deps.hub.poke(old.host, "assignment");
+    if (isAssigned) await deps.hub.poke(old.host, "assignment");
     return getBinding(deps, id);
   });
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function merged(old: Settings, change: NonNullable<ChangeBinding["settings"]>): Settings {

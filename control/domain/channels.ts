@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, lt, sql } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../shared/api.ts";
 import {
@@ -28,6 +28,7 @@ export async function createChannel(deps: Deps, input: CreateChannel): Promise<z
   const now = instant(deps.clock.now());
   const { name, subscription, target, secret: wanted } = parted(input);
   await refuseUnreachable(deps, { target, subscription });
+  await refuseUnknownHosts(deps, subscription.hosts ?? [], []);
   const secret = target.kind === "webhook" ? (wanted ?? newSecret(deps)) : null;
   const values = { id: newId(deps), name, kind: target.kind, target, secret, ...subscription };
   const write = deps.db
@@ -101,6 +102,7 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
   if (!given.success) throw new Failure("request.invalid", "the channel can't be changed so", issuesOf(given.error));
   const { name, subscription, target } = parted(given.data);
   await refuseUnreachable(deps, { target, subscription });
+  await refuseUnknownHosts(deps, subscription.hosts ?? [], old.hosts ?? []);
   const write = deps.db
     .update(channels)
     .set({ name, target, ...subscription, changedAt: instant(deps.clock.now()) })
@@ -186,6 +188,14 @@ async function refuseUnreachable(
   const [host] = await db.select().from(hosts).where(eq(hosts.id, via));
   if (host === undefined || host.revokedAt !== null)
     throw invalid(["via"], `there is no host ${via} that could send it: \`holdfast status\` lists them`);
+}
+
+/** @param before hosts that it named already: they may be gone since */
+async function refuseUnknownHosts({ db }: Deps, named: readonly Id[], before: readonly Id[]): Promise<void> {
+  const known = await db.select({ id: hosts.id }).from(hosts).where(inArray(hosts.id, named));
+  const index = named.findIndex((id) => !before.includes(id) && !known.some((host) => host.id === id));
+  if (index >= 0)
+    throw invalid(["hosts", index], `there is no host ${named[index]}: \`GET /api/v1/hosts\` lists their ids`);
 }
 
 const NO_MAIL = "this control plane runs where no mail can be sent from; only one on Node can: choose another kind";

@@ -9,13 +9,16 @@ import type { Deps } from "../deps.ts";
 import { followTroubles } from "./host-troubles.ts";
 import { forgetIncidents } from "./incidents.ts";
 import { lookAgain } from "./lateness.ts";
-import { pageOf, type ListInput } from "./page.ts";
+import { hasLabel, pageOf, type ListInput } from "./page.ts";
 import { invalid, notFound, refuseInUse, refuseTakenName, type Dependent } from "./refusals.ts";
 import { undeclareAll } from "./undeclare.ts";
 
 export type HostRow = typeof hosts.$inferSelect;
 
-export async function listHosts(deps: Deps, input: ListInput & { name?: string | undefined }): Promise<Page<Host>> {
+export async function listHosts(
+  deps: Deps,
+  input: ListInput & { name?: string | undefined; label?: string | undefined },
+): Promise<Page<Host>> {
   const rows = await deps.db
     .select()
     .from(hosts)
@@ -23,6 +26,7 @@ export async function listHosts(deps: Deps, input: ListInput & { name?: string |
       and(
         input.cursor === undefined ? undefined : lt(hosts.id, input.cursor),
         input.name === undefined ? undefined : eq(hosts.name, input.name),
+        input.label === undefined ? undefined : hasLabel(hosts.labels, input.label),
       ),
     )
     .orderBy(desc(hosts.id))
@@ -34,13 +38,14 @@ export async function getHost(deps: Deps, id: Id): Promise<Host> {
   return toHost(await findHost(deps, id));
 }
 
-/** Renames a host, or revokes it: its key opens nothing from then on, and its socket is closed at once. */
+/** Renames a host, gives it labels, or revokes it: its key opens nothing from then on, and its socket is closed at once. */
 export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof ChangeHost>): Promise<Host> {
   const host = await findHost(deps, id);
   const name = change.name ?? host.name;
+  const labels = change.labels ?? host.labels;
   const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
   const write = writeAll(deps.db, [
-    deps.db.update(hosts).set({ name, revokedAt }).where(eq(hosts.id, id)),
+    deps.db.update(hosts).set({ name, labels, revokedAt }).where(eq(hosts.id, id)),
     ...(change.revoked === true
       ? [...undeclareAll(deps, id), forgetIncidents(deps, "host", id), lookAgain(deps, eq(bindings.host, id))]
       : []),
@@ -118,8 +123,9 @@ async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
 }
 
 function toHost(row: HostRow): Host {
-  const { id, name, facts, declarationFaults, revision, connectionId, ...instants } = row;
+  const { id, name, facts, declarationFaults, revision, labels, connectionId, ...instants } = row;
   const { connectedAt, lastSeenAt, revokedAt, createdAt } = instants;
   const online = connectionId !== null;
-  return { id, name, facts, declarationFaults, revision, online, connectedAt, lastSeenAt, revokedAt, createdAt };
+  const at = { connectedAt, lastSeenAt, revokedAt, createdAt };
+  return { id, name, facts, declarationFaults, revision, labels, online, ...at };
 }

@@ -1,3 +1,4 @@
+import { type Column, type SQL, sql } from "drizzle-orm";
 import type { Page } from "../../shared/api.ts";
 import { uuidv7, type Id } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
@@ -18,6 +19,11 @@ export function pageOf<Row extends { id: Id }, Item>(
 ): Page<Item> {
   const shown = rows.slice(0, limit);
   return { items: shown.map(toItem), next: rows.length > limit ? (shown.at(-1)?.id ?? null) : null };
+}
+
+/** Whether a column that keeps an array of labels has this one. */
+export function hasLabel(labels: Column, label: string): SQL {
+  return sql`exists (select 1 from json_each(${labels}) where value = ${label})`;
 }
 
 const lastMade = new WeakMap<Deps["clock"], number>();

@@ -2,7 +2,7 @@ import { Hono, type Context, type Next } from "hono";
 import { ForgetRequest, ListQuery, page } from "../../shared/api.ts";
 import { Binding, ChangeBinding, CreateBinding } from "../../shared/binding.ts";
 import { Failure } from "../../shared/failure.ts";
-import { Id, Name } from "../../shared/ids.ts";
+import { Id, Label, Name } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
 import { changeBinding, createBinding, deleteBinding, pauseBinding, resumeBinding } from "../domain/bindings.ts";
@@ -17,6 +17,7 @@ const ListBindings = ListQuery.extend({
   contract: Id.optional(),
   repository: Id.optional(),
   name: Name.optional(),
+  label: Label.optional(),
 });
 
 export function bindingRoutes(deps: Deps) {

@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { ListQuery, page } from "../../shared/api.ts";
 import { ChangeHost, Host } from "../../shared/host.ts";
-import { Name } from "../../shared/ids.ts";
+import { Label, Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
 import { changeHost, deleteHost, getHost, listHosts } from "../domain/hosts.ts";
 import { answers } from "./describe.ts";
@@ -12,13 +12,13 @@ export function hostRoutes(deps: Deps) {
     .get(
       "/",
       answers(200, page(Host), "List hosts"),
-      query(ListQuery.extend({ name: Name.optional() })),
+      query(ListQuery.extend({ name: Name.optional(), label: Label.optional() })),
       async (context) => context.json(await listHosts(deps, context.req.valid("query"))),
     )
     .get("/:id", answers(200, Host, "Read a host"), async (context) =>
       context.json(await getHost(deps, context.req.param("id"))),
     )
-    .patch("/:id", answers(200, Host, "Rename or revoke a host"), body(ChangeHost), async (context) =>
+    .patch("/:id", answers(200, Host, "Rename, label or revoke a host"), body(ChangeHost), async (context) =>
       context.json(await changeHost(deps, context.req.param("id"), context.req.valid("json"))),
     )
     .delete("/:id", answers(204, null, "Delete a host"), async (context) => {
