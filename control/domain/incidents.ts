@@ -119,11 +119,10 @@ export async function acknowledgeIncident(
   { note, by }: AcknowledgeIncident & { by: string },
 ): Promise<void> {
   const at = instant(clock.now());
-  const isCurrent = sql`(${incidents.closedAt} is null or ${incidents.isFlapping})`;
   const isNews = note === null ? isNull(incidents.acknowledgedAt) : undefined;
   const [found] = await db.batch([
     db
-      .select({ isCurrent: isCurrent.mapWith(Boolean) })
+      .select({ isCurrent: IS_CURRENT.mapWith(Boolean) })
       .from(incidents)
       .where(eq(incidents.id, id)),
     db
@@ -134,7 +133,7 @@ export async function acknowledgeIncident(
         remindAt: null,
         timeline: withEntry({ at, what: "acknowledged", message: note === null ? by : `${by}: ${note}` }),
       })
-      .where(and(eq(incidents.id, id), isCurrent, isNews)),
+      .where(and(eq(incidents.id, id), IS_CURRENT, isNews)),
   ]);
   if (found[0] === undefined) throw notFound("incidents", id);
   if (!found[0].isCurrent)
@@ -153,13 +152,13 @@ export function forgetIncidents(
   return db
     .update(incidents)
     .set({
-      closedAt: at,
+      closedAt: sql`coalesce(${incidents.closedAt}, ${at})`,
       isFlapping: false,
       settleAt: null,
       remindAt: null,
       timeline: withEntry({ at, what: "closed", message: `the ${subject} is gone` }),
     })
-    .where(and(eq(incidents[subject], id), isNull(incidents.closedAt), isOfHost));
+    .where(and(eq(incidents[subject], id), IS_CURRENT, isOfHost));
 }
 
 /** What an incident is known by while it is open. */
@@ -167,6 +166,9 @@ export function keyOf({ kind, host, binding, repository, detail }: Trouble): str
   const subject = kind.startsWith("binding.") ? binding : kind.startsWith("repository.") ? repository : host;
   return [kind, subject ?? "", ...(detail === undefined || detail === "" ? [] : [detail])].join(" ");
 }
+
+/** One that flaps is not over while it is closed. */
+const IS_CURRENT = sql`(${incidents.closedAt} is null or ${incidents.isFlapping})`;
 
 /** What every notification says of the incident it tells of, as JSON. */
 const IDENTITY = sql`json_object('id', ${incidents.id}, 'kind', ${incidents.kind}, 'openedAt', ${incidents.openedAt})`;

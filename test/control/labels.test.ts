@@ -87,7 +87,7 @@ test("channels choose by event, host and label, whatever the type of the event",
     for (const [whom, about] of Object.entries(abouts)) {
       const notice = { type, data: {}, ...(about === undefined ? {} : { about }) };
       await writeAll(control.deps.db, [enqueue(control.deps, notice)]);
-      const heard = (await deliveriesOf(control)).map(({ channel }) => ids.get(channel)).toSorted();
+      const heard = (await deliveriesOf(control)).map(({ channel }) => ids.get(channel) ?? "?").toSorted();
       await control.deps.db.run("delete from deliveries");
       const wanted = expected[whom as keyof typeof abouts];
       expect({ type, whom, heard }).toEqual({
