@@ -33,6 +33,12 @@ const refused: [wall: string, file: string, code: string, error: RegExp][] = [
     'import { readFileSync } from "node:fs";\nexport const planted = readFileSync;',
     /TS2591|TS2307/,
   ],
+  [
+    "the core can't import what needs Node in shared/",
+    "control/domain/planted-shared-node.ts",
+    'import { sendRequest } from "../../shared/node/outgoing.ts";\nexport const planted = sendRequest;',
+    /TS6307/,
+  ],
   ["the core can't name process", "control/planted-process.ts", "export const planted = process.env;", /TS2591|TS2580/],
   [
     "the Worker can't import the Node runtime",

@@ -11,7 +11,7 @@ test("without anything it listens on loopback and keeps its state in ./data", ()
     url: null,
     databaseUrl: `file://${resolve("data/control.db")}`,
     databaseToken: undefined,
-    webhookPrivate: "allow",
+    webhookPrivate: { private: "allow", named: [] },
     signingKey: undefined,
   });
   expect(publicOrigin(config, 7676)).toBe("http://127.0.0.1:7676");
@@ -25,6 +25,7 @@ test.each([
   ["HOLDFAST_URL", "ftp://backup.example.org"],
   ["HOLDFAST_DATABASE_URL", "/srv/control.db"],
   ["HOLDFAST_WEBHOOK_PRIVATE", "maybe"],
+  ["HOLDFAST_WEBHOOK_PRIVATE", "refuse,two words"],
 ])("%s=%s is refused by name", (name, value) => {
   expect(() => readConfig({ [name]: value })).toThrow(name);
 });

@@ -7,7 +7,7 @@ import { migrate } from "../../control/db/migrate.ts";
 import type { Deps, Post } from "../../control/deps.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
 import { createMail } from "../../control/runtime/node/mail.ts";
-import { createPost } from "../../control/runtime/node/outgoing.ts";
+import { createPost, judgeOf } from "../../control/runtime/node/outgoing.ts";
 import { openSigningKey } from "../../control/runtime/node/signing-key.ts";
 
 /** A directory that is gone after the test. */
@@ -17,12 +17,15 @@ export async function temporaryDirectory(): Promise<string> {
   return directory;
 }
 
+/** Where a home user lets notifications go. */
+export const ANYWHERE = judgeOf({ private: "allow", named: [] }, null);
+
 export interface HeldDeps extends Deps {
   readonly clock: { now(): number; pass(milliseconds: number): void };
 }
 
 /** What a verb is handed: a real database with real migrations, a real way out, and a clock that the test holds. */
-export async function heldDeps(post: Post = createPost("allow")): Promise<HeldDeps> {
+export async function heldDeps(post: Post = createPost(ANYWHERE)): Promise<HeldDeps> {
   const directory = await temporaryDirectory();
   const db = openDatabase(`file:${join(directory, "control.db")}`);
   onTestFinished(() => db.$client.close());
@@ -41,7 +44,7 @@ export async function heldDeps(post: Post = createPost("allow")): Promise<HeldDe
     hub: { poke: async () => undefined, heardAt: async () => null, disconnect: async () => undefined },
     signingKey: await openSigningKey(directory, undefined),
     post,
-    mail: createMail("allow"),
+    mail: createMail(ANYWHERE),
     config: { url: "http://control.test", installDigest: null, version: "0.0.0" },
     wakeOutbox: () => undefined,
   };

@@ -2,6 +2,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import * as z from "zod";
+import { readReach, type Reach } from "../../notify/reach.ts";
 
 /** Where one control plane process keeps its state, listens, and is reached. */
 export interface NodeConfig {
@@ -14,7 +15,8 @@ export interface NodeConfig {
   readonly url: string | null;
   readonly databaseUrl: string;
   readonly databaseToken: string | undefined;
-  readonly webhookPrivate: "allow" | "refuse";
+  /** Where notifications may go. */
+  readonly webhookPrivate: Reach;
   /** base64url PKCS #8; undefined: the key is a file in the data directory. */
   readonly signingKey: string | undefined;
 }
@@ -37,7 +39,19 @@ const Environment = z.object({
     .regex(/^(file:|libsql:\/\/|https?:\/\/)/, "must begin with file:, libsql://, https:// or http://")
     .optional(),
   HOLDFAST_DATABASE_TOKEN: z.string().optional(),
-  HOLDFAST_WEBHOOK_PRIVATE: z.enum(["allow", "refuse"]).default("allow"),
+  HOLDFAST_WEBHOOK_PRIVATE: z
+    .string()
+    .default("allow")
+    .transform((text, context) => {
+      const reach = readReach(text);
+      if (reach !== null) return reach;
+      context.issues.push({
+        code: "custom",
+        input: text,
+        message: "must be allow or refuse, then names or addresses that are allowed in any case, with commas",
+      });
+      return z.NEVER;
+    }),
   HOLDFAST_SIGNING_KEY: z.string().optional(),
 });
 

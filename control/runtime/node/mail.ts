@@ -1,21 +1,18 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createTransport } from "nodemailer";
+import { GIVE_UP_AFTER_MS, type Judge, judgedLookup, judgeLiteral } from "../../../shared/node/outgoing.ts";
 import type { Letter, Mail, Mailed } from "../../deps.ts";
-import { publicLookup, refusePrivateLiteral } from "./outgoing.ts";
 
-const GIVE_UP_AFTER_MS = 15_000;
-
-/** Makes the one way out for e-mail. @param privateAddresses as for `createPost` */
-export function createMail(privateAddresses: "allow" | "refuse"): Mail {
+/** Makes the one way out for e-mail. @param withinMs for the whole exchange */
+export function createMail(judge: Judge, withinMs = GIVE_UP_AFTER_MS): Mail {
   return async (letter) => {
     const { server: host, port } = letter;
-    const refuse = privateAddresses === "refuse";
-    if (refuse) refusePrivateLiteral(host);
-    const socket = connect({ host, port, ...(refuse ? { lookup: publicLookup } : {}) });
+    judgeLiteral(judge, host, port);
+    const socket = connect({ host, port, lookup: judgedLookup(judge, port) });
     const deadline = setTimeout(
-      () => socket.destroy(new Error(`no answer within ${GIVE_UP_AFTER_MS / 1000} s`)),
-      GIVE_UP_AFTER_MS,
+      () => socket.destroy(new Error(`not taken within ${Math.ceil(withinMs / 1000)} s`)),
+      withinMs,
     );
     try {
       await once(socket, "connect");

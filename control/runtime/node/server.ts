@@ -19,7 +19,7 @@ import { createHub } from "./hub.ts";
 import { installDigest, installRoutes } from "./install.ts";
 import { lineLog } from "./log.ts";
 import { createMail } from "./mail.ts";
-import { createPost } from "./outgoing.ts";
+import { createPost, judgeOf } from "./outgoing.ts";
 import { openSigningKey } from "./signing-key.ts";
 import { startTimers } from "./timers.ts";
 import { createUpgrades } from "./upgrades.ts";
@@ -83,12 +83,13 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
   // From here to the first request listener nothing waits, so that no request comes before it.
   const hub = createHub(base);
   const files = join(distDirectory, "install");
+  const judge = judgeOf(config.webhookPrivate, port);
   const deps: Deps = {
     ...base,
     hub,
     signingKey,
-    post: overrides.post ?? createPost(config.webhookPrivate),
-    mail: createMail(config.webhookPrivate),
+    post: overrides.post ?? createPost(judge),
+    mail: createMail(judge),
     config: { url: publicOrigin(config, port), installDigest: installDigest(files), version: VERSION },
     wakeOutbox: () => timers.wakeOutbox(),
   };

@@ -7,4 +7,5 @@ export interface Env {
   readonly HOLDFAST_DATABASE_URL: string;
   readonly HOLDFAST_DATABASE_TOKEN?: string;
   readonly HOLDFAST_SIGNING_KEY?: string;
+  readonly HOLDFAST_WEBHOOK_PRIVATE?: string;
 }

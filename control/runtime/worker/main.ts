@@ -2,12 +2,13 @@ import { createApp } from "../../app.ts";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import type { Deps } from "../../deps.ts";
 import { dispatch } from "../../notify/outbox.ts";
+import { readReach } from "../../notify/reach.ts";
 import { tick } from "../../tick.ts";
 import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
 import { openHub, openSocket } from "./hub.ts";
 import { log } from "./log.ts";
-import { post } from "./outgoing.ts";
+import { createPost } from "./outgoing.ts";
 
 export { HostHub } from "./host-hub.ts";
 
@@ -36,7 +37,7 @@ async function openDeps(env: Env, context: ExecutionContext): Promise<Deps> {
     log,
     hub: openHub(env.HOST_HUB, log),
     signingKey: await readSigningKey(env.HOLDFAST_SIGNING_KEY ?? "", "HOLDFAST_SIGNING_KEY"),
-    post,
+    post: createPost(readReach(env.HOLDFAST_WEBHOOK_PRIVATE ?? "allow") ?? { private: "refuse", named: [] }),
     mail: null,
     // No agent files here: a machine that enrols gets the agent some other way.
     config: { url: new URL(env.HOLDFAST_URL).origin, installDigest: null, version: HOLDFAST_VERSION },
