@@ -174,7 +174,8 @@ async function deliverNow(deps: CliDeps, { config, runner }: OpenHost): Promise<
   }
 }
 
-function sayRunError(deps: CliDeps, error: unknown): number {
+/** Says why it could not be done, and what to do. @returns the exit status */
+export function sayRunError(deps: CliDeps, error: unknown): number {
   if (!(error instanceof RunError)) throw error;
   sayFailure(deps, error.failure);
   return TRY_LATER.has(error.failure.code) ? EXIT.tryLater : EXIT.failed;

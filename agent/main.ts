@@ -1,15 +1,18 @@
 import { randomBytes } from "node:crypto";
+import { text } from "node:stream/consumers";
 import { RestoreRequest } from "../shared/assignment.ts";
 import { ApiError } from "./api.ts";
-import { backupByHand, execByHand, EXIT, listByHand, restoreByHand, UsageError } from "./by-hand.ts";
+import { backupByHand, execByHand, EXIT, listByHand, restoreByHand, sayRunError, UsageError } from "./by-hand.ts";
 import type { CliDeps } from "./by-hand.ts";
 import { agentPaths } from "./config.ts";
 import { runDaemon } from "./daemon.ts";
 import { machineOf } from "./detect/machine.ts";
 import { examine } from "./doctor.ts";
 import { enroll, EnrollError } from "./enroll.ts";
+import { fetchSnapshot } from "./fetch-snapshot.ts";
 import { copySqlite } from "./consistency/sqlite-copy.ts";
 import { sayStatus } from "./status.ts";
+import { RunError } from "./runner.ts";
 import { realTimers } from "./timers.ts";
 import { uninstall } from "./uninstall.ts";
 import { forgetByHand, upkeepByHand } from "./upkeep-by-hand.ts";
@@ -101,6 +104,13 @@ async function perform([verb, ...words]: string[]): Promise<number> {
       // Nobody types it: a backup begins it as the user who may read the database.
       const given = readWords(words, { names: ["SOURCE", "COPY"] });
       await copySqlite(given.name(0), given.name(1));
+      return EXIT.done;
+    }
+    case "fetch-snapshot": {
+      // Nor this: `holdfast restore-control` begins it, and hands it what it needs on standard input.
+      readWords(words, {});
+      const snapshot = await fetchSnapshot(deps, await text(process.stdin), stopSignal());
+      deps.out(`${JSON.stringify(snapshot)}\n`);
       return EXIT.done;
     }
     case "--version":
@@ -197,6 +207,7 @@ function explain(error: unknown): number {
     deps.log(`holdfast-agent: ${error.message} (see 'holdfast-agent --help')`);
     return EXIT.usage;
   }
+  if (error instanceof RunError) return sayRunError(deps, error);
   deps.log(`holdfast-agent: ${error instanceof Error ? error.message : String(error)}`);
   return error instanceof ApiError && error.trouble === "offline" ? EXIT.tryLater : EXIT.failed;
 }

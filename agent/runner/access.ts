@@ -15,7 +15,7 @@ import { runError } from "./failure.ts";
 import type { RunLog } from "./log.ts";
 import { readSecrets, secretValues } from "../secrets.ts";
 
-const PATIENCE: Patience = { lockMs: 5 * 60_000, openMs: 2 * 60_000 };
+export const PATIENCE: Patience = { lockMs: 5 * 60_000, openMs: 2 * 60_000 };
 
 export interface Prepared {
   readonly access: Access;

@@ -6,6 +6,8 @@ import { copyDatabase, migrate } from "./database.ts";
 import { enroll } from "./enroll.ts";
 import { acknowledge, incidents } from "./incidents.ts";
 import { accept, dismiss, proposals } from "./proposals.ts";
+import { recoveryKey } from "./recovery-key.ts";
+import { restoreControl } from "./restore-control.ts";
 import { restore, run } from "./runs.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
@@ -33,6 +35,8 @@ const verbs = new Map<string, Verb>(
     dismiss,
     calendar,
     audit,
+    "recovery-key": recoveryKey,
+    "restore-control": restoreControl,
     migrate,
     "copy-database": copyDatabase,
   }),

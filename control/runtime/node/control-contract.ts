@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Client } from "../../cli/client.ts";
 import { Binding } from "../../../shared/binding.ts";
 import { Contract } from "../../../shared/contract.ts";
@@ -11,7 +11,8 @@ import { programFiles } from "./dist.ts";
 import { readIfThere, replaceFile } from "./durable-file.ts";
 import { agentRoot } from "./local-agent.ts";
 
-const CONTRACT = "control-plane";
+/** What is kept of the control plane itself is called so, on whichever host. */
+export const CONTRACT = "control-plane";
 const REPOSITORY = "local";
 const BEFORE = "control-database";
 const AFTER = "control-database-remove";
@@ -22,9 +23,16 @@ export interface FirstContract {
   readonly repository: Repository;
 }
 
+/** Of this machine's agent, below its root: who it is, what its owner wrote, and the passphrases that nobody else has. */
+const AGENT_STATE = [
+  "etc/holdfast",
+  ...["host.key", "secrets", "repositories", "bindings", "contracts.json"].map((name) => `var/lib/holdfast/${name}`),
+];
+
 /**
- * Puts the two named hooks into the agent's hooks.d: one copies the database, consistent though it is in use, and the signing
- * key, without which every host would have to enrol again; the other removes the copies.
+ * Puts the two named hooks into the agent's hooks.d: one copies the database, consistent though it is in use, the signing
+ * key, without which every host would have to enrol again, and what makes this machine's agent the host it is; the other
+ * removes the copies.
  */
 export async function writeControlHooks(config: NodeConfig): Promise<void> {
   const database = databaseFile(config);
@@ -41,15 +49,20 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
     database,
     join(staging, "control.db"),
   ];
+  const agent = AGENT_STATE.map((path) => {
+    const [from, to] = [join(agentRoot(config.dataDir), path), join(staging, "agent", path)];
+    return `if [ -e ${quoted(from)} ]; then mkdir -p ${quoted(dirname(to))}; cp -a ${quoted(from)} ${quoted(to)}; fi`;
+  });
+  const clear = `rm -rf ${["control.db", "control.db.new", "signing.key", "agent"].map((name) => quoted(join(staging, name))).join(" ")}`;
   await keepScript(join(hooks, BEFORE), [
     "umask 077",
     `mkdir -p ${quoted(staging)}`,
+    clear,
     ...key.map((paths) => `cp ${paths.map(quoted).join(" ")}`),
+    ...agent,
     copyDatabase.map(quoted).join(" "),
   ]);
-  await keepScript(join(hooks, AFTER), [
-    `rm -f ${["control.db", "control.db.new", "signing.key"].map((name) => quoted(join(staging, name))).join(" ")}`,
-  ]);
+  await keepScript(join(hooks, AFTER), [clear]);
 }
 
 /**
@@ -83,7 +96,8 @@ export async function declareControlPlane(client: Client, config: NodeConfig, ho
   return { binding, repository };
 }
 
-function stagingDirectory({ dataDir }: NodeConfig): string {
+/** Where the hooks put what is to be kept. */
+export function stagingDirectory({ dataDir }: NodeConfig): string {
   return join(dataDir, "backup");
 }
 

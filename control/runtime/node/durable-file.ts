@@ -46,7 +46,7 @@ async function writeThrough(file: string, text: string, mode: number): Promise<v
   }
 }
 
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {
     await directory.sync();

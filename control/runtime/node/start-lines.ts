@@ -6,6 +6,7 @@ import type { Run, Snapshot } from "../../../shared/run.ts";
 import { isLoopback, type NodeConfig } from "./config.ts";
 import type { FirstContract } from "./control-contract.ts";
 import { agentRoot } from "./local-agent.ts";
+import { isRecoveryKeyNoted } from "./recovery-key.ts";
 
 /** What there is to say once everything is up. */
 export interface Started {
@@ -68,10 +69,11 @@ async function backupRows({ config, first, snapshot, failed }: Started): Promise
     rows.push(["", "On Debian and Ubuntu, type: sudo apt-get install restic"]);
   if (snapshot !== null) rows.push(["Snapshot", `${snapshot.id.slice(0, 8)}  of ${snapshot.takenAt}`]);
   rows.push(["Next run", binding.nextRunAt ?? "none: the binding is paused or not enabled"]);
-  if (secret !== null) {
+  if (secret !== null) rows.push(["Passphrase", secret]);
+  if (secret !== null && !(await isRecoveryKeyNoted(config.dataDir))) {
     rows.push(
-      ["Passphrase", secret],
-      ["", "Without it nobody can read the backups, not even you: keep a copy somewhere else."],
+      ["Recovery key", "npx holdfast recovery-key"],
+      ["", "Take it now and keep it away from this machine: it brings all of this back when the disk is gone."],
     );
   }
   return rows;

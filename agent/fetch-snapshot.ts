@@ -1,0 +1,52 @@
+import { Performance } from "../shared/binding.ts";
+import { uuidv7 } from "../shared/ids.ts";
+import { SnapshotWanted } from "../shared/recovery.ts";
+import type { SnapshotFacts } from "../shared/run.ts";
+import type { CliDeps } from "./by-hand.ts";
+import { parseJson } from "./json.ts";
+import { ENGINE_LADDER } from "./process-ladder.ts";
+import { ownUser } from "./process-user.ts";
+import { providerOf } from "./providers/engines.ts";
+import type { Access } from "./providers/provider.ts";
+import { chooseSnapshot } from "./restore/snapshot.ts";
+import { PATIENCE } from "./runner/access.ts";
+import { RunError } from "./runner/failure.ts";
+import { openRunLog } from "./runner/log.ts";
+import { readSecrets, secretValues } from "./secrets.ts";
+
+/**
+ * Fetches a snapshot for a machine that is no host yet: everything it takes is in what it is handed.
+ * @param request a `SnapshotWanted` as JSON
+ * @returns the snapshot, as listed. Throws RunError
+ */
+export async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal): Promise<SnapshotFacts> {
+  const wanted = SnapshotWanted.parse(parseJson(request));
+  const { repository, host, binding, target } = wanted;
+  const secrets = await readSecrets(deps, { repository, wasSeen: true, mayGenerate: false });
+  const log = openRunLog(deps.clock);
+  log.hide(secretValues(secrets));
+  const access: Access = {
+    ...{ repository, secrets, log, signal, scope: { host, binding }, paths: deps.paths, clock: deps.clock },
+    ...{ run: uuidv7(deps.clock.now(), deps.random(10)), user: ownUser(), onChild: () => undefined },
+    ...{ ladder: ENGINE_LADDER, patience: PATIENCE, limits: { uploadKiBs: null, downloadKiBs: null } },
+    performance: Performance.parse({}),
+  };
+  const opened = await providerOf(repository).open(access, { mayCreate: false });
+  const snapshot = chooseSnapshot(await opened.snapshots(), {
+    wanted: wanted.snapshot,
+    binding: "of the control plane",
+  });
+  const { failure, warnings } = await opened.restore({
+    ...{ snapshot: snapshot.id, target, include: [], excludes: [], overwrite: "always" },
+    ...{
+      delete: false,
+      dryRun: false,
+      verify: true,
+      beforeWriting: async () => undefined,
+      onProgress: () => undefined,
+    },
+  });
+  for (const warning of warnings) deps.log(warning);
+  if (failure !== null) throw new RunError(failure);
+  return snapshot;
+}

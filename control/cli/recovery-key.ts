@@ -1,0 +1,135 @@
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { Binding } from "../../shared/binding.ts";
+import { Contract } from "../../shared/contract.ts";
+import { isLocalLocation } from "../../shared/location.ts";
+import type { RecoveryKey } from "../../shared/recovery.ts";
+import { Repository, SecretName } from "../../shared/repository.ts";
+import { readSigningKey } from "../auth/signing-key.ts";
+import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
+import { CONTRACT } from "../runtime/node/control-contract.ts";
+import { agentRoot } from "../runtime/node/local-agent.ts";
+import { noteRecoveryKey, writeRecoveryKey } from "../runtime/node/recovery-key.ts";
+import { type Client, openClient } from "./client.ts";
+import { EXIT, exactly, ExitError, type Verb } from "./terminal.ts";
+
+/** Prints the key alone on stdout: `holdfast recovery-key > FILE`, or pasted into a password manager. */
+export const recoveryKey: Verb = {
+  usage: "recovery-key [--repository NAME]",
+  summary: "print the one line that brings this control plane back when its disk is gone; keep it somewhere else",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: { repository: { type: "string" } },
+    });
+    exactly(positionals, []);
+    const config = readConfig(terminal.env);
+    const client = await openClient(terminal);
+    const { binding, repository } = await kept(client, config, values.repository);
+    if (repository.engineId === null)
+      throw new ExitError(EXIT.later, `repository "${repository.name}" is not there yet: its first backup makes it`);
+    const key: RecoveryKey = {
+      ...{ host: binding.host, binding: binding.id, controlKey: await fingerprintOf(config) },
+      repository: {
+        ...{ id: repository.id, name: repository.name, provider: repository.provider, location: repository.location },
+        ...{ engineId: repository.engineId, hostKey: repository.ssh.hostKey },
+      },
+      ...(await secretsOf(config, repository)),
+    };
+    terminal.out(`${writeRecoveryKey(key)}\n`);
+    terminal.err(
+      `It opens repository "${repository.name}" (${repository.location}): keep it in a password manager or on paper, away from this machine. Who has it can read what is kept there.\n`,
+    );
+    if (await isOnSameDisk(config, repository)) {
+      terminal.err(
+        `That repository lies on the same disk as ${config.dataDir}: it does not survive that disk. Bind contract "${CONTRACT}" to a second repository elsewhere, and take the key of that one.\n`,
+      );
+    }
+    await noteRecoveryKey(config.dataDir);
+    return EXIT.done;
+  },
+};
+
+/** By which binding the control plane is kept: the one that is named, else one in another place than the data, else the only one. */
+async function kept(client: Client, config: NodeConfig, name: string | undefined) {
+  const contracts = await client.list(Contract, "/contracts", { name: CONTRACT });
+  const bindings = (
+    await Promise.all(contracts.map(({ id }) => client.list(Binding, "/bindings", { contract: id })))
+  ).flat();
+  const pairs = await Promise.all(
+    bindings.map(async (binding) => {
+      const repository = await client.ask(Repository, "GET", `/repositories/${binding.repository}`);
+      return { binding, repository, isHere: await isOnSameDisk(config, repository) };
+    }),
+  );
+  const fitting = pairs.filter(({ repository }) => name === undefined || repository.name === name);
+  const found = fitting.find(({ isHere }) => !isHere) ?? fitting[0];
+  if (found !== undefined) return found;
+  const names = pairs.map(({ repository }) => repository.name);
+  throw new ExitError(
+    EXIT.failed,
+    names.length === 0
+      ? `nothing is kept of this control plane: bind a contract called "${CONTRACT}" (\`holdfast start\` makes one)`
+      : `the control plane is not kept in '${name}', but in: ${names.join(", ")}`,
+  );
+}
+
+async function fingerprintOf({ dataDir, signingKey }: NodeConfig): Promise<string> {
+  const file = join(dataDir, "signing.key");
+  const { fingerprint } =
+    signingKey === undefined
+      ? await readSigningKey(await read(file), file)
+      : await readSigningKey(signingKey, "HOLDFAST_SIGNING_KEY");
+  return fingerprint;
+}
+
+type Secrets = Pick<RecoveryKey, "passphrase" | "secrets" | "identity" | "certificates">;
+
+/** From where this machine's agent has them: they never were anywhere else. */
+async function secretsOf(config: NodeConfig, repository: Repository): Promise<Secrets> {
+  const { passphrase, ssh, caFile } = repository;
+  const generated = join(agentRoot(config.dataDir), "var/lib/holdfast/secrets", repository.id);
+  const secrets: Secrets["secrets"] = {};
+  for (const name of SecretName.options) {
+    const source = repository.secrets[name];
+    if (source !== undefined) secrets[name] = await secretIn(source.file);
+  }
+  return {
+    passphrase: await secretIn("file" in passphrase ? passphrase.file : generated),
+    secrets,
+    identity: ssh.identityFile === null ? null : await read(ssh.identityFile),
+    certificates: caFile === null ? null : await read(caFile),
+  };
+}
+
+async function secretIn(file: string): Promise<string> {
+  return (await read(file)).replace(/[\r\n]+$/, "");
+}
+
+async function read(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ExitError(
+      EXIT.failed,
+      `what the key is made of can't be read (${why}): run this on the machine that backs the control plane up, as its agent's user`,
+    );
+  }
+}
+
+async function isOnSameDisk({ dataDir }: NodeConfig, { location }: Pick<Repository, "location">): Promise<boolean> {
+  if (!isLocalLocation(location)) return false;
+  return (await deviceOf(location)) === (await deviceOf(dataDir));
+}
+
+/** Of the nearest directory that is there. */
+async function deviceOf(path: string): Promise<number | null> {
+  for (let at = path; ; at = dirname(at)) {
+    const found = await stat(at).catch(() => null);
+    if (found !== null) return found.dev;
+    if (at === dirname(at)) return null;
+  }
+}

@@ -1,0 +1,47 @@
+import { readFile } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import { parseArgs } from "node:util";
+import { readConfig } from "../runtime/node/config.ts";
+import { restoreControl as bringBack } from "../runtime/node/control-restore.ts";
+import { readRecoveryKey } from "../runtime/node/recovery-key.ts";
+import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+
+/** Needs no control plane: it makes one. */
+export const restoreControl: Verb = {
+  usage: "restore-control --key-file FILE|- [--location LOCATION] [--snapshot ID] [--data DIR] [--force]",
+  summary: "bring this control plane back from its own backup with its recovery key; hosts need not enrol again",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: {
+        ...{ "key-file": { type: "string" }, location: { type: "string" }, snapshot: { type: "string" } },
+        ...{ data: { type: "string" }, force: { type: "boolean", default: false } },
+      },
+    });
+    exactly(positionals, []);
+    const file = values["key-file"];
+    if (file === undefined) throw new UsageError("--key-file is missing ('-' reads the key from standard input)");
+    const { data, location, snapshot = "latest", force } = values;
+    if (!/^([0-9a-f]{8,64}|latest)$/.test(snapshot))
+      throw new UsageError("--snapshot must be a snapshot's id (at least 8 of its characters) or 'latest'");
+    const key = readRecoveryKey(file === "-" ? await text(process.stdin) : await readFile(file, "utf8"));
+    const config = readConfig(data === undefined ? terminal.env : { ...terminal.env, HOLDFAST_DATA: data });
+    terminal.err(`Fetching the control plane from ${location ?? key.repository.location}…\n`);
+    const restored = await bringBack(config, { key, location: location ?? null, snapshot, force });
+    const { takenAt, id } = restored.snapshot;
+    terminal.out(
+      [
+        `The control plane is back in ${config.dataDir}, as it was at ${takenAt} (snapshot ${id.slice(0, 8)}).`,
+        ...(restored.aside === null ? [] : [`What was there is in ${restored.aside}.`]),
+        `It knows ${restored.hosts} ${restored.hosts === 1 ? "host, which comes" : "hosts, which come"} back by itself once it runs: start it as before, at the same address.`,
+        `Of what happened after ${takenAt} it knows nothing. Look at these:`,
+        "  hosts that were enrolled since then have to enrol again; hosts that were revoked since then are hosts again",
+        "  API tokens that were deleted since then are good again",
+        "  contracts, bindings and channels are as they were; runs since then are gone from the history, their snapshots are not",
+        "",
+      ].join("\n"),
+    );
+    return EXIT.done;
+  },
+};

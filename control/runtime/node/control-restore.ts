@@ -1,0 +1,154 @@
+import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
+import { sql } from "drizzle-orm";
+import { readSigningKey } from "../../auth/signing-key.ts";
+import { migrate } from "../../db/migrate.ts";
+import { MIGRATIONS } from "../../db/migrations.ts";
+import { settleRestored } from "../../domain/restored.ts";
+import type { RecoveryKey } from "../../../shared/recovery.ts";
+import type { SnapshotFacts } from "../../../shared/run.ts";
+import { databaseFile, type NodeConfig } from "./config.ts";
+import { stagingDirectory } from "./control-contract.ts";
+import { fetchControlSnapshot, type FetchedSnapshot, fileOf } from "./control-snapshot.ts";
+import { claimDataDirectory } from "./data-directory.ts";
+import { openDatabase } from "./database.ts";
+import { syncDirectory } from "./durable-file.ts";
+import { agentRoot } from "./local-agent.ts";
+
+export interface ControlRestore {
+  readonly key: RecoveryKey;
+  /** Where the repository is now; null: where the key says. */
+  readonly location: string | null;
+  /** A snapshot's id, or `latest`. */
+  readonly snapshot: string;
+  /** What is in the data directory is moved aside, not refused. */
+  readonly force: boolean;
+}
+
+export interface RestoredControl {
+  readonly snapshot: SnapshotFacts;
+  readonly hosts: number;
+  /** Where what was there is now; null when there was nothing. */
+  readonly aside: string | null;
+}
+
+/**
+ * Brings a control plane back into its data directory: fetched, verified and made fit to go on with beside it, and only then put in
+ * its place. Nothing that is there is changed when any of that fails.
+ * @throws Error in a sentence that says what to do
+ */
+export async function restoreControl(config: NodeConfig, wanted: ControlRestore): Promise<RestoredControl> {
+  const database = databaseFile(config);
+  if (database === null) {
+    throw new Error(`HOLDFAST_DATABASE_URL is ${config.databaseUrl}: bring that server's own backup back there`);
+  }
+  const letGo = await claimDataDirectory(config.dataDir);
+  const work = await mkdtemp(join(config.dataDir, "restoring-"));
+  try {
+    const places = placesOf(config, database);
+    const taken = await thoseThere([...places.map(({ to }) => to), `${database}-wal`, `${database}-shm`]);
+    if (taken.length > 0 && !wanted.force) {
+      throw new Error(
+        `${config.dataDir} holds a control plane (${taken.join(", ")}): restore into another directory (--data), or move it aside (--force)`,
+      );
+    }
+    const location = wanted.location ?? wanted.key.repository.location;
+    const fetched = await fetchControlSnapshot(wanted.key, { location, snapshot: wanted.snapshot, work });
+    await verify(fetched, wanted.key);
+    const { hosts } = await settle(config, fetched, wanted);
+    const aside = taken.length === 0 ? null : await moveAside(config, taken);
+    for (const { from, to } of places) {
+      if ((await thoseThere([join(fetched.files, from)])).length > 0) await rename(join(fetched.files, from), to);
+    }
+    await syncDirectory(config.dataDir);
+    return { snapshot: fetched.facts, hosts, aside };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+    letGo();
+  }
+}
+
+/** The database comes last: with it there is a control plane. */
+function placesOf(config: NodeConfig, database: string): { from: string; to: string }[] {
+  return [
+    { from: "agent", to: agentRoot(config.dataDir) },
+    { from: "signing.key", to: join(config.dataDir, "signing.key") },
+    { from: "control.db", to: database },
+  ];
+}
+
+async function thoseThere(paths: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    paths.map((path) =>
+      stat(path).then(
+        () => path,
+        () => null,
+      ),
+    ),
+  );
+  return found.filter((path) => path !== null);
+}
+
+/** That it is whole, of a version we know, and of the control plane that the hosts have pinned. */
+async function verify(fetched: FetchedSnapshot, key: RecoveryKey): Promise<void> {
+  const what = `snapshot ${fetched.facts.id.slice(0, 8)} of ${fetched.facts.takenAt}`;
+  const other = "choose another one with --snapshot";
+  const signing = await fileOf(fetched, "signing.key");
+  // Where HOLDFAST_SIGNING_KEY holds it, there is no file.
+  if (signing !== null) {
+    const { fingerprint } = await readSigningKey(signing, `signing.key in ${what}`);
+    if (fingerprint !== key.controlKey)
+      throw new Error(`${what} has another signing key than the one the hosts have pinned: ${other}`);
+  }
+  let newest: unknown;
+  try {
+    const db = new DatabaseSync(join(fetched.files, "control.db"), { readOnly: true });
+    try {
+      const { integrity_check: state } = db.prepare("PRAGMA integrity_check").get() ?? {};
+      if (state !== "ok") throw new Error(String(state));
+      ({ newest } = db.prepare("SELECT max(created_at) AS newest FROM __drizzle_migrations").get() ?? {});
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    throw new Error(`the database in ${what} is damaged (${error instanceof Error ? error.message : ""}): ${other}`, {
+      cause: error,
+    });
+  }
+  if (Number(newest) > Math.max(...MIGRATIONS.map(({ when }) => when)))
+    throw new Error(`the database in ${what} was written by a newer Holdfast: restore it with that version`);
+}
+
+async function settle(
+  config: NodeConfig,
+  { files, facts }: FetchedSnapshot,
+  { key, location }: ControlRestore,
+): Promise<{ hosts: number }> {
+  const db = openDatabase(pathToFileURL(join(files, "control.db")).href);
+  try {
+    await migrate(db);
+    const settled = await settleRestored(
+      { db, clock: Date },
+      {
+        ...{ host: key.host, binding: key.binding, snapshot: facts.id, takenAt: facts.takenAt },
+        moved: location === null ? null : { repository: key.repository.id, location },
+        staging: { directory: stagingDirectory(config), user: userInfo().username },
+      },
+    );
+    // All of it into the file itself, which alone is put in its place. Closing it does not do that.
+    await db.run(sql`pragma journal_mode = delete`);
+    return settled;
+  } finally {
+    db.$client.close();
+  }
+}
+
+async function moveAside(config: NodeConfig, taken: readonly string[]): Promise<string> {
+  const aside = join(config.dataDir, `replaced-${new Date().toISOString().replace(/[:.]/g, "-")}`);
+  await mkdir(aside, { mode: 0o700 });
+  for (const path of taken) await rename(path, join(aside, path.split("/").at(-1) ?? ""));
+  return aside;
+}

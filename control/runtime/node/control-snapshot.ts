@@ -1,0 +1,88 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import type { RecoveryKey, SnapshotWanted } from "../../../shared/recovery.ts";
+import { Maintenance, SecretName } from "../../../shared/repository.ts";
+import { SnapshotFacts } from "../../../shared/run.ts";
+import { programFiles } from "./dist.ts";
+
+/** A snapshot of a control plane, on this disk. */
+export interface FetchedSnapshot {
+  readonly facts: SnapshotFacts;
+  /** The directory that the hooks had made, as it was in the snapshot. */
+  readonly files: string;
+}
+
+/**
+ * Fetches a snapshot of the control plane with what its recovery key holds, by the agent program: that alone runs restic and borg.
+ * @param work a directory of this process's own: what is secret is written below it, for the agent
+ * @throws Error in the agent's words
+ */
+export async function fetchControlSnapshot(
+  key: RecoveryKey,
+  { location, snapshot, work }: { location: string; snapshot: string; work: string },
+): Promise<FetchedSnapshot> {
+  const target = join(work, "files");
+  const secrets = await writeSecrets(key, join(work, "keys"));
+  const { id, name, provider, engineId, hostKey } = key.repository;
+  const wanted: SnapshotWanted = {
+    ...{ host: key.host, binding: key.binding, snapshot, target },
+    repository: {
+      ...{ id, name, provider, location, engineId, appendOnly: false, existing: true, maintains: false },
+      ...{ passphrase: secrets.passphrase, secrets: secrets.named, caFile: secrets.certificates },
+      ssh: { identityFile: secrets.identity, hostKey },
+      maintenance: Maintenance.parse({}),
+    },
+  };
+  const facts = SnapshotFacts.parse(JSON.parse(await askAgent(wanted, join(work, "agent"))));
+  const [path] = facts.paths;
+  if (path === undefined) throw new Error(`snapshot ${facts.id.slice(0, 8)} does not say what it holds`);
+  return { facts, files: join(target, path) };
+}
+
+/** @returns where each secret is now: files that nobody else can read */
+async function writeSecrets(key: RecoveryKey, directory: string) {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const put = async (name: string, secret: string): Promise<string> => {
+    const file = join(directory, name);
+    await writeFile(file, secret, { mode: 0o600 });
+    return file;
+  };
+  const named: Partial<Record<SecretName, { file: string }>> = {};
+  for (const name of SecretName.options) {
+    const secret = key.secrets[name];
+    if (secret !== undefined) named[name] = { file: await put(name, secret) };
+  }
+  return {
+    passphrase: { file: await put("passphrase", key.passphrase) },
+    named,
+    identity: key.identity === null ? null : await put("identity", key.identity),
+    certificates: key.certificates === null ? null : await put("certificates", key.certificates),
+  };
+}
+
+async function askAgent(wanted: SnapshotWanted, root: string): Promise<string> {
+  await mkdir(join(root, "var/lib/holdfast"), { recursive: true, mode: 0o700 });
+  const inherited = Object.entries(process.env).filter(([name]) => !/^HOLDFAST_(?!RESTIC$|BORG$)/.test(name));
+  const child = spawn(process.execPath, [programFiles.agent, "fetch-snapshot"], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...Object.fromEntries(inherited), HOLDFAST_AGENT_ROOT: root },
+  });
+  // An agent that ended before it read anything has said why.
+  child.stdin.on("error", () => undefined).end(JSON.stringify(wanted));
+  const [said, complaint, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+  if (status !== 0) throw new Error(complaint.trim() || `the agent ended with status ${String(status)}`);
+  return said;
+}
+
+/** @returns null when there is no such file in the snapshot */
+export async function fileOf({ files }: FetchedSnapshot, name: string): Promise<string | null> {
+  try {
+    return await readFile(join(files, name), "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
+}
