@@ -34,7 +34,9 @@ interface Range {
 function innerAddress(text: string): Bytes | null {
   const bytes = bytesOf(text);
   if (bytes === null) return null;
-  return bytes.length === 16 && [MAPPED, TRANSLATED, NAT64].some((range) => isIn(bytes, range)) ? bytes.slice(12) : bytes;
+  return bytes.length === 16 && [MAPPED, TRANSLATED, NAT64].some((range) => isIn(bytes, range))
+    ? bytes.slice(12)
+    : bytes;
 }
 
 function bytesOf(text: string): Bytes | null {

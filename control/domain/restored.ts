@@ -24,6 +24,7 @@ export interface RestoredFrom {
  * - orders and enrolment tokens end: they may have been done and used since;
  * - runs that had not ended, as far as it knows, are `interrupted`, and those that had not begun `cancelled`, which a report that
  *   still comes overrides. The backup that it was restored from is known to have made its snapshot;
+ * - no backup is late that may have been made since: only those that are due from now on are missed;
  * - the contract it is kept by names the directory and the user that it has from now on;
  * - deliveries stay as they are: one that was through already is sent once more, under the same id.
  * @returns how many hosts it knows
@@ -51,6 +52,7 @@ export async function settleRestored(
     db.update(hosts).set({ revision: sql`max(${hosts.revision} + 1, ${Math.floor(now / 1000)})` }),
     db.update(orders).set({ closedAt: at }).where(isNull(orders.closedAt)),
     db.update(enrollments).set({ usesLeft: 0 }),
+    db.update(bindings).set({ expectedSince: at, alertAt: at }),
     db
       .update(runs)
       .set({ state: "warned", finishedAt: from.takenAt, snapshot: from.snapshot, warnings: [warning] })
