@@ -10,7 +10,7 @@ const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@"']*@/gi;
 export function redactor(secrets: readonly string[]): Redact {
   const forms = secrets
     .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
-    .flatMap((secret) => [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)]);
+    .flatMap((secret) => [secret, encodeURIComponent(secret.toWellFormed()), JSON.stringify(secret).slice(1, -1)]);
   const longestFirst = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
   return (text) => {
     const hidden = longestFirst.reduce((rest, form) => rest.replaceAll(form, HIDDEN), text);

@@ -4,15 +4,27 @@ import { Result } from "./result.ts";
 import { parsePlan, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
 
-const TimeSpan = z.string().superRefine((text, context) => {
-  const span = parseTimeSpan(text);
-  if (!span.ok) context.addIssue({ code: "custom", message: span.message });
-});
+/** Later than this, a date is none any more. */
+const LONGEST_SPAN_MS = 10_000 * 366 * 86_400_000;
 
-const OnCalendar = z.string().superRefine((text, context) => {
-  const plan = parsePlan(text);
-  if (!plan.ok) context.addIssue({ code: "custom", message: `${plan.message} (at position ${plan.position})` });
-});
+// Not read at all when they are too long: readers are quick with what people write, not with a megabyte of it.
+const TimeSpan = z
+  .string()
+  .max(256, { abort: true })
+  .superRefine((text, context) => {
+    const span = parseTimeSpan(text);
+    if (!span.ok) context.addIssue({ code: "custom", message: span.message });
+    else if (span.value > LONGEST_SPAN_MS)
+      context.addIssue({ code: "custom", message: "must be at most 10,000 years" });
+  });
+
+const OnCalendar = z
+  .string()
+  .max(1024, { abort: true })
+  .superRefine((text, context) => {
+    const plan = parsePlan(text);
+    if (!plan.ok) context.addIssue({ code: "custom", message: `${plan.message} (at position ${plan.position})` });
+  });
 
 /** One expression, or several: whichever comes first. */
 export const Schedules = z.union([OnCalendar, z.array(OnCalendar).min(1, "must have at least one expression").max(20)]);

@@ -8,7 +8,8 @@ import { readPattern } from "./pattern-parts.ts";
 export const ExcludePattern = z
   .string()
   .min(1, "must not be empty")
-  .max(4096)
+  // Not read when it is longer: every character of a pattern is looked at many times.
+  .max(4096, { abort: true })
   .superRefine((text, context) => {
     const pattern = readPattern(text);
     if (!pattern.ok) context.addIssue({ code: "custom", message: pattern.message });

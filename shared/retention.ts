@@ -126,5 +126,7 @@ function spanBefore(takenAt: string, span: string, zone: string): number {
     civil.getUTCMonth() - count("m"),
     civil.getUTCDate() - count("d"),
   );
-  return at - (civil.getTime() - shifted.getTime()) - count("h") * 3_600_000;
+  const since = at - (civil.getTime() - shifted.getTime()) - count("h") * 3_600_000;
+  // No date is as long ago as that: everything is younger.
+  return Number.isNaN(since) ? Number.NEGATIVE_INFINITY : since;
 }

@@ -116,6 +116,12 @@ test.each<[wrong: object, path: (string | number)[], says: string]>([
     ["settings", "timerConfig", "RandomizedDelaySec"],
     "",
   ],
+  [
+    { settings: { timerConfig: { RandomizedDelaySec: "270000y" } } },
+    ["settings", "timerConfig", "RandomizedDelaySec"],
+    "10,000 years",
+  ],
+  [{ settings: { runTimeLimit: "9".repeat(1_000) } }, ["settings", "runTimeLimit"], "<=256 characters"],
   [{ settings: { zone: "Mars/Olympus" } }, ["settings", "zone"], "must be an IANA time zone"],
   [{ settings: { retention: { keep_forever: 1 } } }, ["settings", "retention"], '"keep_forever" is not known here'],
   [{ settings: { limitUploadKiBs: 0 } }, ["settings", "limitUploadKiBs"], ">=1"],

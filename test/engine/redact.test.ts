@@ -14,6 +14,10 @@ describe("redaction", () => {
     expect(redact("short-one and short")).toBe("*** and short");
   });
 
+  it("hides what is no whole Unicode", () => {
+    expect(redactor(["pass\ud800word"])("x pass\ud800word y")).toBe("x *** y");
+  });
+
   it("hides user and password in any address", () => {
     expect(redactor([])("Head https://me:hunter2@nas.lan/config and sftp://bob@host//x")).toBe(
       "Head https://***@nas.lan/config and sftp://***@host//x",

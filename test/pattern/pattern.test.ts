@@ -4,6 +4,11 @@ import { borgPattern, leavesOut, resticPattern } from "../../shared/pattern-dial
 import { ExcludePattern } from "../../shared/pattern.ts";
 
 describe("an exclude pattern", () => {
+  it("is not read at all when it is too long: half a minute went by over one of 70,000 characters", () => {
+    const { error } = ExcludePattern.safeParse(`[${"a".repeat(70_000)}`);
+    expect(error?.issues.map(({ code }) => code)).toEqual(["too_big"]);
+  });
+
   it.each([
     ["!keep", /must not begin with '!'/],
     ["a\nb", /NUL or a newline/],

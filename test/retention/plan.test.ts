@@ -33,6 +33,12 @@ describe("a retention", () => {
     ]);
   });
 
+  it("keeps everything within a span that is longer than all of time", () => {
+    const days = daily(3);
+    for (const keep_within of ["300000y", `${"9".repeat(400)}d`, "99999999999m", "999999999999999h"])
+      expect(Object.keys(kept(days, { keep_within }))).toHaveLength(3);
+  });
+
   it("counts each rule by itself: 120 daily snapshots with 7 days, 4 weeks, 6 months leave 14, the oldest among them", () => {
     const retention = { keep_daily: 7, keep_weekly: 4, keep_monthly: 6 };
     expect(Object.keys(kept(daily(120), retention))).toHaveLength(14);
