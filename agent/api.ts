@@ -3,9 +3,10 @@ import { SignedAssignment, SignedOrders } from "../shared/assignment.ts";
 import { DeclarationsTaken, type Declarations } from "../shared/declaration.ts";
 import { SignedProbes } from "../shared/catalog.ts";
 import type { Detection } from "../shared/catalog.ts";
+import { CLOCK_HEADER } from "../shared/clock.ts";
 import { ErrorBody } from "../shared/failure.ts";
 import type { EnrollRequest, HostFacts } from "../shared/host.ts";
-import type { Id } from "../shared/ids.ts";
+import { instant, type Id } from "../shared/ids.ts";
 import { ReportsAccepted } from "../shared/report.ts";
 import type { Report } from "../shared/report.ts";
 import type { AgentConfig } from "./config.ts";
@@ -66,8 +67,9 @@ export function openApi(deps: ApiDeps): Api {
   };
   const ask = async (method: string, path: string, more: { body?: unknown; headers?: Record<string, string> } = {}) => {
     for (let attempt = 1; ; attempt++) {
-      const headers = { ...more.headers, authorization: await authorization() };
+      const bearer = await authorization();
       const sentAt = deps.clock.now();
+      const headers = { ...more.headers, authorization: bearer, [CLOCK_HEADER]: instant(sentAt) };
       const answer = await send(addressOf(deps.config.url, path), { method, headers, body: more.body });
       offset = offsetBy(answer.headers.get("date"), sentAt, deps.clock.now()) ?? offset;
       if (answer.ok || answer.status === 304) return answer;
@@ -101,7 +103,7 @@ export function openApi(deps: ApiDeps): Api {
     },
     async socket() {
       const url = addressOf(deps.config.url, "socket").replace(/^http/, "ws");
-      return { url, headers: { authorization: await authorization() } };
+      return { url, headers: { authorization: await authorization(), [CLOCK_HEADER]: instant(deps.clock.now()) } };
     },
     clockOffset: () => offset,
   };

@@ -34,6 +34,14 @@ export const HostFacts = z.strictObject({
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 
+/** A host whose agent can't have a socket asks every five minutes: less than ten would call it offline while it is there. */
+const OfflineAfter = z
+  .int()
+  .min(600)
+  .max(30 * 86_400)
+  .nullable()
+  .describe("how long it may be silent before somebody is told; null: as long as it likes");
+
 export const Host = z.strictObject({
   id: Id,
   name: Name,
@@ -44,6 +52,8 @@ export const Host = z.strictObject({
   online: z.boolean().describe("has a socket open now"),
   connectedAt: Instant.nullable(),
   lastSeenAt: Instant.nullable(),
+  offlineAfterSeconds: OfflineAfter,
+  clockSkewMs: z.int().nullable().describe("how far its clock is ahead of the control plane's, as last measured"),
   revokedAt: Instant.nullable(),
   createdAt: Instant,
 });
@@ -53,6 +63,7 @@ export const ChangeHost = z
   .strictObject({
     name: Name,
     labels: Labels,
+    offlineAfterSeconds: OfflineAfter,
     revoked: z.literal(true).describe("for good: the host must enrol again"),
   })
   .partial()

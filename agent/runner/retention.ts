@@ -1,3 +1,4 @@
+import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
 import { isKeepingAll, planRetention } from "../../shared/retention.ts";
@@ -6,13 +7,11 @@ import { newestGood } from "../good-snapshot.ts";
 import { takeLock } from "../locks.ts";
 import { checkBackup, checkRepository } from "../policy-check.ts";
 import { prepare } from "./access.ts";
+import { clockFault } from "./clock.ts";
 import type { RunnerDeps, RunnerInput } from "./deps.ts";
 import { runError } from "./failure.ts";
 import type { Finished } from "./record.ts";
 import type { RecordedRun } from "./recorded.ts";
-
-/** More than this between the host's clock and its control plane's, and no snapshot is removed by any age. */
-const CLOCK_OFF_MS = 10 * 60_000;
 
 export interface ForgetInput extends RunnerInput {
   /** Only say what would go, and by which rule each other stays. */
@@ -59,8 +58,7 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
       record.log.line("this was a dry run: nothing was removed");
       return { ...ended({ snapshots: before, removed: 0, failure: null }, warnings), plan, engineId };
     }
-    const isClockOff = Math.abs(deps.clockOffset?.() ?? 0) > CLOCK_OFF_MS;
-    const going = isClockOff ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
+    const going = clockFault(deps) !== null ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
     return { ...ended(await repository.forget(going), warnings), plan, engineId };
   } finally {
     await lock?.release();
@@ -80,17 +78,10 @@ async function planOf(
   });
 }
 
-function warningsOf({ clock, clockOffset }: RunnerDeps, plan: readonly PlannedSnapshot[]): string[] {
-  const warnings: string[] = [];
-  const offset = clockOffset?.() ?? 0;
-  if (Math.abs(offset) > CLOCK_OFF_MS) {
-    const minutes = Math.round(Math.abs(offset) / 60_000);
-    const side = offset > 0 ? "behind" : "ahead of";
-    warnings.push(
-      `this host's clock is ${minutes} min ${side} its control plane's: nothing is removed until it is right`,
-    );
-  }
-  const future = plan.filter(({ takenAt }) => Date.parse(takenAt) > clock.now() + CLOCK_OFF_MS).length;
+function warningsOf(deps: RunnerDeps, plan: readonly PlannedSnapshot[]): string[] {
+  const fault = clockFault(deps);
+  const warnings = fault === null ? [] : [fault];
+  const future = plan.filter(({ takenAt }) => Date.parse(takenAt) > deps.clock.now() + CLOCK_WRONG_MS).length;
   if (future > 0) {
     warnings.push(`${future} snapshots are dated in the future: they are kept, and no rule counts them`);
   }

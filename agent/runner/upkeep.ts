@@ -5,6 +5,7 @@ import { takeLock } from "../locks.ts";
 import { checkRepository } from "../policy-check.ts";
 import type { OpenRepository, UpkeepResult } from "../providers/provider.ts";
 import { limitOf, prepare } from "./access.ts";
+import { clockFault } from "./clock.ts";
 import type { RunnerDeps, RunStart } from "./deps.ts";
 import { runError } from "./failure.ts";
 import type { Finished } from "./record.ts";
@@ -50,7 +51,14 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
   });
   try {
     const opened = await provider.open(access, { mayCreate: false });
-    const result = kind === "prune" ? await opened.prune() : await checkPart(deps, { input, run, opened, state });
+    const fault = kind === "prune" ? clockFault(deps) : null;
+    if (fault !== null) record.log.line(fault);
+    const result =
+      fault !== null
+        ? { failure: null, warnings: [fault], stats: {} }
+        : kind === "prune"
+          ? await opened.prune()
+          : await checkPart(deps, { input, run, opened, state });
     return await finished(deps, { input, state, result, engineId: opened.engineId });
   } finally {
     await lock.release();

@@ -2,6 +2,7 @@ import { eq } from "drizzle-orm";
 import { compactVerify, decodeJwt, importJWK } from "jose";
 import * as z from "zod";
 import { JWS_TYPES } from "../../shared/assignment.ts";
+import { CLOCK_HEADER, CLOCK_WRONG_MS, skewOf } from "../../shared/clock.ts";
 import { Failure } from "../../shared/failure.ts";
 import { Id, instant } from "../../shared/ids.ts";
 import { hosts } from "../db/schema.ts";
@@ -37,14 +38,27 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
       `host "${host.name}" was revoked; enrol it again with a new token and a new key`,
     );
   }
-  const now = deps.clock.now();
-  if (host.lastSeenAt === null || Date.parse(host.lastSeenAt) + SEEN_EVERY_MS <= now) {
-    await deps.db
-      .update(hosts)
-      .set({ lastSeenAt: instant(now) })
-      .where(eq(hosts.id, host.id));
-  }
+  await noteSeen(deps, host, headers.get(CLOCK_HEADER));
   return { id: host.id, name: host.name };
+}
+
+/** Once a minute, and at once when its clock turned wrong or right. */
+async function noteSeen(
+  deps: Deps,
+  { id, lastSeenAt, clockSkewMs }: typeof hosts.$inferSelect,
+  clock: string | null,
+): Promise<void> {
+  const now = deps.clock.now();
+  const skew = skewOf(clock, now);
+  const isLongAgo = lastSeenAt === null || Math.abs(now - Date.parse(lastSeenAt)) >= SEEN_EVERY_MS;
+  const isNews = skew !== null && (clockSkewMs === null || isWrong(skew) !== isWrong(clockSkewMs));
+  if (!isLongAgo && !isNews) return;
+  const seen = { lastSeenAt: instant(now), ...(skew === null ? {} : { clockSkewMs: Math.round(skew) }) };
+  await deps.db.update(hosts).set(seen).where(eq(hosts.id, id));
+}
+
+function isWrong(skewMs: number): boolean {
+  return Math.abs(skewMs) > CLOCK_WRONG_MS;
 }
 
 function readClaims(token: string): z.infer<typeof Claims> {

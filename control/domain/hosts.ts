@@ -38,14 +38,17 @@ export async function getHost(deps: Deps, id: Id): Promise<Host> {
   return toHost(await findHost(deps, id));
 }
 
-/** Renames a host, gives it labels, or revokes it: its key opens nothing from then on, and its socket is closed at once. */
+/**
+ * Renames a host, gives it labels, says how long it may be silent, or revokes it: its key opens nothing from then on, and its socket is
+ * closed at once.
+ */
 export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof ChangeHost>): Promise<Host> {
   const host = await findHost(deps, id);
   const name = change.name ?? host.name;
-  const labels = change.labels ?? host.labels;
+  const { labels = host.labels, offlineAfterSeconds = host.offlineAfterSeconds } = change;
   const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
   const write = writeAll(deps.db, [
-    deps.db.update(hosts).set({ name, labels, revokedAt }).where(eq(hosts.id, id)),
+    deps.db.update(hosts).set({ name, labels, revokedAt, offlineAfterSeconds }).where(eq(hosts.id, id)),
     ...(change.revoked === true
       ? [...undeclareAll(deps, id), forgetIncidents(deps, "host", id), lookAgain(deps, eq(bindings.host, id))]
       : []),
@@ -123,9 +126,9 @@ async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
 }
 
 function toHost(row: HostRow): Host {
-  const { id, name, facts, declarationFaults, revision, labels, connectionId, ...instants } = row;
-  const { connectedAt, lastSeenAt, revokedAt, createdAt } = instants;
+  const { id, name, facts, declarationFaults, revision, labels, connectionId, offlineAfterSeconds, clockSkewMs } = row;
+  const { connectedAt, lastSeenAt, revokedAt, createdAt } = row;
   const online = connectionId !== null;
   const at = { connectedAt, lastSeenAt, revokedAt, createdAt };
-  return { id, name, facts, declarationFaults, revision, labels, online, ...at };
+  return { id, name, facts, declarationFaults, revision, labels, online, offlineAfterSeconds, clockSkewMs, ...at };
 }

@@ -28,7 +28,9 @@ export async function keepListening(deps: ListeningDeps): Promise<number> {
   const watched = at.get("watch");
   const since = at.get("listening");
   await note(deps, "watch");
-  if (since !== undefined && watched !== undefined && now - watched <= AWAY_MS) return since;
+  // What lies ahead was noted by a clock that was wrong.
+  const isGapless = watched !== undefined && watched <= now && now - watched <= AWAY_MS;
+  if (isGapless && since !== undefined && since <= now) return since;
   await note(deps, "listening");
   return now;
 }

@@ -1,4 +1,4 @@
-import { and, eq, isNull, lt, or, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, lt, or, sql } from "drizzle-orm";
 import { instant } from "../../shared/ids.ts";
 import { hosts } from "../db/schema.ts";
 import { incidents } from "../db/telling.ts";
@@ -16,13 +16,14 @@ import { heardAt, seenAt } from "./silence.ts";
 export async function sweepPresence(deps: Deps, listeningSince: number): Promise<void> {
   for (const host of await readDoubtful(deps)) {
     const limitMs = (host.offlineAfterSeconds ?? Number.POSITIVE_INFINITY) * 1000;
-    const silentSince = Math.max(seenAt(host), (await heardAt(deps, host)) ?? 0, listeningSince);
+    const seen = seenAt(host) > deps.clock.now() ? 0 : seenAt(host);
+    const silentSince = Math.max(seen, (await heardAt(deps, host)) ?? 0, listeningSince);
     if (host.openedAt !== null) {
       if (host.connectionId !== null || seenAt(host) > Date.parse(host.openedAt) || host.offlineAfterSeconds === null)
         await tellOnline(deps, host);
     } else if (deps.clock.now() - silentSince >= limitMs) {
       await tellOffline(deps, host, silentSince);
-    } else if (silentSince > seenAt(host) && silentSince > listeningSince) {
+    } else if (silentSince > seen && silentSince > listeningSince) {
       await deps.db
         .update(hosts)
         .set({ lastSeenAt: instant(silentSince) })
@@ -53,7 +54,11 @@ async function readDoubtful({ db, clock }: Deps) {
     .where(
       and(
         isNull(hosts.revokedAt),
-        or(lt(sql`coalesce(${hosts.lastSeenAt}, ${hosts.createdAt})`, limit), sql`${incidents.id} is not null`),
+        or(
+          gt(hosts.lastSeenAt, instant(now)),
+          lt(sql`coalesce(${hosts.lastSeenAt}, ${hosts.createdAt})`, limit),
+          sql`${incidents.id} is not null`,
+        ),
       ),
     );
 }

@@ -1,11 +1,14 @@
 import type { Deps } from "../deps.ts";
+import { sweepClocks } from "./clocks.ts";
 import { sweepLate } from "./lateness.ts";
 import { keepListening, SETTLE_MS } from "./listening.ts";
 import { sweepPresence } from "./presence.ts";
 
-/** Looks for what did not happen, and tells of it: hosts that are not heard of, backups that did not come. */
+/** Looks for what did not happen, and tells of it: hosts that are not heard of or whose clocks are wrong, backups
+ * that did not come. */
 export async function watch(deps: Deps): Promise<void> {
   const listeningSince = await keepListening(deps);
   await sweepPresence(deps, listeningSince);
+  await sweepClocks(deps);
   if (deps.clock.now() - listeningSince >= SETTLE_MS) await sweepLate(deps);
 }

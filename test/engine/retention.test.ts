@@ -115,7 +115,7 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     const wrong = await ask(keeping(1), false);
     const { run, snapshots } = await host.report(wrong);
     expect(wrong.state).toBe("warned");
-    expect(run.warnings).toEqual([expect.stringContaining("clock is 1440 min ahead of its control plane's")]);
+    expect(run.warnings).toEqual([expect.stringContaining("clock is 24 hours ahead, by its control plane's")]);
     expect(snapshots).toHaveLength(2);
   });
 });

@@ -22,6 +22,8 @@ const started: Started = {
     online: true,
     connectedAt: at,
     lastSeenAt: at,
+    offlineAfterSeconds: 900,
+    clockSkewMs: null,
     revokedAt: null,
     createdAt: at,
   },

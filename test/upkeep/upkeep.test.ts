@@ -46,6 +46,12 @@ describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
       await rm(big);
       await writeFile(join(host.root, "data/other"), randomBytes(400_000));
       await host.backup(work(1));
+      Object.assign(host.deps, { clockOffset: () => 6 * 60_000 });
+      expect(await perform("prune")).toMatchObject({
+        state: "warned",
+        warnings: [expect.stringContaining("clock is 6 minutes behind, by its control plane's: nothing is removed")],
+      });
+      Object.assign(host.deps, { clockOffset: () => 5 * 60_000 });
       const pruned = await perform("prune");
       expect(pruned.state).toBe("succeeded");
       const { run, engineId } = await host.report(pruned);
