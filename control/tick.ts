@@ -4,7 +4,7 @@ import { expireOrders } from "./domain/orders.ts";
 import { noteVital } from "./domain/vitals.ts";
 import { watch } from "./domain/watch.ts";
 import type { Deps } from "./deps.ts";
-import { dispatch } from "./notify/outbox.ts";
+import { dispatch } from "./notify/dispatch.ts";
 
 /**
  * What time alone makes due: orders nobody took, enrolments nobody used, what did not happen although it should have, incidents that

@@ -1,0 +1,100 @@
+import { and, asc, desc, eq, isNull, lte, sql } from "drizzle-orm";
+import { type Id, instant } from "../../shared/ids.ts";
+import { channels, deliveries, incidents } from "../db/telling.ts";
+import { type Statement, writeAll } from "../db/transaction.ts";
+import type { Deps } from "../deps.ts";
+import { enqueueTo } from "./outbox.ts";
+import { isHolding } from "./quiet.ts";
+import { wordsOf } from "./words.ts";
+
+/** More than this nobody reads at breakfast: of the rest it is said how many they are. */
+const LISTED = 50;
+
+/**
+ * Tells each channel whose quiet hours are over what was held back for it, in one notification: that is written, and what it tells
+ * of is marked, in one batch. Any number of dispatchers at once write one.
+ */
+export async function writeDigests(deps: Pick<Deps, "db" | "clock">): Promise<void> {
+  const due = await deps.db
+    .select()
+    .from(channels)
+    .where(lte(channels.digestAt, instant(deps.clock.now())))
+    .orderBy(asc(channels.digestAt));
+  for (const channel of due) await writeAll(deps.db, await digest(deps, channel));
+}
+
+type Channel = typeof channels.$inferSelect;
+
+async function digest(deps: Pick<Deps, "db" | "clock">, { id, name, digestAt }: Channel): Promise<Statement[]> {
+  const { db } = deps;
+  const { ids, items, more, since } = await readHeld(deps, id);
+  const isAsRead = and(eq(channels.id, id), eq(channels.digestAt, digestAt ?? ""));
+  const data = { channel: { id, name }, count: ids.length, since, items, more };
+  const told = sql`select value from json_each(${JSON.stringify(ids)})`;
+  return [
+    ...(ids.length === 0 ? [] : [enqueueTo(deps, id, { type: "incident.digest", data }, isAsRead)]),
+    db
+      .update(deliveries)
+      .set({ state: "digested" })
+      .where(
+        and(
+          ...[eq(deliveries.channel, id), eq(deliveries.state, "held"), sql`${deliveries.id} in (${told})`],
+          sql`exists (select 1 from ${channels} where ${isAsRead})`,
+        ),
+      ),
+    db
+      .update(channels)
+      // What was held back after it was read has its own digest.
+      .set({ digestAt: sql`case when ${isHolding()} then ${instant(deps.clock.now())} end` })
+      .where(isAsRead),
+  ];
+}
+
+interface Item {
+  readonly title: string;
+  /** `open`: still wrong. `over`: well again, maybe wrong in between. `told`: something that neither opens nor closes. */
+  readonly state: "open" | "over" | "told";
+  readonly incident: { id: Id; kind: string; openedAt: string; closedAt: string | null } | null;
+}
+
+/** What is still wrong comes first, each incident once; what is well again comes last. */
+async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
+  const isHeld = and(eq(deliveries.channel, channel), eq(deliveries.state, "held"));
+  const ofIncidents = db.select({ id: deliveries.incident }).from(deliveries).where(isHeld);
+  const [all, wrong, others, [known]] = await db.batch([
+    db.select({ id: deliveries.id, at: deliveries.createdAt }).from(deliveries).where(isHeld).orderBy(deliveries.id),
+    db
+      .select()
+      .from(incidents)
+      .where(sql`${incidents.id} in ${ofIncidents}`)
+      .orderBy(sql`${incidents.closedAt} is not null`, desc(incidents.id))
+      .limit(LISTED),
+    db
+      .select({ payload: deliveries.payload })
+      .from(deliveries)
+      .where(and(isHeld, isNull(deliveries.incident)))
+      .orderBy(desc(deliveries.id))
+      .limit(LISTED),
+    db
+      .select({
+        incidents: sql<number>`count(distinct ${deliveries.incident})`,
+        others: sql<number>`sum(${deliveries.incident} is null)`,
+      })
+      .from(deliveries)
+      .where(isHeld),
+  ]);
+  const lines: Item[] = wrong.map(({ id, kind, openedAt, closedAt, summary, isFlapping }) => {
+    const state = closedAt === null ? "open" : "over";
+    const how = isFlapping ? "comes and goes" : closedAt === null ? "still so" : "well again";
+    return { title: `${how}: ${summary}`, state, incident: { id, kind, openedAt, closedAt } };
+  });
+  const told = others.map(({ payload }): Item => ({ title: wordsOf(payload).title, state: "told", incident: null }));
+  const inOrder = [
+    ...lines.filter(({ state }) => state === "open"),
+    ...told,
+    ...lines.filter(({ state }) => state === "over"),
+  ];
+  const items = inOrder.slice(0, LISTED);
+  const more = (known?.incidents ?? 0) + (known?.others ?? 0) - items.length;
+  return { ids: all.map(({ id }) => id), items, more: Math.max(0, more), since: all[0]?.at ?? null };
+}

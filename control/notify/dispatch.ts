@@ -1,0 +1,74 @@
+import { and, asc, eq, inArray, isNotNull, isNull, lte, notInArray, or, sql } from "drizzle-orm";
+import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
+import { channels, deliveries } from "../db/telling.ts";
+import type { Deps } from "../deps.ts";
+import { writeDigests } from "./digest.ts";
+import { giveUp, record } from "./outcome.ts";
+import { holdBack, isAskedFor } from "./quiet.ts";
+import { send } from "./send.ts";
+
+/** Longer than an attempt can take (15 s), so only a crash leaves one to expire. */
+const LEASE_MS = 60_000;
+const AT_ONCE = 20;
+
+/**
+ * Sends everything that is due, by lease: any number of dispatchers may run at once, and what one that crashed had claimed
+ * is sent again a minute later. So a receiver may see a delivery twice, always under the same id.
+ * @returns when the next attempt is due, in milliseconds since 1970; null when nothing is waiting
+ */
+export async function dispatch(deps: Deps): Promise<number | null> {
+  for (;;) {
+    const quiet = await holdBack(deps);
+    await writeDigests(deps);
+    const claimed = await claim(deps, quiet);
+    if (claimed.length === 0) return nextDue(deps);
+    await Promise.all(claimed.map((delivery) => attempt(deps, delivery)));
+  }
+}
+
+type Delivery = typeof deliveries.$inferSelect;
+
+/** @param quiet channels in their quiet hours */
+async function claim({ db, clock, random }: Deps, quiet: readonly Id[]): Promise<Delivery[]> {
+  const now = clock.now();
+  const due = db
+    .select({ id: deliveries.id })
+    .from(deliveries)
+    .where(
+      and(
+        lte(deliveries.nextAttemptAt, instant(now)),
+        or(isNull(deliveries.leaseUntil), lte(deliveries.leaseUntil, instant(now))),
+        quiet.length === 0 ? undefined : or(notInArray(deliveries.channel, [...quiet]), isAskedFor()),
+      ),
+    )
+    .orderBy(asc(deliveries.nextAttemptAt))
+    .limit(AT_ONCE);
+  return db
+    .update(deliveries)
+    .set({ leaseUntil: instant(now + LEASE_MS), leaseOwner: uuidv7(now, random(16)) })
+    .where(inArray(deliveries.id, due))
+    .returning();
+}
+
+async function attempt(deps: Deps, delivery: Delivery): Promise<void> {
+  const [channel] = await deps.db.select().from(channels).where(eq(channels.id, delivery.channel));
+  const asked = delivery.type === "channel.test";
+  if (channel === undefined) return giveUp(deps, delivery, "the channel was deleted");
+  if (!channel.enabled && !asked) return giveUp(deps, delivery, "the channel is disabled");
+  await record(deps, delivery, await send(deps, delivery, channel));
+}
+
+async function nextDue({ db }: Deps): Promise<number | null> {
+  const due = sql<string>`max(${deliveries.nextAttemptAt}, coalesce(${deliveries.leaseUntil}, ''))`;
+  const [[next], [digest]] = await db.batch([
+    db.select({ at: due }).from(deliveries).where(isNotNull(deliveries.nextAttemptAt)).orderBy(due).limit(1),
+    db
+      .select({ at: channels.digestAt })
+      .from(channels)
+      .where(isNotNull(channels.digestAt))
+      .orderBy(channels.digestAt)
+      .limit(1),
+  ]);
+  const [first] = [next?.at, digest?.at].filter((at) => typeof at === "string").toSorted();
+  return first === undefined ? null : Date.parse(first);
+}

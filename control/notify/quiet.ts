@@ -1,0 +1,68 @@
+import { and, eq, isNotNull, isNull, lte, or, type SQL, sql } from "drizzle-orm";
+import { type Id, instant } from "../../shared/ids.ts";
+import { quietUntil } from "../../shared/quiet-hours.ts";
+import { channels, deliveries } from "../db/telling.ts";
+import { type Statement, writeAll } from "../db/transaction.ts";
+import type { Deps } from "../deps.ts";
+
+/**
+ * Holds back what is due for channels in their quiet hours, until those are over. Comes before anything is claimed.
+ * @returns the channels in their quiet hours: for them only what somebody asked for is sent
+ */
+export async function holdBack(deps: Pick<Deps, "db" | "clock">): Promise<Id[]> {
+  const now = deps.clock.now();
+  const [rows, waiting] = await deps.db.batch([
+    deps.db
+      .select({ id: channels.id, quietHours: channels.quietHours, digestAt: channels.digestAt })
+      .from(channels)
+      .where(isNotNull(channels.quietHours)),
+    deps.db.selectDistinct({ channel: deliveries.channel }).from(deliveries).where(isDue(now)),
+  ]);
+  const quiet: Id[] = [];
+  for (const { id, quietHours, digestAt } of rows) {
+    const until = quietHours === null ? null : quietUntil(quietHours, now);
+    if (until === null) continue;
+    quiet.push(id);
+    const isPastDue = digestAt !== null && Date.parse(digestAt) <= now;
+    if (isPastDue || waiting.some(({ channel }) => channel === id)) await writeAll(deps.db, hold(deps, id, until));
+  }
+  return quiet;
+}
+
+function hold({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, until: number): Statement[] {
+  const isOfChannel = and(eq(deliveries.channel, channel), isDue(clock.now()));
+  const isDigest = eq(deliveries.type, "incident.digest");
+  return [
+    // A digest that did not get through waits for itself.
+    db
+      .update(deliveries)
+      .set({ nextAttemptAt: instant(until), leaseUntil: null, leaseOwner: null })
+      .where(and(isOfChannel, isDigest)),
+    db
+      .update(deliveries)
+      .set({ state: "held", nextAttemptAt: null, leaseUntil: null, leaseOwner: null })
+      .where(isOfChannel),
+    db
+      .update(channels)
+      .set({ digestAt: instant(until) })
+      .where(and(eq(channels.id, channel), isHolding())),
+  ];
+}
+
+/** Whether the channel of the statement has anything that is held. */
+export function isHolding(): SQL {
+  return sql`exists (select 1 from ${deliveries} where ${deliveries.channel} = ${channels.id} and ${deliveries.state} = 'held')`;
+}
+
+/** Nobody is sending it, and nobody asked for it. */
+function isDue(now: number): SQL | undefined {
+  return and(
+    lte(deliveries.nextAttemptAt, instant(now)),
+    or(isNull(deliveries.leaseUntil), lte(deliveries.leaseUntil, instant(now))),
+    sql`not ${isAskedFor()}`,
+  );
+}
+
+export function isAskedFor(): SQL {
+  return sql`(${deliveries.isAsked} or ${deliveries.type} = 'channel.test')`;
+}

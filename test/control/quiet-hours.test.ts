@@ -1,0 +1,197 @@
+import { describe, expect, test } from "vitest";
+import type { Post } from "../../control/deps.ts";
+import { dispatch } from "../../control/notify/dispatch.ts";
+import type { Trouble } from "../../control/domain/incidents.ts";
+import { wordsOf } from "../../control/notify/words.ts";
+import type { QuietHours } from "../../shared/channel.ts";
+import { type Delivery, Event } from "../../shared/event.ts";
+import { quietUntil } from "../../shared/quiet-hours.ts";
+import { DATABASES, testControl } from "../support/control.ts";
+import { addChannel, deliveriesOf, fail, HOUR, MINUTE, recover } from "./troubled.ts";
+
+const HOST = "01936f0e-0000-7000-8000-00000000000a";
+const troubleOf = (detail: string): Trouble => ({ kind: "host.trouble", host: HOST, detail });
+const NIGHT = { from: "22:00", to: "07:00", zone: "Europe/Berlin" };
+
+/** @returns what has really arrived, as type and id, and what sends it */
+async function sleeping(database: (typeof DATABASES)[number] = "file") {
+  const control = await testControl({ database, now: "2026-11-23T20:59:00.000Z" });
+  const sent: { type: string; id: string }[] = [];
+  let status = 204;
+  const post: Post = async ({ headers, body }) => {
+    if (status === 204) sent.push({ type: Event.parse(JSON.parse(body)).type, id: headers["webhook-id"] ?? "" });
+    return { status };
+  };
+  const { body } = await addChannel(control, "ops", { quietHours: NIGHT });
+  const send = () => dispatch({ ...control.deps, post });
+  const answer = (next: number): void => void (status = next);
+  return { control, sent, send, answer, path: `/api/v1/channels/${(body as { id: string }).id}` };
+}
+
+const digestOf = (all: Delivery[]) => all.find(({ type }) => type === "incident.digest")?.payload;
+
+describe.each(DATABASES)("with a database of the kind %s", (database) => {
+  test("what comes in quiet hours is held back, and told in one notice at their end, by however many dispatchers", async () => {
+    const { control, sent, send } = await sleeping(database);
+    const many = () => Promise.all([1, 2, 3].map(() => send()));
+    await fail(control, troubleOf("before"));
+    await many();
+    control.pass(MINUTE);
+    await fail(control, troubleOf("stays"), "the disk is full");
+    await fail(control, troubleOf("passes"), "the spool is damaged");
+    await many();
+    control.pass(HOUR);
+    await recover(control, troubleOf("passes"));
+    await recover(control, troubleOf("before"));
+    expect(await send()).toBe(Date.parse("2026-11-24T06:00:00.000Z"));
+    expect(sent.map(({ type }) => type)).toEqual(["run.failed"]);
+    control.pass(8 * HOUR);
+    await many();
+
+    expect(sent.map(({ type }) => type)).toEqual(["run.failed", "incident.digest"]);
+    const all = await deliveriesOf(control);
+    expect(all.map(({ type, state }) => `${type} ${state}`).toSorted()).toEqual([
+      "incident.digest delivered",
+      "run.failed delivered",
+      "run.failed digested",
+      "run.failed digested",
+      "run.recovered digested",
+      "run.recovered digested",
+    ]);
+    const digest = digestOf(all);
+    expect(digest?.data).toMatchObject({ count: 4, more: 0, since: "2026-11-23T21:00:00.000Z" });
+    expect(digest?.data["items"]).toMatchObject([
+      { title: "still so: the disk is full", state: "open", incident: { closedAt: null } },
+      { title: "well again: the spool is damaged", state: "over", incident: { closedAt: "2026-11-23T22:00:00.000Z" } },
+      { title: "well again: the backup fails", state: "over" },
+    ]);
+    // The day is as any other.
+    await recover(control, troubleOf("stays"));
+    await send();
+    expect(sent.at(-1)?.type).toBe("run.recovered");
+  });
+});
+
+test("a test of a channel and what somebody sends again by hand go at once", async () => {
+  const { control, sent, send, path } = await sleeping();
+  control.pass(MINUTE);
+  await fail(control, troubleOf("held"));
+  await send();
+  await control.admin.send("POST", `${path}/test`);
+  await send();
+  expect(sent.map(({ type }) => type)).toEqual(["channel.test"]);
+  const [held] = await deliveriesOf(control, "&state=held");
+  await control.admin.send("POST", `/api/v1/deliveries/${held?.id}/retry`);
+  await send();
+  expect(sent.at(-1)).toEqual({ type: "run.failed", id: held?.id });
+  control.pass(9 * HOUR);
+  await send();
+  expect(sent).toHaveLength(2);
+});
+
+test("one that crashed before its batch leaves everything held, and the next one tells it once", async () => {
+  const { control, sent, send } = await sleeping();
+  control.pass(MINUTE);
+  await fail(control, troubleOf("held"));
+  await send();
+  control.pass(9 * HOUR);
+  await control.deps.db.run(`create trigger dies before update of state on deliveries when new.state = 'digested'
+    begin select raise(abort, 'killed'); end`);
+  await expect(send()).rejects.toThrow();
+  expect(await deliveriesOf(control)).toMatchObject([{ type: "run.failed", state: "held" }]);
+  await control.deps.db.run("drop trigger dies");
+  await send();
+  await send();
+  expect(sent.map(({ type }) => type)).toEqual(["incident.digest"]);
+});
+
+test("a digest that does not get through waits out the next night, and is never part of another", async () => {
+  const { control, sent, send, answer } = await sleeping();
+  control.pass(MINUTE);
+  await fail(control, troubleOf("held"));
+  await send();
+  answer(503);
+  control.deps.log.error = () => undefined;
+  for (let hour = 0; hour < 32; hour++) {
+    control.pass(HOUR);
+    await send();
+  }
+  answer(204);
+  const [digest] = await deliveriesOf(control, "&state=pending");
+  expect(digest).toMatchObject({ type: "incident.digest", nextAttemptAt: "2026-11-25T06:00:00.000Z" });
+  control.pass(HOUR);
+  await send();
+  expect(sent).toEqual([{ type: "incident.digest", id: digest?.id }]);
+});
+
+test("quiet hours that are changed or taken away count at once, also for what is held back", async () => {
+  const { control, sent, send, path } = await sleeping();
+  control.pass(MINUTE);
+  await fail(control, troubleOf("held"));
+  await send();
+  await control.admin.send("PATCH", path, { quietHours: { ...NIGHT, to: "08:30" } });
+  expect(await send()).toBe(Date.parse("2026-11-24T07:30:00.000Z"));
+  expect(sent).toEqual([]);
+  await control.admin.send("PATCH", path, { quietHours: null });
+  await send();
+  expect(sent.map(({ type }) => type)).toEqual(["incident.digest"]);
+});
+
+test("of very many the digest lists those that are still wrong first, and says how many more there are", async () => {
+  const { control, send } = await sleeping();
+  control.pass(MINUTE);
+  for (let index = 0; index < 60; index++) await fail(control, troubleOf(`${index}`), `trouble ${index}`);
+  for (let index = 30; index < 60; index++) await recover(control, troubleOf(`${index}`));
+  await send();
+  control.pass(9 * HOUR);
+  await send();
+  const digest = digestOf(await deliveriesOf(control));
+  const items = digest?.data["items"] as { state: string }[];
+  expect(digest?.data).toMatchObject({ count: 90, more: 10 });
+  expect([items.length, items.findIndex(({ state }) => state === "over")]).toEqual([50, 30]);
+  expect(digest === undefined ? "" : wordsOf(digest).body).toContain("\n- and 10 more\n");
+});
+
+test.each<[what: string, hours: QuietHours, now: string, until: string | null]>([
+  ["before", NIGHT, "2026-11-23T20:59:59.999Z", null],
+  ["at the beginning", NIGHT, "2026-11-23T21:00:00.000Z", "2026-11-24T06:00:00.000Z"],
+  ["after midnight", NIGHT, "2026-11-24T05:59:59.999Z", "2026-11-24T06:00:00.000Z"],
+  ["at the end", NIGHT, "2026-11-24T06:00:00.000Z", null],
+  ["in summer", NIGHT, "2026-07-01T20:00:00.000Z", "2026-07-02T05:00:00.000Z"],
+  ["over the night that is an hour shorter", NIGHT, "2026-03-28T22:00:00.000Z", "2026-03-29T05:00:00.000Z"],
+  ["over the night that is an hour longer", NIGHT, "2026-10-24T22:00:00.000Z", "2026-10-25T06:00:00.000Z"],
+  ["by day", { from: "12:00", to: "13:30", zone: "UTC" }, "2026-11-23T12:30:00.000Z", "2026-11-23T13:30:00.000Z"],
+  ["an end that the clocks skip", { ...NIGHT, to: "02:30" }, "2026-03-29T00:00:00.000Z", "2026-03-29T01:00:00.000Z"],
+  ["an end that comes twice", { ...NIGHT, to: "02:30" }, "2026-10-25T00:00:00.000Z", "2026-10-25T00:30:00.000Z"],
+  ["the second time", { ...NIGHT, to: "02:30" }, "2026-10-25T01:10:00.000Z", "2026-10-25T01:30:00.000Z"],
+])("quiet hours by the clocks of their zone: %s", (_what, hours, now, until) => {
+  const end = quietUntil(hours, Date.parse(now));
+  expect(end === null ? null : new Date(end).toISOString()).toBe(until);
+});
+
+test("the end is never quiet, and what is before it is", () => {
+  for (const zone of ["UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]) {
+    for (let minute = 0; minute < 366 * 24 * 60; minute += 997) {
+      const now = Date.parse("2026-01-01T00:00:00.000Z") + minute * MINUTE;
+      const until = quietUntil({ from: "21:30", to: "06:45", zone }, now);
+      if (until === null) continue;
+      expect([until > now, until - now <= 11 * HOUR]).toEqual([true, true]);
+      expect(quietUntil({ from: "21:30", to: "06:45", zone }, until)).toBeNull();
+      expect(quietUntil({ from: "21:30", to: "06:45", zone }, until - 1)).not.toBeNull();
+    }
+  }
+});
+
+test("wrong quiet hours are refused at their field", async () => {
+  const { control } = await sleeping();
+  const refused = (quietHours: object) =>
+    control.admin.refused("POST", "/api/v1/channels", {
+      ...{ name: "x", kind: "webhook", url: "http://127.0.0.1/", quietHours },
+    });
+  expect(await refused({ ...NIGHT, zone: "Mars/Olympus" })).toMatchObject({
+    code: "request.invalid",
+    issues: [{ path: ["quietHours", "zone"], message: expect.stringContaining("IANA") }],
+  });
+  expect(await refused({ ...NIGHT, from: "24:00" })).toMatchObject({ issues: [{ path: ["quietHours", "from"] }] });
+  expect(await refused({ ...NIGHT, to: NIGHT.from })).toMatchObject({ issues: [{ path: ["quietHours", "to"] }] });
+});
