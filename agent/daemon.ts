@@ -1,7 +1,8 @@
 import { openApi } from "./api.ts";
 import { readConfig } from "./config.ts";
-import type { AgentConfig } from "./config.ts";
+import type { AgentConfig, Paths } from "./config.ts";
 import { claimDaemon } from "./daemon-claim.ts";
+import { removeDrafts } from "./files.ts";
 import { loadIdentity } from "./identity.ts";
 import { serve } from "./serve.ts";
 import type { ServeDeps } from "./serve.ts";
@@ -21,6 +22,7 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
     return 75;
   }
   try {
+    await removeDrafts(directoriesOf(deps.paths));
     while (!stop.aborted) {
       const config = await readConfig(deps.paths);
       const identity = config === null ? null : await loadIdentity(deps.paths);
@@ -38,6 +40,12 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
   } finally {
     await claim.release();
   }
+}
+
+/** Where the agent writes. */
+function directoriesOf({ etc, state, ...paths }: Paths): string[] {
+  const { ordersDir, spoolDir, bindingsDir, repositoriesDir, secretsDir, locksDir } = paths;
+  return [etc, state, ordersDir, spoolDir, bindingsDir, repositoriesDir, secretsDir, locksDir];
 }
 
 /** A host that was revoked and is enrolled again is another host, with another key: the daemon begins anew as that one. */

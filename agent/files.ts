@@ -1,7 +1,7 @@
-import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-
-let made = 0;
+import { randomUUID } from "node:crypto";
+import { link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { markOf } from "./process-mark.ts";
 
 /**
  * Writes a file so that after a power cut there is the old text or the new one, never a part of either. A directory
@@ -28,13 +28,29 @@ export async function createFileAtomically(path: string, text: string, mode = 0o
   });
 }
 
+const DRAFT = /\.(\d+)-[0-9a-f-]+\.tmp$/;
+
+/**
+ * Removes what killed processes have left of files they were writing. For the start of a process: its own number may have
+ * been that of one that was killed.
+ */
+export async function removeDrafts(directories: readonly string[]): Promise<void> {
+  for (const directory of directories) {
+    for (const name of await readdir(directory).catch(() => [])) {
+      const pid = Number(DRAFT.exec(name)?.[1] ?? Number.NaN);
+      const isOurs = Number.isInteger(pid) && (pid === process.pid || markOf(pid) === null);
+      if (isOurs) await rm(join(directory, name), { force: true });
+    }
+  }
+}
+
 async function withDraft<T>(
   { path, text, mode }: { path: string; text: string; mode: number },
   put: (draft: string) => Promise<T>,
 ): Promise<T> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const draft = `${path}.${process.pid}-${made++}.tmp`;
+  const draft = `${path}.${process.pid}-${randomUUID()}.tmp`;
   try {
     const file = await open(draft, "wx", mode);
     try {

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import { type Dice, diceOf } from "../support/random.ts";
 
 /** What one round found. Anything but zeros is a broken promise. */
@@ -42,39 +44,64 @@ export function found(change: Partial<Found>): Found {
   return { ...NOTHING, ...change };
 }
 
+/** A round that takes longer than this has not ended well. */
+const ROUND_LIMIT_MS = 5 * 60_000;
+
 /**
  * Plays a fault.
  * @param input.seed the same seed plays the same rounds, as far as processes let it
  * @param input.untilMs wall clock after which no new round begins
+ * @param input.stop no new round begins, and the one that is played is not waited for
  */
 export async function play(
   fault: Fault,
-  input: { seed: number; rounds: number; untilMs?: number; log: (line: string) => void },
+  input: { seed: number; rounds: number; untilMs?: number; stop?: AbortSignal; log: (line: string) => void },
 ): Promise<Tally> {
   const begun = performance.now();
-  const end = input.untilMs ?? Number.POSITIVE_INFINITY;
+  const { seed, untilMs = Number.POSITIVE_INFINITY, stop = new AbortController().signal, log } = input;
   let sum: Found = NOTHING;
   let made = 0;
-  const rounds = await fault.start(input.log);
+  const rounds = await fault.start(log);
   try {
-    for (; made < input.rounds && Date.now() < end; made++) {
-      const one = await rounds
-        .round(diceOf(input.seed + made))
-        .catch((error: unknown) =>
-          found({ lied: 1, said: [error instanceof Error ? (error.stack ?? error.message) : String(error)] }),
-        );
-      const said = one.said.map((line) => `round ${made} (--seed ${input.seed + made} --rounds 1): ${line}`);
-      said.forEach(input.log);
+    while (made < input.rounds && Date.now() < untilMs && !stop.aborted) {
+      const one = await oneRound(rounds, diceOf(seed + made), stop);
+      if (one === null) break;
+      const said = one.said.map((line) => `round ${made} (--seed ${seed + made} --rounds 1): ${line}`);
+      said.forEach(log);
       sum = {
         lost: sum.lost + one.lost,
         doubled: sum.doubled + one.doubled,
         lied: sum.lied + one.lied,
         said: [...sum.said, ...said],
       };
+      made++;
     }
   } finally {
     await rounds.end();
   }
   const seconds = Math.round((performance.now() - begun) / 1000);
-  return { ...sum, name: fault.name, seed: input.seed, rounds: made, seconds };
+  return { ...sum, name: fault.name, seed, rounds: made, seconds };
+}
+
+/** @returns null when it was stopped before its end */
+async function oneRound(rounds: Rounds, dice: Dice, stop: AbortSignal): Promise<Found | null> {
+  const over = new AbortController();
+  const stopped = once(stop, "abort", { signal: over.signal }).then(() => null);
+  const late = delay(ROUND_LIMIT_MS, failedRound(`a round took longer than ${ROUND_LIMIT_MS / 60_000} minutes`), {
+    signal: over.signal,
+  });
+  const played = rounds
+    .round(dice)
+    .catch((error: unknown) => failedRound(error instanceof Error ? (error.stack ?? error.message) : String(error)));
+  try {
+    return await Promise.race([played, stopped, late]);
+  } finally {
+    over.abort();
+    await Promise.allSettled([stopped, late]);
+  }
+}
+
+/** A promise that could not be shown is one that was not kept. */
+function failedRound(said: string): Found {
+  return found({ lied: 1, said: [said] });
 }

@@ -16,6 +16,10 @@ export interface AgentProcess {
   cli(...words: string[]): Promise<Outcome>;
   /** Starts the daemon. */
   start(): void;
+  /** The daemon's; undefined: none runs. */
+  pid(): number | undefined;
+  /** Resolves when the daemon that runs now has ended, whoever ended it. */
+  ended(): Promise<void>;
   /** Everything the daemon has said so far. */
   said(): string;
   kill(signal: NodeJS.Signals): Promise<void>;
@@ -52,14 +56,19 @@ export function agentIn(
       daemon.stdout?.on("data", keep);
       daemon.stderr?.on("data", keep);
     },
+    pid: () => daemon?.pid,
+    ended: () => endOf(daemon),
     said: () => said,
     async kill(signal) {
       const child = daemon;
       daemon = null;
-      if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-      const ended = new Promise((resolve) => child.once("exit", resolve));
-      child.kill(signal);
-      await ended;
+      child?.kill(signal);
+      await endOf(child);
     },
   };
+}
+
+async function endOf(child: ChildProcess | null): Promise<void> {
+  if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+  await new Promise((resolve) => child.once("exit", resolve));
 }
