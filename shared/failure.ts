@@ -38,6 +38,7 @@ export const ApiCode = z.enum([
   "repositories.declared_on_host",
   "bindings.already_bound",
   "runs.already_finished",
+  "database.unavailable",
   "internal",
 ]);
 export type ApiCode = z.infer<typeof ApiCode>;

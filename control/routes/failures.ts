@@ -2,6 +2,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { Failure, type ApiCode, type ErrorBody } from "../../shared/failure.ts";
 import type { Log } from "../deps.ts";
+import { databaseTrouble } from "./database-trouble.ts";
 
 /** The one place where a code becomes an HTTP status. */
 const STATUS: Record<ApiCode, ContentfulStatusCode> = {
@@ -59,6 +60,7 @@ const STATUS: Record<ApiCode, ContentfulStatusCode> = {
   "repositories.declared_on_host": 409,
   "bindings.already_bound": 400,
   "runs.already_finished": 409,
+  "database.unavailable": 503,
   internal: 500,
 };
 
@@ -77,6 +79,8 @@ function asFailure(log: Log, error: unknown): Failure {
     return new Failure("request.invalid", "the body is not JSON; send one JSON object");
   }
   log.error("a request failed", { error: told(error) });
+  const trouble = databaseTrouble(error);
+  if (trouble !== null) return new Failure("database.unavailable", trouble);
   return new Failure("internal", "the control plane failed at this; its log says why");
 }
 

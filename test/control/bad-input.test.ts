@@ -301,3 +301,16 @@ test("what fails inside is logged, and nothing of it is told", async () => {
   expect(logged).toHaveLength(2);
   expect(JSON.stringify(logged)).not.toMatch(/hunter2|whsec_/);
 });
+
+test("a database that cannot be written is said so, with a code, and takes up work once it can", async () => {
+  const control = await testControl();
+  control.deps.log.error = () => undefined;
+  await control.deps.db.run("pragma query_only = on");
+  expect(await control.admin.refused("POST", "/api/v1/channels", channel)).toMatchObject({
+    status: 503,
+    code: "database.unavailable",
+    message: expect.stringContaining("read-only: nothing was changed"),
+  });
+  // A connection on which that happened is not used again.
+  expect(await control.admin.send("POST", "/api/v1/channels", channel)).toMatchObject({ status: 201 });
+});

@@ -1,21 +1,11 @@
 import { createClient } from "@libsql/client";
 import { sql } from "drizzle-orm";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { expect, onTestFinished, test } from "vitest";
 import { openDatabase } from "../../control/runtime/node/database.ts";
+import { type Neighbour, startNeighbour } from "../support/neighbour.ts";
 import { startSqld } from "../support/sqld.ts";
 import { temporaryDirectory } from "./deps.ts";
-
-/** Another process in the same database. Only another process: two SQLite libraries in one process don't see each other's locks. */
-interface Neighbour {
-  /** Begins to write and holds the lock. */
-  lock(): Promise<void>;
-  unlock(): Promise<void>;
-  rows(): Promise<string[]>;
-}
 
 test("the trap: after SQLITE_BUSY the driver's connection says ok and loses the row", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
@@ -62,6 +52,27 @@ test("every write is there when several callers meet a lock at once", async () =
   expect(await neighbour.rows()).toEqual(writes.map((_, index) => String(index)));
 });
 
+test("behind a lock that stays, everybody fails after the same wait, and nothing of theirs is written", async () => {
+  const { file, neighbour } = await databaseWithNeighbour();
+  const db = openDatabase(file, undefined, 400);
+  onTestFinished(() => db.$client.close());
+  await db.run(sql`select 1`);
+  await neighbour.lock();
+  const from = performance.now();
+  const writes = Array.from({ length: 20 }, (_, index) =>
+    db.run(sql`insert into notes values (${`refused ${index}`})`).then(
+      () => "written",
+      (error: unknown) => String(error instanceof Error && error.cause),
+    ),
+  );
+  for (const said of await Promise.all(writes)) expect(said).toContain("SQLITE_BUSY");
+  // One after the other it would be 8 s.
+  expect(performance.now() - from).toBeLessThan(4000);
+  await neighbour.unlock();
+  await db.run(sql`insert into notes values ('after')`);
+  expect(await neighbour.rows()).toEqual(["after"]);
+});
+
 test("the pragmas hold on every connection, the one after a lock too", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
   const db = openDatabase(file);
@@ -104,46 +115,16 @@ test("on a server, every write of several clients at once is there", async () =>
   second.$client.close();
 });
 
-async function databaseWithNeighbour(): Promise<{ file: string; neighbour: Neighbour }> {
+async function databaseWithNeighbour(): Promise<{
+  file: string;
+  neighbour: Neighbour & { rows(): Promise<unknown[]> };
+}> {
   const path = join(await temporaryDirectory(), "control.db");
-  const child = spawn(process.execPath, ["-e", neighbourProgram, path], { stdio: ["pipe", "pipe", "inherit"] });
-  onTestFinished(async () => {
-    child.stdin.end();
-    await once(child, "exit");
-  });
-  const ask = asker(child);
-  await ask("create");
+  const neighbour = startNeighbour(path);
+  onTestFinished(neighbour.end);
+  await neighbour.column("CREATE TABLE notes (text NOT NULL)");
   return {
     file: `file:${path}`,
-    neighbour: {
-      lock: async () => void (await ask("lock")),
-      unlock: async () => void (await ask("unlock")),
-      rows: async () => JSON.parse(await ask("rows")) as string[],
-    },
-  };
-}
-
-/** One word in, one line out. */
-const neighbourProgram = `
-  const { DatabaseSync } = require("node:sqlite");
-  const db = new DatabaseSync(process.argv[1]);
-  const does = {
-    create: () => db.exec("PRAGMA journal_mode = WAL; CREATE TABLE notes (text NOT NULL)"),
-    lock: () => db.exec("BEGIN IMMEDIATE"),
-    unlock: () => db.exec("ROLLBACK"),
-    rows: () => db.prepare("SELECT text FROM notes ORDER BY rowid").all().map((row) => row.text),
-  };
-  require("node:readline").createInterface({ input: process.stdin }).on("line", (word) => {
-    console.log(JSON.stringify(does[word]() ?? null));
-  });
-`;
-
-function asker(child: ChildProcess): (word: string) => Promise<string> {
-  const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error("the neighbour has no pipes");
-  const lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
-  return async (word) => {
-    stdin.write(`${word}\n`);
-    return String((await lines.next()).value);
+    neighbour: { ...neighbour, rows: () => neighbour.column("SELECT text FROM notes ORDER BY rowid") },
   };
 }

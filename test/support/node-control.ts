@@ -7,11 +7,15 @@ import { lineLog } from "../../control/runtime/node/log.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
 import type { ControlUnderTest } from "./control-under-test.ts";
 
-/** Starts the Node runtime in this process, on a free port, with its state in a temporary directory. */
-export async function startNodeControl(): Promise<ControlUnderTest> {
+/**
+ * Starts the Node runtime in this process, on a free port, with its state in a temporary directory.
+ * @param environment what is set besides
+ */
+export async function startNodeControl(environment: Record<string, string> = {}): Promise<ControlUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-control-"));
   const lines: string[] = [];
-  const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" }), {
+  const config = readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", ...environment });
+  const control = await startControl(config, {
     log: lineLog((line) => lines.push(line)),
   });
   const made = await createToken(control.deps, { name: "the-tests", scope: "admin", expiresInSeconds: null });

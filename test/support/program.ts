@@ -7,6 +7,8 @@ export interface Program {
   output(): string;
   /** Ends it and everything it started. */
   stop(): Promise<void>;
+  /** The same by SIGKILL, which nothing can prepare for. */
+  kill(): Promise<void>;
 }
 
 const READY_WITHIN_MS = 60_000;
@@ -49,14 +51,19 @@ export async function startProgram(input: {
   // A group of its own does not get the terminal's Ctrl-C.
   const takeAlong = (): void => killGroup(child.pid, "SIGKILL");
   process.once("exit", takeAlong);
+  const kill = async (): Promise<void> => {
+    process.off("exit", takeAlong);
+    killGroup(child.pid, "SIGKILL");
+    await end;
+  };
   const program: Program = {
     output: () => printed,
+    kill,
     stop: async () => {
       process.off("exit", takeAlong);
       killGroup(child.pid, "SIGTERM");
       await Promise.race([end, wait(STOP_WITHIN_MS, undefined, { ref: false })]);
-      killGroup(child.pid, "SIGKILL");
-      await end;
+      await kill();
     },
   };
   const deadline = Date.now() + READY_WITHIN_MS;

@@ -3,11 +3,15 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { freePort } from "./free-port.ts";
-import { startProgram } from "./program.ts";
+import { type Program, startProgram } from "./program.ts";
 
 export interface Sqld {
   /** For `HOLDFAST_DATABASE_URL`: `http://127.0.0.1:PORT`. */
   readonly url: string;
+  /** Ends it with SIGKILL. Its files stay. */
+  kill(): Promise<void>;
+  /** Starts it again, where it was. */
+  start(): Promise<void>;
   /** Ends it and deletes its files. */
   stop(): Promise<void>;
 }
@@ -16,14 +20,20 @@ export interface Sqld {
 export async function startSqld(): Promise<Sqld> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-sqld-"));
   const address = `127.0.0.1:${await freePort()}`;
-  const program = await startProgram({
-    command: sqldFile(),
-    args: ["--no-welcome", "--http-listen-addr", address, "--db-path", join(directory, "db")],
-    env: { RUST_LOG: "error" },
-    ready: async () => (await fetch(`http://${address}/health`)).ok,
-  });
+  const start = (): Promise<Program> =>
+    startProgram({
+      command: sqldFile(),
+      args: ["--no-welcome", "--http-listen-addr", address, "--db-path", join(directory, "db")],
+      env: { RUST_LOG: "error" },
+      ready: async () => (await fetch(`http://${address}/health`)).ok,
+    });
+  let program = await start();
   return {
     url: `http://${address}`,
+    kill: () => program.kill(),
+    async start() {
+      program = await start();
+    },
     stop: async () => {
       await program.stop();
       await rm(directory, { recursive: true, force: true });

@@ -3,21 +3,26 @@ import { drizzle } from "drizzle-orm/libsql";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Database } from "../../db/transaction.ts";
 
-/** How long a call waits for somebody else's lock before it gives up with SQLITE_BUSY. */
+/** How long a call waits for somebody else's lock, and for its turn, before it gives up with SQLITE_BUSY. */
 const BUSY_PATIENCE_MS = 10_000;
 
 /**
  * Opens the control plane's database. Nothing is read before the first call.
  * @param url `file:/path`, `libsql://…`, `https://…` or `http://…`
  * @param token for a remote database that asks for one
+ * @param patienceMs how long a call waits while others write; then it fails, having changed nothing
  */
-export function openDatabase(url: string, token?: string): Database & { $client: Client } {
+export function openDatabase(
+  url: string,
+  token?: string,
+  patienceMs = BUSY_PATIENCE_MS,
+): Database & { $client: Client } {
   const raw = createClient({
     url,
     concurrency: url.startsWith("file:") ? 1 : 20,
     ...(token ? { authToken: token } : {}),
   });
-  return drizzle(url.startsWith("file:") ? fileClient(raw) : remoteClient(raw));
+  return drizzle(url.startsWith("file:") ? fileClient(raw, patienceMs) : remoteClient(raw, patienceMs));
 }
 
 /**
@@ -25,7 +30,7 @@ export function openDatabase(url: string, token?: string): Database & { $client:
  * writes answer "ok" and are lost (libsql-client-ts#352). So every such connection is thrown away before anything
  * else may use it, and its successor gets the pragmas again.
  */
-function fileClient(raw: Client): Client {
+function fileClient(raw: Client, patienceMs: number): Client {
   let prepared = false;
   let queue: Promise<unknown> = Promise.resolve();
 
@@ -43,7 +48,9 @@ function fileClient(raw: Client): Client {
     }
   };
   const inTurn = <T>(call: () => Promise<T>): Promise<T> => {
-    const turn = queue.then(() => whileBusy(() => attempt(call)));
+    // From now on, not from its turn: behind a long lock everybody fails after the same wait, and no queue grows.
+    const deadline = performance.now() + patienceMs;
+    const turn = queue.then(() => whileBusy(deadline, () => attempt(call)));
     queue = turn.catch(() => undefined);
     return turn;
   };
@@ -51,8 +58,8 @@ function fileClient(raw: Client): Client {
 }
 
 /** A server of its own decides who writes; it too answers SQLITE_BUSY when several do. */
-function remoteClient(raw: Client): Client {
-  return clientThat(raw, whileBusy);
+function remoteClient(raw: Client, patienceMs: number): Client {
+  return clientThat(raw, (call) => whileBusy(performance.now() + patienceMs, call));
 }
 
 function clientThat(raw: Client, careful: <T>(call: () => Promise<T>) => Promise<T>): Client {
@@ -83,14 +90,16 @@ async function prepare(raw: Client): Promise<void> {
   await raw.execute("PRAGMA foreign_keys = ON");
 }
 
-/** Retries only what certainly did not happen. */
-async function whileBusy<T>(call: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + BUSY_PATIENCE_MS;
+/**
+ * Retries only what certainly did not happen.
+ * @param deadline as performance.now() has it, which nobody sets
+ */
+async function whileBusy<T>(deadline: number, call: () => Promise<T>): Promise<T> {
   for (let delay = 10; ; delay = Math.min(delay * 2, 250)) {
     try {
       return await call();
     } catch (error) {
-      if (!isBusy(error) || Date.now() + delay > deadline) throw error;
+      if (!isBusy(error) || performance.now() + delay > deadline) throw error;
     }
     await pause(delay * (0.5 + Math.random()));
   }

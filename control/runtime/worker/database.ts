@@ -37,12 +37,12 @@ function patient(client: Client): Client {
 }
 
 async function whileBusy<T>(call: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + BUSY_PATIENCE_MS;
+  const deadline = performance.now() + BUSY_PATIENCE_MS;
   for (let delay = 20; ; delay = Math.min(delay * 2, 500)) {
     try {
       return await call();
     } catch (error) {
-      if (!isBusy(error) || Date.now() + delay > deadline) throw error;
+      if (!isBusy(error) || performance.now() + delay > deadline) throw error;
     }
     const jittered = delay * (0.5 + Math.random());
     await new Promise((resolve) => setTimeout(resolve, jittered));
