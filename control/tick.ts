@@ -9,15 +9,22 @@ import { dispatch } from "./notify/dispatch.ts";
 /**
  * What time alone makes due: orders nobody took, enrolments nobody used, what did not happen although it should have, incidents that
  * settled or are to be reminded of. Safe to run at any time and by several at once. What it puts into the outbox is not sent yet.
+ * A step that fails holds no other one up, but the sweep is not noted as one that ran.
  */
 export async function sweep(deps: Deps): Promise<void> {
-  await expireOrders(deps);
-  await expireEnrollments(deps);
-  await watch(deps);
-  await settleIncidents(deps);
-  await remindOfIncidents(deps);
+  const failures: string[] = [];
+  for (const step of STEPS) await step(deps).catch((error: unknown) => failures.push(String(error)));
+  if (failures.length > 0) throw new Error(failures.join("; "));
   await noteVital(deps, "sweep");
 }
+
+const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [
+  watch,
+  settleIncidents,
+  remindOfIncidents,
+  expireOrders,
+  expireEnrollments,
+];
 
 /**
  * Sends what is due, and notes that the outbox works.
@@ -29,8 +36,10 @@ export async function emptyOutbox(deps: Deps): Promise<number | null> {
   return next;
 }
 
-/** Both, one after the other: what a cron trigger does. */
+/** Both, one after the other, and the second whatever becomes of the first: what a cron trigger does. */
 export async function tick(deps: Deps): Promise<number | null> {
-  await sweep(deps);
-  return emptyOutbox(deps);
+  const [swept] = await Promise.allSettled([sweep(deps)]);
+  const next = await emptyOutbox(deps);
+  if (swept.status === "rejected") throw swept.reason;
+  return next;
 }

@@ -1,10 +1,12 @@
 import { expect, test } from "vitest";
 import { writeAll } from "../../control/db/transaction.ts";
 import { noteVital } from "../../control/domain/vitals.ts";
+import type { Post } from "../../control/deps.ts";
+import { beat } from "../../control/notify/heartbeat.ts";
 import { enqueue } from "../../control/notify/outbox.ts";
 import { sweep, tick } from "../../control/tick.ts";
 import { askerOf, DATABASES, testControl, type TestControl } from "../support/control.ts";
-import { addChannel, MINUTE } from "./troubled.ts";
+import { addChannel, DAY, deliveriesOf, fail, MINUTE } from "./troubled.ts";
 
 /** As a monitor asks, without a credential. */
 async function healthz({ app }: TestControl) {
@@ -65,11 +67,85 @@ test("healthz fails when the database does not answer, and says nothing of why",
   expect(logged).toEqual(["the vital signs could not be read"]);
 });
 
-test("a sweep that fails is not noted as one that ran", async () => {
+test("a step of the sweep that fails holds up no other one, nor the outbox, and is not noted as a sweep", async () => {
   const control = await testControl();
   await healthz(control);
-  await control.deps.db.run("drop table orders");
-  control.pass(4 * MINUTE);
-  await expect(tick(control.deps)).rejects.toThrow();
+  await addChannel(control, "ops");
+  await fail(control, { kind: "host.trouble", host: null, detail: "any" });
+  const sent: string[] = [];
+  const deps = { ...control.deps, post: async ({ url }: { url: string }) => ({ status: sent.push(url) && 204 }) };
+  await control.deps.db.run("drop table enrollments");
+  control.pass(2 * DAY);
+  await expect(tick(deps)).rejects.toThrow("enrollments");
   expect(await healthz(control)).toMatchObject({ status: 503 });
+  expect(sent).toHaveLength(1);
+  expect((await deliveriesOf(control)).map(({ type, state }) => `${type} ${state}`)).toEqual(["run.failed delivered"]);
+});
+
+/** What a dead man's switch hears, and a heart that beats for it. */
+function beating(control: TestControl) {
+  const heard: string[] = [];
+  const logged: string[] = [];
+  const deps = { ...control.deps, log: { ...control.deps.log, error: (text: string) => void logged.push(text) } };
+  let answer = async (): Promise<{ status: number }> => ({ status: 200 });
+  const post: Post = async ({ method, url }) => {
+    heard.push(`${method} ${url}`);
+    return answer();
+  };
+  return {
+    heard,
+    logged,
+    becomes: (next: () => Promise<{ status: number }>) => void (answer = next),
+    beat: () => beat(deps, { url: "https://hc.example/secret", post }),
+  };
+}
+
+test("the heart beats after a good sweep, at most once a minute, by however many", async () => {
+  const control = await testControl();
+  const { heard, beat: sent } = beating(control);
+  for (let half = 0; half < 6; half++) {
+    await tick(control.deps);
+    await Promise.all([sent(), sent(), sent()]);
+    control.pass(MINUTE / 2);
+  }
+  expect(heard).toEqual(Array.from({ length: 3 }, () => "GET https://hc.example/secret"));
+  await beat(control.deps, null);
+});
+
+test("nothing is sent to the dead man's switch while the sweep or the outbox stalls", async () => {
+  const control = await testControl();
+  const { heard, logged, beat: sent } = beating(control);
+  await healthz(control);
+  await tick(control.deps);
+  control.pass(4 * MINUTE);
+  await sent();
+  for (let minute = 0; minute < 12; minute++) {
+    await sweep(control.deps);
+    control.pass(MINUTE);
+  }
+  await sweep(control.deps);
+  await sent();
+  expect(heard).toEqual([]);
+  expect(new Set(logged)).toEqual(new Set(["no heartbeat is sent"]));
+  await tick(control.deps);
+  await sent();
+  expect(heard).toHaveLength(1);
+});
+
+test("a heartbeat that fails is logged without its address, and the next one is sent all the same", async () => {
+  const control = await testControl();
+  const { heard, logged, becomes, beat: sent } = beating(control);
+  becomes(async () => Promise.reject(new Error("connect ECONNREFUSED")));
+  await sent();
+  control.pass(MINUTE);
+  becomes(async () => ({ status: 404 }));
+  await sent();
+  control.pass(MINUTE);
+  await sent();
+  expect(heard).toHaveLength(3);
+  expect(logged).toEqual([
+    "the heartbeat could not be sent",
+    "the heartbeat was not taken",
+    "the heartbeat was not taken",
+  ]);
 });

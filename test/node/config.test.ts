@@ -13,6 +13,7 @@ test("without anything it listens on loopback and keeps its state in ./data", ()
     databaseToken: undefined,
     webhookPrivate: { private: "allow", named: [] },
     signingKey: undefined,
+    heartbeatUrl: null,
   });
   expect(publicOrigin(config, 7676)).toBe("http://127.0.0.1:7676");
 });
@@ -25,6 +26,7 @@ test.each([
   ["HOLDFAST_URL", "ftp://backup.example.org"],
   ["HOLDFAST_DATABASE_URL", "/srv/control.db"],
   ["HOLDFAST_WEBHOOK_PRIVATE", "maybe"],
+  ["HOLDFAST_HEARTBEAT_URL", "hc-ping.com/abc"],
   ["HOLDFAST_WEBHOOK_PRIVATE", "refuse,two words"],
 ])("%s=%s is refused by name", (name, value) => {
   expect(() => readConfig({ [name]: value })).toThrow(name);

@@ -19,6 +19,8 @@ export interface NodeConfig {
   readonly webhookPrivate: Reach;
   /** base64url PKCS #8; undefined: the key is a file in the data directory. */
   readonly signingKey: string | undefined;
+  /** A dead man's switch that is told each minute that all is well; null: none. */
+  readonly heartbeatUrl: string | null;
 }
 
 const Origin = z
@@ -53,6 +55,7 @@ const Environment = z.object({
       return z.NEVER;
     }),
   HOLDFAST_SIGNING_KEY: z.string().optional(),
+  HOLDFAST_HEARTBEAT_URL: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).optional(),
 });
 
 /**
@@ -78,6 +81,7 @@ export function readConfig(environment: Record<string, string | undefined>): Nod
     databaseToken: data.HOLDFAST_DATABASE_TOKEN,
     webhookPrivate: data.HOLDFAST_WEBHOOK_PRIVATE,
     signingKey: data.HOLDFAST_SIGNING_KEY,
+    heartbeatUrl: data.HOLDFAST_HEARTBEAT_URL ?? null,
   };
 }
 

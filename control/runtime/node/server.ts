@@ -10,6 +10,7 @@ import { hosts } from "../../db/schema.ts";
 import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { noteVital } from "../../domain/vitals.ts";
+import type { Heartbeat } from "../../notify/heartbeat.ts";
 import { beginListening } from "../../domain/listening.ts";
 import { localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
 import { claimDataDirectory } from "./data-directory.ts";
@@ -105,7 +106,7 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
     void answer(incoming, outgoing);
   });
   server.on("upgrade", (incoming, socket, head) => void upgrades.handle(incoming, socket, head));
-  const timers = startTimers(deps);
+  const timers = startTimers(deps, { heartbeat: heartbeatOf(config) });
 
   const stop = async (): Promise<void> => {
     const closed = once(server, "close");
@@ -118,6 +119,11 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
   let stopping: Promise<void> | null = null;
   const localUrl = localOrigin({ host: config.host, port });
   return { url: deps.config.url, localUrl, deps, app, close: () => (stopping ??= stop()) };
+}
+
+/** Where the owner of this machine lets it be told: nowhere is forbidden. */
+function heartbeatOf({ heartbeatUrl: url }: NodeConfig): Heartbeat | null {
+  return url === null ? null : { url, post: createPost(() => null) };
 }
 
 async function listen(server: Server, { host, port }: NodeConfig): Promise<number> {

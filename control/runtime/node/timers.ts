@@ -1,4 +1,5 @@
 import type { Deps } from "../../deps.ts";
+import { beat, type Heartbeat } from "../../notify/heartbeat.ts";
 import { emptyOutbox, sweep } from "../../tick.ts";
 
 const SWEEP_EVERY_MS = 30_000;
@@ -13,7 +14,10 @@ export interface Timers {
 }
 
 /** Does in one process what a cron trigger and alarms do elsewhere: the sweep, and each delivery when it is due. */
-export function startTimers(deps: Deps): Timers {
+export function startTimers(
+  deps: Deps,
+  { heartbeat, sweepEveryMs = SWEEP_EVERY_MS }: { heartbeat: Heartbeat | null; sweepEveryMs?: number },
+): Timers {
   let stopped = false;
   let due: NodeJS.Timeout | undefined;
   let sending: Promise<void> | null = null;
@@ -42,13 +46,17 @@ export function startTimers(deps: Deps): Timers {
   };
   // Its own way, so that receivers that are slow to answer do not hold up what notices that a backup is late.
   const look = async (): Promise<void> => {
-    await sweep(deps).then(wakeOutbox, (error: unknown) =>
-      deps.log.error("the sweep failed", { error: String(error) }),
-    );
+    try {
+      await sweep(deps);
+      wakeOutbox();
+      await beat(deps, heartbeat);
+    } catch (error) {
+      deps.log.error("the sweep failed", { error: String(error) });
+    }
     sweeping = null;
   };
   const lookNow = (): void => void (sweeping ??= look());
-  const looking = setInterval(lookNow, SWEEP_EVERY_MS).unref();
+  const looking = setInterval(lookNow, sweepEveryMs).unref();
 
   wakeOutbox();
   return {

@@ -8,4 +8,5 @@ export interface Env {
   readonly HOLDFAST_DATABASE_TOKEN?: string;
   readonly HOLDFAST_SIGNING_KEY?: string;
   readonly HOLDFAST_WEBHOOK_PRIVATE?: string;
+  readonly HOLDFAST_HEARTBEAT_URL?: string;
 }

@@ -2,6 +2,7 @@ import { createApp } from "../../app.ts";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import type { Deps } from "../../deps.ts";
 import { dispatch } from "../../notify/dispatch.ts";
+import { beat } from "../../notify/heartbeat.ts";
 import { readReach } from "../../notify/reach.ts";
 import { tick } from "../../tick.ts";
 import { openDatabase } from "./database.ts";
@@ -24,7 +25,10 @@ export default {
 
   /** The cron trigger: what in one process the timers do. */
   async scheduled(_controller, env, context) {
-    await tick(await openDeps(env, context));
+    const deps = await openDeps(env, context);
+    await tick(deps);
+    const url = env.HOLDFAST_HEARTBEAT_URL ?? "";
+    await beat(deps, url === "" ? null : { url, post: createPost({ private: "allow", named: [] }) });
   },
 } satisfies ExportedHandler<Env>;
 
