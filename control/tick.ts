@@ -1,5 +1,6 @@
 import { expireEnrollments } from "./domain/enrollments.ts";
 import { remindOfIncidents, settleIncidents } from "./domain/incident-sweep.ts";
+import { keepHouse } from "./domain/housekeeping.ts";
 import { expireOrders } from "./domain/orders.ts";
 import { noteVital } from "./domain/vitals.ts";
 import { watch } from "./domain/watch.ts";
@@ -16,6 +17,7 @@ export async function sweep(deps: Deps): Promise<void> {
   for (const step of STEPS) await step(deps).catch((error: unknown) => failures.push(String(error)));
   if (failures.length > 0) throw new Error(failures.join("; "));
   await noteVital(deps, "sweep");
+  await keepHouse(deps);
 }
 
 const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [

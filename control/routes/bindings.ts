@@ -2,11 +2,13 @@ import { Hono, type Context, type Next } from "hono";
 import { ForgetRequest, ListQuery, page } from "../../shared/api.ts";
 import { Binding, ChangeBinding, CreateBinding } from "../../shared/binding.ts";
 import { Failure } from "../../shared/failure.ts";
+import { History, HistoryQuery } from "../../shared/history.ts";
 import { Id, Label, Name } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
 import { changeBinding, createBinding, deleteBinding, pauseBinding, resumeBinding } from "../domain/bindings.ts";
 import { getBinding, listBindings } from "../domain/binding-views.ts";
+import { listHistory } from "../domain/run-history.ts";
 import { runBinding } from "../domain/runs.ts";
 import { checkBinding, forgetBinding } from "../domain/upkeep.ts";
 import { answers } from "./describe.ts";
@@ -30,6 +32,12 @@ export function bindingRoutes(deps: Deps) {
     )
     .get("/:id", answers(200, Binding, "Read a binding"), async (context) =>
       context.json(await getBinding(deps, context.req.param("id"))),
+    )
+    .get(
+      "/:id/history",
+      answers(200, History, "What a binding's runs did, by day, newest first"),
+      query(HistoryQuery),
+      async (context) => context.json(await listHistory(deps, context.req.param("id"), context.req.valid("query"))),
     )
     .patch("/:id", answers(200, Binding, "Change a binding"), refuseContract, body(ChangeBinding), async (context) =>
       context.json(await changeBinding(deps, context.req.param("id"), context.req.valid("json"))),
