@@ -36,7 +36,7 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outc
     return finished;
   });
   if (outcome.state === "succeeded" && !isKeepingAll(retention) && heldBack(input) === null) {
-    const runId = uuidv7(deps.clock.now(), deps.random(10));
+    const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
     await forget(deps, { ...input, runId, trigger: "retention", scheduledAt: null, dryRun: false });
   }
   return outcome;

@@ -75,7 +75,8 @@ export async function serve(
     runner,
     workload,
     ready: recovery.first,
-    newId: () => uuidv7(clock.now(), deps.random(10)),
+    // By the control plane's clock: there runs of all hosts are put in order by their ids.
+    newId: () => uuidv7(controlClock.now(), deps.random(10)),
     assignment: () => assignment,
   };
 

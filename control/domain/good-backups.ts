@@ -7,7 +7,7 @@ import type { Deps } from "../deps.ts";
 import { expectedOf, goodAtOf, type Watched } from "./expected.ts";
 import { closeIncident } from "./incidents.ts";
 import { endSilence } from "./lateness.ts";
-import { runData, type NamedBinding } from "./streaks.ts";
+import { runData, type NamedBinding } from "./run-data.ts";
 
 /**
  * For the batch that takes the report of a good backup: when the next one is late has to be worked out anew, and what its absence had

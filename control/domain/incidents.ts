@@ -147,8 +147,8 @@ export function forgetIncidents(
   id: Id,
 ): Statement {
   const at = instant(clock.now());
-  // A repository outlives its hosts.
-  const isOfHost = subject === "host" ? sql`${incidents.kind} not like 'repository.%'` : undefined;
+  // A damaged repository outlives its hosts.
+  const isOfHost = subject === "host" ? sql`${incidents.kind} <> 'repository.damaged'` : undefined;
   return db
     .update(incidents)
     .set({

@@ -10,10 +10,12 @@ import { enqueue } from "../notify/outbox.ts";
 import { watchedColumns, type Watched } from "./expected.ts";
 import { takeGood } from "./good-backups.ts";
 import { closeAnsweredOrders } from "./orders.ts";
+import { readOpen, tellOutcome, type Outcomes } from "./outcomes.ts";
+import type { NamedBinding } from "./run-data.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
-import { readSights, suspicionNotice, suspicionOf, type Sight } from "./suspicions.ts";
-import { readStreaks, runNotice, turnOf, type NamedBinding, type Streaks } from "./streaks.ts";
+import { readStreaks } from "./streaks.ts";
+import { readSights } from "./suspicions.ts";
 
 interface Reporter {
   readonly id: Id;
@@ -54,15 +56,13 @@ export async function acceptReports(
 
 type KnownBinding = NamedBinding & Watched & { host: Id; engineId: string | null; listedBy: Id | null };
 
-interface Known {
+interface Known extends Outcomes {
   reportCount: number;
   bindings: Map<Id, KnownBinding>;
   /** Those that the host uses, and that a run of its own was about as a whole. */
   repositories: Map<Id, { id: Id; name: string; engineId: string | null }>;
   runs: Map<Id, { host: Id; sequence: number }>;
   refusals: Map<Id, { host: Id }>;
-  streaks: Streaks;
-  sights: Map<Id, Sight>;
 }
 
 interface Plan {
@@ -78,7 +78,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
   const ofRuns = reports.filter((report) => report.type === "run");
   const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
   const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
-  const [[self], bound, kept, existing, refused, streaks, sights] = await db.batch([
+  const [[self], bound, kept, existing, refused, streaks, sights, open] = await db.batch([
     db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
     db
       .select({
@@ -120,6 +120,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
       ),
     readStreaks(deps, [...bindingIds, ...repositoryIds]),
     readSights(deps, bindingIds),
+    readOpen(deps, bindingIds, repositoryIds),
   ]);
   return {
     reportCount: self?.reportCount ?? -1,
@@ -129,6 +130,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
     repositories: new Map(kept.map((row) => [row.id, row])),
     streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
     sights: new Map(sights.map((row) => [row.binding, row])),
+    open: new Map(open.map(({ key, host: of }) => [key, of])),
   };
 }
 
@@ -160,15 +162,9 @@ function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: R
     binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
   // History of what is gone: kept, and nobody is told.
   if (repository === undefined || (run.binding !== null && binding === undefined)) return;
-  const reason = suspicionOf(known.sights, report);
-  if (reason !== null && binding !== undefined) {
-    plan.notices++;
-    plan.statements.push(enqueue(deps, suspicionNotice(reason, report, { binding, host })));
-  }
-  const turn = turnOf(known.streaks, run);
-  if (turn === null) return;
-  plan.notices++;
-  plan.statements.push(enqueue(deps, runNotice(turn, run, { binding: binding ?? null, repository, host })));
+  const telling = tellOutcome(deps, known, { binding: binding ?? null, repository, host }, report);
+  plan.notices += telling.length;
+  plan.statements.push(...telling);
 }
 
 /** What a run of a binding says of the repository and of its snapshots. */

@@ -52,6 +52,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
           failure: { code: "repository.wrong_passphrase", message: "/srv is not there", next: "bring it back" },
         },
         ...about,
+        incident: { id: expect.any(String), kind: "binding.failing", openedAt: "2026-11-23T08:00:02.000Z" },
       },
     });
     expect(recovered).toMatchObject({

@@ -1,0 +1,29 @@
+import type { Id } from "../../shared/ids.ts";
+import type { RunReport } from "../../shared/report.ts";
+
+export interface NamedBinding {
+  id: Id;
+  name: string;
+  contract: { id: Id; name: string };
+  repository: { id: Id; name: string };
+}
+
+/** Whom a run is about. */
+export interface RunSubject {
+  /** Null for what is done to a repository as a whole. */
+  binding: NamedBinding | null;
+  repository: { id: Id; name: string };
+  host: { id: Id; name: string };
+}
+
+/** What every notification of a run says of it. */
+export function runData(run: RunReport["run"], { binding, repository, host }: RunSubject): Record<string, unknown> {
+  const { id, kind, state, trigger, startedAt, finishedAt, failure } = run;
+  return {
+    run: { id, kind, state, trigger, startedAt, finishedAt, failure },
+    binding: binding === null ? null : { id: binding.id, name: binding.name },
+    contract: binding?.contract ?? null,
+    repository: { id: repository.id, name: repository.name },
+    host: { id: host.id, name: host.name },
+  };
+}

@@ -1,0 +1,144 @@
+import { expect, test } from "vitest";
+import { Binding } from "../../shared/binding.ts";
+import { Contract } from "../../shared/contract.ts";
+import { instant } from "../../shared/ids.ts";
+import type { RunReport } from "../../shared/report.ts";
+import type { TestControl } from "../support/control.ts";
+import { declareRepository } from "./declared.ts";
+import { listening, send, told, typesTold } from "./listening.ts";
+import { reportOf, runIdAt } from "./reported.ts";
+import { MINUTE, wrongNow } from "./watched.ts";
+
+type Outcome = Partial<Parameters<typeof reportOf>[0]> & Pick<Parameters<typeof reportOf>[0], "state">;
+
+/** A run of this moment, one a minute. */
+function runNow(control: TestControl, binding: string, outcome: Outcome): RunReport {
+  control.pass(MINUTE);
+  return reportOf({ id: runIdAt(instant(control.deps.clock.now())), binding, ...outcome });
+}
+
+function ofRepository(report: RunReport, repository: string): RunReport {
+  return { ...report, run: { ...report.run, binding: null, repository } };
+}
+
+/** Bindings of several contracts to one repository far away, on one or several hosts. */
+async function sharing(names: Record<string, string[]>) {
+  const all = await listening();
+  const { control } = all;
+  const far = await declareRepository(control.admin, "far", "rest:https://backup.example/all");
+  const bindings = new Map<string, { host: typeof all.host; id: string }>();
+  for (const [hostName, contracts] of Object.entries(names)) {
+    const host = hostName === "one" ? all.host : await control.enrol(hostName);
+    for (const name of contracts) {
+      const request = { user: "root", sourceDirectories: [`/srv/${name}`] };
+      const contract = await control.admin.ask(Contract, "POST", "/api/v1/contracts", { host: host.id, name, request });
+      const body = { name: `${name}-far`, contract: contract.id, repository: far.id };
+      const { id } = await control.admin.ask(Binding, "POST", "/api/v1/bindings", body);
+      bindings.set(name, { host, id });
+    }
+  }
+  const report = async (name: string, outcome: Outcome): Promise<void> => {
+    const { host, id } = bindings.get(name) ?? { host: all.host, id: all.binding.id };
+    await send(host, runNow(control, id, outcome));
+  };
+  return { ...all, far, report };
+}
+
+test("a repository that can't be reached is told once, whatever fails by it, until a run of that host reaches it again", async () => {
+  const { control, far, report } = await sharing({ one: ["mail", "music", "notes"], two: ["films"] });
+  const unreachable = { state: "failed", failure: "repository.unreachable" } as const;
+  for (const name of ["mail", "music", "films", "notes", "mail"]) await report(name, unreachable);
+  expect(await wrongNow(control)).toEqual(["repository.unreachable"]);
+  await report("films", { state: "succeeded" });
+  await report("music", { state: "failed", failure: "source.missing" });
+  expect(await wrongNow(control)).toEqual(["binding.failing", "repository.unreachable"]);
+  await report("notes", { state: "failed", failure: "repository.locked" });
+  await report("music", { state: "succeeded" });
+  await report("notes", { state: "succeeded" });
+  expect(await wrongNow(control)).toEqual([]);
+  const events = await told(control);
+  expect(await typesTold(control)).toEqual([
+    "repository.recovered",
+    "repository.unreachable",
+    "run.failed",
+    "run.failed",
+    "run.recovered",
+    "run.recovered",
+  ]);
+  const about = { repository: { id: far.id, name: "far" }, binding: { name: "mail-far" }, host: { name: "one" } };
+  expect(events[0]?.data).toMatchObject({ ...about, incident: { kind: "repository.unreachable" } });
+});
+
+test("damage is the repository's, told once, and over only when a check finds none", async () => {
+  const { control, host, repository, binding } = await listening();
+  const of = (outcome: Outcome) => ofRepository(runNow(control, binding.id, outcome), repository.id);
+  const damaged = { state: "failed", failure: "repository.damaged" } as const;
+  await send(host, of({ kind: "check", ...damaged }));
+  await send(host, of({ kind: "prune", ...damaged }));
+  await send(host, runNow(control, binding.id, damaged));
+  await send(host, runNow(control, binding.id, { state: "succeeded" }));
+  await send(host, of({ kind: "prune", state: "succeeded" }));
+  expect([await wrongNow(control), await typesTold(control)]).toEqual([
+    ["repository.damaged"],
+    ["repository.check_failed"],
+  ]);
+  await send(host, of({ kind: "check", state: "failed", failure: "repository.wrong_passphrase" }));
+  await send(host, of({ kind: "check", state: "succeeded" }));
+  expect(await wrongNow(control)).toEqual([]);
+  expect((await told(control)).map(({ type }) => type).slice(1, 2)).toEqual(["run.failed"]);
+  expect((await typesTold(control)).slice(1)).toEqual(["repository.recovered", "run.failed", "run.recovered"]);
+});
+
+test("so many failures in a row as the binding's settings say, and one good run between begins the count anew", async () => {
+  const { control, host, binding } = await listening();
+  const settings = { alerts: { failures: 3 } };
+  await control.admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding.id}`, { settings });
+  const one = (state: "failed" | "interrupted" | "succeeded") => send(host, runNow(control, binding.id, { state }));
+  for (const state of ["failed", "interrupted", "succeeded", "failed", "failed"] as const) await one(state);
+  expect(await typesTold(control)).toEqual([]);
+  await one("failed");
+  await one("failed");
+  expect(await wrongNow(control)).toEqual(["binding.failing"]);
+  expect(await typesTold(control)).toEqual(["run.failed"]);
+  await one("succeeded");
+  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
+});
+
+test("a backup that turns from good to warned is told once, not each night", async () => {
+  const { control, host, binding } = await listening();
+  const one = (state: "failed" | "warned" | "succeeded") => send(host, runNow(control, binding.id, { state }));
+  for (const state of ["succeeded", "warned", "warned", "failed", "warned"] as const) await one(state);
+  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered", "run.warned"]);
+  await one("succeeded");
+  await one("warned");
+  const warned = (await told(control)).filter(({ type }) => type === "run.warned");
+  expect(warned).toMatchObject([{}, { data: { run: { state: "warned" }, binding: { id: binding.id } } }]);
+});
+
+test("sources that look as usual again are told as well", async () => {
+  const { control, host, binding } = await listening();
+  await send(host, runNow(control, binding.id, { state: "warned", suspicious: "2 files, usually 900" }));
+  await send(host, runNow(control, binding.id, { state: "failed", failure: "hook.failed" }));
+  expect(await wrongNow(control)).toEqual(["binding.failing", "binding.suspicious"]);
+  await send(host, runNow(control, binding.id, { state: "succeeded" }));
+  expect(await wrongNow(control)).toEqual([]);
+  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered", "source.recovered", "source.suspicious"]);
+});
+
+test("one run of a host whose clock was a year ahead does not hide what fails after it", async () => {
+  const { control, host, binding } = await listening();
+  const ahead = runIdAt("2027-11-23T08:00:00.000Z");
+  await send(host, reportOf({ id: ahead, binding: binding.id, state: "succeeded" }));
+  await send(host, runNow(control, binding.id, { state: "failed" }));
+  expect(await typesTold(control)).toEqual(["run.failed"]);
+  await send(host, runNow(control, binding.id, { state: "succeeded" }));
+  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
+});
+
+test("a binding that is deleted while it fails takes what was wrong with it along, and nobody is told", async () => {
+  const { control, host, binding } = await listening();
+  await send(host, runNow(control, binding.id, { state: "failed" }));
+  expect(await wrongNow(control)).toEqual(["binding.failing"]);
+  await control.admin.send("DELETE", `/api/v1/bindings/${binding.id}`);
+  expect([await wrongNow(control), await typesTold(control)]).toEqual([[], ["run.failed"]]);
+});
