@@ -4,6 +4,8 @@ import { DeclarationsTaken, type Declarations } from "../shared/declaration.ts";
 import { SignedProbes } from "../shared/catalog.ts";
 import type { Detection } from "../shared/catalog.ts";
 import { CLOCK_HEADER } from "../shared/clock.ts";
+import { SignedErrands } from "../shared/errand.ts";
+import type { ErrandOutcome } from "../shared/errand.ts";
 import { ErrorBody } from "../shared/failure.ts";
 import type { EnrollRequest, HostFacts } from "../shared/host.ts";
 import { instant, type Id } from "../shared/ids.ts";
@@ -41,6 +43,9 @@ export interface Api {
   getOrders(): Promise<string[]>;
   /** @returns the JWS of what to look for */
   getProbes(): Promise<string>;
+  /** @returns the JWS of every notification that is to be sent from here now */
+  getErrands(): Promise<string[]>;
+  postErrandOutcomes(outcomes: ErrandOutcome[]): Promise<void>;
   putDetections(detections: Detection[]): Promise<void>;
   /** @returns the ids that the control plane's database has now */
   postReports(reports: Report[]): Promise<Id[]>;
@@ -94,6 +99,12 @@ export function openApi(deps: ApiDeps): Api {
     },
     async getProbes() {
       return (await bodyOf(SignedProbes, await ask("GET", "probes"))).jws;
+    },
+    async getErrands() {
+      return (await bodyOf(SignedErrands, await ask("GET", "deliveries"))).deliveries;
+    },
+    async postErrandOutcomes(outcomes) {
+      await ask("POST", "deliveries", { body: { outcomes } });
     },
     async putDetections(detections) {
       await ask("PUT", "detections", { body: { detections } });

@@ -8,6 +8,12 @@ import { ContainerName, ServiceName, UserName } from "../shared/unix.ts";
 import type { Paths } from "./config.ts";
 import { isMissing } from "./files.ts";
 
+const OUTGOING_FAULT = 'must be "off", "public", or a list of origins such as "http://192.168.1.5:8080"';
+const Origin = z
+  .url({ protocol: /^https?$/ })
+  .refine((text) => URL.canParse(text) && new URL(text).origin === text.replace(/\/$/, ""))
+  .transform((text) => new URL(text).origin);
+
 const PolicyFile = z.strictObject({
   hooks: z.enum(["off", "named", "inline"]).default("named"),
   sources: z.array(AbsolutePath).nullable().default(null),
@@ -19,6 +25,7 @@ const PolicyFile = z.strictObject({
     .default(null),
   restore: z.enum(["off", "staging", "in-place"]).default("in-place"),
   detect: z.boolean().default(true),
+  outgoing: z.union([z.enum(["off", "public"]), z.array(Origin)], OUTGOING_FAULT).default("public"),
   approve: z
     .literal("none", { error: '"widening" comes in a later version; only "none" can be followed now' })
     .default("none"),
@@ -35,6 +42,8 @@ export interface Policy {
   readonly restore: "off" | "staging" | "in-place";
   /** Whether services that the control plane's catalogue knows are looked for, and told. */
   readonly detect: boolean;
+  /** Where notifications and pings may be sent to: nowhere, to whatever is not in a private net, or to these origins alone. */
+  readonly outgoing: "off" | "public" | readonly string[];
   /** Why the file can't be followed; then nothing at all is allowed. Null when it is fine, or there is none. */
   readonly fault: string | null;
   /** Of one contract that root has declared on the host: its shell is the seed's, run by bash. */
@@ -104,13 +113,14 @@ const DEFAULT_POLICY: Policy = {
   services: null,
   restore: "in-place",
   detect: true,
+  outgoing: "public",
   fault: null,
   isDeclared: false,
 };
 
 function refusingAll(fault: string): Policy {
   const nothing = { sources: [], repositories: [], users: [], services: [], detect: false, isDeclared: false };
-  return { ...nothing, hooks: "off", restore: "off", fault };
+  return { ...nothing, hooks: "off", restore: "off", outgoing: "off", fault };
 }
 
 /** Who may write it may say what runs here: that has to be root or the agent's own user, alone. */

@@ -13,6 +13,8 @@ export interface PullerDeps {
   onAssignment: (jws: string) => Promise<Assignment | null>;
   onOrders: (signed: string[]) => Promise<Order[]>;
   onOrder: (order: Order) => void;
+  /** Whatever else may wait there; nothing waits for it. */
+  onPulled: () => void;
   /** What the host says of itself, when that has changed. Last: orders do not wait for it. */
   sendFacts: () => Promise<void>;
 }
@@ -42,6 +44,7 @@ export function startPuller(deps: PullerDeps): Puller {
       const jws = await deps.api.getAssignment(deps.revision());
       if (jws !== null) await deps.onAssignment(jws);
       for (const order of await deps.onOrders(signed)) deps.onOrder(order);
+      deps.onPulled();
       await deps.sendFacts();
       if (saidBefore !== "") deps.log("the control plane answers again");
       saidBefore = "";

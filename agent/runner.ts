@@ -10,6 +10,7 @@ import { prepare, type Prepared } from "./runner/access.ts";
 import { performBackup } from "./runner/backup.ts";
 import type { Outcome, RunnerDeps, RunnerInput } from "./runner/deps.ts";
 import { openRunLog } from "./runner/log.ts";
+import { pinged } from "./runner/pings.ts";
 import { ofBinding, recorded } from "./runner/recorded.ts";
 import { recover } from "./runner/recovery.ts";
 import { type ForgetInput, heldBack, performForget } from "./runner/retention.ts";
@@ -24,17 +25,20 @@ export { RunError } from "./runner/failure.ts";
  */
 export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outcome> {
   const { retention } = input.binding.settings;
-  const outcome = await recorded(deps, ofBinding(input, "backup"), async (run) => {
-    const finished = await performBackup(deps, input, run);
-    const { snapshot, state } = finished;
-    if (snapshot !== null && isGood(state)) await rememberGood(deps.paths, { binding: input.binding.id, snapshot });
-    const reason = heldBack(input);
-    if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
-    if (state === "warned" && !isKeepingAll(retention)) {
-      run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
-    }
-    return finished;
-  });
+  const outcome = await pinged(deps, input, (watch) =>
+    recorded(deps, ofBinding(input, "backup"), async (run) => {
+      watch(run.record.log);
+      const finished = await performBackup(deps, input, run);
+      const { snapshot, state } = finished;
+      if (snapshot !== null && isGood(state)) await rememberGood(deps.paths, { binding: input.binding.id, snapshot });
+      const reason = heldBack(input);
+      if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
+      if (state === "warned" && !isKeepingAll(retention)) {
+        run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
+      }
+      return finished;
+    }),
+  );
   if (outcome.state === "succeeded" && !isKeepingAll(retention) && heldBack(input) === null) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
     await forget(deps, { ...input, runId, trigger: "retention", scheduledAt: null, dryRun: false });

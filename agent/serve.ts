@@ -14,6 +14,7 @@ import type { Machine } from "./detect/machine.ts";
 import { startDetector } from "./detect/detector.ts";
 import { dispatchDue, dispatchOrder } from "./dispatch.ts";
 import type { DispatchDeps } from "./dispatch.ts";
+import { startErrands } from "./errands.ts";
 import { collectFacts, hostZone } from "./facts.ts";
 import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "./orders.ts";
 import type { OrderDeps } from "./orders.ts";
@@ -23,6 +24,7 @@ import { deliverReports, startReporter } from "./reporter.ts";
 import { openResults } from "./results.ts";
 import { recoverInterrupted } from "./runner.ts";
 import type { RunnerDeps } from "./runner.ts";
+import { pingsSent } from "./runner/pings.ts";
 import { startScheduler } from "./scheduler.ts";
 import { openSpool } from "./spool.ts";
 import type { Timers } from "./timers.ts";
@@ -104,6 +106,7 @@ export async function serve(
     deliver: () => deliverReports({ spool, api, log, onAccepted }),
     onChange: () => puller.pull(),
   });
+  const errands = startErrands({ paths, config, api, timers, log, clock: controlClock });
   const puller = startPuller({
     api,
     timers,
@@ -130,6 +133,7 @@ export async function serve(
       return await takeOrders(orders, signed);
     },
     onOrder: (order) => dispatchOrder(dispatch, order),
+    onPulled: () => void errands.run(),
   });
   const stopWatching = watchTroubles({ timers, find }, () => puller.pull());
   const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: chance });
@@ -161,12 +165,16 @@ export async function serve(
   scheduler.stop();
   puller.stop();
   declaring.stop();
+  errands.stop();
   stopDetecting();
   stopWatching();
   recovery.stop();
   await workload.drain();
   stopListening();
-  await Promise.race([reporter.stop(), new Promise<void>((resolve) => timers.after(LAST_REPORTS_WITHIN_MS, resolve))]);
+  await Promise.race([
+    Promise.all([reporter.stop(), pingsSent()]),
+    new Promise<void>((resolve) => timers.after(LAST_REPORTS_WITHIN_MS, resolve)),
+  ]);
   connection.stop();
   log("stopped");
 }

@@ -40,6 +40,7 @@ export const JWS_TYPES = {
   order: "holdfast-order+jws",
   enrolment: "holdfast-enrolment+jws",
   probes: "holdfast-probes+jws",
+  delivery: "holdfast-delivery+jws",
   agent: "holdfast-agent+jwt",
 } as const;
 

@@ -14,6 +14,7 @@ import { runAfterHooks } from "./after.ts";
 import type { RunnerDeps } from "./deps.ts";
 import { failureOf, runFailure } from "./failure.ts";
 import { type Finished, type RunRecord, takeOverRecord } from "./record.ts";
+import { pingEnd } from "./pings.ts";
 import { NOTHING } from "./recorded.ts";
 import type { SpoolEntry } from "../spool.ts";
 
@@ -56,13 +57,12 @@ async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: As
   const prepared = await prepareAgain(deps, { report, record, assignment });
   const warnings = await payBack(deps, { entry, record });
   const found = prepared === null ? {} : await lookAgain(deps, { report, record, prepared, engines });
-  await record.finish({
-    ...NOTHING,
-    ...found,
-    warnings,
-    state: "interrupted",
-    failure: runFailure("run.interrupted", "the agent's process ended in the middle of the run"),
-  });
+  const failure = runFailure("run.interrupted", "the agent's process ended in the middle of the run");
+  await record.finish({ ...NOTHING, ...found, warnings, state: "interrupted", failure });
+  const binding = assignment?.bindings.find(({ id }) => id === report.run.binding);
+  if (assignment === null || binding === undefined || report.run.kind !== "backup") return;
+  const end = { state: "interrupted" as const, message: failure.message, log: record.log.tail() };
+  pingEnd(deps, { assignment, binding, runId: report.run.id }, end);
 }
 
 /** @returns the engines that may have left a lock */

@@ -4,6 +4,7 @@ import type { Page } from "../../shared/api.ts";
 import type { ChangeHost, Host, HostFacts } from "../../shared/host.ts";
 import { Id, instant } from "../../shared/ids.ts";
 import { bindings, contracts, detections, hosts, orders, repositories } from "../db/schema.ts";
+import { channels } from "../db/telling.ts";
 import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { followTroubles } from "./host-troubles.ts";
@@ -112,16 +113,18 @@ async function findHost(deps: Deps, id: Id): Promise<HostRow> {
 }
 
 async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
-  const [held, kept] = await deps.db.batch([
+  const [held, kept, heard] = await deps.db.batch([
     deps.db.select({ id: contracts.id, name: contracts.name }).from(contracts).where(eq(contracts.host, host)),
     deps.db
       .select({ id: repositories.id, name: repositories.name })
       .from(repositories)
       .where(eq(repositories.host, host)),
+    deps.db.select({ id: channels.id, name: channels.name }).from(channels).where(eq(channels.via, host)),
   ]);
   return [
     ...held.map((row) => ({ noun: "contracts" as const, ...row })),
     ...kept.map((row) => ({ noun: "repositories" as const, ...row })),
+    ...heard.map((row) => ({ noun: "channels" as const, ...row })),
   ];
 }
 

@@ -3,6 +3,7 @@ import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { channels, deliveries } from "../db/telling.ts";
 import type { Deps } from "../deps.ts";
 import { writeDigests } from "./digest.ts";
+import { askHost, endMissed } from "./errands.ts";
 import { giveUp, record } from "./outcome.ts";
 import { holdBack, isAskedFor } from "./quiet.ts";
 import { send } from "./send.ts";
@@ -18,6 +19,7 @@ const AT_ONCE = 20;
  */
 export async function dispatch(deps: Deps): Promise<number | null> {
   for (;;) {
+    await endMissed(deps);
     const quiet = await holdBack(deps);
     await writeDigests(deps);
     const claimed = await claim(deps, quiet);
@@ -55,6 +57,7 @@ async function attempt(deps: Deps, delivery: Delivery): Promise<void> {
   const asked = delivery.type === "channel.test";
   if (channel === undefined) return giveUp(deps, delivery, "the channel was deleted");
   if (!channel.enabled && !asked) return giveUp(deps, delivery, "the channel is disabled");
+  if (channel.via !== null) return askHost(deps, delivery, channel.via);
   await record(deps, delivery, await send(deps, delivery, channel));
 }
 

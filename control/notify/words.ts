@@ -23,6 +23,7 @@ export function wordsOf(event: Event): Words {
     ...(facts.faults ?? []).map(({ file, message }) => `${file}: ${message}`),
     ...(facts.troubles ?? []).map(({ subject, message }) => `${subject}: ${message}`),
     ...(facts.items ?? []).map(({ title: name, summary, type }) => `- ${name ?? summary ?? type ?? "an event"}`),
+    facts.more === undefined || facts.more === 0 ? null : `and ${facts.more} more`,
     facts.more === undefined || facts.more === 0 ? null : `- and ${facts.more} more`,
     since(facts),
     facts.lastSuccessAt === undefined ? null : `Last good backup: ${moment(facts.lastSuccessAt)}`,
@@ -70,6 +71,7 @@ const Facts = z.object({
   lastSuccessAt: text,
   more: z.int().optional().catch(undefined),
   count: z.int().optional().catch(undefined),
+  more: z.int().optional().catch(undefined),
   incident: z.object({ summary: text, openedAt: text }).optional().catch(undefined),
 });
 type Facts = z.infer<typeof Facts>;

@@ -2,6 +2,7 @@ import { Hono, type Context } from "hono";
 import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
 import { Declarations, DeclarationsTaken } from "../../shared/declaration.ts";
 import { Detections, SignedProbes } from "../../shared/catalog.ts";
+import { ErrandOutcomes, SignedErrands } from "../../shared/errand.ts";
 import { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Reports, ReportsAccepted } from "../../shared/report.ts";
@@ -13,6 +14,7 @@ import { enroll } from "../domain/enrollments.ts";
 import { keepFacts } from "../domain/hosts.ts";
 import { listOrders } from "../domain/orders.ts";
 import { acceptReports } from "../domain/reports.ts";
+import { recordErrands, takeErrands } from "../notify/errands.ts";
 import type { AgentEnv } from "./access.ts";
 import { answers } from "./describe.ts";
 import { body } from "./validate.ts";
@@ -50,6 +52,13 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
     .post("/reports", answers(200, ReportsAccepted, "Say what runs did"), body(Reports), async (context) =>
       context.json(await acceptReports(deps, context.var.host, context.req.valid("json").reports)),
     )
+    .get("/deliveries", answers(200, SignedErrands, "Notifications to send from the host"), async (context) =>
+      context.json(await takeErrands(deps, context.var.host.id)),
+    )
+    .post("/deliveries", answers(204, null, "Say what came of them"), body(ErrandOutcomes), async (context) => {
+      await recordErrands(deps, context.var.host.id, context.req.valid("json").outcomes);
+      return context.body(null, 204);
+    })
     .get("/probes", answers(200, SignedProbes, "What to look for on the host"), async (context) =>
       context.json(await getProbes(deps, context.var.host.id)),
     )

@@ -33,6 +33,7 @@ test("an order for a binding that is made while the agent pulls finds that bindi
         puller.stop();
         resolve(id);
       },
+      onPulled: () => undefined,
       sendFacts: async () => puller.pull(),
     });
   });

@@ -4,34 +4,37 @@ import { onTestFinished } from "vitest";
 
 export interface HttpReceiver {
   readonly url: string;
-  readonly requests: { headers: IncomingHttpHeaders; body: string; path: string }[];
+  readonly requests: { method: string; headers: IncomingHttpHeaders; body: string; path: string }[];
   /** What it answers from now on. */
-  answer(status: number, headers?: Record<string, string>): void;
+  answer(status: number, headers?: Record<string, string>, body?: string): void;
 }
 
 /** A receiver that answers what the test says. */
 export async function httpReceiver(): Promise<HttpReceiver> {
   let status = 204;
   let extra: Record<string, string> = {};
+  let said = "";
   const requests: HttpReceiver["requests"] = [];
   const url = await listen((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       requests.push({
+        method: request.method ?? "",
         headers: request.headers,
         body: Buffer.concat(chunks).toString("utf8"),
         path: request.url ?? "",
       });
-      response.writeHead(status, extra).end();
+      response.writeHead(status, extra).end(said);
     });
   });
   return {
     url: `${url}/hook`,
     requests,
-    answer: (next, headers = {}) => {
+    answer: (next, headers = {}, body = "") => {
       status = next;
       extra = headers;
+      said = body;
     },
   };
 }

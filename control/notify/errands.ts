@@ -1,0 +1,142 @@
+import { and, asc, eq, inArray, isNotNull, like, lte, sql } from "drizzle-orm";
+import type { ErrandOutcome } from "../../shared/errand.ts";
+import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
+import { sign } from "../auth/sign.ts";
+import { channels, deliveries } from "../db/telling.ts";
+import type { Deps } from "../deps.ts";
+import { type HttpTarget, requestOf } from "./kinds.ts";
+import { record, refusalIn } from "./outcome.ts";
+import { messageOf, secretsOf } from "./send.ts";
+
+/*
+ * A delivery of a channel with `via` goes through an agent. Its lease says how far it is: `asked ID` while the host has been rung
+ * for and has not come for it, `taken ID` while its agent sends it. Only that host ever gets it.
+ */
+
+type Delivery = typeof deliveries.$inferSelect;
+
+/** A delivery, given to a host. */
+interface Given {
+  readonly delivery: Delivery;
+  readonly channel: typeof channels.$inferSelect;
+  readonly target: HttpTarget;
+  readonly host: Id;
+  readonly lease: Id;
+}
+
+/** An agent without a socket asks every five minutes. */
+const COME_WITHIN_MS = 10 * 60_000;
+/** Longer than sending takes (15 s), and then saying what came of it. */
+const LEASE_MS = 60_000;
+const AT_ONCE = 20;
+const AWAY = "its host has not come for it: is the host on, and its agent not older than the control plane?";
+const SILENT = "its host took it and has not said what came of it";
+
+/** Rings the host that is to send what a dispatcher has claimed, and waits for it to come. */
+export async function askHost(deps: Deps, delivery: Delivery, host: Id): Promise<void> {
+  const now = deps.clock.now();
+  await deps.db
+    .update(deliveries)
+    .set({ leaseOwner: `asked ${uuidv7(now, deps.random(16))}`, leaseUntil: instant(now + COME_WITHIN_MS) })
+    .where(and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? "")));
+  await deps.hub.poke(host, "orders");
+}
+
+/** What no host came for, or said the end of, has failed this time: it is tried again like everything else. */
+export async function endMissed(deps: Deps): Promise<void> {
+  const missed = await deps.db
+    .select()
+    .from(deliveries)
+    .where(
+      and(
+        isNotNull(deliveries.nextAttemptAt),
+        lte(deliveries.leaseUntil, instant(deps.clock.now())),
+        sql`(${deliveries.leaseOwner} like 'asked %' or ${deliveries.leaseOwner} like 'taken %')`,
+      ),
+    )
+    .limit(AT_ONCE);
+  for (const delivery of missed) {
+    const error = delivery.leaseOwner?.startsWith("asked ") === true ? AWAY : SILENT;
+    await record(deps, delivery, { status: null, error });
+  }
+}
+
+/** @returns what this host is to send now, each signed for it */
+export async function takeErrands(deps: Deps, host: Id): Promise<{ deliveries: string[] }> {
+  await hurryMissed(deps, host);
+  const now = deps.clock.now();
+  const lease = uuidv7(now, deps.random(16));
+  const ofHost = deps.db.select({ id: channels.id }).from(channels).where(eq(channels.via, host));
+  const asked = deps.db
+    .select({ id: deliveries.id })
+    .from(deliveries)
+    .where(
+      and(
+        isNotNull(deliveries.nextAttemptAt),
+        like(deliveries.leaseOwner, "asked %"),
+        inArray(deliveries.channel, ofHost),
+      ),
+    )
+    .orderBy(asc(deliveries.id))
+    .limit(AT_ONCE);
+  const taken = await deps.db
+    .update(deliveries)
+    .set({ leaseOwner: `taken ${lease}`, leaseUntil: instant(now + LEASE_MS) })
+    .where(inArray(deliveries.id, asked))
+    .returning();
+  const known = await deps.db.select().from(channels).where(eq(channels.via, host));
+  const signed: string[] = [];
+  for (const delivery of taken) {
+    const channel = known.find(({ id }) => id === delivery.channel);
+    const { target } = channel ?? {};
+    if (channel === undefined || target === undefined || target.kind === "email") continue;
+    signed.push(await signedErrand(deps, { delivery, channel, target, host, lease }));
+  }
+  return { deliveries: signed };
+}
+
+/** What came of deliveries that this host sent. Of one that is not its own any more nothing is believed. */
+export async function recordErrands(deps: Deps, host: Id, outcomes: readonly ErrandOutcome[]): Promise<void> {
+  for (const { id, lease, status, error, retryAfterSeconds } of outcomes) {
+    const [delivery] = await deps.db
+      .select({
+        id: deliveries.id,
+        channel: deliveries.channel,
+        attempts: deliveries.attempts,
+        leaseOwner: deliveries.leaseOwner,
+      })
+      .from(deliveries)
+      .innerJoin(channels, eq(channels.id, deliveries.channel))
+      .where(and(eq(deliveries.id, id), eq(deliveries.leaseOwner, `taken ${lease}`), eq(channels.via, host)));
+    if (delivery === undefined) continue;
+    const fault = status === null ? (error ?? "its host could not send it") : refusalIn(status);
+    await record(deps, delivery, { status, error: fault, retryAfterSeconds });
+  }
+  // What failed is due again sooner than the lease was.
+  deps.wakeOutbox();
+}
+
+/** A host that is back does not wait for the next attempt of what it was not there for. */
+async function hurryMissed(deps: Deps, host: Id): Promise<void> {
+  const now = instant(deps.clock.now());
+  const ofHost = deps.db.select({ id: channels.id }).from(channels).where(eq(channels.via, host));
+  const hurried = await deps.db
+    .update(deliveries)
+    .set({ nextAttemptAt: now })
+    .where(
+      and(
+        sql`${deliveries.nextAttemptAt} > ${now}`,
+        eq(deliveries.lastError, AWAY),
+        inArray(deliveries.channel, ofHost),
+      ),
+    )
+    .returning({ id: deliveries.id });
+  if (hurried.length > 0) deps.wakeOutbox();
+}
+
+async function signedErrand(deps: Deps, { delivery, channel, target, host, lease }: Given): Promise<string> {
+  const now = deps.clock.now();
+  const request = await requestOf(messageOf(delivery, now), target, secretsOf(channel, now));
+  const times = { issuedAt: instant(now), expiresAt: instant(now + LEASE_MS) };
+  return sign(deps.signingKey, "delivery", { id: delivery.id, host, lease, ...times, request });
+}

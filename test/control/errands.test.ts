@@ -1,0 +1,242 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { Webhook } from "standardwebhooks";
+import { expect, test } from "vitest";
+import { startErrands } from "../../agent/errands.ts";
+import { ApiError } from "../../agent/api.ts";
+import { dispatch } from "../../control/notify/dispatch.ts";
+import { page } from "../../shared/api.ts";
+import { Channel, ChannelCreated } from "../../shared/channel.ts";
+import { type ErrandOutcome, SignedErrands } from "../../shared/errand.ts";
+import { Delivery } from "../../shared/event.ts";
+import { scratchRoot } from "../agent/scratch.ts";
+import { holdTime } from "../agent/held-time.ts";
+import { httpReceiver } from "../node/http-receiver.ts";
+import { testControl, type TestControl, type TestHost, URL_OF_CONTROL } from "../support/control.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+
+/** A control plane that may send nothing itself, a host whose agent may send to one receiver in its LAN, and a channel there. */
+async function inTheLan(policy: (origin: string) => unknown = (origin) => [origin]) {
+  const control = await testControl({ now: new Date().toISOString() });
+  control.deps.log.error = () => undefined;
+  const host = await control.enrol("nas");
+  const receiver = await httpReceiver();
+  const agent = await agentOf(control, host, policy(new URL(receiver.url).origin));
+  const channel = await control.admin.ask(ChannelCreated, "POST", "/api/v1/channels", {
+    ...{ name: "lan", kind: "webhook", url: receiver.url, via: host.id },
+  });
+  const tell = async () => {
+    await control.admin.ask(Delivery, "POST", `/api/v1/channels/${channel.id}/test`);
+    await dispatch(control.deps);
+  };
+  return { control, host, receiver, agent, channel, tell };
+}
+
+/** The agent's own sender, which speaks to the app as that host. */
+async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) {
+  const { paths } = await scratchRoot();
+  await mkdir(paths.etc, { recursive: true });
+  await writeFile(paths.policyJson, JSON.stringify({ outgoing }));
+  const said: string[] = [];
+  const wire = { isDead: false };
+  const { timers } = holdTime();
+  let getErrands = async () => (await host.ask(SignedErrands, "GET", "/agent/v1/deliveries")).deliveries;
+  const errands = startErrands({
+    paths,
+    timers,
+    clock: control.deps.clock,
+    log: (line) => said.push(line),
+    config: {
+      ...{ url: URL_OF_CONTROL, host: host.id, name: "nas", audience: URL_OF_CONTROL, controlKey: host.controlKey },
+    },
+    api: {
+      getErrands: () => getErrands(),
+      postErrandOutcomes: async (outcomes: ErrandOutcome[]) => {
+        if (wire.isDead) throw new ApiError("refused", "this process was killed");
+        expect((await host.send("POST", "/agent/v1/deliveries", { outcomes })).status).toBe(204);
+      },
+    },
+  });
+  return {
+    ...errands,
+    wire,
+    said,
+    /** Does what it is given from elsewhere. */
+    taking: (other: typeof getErrands) => {
+      getErrands = other;
+      return errands.run();
+    },
+  };
+}
+
+async function only({ admin }: TestControl): Promise<Delivery> {
+  const { items } = await admin.ask(page(Delivery), "GET", "/api/v1/deliveries");
+  expect(items).toHaveLength(1);
+  return items[0] ?? expect.fail("no delivery");
+}
+
+test("a channel with `via` is sent by that host's agent alone, signed, and its outcome counts as any other", async () => {
+  const { control, host, receiver, agent, channel, tell } = await inTheLan();
+  const other = await control.enrol("other");
+  await tell();
+  expect(control.hubCalls).toContain(`poke ${host.id} orders`);
+  expect((await other.ask(SignedErrands, "GET", "/agent/v1/deliveries")).deliveries).toEqual([]);
+  await agent.run();
+  const delivery = await only(control);
+  expect(delivery).toMatchObject({ state: "delivered", attempts: 1, lastStatus: 204, lastError: null });
+  expect(receiver.requests).toHaveLength(1);
+  const { headers, body } = receiver.requests[0] ?? expect.fail("nothing came");
+  new Webhook(channel.secret ?? "").verify(body, {
+    "webhook-id": delivery.id,
+    "webhook-timestamp": String(headers["webhook-timestamp"]),
+    "webhook-signature": String(headers["webhook-signature"]),
+  });
+  expect(await control.admin.ask(Channel, "GET", `/api/v1/channels/${channel.id}`)).toMatchObject({
+    ...{ via: host.id, failures: 0, lastStatus: 204, lastDeliveredAt: delivery.deliveredAt },
+  });
+  await agent.run();
+  expect(receiver.requests).toHaveLength(1);
+});
+
+test("killed between sending and saying so: sent again by the same host under the same id, and counted", async () => {
+  const { control, receiver, agent, tell } = await inTheLan();
+  await tell();
+  agent.wire.isDead = true;
+  await agent.run();
+  agent.wire.isDead = false;
+  expect(receiver.requests).toHaveLength(1);
+  // While its lease lasts nobody gets it, not even the host itself.
+  await dispatch(control.deps);
+  await agent.run();
+  expect(receiver.requests).toHaveLength(1);
+  control.pass(MINUTE);
+  await dispatch(control.deps);
+  expect(await only(control)).toMatchObject({ state: "pending", attempts: 1, lastStatus: null });
+  expect((await only(control)).lastError).toContain("has not said what came of it");
+  control.pass(6 * SECOND);
+  await dispatch(control.deps);
+  await agent.run();
+  expect(await only(control)).toMatchObject({ state: "delivered", attempts: 2 });
+  const ids = receiver.requests.map(({ headers }) => headers["webhook-id"]);
+  expect(ids).toEqual([ids[0], ids[0]]);
+});
+
+test("a host that is away: the attempts count and are seen, and it gets what waits as soon as it is back", async () => {
+  const { control, receiver, agent, channel, tell } = await inTheLan();
+  await tell();
+  let next = await dispatch(control.deps);
+  for (let hours = 0; hours < 3; next = await dispatch(control.deps)) {
+    control.pass(Math.max((next ?? 0) - control.deps.clock.now(), 0));
+    hours = (control.deps.clock.now() - Date.parse((await only(control)).createdAt)) / (60 * MINUTE);
+  }
+  const waiting = await only(control);
+  expect(waiting).toMatchObject({ state: "pending", lastStatus: null });
+  expect(waiting.attempts).toBeGreaterThan(2);
+  expect(waiting.lastError).toContain("its host has not come for it");
+  expect(await control.admin.ask(Channel, "GET", `/api/v1/channels/${channel.id}`)).toMatchObject({
+    ...{ failures: waiting.attempts, lastError: waiting.lastError, lastDeliveredAt: null },
+  });
+  expect(receiver.requests).toEqual([]);
+  // Its first question makes what it missed due, the outbox is woken, and it is rung for.
+  await agent.run();
+  await dispatch(control.deps);
+  await agent.run();
+  expect(await only(control)).toMatchObject({ state: "delivered" });
+});
+
+test("a host that never comes back: after the last attempt it has failed, and can be sent again by hand", async () => {
+  const { control, agent, tell } = await inTheLan();
+  await tell();
+  for (let next = await dispatch(control.deps); next !== null; next = await dispatch(control.deps))
+    control.pass(Math.max(next - control.deps.clock.now(), 0));
+  const failed = await only(control);
+  expect(failed).toMatchObject({ state: "failed", attempts: 10, nextAttemptAt: null });
+  await control.admin.ask(Delivery, "POST", `/api/v1/deliveries/${failed.id}/retry`);
+  await dispatch(control.deps);
+  await agent.run();
+  expect(await only(control)).toMatchObject({ id: failed.id, state: "delivered" });
+});
+
+test.each([
+  ["a policy that is off", () => "off", "outgoing is off"],
+  ["the policy of who says nothing", () => "public", "is a private address: the host's policy has to name its origin"],
+  [
+    "a policy that names another place",
+    () => ["http://127.0.0.1:1"],
+    "does not let anything be sent to http://127.0.0.1",
+  ],
+  ["a policy that can't be followed", () => "everywhere", "outgoing: must be"],
+])("%s: nothing is sent, and it is said why", async (_what, policy, why) => {
+  const { control, receiver, agent, tell } = await inTheLan(policy);
+  await tell();
+  await agent.run();
+  const delivery = await only(control);
+  expect(delivery).toMatchObject({ state: "pending", attempts: 1, lastStatus: null });
+  expect(delivery.lastError).toContain(why);
+  expect(receiver.requests).toEqual([]);
+});
+
+test("an agent sends nothing that is not signed for it, or is too old; of a delivery that is not its own nothing is believed", async () => {
+  const { control, host, receiver, agent, tell } = await inTheLan();
+  const other = await control.enrol("other");
+  const spy = await agentOf(control, other, [new URL(receiver.url).origin]);
+  await tell();
+  const [jws = ""] = (await host.ask(SignedErrands, "GET", "/agent/v1/deliveries")).deliveries;
+  const [header, payload = "", signature] = jws.split(".");
+  const { id, lease } = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as { id: string; lease: string };
+  const forged = Buffer.from(Buffer.from(payload, "base64url").toString("utf8").replace("/hook", "/evil"));
+  const given = (...deliveries: string[]) => {
+    let isFirst = true;
+    return async () => (isFirst ? ((isFirst = false), deliveries) : []);
+  };
+  const tries = [
+    [spy, jws, "is for another host"],
+    [agent, `${header}.${forged.toString("base64url")}.${signature}`, "not signed by the control plane"],
+  ] as const;
+  for (const [who, errand, why] of tries) {
+    await who.taking(given(errand));
+    expect(who.said.join("\n")).toContain(why);
+  }
+  control.pass(MINUTE);
+  await agent.taking(given(jws));
+  expect(agent.said.join("\n")).toContain("is too old");
+  expect(receiver.requests).toEqual([]);
+
+  const outcome = { id, lease, status: 200, error: null };
+  for (const [who, said] of [
+    [other, outcome],
+    [host, { ...outcome, lease: id }],
+  ] as const)
+    expect((await who.send("POST", "/agent/v1/deliveries", { outcomes: [said] })).status).toBe(204);
+  expect(await only(control)).toMatchObject({ state: "pending" });
+});
+
+test("only a host that is there can send, and no e-mail; it can't be deleted while a channel needs it", async () => {
+  const { control, host, channel } = await inTheLan();
+  const mail = { name: "mail", kind: "email", server: "127.0.0.1", from: "a@example.org", to: ["b@example.org"] };
+  const refused = async (body: object) => control.admin.refused("POST", "/api/v1/channels", body);
+  expect(await refused({ ...mail, via: host.id })).toMatchObject({ status: 400, issues: [{ path: ["via"] }] });
+  expect(await refused({ name: "x", kind: "webhook", url: "http://127.0.0.1/", via: channel.id })).toMatchObject({
+    status: 400,
+    issues: [{ path: ["via"] }],
+  });
+  await control.admin.send("PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
+  expect(await control.admin.refused("DELETE", `/api/v1/hosts/${host.id}`)).toMatchObject({ code: "hosts.in_use" });
+});
+
+test("what the receiver refuses is tried again by the table, and its body is nobody's", async () => {
+  const { control, receiver, agent, tell } = await inTheLan();
+  receiver.answer(429, { "retry-after": "90" });
+  await tell();
+  await agent.run();
+  const delivery = await only(control);
+  expect(delivery).toMatchObject({ state: "pending", attempts: 1, lastStatus: 429, lastError: "answered 429" });
+  expect(delivery.nextAttemptAt).toBe(new Date(control.deps.clock.now() + 90 * SECOND).toISOString());
+  receiver.answer(200);
+  control.pass(90 * SECOND);
+  await dispatch(control.deps);
+  await agent.run();
+  expect(await only(control)).toMatchObject({ state: "delivered", attempts: 2 });
+  expect(new Set(receiver.requests.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+});
