@@ -23,10 +23,11 @@ export function wordsOf(event: Event): Words {
     ...(facts.faults ?? []).map(({ file, message }) => `${file}: ${message}`),
     ...(facts.troubles ?? []).map(({ subject, message }) => `${subject}: ${message}`),
     ...(facts.items ?? []).map(({ title: name, summary, type }) => `- ${name ?? summary ?? type ?? "an event"}`),
-    facts.more === undefined || facts.more === 0 ? null : `and ${facts.more} more`,
     facts.more === undefined || facts.more === 0 ? null : `- and ${facts.more} more`,
     since(facts),
-    facts.lastSuccessAt === undefined ? null : `Last good backup: ${moment(facts.lastSuccessAt)}`,
+    facts.dueAt === undefined ? null : `It was due: ${moment(facts.dueAt)}`,
+    facts.lastGoodAt === undefined ? null : `Last good backup: ${moment(facts.lastGoodAt)}`,
+    facts.skewMs === undefined ? null : skew(facts.skewMs),
     toDo(facts.run?.failure?.next ?? facts.next ?? next),
     where(facts),
   ];
@@ -68,8 +69,10 @@ const Facts = z.object({
   items: listOf(z.object({ title: text, summary: text, type: text })),
   since: text,
   failedSince: text,
-  lastSuccessAt: text,
-  more: z.int().optional().catch(undefined),
+  dueAt: text,
+  lastGoodAt: text,
+  offlineSince: text,
+  skewMs: z.number().optional().catch(undefined),
   count: z.int().optional().catch(undefined),
   more: z.int().optional().catch(undefined),
   incident: z.object({ summary: text, openedAt: text }).optional().catch(undefined),
@@ -212,8 +215,8 @@ function toDo(next: string | null): string | null {
   return next === null ? null : `What to do: ${next}`;
 }
 
-function since({ since: at, failedSince, incident }: Facts): string | null {
-  const from = at ?? failedSince ?? incident?.openedAt;
+function since({ since: at, failedSince, offlineSince, incident }: Facts): string | null {
+  const from = failedSince ?? offlineSince ?? at ?? incident?.openedAt;
   return from === undefined ? null : `Since: ${moment(from)}`;
 }
 
@@ -224,6 +227,11 @@ function where({ host, binding, repository }: Facts): string | null {
     repository === undefined ? null : `repository ${repository}`,
   ].filter((part) => part !== null);
   return parts.length === 0 ? null : `Where: ${parts.join(", ")}`;
+}
+
+function skew(milliseconds: number): string {
+  const seconds = Math.round(Math.abs(milliseconds) / 1000);
+  return seconds === 0 ? "It is right to the second." : `It is ${seconds} s ${milliseconds > 0 ? "ahead" : "behind"}.`;
 }
 
 /** 2026-11-23T08:00:00.000Z → 2026-11-23 08:00 UTC */

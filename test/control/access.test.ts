@@ -164,13 +164,16 @@ test("with a second host's key, no agent route reads or writes anything of the f
     "PUT /agent/v1/detections": { detections: [] },
     "POST /agent/v1/reports": { reports: [claimed, invented] },
     "PUT /agent/v1/declarations": { declarations: [], faults: [] },
+    "POST /agent/v1/deliveries": { outcomes: [{ id: NOBODY, lease: NOBODY, status: 200, error: null }] },
   };
   const routes = routesOf(control).filter((route) => route.includes("/agent/v1/") && !PUBLIC.has(route));
   expect(routes.toSorted()).toEqual([
     "GET /agent/v1/assignment",
+    "GET /agent/v1/deliveries",
     "GET /agent/v1/orders",
     "GET /agent/v1/probes",
     "GET /agent/v1/socket",
+    "POST /agent/v1/deliveries",
     "POST /agent/v1/reports",
     "PUT /agent/v1/declarations",
     "PUT /agent/v1/detections",
