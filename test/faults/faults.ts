@@ -1,7 +1,8 @@
 import { agentKilled } from "./agent-killed.ts";
 import { databaseKilled } from "./database-killed.ts";
 import { databaseLocked } from "./database-locked.ts";
+import { wireBroken } from "./wire-broken.ts";
 import type { Fault } from "./fault.ts";
 
 /** Every fault there is, in the order they are played. */
-export const FAULTS: readonly Fault[] = [agentKilled, databaseLocked, databaseKilled];
+export const FAULTS: readonly Fault[] = [agentKilled, databaseLocked, databaseKilled, wireBroken];

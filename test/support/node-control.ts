@@ -9,13 +9,17 @@ import type { ControlUnderTest } from "./control-under-test.ts";
 
 /**
  * Starts the Node runtime in this process, on a free port, with its state in a temporary directory.
- * @param environment what is set besides
+ * @param environment what is set besides. @param clock the machine's own when it is left out
  */
-export async function startNodeControl(environment: Record<string, string> = {}): Promise<ControlUnderTest> {
+export async function startNodeControl(
+  environment: Record<string, string> = {},
+  clock: { now(): number } = Date,
+): Promise<ControlUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-control-"));
   const lines: string[] = [];
   const config = readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", ...environment });
   const control = await startControl(config, {
+    clock,
     log: lineLog((line) => lines.push(line)),
   });
   const made = await createToken(control.deps, { name: "the-tests", scope: "admin", expiresInSeconds: null });
