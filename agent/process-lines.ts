@@ -37,6 +37,22 @@ export function lineSplitter(
   };
 }
 
+/** What any tool answers us at once is less: a repository of 10,000 snapshots lists them in a few megabytes. */
+export const MAX_ANSWER_BYTES = 64 << 20;
+
+/** Joins lines to one text. One that gets longer than that is no answer, whatever it says: it is forgotten. */
+export function wholeText(maxCharacters = MAX_ANSWER_BYTES): { push(line: string): void; text(): string } {
+  let text = "";
+  let isTooLong = false;
+  return {
+    push(line) {
+      isTooLong ||= text.length + line.length > maxCharacters;
+      text = isTooLong ? "" : text + line;
+    },
+    text: () => text,
+  };
+}
+
 /** Keeps the last lines, up to so many bytes of UTF-8 together. */
 export function lastLines(maxBytes: number): { push(line: string): void; text(): string } {
   const lines: { text: string; bytes: number }[] = [];

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { wholeText } from "../process-lines.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { RunStats } from "../../shared/run.ts";
 import { borgPattern } from "../../shared/pattern-dialects.ts";
@@ -23,7 +24,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
   const { access } = runner;
   const name = archiveName(access, access.clock.now());
   const problems = itemWarnings();
-  let text = "";
+  const answer = wholeText();
   const ended = await runner.call({
     args: [
       "create",
@@ -34,7 +35,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
       "--",
       ...input.sources,
     ],
-    onStdout: (line) => (text += line),
+    onStdout: answer.push,
     onStderr(line) {
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) return input.onProgress(progress);
@@ -51,7 +52,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
   const failure = storeFailure(runner, ended);
   const faultOf = (stats: RunStats | null): RunFailure | null => emptiness(stats, { user: access.user.name, warnings });
-  return await settle(runner, { name, text, warnings, failure, faultOf });
+  return await settle(runner, { name, text: answer.text(), warnings, failure, faultOf });
 }
 
 /** What became of a borg that was to store an archive of that name: looked up in the repository. */

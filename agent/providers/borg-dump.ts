@@ -1,3 +1,4 @@
+import { wholeText } from "../process-lines.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import { HOOK_LADDER } from "../process-ladder.ts";
 import { failureOf } from "../runner/failure.ts";
@@ -15,7 +16,7 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
   const bash = await requireBash();
   const words = scriptWords(access.log);
   const name = archiveName(access, access.clock.now());
-  let text = "";
+  const answer = wholeText();
   const call = runner.call({
     args: [
       "create",
@@ -26,7 +27,7 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
     ],
     files: [input.script],
     hasNote: true,
-    onStdout: (line) => (text += line),
+    onStdout: answer.push,
     onStderr(line) {
       if (words.add(line)) return;
       const progress = readProgress(line, access.clock.now());
@@ -39,7 +40,7 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
   words.settle(ended.note);
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
-  return await settle(runner, { name, text, warnings: [], failure, faultOf: () => fault });
+  return await settle(runner, { name, text: answer.text(), warnings: [], failure, faultOf: () => fault });
 }
 
 /** See OpenRepository.load. */

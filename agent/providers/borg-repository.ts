@@ -1,3 +1,4 @@
+import { wholeText } from "../process-lines.ts";
 import { RunError, runError } from "../runner/failure.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure, saysAbsent } from "./borg-failures.ts";
@@ -19,14 +20,14 @@ export async function identifyBorg(runner: BorgRunner, { mayCreate }: { mayCreat
 /** Also opens it: the list of archives is encrypted. */
 async function readId(runner: BorgRunner): Promise<string | null> {
   const { access } = runner;
-  let text = "";
+  const answer = wholeText();
   const ended = await runner.call({
     args: ["list", "--json", "--log-json", "--bypass-lock", "--last", "1"],
     timeLimitMs: access.patience.openMs,
-    onStdout: (line) => (text += line),
+    onStdout: answer.push,
   });
   if (ended.cancelled) access.signal.throwIfAborted();
-  if (ended.exitCode === 0) return idOf(text);
+  if (ended.exitCode === 0) return idOf(answer.text());
   if (saysAbsent(ended)) return null;
   const failure = borgFailure(ended, { what: "list", redact: access.log.redact });
   throw ended.timedOut ? unanswered(access, failure.message) : new RunError(failure);

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { wholeText } from "../process-lines.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
 import { RunError, runError } from "../runner/failure.ts";
 import type { BorgRunner } from "./borg-command.ts";
@@ -70,16 +71,16 @@ const UNFINISHED = /\.checkpoint(\.\d+)?$/;
  */
 export async function listAll(runner: BorgRunner): Promise<{ archives: NamedSnapshot[]; unfinished: string[] }> {
   const { access } = runner;
-  let text = "";
+  const answer = wholeText();
   const what = ["--json", "--consider-checkpoints", "--format", "{comment}", ...scopeArgs(access)];
   const ended = await runner.call({
     args: ["list", "--log-json", "--bypass-lock", ...what],
     isAfterwards: true,
     timeLimitMs: access.patience.openMs,
-    onStdout: (line) => (text += line),
+    onStdout: answer.push,
   });
   if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));
-  const listed = parseListing(text, prefixOf(access).length);
+  const listed = parseListing(answer.text(), prefixOf(access).length);
   return {
     archives: listed.filter(({ name }) => !UNFINISHED.test(name)).slice(-MOST_LISTED),
     unfinished: listed.map(({ name }) => name).filter((name) => UNFINISHED.test(name)),

@@ -1,5 +1,6 @@
 import { type Command, type Ended, runInherited, runProcess } from "../process.ts";
 import type { KillLadder } from "../process-ladder.ts";
+import { MAX_ANSWER_BYTES } from "../process-lines.ts";
 import type { Access } from "./provider.ts";
 
 export interface EngineCall {
@@ -23,8 +24,6 @@ export interface EngineCall {
   readonly onStdoutBytes?: (chunk: Uint8Array) => void;
   readonly onStderr?: (line: string) => void;
 }
-
-const ONE_LINE_BYTES = 512 << 20;
 
 /** One engine on one repository, for one run. */
 export interface EngineCalls {
@@ -66,14 +65,16 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
     callInherited: (args) => runInherited({ ...command({ args }), env }),
     async call(call) {
       const { signal } = access;
-      const { ladder = access.ladder, timeLimitMs, isAfterwards = false, isOneLine = false } = call;
+      const { ladder = access.ladder, isAfterwards = false, isOneLine = false } = call;
+      // What the run's own limit no longer reaches must end all the same.
+      const { timeLimitMs = isAfterwards ? access.patience.lockMs + access.patience.openMs : undefined } = call;
       const { onStdout, onStdoutBytes, onStderr } = call;
       if (!isAfterwards) signal.throwIfAborted();
       return await runProcess(command(call), {
         ladder,
         onStart: access.onChild,
         ...(isAfterwards ? {} : { signal }),
-        ...(isOneLine ? { maxStdoutLineBytes: ONE_LINE_BYTES } : {}),
+        ...(isOneLine ? { maxStdoutLineBytes: MAX_ANSWER_BYTES } : {}),
         ...(onStdout === undefined ? {} : { onStdout }),
         ...(onStdoutBytes === undefined ? {} : { onStdoutBytes }),
         ...(onStderr === undefined ? {} : { onStderr }),

@@ -11,10 +11,23 @@ export const PLAIN_WORDS: Partial<Record<RunFailureCode, string>> = {
   "repository.damaged": "the repository is damaged",
 };
 
+const SIGNALS: Readonly<Record<number, string>> = { 6: "SIGABRT", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM" };
+const OUT_OF_MEMORY =
+  /^(fatal error: runtime: (out of memory|cannot allocate memory)|runtime: out of memory|MemoryError)/m;
+
 /** Why it said nothing by itself; null when its exit code and words count. */
-export function unableToRun({ exitCode, signal, startFailure }: Ended): { code: RunFailureCode; how: string } | null {
+export function unableToRun({
+  exitCode,
+  signal,
+  startFailure,
+  stderr,
+}: Ended): { code: RunFailureCode; how: string } | null {
   if (startFailure !== null) return { code: "engine.missing", how: `could not be started, ${startFailure}` };
   if (signal !== null) return { code: "engine.crashed", how: `was ended by ${signal}` };
+  // What a program that ends by a signal of its child's tells of it, as shells do.
+  const inside = exitCode === null ? undefined : SIGNALS[exitCode - 128];
+  if (inside !== undefined) return { code: "engine.crashed", how: `was ended by ${inside}` };
+  if (OUT_OF_MEMORY.test(stderr)) return { code: "engine.crashed", how: "had not enough memory" };
   // The shell's own, on the way.
   if (exitCode === 126 || exitCode === 127) return { code: "engine.missing", how: "can't be run by the run's user" };
   return null;

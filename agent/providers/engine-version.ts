@@ -75,7 +75,7 @@ function namedBy({ variable }: Tool): string {
 
 /** Asked each time: the package may have been upgraded since. */
 async function versionOf({ versionArgs, versionLine }: Tool, path: string): Promise<string | null> {
-  const lines: string[] = [];
+  let first: string | null = null;
   await runProcess(
     {
       program: path,
@@ -85,7 +85,7 @@ async function versionOf({ versionArgs, versionLine }: Tool, path: string): Prom
       umask: "077",
       fileDirectory: "/",
     },
-    { ladder: HOOK_LADDER, timeLimitMs: VERSION_LIMIT_MS, onStdout: (line) => lines.push(line) },
+    { ladder: HOOK_LADDER, timeLimitMs: VERSION_LIMIT_MS, onStdout: (line) => (first ??= line) },
   );
-  return versionLine.exec(lines[0] ?? "")?.[1] ?? null;
+  return versionLine.exec(first ?? "")?.[1] ?? null;
 }

@@ -19,7 +19,7 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   const { access } = runner;
   const errors = itemErrors();
   let summary: BackupSummary | null = null;
-  const begunAt = Date.now();
+  const begun = momentNow();
   const ended = await whileLocked(runner, () =>
     runner.call({
       args: backupArgs(runner, input),
@@ -39,13 +39,13 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
   const failure = storeFailure(runner, ended);
-  return await settle(runner, { summary, begunAt, warnings, failure, faultOf: emptiness });
+  return await settle(runner, { summary, begun, warnings, failure, faultOf: emptiness });
 }
 
 /** What became of a restic that was to store something: looked up in the repository. */
 export async function settle(
   runner: ResticRunner,
-  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begunAt: number },
+  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: Moment },
 ): Promise<BackupResult> {
   return await settleStore({
     ...{ engine: "restic", warnings: ending.warnings, stats: statsOf(ending.summary), failure: ending.failure },
@@ -77,15 +77,36 @@ export function storeArgs({ restic, access }: ResticRunner): string[] {
   ];
 }
 
-/** Up to 0.14 the summary has the first 8 digits only; a restic that was killed has said nothing at all. */
+/**
+ * Up to 0.14 the summary has the first 8 digits only; a restic that was killed has said nothing at all. What was there before is
+ * not what this run has made, whatever restic says.
+ */
 function findNew(
   snapshots: readonly SnapshotFacts[],
-  { summary, begunAt }: { summary: BackupSummary | null; begunAt: number },
+  { summary, begun }: { summary: BackupSummary | null; begun: Moment },
 ): SnapshotFacts | null {
   const said = summary?.snapshot_id;
-  if (said !== undefined) return snapshots.findLast(({ id }) => id.startsWith(said)) ?? null;
-  return snapshots.findLast(({ takenAt }) => Date.parse(takenAt) >= begunAt) ?? null;
+  const isNew = ({ takenAt }: SnapshotFacts): boolean => Date.parse(takenAt) >= begun.wall;
+  if (said === undefined || said === "") return snapshots.findLast(isNew) ?? null;
+  return snapshots.findLast((one) => one.id.startsWith(said) && (isNew(one) || hasJumped(begun))) ?? null;
 }
+
+/** When something began, by the clock and by what no clock's setting changes; ms. */
+interface Moment {
+  readonly wall: number;
+  readonly steady: number;
+}
+
+export function momentNow(): Moment {
+  return { wall: Date.now(), steady: performance.now() };
+}
+
+/** Somebody has set the clock since: times tell nothing then. */
+function hasJumped({ wall, steady }: Moment): boolean {
+  return Math.abs(Date.now() - wall - (performance.now() - steady)) > CLOCK_MAY_SLEW_MS;
+}
+
+const CLOCK_MAY_SLEW_MS = 1_000;
 
 function emptiness(stats: RunStats | null): RunFailure | null {
   if (stats?.filesTotal !== 0) return null;

@@ -3,7 +3,7 @@ import { HOOK_LADDER } from "../process-ladder.ts";
 import type { Ended } from "../process.ts";
 import { failureOf } from "../runner/failure.ts";
 import type { BackupResult, DumpInput, LoadInput } from "./provider.ts";
-import { settle, storeArgs, storeFailure } from "./restic-backup.ts";
+import { momentNow, settle, storeArgs, storeFailure } from "./restic-backup.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
 import { releaseOwnLock, whileLocked } from "./restic-locks.ts";
@@ -26,7 +26,7 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
   const bash = await requireBash();
   const words = scriptWords(access.log);
   let summary: BackupSummary | null = null;
-  const begunAt = Date.now();
+  const begun = momentNow();
   // 0.17.0 has it too, and may panic when the command fails.
   const startsIt = restic.isAtLeast("0.17.1");
   const source = startsIt ? ["--stdin-from-command", "--", ...dumpedBy(bash, access)] : ["--stdin"];
@@ -50,7 +50,7 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
   words.settle(ended.note);
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
-  return await settle(runner, { summary, begunAt, warnings: [], failure, faultOf: () => fault });
+  return await settle(runner, { summary, begun, warnings: [], failure, faultOf: () => fault });
 }
 
 /** See OpenRepository.load. */

@@ -1,4 +1,5 @@
 import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
+import { parseJson } from "../json.ts";
 import type { Ended } from "../process.ts";
 import { runFailure } from "../runner/failure.ts";
 import type { Redact } from "../redact.ts";
@@ -64,5 +65,5 @@ function wordsOf(line: string): string | null {
   if (line.trim() === "" || line.startsWith("Is there a repository at the following location")) return null;
   if (!line.startsWith("{")) return line.trim();
   const message = /"message_type":"exit_error".*"message":("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
-  return message === undefined ? null : String(JSON.parse(message)).trim();
+  return message === undefined ? null : String(parseJson(message) ?? message).trim();
 }

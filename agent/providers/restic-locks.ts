@@ -1,7 +1,9 @@
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
+import { parseJson } from "../json.ts";
 import { isAlive, type ProcessMark, untilCollected } from "../process-mark.ts";
+import { wholeText } from "../process-lines.ts";
 import type { Ended } from "../process.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
@@ -55,19 +57,19 @@ async function holdsLock(runner: ResticRunner, { pid }: ProcessMark): Promise<bo
   for (const id of await outputOf(runner, ["list", "locks", "--no-lock"])) {
     if (!/^[0-9a-f]{64}$/.test(id)) continue;
     const text = (await outputOf(runner, ["cat", "lock", id, "--no-lock"])).join("");
-    const lock = LockFile.safeParse(text === "" ? null : JSON.parse(text));
+    const lock = LockFile.safeParse(parseJson(text));
     if (lock.success && lock.data.hostname === hostname() && lock.data.pid === pid) return true;
   }
   return false;
 }
 
 async function outputOf(runner: ResticRunner, args: string[]): Promise<string[]> {
-  const lines: string[] = [];
+  const answer = wholeText();
   const { exitCode } = await runner.call({
     args,
     isAfterwards: true,
     timeLimitMs: runner.access.patience.openMs,
-    onStdout: (line) => lines.push(line),
+    onStdout: (line) => answer.push(`${line}\n`),
   });
-  return exitCode === 0 ? lines : [];
+  return exitCode === 0 ? answer.text().split("\n") : [];
 }

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { wholeText } from "../process-lines.ts";
 import { RunError, runError } from "../runner/failure.ts";
 import { identify, unanswered } from "./identity.ts";
 import type { ResticRunner } from "./restic-command.ts";
@@ -20,14 +21,14 @@ export async function identifyRestic(runner: ResticRunner, { mayCreate }: { mayC
 
 async function readId(runner: ResticRunner): Promise<string | null> {
   const { restic, access } = runner;
-  let text = "";
+  const answer = wholeText();
   const ended = await runner.call({
     args: ["cat", "config", "--no-lock"],
     timeLimitMs: access.patience.openMs,
-    onStdout: (line) => (text += line),
+    onStdout: answer.push,
   });
   if (ended.cancelled) access.signal.throwIfAborted();
-  if (ended.exitCode === 0) return idOf(text);
+  if (ended.exitCode === 0) return idOf(answer.text());
   if (saysAbsent(restic, ended)) return null;
   const failure = resticFailure(restic, ended, { what: "cat config", redact: access.log.redact });
   throw ended.timedOut ? unanswered(access, failure.message) : new RunError(failure);

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { wholeText } from "../process-lines.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
 import { RunError, runError } from "../runner/failure.ts";
 import type { Access } from "./provider.ts";
@@ -30,13 +31,13 @@ export function tagOf({ binding }: Access["scope"]): string {
  */
 export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts[]> {
   const { access, restic } = runner;
-  let text = "";
+  const answer = wholeText();
   const ended = await runner.call({
     args: ["snapshots", "--json", "--no-lock", ...scopeArgs(access)],
     isAfterwards: true,
     isOneLine: true,
     timeLimitMs: access.patience.openMs,
-    onStdout: (line) => (text += line),
+    onStdout: answer.push,
   });
   const context = { what: "snapshots", redact: access.log.redact };
   if (ended.exitCode !== 0) throw new RunError(resticFailure(restic, ended, context));
@@ -48,7 +49,7 @@ export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts
       "Let one user alone work on the repository, and give it all of its files.",
     );
   }
-  return parseSnapshots(text);
+  return parseSnapshots(answer.text());
 }
 
 function parseSnapshots(text: string): SnapshotFacts[] {

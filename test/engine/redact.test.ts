@@ -26,6 +26,12 @@ describe("redaction", () => {
 });
 
 describe("a run's log", () => {
+  it("takes a megabyte without a space in its stride", () => {
+    const log = openRunLog(clock);
+    log.line("x".repeat(1 << 20));
+    expect(log.tail()).toMatch(/^08:00:00Z x+\n$/);
+  });
+
   it("keeps its end, in whole lines, within 64 KiB of UTF-8", () => {
     const log = openRunLog(clock);
     for (let index = 0; index < 5000; index++) log.line(`${index} ${"ä".repeat(20)}`);

@@ -1,8 +1,9 @@
 import { agentKilled } from "./agent-killed.ts";
 import { databaseKilled } from "./database-killed.ts";
 import { databaseLocked } from "./database-locked.ts";
-import { wireBroken } from "./wire-broken.ts";
 import type { Fault } from "./fault.ts";
+import { toolBroken } from "./tool-broken.ts";
+import { wireBroken } from "./wire-broken.ts";
 
 /** Every fault there is, in the order they are played. */
-export const FAULTS: readonly Fault[] = [agentKilled, databaseLocked, databaseKilled, wireBroken];
+export const FAULTS: readonly Fault[] = [...[agentKilled, wireBroken, toolBroken], ...[databaseLocked, databaseKilled]];
