@@ -101,7 +101,7 @@ export const incidents = sqliteTable(
     isFlapping: integer({ mode: "boolean" }).notNull().default(false),
     /** What was told when it opened. */
     opening: text({ mode: "json" }).$type<Told>(),
-    /** Of one that flaps: what to tell when it stays closed. */
+    /** What was told when it closed, or is to be told when one that flaps stays closed; null: it was paused, or is gone. */
     closing: text({ mode: "json" }).$type<Told>(),
     /** How often it opened: more than once only while it flapped. */
     openings: integer().notNull().default(1),

@@ -153,6 +153,7 @@ export function forgetIncidents(
     .update(incidents)
     .set({
       closedAt: sql`coalesce(${incidents.closedAt}, ${at})`,
+      closing: null,
       isFlapping: false,
       settleAt: null,
       remindAt: null,
@@ -197,6 +198,7 @@ function reopen(
     .set({
       summary,
       closedAt: null,
+      closing: null,
       openings: sql`${incidents.openings} + 1`,
       settleAt: instant(now + SETTLES_AFTER_MS),
       opening: sql`json_object('type', ${told.type}, 'data', json(${withIncident(told, IDENTITY)}))`,

@@ -83,11 +83,7 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
       .from(deliveries)
       .where(isHeld),
   ]);
-  const lines: Item[] = wrong.map(({ id, kind, openedAt, closedAt, summary, isFlapping }) => {
-    const state = closedAt === null ? "open" : "over";
-    const how = isFlapping ? "comes and goes" : closedAt === null ? "still so" : "well again";
-    return { title: `${how}: ${summary}`, state, incident: { id, kind, openedAt, closedAt } };
-  });
+  const lines = wrong.map(toItem);
   const told = others.map(({ payload }): Item => ({ title: wordsOf(payload).title, state: "told", incident: null }));
   const inOrder = [
     ...lines.filter(({ state }) => state === "open"),
@@ -97,4 +93,12 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
   const items = inOrder.slice(0, LISTED);
   const more = (known?.incidents ?? 0) + (known?.others ?? 0) - items.length;
   return { ids: all.map(({ id }) => id), items, more: Math.max(0, more), since: all[0]?.at ?? null };
+}
+
+function toItem({ id, kind, openedAt, closedAt, closing, summary, isFlapping }: typeof incidents.$inferSelect): Item {
+  const state = closedAt === null ? "open" : "over";
+  // What was paused, or is gone, is not well again.
+  const ended = closing === null ? "not looked at any more" : "well again";
+  const how = isFlapping ? "comes and goes" : state === "open" ? "still so" : ended;
+  return { title: `${how}: ${summary}`, state, incident: { id, kind, openedAt, closedAt } };
 }

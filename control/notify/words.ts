@@ -69,6 +69,7 @@ const Facts = z.object({
   items: listOf(z.object({ title: text, summary: text, type: text })),
   since: text,
   failedSince: text,
+  openings: z.int().optional().catch(undefined),
   dueAt: text,
   lastGoodAt: text,
   offlineSince: text,
@@ -177,7 +178,8 @@ const TOLD: Record<EventType, Told> = {
   "incident.flapping": {
     mood: "odd",
     title: (facts) => `Comes and goes: ${facts.incident?.summary ?? facts.summary ?? "an incident"}`,
-    lead: () => "You are told again once it stays as it is.",
+    lead: ({ openings }) =>
+      `${openings === undefined ? "" : `It came ${openings} times. `}You are told again once it stays as it is.`,
   },
   "incident.digest": {
     mood: "odd",

@@ -2,14 +2,13 @@ import fc from "fast-check";
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { incidents } from "../../control/db/telling.ts";
-import { closeIncident, type Trouble } from "../../control/domain/incidents.ts";
+import type { Trouble } from "../../control/domain/incidents.ts";
 import { remindOfIncidents, settleIncidents } from "../../control/domain/incident-sweep.ts";
-import { writeAll } from "../../control/db/transaction.ts";
 import { page } from "../../shared/api.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import type { Delivery } from "../../shared/event.ts";
 import { testControl, type TestControl } from "../support/control.ts";
-import { addChannel, DAY, deliveriesOf, fail, HOUR, MINUTE, recover } from "./troubled.ts";
+import { addChannel, DAY, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./troubled.ts";
 
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
 const troubleOf = (detail: string): Trouble => ({ kind: "host.trouble", host: HOST, detail });
@@ -95,7 +94,7 @@ test("of what flapped and is then paused or gone nothing more is told", async ()
   await addChannel(control, "ops");
   await flap(control, 4);
   await fail(control, TROUBLE);
-  await writeAll(control.deps.db, closeIncident(control.deps, TROUBLE, { message: "paused", told: null }));
+  await forget(control, TROUBLE);
   control.pass(2 * HOUR);
   await sweep(control);
   expect(await deliveriesOf(control)).toHaveLength(7);

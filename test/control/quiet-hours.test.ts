@@ -7,7 +7,7 @@ import type { QuietHours } from "../../shared/channel.ts";
 import { type Delivery, Event } from "../../shared/event.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
 import { DATABASES, testControl } from "../support/control.ts";
-import { addChannel, deliveriesOf, fail, HOUR, MINUTE, recover } from "./troubled.ts";
+import { addChannel, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./troubled.ts";
 
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
 const troubleOf = (detail: string): Trouble => ({ kind: "host.trouble", host: HOST, detail });
@@ -39,10 +39,12 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     control.pass(MINUTE);
     await fail(control, troubleOf("stays"), "the disk is full");
     await fail(control, troubleOf("passes"), "the spool is damaged");
+    await fail(control, troubleOf("paused"), "it is late");
     await many();
     control.pass(HOUR);
     await recover(control, troubleOf("passes"));
     await recover(control, troubleOf("before"));
+    await forget(control, troubleOf("paused"));
     expect(await send()).toBe(Date.parse("2026-11-24T06:00:00.000Z"));
     expect(sent.map(({ type }) => type)).toEqual(["run.failed"]);
     control.pass(8 * HOUR);
@@ -55,13 +57,15 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
       "run.failed delivered",
       "run.failed digested",
       "run.failed digested",
+      "run.failed digested",
       "run.recovered digested",
       "run.recovered digested",
     ]);
     const digest = digestOf(all);
-    expect(digest?.data).toMatchObject({ count: 4, more: 0, since: "2026-11-23T21:00:00.000Z" });
+    expect(digest?.data).toMatchObject({ count: 5, more: 0, since: "2026-11-23T21:00:00.000Z" });
     expect(digest?.data["items"]).toMatchObject([
       { title: "still so: the disk is full", state: "open", incident: { closedAt: null } },
+      { title: "not looked at any more: it is late", state: "over" },
       { title: "well again: the spool is damaged", state: "over", incident: { closedAt: "2026-11-23T22:00:00.000Z" } },
       { title: "well again: the backup fails", state: "over" },
     ]);

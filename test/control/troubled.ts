@@ -20,6 +20,11 @@ export async function recover({ deps }: TestControl, trouble: Trouble): Promise<
   await writeAll(deps.db, closeIncident(deps, trouble, { message: "a backup succeeded", told }));
 }
 
+/** What it was about is paused, or gone: nobody is told. */
+export async function forget({ deps }: TestControl, trouble: Trouble): Promise<void> {
+  await writeAll(deps.db, closeIncident(deps, trouble, { message: "paused", told: null }));
+}
+
 export function addChannel(control: TestControl, name: string, more: object = {}) {
   const body = { name, kind: "webhook", url: "http://127.0.0.1/hook", ...more };
   return control.admin.send("POST", "/api/v1/channels", body);
