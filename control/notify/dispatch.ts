@@ -28,6 +28,11 @@ export async function dispatch(deps: Deps): Promise<number | null> {
   }
 }
 
+/** For the start of a process that has the database to itself: whoever had claimed something is dead. */
+export async function releaseLeases({ db }: Pick<Deps, "db">): Promise<void> {
+  await db.update(deliveries).set({ leaseUntil: null, leaseOwner: null }).where(isNotNull(deliveries.leaseOwner));
+}
+
 type Delivery = typeof deliveries.$inferSelect;
 
 /** @param quiet channels in their quiet hours */

@@ -44,6 +44,22 @@ export function found(change: Partial<Found>): Found {
   return { ...NOTHING, ...change };
 }
 
+export const lost = (said: string): Found => found({ lost: 1, said: [said] });
+export const doubled = (said: string): Found => found({ doubled: 1, said: [said] });
+export const lied = (said: string): Found => found({ lied: 1, said: [said] });
+
+export function sum(all: readonly Found[]): Found {
+  return all.reduce(
+    (one, other) => ({
+      lost: one.lost + other.lost,
+      doubled: one.doubled + other.doubled,
+      lied: one.lied + other.lied,
+      said: [...one.said, ...other.said],
+    }),
+    NOTHING,
+  );
+}
+
 /** A round that takes longer than this has not ended well. */
 const ROUND_LIMIT_MS = 5 * 60_000;
 
@@ -59,7 +75,7 @@ export async function play(
 ): Promise<Tally> {
   const begun = performance.now();
   const { seed, untilMs = Number.POSITIVE_INFINITY, stop = new AbortController().signal, log } = input;
-  let sum: Found = NOTHING;
+  let all: Found = NOTHING;
   let made = 0;
   const rounds = await fault.start(log);
   try {
@@ -68,40 +84,31 @@ export async function play(
       if (one === null) break;
       const said = one.said.map((line) => `round ${made} (--seed ${seed + made} --rounds 1): ${line}`);
       said.forEach(log);
-      sum = {
-        lost: sum.lost + one.lost,
-        doubled: sum.doubled + one.doubled,
-        lied: sum.lied + one.lied,
-        said: [...sum.said, ...said],
-      };
+      all = sum([all, { ...one, said }]);
       made++;
     }
   } finally {
     await rounds.end();
   }
   const seconds = Math.round((performance.now() - begun) / 1000);
-  return { ...sum, name: fault.name, seed, rounds: made, seconds };
+  return { ...all, name: fault.name, seed, rounds: made, seconds };
 }
 
 /** @returns null when it was stopped before its end */
 async function oneRound(rounds: Rounds, dice: Dice, stop: AbortSignal): Promise<Found | null> {
   const over = new AbortController();
   const stopped = once(stop, "abort", { signal: over.signal }).then(() => null);
-  const late = delay(ROUND_LIMIT_MS, failedRound(`a round took longer than ${ROUND_LIMIT_MS / 60_000} minutes`), {
+  const late = delay(ROUND_LIMIT_MS, lied(`a round took longer than ${ROUND_LIMIT_MS / 60_000} minutes`), {
     signal: over.signal,
   });
+  // A promise that could not be shown is one that was not kept.
   const played = rounds
     .round(dice)
-    .catch((error: unknown) => failedRound(error instanceof Error ? (error.stack ?? error.message) : String(error)));
+    .catch((error: unknown) => lied(error instanceof Error ? (error.stack ?? error.message) : String(error)));
   try {
     return await Promise.race([played, stopped, late]);
   } finally {
     over.abort();
     await Promise.allSettled([stopped, late]);
   }
-}
-
-/** A promise that could not be shown is one that was not kept. */
-function failedRound(said: string): Found {
-  return found({ lied: 1, said: [said] });
 }

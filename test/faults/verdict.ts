@@ -1,7 +1,7 @@
 import { access, readdir } from "node:fs/promises";
 import { isGood, isOver, type Run } from "../../shared/run.ts";
 import { until } from "../support/until.ts";
-import { type Found, found } from "./fault.ts";
+import { doubled, type Found, lied, lost, sum } from "./fault.ts";
 import { type KillableHost, type Service, tracesOf } from "./killable-host.ts";
 import { locksOf, processesOf, realSnapshots, storedText } from "./real-repository.ts";
 
@@ -34,22 +34,6 @@ export async function verdictOf(host: KillableHost, service: Service, round: Rou
     ...(await ofNext(host, service, { next, text: round.text })),
     ...(await ofHost(host, service)),
   ]);
-}
-
-const lost = (said: string): Found => found({ lost: 1, said: [said] });
-const doubled = (said: string): Found => found({ doubled: 1, said: [said] });
-const lied = (said: string): Found => found({ lied: 1, said: [said] });
-
-function sum(all: readonly Found[]): Found {
-  return all.reduce(
-    (one, other) => ({
-      lost: one.lost + other.lost,
-      doubled: one.doubled + other.doubled,
-      lied: one.lied + other.lied,
-      said: [...one.said, ...other.said],
-    }),
-    found({}),
-  );
 }
 
 function ofRun(run: Run, real: readonly string[]): Found[] {

@@ -3,14 +3,17 @@ import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { hosts } from "../../control/db/schema.ts";
+import { deliveries } from "../../control/db/telling.ts";
 import { createToken } from "../../control/domain/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
+import { openDatabase } from "../../control/runtime/node/database.ts";
 import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";
 import { openSigningKey } from "../../control/runtime/node/signing-key.ts";
 import { ErrorBody } from "../../shared/failure.ts";
 import { ChannelCreated } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
+import { instant } from "../../shared/ids.ts";
 import { openClient } from "../support/client.ts";
 import { openFakeSocket } from "../support/fake-socket.ts";
 import { enrolFakeHost } from "../support/fake-host.ts";
@@ -161,6 +164,31 @@ test("what a receiver did not take is sent again when it is due", async () => {
     return now.state === "delivered" && now;
   });
   expect(delivered).toMatchObject({ attempts: 2, lastStatus: 204 });
+});
+
+test("what a killed control plane was about to send is sent at once by the next, not when the dead one's lease is over", async () => {
+  const directory = await temporaryDirectory();
+  const killed = await startIn(directory);
+  const { token } = await createToken(killed.deps, { name: "me", scope: "admin", expiresInSeconds: null });
+  const receiver = await httpReceiver();
+  receiver.answer(500);
+  const client = openClient(killed.url, () => token);
+  const wanted = { name: "me", kind: "webhook", url: receiver.url };
+  const channel = await client.ask(ChannelCreated, "POST", "/api/v1/channels", wanted);
+  await client.ask(Delivery, "POST", `/api/v1/channels/${channel.id}/test`);
+  await until("the first attempt", () => receiver.requests.length === 1);
+  await killed.close();
+  receiver.answer(204);
+  // As a process leaves it that was killed while it sent.
+  const database = openDatabase(readConfig({ HOLDFAST_DATA: directory }).databaseUrl);
+  const leaseUntil = instant(Date.now() + 50_000);
+  const now = instant(Date.now());
+  await database.update(deliveries).set({ nextAttemptAt: now, leaseUntil, leaseOwner: channel.id });
+  database.$client.close();
+  await startIn(directory);
+  await until("the second attempt", () => receiver.requests.length === 2, 20);
+  const [first, second] = receiver.requests.map(({ headers }) => headers["webhook-id"]);
+  expect(second).toBe(first);
 });
 
 async function startIn(directory: string, environment: Record<string, string> = {}): Promise<RunningControl> {

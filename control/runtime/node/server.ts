@@ -9,10 +9,11 @@ import { migrate } from "../../db/migrate.ts";
 import { hosts } from "../../db/schema.ts";
 import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
+import { releaseLeases } from "../../notify/dispatch.ts";
 import { noteVital } from "../../domain/vitals.ts";
 import type { Heartbeat } from "../../notify/heartbeat.ts";
 import { beginListening } from "../../domain/listening.ts";
-import { localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
+import { databaseFile, localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
 import { claimDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
 import { distDirectory, VERSION } from "./dist.ts";
@@ -69,6 +70,8 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
   await migrate(db);
   // Whoever was connected to the process before this one is not connected to this one.
   await db.update(hosts).set({ connectionId: null, connectedAt: null });
+  // The data directory is ours alone; a server of its own may have others who send.
+  if (databaseFile(config) !== null) await releaseLeases({ db });
   const signingKey = await openSigningKey(config.dataDir, config.signingKey);
   const base = {
     db,
