@@ -1,9 +1,10 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { DatabaseSync } from "node:sqlite";
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
@@ -27,6 +28,7 @@ let port: number;
 let holdfast: ChildProcess | null = null;
 let said = "";
 let other: AgentProcess;
+let localKey: string;
 
 beforeAll(async () => {
   programs = await buildPrograms();
@@ -61,10 +63,12 @@ test("a control plane whose data directory is gone comes back with its recovery 
   const letters = await declare(client, { host: "other", name: "letters", source: join(directory, "srv") });
   expect(await ran(client, letters)).toMatchObject({ state: "succeeded" });
   await cheapen("other", letters);
+  await cheapen("it's data/agent", await named(client, "control-plane-local"), "it's data/repository");
   const kept = await keepElsewhere(client);
   expect(await ran(client, kept)).toMatchObject({ state: "succeeded" });
 
-  const printed = await holdfastVerb(["recovery-key"]);
+  localKey = (await holdfastVerb(["recovery-key", "--repository", "local"])).stdout;
+  const printed = await holdfastVerb(["recovery-key", "--repository", "elsewhere"]);
   expect(printed).toMatchObject({ code: 0, stdout: expect.stringMatching(/^hfr1\.[\w-]+\.[\w-]{10}\n$/) });
   expect(printed.stderr).toContain(`opens repository "elsewhere" (${join(directory, "elsewhere")})`);
   expect(printed.stderr).toContain("on the same disk");
@@ -76,6 +80,7 @@ test("a control plane whose data directory is gone comes back with its recovery 
   const before = await revisionOnHost();
 
   await killAll();
+  await cp(join(data, "repository"), join(directory, "moved"), { recursive: true });
   await rm(data, { recursive: true });
   const key = printed.stdout.trim();
   const broken = await holdfastVerb(["restore-control", "--key-file", "-"], key.slice(0, -1));
@@ -122,6 +127,33 @@ test("a control plane whose data directory is gone comes back with its recovery 
   expect(stolen).toMatchObject({ code: 1, stderr: expect.stringContaining("was used already") });
 });
 
+test("its repository may be somewhere else by then, and so may it; what is in its place is moved aside, if that is asked for", async () => {
+  const place = join(directory, "new data");
+  const words = ["restore-control", "--key-file", "-", "--location", join(directory, "moved"), "--data", place];
+  expect(await holdfastVerb(words, localKey)).toMatchObject({ code: 0 });
+  const db = new DatabaseSync(join(place, "control.db"), { readOnly: true });
+  onTestFinished(() => db.close());
+  expect(db.prepare("SELECT location FROM repositories WHERE name = 'local'").get()).toEqual({
+    location: join(directory, "moved"),
+  });
+  const contract = db.prepare("SELECT request FROM contracts WHERE name = 'control-plane'").get();
+  expect(JSON.parse(String(contract?.["request"]))).toMatchObject({ sourceDirectories: [join(place, "backup")] });
+
+  const kept = await readFile(join(place, "signing.key"), "utf8");
+  await writeFile(join(place, "signing.key"), "spoilt");
+  expect(await holdfastVerb(words, localKey)).toMatchObject({ code: 1 });
+  const forced = await holdfastVerb([...words, "--force"], localKey);
+  expect(forced).toMatchObject({ code: 0, stdout: expect.stringContaining("What was there is in ") });
+  expect(await readFile(join(place, "signing.key"), "utf8")).toBe(kept);
+  const aside = (await readdir(place)).find((name) => name.startsWith("replaced-")) ?? "";
+  expect((await readdir(join(place, aside))).toSorted()).toEqual(["agent", "control.db", "signing.key"]);
+  expect(await readFile(join(place, aside, "signing.key"), "utf8")).toBe("spoilt");
+
+  const unknown = await holdfastVerb([...words, "--force", "--snapshot", "0123456789"], localKey);
+  expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("no snapshot 0123456789") });
+  expect(await exists(join(place, "control.db"))).toBe(true);
+});
+
 async function keepElsewhere(client: Client): Promise<Binding> {
   const repository = await client.ask(Repository, "POST", "/api/v1/repositories", {
     ...{
@@ -134,15 +166,13 @@ async function keepElsewhere(client: Client): Promise<Binding> {
   const [contract] = (await all(client, Contract, "contracts")).filter(({ name }) => name === "control-plane");
   const bound = { contract: contract?.id, repository: repository.id, settings: { enable: false } };
   const binding = await client.ask(Binding, "POST", "/api/v1/bindings", bound);
-  expect(await ran(client, binding)).toMatchObject({ state: "succeeded" });
-  await cheapen("it's data/agent", binding);
   return binding;
 }
 
 /** @param root of the agent that made the passphrase, in our directory */
-async function cheapen(root: string, { name, repository }: Binding): Promise<void> {
+async function cheapen(root: string, { name, repository }: Binding, place = name): Promise<void> {
   const secret = await readFile(join(directory, root, "var/lib/holdfast/secrets", repository), "utf8");
-  await cheapenKey(join(directory, name.replace("control-plane-", "")), secret.trim());
+  await cheapenKey(join(directory, place), secret.trim());
 }
 
 async function declare(client: Client, { host, name, source }: { host: string; name: string; source: string }) {
