@@ -50,7 +50,7 @@ export function createApp(deps: Deps, options: AppOptions) {
   });
   app.use(audited(deps));
   app.use(onlyWithAccess(deps));
-  app.use("/agent/v1/reports", atMost(8 * MiB));
+  app.use("/agent/v1/:route{reports|declarations}", atMost(8 * MiB));
   app.use("/agent/v1/:route{enroll|facts|detections|deliveries}", atMost(MiB));
   app.use("/api/*", atMost(MiB));
   app.use(onlyJson);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
+import { readRecoveryKey, writeRecoveryKey } from "../../control/runtime/node/recovery-key.ts";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
@@ -149,9 +150,12 @@ test("its repository may be somewhere else by then, and so may it; what is in it
   expect((await readdir(join(place, aside))).toSorted()).toEqual(["agent", "control.db", "signing.key"]);
   expect(await readFile(join(place, aside, "signing.key"), "utf8")).toBe("spoilt");
 
+  const another = writeRecoveryKey({ ...readRecoveryKey(localKey), controlKey: "of another control plane" });
+  const refused = await holdfastVerb([...words, "--force"], another);
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("has another signing key") });
   const unknown = await holdfastVerb([...words, "--force", "--snapshot", "0123456789"], localKey);
   expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("no snapshot 0123456789") });
-  expect(await exists(join(place, "control.db"))).toBe(true);
+  expect((await readdir(place)).toSorted()).toEqual(["agent", "control.db", "control.lock", aside, "signing.key"]);
 });
 
 async function keepElsewhere(client: Client): Promise<Binding> {
