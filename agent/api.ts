@@ -63,6 +63,8 @@ export interface ApiDeps {
 }
 
 const ANSWER_WITHIN_MS = 30_000;
+/** The slowest line that reports still get through: a modem's. */
+const SLOWEST_BYTES_PER_SECOND = 4_000;
 
 export function openApi(deps: ApiDeps): Api {
   let offset = 0;
@@ -127,6 +129,15 @@ export async function postEnrolment(url: string, request: EnrollRequest): Promis
   return (await bodyOf(SignedAssignment, answer)).jws;
 }
 
+/**
+ * How long a request may take, in ms: half a minute, and what a slow line needs for its body. Were it half a minute for all, a host
+ * with much to say on a thin line would begin again for ever.
+ * @param size of the body, in characters
+ */
+export function patienceFor(size: number): number {
+  return ANSWER_WITHIN_MS + Math.ceil((size / SLOWEST_BYTES_PER_SECOND) * 1000);
+}
+
 function addressOf(url: string, path: string): string {
   return `${url.replace(/\/+$/, "")}/agent/v1/${path}`;
 }
@@ -135,18 +146,19 @@ async function send(
   url: string,
   request: { method: string; headers: Record<string, string>; body?: unknown },
 ): Promise<Response> {
-  const { body } = request;
+  const body = request.body === undefined ? null : JSON.stringify(request.body);
+  const patienceMs = patienceFor(body?.length ?? 0);
   try {
     return await fetch(url, {
       method: request.method,
-      headers: body === undefined ? request.headers : { ...request.headers, "content-type": "application/json" },
-      body: body === undefined ? null : JSON.stringify(body),
+      headers: body === null ? request.headers : { ...request.headers, "content-type": "application/json" },
+      body,
       // What is signed for one origin is never carried on to another.
       redirect: "manual",
-      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+      signal: AbortSignal.timeout(patienceMs),
     });
   } catch (error) {
-    throw new ApiError("offline", `${new URL(url).origin} does not answer: ${causeOf(error)}`);
+    throw new ApiError("offline", `${new URL(url).origin} does not answer: ${causeOf(error, patienceMs)}`);
   }
 }
 
@@ -182,7 +194,7 @@ async function textOf(answer: Response): Promise<string> {
   try {
     return await answer.text();
   } catch (error) {
-    throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error)}`);
+    throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error, ANSWER_WITHIN_MS)}`);
   }
 }
 
@@ -194,9 +206,9 @@ function offsetBy(date: string | null, sentAt: number, receivedAt: number): numb
   return Math.abs(offset) < 2000 ? 0 : offset;
 }
 
-function causeOf(error: unknown): string {
+function causeOf(error: unknown, patienceMs: number): string {
   if (!(error instanceof Error)) return String(error);
-  if (error.name === "TimeoutError") return `no answer within ${ANSWER_WITHIN_MS / 1000} s`;
+  if (error.name === "TimeoutError") return `no answer within ${Math.round(patienceMs / 1000)} s`;
   const cause: unknown = error.cause;
   if (!(cause instanceof Error)) return error.message;
   return cause.message === "" && "code" in cause ? String(cause.code) : cause.message;

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { openApi } from "../../agent/api.ts";
+import { openApi, patienceFor } from "../../agent/api.ts";
 import { makeIdentity } from "../../agent/identity.ts";
 import { deliverReports, startReporter } from "../../agent/reporter.ts";
 import { openSpool } from "../../agent/spool.ts";
@@ -152,6 +152,12 @@ test("many reports go in batches of at most a hundred, and long logs in smaller 
   await deliverReports(deps);
   expect(batches.length).toBeGreaterThan(1);
   expect(await held()).toBe(0);
+});
+
+test("the fullest batch has the time it needs on a line of 4 kB/s, and what has no body half a minute", () => {
+  // As many characters as a batch may have, give or take the last report's log.
+  expect(patienceFor(1_000_000)).toBeGreaterThan((1_000_000 / 4_000) * 1000);
+  expect(patienceFor(0)).toBe(30_000);
 });
 
 test("a report the control plane can't take is kept, said, and does not hold up the others", async () => {
