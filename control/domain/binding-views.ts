@@ -1,6 +1,7 @@
 import { and, desc, eq, lt, sql, type SQL } from "drizzle-orm";
 import type { Page } from "../../shared/api.ts";
 import type { Binding, Health, Settings } from "../../shared/binding.ts";
+import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../shared/ids.ts";
 import { nextOf, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../../shared/schedule.ts";
@@ -9,6 +10,7 @@ import { isTimeZone } from "../../shared/time-zone.ts";
 import type { RunKind, RunState } from "../../shared/run.ts";
 import { bindings, hosts, runs } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
+import { isNotAhead } from "./streaks.ts";
 import { hasLabel, pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
@@ -79,9 +81,9 @@ function select(deps: Deps) {
       createdAt: bindings.createdAt,
       changedAt: bindings.changedAt,
       facts: hosts.facts,
-      lastBackup: lastOf<RunState>(sql`${runs.state}`, "backup", DECISIVE),
-      lastForget: lastOf<RunState>(sql`${runs.state}`, "forget", DECISIVE),
-      lastSuccessAt: lastOf<Instant>(sql`${runs.finishedAt}`, "backup", sql`('succeeded', 'warned')`),
+      lastBackup: lastOf<RunState>(deps, sql`${runs.state}`, "backup", DECISIVE),
+      lastForget: lastOf<RunState>(deps, sql`${runs.state}`, "forget", DECISIVE),
+      lastSuccessAt: lastOf<Instant>(deps, sql`${runs.finishedAt}`, "backup", sql`('succeeded', 'warned')`),
     })
     .from(bindings)
     .innerJoin(hosts, eq(hosts.id, bindings.host));
@@ -90,9 +92,12 @@ function select(deps: Deps) {
 /** A cancelled run says nothing of the binding's health. */
 const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
 
-function lastOf<T>(column: SQL, kind: RunKind, states: SQL): SQL<T | null> {
-  return sql<T | null>`(select ${column} from ${runs} where ${runs.binding} = ${bindings.id} and ${runs.kind} = ${kind}
-    and ${runs.state} in ${states} order by ${runs.id} desc limit 1)`;
+/** What a clock made that was ahead, and is right now, counts only where there is nothing else: it must not hide what came since. */
+function lastOf<T>(deps: Deps, column: SQL, kind: RunKind, states: SQL): SQL<T | null> {
+  const isCredible = sql`(coalesce(${hosts.clockSkewMs}, 0) > ${CLOCK_WRONG_MS} or ${isNotAhead(deps)})`;
+  const last = (when: SQL): SQL => sql`(select ${column} from ${runs} where ${runs.binding} = ${bindings.id}
+    and ${runs.kind} = ${kind} and ${runs.state} in ${states} and ${when} order by ${runs.id} desc limit 1)`;
+  return sql<T | null>`coalesce(${last(isCredible)}, ${last(sql`1`)})`;
 }
 
 function toBinding(deps: Deps, { facts, lastBackup, lastForget, ...row }: Row): Binding {

@@ -14,7 +14,7 @@ import { readOpen, tellOutcome, type Outcomes } from "./outcomes.ts";
 import type { NamedBinding } from "./run-data.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
-import { readStreaks } from "./streaks.ts";
+import { firstAhead, readStreaks } from "./streaks.ts";
 import { readSights } from "./suspicions.ts";
 
 interface Reporter {
@@ -180,7 +180,9 @@ function planBinding(
     plan.statements.push(...rememberEngineId(deps, binding.repository.id, report.engineId));
   }
   if (run.kind === "backup" && isGood(run.state)) plan.statements.push(...takeGood(deps, host, { binding, run }));
-  if (report.snapshots !== null && (binding.listedBy ?? "") <= run.id) {
+  // A list by a clock that was ahead is followed by one by a clock that is right.
+  const isListedAhead = binding.listedBy !== null && binding.listedBy >= firstAhead(deps);
+  if (report.snapshots !== null && (isListedAhead || (binding.listedBy ?? "") <= run.id)) {
     binding.listedBy = run.id;
     const of = { host: host.id, binding: binding.id, repository: binding.repository.id };
     const made = run.kind === "backup" && run.snapshot !== null ? { run: run.id, snapshot: run.snapshot } : null;

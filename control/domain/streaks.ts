@@ -51,8 +51,13 @@ export function readStreaks(deps: Pick<Deps, "db" | "clock">, subjects: readonly
 }
 
 /** Runs that a host whose clock was ahead made for a day that is not here yet are nobody's newest. */
-export function isNotAhead({ clock }: Pick<Deps, "clock">): SQL {
-  return sql`${runs.id} < ${uuidv7(clock.now() + CLOCK_WRONG_MS, new Uint8Array(10))}`;
+export function isNotAhead(deps: Pick<Deps, "clock">): SQL {
+  return sql`${runs.id} < ${firstAhead(deps)}`;
+}
+
+/** Ids from this one on were made by a clock that is, or was, ahead. */
+export function firstAhead({ clock }: Pick<Deps, "clock">): Id {
+  return uuidv7(clock.now() + CLOCK_WRONG_MS, new Uint8Array(10));
 }
 
 /** How things stand with this run, and how they stood before it. */

@@ -90,6 +90,26 @@ test("the list of snapshots becomes what the host saw; who made which is remembe
   expect(pages).toMatchObject({ items: [{ id: SNAP_B }], next: null });
 });
 
+test("what a clock that was a day ahead said hides nothing of what comes once it is right", async () => {
+  const { control, host, binding } = await listening();
+  const ahead = { id: runIdAt("2026-11-24T08:00:00.000Z"), binding: binding.id, state: "succeeded" } as const;
+  const tomorrow = snapshotAt(SNAP_A, "2026-11-24T08:00:30.000Z");
+  await send(host, reportOf({ ...ahead, made: SNAP_A, listed: [tomorrow] }));
+  expect((await snapshotsOf(control)).map(({ id }) => id)).toEqual([SNAP_A]);
+
+  const right = { id: runIdAt("2026-11-23T07:30:00.000Z"), binding: binding.id, state: "succeeded" } as const;
+  const today = snapshotAt(SNAP_B, "2026-11-23T07:30:30.000Z");
+  await send(host, reportOf({ ...right, made: SNAP_B, listed: [today] }));
+  expect((await snapshotsOf(control)).map(({ id }) => id)).toEqual([SNAP_B]);
+
+  const failed = { id: runIdAt("2026-11-23T07:45:00.000Z"), binding: binding.id, state: "failed" } as const;
+  await send(host, reportOf({ ...failed, listed: [] }));
+  expect(await typesTold(control)).toEqual(["run.failed"]);
+  const now = await control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`);
+  expect(now).toMatchObject({ health: "failing", lastSuccessAt: "2026-11-23T07:31:00.000Z" });
+  expect(await snapshotsOf(control)).toEqual([]);
+});
+
 test("ten thousand snapshots are one report", async () => {
   const { control, host, binding } = await listening();
   const listed = Array.from({ length: 10_000 }, (_, index) =>
