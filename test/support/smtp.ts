@@ -56,6 +56,7 @@ export async function startSmtp(certificate: Certificate | null = null): Promise
           if (certificate !== null && !isEncrypted) say("250-STARTTLS");
           return say("250 AUTH PLAIN");
         case "STARTTLS": {
+          if (certificate === null) return say("502 what?");
           say("220 go on");
           socket.removeAllListeners("data");
           const secureContext = createSecureContext({ ...certificate });

@@ -1,0 +1,120 @@
+import { rootCertificates, setDefaultCACertificates } from "node:tls";
+import { expect, onTestFinished, test } from "vitest";
+import { channels, deliveries } from "../../control/db/telling.ts";
+import type { Letter } from "../../control/deps.ts";
+import { createChannel } from "../../control/domain/channels.ts";
+import { dispatch } from "../../control/notify/dispatch.ts";
+import { enqueue } from "../../control/notify/outbox.ts";
+import { createMail } from "../../control/runtime/node/mail.ts";
+import { judgeOf } from "../../control/runtime/node/outgoing.ts";
+import { CreateChannel } from "../../shared/channel.ts";
+import { selfSigned, type SmtpServer, startSmtp } from "../support/smtp.ts";
+import { ANYWHERE, heldDeps } from "./deps.ts";
+
+async function smtpServer(...given: Parameters<typeof startSmtp>): Promise<SmtpServer> {
+  const smtp = await startSmtp(...given);
+  onTestFinished(() => smtp.stop());
+  return smtp;
+}
+
+function letterTo({ port }: SmtpServer, change: Partial<Letter> = {}): Letter {
+  return {
+    ...{ server: "localhost", port, security: "none", username: null, password: null, from: "me@example.org" },
+    ...{ to: ["one@example.org"], subject: "Subject", text: "Text\n.\n..two dots\n", messageId: "<1@example.org>" },
+    sentAt: "2026-11-23T08:00:00.000Z",
+    ...change,
+  };
+}
+
+const send = createMail(ANYWHERE);
+
+test("a letter arrives as it is, with dots and all, and says that a program wrote it", async () => {
+  const smtp = await smtpServer();
+  expect(await send(letterTo(smtp))).toEqual({ reached: ["one@example.org"], status: 250, error: null });
+  const [mail] = smtp.mails;
+  expect(mail).toMatchObject({ from: "me@example.org", to: ["one@example.org"], isEncrypted: false, login: null });
+  expect(mail?.text).toContain("Text\n.\n..two dots");
+  expect(mail?.text).toMatch(/^Auto-Submitted: auto-generated$/im);
+  expect(mail?.text).toMatch(/^Message-ID: <1@example\.org>$/im);
+});
+
+test("nobody is lost when a server takes a letter for some of its recipients only, and nobody gets it twice", async () => {
+  const deps = await heldDeps();
+  const smtp = await smtpServer();
+  const to = ["one@example.org", "two@example.org", "three@example.org"];
+  const fields = { server: "127.0.0.1", port: smtp.port, security: "none", from: "me@example.org", to };
+  await createChannel(deps, CreateChannel.parse({ name: "mail", kind: "email", ...fields }));
+  smtp.reply = (verb, address) =>
+    verb === "RCPT" && !address.startsWith("one") ? "450 come back later, SECRET" : null;
+  await deps.db.batch([enqueue(deps, { type: "run.failed", data: {} })]);
+  await dispatch(deps);
+  const delivery = async () => (await deps.db.select().from(deliveries))[0];
+  expect(await delivery()).toMatchObject({ state: "pending", attempts: 1, lastStatus: 450 });
+  expect((await delivery())?.lastError).toBe("answered 450: not delivered to two@example.org, three@example.org");
+
+  smtp.reply = (verb, address) => (verb === "RCPT" && address.startsWith("three") ? "550 who?" : null);
+  deps.clock.pass(6000);
+  await dispatch(deps);
+  expect(await delivery()).toMatchObject({ state: "pending", attempts: 2, lastStatus: 550 });
+  smtp.reply = () => null;
+  deps.clock.pass(600_000);
+  await dispatch(deps);
+  expect(await delivery()).toMatchObject({ state: "delivered", attempts: 3, lastError: null });
+  expect(smtp.mails.map((mail) => mail.to)).toEqual([["one@example.org"], ["two@example.org"], ["three@example.org"]]);
+  const ids = smtp.mails.map(({ text }) => /^Message-ID: (.*)$/im.exec(text)?.[1]);
+  expect(new Set(ids)).toEqual(new Set([`<${(await delivery())?.id}@example.org>`]));
+  expect(await deps.db.select().from(channels)).toMatchObject([{ failures: 0, lastStatus: 250 }]);
+});
+
+test("starttls means encrypted, by somebody who is who he says: else no password is said and nothing is sent", async () => {
+  const login = { username: "me", password: "hunter2" };
+  const plain = await smtpServer();
+  const logins: string[] = [];
+  plain.reply = (verb, argument) => {
+    if (verb === "AUTH") logins.push(argument);
+    return null;
+  };
+  await expect(send(letterTo(plain, { security: "starttls", ...login }))).resolves.toMatchObject({ reached: [], status: 502 });
+  const certificate = await selfSigned();
+  const smtp = await smtpServer(certificate);
+  await expect(send(letterTo(smtp, { security: "starttls", ...login }))).rejects.toThrow(/self-signed certificate/);
+  expect([logins, plain.mails, smtp.mails]).toEqual([[], [], []]);
+
+  setDefaultCACertificates([...rootCertificates, certificate.cert]);
+  onTestFinished(() => setDefaultCACertificates([...rootCertificates]));
+  expect(await send(letterTo(smtp, { security: "starttls", ...login }))).toMatchObject({ error: null });
+  expect(smtp.mails).toMatchObject([{ isEncrypted: true, login: "me:hunter2" }]);
+});
+
+test.each(["greeting", "MAIL", "RCPT", "DATA", "AUTH"] as const)(
+  "a refusal at %s keeps its code and no word of it",
+  async (at) => {
+    const smtp = await smtpServer();
+    smtp.reply = (verb) => (verb === at ? "554 go away, nobody may read this" : null);
+    const letter = letterTo(smtp, { username: "me", password: "hunter2" });
+    const { reached, status, error } = await send(letter);
+    expect({ reached, status, error }).toEqual({
+      ...{ reached: [], status: 554, error: "answered 554: not delivered to one@example.org" },
+    });
+    expect(smtp.mails).toEqual([]);
+  },
+);
+
+test("a server that says nothing is given up on, and one that answers slowly as well: the limit is for the whole exchange", async () => {
+  const smtp = await smtpServer();
+  smtp.reply = (verb) => (verb === "greeting" ? "220-more comes" : null);
+  await expect(createMail(ANYWHERE, 50)(letterTo(smtp))).rejects.toThrow("not taken within 1 s");
+});
+
+test("no mail server in a private net where that is refused, nor where a cloud tells its secrets, however it is written", async () => {
+  const smtp = await smtpServer();
+  const publicOnly = createMail(judgeOf({ private: "refuse", named: [] }, null));
+  for (const server of ["127.0.0.1", "localhost", "localhost.", "127.1", "::1", "::ffff:127.0.0.1", "0x7f000001"])
+    await expect(publicOnly(letterTo(smtp, { server }))).rejects.toThrow(/private address range|ENOTFOUND/);
+  await expect(send(letterTo(smtp, { server: "169.254.169.254" }))).rejects.toThrow(
+    "a cloud tells a machine its secrets",
+  );
+  const own = createMail(judgeOf({ private: "allow", named: [] }, smtp.port));
+  await expect(own(letterTo(smtp))).rejects.toThrow("the control plane itself");
+  expect(smtp.mails).toEqual([]);
+});
