@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { Id } from "../../shared/ids.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { openClient } from "./client.ts";
-import { table } from "./table.ts";
+import { minute, printable, table } from "./table.ts";
 import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
 
 export const incidents: Verb = {
@@ -54,13 +54,4 @@ function listOf(found: Incident[]): string {
     printable(incident.summary),
   ]);
   return table([["INCIDENT", "SINCE", "UNTIL", "STATE", "ACKNOWLEDGED", "KIND", "WHAT"], ...rows]);
-}
-
-function minute(at: string): string {
-  return `${at.slice(0, 10)} ${at.slice(11, 16)}Z`;
-}
-
-/** Part of it is a host's own words: nothing in them moves the cursor. */
-function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
 }

@@ -2,6 +2,7 @@ import { start } from "../runtime/node/start.ts";
 import { audit } from "./audit.ts";
 import { calendar } from "./calendar.ts";
 import { catalog } from "./catalog.ts";
+import { channels, deliveries, retry } from "./channels.ts";
 import { copyDatabase, migrate } from "./database.ts";
 import { enroll } from "./enroll.ts";
 import { acknowledge, incidents } from "./incidents.ts";
@@ -37,6 +38,9 @@ const verbs = new Map<string, Verb>(
     audit,
     "recovery-key": recoveryKey,
     "restore-control": restoreControl,
+    channels,
+    deliveries,
+    retry,
     migrate,
     "copy-database": copyDatabase,
   }),

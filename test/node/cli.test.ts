@@ -40,6 +40,7 @@ test.each([
   [["prune"], 2, "REPOSITORY is missing"],
   [["check"], 2, "REPOSITORY|BINDING is missing"],
   [["enroll", "--uses", "many"], 2, "--uses"],
+  [["retry", "yesterday's"], 2, "holdfast deliveries"],
 ])("holdfast %j exits with %i", async (words, code, says) => {
   const outcome = await holdfast(words, {});
   expect(outcome).toMatchObject({ code, stdout: "" });

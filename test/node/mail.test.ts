@@ -74,7 +74,10 @@ test("starttls means encrypted, by somebody who is who he says: else no password
     if (verb === "AUTH") logins.push(argument);
     return null;
   };
-  await expect(send(letterTo(plain, { security: "starttls", ...login }))).resolves.toMatchObject({ reached: [], status: 502 });
+  await expect(send(letterTo(plain, { security: "starttls", ...login }))).resolves.toMatchObject({
+    reached: [],
+    status: 502,
+  });
   const certificate = await selfSigned();
   const smtp = await smtpServer(certificate);
   await expect(send(letterTo(smtp, { security: "starttls", ...login }))).rejects.toThrow(/self-signed certificate/);

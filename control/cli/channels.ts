@@ -1,0 +1,93 @@
+import { parseArgs } from "node:util";
+import { page } from "../../shared/api.ts";
+import { Channel } from "../../shared/channel.ts";
+import { Delivery } from "../../shared/event.ts";
+import { Host } from "../../shared/host.ts";
+import { Id } from "../../shared/ids.ts";
+import { openClient } from "./client.ts";
+import { minute, printable, table } from "./table.ts";
+import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+
+const NEWEST = "100";
+
+export const channels: Verb = {
+  usage: "channels [--json]",
+  summary: "show who is told, and how telling them goes; exits with 3 when one can't be reached",
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: { json: { type: "boolean" } },
+    });
+    exactly(positionals, []);
+    const client = await openClient(terminal);
+    const [found, hosts] = [await client.list(Channel, "/channels"), await client.list(Host, "/hosts")];
+    if (values.json === true) terminal.out(`${JSON.stringify(found)}\n`);
+    else
+      terminal.out(
+        found.length === 0 ? "nobody is told: make a channel, see docs/notifications.md\n" : listOf(found, hosts),
+      );
+    return found.some(({ enabled, failures }) => enabled && failures > 0) ? EXIT.warned : EXIT.done;
+  },
+};
+
+export const deliveries: Verb = {
+  usage: "deliveries [--failed] [--json]",
+  summary: `show the newest ${NEWEST} notifications; with --failed, those that were given up on`,
+  run: async (words, terminal) => {
+    const { values, positionals } = parseArgs({
+      args: words,
+      allowPositionals: true,
+      options: { failed: { type: "boolean" }, json: { type: "boolean" } },
+    });
+    exactly(positionals, []);
+    const client = await openClient(terminal);
+    const query = new URLSearchParams({ limit: NEWEST, ...(values.failed === true ? { state: "failed" } : {}) });
+    const { items } = await client.ask(page(Delivery), "GET", `/deliveries?${query}`);
+    const named = new Map((await client.list(Channel, "/channels")).map(({ id, name }) => [id, name]));
+    if (values.json === true) terminal.out(`${JSON.stringify(items)}\n`);
+    else terminal.out(items.length === 0 ? "none\n" : deliveriesOf(items, named));
+    return EXIT.done;
+  },
+};
+
+export const retry: Verb = {
+  usage: "retry DELIVERY",
+  summary: "send a notification again, now, whether it waits or was given up on",
+  run: async (words, terminal) => {
+    const { positionals } = parseArgs({ args: words, allowPositionals: true });
+    const [word] = exactly(positionals, ["DELIVERY"]);
+    const id = Id.safeParse(word);
+    if (!id.success) throw new UsageError(`DELIVERY ${word}: write the id that 'holdfast deliveries' shows`);
+    const client = await openClient(terminal);
+    const delivery = await client.ask(Delivery, "POST", `/deliveries/${id.data}/retry`);
+    terminal.out(`${delivery.type} of ${minute(delivery.createdAt)}: on its way again\n`);
+    return EXIT.done;
+  },
+};
+
+function listOf(found: Channel[], hosts: Host[]): string {
+  const rows = found.map((channel) => [
+    channel.name,
+    channel.kind,
+    channel.via === null ? "-" : (hosts.find(({ id }) => id === channel.via)?.name ?? channel.via),
+    !channel.enabled ? "off" : channel.failures > 0 ? `failed ${channel.failures} times` : "ok",
+    channel.lastDeliveredAt === null ? "never" : minute(channel.lastDeliveredAt),
+    printable(channel.lastError ?? "-"),
+  ]);
+  return table([["CHANNEL", "KIND", "VIA", "STATE", "LAST DELIVERED", "LAST ERROR"], ...rows]);
+}
+
+function deliveriesOf(items: Delivery[], named: Map<Id, string>): string {
+  const rows = items.map((delivery) => [
+    delivery.id,
+    minute(delivery.createdAt),
+    named.get(delivery.channel) ?? "(deleted)",
+    delivery.type,
+    delivery.state,
+    String(delivery.attempts),
+    delivery.nextAttemptAt === null ? "-" : minute(delivery.nextAttemptAt),
+    printable(delivery.lastError ?? "-"),
+  ]);
+  return table([["DELIVERY", "OF", "CHANNEL", "TYPE", "STATE", "ATTEMPTS", "NEXT", "LAST ERROR"], ...rows]);
+}
