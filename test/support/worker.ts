@@ -14,6 +14,8 @@ import { startSqld } from "./sqld.ts";
 export interface WorkerUnderTest extends ControlUnderTest {
   /** Fires the cron trigger, which does not fire by itself here. */
   tick(): Promise<void>;
+  /** On loopback: where its dead man's switch would be. Nobody listens there yet. */
+  readonly heartbeatPort: number;
 }
 
 const project = join(import.meta.dirname, "../..");
@@ -34,9 +36,10 @@ export async function startWorker(): Promise<WorkerUnderTest> {
       { name: "the-tests", scope: "admin", expiresInSeconds: null },
     );
     const port = await freePort();
+    const heartbeatPort = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const vars = join(directory, "vars");
-    await writeFile(vars, await settings({ url, databaseUrl: sqld.url }));
+    await writeFile(vars, await settings({ url, databaseUrl: sqld.url, heartbeatPort }));
     const wrangler = await startProgram({
       ...wranglerCommand(directory, [
         "dev",
@@ -55,6 +58,7 @@ export async function startWorker(): Promise<WorkerUnderTest> {
       url,
       adminToken: made.token,
       output: wrangler.output,
+      heartbeatPort,
       tick: async () => {
         const answer = await fetch(`${url}/cdn-cgi/local/scheduled`);
         if (!answer.ok) throw new Error(`the cron trigger answered ${answer.status}: ${await answer.text()}`);
@@ -89,7 +93,7 @@ export function wranglerCommand(directory: string, words: string[]) {
   };
 }
 
-async function settings(input: { url: string; databaseUrl: string }): Promise<string> {
+async function settings(input: { url: string; databaseUrl: string; heartbeatPort: number }): Promise<string> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
   if (!("privateKey" in pair)) throw new Error("no Ed25519 key pair was made");
   const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", pair.privateKey)).toString("base64url");
@@ -97,6 +101,7 @@ async function settings(input: { url: string; databaseUrl: string }): Promise<st
     `HOLDFAST_URL=${input.url}`,
     `HOLDFAST_DATABASE_URL=${input.databaseUrl}`,
     `HOLDFAST_SIGNING_KEY=${key}`,
+    `HOLDFAST_HEARTBEAT_URL=http://127.0.0.1:${input.heartbeatPort}/ping`,
   ];
   return `${lines.join("\n")}\n`;
 }

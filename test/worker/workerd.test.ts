@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
 import { page } from "../../shared/api.ts";
 import { ChannelCreated } from "../../shared/channel.ts";
@@ -42,6 +43,21 @@ describe("only on Workers", () => {
     );
     const { info } = await admin.ask(z.object({ info: Versioned }), "GET", "/api/v1/openapi.json");
     expect(info).toEqual({ version: manifest.version });
+  });
+
+  test("the cron trigger sweeps, and tells the dead man's switch", async () => {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(control().heartbeatPort, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close());
+    await control().tick();
+    await until("the heartbeat", () => asked.length > 0);
+    await control().tick();
+    expect(asked).toEqual(["GET /ping"]);
+    expect((await fetch(`${control().url}/healthz`)).status).toBe(200);
   });
 
   test("the cron trigger tries again what was not delivered", async () => {
