@@ -32,6 +32,11 @@ export function instant(milliseconds: number): Instant {
   return new Date(milliseconds).toISOString();
 }
 
+/** Of a time that somebody else wrote. @returns null when there is none such, or its year has not four digits */
+export function instantAt(milliseconds: number): Instant | null {
+  return milliseconds >= Date.UTC(1000) && milliseconds < Date.UTC(10_000) ? instant(milliseconds) : null;
+}
+
 /** An absolute path without `.` or `..` parts, NUL or a newline: it is passed on as it is, never expanded. */
 export const AbsolutePath = z
   .string()

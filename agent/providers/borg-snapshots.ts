@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { wholeText } from "../process-lines.ts";
+import { instantAt } from "../../shared/ids.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
 import { RunError, runError } from "../runner/failure.ts";
 import type { BorgRunner } from "./borg-command.ts";
@@ -101,7 +102,7 @@ export async function nameOf(runner: BorgRunner, id: string): Promise<string> {
 
 function parseListing(text: string, prefixLength: number): NamedSnapshot[] {
   const listing = Listing.safeParse(parseJson(text));
-  if (!listing.success) throw runError("engine.failed", "borg list: its answer can't be read");
+  if (!listing.success) throw unreadable();
   const archives = listing.data.archives.map(({ id, name, start, comment }) => ({
     id,
     name,
@@ -114,8 +115,13 @@ function parseListing(text: string, prefixLength: number): NamedSnapshot[] {
 
 /** The name's own time has milliseconds; borg 1.2 gives whole seconds, in UTC because it was asked to. */
 function instantOf(nameTime: string, start: string): string {
-  const time = Date.parse(nameTime);
-  return new Date(Number.isNaN(time) ? `${start.slice(0, 19)}Z` : time).toISOString();
+  const at = instantAt(Date.parse(nameTime)) ?? instantAt(Date.parse(`${start.slice(0, 19)}Z`));
+  if (at === null) throw unreadable();
+  return at;
+}
+
+function unreadable(): RunError {
+  return runError("engine.failed", "borg list: its answer can't be read");
 }
 
 function pathsIn(comment: string): string[] {

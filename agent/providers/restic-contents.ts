@@ -9,7 +9,7 @@ import {
   type Selection,
   type SnapshotNode,
 } from "../restore/tool.ts";
-import { RunError } from "../runner/failure.ts";
+import { RunError, runError } from "../runner/failure.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
 import { readMessage } from "./restic-messages.ts";
@@ -103,8 +103,22 @@ async function dumpDirectory(
       onContent({ path: `/${shownName(name, STAND_IN)}`, sha256, linkTarget: target, sameFileAs: null });
     },
   });
-  await dump(runner, ["--archive", "tar", snapshot, path], (chunk) => reader.push(chunk));
-  reader.finish();
+  // Thrown where the bytes come in, it would end the agent.
+  let fault: Error | null = null;
+  const reading = (read: () => void): void => {
+    try {
+      if (fault === null) read();
+    } catch (error) {
+      fault = error instanceof Error ? error : new Error(String(error));
+    }
+  };
+  await dump(runner, ["--archive", "tar", snapshot, path], (chunk) => reading(() => reader.push(chunk)));
+  reading(() => reader.finish());
+  throwIfAny(fault);
+}
+
+function throwIfAny(fault: Error | null): void {
+  if (fault !== null) throw runError("engine.failed", `restic dump: ${fault.message}`);
 }
 
 async function dump(runner: ResticRunner, args: string[], onStdoutBytes: (chunk: Uint8Array) => void): Promise<void> {

@@ -25,7 +25,11 @@ export const BackupSummary = z.object({
   data_added: count,
   total_files_processed: count,
   total_bytes_processed: count,
-  snapshot_id: z.string().optional(),
+  // Up to 0.14 its first digits only. One that is empty would be the beginning of every other.
+  snapshot_id: z
+    .string()
+    .regex(/^[0-9a-f]{8,64}$/)
+    .optional(),
 });
 export type BackupSummary = z.infer<typeof BackupSummary>;
 

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { wholeText } from "../process-lines.ts";
+import { instantAt } from "../../shared/ids.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
 import { RunError, runError } from "../runner/failure.ts";
 import type { Access } from "./provider.ts";
@@ -10,7 +11,7 @@ export const ResticSnapshot = z.object({
   id: z.string().regex(/^[0-9a-f]{64}$/),
   time: z.string(),
   paths: z.array(z.string()).nullish(),
-  summary: z.object({ total_bytes_processed: z.int().optional() }).nullish(),
+  summary: z.object({ total_bytes_processed: z.int().min(0).optional() }).nullish(),
 });
 
 const MOST_LISTED = 10_000;
@@ -54,7 +55,7 @@ export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts
 
 function parseSnapshots(text: string): SnapshotFacts[] {
   const listed = z.array(ResticSnapshot).nullable().safeParse(parseJson(text));
-  if (!listed.success) throw runError("engine.failed", "restic snapshots: its answer can't be read");
+  if (!listed.success) throw unreadable();
   const facts = (listed.data ?? []).map(({ id, time, paths, summary }) => ({
     id,
     takenAt: instantOf(time),
@@ -66,7 +67,13 @@ function parseSnapshots(text: string): SnapshotFacts[] {
 
 /** restic writes nanoseconds and its own offset. */
 function instantOf(time: string): string {
-  return new Date(time.replace(/(\.\d{3})\d+/, "$1")).toISOString();
+  const at = instantAt(Date.parse(time.replace(/(\.\d{3})\d+/, "$1")));
+  if (at === null) throw unreadable();
+  return at;
+}
+
+function unreadable(): RunError {
+  return runError("engine.failed", "restic snapshots: its answer can't be read");
 }
 
 function parseJson(text: string): unknown {
