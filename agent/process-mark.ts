@@ -41,6 +41,8 @@ export interface ProcessStatus {
   readonly group: number;
   readonly session: number;
   readonly startTicks: string;
+  /** Processor time that it has used, with the children it has collected. */
+  readonly ticks: number;
 }
 
 /** The processes that are alive now; zombies, which nobody may ever collect in a container, are not. */
@@ -61,7 +63,8 @@ function statusOf(pid: number): ProcessStatus | null {
   const [state, , group, session] = fields;
   const startTicks = fields[19];
   if (startTicks === undefined || state === "Z" || state === "X") return null;
-  return { pid, group: Number(group), session: Number(session), startTicks };
+  const ticks = [11, 12, 13, 14].reduce((sum, field) => sum + Number(fields[field]), 0);
+  return { pid, group: Number(group), session: Number(session), startTicks, ticks };
 }
 
 let boot: string | undefined;

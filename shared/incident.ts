@@ -11,6 +11,7 @@ export const IncidentKind = z.enum([
   "repository.failing",
   "repository.damaged",
   "repository.unreachable",
+  "repository.stuck",
   "host.offline",
   "host.clock_wrong",
   "host.trouble",

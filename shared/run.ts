@@ -57,6 +57,9 @@ export const Progress = z.object({
   filesTotal: count.optional(),
   bytesDone: count.optional(),
   bytesTotal: count.optional(),
+  worked: count
+    .optional()
+    .describe("how often, looked at once a minute, its processes had something done: while it grows, the run gets on"),
   at: Instant,
 });
 export type Progress = z.infer<typeof Progress>;

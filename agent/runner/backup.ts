@@ -37,7 +37,7 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   const hooks = await readyHooks(askOwner, contract.kind === "files" ? contract.request.hooks : NO_HOOKS);
   const context = { deps, input, run, prepared };
   const take = (name: string, why: string): Promise<Lock> =>
-    takeLock(deps.paths, { name, signal, onWait: () => record.log.line(`${why}: waiting for it`) });
+    run.waiting(takeLock(deps.paths, { name, signal, onWait: () => record.log.line(`${why}: waiting for it`) }));
   const locks = [await take(access.repository.id, "another run works on the repository")];
   try {
     // Else the one that ends first would set going what the other still needs to stand still.

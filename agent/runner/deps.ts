@@ -18,6 +18,8 @@ export interface RunnerDeps {
   readonly onProgress: (run: Id, progress: Progress) => void;
   /** How far the control plane's clock is ahead of this host's, in ms, as far as it is known. */
   readonly clockOffset?: () => number;
+  /** How often a run says that it gets on; only tests can't wait. */
+  readonly pulseEveryMs?: number;
   /** How an engine is ended, and how long it is waited for; only tests are less patient. */
   readonly ladder?: KillLadder;
   readonly patience?: Patience;

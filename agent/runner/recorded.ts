@@ -6,6 +6,7 @@ import { limitOf } from "./access.ts";
 import type { Outcome, RunnerDeps, RunnerInput, RunStart } from "./deps.ts";
 import { failureOf, RunError } from "./failure.ts";
 import { beginRecord, type Finished, type RecordInput, type RunRecord } from "./record.ts";
+import { startPulse } from "./pulse.ts";
 import { untilStopped } from "./stop.ts";
 import type { Spool } from "../spool.ts";
 
@@ -14,6 +15,8 @@ export interface RecordedRun {
   /** Stops the run: cancelled, or out of time. */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
+  /** Around whatever waits for another run: the time it takes is not this one's to answer for. */
+  readonly waiting: <T>(wait: Promise<T>) => Promise<T>;
 }
 
 /** A run, and what of. */
@@ -58,11 +61,21 @@ export async function recorded(
   const name = `${kind} of "${input.name}" (${runId})`;
   let finished: Finished;
   try {
-    const record = await beginRecord(deps, input);
+    const begun = await beginRecord(deps, input);
     deps.log(`${name} begins`);
-    finished = await ended(deps, { input, record }, (stopped) =>
-      work({ record, signal: stopped, onProgress: throttled((progress) => deps.onProgress(runId, progress)) }),
-    );
+    const pulse = startPulse(deps.clock, (progress) => deps.onProgress(runId, progress), deps.pulseEveryMs);
+    const noteChild: RunRecord["noteChild"] = (is, child) => {
+      pulse.child(child);
+      begun.noteChild(is, child);
+    };
+    const record = { ...begun, noteChild };
+    try {
+      finished = await ended(deps, { input, record }, (stopped) =>
+        work({ record, signal: stopped, onProgress: throttled(pulse.progress), waiting: pulse.during }),
+      );
+    } finally {
+      pulse.stop();
+    }
     await record.finish(finished);
   } catch (error) {
     // The spool itself can't be written: nothing was begun, or its end can't be told before the next start.

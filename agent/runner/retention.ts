@@ -41,11 +41,13 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
   });
   const lock = dryRun
     ? null
-    : await takeLock(deps.paths, {
-        name: access.repository.id,
-        signal,
-        onWait: () => record.log.line("another run works on the repository: waiting for it"),
-      });
+    : await run.waiting(
+        takeLock(deps.paths, {
+          name: access.repository.id,
+          signal,
+          onWait: () => record.log.line("another run works on the repository: waiting for it"),
+        }),
+      );
   try {
     const repository = await provider.open(access, { mayCreate: false });
     const { engineId } = repository;

@@ -44,11 +44,13 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
     mayGenerate: false,
     check: (policy, _contract, place) => checkRepository(policy, place),
   });
-  const lock = await takeLock(deps.paths, {
-    name: repository.id,
-    signal,
-    onWait: () => record.log.line("another run works on the repository: waiting for it"),
-  });
+  const lock = await run.waiting(
+    takeLock(deps.paths, {
+      name: repository.id,
+      signal,
+      onWait: () => record.log.line("another run works on the repository: waiting for it"),
+    }),
+  );
   try {
     const opened = await provider.open(access, { mayCreate: false });
     const fault = kind === "prune" ? clockFault(deps) : null;

@@ -1,13 +1,12 @@
 import { and, asc, eq, isNotNull, lte, type SQL, sql } from "drizzle-orm";
 import type { EventType } from "../../shared/event.ts";
 import { type Id, instant, type Instant } from "../../shared/ids.ts";
-import type { IncidentKind } from "../../shared/incident.ts";
 import type { Expected } from "../../shared/lateness.ts";
 import { bindings, contracts, hosts, repositories, runs } from "../db/schema.ts";
 import { writeAll, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { expectedAfter, expectedOf, watchedColumns } from "./expected.ts";
-import { closeIncident, openIncident } from "./incidents.ts";
+import { closeIncident, openIncident, type Trouble } from "./incidents.ts";
 import { isSilent } from "./silence.ts";
 
 /** A run that goes on is looked at again after this: by then it got on, or is stuck. */
@@ -16,7 +15,11 @@ const OFFLINE_AGAIN_MS = 15 * 60_000;
 const AT_ONCE = 100;
 
 /** What a binding has wrong when no good backup comes, closed by the next one that does. */
-const BY_SILENCE = ["binding.late", "binding.unprotected", "binding.stuck"] as const satisfies IncidentKind[];
+const BY_SILENCE: readonly Pick<Trouble, "kind" | "detail">[] = [
+  { kind: "binding.late" },
+  { kind: "binding.unprotected" },
+  { kind: "binding.stuck", detail: "backup" },
+];
 
 /** For the batch that changes what it depends on: when the binding is late has to be worked out again. */
 export function lookAgain(deps: Pick<Deps, "db" | "clock">, which: SQL | undefined): Statement {
@@ -56,8 +59,8 @@ export function endSilence(
   end: { message: string; data: Record<string, unknown> | null },
 ): Statement[] {
   const told = end.data === null ? null : { type: "backup.recovered" as const, data: end.data };
-  return BY_SILENCE.flatMap((kind) =>
-    closeIncident(deps, { kind, host: binding.host, binding: binding.id }, { message: end.message, told }),
+  return BY_SILENCE.flatMap((what) =>
+    closeIncident(deps, { ...what, host: binding.host, binding: binding.id }, { message: end.message, told }),
   );
 }
 

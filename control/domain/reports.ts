@@ -194,7 +194,15 @@ function planBinding(
 function upsert(deps: Deps, host: Reporter, { run, sequence, log, suspicious }: RunReport): Statement {
   const { id, binding, repository, kind, trigger, queuedAt, ...said } = run;
   const heardAt = instant(deps.clock.now());
-  const now = { ...said, sequence, log, suspicious, heardAt, ...(isOver(run.state) ? { progress: null } : {}) };
+  const now = {
+    ...said,
+    sequence,
+    log,
+    suspicious,
+    heardAt,
+    progressAt: heardAt,
+    ...(isOver(run.state) ? { progress: null } : {}),
+  };
   return deps.db
     .insert(runs)
     .values({ id, host: host.id, binding, repository, kind, trigger, queuedAt, ...now })

@@ -3,6 +3,7 @@ import { sweepClocks } from "./clocks.ts";
 import { sweepLate } from "./lateness.ts";
 import { keepListening, SETTLE_MS } from "./listening.ts";
 import { sweepPresence } from "./presence.ts";
+import { sweepStuck } from "./stuck.ts";
 
 /** Looks for what did not happen, and tells of it: hosts that are not heard of or whose clocks are wrong, backups
  * that did not come. */
@@ -10,5 +11,6 @@ export async function watch(deps: Deps): Promise<void> {
   const listeningSince = await keepListening(deps);
   await sweepPresence(deps, listeningSince);
   await sweepClocks(deps);
+  await sweepStuck(deps);
   if (deps.clock.now() - listeningSince >= SETTLE_MS) await sweepLate(deps);
 }

@@ -1,4 +1,4 @@
-import { and, eq, isNull } from "drizzle-orm";
+import { and, eq, isNull, sql } from "drizzle-orm";
 import * as z from "zod";
 import { hosts, runs } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
@@ -99,9 +99,11 @@ async function keepProgress({ db, clock }: SessionDeps, session: Session, run: I
   const now = clock.now();
   const last = session.progressAt.get(run);
   if (last !== undefined && now - last < PROGRESS_EVERY_MS) return;
+  // Told again without change, it did not get on.
+  const isSame = sql`json_remove(${runs.progress}, '$.at') is json_remove(${JSON.stringify(progress)}, '$.at')`;
   const kept = await db
     .update(runs)
-    .set({ progress })
+    .set({ progress, progressAt: sql`case when ${isSame} then ${runs.progressAt} else ${instant(now)} end` })
     .where(and(eq(runs.id, run), eq(runs.host, session.host), eq(runs.state, "running")))
     .returning({ id: runs.id });
   // Only runs that are really its own take memory.

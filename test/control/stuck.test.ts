@@ -1,0 +1,115 @@
+import { expect, test } from "vitest";
+import { newSession, received } from "../../control/hub/session.ts";
+import { instant, uuidv7 } from "../../shared/ids.ts";
+import type { TestControl, TestHost } from "../support/control.ts";
+import { listening, send, told, typesTold } from "./listening.ts";
+import { reportOf, runIdAt } from "./reported.ts";
+import { goBy, HOUR, MINUTE, wrongNow } from "./watched.ts";
+
+/** A backup that runs on a host with a socket, and what the socket says of it. */
+async function running(limit = "24h") {
+  const all = await listening();
+  const { control, host, binding } = all;
+  await control.admin.send("PATCH", `/api/v1/bindings/${binding.id}`, {
+    settings: { runTimeLimit: limit, timerConfig: { OnCalendar: "monthly" } },
+  });
+  const connection = uuidv7(control.deps.clock.now(), new Uint8Array(10));
+  const at = instant(control.deps.clock.now());
+  await control.deps.db.run(`update hosts set "connectionId" = '${connection}', "connectedAt" = '${at}'`);
+  const report = reportOf({ id: runIdAt(at), binding: binding.id, state: "running" });
+  await send(host, report);
+  const session = newSession(host.id, connection);
+  const say = async (progress: object): Promise<void> => {
+    const frame = {
+      type: "progress",
+      run: report.run.id,
+      progress: { ...progress, at: instant(control.deps.clock.now()) },
+    };
+    await received(control.deps, session, JSON.stringify(frame));
+  };
+  return { ...all, report, say };
+}
+
+/** Two minutes at a time, with what the agent tells meanwhile. */
+async function telling(
+  { control, host }: { control: TestControl; host: TestHost },
+  minutes: number,
+  tell: () => Promise<void>,
+): Promise<void> {
+  for (let passed = 0; passed < minutes; passed += 2) {
+    await tell();
+    control.heard.set(host.id, control.deps.clock.now());
+    await goBy(control, 2 * MINUTE);
+  }
+}
+
+test("a run that tells for half an hour that nothing moves is stuck, told once, and told again when it moves", async () => {
+  const { control, host, binding, report, say } = await running();
+  await telling({ control, host }, 60, () =>
+    say({ fraction: 0.1, worked: Math.floor(control.deps.clock.now() / MINUTE) }),
+  );
+  await telling({ control, host }, 28, () => say({ fraction: 0.4, bytesDone: 7, worked: 60 }));
+  expect(await wrongNow(control)).toEqual([]);
+  await telling({ control, host }, 6, () => say({ fraction: 0.4, bytesDone: 7, worked: 60 }));
+  expect(await wrongNow(control)).toEqual(["binding.stuck"]);
+  await telling({ control, host }, 2, () => say({ fraction: 0.4, bytesDone: 8, worked: 60 }));
+  expect(await wrongNow(control)).toEqual([]);
+  expect(await told(control)).toMatchObject([
+    {
+      type: "backup.stuck",
+      data: {
+        binding: { id: binding.id },
+        run: { id: report.run.id, kind: "backup" },
+        reason: "nothing of it has moved since 2026-11-23T09:00:00.000Z",
+      },
+    },
+    { type: "backup.recovered", data: { run: { state: "running" } } },
+  ]);
+});
+
+test("no news is no sign: not without a socket, not from an agent that does not count, not of a host that is away", async () => {
+  const { control, host, say } = await running();
+  await telling({ control, host }, 40, () => say({ fraction: 0.4 }));
+  expect(await wrongNow(control)).toEqual([]);
+  await say({ fraction: 0.4, worked: 1 });
+  await control.deps.db.run(`update hosts set "connectionId" = null, "connectedAt" = null`);
+  await goBy(control, HOUR, [host]);
+  expect(await wrongNow(control)).toEqual([]);
+  await goBy(control, HOUR);
+  expect(await wrongNow(control)).toEqual(["host.offline"]);
+});
+
+test("a run beyond its time limit is stuck even when it moves; its end closes that, a bad one with a telling of its own", async () => {
+  const { control, host, report } = await running("2h");
+  await goBy(control, 2 * HOUR, [host]);
+  await goBy(control, HOUR, [host]);
+  expect(await wrongNow(control)).toEqual([]);
+  await goBy(control, 2 * MINUTE, [host]);
+  expect(await wrongNow(control)).toEqual(["binding.stuck"]);
+  const failed = {
+    ...reportOf({ id: report.run.id, binding: report.run.binding ?? "", state: "failed" }),
+    sequence: 2,
+  };
+  await send(host, failed);
+  await goBy(control, 2 * MINUTE, [host]);
+  expect(await wrongNow(control)).toEqual(["binding.failing"]);
+  expect(await typesTold(control)).toEqual(["backup.stuck", "run.failed"]);
+});
+
+test("a late report that it had ended well closes it", async () => {
+  const { control, host, report } = await running("2h");
+  await goBy(control, 4 * HOUR, [host]);
+  expect(await wrongNow(control)).toEqual(["binding.stuck"]);
+  await send(host, { ...report, sequence: 2, run: { ...report.run, state: "succeeded" } });
+  expect(await wrongNow(control)).toEqual([]);
+  await goBy(control, 4 * MINUTE, [host]);
+  expect(await typesTold(control)).toEqual(["backup.recovered", "backup.stuck"]);
+});
+
+test("paused, a run that hangs is nobody's to wait for", async () => {
+  const { control, host, binding } = await running("2h");
+  await goBy(control, 4 * HOUR, [host]);
+  await control.admin.send("POST", `/api/v1/bindings/${binding.id}/pause`);
+  await goBy(control, 4 * MINUTE, [host]);
+  expect([await wrongNow(control), await typesTold(control)]).toEqual([[], ["backup.stuck"]]);
+});

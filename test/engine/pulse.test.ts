@@ -1,0 +1,75 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { expect, it, onTestFinished } from "vitest";
+import { markOf } from "../../agent/process-mark.ts";
+import { startPulse } from "../../agent/runner/pulse.ts";
+import type { Progress } from "../../shared/run.ts";
+
+/** A child in a session of its own, as the agent's are, that is there as long as the test. */
+async function child(script: string) {
+  const started = spawn("bash", ["-c", script], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+  const { pid } = started;
+  if (pid === undefined) throw new Error("bash did not start");
+  onTestFinished(async () => {
+    const ended = once(started, "exit");
+    process.kill(-pid, "SIGKILL");
+    await ended;
+  });
+  await once(started.stdout, "data");
+  const mark = markOf(pid);
+  if (mark === null) throw new Error("it is gone");
+  return mark;
+}
+
+function pulse() {
+  const told: Progress[] = [];
+  const listeners = new Set<() => void>();
+  const begun = startPulse(
+    { now: Date.now },
+    (progress) => {
+      told.push(progress);
+      for (const each of listeners) each();
+    },
+    100,
+  );
+  onTestFinished(() => begun.stop());
+  /** What it says after so many more times. */
+  const after = async (times: number): Promise<number> => {
+    const until = told.length + times;
+    while (told.length < until) {
+      await new Promise<void>((resolve) => {
+        const hear = (): void => {
+          listeners.delete(hear);
+          resolve();
+        };
+        listeners.add(hear);
+      });
+    }
+    return told.at(-1)?.worked ?? -1;
+  };
+  return { begun, after, told };
+}
+
+it("grows while the run's processes read, and stands still while they hang, whatever little they say", async () => {
+  const { begun, after, told } = pulse();
+  begun.progress({ fraction: 0.5, bytesDone: 7, at: "2026-11-23T08:00:00.000Z" });
+  const hangs = await child("while :; do echo '{\"percent_done\":0.5}'; sleep 0.1; done");
+  begun.child(hangs);
+  const seen = await after(2);
+  expect(await after(3)).toBe(seen);
+  expect(told.at(-1)).toMatchObject({ fraction: 0.5, bytesDone: 7 });
+  begun.child(await child("echo; (while :; do head -c 10000000 /dev/zero >/dev/null; sleep 0.05; done) & wait"));
+  const started = await after(1);
+  while ((await after(1)) < started + 3) expect(told.length).toBeLessThan(1000);
+});
+
+it("counts it as getting on that it waits for another run", async () => {
+  const { begun, after } = pulse();
+  expect(await after(2)).toBe(0);
+  let free = (): void => {};
+  const wait = begun.during(new Promise<void>((resolve) => (free = resolve)));
+  expect(await after(2)).toBe(2);
+  free();
+  await wait;
+  expect(await after(2)).toBe(2);
+});
