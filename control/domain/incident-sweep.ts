@@ -4,7 +4,7 @@ import { channels, deliveries, incidents } from "../db/telling.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueue } from "../notify/outbox.ts";
-import { REMIND_EVERY_MS, withEntry } from "./incidents.ts";
+import { aboutOf, REMIND_EVERY_MS, withEntry } from "./incidents.ts";
 
 /** The rest waits for the next sweep. */
 const AT_ONCE = 100;
@@ -48,7 +48,11 @@ function settle(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
       : [
           enqueue(
             deps,
-            { type: told.type, data: { ...told.data, incident: identityOf(incident) }, about: aboutOf(incident) },
+            {
+              type: told.type,
+              data: { ...told.data, incident: identityOf(incident) },
+              about: { ...aboutOf(incident), incident: incident.id },
+            },
             sql`exists (select 1 from ${incidents} where ${isAsRead})`,
           ),
         ]),
@@ -74,7 +78,7 @@ function remind(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
   const turns = (days: number) => sql`cast(${days} as integer) / ${channels.remindEveryDays}`;
   const { summary, isFlapping, openings } = incident;
   const data = { ...incident.opening?.data, incident: identityOf(incident), summary, days: day, isFlapping, openings };
-  const about = aboutOf(incident);
+  const about = { ...aboutOf(incident), incident: incident.id };
   const at = instant(now);
   const isReminded = sql`exists (select 1 from ${deliveries} where ${deliveries.incident} = ${incident.id}
     and ${deliveries.type} = 'incident.reminder' and ${deliveries.createdAt} = ${at})`;
@@ -97,8 +101,4 @@ function remind(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
 
 function identityOf({ id, kind, openedAt }: Row) {
   return { id, kind, openedAt };
-}
-
-function aboutOf({ host, binding, id }: Row) {
-  return { host, binding, incident: id };
 }

@@ -5,7 +5,7 @@ import type { AcknowledgeIncident, IncidentKind, TimelineEntry } from "../../sha
 import { incidents, type Told } from "../db/telling.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { enqueue } from "../notify/outbox.ts";
+import { type About, enqueue } from "../notify/outbox.ts";
 import { newId } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
@@ -54,7 +54,7 @@ export function openIncident(
   const damped: TimelineEntry = { at, what: "damped", message: "it comes and goes: told once, until it has settled" };
   const isMade = (as: "flapping" | "steady") =>
     sql`exists (select 1 from ${incidents} where ${incidents.id} = ${id} and ${incidents.isFlapping} = ${as === "flapping" ? 1 : 0})`;
-  const about = { host, binding, incident: id };
+  const about = { ...aboutOf(trouble), incident: id };
   const often = sql`json_set(${JSON.stringify(opening.data)}, '$.summary', ${summary},
     '$.openings', (select count(*) from ${lately}), '$.since', (select min(${incidents.openedAt}) from ${lately}))`;
   return [
@@ -83,13 +83,12 @@ export function closeIncident(
 ): Statement[] {
   const now = deps.clock.now();
   const open = sql`${isOpen(trouble)} and (${when})`;
-  const { host, binding = null } = trouble;
   const isDamped = told === null ? sql`0` : sql`${incidents.isFlapping}`;
   const ofIncident = (what: SQL) => sql`(select ${what} from ${incidents} where ${isOpen(trouble)})`;
   const tell = told && {
     type: told.type,
     data: withIncident(told, ofIncident(IDENTITY)),
-    about: { host, binding, incident: ofIncident(sql`${incidents.id}`) },
+    about: { ...aboutOf(trouble), incident: ofIncident(sql`${incidents.id}`) },
   };
   const isTold = sql`exists (select 1 from ${incidents} where ${open} and not ${incidents.isFlapping})`;
   return [
@@ -160,6 +159,11 @@ export function forgetIncidents(
       timeline: withEntry({ at, what: "closed", message: `the ${subject} is gone` }),
     })
     .where(and(eq(incidents[subject], id), IS_CURRENT, isOfHost));
+}
+
+/** Whom its notifications are about. */
+export function aboutOf({ kind, host, binding = null, repository = null }: Trouble): About {
+  return { host, binding, repository: kind.startsWith("repository.") ? repository : null };
 }
 
 /** What an incident is known by while it is open. */

@@ -70,7 +70,7 @@ export function tellOutcome(deps: Deps, known: Outcomes, subject: Subject, repor
     return [...sources, ...reached, ...(isEnough ? openFor(deps, known, { subject, report, data }) : [])];
   }
   const failing = ofRuns(subject, report);
-  const about = { host: subject.host.id, binding: subject.binding?.id ?? null };
+  const about = { host: subject.host.id, binding: subject.binding?.id ?? null, repository: subject.repository.id };
   const isFirstWarned = run.state === "warned" && report.suspicious === null && !isBadOrWarned(turn.before);
   return [
     ...sources,

@@ -13,7 +13,15 @@ export interface Notice {
   /** What it is told instead of: who wants to hear of that hears of this. */
   readonly insteadOf?: EventType | undefined;
   /** Whom it is about: channels choose by it. Left out: nobody in particular. */
-  readonly about?: { readonly host: Id | null; readonly binding?: Id | null; readonly incident?: Id | SQL | null };
+  readonly about?: About;
+}
+
+/** Given: the binding; else the repository as a whole; else the host as a whole. */
+export interface About {
+  readonly host: Id | null;
+  readonly binding?: Id | null;
+  readonly repository?: Id | null;
+  readonly incident?: Id | SQL | null;
 }
 
 /**
@@ -35,13 +43,23 @@ export function enqueueTo(
   return insertFor(deps, notice, sql`${channels.id} = ${channel} and (${when})`);
 }
 
-/** Whether a channel wants to hear of it: of this type, this host, and a host or binding with one of its labels. */
+/**
+ * Whether a channel wants to hear of it: of this type, of one of its hosts, and of a host or a binding with one of its labels. What is
+ * about a host or a repository as a whole is about each of its bindings too: they have no notification of their own then.
+ */
 function isChosen({ type, insteadOf = type, about }: Notice): SQL {
-  const { host = null, binding = null } = about ?? {};
-  const labelled = sql`select label.value from ${hosts}, json_each(${hosts.labels}) as label where ${hosts.id} = ${host}
-    union select label.value from ${bindings}, json_each(${bindings.labels}) as label where ${bindings.id} = ${binding}`;
+  const { host = null, binding = null, repository = null } = about ?? {};
+  const isConcerned =
+    binding !== null
+      ? sql`${bindings.id} = ${binding}`
+      : repository !== null
+        ? sql`${bindings.repository} = ${repository}`
+        : sql`${bindings.host} = ${host}`;
+  const concerned = sql`select ${host} union select ${bindings.host} from ${bindings} where ${isConcerned}`;
+  const labelled = sql`select label.value from ${hosts}, json_each(${hosts.labels}) as label where ${hosts.id} in (${concerned})
+    union select label.value from ${bindings}, json_each(${bindings.labels}) as label where ${isConcerned}`;
   return sql`(${channels.events} is null or exists (select 1 from json_each(${channels.events}) where value in (${type}, ${insteadOf})))
-    and (${channels.hosts} is null or exists (select 1 from json_each(${channels.hosts}) where value = ${host}))
+    and (${channels.hosts} is null or exists (select 1 from json_each(${channels.hosts}) where value in (${concerned})))
     and (${channels.labels} is null or exists (select 1 from json_each(${channels.labels}) where value in (${labelled})))`;
 }
 

@@ -54,7 +54,8 @@ test("channels choose by event, host and label, whatever the type of the event",
   const control = await testControl();
   const host = await control.enrol("one");
   const other = await control.enrol("two");
-  const { binding } = await declare(control, host, "photos");
+  const { binding, repository } = await declare(control, host, "photos");
+  const elsewhere = await declare(control, other, "music");
   await control.admin.send("PATCH", `/api/v1/hosts/${other.id}`, { labels: ["attic"] });
   await control.admin.send("PATCH", `/api/v1/bindings/${binding.id}`, { labels: ["family"] });
   const ids = new Map<string, string>();
@@ -76,12 +77,16 @@ test("channels choose by event, host and label, whatever the type of the event",
     one: { host: host.id },
     binding: { host: host.id, binding: binding.id },
     two: { host: other.id },
+    "the repository of one, as the other noticed": { host: other.id, repository: repository.id },
+    "the repository of two": { host: other.id, repository: elsewhere.repository.id },
   };
   const expected: Record<keyof typeof abouts, string[]> = {
     nobody: ["all"],
-    one: ["all", "of-both", "of-one"],
+    one: ["all", "family", "of-both", "of-one"],
     binding: ["all", "family", "of-both", "of-one"],
     two: ["all", "attic", "of-both"],
+    "the repository of one, as the other noticed": ["all", "attic", "family", "of-both", "of-one", "one-in-attic"],
+    "the repository of two": ["all", "attic", "of-both"],
   };
   for (const type of EventType.options) {
     for (const [whom, about] of Object.entries(abouts)) {
