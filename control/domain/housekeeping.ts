@@ -1,12 +1,12 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import { instant, uuidv7, type Id } from "../../shared/ids.ts";
-import { audit } from "../db/history.ts";
+import { audit, runDays } from "../db/history.ts";
 import { hosts, orders, refusals, runs, tokens } from "../db/schema.ts";
 import { deliveries, incidents } from "../db/telling.ts";
 import { writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { forgetDays, isNeeded, rollUp, shorten } from "./run-history.ts";
+import { isNeeded, rollUp, shorten } from "./run-history.ts";
 
 /** For how many days each is kept. */
 export const KEPT_DAYS = {
@@ -38,34 +38,39 @@ const DAY_MS = 86_400_000;
  */
 export async function keepHouse({ db, clock }: Pick<Deps, "db" | "clock">): Promise<void> {
   const now = clock.now();
-  const host = hostInTurn(now);
-  const [old, many, bulky] = await db.batch([
+  const rules = goneAfter(now);
+  const [old, many, bulky, ...found] = await db.batch([
     db.all<{ id: Id }>(oldRuns(now)),
-    db.all<{ id: Id }>(runsTooMany(host)),
+    db.all<{ id: Id }>(runsTooMany(hostInTurn(now))),
     db.all<{ id: Id }>(bulkyRuns(now)),
+    ...rules.map(({ doomed }) => db.all<{ id: Id }>(doomed)),
   ]);
-  const gone = new Set([...old, ...many].map(({ id }) => id));
+  // Asked once more in the write, which may be long after: what somebody has tried again meanwhile stays.
+  const full = rules.filter((_, index) => (found[index] ?? []).length > 0);
   await writeAll(db, [
     ...shorten(
       db,
       bulky.map(({ id }) => id),
     ),
-    ...rollUp(db, [...gone]),
-    forgetDays(db, instant(now - KEPT_DAYS.runDays * DAY_MS).slice(0, 10)),
-    ...[...goneAfter(now), { table: refusals, doomed: refusalsTooMany(host) }].map(({ table, doomed }) =>
-      db.run(sql`delete from ${table} where id in (${doomed})`),
-    ),
+    ...rollUp(db, [...new Set([...old, ...many].map(({ id }) => id))]),
+    ...full.map(({ table, key, doomed }) => db.run(sql`delete from ${table} where ${sql.raw(key)} in (${doomed})`)),
   ]);
 }
 
 /** Every query that finds what is to go, to be looked at. */
 export function findings(now: number): SQL[] {
-  const host = hostInTurn(now);
   const simple = goneAfter(now).map(({ doomed }) => doomed);
-  return [oldRuns(now), bulkyRuns(now), runsTooMany(host), refusalsTooMany(host), ...simple];
+  return [oldRuns(now), bulkyRuns(now), runsTooMany(hostInTurn(now)), ...simple];
 }
 
-function goneAfter(now: number): { table: SQLiteTable; doomed: SQL }[] {
+/** What goes by age or number alone: `doomed` finds it by its key. */
+interface Rule {
+  readonly table: SQLiteTable;
+  readonly key: "id" | "rowid";
+  readonly doomed: SQL;
+}
+
+function goneAfter(now: number): Rule[] {
   const before = (days: number) => instant(now - days * DAY_MS);
   const idBefore = (days: number) => uuidv7(now - days * DAY_MS, new Uint8Array(10));
   const delivery = (state: string, days: number) => ({
@@ -73,7 +78,7 @@ function goneAfter(now: number): { table: SQLiteTable; doomed: SQL }[] {
     doomed: sql`select id from ${deliveries} where state = ${state} and id < ${idBefore(days)} order by id limit ${AT_ONCE}`,
   });
   const tooMuchAudit = sql`select id from ${audit} order by id desc limit 1 offset ${MOST.audit}`;
-  return [
+  const rules = [
     delivery("delivered", KEPT_DAYS.delivered),
     delivery("digested", KEPT_DAYS.delivered),
     delivery("failed", KEPT_DAYS.undelivered),
@@ -86,6 +91,7 @@ function goneAfter(now: number): { table: SQLiteTable; doomed: SQL }[] {
       table: refusals,
       doomed: sql`select id from ${refusals} where id < ${idBefore(KEPT_DAYS.refusals)} order by id limit ${AT_ONCE}`,
     },
+    { table: refusals, doomed: refusalsTooMany(hostInTurn(now)) },
     {
       table: orders,
       doomed: sql`select id from ${orders} where id < ${idBefore(KEPT_DAYS.orders)} and "closedAt" is not null order by id limit ${AT_ONCE}`,
@@ -99,6 +105,8 @@ function goneAfter(now: number): { table: SQLiteTable; doomed: SQL }[] {
       doomed: sql`select id from ${audit} where id < ${idBefore(KEPT_DAYS.audit)} or id <= (${tooMuchAudit}) order by id limit ${AT_ONCE}`,
     },
   ];
+  const oldDays = sql`select rowid as id from ${runDays} where day < ${before(KEPT_DAYS.runDays).slice(0, 10)} order by day limit ${AT_ONCE}`;
+  return [...rules.map((rule): Rule => ({ ...rule, key: "id" })), { table: runDays, key: "rowid", doomed: oldDays }];
 }
 
 function oldRuns(now: number): SQL {

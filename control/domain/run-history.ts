@@ -83,13 +83,6 @@ export function shorten(db: Database, ids: readonly Id[]): Statement[] {
   return [shortened];
 }
 
-/** @param before the first day that is kept */
-export function forgetDays(db: Database, before: string): Statement {
-  return db.run(
-    sql`delete from ${runDays} where rowid in (select rowid from ${runDays} where day < ${before} order by day limit 500)`,
-  );
-}
-
 /** The days of one binding on which something ran, newest first: of runs that are kept one by one, and of those that no longer are. */
 export async function listHistory(deps: Deps, id: Id, { kind, before, limit }: HistoryQuery): Promise<History> {
   await getBinding(deps, id);
