@@ -52,6 +52,17 @@ async function withDraft<T>(
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const draft = `${path}.${process.pid}-${randomUUID()}.tmp`;
   try {
+    await fill(draft, { path, text, mode });
+    return await put(draft);
+  } finally {
+    await rm(draft, { force: true });
+    await syncDirectory(directory);
+  }
+}
+
+/** What goes wrong with a write, a full disk above all, tells by itself what it is, and not where. */
+async function fill(draft: string, { path, text, mode }: { path: string; text: string; mode: number }): Promise<void> {
+  try {
     const file = await open(draft, "wx", mode);
     try {
       await file.chmod(mode);
@@ -60,10 +71,9 @@ async function withDraft<T>(
     } finally {
       await file.close();
     }
-    return await put(draft);
-  } finally {
-    await rm(draft, { force: true });
-    await syncDirectory(directory);
+  } catch (error) {
+    if (error instanceof Error) error.message = `${path} can't be written: ${error.message}`;
+    throw error;
   }
 }
 

@@ -6,6 +6,7 @@ import { limitOf } from "./access.ts";
 import type { Outcome, RunnerDeps, RunnerInput, RunStart } from "./deps.ts";
 import { failureOf, RunError } from "./failure.ts";
 import { beginRecord, type Finished, type RecordInput, type RunRecord } from "./record.ts";
+import { whoseDisk } from "./full-disk.ts";
 import { startPulse } from "./pulse.ts";
 import { untilStopped } from "./stop.ts";
 import type { Spool } from "../spool.ts";
@@ -94,13 +95,18 @@ async function ended(
   try {
     const limitMs = input.limitMs();
     const finished = await untilStopped({ signal: input.signal, limitMs }, work);
-    return { ...finished, failure: finished.failure === null ? null : noted(record, finished.failure) };
+    const failure = finished.failure === null ? null : await whoseDisk(finished.failure, placesOf(deps, input));
+    return { ...finished, failure: failure === null ? null : noted(record, failure) };
   } catch (error) {
-    const failure = noted(record, failureOf(error));
+    const failure = noted(record, await whoseDisk(failureOf(error), placesOf(deps, input)));
     const warnings = error instanceof RunError ? error.warnings : [];
     if (error instanceof PolicyError) await reportRefusal(deps, { input, error });
     return { ...NOTHING, failure, warnings, state: failure.code === "run.cancelled" ? "cancelled" : "failed" };
   }
+}
+
+function placesOf({ paths }: RunnerDeps, { assignment, repository }: Recordable): Parameters<typeof whoseDisk>[1] {
+  return { paths, repository: assignment.repositories.find(({ id }) => id === repository) };
 }
 
 /** A failure as it may be shown, written to the run's log. */

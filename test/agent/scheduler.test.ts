@@ -79,6 +79,20 @@ test("a run that waits for its turn over several of its times is one run for all
   expect(said()).toEqual(["09:00 schedule", "13:00 schedule"]);
 });
 
+test("what can't begin now comes again within half a minute, and its time is not behind us", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const { scheduler, dues, said } = start({ paths, time, assignment: hourly() });
+  await scheduler.wake();
+  await pass(time, scheduler, HOUR);
+  dues[0]?.putBack();
+  await pass(time, scheduler, MINUTE / 2);
+  expect(said()).toEqual(["09:00 schedule", "09:00 schedule"]);
+  await dues[1]?.begins();
+  await pass(time, scheduler, MINUTE);
+  expect(said()).toHaveLength(2);
+});
+
 test("the clock is asked again every half minute, so a sleep of the host is noticed", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();

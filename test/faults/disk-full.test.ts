@@ -1,0 +1,11 @@
+import { expect, test } from "vitest";
+import { diskFull } from "./disk-full.ts";
+import { play } from "./fault.ts";
+
+test("a full disk is called by its name, spoils nothing, and the next backup succeeds once there is room", async () => {
+  const said: string[] = [];
+  const tally = await play(diskFull, { seed: 8251, rounds: 4, log: (line) => said.push(line) });
+  expect(tally, said.join("\n")).toMatchObject({ rounds: 4, lost: 0, doubled: 0, lied: 0 });
+  for (const place of ["spool", "state", "cache", "repository"])
+    expect(said.join("\n")).toContain(`the ${place}'s disk`);
+});
