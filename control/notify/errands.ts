@@ -63,6 +63,8 @@ export async function endMissed(deps: Deps): Promise<void> {
 
 /** @returns what this host is to send now, each signed for it */
 export async function takeErrands(deps: Deps, host: Id): Promise<{ deliveries: string[] }> {
+  const known = await deps.db.select().from(channels).where(eq(channels.via, host));
+  if (known.length === 0) return { deliveries: [] };
   await hurryMissed(deps, host);
   const now = deps.clock.now();
   const lease = uuidv7(now, deps.random(16));
@@ -84,13 +86,17 @@ export async function takeErrands(deps: Deps, host: Id): Promise<{ deliveries: s
     .set({ leaseOwner: `taken ${lease}`, leaseUntil: instant(now + LEASE_MS) })
     .where(inArray(deliveries.id, asked))
     .returning();
-  const known = await deps.db.select().from(channels).where(eq(channels.via, host));
   const signed: string[] = [];
   for (const delivery of taken) {
     const channel = known.find(({ id }) => id === delivery.channel);
     const { target } = channel ?? {};
     if (channel === undefined || target === undefined || target.kind === "email") continue;
-    signed.push(await signedErrand(deps, { delivery, channel, target, host, lease }));
+    try {
+      signed.push(await signedErrand(deps, { delivery, channel, target, host, lease }));
+    } catch (error) {
+      // What can't be made into a request must not keep the others from being sent.
+      await record(deps, delivery, { status: null, error: String(error) });
+    }
   }
   return { deliveries: signed };
 }

@@ -17,7 +17,10 @@ export async function send(deps: Deps, delivery: Delivery, channel: Channel): Pr
     if (target.kind === "email") {
       if (deps.mail === null) return { status: null, error: "this control plane runs where no mail can be sent from" };
       const before = delivery.reached ?? [];
-      const { reached, ...outcome } = await deps.mail(emailLetter(message, target, before));
+      const letter = emailLetter(message, target, before);
+      // Who had not got it is no recipient any more.
+      if (letter.to.length === 0) return { status: delivery.lastStatus, error: null };
+      const { reached, ...outcome } = await deps.mail(letter);
       return { ...outcome, reached: [...new Set([...before, ...reached])] };
     }
     const { status, retryAfterSeconds = 0 } = await deps.post(

@@ -1,10 +1,12 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
 import { createApp } from "../../control/app.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { createPost } from "../../control/runtime/node/outgoing.ts";
 import { page } from "../../shared/api.ts";
-import { Channel, ChannelCreated } from "../../shared/channel.ts";
+import { Channel, ChannelCreated, ChannelKind } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
 import { ANYWHERE } from "../node/deps.ts";
 import { httpReceiver } from "../node/http-receiver.ts";
@@ -114,6 +116,18 @@ test("channels that could never work are refused with the field that is wrong", 
     const { status, issues } = await control.admin.refused("POST", "/api/v1/channels", { name: "x", ...body });
     expect({ body, status, field: issues?.[0]?.path[0] }).toEqual({ body, status: 400, field });
   }
+});
+
+test("what docs/notifications.md tells people to paste makes a channel of every kind", async () => {
+  const control = await testControl();
+  const page = await readFile(join(import.meta.dirname, "../../docs/notifications.md"), "utf8");
+  const pasted = [...page.matchAll(/^post channels '(.*)'$/gm)].map(([, body = ""]) => body);
+  const kinds: string[] = [];
+  for (const body of pasted) {
+    const made = await control.admin.ask(ChannelCreated, "POST", "/api/v1/channels", JSON.parse(body));
+    kinds.push(made.kind);
+  }
+  expect(kinds.toSorted()).toEqual(ChannelKind.options.toSorted());
 });
 
 test("where no mail can be sent from, as on Workers, an e-mail channel is refused and it is said why", async () => {
