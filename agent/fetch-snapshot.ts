@@ -27,7 +27,7 @@ export async function fetchSnapshot(deps: CliDeps, request: string, signal: Abor
   log.hide(secretValues(secrets));
   const access: Access = {
     ...{ repository, secrets, log, signal, scope: { host, binding }, paths: deps.paths, clock: deps.clock },
-    ...{ run: uuidv7(deps.clock.now(), deps.random(10)), user: ownUser(), onChild: () => undefined },
+    ...{ run: uuidv7(deps.clock.now(), deps.random(10)), user: ownUser(), onChild: async () => undefined },
     ...{ ladder: ENGINE_LADDER, patience: PATIENCE, limits: { uploadKiBs: null, downloadKiBs: null } },
     performance: Performance.parse({}),
   };

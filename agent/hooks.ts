@@ -86,7 +86,8 @@ export interface HookRun {
   readonly log: RunLog;
   readonly fileDirectory: string;
   readonly signal?: AbortSignal;
-  readonly onStart: (child: ProcessMark) => void;
+  /** It does nothing before this has resolved. */
+  readonly beforeStart: (child: ProcessMark) => Promise<void>;
 }
 
 /** Runs one hook to its end. Throws `hook.failed`, `hook.timed_out`, or the signal's reason. */
@@ -116,7 +117,7 @@ export async function runHook(input: HookRun): Promise<void> {
     {
       ladder: HOOK_LADDER,
       timeLimitMs,
-      onStart: input.onStart,
+      beforeStart: input.beforeStart,
       onStdout: say,
       onStderr: say,
       ...(signal === undefined ? {} : { signal }),

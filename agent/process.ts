@@ -32,7 +32,8 @@ export interface Watching {
   /** Aborting it begins the ladder. */
   readonly signal?: AbortSignal;
   readonly timeLimitMs?: number;
-  readonly onStart?: (child: ProcessMark) => void;
+  /** Called with the child before it does anything: it begins when this has resolved, and never if this process dies before. */
+  readonly beforeStart?: (child: ProcessMark) => Promise<void>;
   readonly onStdout?: (line: string) => void;
   /** What it says on stdout as it comes, instead of lines. */
   readonly onStdoutBytes?: (chunk: Uint8Array) => void;
@@ -75,7 +76,8 @@ export async function runProcess(command: Command, watching: Watching): Promise<
     for (const text of [...(command.files ?? []), ...(command.hasNote === true ? [""] : [])]) {
       files.push(await openNameless(text, command.user, command.fileDirectory));
     }
-    const child = execa(...commandLine(command), {
+    const isHeld = watching.beforeStart !== undefined;
+    const child = execa(...commandLine(command, isHeld), {
       env: command.env,
       extendEnv: false,
       cwd: command.cwd ?? "/",
@@ -83,7 +85,7 @@ export async function runProcess(command: Command, watching: Watching): Promise<
       cleanup: false,
       reject: false,
       buffer: false,
-      stdio: ["ignore", "pipe", "pipe", ...files.map(passedOn)],
+      stdio: [isHeld ? "pipe" : "ignore", "pipe", "pipe", ...files.map(passedOn)],
     });
     const ended = child.then((result) => result);
     const stderr = lastLines(STDERR_BYTES);
@@ -103,10 +105,12 @@ export async function runProcess(command: Command, watching: Watching): Promise<
       return { ...NEVER_STARTED, startFailure: originalMessage ?? `${command.program} could not be started` };
     }
     const mark = markOf(pid);
-    if (mark !== null) watching.onStart?.(mark);
     const exited = new Promise<void>((resolve) => child.nodeChildProcess.once("exit", () => resolve()));
     const sweeping = exited.then(() => sweep(pid, child));
     const stopped = stopWhenAsked(pid, { ladder: watching.ladder, exited, signal, timeLimitMs });
+    if (mark !== null) await watching.beforeStart?.(mark);
+    // It may be gone already: setpriv knows no such user.
+    child.stdin?.on("error", () => undefined).end(GO);
     const [result] = await Promise.all([ended, sweeping]);
     const reason = stopped();
     return {
@@ -163,10 +167,14 @@ const NEVER_STARTED: Ended = {
   startFailure: null,
 };
 
+/** What a held child waits for. */
+const GO = "go\n";
+
 /** spawn's own uid drops the supplementary groups, and it has no umask: both are set on the way, by exec. */
-function commandLine({ program, args, user, umask, performance }: Command): [string, string[]] {
+function commandLine({ program, args, user, umask, performance }: Command, isHeld = false): [string, string[]] {
   const begin = performance === undefined ? "" : givingWay(performance);
-  const shell = ["-c", `umask ${umask}; ${user.isAnother ? "" : begin}exec "$@"`, "sh", program, ...args];
+  const held = isHeld ? "read -r go || exit 1; exec </dev/null; " : "";
+  const shell = ["-c", `umask ${umask}; ${user.isAnother ? "" : begin}${held}exec "$@"`, "sh", program, ...args];
   if (!user.isAnother) return ["/bin/sh", shell];
   const switched = [...userSwitch(user), "/bin/sh", ...shell];
   const [first = "", ...rest] = switched;

@@ -73,7 +73,7 @@ export async function performRestore(
     if (target !== null && !restore.dryRun) await tidyTarget(target, staged);
     const doing: Doing = {
       ...{ run: record.id, log: record.log, signal },
-      onStart: (child) => record.noteChild("hook", child),
+      beforeStart: (child) => record.noteChild("hook", child),
     };
     if (isForCopiesAlone && !restore.dryRun) await input.stopServices();
     const put = await putBack(doing, { staged, contract, policy, restore });

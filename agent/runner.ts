@@ -103,7 +103,7 @@ async function prepareUnrecorded(deps: RunnerDeps, { assignment, binding }: Aske
     ...{ assignment, binding, run: uuidv7(deps.clock.now(), deps.random(10)) },
     log: openRunLog(deps.clock),
     signal: new AbortController().signal,
-    onChild: () => undefined,
+    onChild: async () => undefined,
     as: "contract",
     mayGenerate: false,
     check: (policy, _contract, repository) => checkRepository(policy, repository),

@@ -37,6 +37,7 @@ export const SpoolEntry = z.object({
   owner: ProcessMark.nullable().describe("the process that runs it; null when it is over"),
   after: AfterObligation.nullable(),
   child: RunChild.nullish().describe("the process the run has started last"),
+  engines: z.array(ProcessMark).optional().describe("engines of dead processes of the run, which may have left a lock"),
 });
 export type SpoolEntry = z.infer<typeof SpoolEntry>;
 

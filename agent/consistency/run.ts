@@ -14,7 +14,7 @@ export interface Doing {
   /** Absent for what has to be done whatever happens. */
   readonly signal?: AbortSignal;
   readonly timeLimitMs?: number;
-  readonly onStart: (child: ProcessMark) => void;
+  readonly beforeStart: (child: ProcessMark) => Promise<void>;
 }
 
 export interface Deed {
@@ -60,7 +60,7 @@ export async function perform(doing: Doing, deed: Deed): Promise<string[]> {
     },
     {
       ladder: HOOK_LADDER,
-      onStart: doing.onStart,
+      beforeStart: doing.beforeStart,
       onStdout: (line) => lines.push(line),
       onStderr: (line) => doing.log.line(`  ${line}`),
       ...(doing.timeLimitMs === undefined ? {} : { timeLimitMs: doing.timeLimitMs }),

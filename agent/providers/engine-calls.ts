@@ -72,7 +72,7 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
       if (!isAfterwards) signal.throwIfAborted();
       return await runProcess(command(call), {
         ladder,
-        onStart: access.onChild,
+        beforeStart: access.onChild,
         ...(isAfterwards ? {} : { signal }),
         ...(isOneLine ? { maxStdoutLineBytes: MAX_ANSWER_BYTES } : {}),
         ...(onStdout === undefined ? {} : { onStdout }),

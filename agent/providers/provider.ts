@@ -38,7 +38,7 @@ export interface Access {
   /** How much every engine process gives way to the rest of the host. */
   readonly performance: Performance;
   /** Told of each process that is started for the run. */
-  readonly onChild: (child: ProcessMark) => void;
+  readonly onChild: (child: ProcessMark) => Promise<void>;
 }
 
 export interface BackupInput {

@@ -36,8 +36,8 @@ export async function betweenServices(
     ...{ user: user.name, timeLimitMs, hooks: [], resume: [] },
     ...{ binding: input.binding.name, contract: input.binding.name },
   };
-  const onStart = (child: ProcessMark): void => record.noteChild("hook", child);
-  const doing = { run: record.id, log: record.log, signal, timeLimitMs, onStart };
+  const beforeStart = (child: ProcessMark): Promise<void> => record.noteChild("hook", child);
+  const doing = { run: record.id, log: record.log, signal, timeLimitMs, beforeStart };
   const payBack = () => runAfterHooks({ record, fileDirectory: deps.paths.state }, { owed, user });
   let finished: Finished;
   try {

@@ -30,7 +30,7 @@ interface PrepareInput {
   readonly run: Id;
   readonly log: RunLog;
   readonly signal: AbortSignal;
-  readonly onChild: (child: ProcessMark) => void;
+  readonly onChild: (child: ProcessMark) => Promise<void>;
   /** Whom the engine runs as: restores are the agent's own, so that they may give files back to their owners. */
   readonly as: "contract" | "agent";
   /** The repository's passphrase may be made now. */

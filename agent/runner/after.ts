@@ -27,8 +27,8 @@ export async function runAfterHooks(
     }
   };
   for (const resumption of owed.resume.toReversed()) {
-    const onStart = (child: ProcessMark): void => record.noteChild("hook", child);
-    const doing = { run: record.id, log: record.log, timeLimitMs: owed.timeLimitMs, onStart };
+    const beforeStart = (child: ProcessMark): Promise<void> => record.noteChild("hook", child);
+    const doing = { run: record.id, log: record.log, timeLimitMs: owed.timeLimitMs, beforeStart };
     await attempt(() => resume(doing, resumption));
   }
   for (const hook of owed.hooks) {
@@ -36,7 +36,7 @@ export async function runAfterHooks(
       runHook({
         ...{ hook, user, fileDirectory, phase: "after", run: record.id, log: record.log },
         ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
-        onStart: (child) => record.noteChild("hook", child),
+        beforeStart: (child) => record.noteChild("hook", child),
       }),
     );
   }

@@ -128,6 +128,6 @@ async function runBefore(
     ...{ hook, signal, phase: "before", run: record.id, log: record.log, user: prepared.access.user },
     ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
     fileDirectory: deps.paths.state,
-    onStart: (child) => record.noteChild("hook", child),
+    beforeStart: (child) => record.noteChild("hook", child),
   });
 }

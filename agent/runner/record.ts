@@ -28,8 +28,8 @@ export interface RunRecord {
   readonly log: RunLog;
   /** Durable when it returns: from now on these hooks run, whatever happens to this process. */
   oweAfter(after: AfterObligation): Promise<void>;
-  /** Notes which process the run has started last; what goes wrong with that is only logged. */
-  noteChild(is: RunChild["is"], child: ProcessMark): void;
+  /** Notes which process the run has started last. Durable when it resolves; what goes wrong with that is only logged. */
+  noteChild(is: RunChild["is"], child: ProcessMark): Promise<void>;
   finish(finished: Finished): Promise<void>;
 }
 
@@ -70,9 +70,13 @@ export async function beginRecord(deps: RecordDeps, input: RecordInput): Promise
   return recordOf(deps, { entry, report });
 }
 
-/** Goes on with the record of a run whose process is gone. */
-export async function takeOverRecord(deps: RecordDeps, entry: SpoolEntry, report: RunReport): Promise<RunRecord> {
-  const taken = { ...entry, owner: ownMark() };
+/** Goes on with the record of a run whose process is gone. @param engines what may have left a lock */
+export async function takeOverRecord(
+  deps: RecordDeps,
+  { entry, engines }: { entry: SpoolEntry; engines: readonly ProcessMark[] },
+  report: RunReport,
+): Promise<RunRecord> {
+  const taken = { ...entry, owner: ownMark(), engines: [...engines] };
   await deps.spool.write(taken);
   return recordOf(deps, { entry: taken, report });
 }
@@ -99,7 +103,7 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
     log,
     oweAfter: (after) => write({ after }),
     noteChild(is, child) {
-      write({ child: { ...child, is } }).catch((error: unknown) =>
+      return write({ child: { ...child, is } }).catch((error: unknown) =>
         deps.log(`the spool can't be written: ${String(error)}`),
       );
     },
@@ -122,7 +126,7 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
         engineId,
         snapshots,
       };
-      await write({ report: ended, owner: null, after: null, child: null });
+      await write({ report: ended, owner: null, after: null, child: null, engines: undefined });
     },
   };
 }

@@ -67,7 +67,7 @@ export async function recorded(
     const pulse = startPulse(deps.clock, (progress) => deps.onProgress(runId, progress), deps.pulseEveryMs);
     const noteChild: RunRecord["noteChild"] = (is, child) => {
       pulse.child(child);
-      begun.noteChild(is, child);
+      return begun.noteChild(is, child);
     };
     const record = { ...begun, noteChild };
     try {

@@ -48,10 +48,11 @@ export async function recover(deps: RunnerDeps, assignment: Assignment | null): 
 async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: Assignment | null): Promise<void> {
   const { entry, report, owner } = abandoned;
   // From now on it is ours: another look at the spool passes it by.
-  const record = await takeOverRecord(deps, entry, report);
+  const engines = [...(entry.engines ?? []), ...(entry.child?.is === "engine" ? [entry.child] : [])];
+  const record = await takeOverRecord(deps, { entry, engines }, report);
   record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
   deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
-  const engines = await endChildren(deps, { entry, run: report.run.id });
+  engines.push(...(await endChildren(deps, { entry, run: report.run.id })));
   await rm(restoringDirectory(deps.paths, report.run.id), { recursive: true, force: true });
   // Before the hooks: what they say must not show the repository's secrets.
   const prepared = await prepareAgain(deps, { report, record, assignment });
@@ -65,7 +66,7 @@ async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: As
   pingEnd(deps, { assignment, binding, runId: report.run.id }, end);
 }
 
-/** @returns the engines that may have left a lock */
+/** @returns engines that nobody had written down */
 async function endChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry; run: Id }): Promise<ProcessMark[]> {
   const { child } = entry;
   const ladder = deps.ladder ?? ENGINE_LADDER;
@@ -74,7 +75,7 @@ async function endChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry
   if (child) await endOrphans(child, run, child.is === "hook" ? HOOK_LADDER : ladder);
   const unnoted = await enginesLeft(run);
   for (const engine of unnoted) await endOrphans(engine, run, ladder);
-  return child?.is === "engine" ? [child, ...unnoted] : unnoted;
+  return unnoted;
 }
 
 async function payBack(

@@ -60,7 +60,7 @@ export async function storeFiles(
   });
   const doing: Doing = {
     ...{ run: run.record.id, log: run.record.log, signal: run.signal },
-    onStart: (child) => run.record.noteChild("hook", child),
+    beforeStart: (child) => run.record.noteChild("hook", child),
   };
   const timeLimitMs = limitOf(work.settings, "hookTimeLimit");
   for (const one of await findHalts({ ...doing, timeLimitMs }, contract.consistency)) {

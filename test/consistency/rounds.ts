@@ -43,7 +43,11 @@ export async function hammeredRounds(
   server: Server,
   { rounds, directory }: { rounds: number; directory: string },
 ): Promise<Round[]> {
-  const doing: Doing = { run: "01a21264-c0e7-7269-a84b-9fc1588e8b2c", log: openRunLog(Date), onStart: () => undefined };
+  const doing: Doing = {
+    run: "01a21264-c0e7-7269-a84b-9fc1588e8b2c",
+    log: openRunLog(Date),
+    beforeStart: async () => undefined,
+  };
   const entry =
     kind === "postgres" ? { postgres: "app", socket: server.socket } : { mariadb: "app", socket: server.socket };
   const dumps = join(directory, "dumps");

@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { agentPaths } from "../../agent/config.ts";
-import { backup, restore, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
+import { backup, recoverInterrupted, restore, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
 import { openSpool } from "../../agent/spool.ts";
 import type { Work } from "./engine-host.ts";
 
-// A program of its own that runs one backup or restore, for tests that kill it: mortal-runner.ts ROOT RUN-ID [restore], the work in ROOT/work.json.
+// A program of its own that runs one backup or restore, or ends what another one left, for tests that kill it: mortal-runner.ts ROOT RUN-ID
+// [restore|recover], the work in ROOT/work.json.
 const [root = "", runId = "", kind = "backup"] = process.argv.slice(2);
 const paths = agentPaths(root);
 const { assignment, binding } = JSON.parse(readFileSync(`${root}/work.json`, "utf8")) as Work;
@@ -19,4 +20,5 @@ const input: RunnerInput = {
   signal: new AbortController().signal,
 };
 if (kind === "backup") await backup(deps, input);
+else if (kind === "recover") await recoverInterrupted(deps, assignment);
 else await restore(deps, { ...input, restore: RestoreRequest.parse({ snapshot: "latest" }) });

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -6,6 +8,7 @@ import { lineSplitter } from "../../agent/process-lines.ts";
 import { markOf, type ProcessMark } from "../../agent/process-mark.ts";
 import { type Command, runProcess, type Watching } from "../../agent/process.ts";
 import { findUser, ownUser } from "../../agent/process-user.ts";
+import { until } from "../support/until.ts";
 
 const PATIENT = { interruptMs: 20_000, terminateMs: 20_000 };
 const QUICK = { interruptMs: 200, terminateMs: 200 };
@@ -53,6 +56,27 @@ describe("a child", () => {
     const [pid, group, session] = lines[0]?.split(" ") ?? [];
     expect([group, session]).toEqual([pid, pid]);
     expect(lines[1]).toBe("0077");
+  });
+
+  it("that is held does nothing before it is let go, and never begins when whoever holds it dies", async () => {
+    const made = join(directory, "made");
+    const free = Promise.withResolvers<void>();
+    const held = sh(`cat; touch ${made}`, {}, { beforeStart: () => free.promise });
+    const program = `import { runProcess } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process.ts"))};
+      import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process-user.ts"))};
+      const command = { program: "touch", args: [${JSON.stringify(`${made}-by-the-dead`)}], env: {}, umask: "022" };
+      const beforeStart = (child) => { console.log(child.pid); return new Promise(() => setInterval(() => {}, 1000)); };
+      await runProcess({ ...command, user: ownUser(), fileDirectory: "/" }, { ladder: {}, beforeStart });`;
+    const holder = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [said] = await once(holder.stdout, "data");
+    holder.kill("SIGKILL");
+    await until("the child of the dead to be gone", () => markOf(Number(String(said))) === null);
+    expect(await readdir(directory)).not.toContain("made");
+    free.resolve();
+    expect(await held).toMatchObject({ exitCode: 0, lines: [] });
+    expect((await readdir(directory)).filter((name) => name.startsWith("made"))).toEqual(["made"]);
   });
 
   it("tells its exit code, or the signal that ended it, and the end of its stderr", async () => {
@@ -165,7 +189,7 @@ describe("what a child leaves behind", () => {
 describe("a process mark", () => {
   it("is of one process only, not of its pid", async () => {
     let mark: ProcessMark | undefined;
-    await sh("sleep 0.3", {}, { onStart: (child) => (mark = child) });
+    await sh("sleep 0.3", {}, { beforeStart: async (child) => void (mark = child) });
     expect(mark?.startTicks).toMatch(/^\d+@[0-9a-f]{8}$/);
     expect(markOf(mark?.pid ?? 0)).toBeNull();
     expect(markOf(process.pid)).toEqual(markOf(process.pid));

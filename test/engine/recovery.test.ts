@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { livingProcesses, markOf } from "../../agent/process-mark.ts";
-import { recoverInterrupted } from "../../agent/runner.ts";
+import { backup, recoverInterrupted } from "../../agent/runner.ts";
 import { everyRestic, newestRestic } from "../support/restic.ts";
 import { until } from "../support/until.ts";
 import { type EngineHost, newId, openEngineHost, textOf, type Work } from "./engine-host.ts";
@@ -20,8 +21,12 @@ afterEach(async () => {
 /** Begins a backup in a process of its own. */
 async function begin(work: Work): Promise<void> {
   runId = newId();
+  await go(work, "backup");
+}
+
+async function go(work: Work, kind: "backup" | "recover"): Promise<void> {
   await writeFile(join(host.root, "work.json"), JSON.stringify(work));
-  runner = spawn(process.execPath, [join(import.meta.dirname, "mortal-runner.ts"), host.root, runId], {
+  runner = spawn(process.execPath, [join(import.meta.dirname, "mortal-runner.ts"), host.root, runId, kind], {
     stdio: ["ignore", "ignore", "inherit"],
   });
 }
@@ -46,6 +51,15 @@ async function processesOfRun(): Promise<number[]> {
 }
 
 const out = (name: string): string => join(host.root, name);
+
+// Under another name it is still being written.
+const locks = async (): Promise<string[]> =>
+  (await readdir(out("srv/repository/locks"))).filter((name) => /^[0-9a-f]{64}$/.test(name));
+/** The restic that holds the lock. */
+const resticOfRun = async (): Promise<number | undefined> => {
+  const [pid] = (await locks()).length === 0 ? [] : await processesOfRun();
+  return pid;
+};
 
 describe("a run whose process was killed", () => {
   beforeEach(async () => {
@@ -92,6 +106,64 @@ describe("a run whose process was killed", () => {
   });
 });
 
+describe("what a run begins", () => {
+  beforeEach(async () => {
+    host = await openEngineHost(newestRestic());
+    await host.write("data/file", "one");
+  });
+
+  it("is written down before it does anything, so that it is found however early the agent dies", async () => {
+    await host.hook("stop", "exit 0");
+    await host.hook("start", "exit 0");
+    const noted = new Map<number, string>();
+    const spool: typeof host.spool = {
+      ...host.spool,
+      write: async (entry) => {
+        if (entry.child && !noted.has(entry.child.pid)) {
+          // Long enough for what is not held to become what it will be.
+          await setTimeout(50);
+          noted.set(entry.child.pid, await textOf(`/proc/${entry.child.pid}/cmdline`));
+        }
+        await host.spool.write(entry);
+      },
+    };
+    const { assignment, binding } = host.work({ before: ["stop"], after: ["start"] });
+    const { state } = await backup(
+      { ...host.deps, spool },
+      {
+        assignment,
+        binding,
+        runId: newId(),
+        trigger: "manual",
+        scheduledAt: null,
+        signal: new AbortController().signal,
+      },
+    );
+    expect(state).toBe("succeeded");
+    expect([...noted.values()].filter((command) => !command.includes("read -r go"))).toEqual([]);
+    expect([...noted.values()].filter((command) => command.includes("restic")).length).toBeGreaterThan(2);
+    expect([...noted.values()].filter((command) => command.includes("hooks.d")).length).toBe(2);
+  });
+
+  it("leaves no lock behind, also when whoever ends the run is killed too", async () => {
+    await host.backup(host.work());
+    await writeFile(out("data/big"), randomBytes(4_000_000));
+    await host.hook("start", `test -e ${out("again")} || { touch ${out("again")}; sleep 300; }`);
+    const work = host.work({ settings: { limitUploadKiBs: 600 }, after: ["start"] });
+    await begin(work);
+    const pid = await until("restic", resticOfRun);
+    await killRunner();
+    process.kill(pid, "SIGKILL");
+    await go(work, "recover");
+    await until("the after hook", async () => (await readdir(host.root)).includes("again"));
+    await killRunner();
+    expect(await locks()).toHaveLength(1);
+    await recoverInterrupted(host.deps, work.assignment);
+    expect((await host.report({ runId })).run.state).toBe("interrupted");
+    expect(await locks()).toEqual([]);
+  });
+});
+
 describe.each(everyRestic())("a run killed while restic $version stores", (restic) => {
   beforeEach(async () => {
     host = await openEngineHost(restic);
@@ -100,15 +172,6 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     if (failure !== null) throw new Error(failure.message);
     await writeFile(out("data/big"), randomBytes(4_000_000));
   });
-
-  // Under another name it is still being written.
-  const locks = async (): Promise<string[]> =>
-    (await readdir(out("srv/repository/locks"))).filter((name) => /^[0-9a-f]{64}$/.test(name));
-  /** The restic that holds the lock. */
-  const resticOfRun = async (): Promise<number | undefined> => {
-    const [pid] = (await locks()).length === 0 ? [] : await processesOfRun();
-    return pid;
-  };
 
   it("leaves no restic and no lock behind, its after hooks run once, and the next backup is good", async () => {
     await host.hook("stop", `echo stopped >>${out("service")}`);
@@ -134,6 +197,8 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     const work = host.work({ settings: { limitUploadKiBs: 50 } });
     await begin(work);
     const pid = await until("restic", resticOfRun);
+    // Nobody reads any more what it says: left to itself it would die of that, unseen.
+    process.kill(pid, "SIGSTOP");
     await killRunner();
     const entry = (await host.spool.list()).find(({ report }) => report.type === "run" && report.run.id === runId);
     if (entry === undefined) throw new Error("the run is not in the spool");

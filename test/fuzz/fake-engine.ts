@@ -52,7 +52,7 @@ export function accessOf(provider: Tool): Access {
     patience: { lockMs: 0, openMs: 1000 },
     limits: { uploadKiBs: null, downloadKiBs: null },
     performance: Performance.parse({}),
-    onChild: () => undefined,
+    onChild: async () => undefined,
   };
 }
 
