@@ -103,16 +103,14 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
   const { name, subscription, target } = parted(given.data);
   await refuseUnreachable(deps, { target, subscription });
   await refuseUnknownHosts(deps, subscription.hosts ?? [], old.hosts ?? []);
-  const now = instant(deps.clock.now());
-  // What is held back is looked at again: the quiet hours may be others now.
-  const digestAt = sql`case when ${channels.digestAt} is not null then ${now} end`;
   const write = deps.db
     .update(channels)
-    .set({ name, target, ...subscription, digestAt, changedAt: now })
+    .set({ name, target, ...subscription, changedAt: instant(deps.clock.now()) })
     .where(eq(channels.id, id))
     .returning();
   const [row] = await refuseTakenName("channels", name, write);
   if (row === undefined) throw notFound("channels", id);
+  // The quiet hours may be others now.
   deps.wakeOutbox();
   return toChannel(row);
 }

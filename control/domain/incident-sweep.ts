@@ -1,22 +1,20 @@
-import { and, asc, eq, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, lte, or, sql } from "drizzle-orm";
 import { instant } from "../../shared/ids.ts";
 import { channels, deliveries, incidents } from "../db/telling.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueue } from "../notify/outbox.ts";
-import { aboutOf, REMIND_EVERY_MS, withEntry } from "./incidents.ts";
+import { aboutOf, REMIND_EVERY_MS, SETTLES_AFTER_MS, withEntry } from "./incidents.ts";
 
 /** The rest waits for the next sweep. */
 const AT_ONCE = 100;
 
 /** What flapped and has been quiet since: tells how it is now. Any number of sweepers at once tell it once. */
 export async function settleIncidents(deps: Pick<Deps, "db" | "clock">): Promise<void> {
-  const due = await deps.db
-    .select()
-    .from(incidents)
-    .where(lte(incidents.settleAt, instant(deps.clock.now())))
-    .orderBy(asc(incidents.settleAt))
-    .limit(AT_ONCE);
+  const now = deps.clock.now();
+  // What lies further ahead was written by a clock that was wrong.
+  const isDue = or(lte(incidents.settleAt, instant(now)), gt(incidents.settleAt, instant(now + SETTLES_AFTER_MS)));
+  const due = await deps.db.select().from(incidents).where(isDue).orderBy(asc(incidents.settleAt)).limit(AT_ONCE);
   for (const incident of due) await writeAll(deps.db, settle(deps, incident));
 }
 

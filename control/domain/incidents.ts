@@ -25,7 +25,7 @@ export type IncidentDeps = Pick<Deps, "db" | "clock" | "random">;
 const FLAPS_AT = 4;
 const FLAPS_WITHIN_MS = 6 * 3_600_000;
 /** How long one that flaps has to stay open, or closed, until that is told. */
-const SETTLES_AFTER_MS = 3_600_000;
+export const SETTLES_AFTER_MS = 3_600_000;
 /** Until reminders are looked at for the first time, and each time after. */
 export const REMIND_EVERY_MS = 86_400_000;
 /** Of a timeline: how it began and how it went lately are what people read. */

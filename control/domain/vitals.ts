@@ -13,6 +13,8 @@ const OUTBOX_STALLS_AFTER_MS = 600_000;
 /** As often as a vital changes is enough: most are looked at by the minute. */
 const NOTED_EVERY_MS = 5_000;
 const ANSWERS_WITHIN_MS = 5_000;
+/** What was noted further ahead than clocks differ was noted by one that was wrong, and says nothing. */
+const AHEAD_MS = 60_000;
 
 /**
  * Notes that something ran to its end.
@@ -66,7 +68,9 @@ async function lookAtVitals(deps: Pick<Deps, "db" | "clock">): Promise<string | 
       .from(channels)
       .where(lte(channels.digestAt, instant(now - OUTBOX_STALLS_AFTER_MS))),
   ]);
-  const at = new Map(noted.map((vital) => [vital.name, vital.at]));
+  const at = new Map(
+    noted.filter((vital) => Date.parse(vital.at) <= now + AHEAD_MS).map((each) => [each.name, each.at]),
+  );
   // Where nothing says when it started, it is watched from now on.
   if (!at.has("start")) await noteVital(deps, "start");
   const start = at.get("start") ?? instant(now);

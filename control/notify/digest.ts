@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNull, lte, sql } from "drizzle-orm";
+import { and, desc, eq, isNotNull, isNull, notInArray, sql } from "drizzle-orm";
 import { type Id, instant } from "../../shared/ids.ts";
 import { channels, deliveries, incidents } from "../db/telling.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
@@ -13,13 +13,13 @@ const LISTED = 50;
 /**
  * Tells each channel whose quiet hours are over what was held back for it, in one notification: that is written, and what it tells
  * of is marked, in one batch. Any number of dispatchers at once write one.
+ * @param quiet channels in their quiet hours now
  */
-export async function writeDigests(deps: Pick<Deps, "db" | "clock">): Promise<void> {
+export async function writeDigests(deps: Pick<Deps, "db" | "clock">, quiet: readonly Id[]): Promise<void> {
   const due = await deps.db
     .select()
     .from(channels)
-    .where(lte(channels.digestAt, instant(deps.clock.now())))
-    .orderBy(asc(channels.digestAt));
+    .where(and(isNotNull(channels.digestAt), notInArray(channels.id, [...quiet])));
   for (const channel of due) await writeAll(deps.db, await digest(deps, channel));
 }
 

@@ -1,11 +1,11 @@
-import { and, asc, eq, inArray, isNotNull, isNull, lte, notInArray, or, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, notInArray, or, sql } from "drizzle-orm";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { channels, deliveries } from "../db/telling.ts";
 import type { Deps } from "../deps.ts";
 import { writeDigests } from "./digest.ts";
 import { askHost, endMissed } from "./errands.ts";
 import { giveUp, record } from "./outcome.ts";
-import { holdBack, isAskedFor } from "./quiet.ts";
+import { holdBack, isAskedFor, isDue } from "./quiet.ts";
 import { send } from "./send.ts";
 
 /** Longer than an attempt can take (15 s), so only a crash leaves one to expire. */
@@ -21,7 +21,7 @@ export async function dispatch(deps: Deps): Promise<number | null> {
   for (;;) {
     await endMissed(deps);
     const quiet = await holdBack(deps);
-    await writeDigests(deps);
+    await writeDigests(deps, quiet);
     const claimed = await claim(deps, quiet);
     if (claimed.length === 0) return nextDue(deps);
     await Promise.all(claimed.map((delivery) => attempt(deps, delivery)));
@@ -42,11 +42,7 @@ async function claim({ db, clock, random }: Deps, quiet: readonly Id[]): Promise
     .select({ id: deliveries.id })
     .from(deliveries)
     .where(
-      and(
-        lte(deliveries.nextAttemptAt, instant(now)),
-        or(isNull(deliveries.leaseUntil), lte(deliveries.leaseUntil, instant(now))),
-        quiet.length === 0 ? undefined : or(notInArray(deliveries.channel, [...quiet]), isAskedFor()),
-      ),
+      and(isDue(now), quiet.length === 0 ? undefined : or(notInArray(deliveries.channel, [...quiet]), isAskedFor())),
     )
     .orderBy(asc(deliveries.nextAttemptAt))
     .limit(AT_ONCE);

@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, isNull, lte, or, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
 import { type Id, instant } from "../../shared/ids.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
 import { channels, deliveries } from "../db/telling.ts";
@@ -16,21 +16,24 @@ export async function holdBack(deps: Pick<Deps, "db" | "clock">): Promise<Id[]> 
       .select({ id: channels.id, quietHours: channels.quietHours, digestAt: channels.digestAt })
       .from(channels)
       .where(isNotNull(channels.quietHours)),
-    deps.db.selectDistinct({ channel: deliveries.channel }).from(deliveries).where(isDue(now)),
+    deps.db
+      .selectDistinct({ channel: deliveries.channel })
+      .from(deliveries)
+      .where(and(isDue(now), sql`not ${isAskedFor()}`)),
   ]);
   const quiet: Id[] = [];
   for (const { id, quietHours, digestAt } of rows) {
     const until = quietHours === null ? null : quietUntil(quietHours, now);
     if (until === null) continue;
     quiet.push(id);
-    const isPastDue = digestAt !== null && Date.parse(digestAt) <= now;
-    if (isPastDue || waiting.some(({ channel }) => channel === id)) await writeAll(deps.db, hold(deps, id, until));
+    const endsElse = digestAt !== null && digestAt !== instant(until);
+    if (endsElse || waiting.some(({ channel }) => channel === id)) await writeAll(deps.db, hold(deps, id, until));
   }
   return quiet;
 }
 
 function hold({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, until: number): Statement[] {
-  const isOfChannel = and(eq(deliveries.channel, channel), isDue(clock.now()));
+  const isOfChannel = and(eq(deliveries.channel, channel), isDue(clock.now()), sql`not ${isAskedFor()}`);
   const isDigest = eq(deliveries.type, "incident.digest");
   return [
     // A digest that did not get through waits for itself.
@@ -44,8 +47,8 @@ function hold({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, until: num
       .where(isOfChannel),
     db
       .update(channels)
-      .set({ digestAt: instant(until) })
-      .where(and(eq(channels.id, channel), isHolding())),
+      .set({ digestAt: sql`case when ${isHolding()} then ${instant(until)} end` })
+      .where(eq(channels.id, channel)),
   ];
 }
 
@@ -54,12 +57,14 @@ export function isHolding(): SQL {
   return sql`exists (select 1 from ${deliveries} where ${deliveries.channel} = ${channels.id} and ${deliveries.state} = 'held')`;
 }
 
-/** Nobody is sending it, and nobody asked for it. */
-function isDue(now: number): SQL | undefined {
+/** Its time has come, and nobody is sending it. What was never tried is due in any case: a clock may have been ahead when it was written. */
+export function isDue(now: number): SQL | undefined {
+  const isNew = and(
+    ...[isNotNull(deliveries.nextAttemptAt), eq(deliveries.attempts, 0), ne(deliveries.type, "incident.digest")],
+  );
   return and(
-    lte(deliveries.nextAttemptAt, instant(now)),
+    or(lte(deliveries.nextAttemptAt, instant(now)), isNew),
     or(isNull(deliveries.leaseUntil), lte(deliveries.leaseUntil, instant(now))),
-    sql`not ${isAskedFor()}`,
   );
 }
 

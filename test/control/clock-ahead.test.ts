@@ -1,0 +1,71 @@
+import { expect, test } from "vitest";
+import { noteVital } from "../../control/domain/vitals.ts";
+import { dispatch } from "../../control/notify/dispatch.ts";
+import { sweep, tick } from "../../control/tick.ts";
+import { Event } from "../../shared/event.ts";
+import { askerOf, testControl } from "../support/control.ts";
+import { addChannel, DAY, fail, HOUR, MINUTE, recover } from "./troubled.ts";
+
+/* The control plane's own clock is ahead for a while, and then right again: nothing waits until the time that it showed. */
+
+const TROUBLE = { kind: "host.trouble", host: "01936f0e-0000-7000-8000-00000000000a", detail: "disk.full /" } as const;
+
+async function listening(more: object = {}) {
+  const control = await testControl({ now: "2026-11-23T12:00:00.000Z" });
+  await addChannel(control, "ops", more);
+  const sent: string[] = [];
+  const deps: typeof control.deps = {
+    ...control.deps,
+    post: async ({ body }) => ({ status: sent.push(Event.parse(JSON.parse(body)).type) && 204 }),
+  };
+  return { control, deps, sent };
+}
+
+test("what was to be told is told at once", async () => {
+  const { control, deps, sent } = await listening();
+  control.pass(DAY);
+  await fail(control, TROUBLE);
+  control.pass(-DAY);
+  await dispatch(deps);
+  expect(sent).toEqual(["run.failed"]);
+});
+
+test("what flapped is told as it is", async () => {
+  const { control, deps, sent } = await listening();
+  control.pass(DAY);
+  for (let time = 0; time < 4; time++) {
+    control.pass(MINUTE);
+    await fail(control, TROUBLE);
+    control.pass(MINUTE);
+    if (time < 3) await recover(control, TROUBLE);
+  }
+  await dispatch(deps);
+  control.pass(-DAY);
+  await sweep(deps);
+  await dispatch(deps);
+  expect(sent.slice(-2)).toEqual(["incident.flapping", "run.failed"]);
+});
+
+test("what was held back for a night that is not there is told at once", async () => {
+  const { control, deps, sent } = await listening({ quietHours: { from: "22:00", to: "07:00", zone: "UTC" } });
+  control.pass(11 * HOUR);
+  await fail(control, TROUBLE);
+  await dispatch(deps);
+  expect(sent).toEqual([]);
+  control.pass(-11 * HOUR);
+  await dispatch(deps);
+  expect(sent).toEqual(["incident.digest"]);
+});
+
+test("a sweep that stalls since then is not taken for one that ran tomorrow", async () => {
+  const { control, deps } = await listening();
+  const healthz = async () => (await askerOf(control.app, null).send("GET", "/healthz")).status;
+  await noteVital(deps, "start");
+  control.pass(DAY);
+  await tick(deps);
+  expect(await healthz()).toBe(200);
+  control.pass(-DAY + 4 * MINUTE);
+  expect(await healthz()).toBe(503);
+  await tick(deps);
+  expect(await healthz()).toBe(200);
+});
