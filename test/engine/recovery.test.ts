@@ -11,10 +11,10 @@ import { until } from "../support/until.ts";
 import { type EngineHost, newId, openEngineHost, textOf, type Work } from "./engine-host.ts";
 
 let host: EngineHost;
-let runner: ChildProcess;
+let runner: ChildProcess | null = null;
 let runId: string;
 afterEach(async () => {
-  runner.kill("SIGKILL");
+  runner?.kill("SIGKILL");
   await host.close();
 });
 
@@ -32,8 +32,8 @@ async function go(work: Work, kind: "backup" | "recover"): Promise<void> {
 }
 
 async function killRunner(): Promise<void> {
-  const gone = new Promise((resolve) => runner.once("exit", resolve));
-  runner.kill("SIGKILL");
+  const gone = new Promise((resolve) => runner?.once("exit", resolve));
+  runner?.kill("SIGKILL");
   await gone;
 }
 
