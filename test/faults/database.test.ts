@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
+import { databaseDiskFull } from "./database-disk-full.ts";
 import { databaseKilled } from "./database-killed.ts";
 import { databaseLocked } from "./database-locked.ts";
 import { play } from "./fault.ts";
 
-test.each([databaseLocked, databaseKilled])(
+test.each([databaseLocked, databaseKilled, databaseDiskFull])(
   "$name: what was acknowledged is there, and is told once",
   async (fault) => {
     const said: string[] = [];

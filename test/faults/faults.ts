@@ -1,5 +1,6 @@
 import { agentKilled } from "./agent-killed.ts";
 import { controlKilled } from "./control-killed.ts";
+import { databaseDiskFull } from "./database-disk-full.ts";
 import { databaseKilled } from "./database-killed.ts";
 import { databaseLocked } from "./database-locked.ts";
 import { diskFull } from "./disk-full.ts";
@@ -14,6 +15,7 @@ export const FAULTS: readonly Fault[] = [
   wireBroken,
   toolBroken,
   diskFull,
+  databaseDiskFull,
   databaseLocked,
   databaseKilled,
 ];
