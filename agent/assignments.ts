@@ -3,10 +3,10 @@ import { isDeepStrictEqual } from "node:util";
 import { Assignment, JWS_TYPES } from "../shared/assignment.ts";
 import type { RefusalCode } from "../shared/report.ts";
 import type { AgentConfig, Paths } from "./config.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
+import { writeFileAtomically } from "./files.ts";
 import type { Refuse } from "./refusals.ts";
 import { verifySigned } from "./signed.ts";
-import { ASIDE, setAside } from "./state-file.ts";
+import { ASIDE, setAside, textOf } from "./state-file.ts";
 
 export interface AssignmentDeps {
   paths: Paths;
@@ -90,7 +90,7 @@ async function store({ paths, log }: AssignmentDeps, jws: string): Promise<void>
 }
 
 async function loadFrom(deps: AssignmentDeps, file: string): Promise<{ jws: string; assignment: Assignment } | null> {
-  const jws = await readTextIfThere(file);
+  const jws = await textOf(file);
   if (jws === null) return null;
   const judged = await judgeAssignment(deps.config, { jws, current: null });
   if (judged.verdict === "take") return { jws, assignment: judged.assignment };

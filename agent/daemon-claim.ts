@@ -2,10 +2,10 @@ import { rm } from "node:fs/promises";
 import * as z from "zod";
 import { Instant, instant } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
-import { readTextIfThere, writeFileAtomically } from "./files.ts";
-import { parseJson } from "./json.ts";
+import { writeFileAtomically } from "./files.ts";
 import { takeLock } from "./locks.ts";
 import { isAlive, ownMark, ProcessMark } from "./process-mark.ts";
+import { lookAtState } from "./state-file.ts";
 
 /** What the running daemon says of itself, for `status` and `doctor`. */
 export const DaemonState = z.strictObject({
@@ -40,8 +40,8 @@ export async function claimDaemon(paths: Paths): Promise<Claim> {
 
 /** @returns null when no daemon runs */
 export async function readDaemonState(paths: Paths): Promise<DaemonState | null> {
-  const state = DaemonState.safeParse(parseJson((await readTextIfThere(paths.daemonFile)) ?? ""));
-  return state.success && isAlive(state.data.process) ? state.data : null;
+  const state = await lookAtState(paths.daemonFile, DaemonState);
+  return typeof state === "object" && isAlive(state.value.process) ? state.value : null;
 }
 
 export async function writeDaemonState(

@@ -42,10 +42,9 @@ export async function loadIdentity(paths: Paths): Promise<Identity | null> {
     );
   }
   const jwk = PrivateJwk.safeParse(parseJson(text));
-  if (!jwk.success)
+  const privateKey = jwk.success ? await importJWK(jwk.data, "EdDSA").catch(() => null) : null;
+  if (!jwk.success || privateKey === null || privateKey instanceof Uint8Array)
     throw new Error(`${paths.keyFile} is not a key of this agent: move it away and enrol this host again`);
-  const privateKey = await importJWK(jwk.data, "EdDSA");
-  if (privateKey instanceof Uint8Array) throw new Error(`${paths.keyFile} is not an Ed25519 key`);
   return { publicKey: jwk.data.x, privateKey };
 }
 

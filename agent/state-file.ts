@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { access, rename } from "node:fs/promises";
+import { access, rename, rm } from "node:fs/promises";
 import type * as z from "zod";
 import { readTextIfThere, writeFileAtomically } from "./files.ts";
 import { parseJson } from "./json.ts";
@@ -38,7 +38,12 @@ interface Found<T> {
 /** Keeps a file that can't be read under another name. Another that was kept of that name before is gone. */
 export async function setAside(file: string): Promise<void> {
   // Of two that find it damaged one is faster; and where nothing can be renamed, it stays in the way and is found again.
-  await rename(file, file + ASIDE).catch(() => undefined);
+  await rename(file, file + ASIDE).catch(async (error: unknown) => {
+    // A directory in the file's place, or one that was kept before: neither is put over the other.
+    if (!isOneOf(error, ["ENOTDIR", "EISDIR", "ENOTEMPTY", "EEXIST"])) return;
+    await rm(file + ASIDE, { recursive: true, force: true });
+    await rename(file, file + ASIDE).catch(() => undefined);
+  });
 }
 
 /** Whether this file was damaged once, and nobody has looked at it since. */
@@ -69,13 +74,19 @@ function sealOf(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-/** A sector that is gone damages a file as well as what can't be parsed does; a lack of memory or of handles does not. */
-async function textOf(file: string): Promise<string | null> {
+/**
+ * A sector that is gone damages a file as well as what can't be parsed does; a lack of memory or of handles does not.
+ * @returns null when there is no such file; a word that nothing of ours is when it can't be read
+ */
+export async function textOf(file: string): Promise<string | null> {
   try {
     return await readTextIfThere(file);
   } catch (error) {
-    if (error instanceof Error && "code" in error && (error.code === "EIO" || error.code === "EISDIR"))
-      return "damaged";
+    if (isOneOf(error, ["EIO", "EISDIR", "ELOOP"])) return "damaged";
     throw error;
   }
+}
+
+function isOneOf(error: unknown, codes: readonly string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }

@@ -2,8 +2,9 @@ import type { Target } from "./target.ts";
 import { engines } from "./targets/engines.ts";
 import { framesToControl } from "./targets/frames-to-control.ts";
 import { hostileHost } from "./targets/hostile-host.ts";
+import { hostFiles } from "./targets/host-files.ts";
 import { parsers } from "./targets/parsers.ts";
 import { routes } from "./targets/routes.ts";
 
 /** Everything that is fuzzed. The shares add up to a hundred. */
-export const TARGETS: readonly Target[] = [routes, hostileHost, framesToControl, parsers, engines];
+export const TARGETS: readonly Target[] = [routes, hostileHost, framesToControl, parsers, engines, hostFiles];
