@@ -90,7 +90,9 @@ type Secrets = Pick<RecoveryKey, "passphrase" | "secrets" | "identity" | "certif
 /** From where this machine's agent has them: they never were anywhere else. */
 async function secretsOf(config: NodeConfig, repository: Repository): Promise<Secrets> {
   const { passphrase, ssh, caFile } = repository;
-  const generated = join(agentRoot(config.dataDir), "var/lib/holdfast/secrets", repository.id);
+  // The agent that `start` began, or the machine's own.
+  const root = (await stat(agentRoot(config.dataDir)).catch(() => null)) === null ? "/" : agentRoot(config.dataDir);
+  const generated = join(root, "var/lib/holdfast/secrets", repository.id);
   const secrets: Secrets["secrets"] = {};
   for (const name of SecretName.options) {
     const source = repository.secrets[name];

@@ -116,8 +116,8 @@ function oldRuns(now: number): SQL {
 
 function bulkyRuns(now: number): SQL {
   const before = instant(now - KEPT_DAYS.details * DAY_MS);
-  // Word for word as the index has it, or it is not used.
-  return sql`select ${runs.id} from ${runs} where ${runs.heardAt} < ${before} and ${runs.state} in ('succeeded', 'warned', 'cancelled')
+  // Word for word as the index has it, and by name: of itself SQLite would rather go through all that ended well.
+  return sql`select ${runs.id} from ${runs} indexed by runs_bulky where ${runs.heardAt} < ${before} and ${runs.state} in ('succeeded', 'warned', 'cancelled')
     and (length(${runs.log}) > 4096 or ${runs.plan} is not null or ${runs.items} is not null) limit ${AT_ONCE}`;
 }
 
