@@ -1,6 +1,7 @@
 import { agentKilled } from "./agent-killed.ts";
 import { controlKilled } from "./control-killed.ts";
 import { databaseDiskFull } from "./database-disk-full.ts";
+import { clockJumped } from "./clock-jumped.ts";
 import { databaseKilled } from "./database-killed.ts";
 import { databaseLocked } from "./database-locked.ts";
 import { diskFull } from "./disk-full.ts";
@@ -13,6 +14,7 @@ export const FAULTS: readonly Fault[] = [
   agentKilled,
   controlKilled,
   wireBroken,
+  clockJumped,
   toolBroken,
   diskFull,
   databaseDiskFull,

@@ -33,6 +33,8 @@ export interface WiredHost {
   isOnline(): Promise<boolean>;
   /** How many reports of runs that are over wait on the host. */
   undelivered(): Promise<number>;
+  /** Whether a run is under way. */
+  isBusy(): Promise<boolean>;
   /** What the repository holds, by restic's own word. */
   snapshots(): Promise<string[]>;
   said(): string;
@@ -41,14 +43,16 @@ export interface WiredHost {
   end(): Promise<void>;
 }
 
-/** @param agent what it goes by (the control plane has the same clock), and its schedule. Returns once it is online */
+/** @param agent what it goes by, and its schedule; the control plane has the same clock, if not one of its own. Returns once it is online */
 export async function openWiredHost(agent: {
   clock: { now(): number };
   timers: Timers;
   calendar: string;
+  retention?: Record<string, unknown>;
+  controlClock?: { now(): number };
 }): Promise<WiredHost> {
   const root = await mkdtemp(join(tmpdir(), "holdfast-wire-"));
-  const control = await startNodeControl({}, agent.clock);
+  const control = await startNodeControl({}, agent.controlClock ?? agent.clock);
   const wire = await layWire(Number(new URL(control.url).port));
   const admin = openClient(control.url, () => control.adminToken);
   const paths = agentPaths(root);
@@ -73,6 +77,8 @@ export async function openWiredHost(agent: {
     seen,
     runs: async () => (await admin.ask(page(Run), "GET", "/api/v1/runs?kind=backup&limit=500")).items,
     isOnline: async () => (await admin.ask(page(Host), "GET", "/api/v1/hosts")).items[0]?.online ?? false,
+    isBusy: async () =>
+      (await openSpool(paths).list()).some(({ report }) => report.type === "run" && !isOver(report.run.state)),
     undelivered: async () =>
       (await openSpool(paths).list()).filter(({ report }) => report.type === "run" && isOver(report.run.state)).length,
     snapshots: () => realSnapshots(root, "restic"),
@@ -101,7 +107,7 @@ export async function openWiredHost(agent: {
     const timerConfig = { OnCalendar: agent.calendar, RandomizedDelaySec: "0" };
     await admin.ask(Binding, "POST", "/api/v1/bindings", {
       ...{ contract: contract.id, repository: repository.id },
-      settings: { timerConfig, retention: {}, zone: "UTC" },
+      settings: { timerConfig, retention: agent.retention ?? {}, zone: "UTC" },
     });
     const machine = { unitDirectories: [], sockets: [] };
     const api = openApi({ config, identity, clock, random });
