@@ -39,9 +39,16 @@ export const clockJumped: Fault = {
     /** Lets held time pass, step by step, each with what it brings about. */
     const live = async (milliseconds: number): Promise<void> => {
       for (let passed = 0; passed < milliseconds; passed += STEP) {
+        let begun = host.seen.size;
         await time.advance(STEP);
         await pause(10);
-        await until(`the run to end; the agent said:\n${host.said()}`, async () => !(await host.isBusy()));
+        for (;;) {
+          await until(`the run to end; the agent said:\n${host.said()}`, async () => !(await host.isBusy()));
+          if (host.seen.size === begun) break;
+          // After a backup comes its retention, a moment later.
+          begun = host.seen.size;
+          await pause(200);
+        }
       }
     };
     const liveUntilNextDue = async (): Promise<void> => {
@@ -84,6 +91,8 @@ export const clockJumped: Fault = {
         await liveUntilNextDue();
         const due = Math.floor(time.clock.now() / INTERVAL) * INTERVAL;
         const heardAgain = await untilHeard();
+        const isRight = async (): Promise<boolean> => (await host.snapshots()).length === 2;
+        await until("the retention", isRight, 10).catch(() => undefined);
         const left = await host.snapshots();
         const runs = (await host.runs()).filter(({ id }) => !known.has(id));
         const said = faultsIn(runs, due);
