@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNotNull, notInArray, or, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, notInArray, notLike, or, sql } from "drizzle-orm";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { channels, deliveries } from "../db/telling.ts";
 import type { Deps } from "../deps.ts";
@@ -28,9 +28,15 @@ export async function dispatch(deps: Deps): Promise<number | null> {
   }
 }
 
-/** For the start of a process that has the database to itself: whoever had claimed something is dead. */
+/**
+ * For the start of a process that has the database to itself: whoever had claimed something is dead. An agent on an errand is
+ * not.
+ */
 export async function releaseLeases({ db }: Pick<Deps, "db">): Promise<void> {
-  await db.update(deliveries).set({ leaseUntil: null, leaseOwner: null }).where(isNotNull(deliveries.leaseOwner));
+  await db
+    .update(deliveries)
+    .set({ leaseUntil: null, leaseOwner: null })
+    .where(and(isNotNull(deliveries.leaseOwner), notLike(deliveries.leaseOwner, "% %")));
 }
 
 type Delivery = typeof deliveries.$inferSelect;
