@@ -97,6 +97,8 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
       ["secret"],
       `POST /api/v1/channels/${id}/rotate changes it, so that the old one signs for a while too`,
     );
+  if ("kind" in change && change["kind"] !== old.kind)
+    throw invalid(["kind"], `it is ${old.kind} and stays so; make another channel, and delete this one`);
   const before = Subscription.parse(Object.fromEntries(SUBSCRIPTION_KEYS.map((key) => [key, old[key]])));
   const given = CreateChannel.safeParse({ name: old.name, ...before, ...old.target, ...change, kind: old.kind });
   if (!given.success) throw new Failure("request.invalid", "the channel can't be changed so", issuesOf(given.error));

@@ -3,7 +3,17 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { channels, deliveries, retry } from "../../control/cli/channels.ts";
 import type { Verb } from "../../control/cli/terminal.ts";
-import { httpReceiver } from "../node/http-receiver.ts";
+import { createToken } from "../../control/domain/tokens.ts";
+import { readConfig } from "../../control/runtime/node/config.ts";
+import { startControl } from "../../control/runtime/node/server.ts";
+import { page } from "../../shared/api.ts";
+import { ChannelCreated } from "../../shared/channel.ts";
+import { Delivery } from "../../shared/event.ts";
+import { EnrollmentCreated, Host } from "../../shared/host.ts";
+import { temporaryDirectory } from "../node/deps.ts";
+import { httpReceiver, listen } from "../node/http-receiver.ts";
+import { agentIn } from "../support/agent.ts";
+import { openClient } from "../support/client.ts";
 import { until } from "../support/until.ts";
 import { startWorld } from "../support/world.ts";
 
@@ -57,4 +67,55 @@ test("an agent in its own process brings a notification where the control plane 
   expect(listed.out).toMatch(new RegExp(`^${id} .* lan +channel\\.test +delivered +2 `, "m"));
   expect((await holdfast(deliveries, ["--failed"], env)).out).toBe("none\n");
   expect(agent.said() + world.url).not.toContain("SECRET");
+});
+
+test("an agent that is killed between sending and saying so: it is sent again by that host, under the same id, and not lost", async () => {
+  const directory = await temporaryDirectory();
+  let ahead = 0;
+  const clock = { now: () => Date.now() + ahead };
+  const log = { info: () => undefined, error: () => undefined };
+  const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" }), { clock, log });
+  onTestFinished(control.close);
+  const { token } = await createToken(control.deps, { name: "t", scope: "admin", expiresInSeconds: null });
+  const client = openClient(control.url, () => token);
+  const root = join(directory, "host");
+  const agent = agentIn(root);
+  onTestFinished(() => agent.kill("SIGKILL"));
+  const ids: string[] = [];
+  const heard = Promise.withResolvers<void>();
+  const origin = await listen((request, response) => {
+    ids.push(String(request.headers["webhook-id"]));
+    // The first time nobody ever hears that it has arrived.
+    if (ids.length > 1) response.writeHead(204).end();
+    heard.resolve();
+  });
+  await mkdir(join(root, "etc/holdfast"), { recursive: true });
+  await writeFile(join(root, "etc/holdfast/policy.json"), JSON.stringify({ outgoing: [origin] }));
+  const enrollment = await client.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", { name: "nas" });
+  await agent.cli("enroll", "--url", control.url, "--token", enrollment.token);
+  agent.start();
+  const hosts = await client.ask(page(Host), "GET", "/api/v1/hosts");
+  const hook = { name: "lan", kind: "webhook", url: `${origin}/hook`, via: hosts.items[0]?.id };
+  const channel = await client.ask(ChannelCreated, "POST", "/api/v1/channels", hook);
+  await client.ask(Delivery, "POST", `/api/v1/channels/${channel.id}/test`);
+  await heard.promise;
+  await agent.kill("SIGKILL");
+
+  const { items } = await client.ask(page(Delivery), "GET", "/api/v1/deliveries");
+  const [sent] = items;
+  expect(sent).toMatchObject({ state: "pending", attempts: 0 });
+  const delivery = (ready: (now: Delivery) => boolean) =>
+    until(`the delivery; the agent said:\n${agent.said()}`, async () => {
+      const now = await client.ask(Delivery, "GET", `/api/v1/deliveries/${sent?.id}`);
+      return ready(now) && now;
+    });
+  ahead += 61_000;
+  control.deps.wakeOutbox();
+  const missed = await delivery(({ attempts }) => attempts === 1);
+  expect(missed.lastError).toContain("has not said what came of it");
+  ahead += 6_000;
+  control.deps.wakeOutbox();
+  agent.start();
+  expect(await delivery(({ state }) => state === "delivered")).toMatchObject({ attempts: 2, lastStatus: 204 });
+  expect(ids).toEqual([sent?.id, sent?.id]);
 });

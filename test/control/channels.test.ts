@@ -70,6 +70,7 @@ test("a secret of one's own: from 24 to 64 bytes in base64, and nothing else", a
     expect(await control.admin.refused("POST", `${path}/rotate`, { secret: wrong })).toMatchObject({ status: 400 });
   }
   expect(await make(of(64))).toMatchObject({ status: 201 });
+  expect(await control.admin.refused("PATCH", path, { kind: "ntfy" })).toMatchObject({ issues: [{ path: ["kind"] }] });
   // Changed in place it would leave receivers without warning.
   expect(await control.admin.refused("PATCH", path, { secret: of(32) })).toMatchObject({
     issues: [{ path: ["secret"] }],

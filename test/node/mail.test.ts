@@ -103,6 +103,17 @@ test.each(["greeting", "MAIL", "RCPT", "DATA", "AUTH"] as const)(
   },
 );
 
+test.each(["SSH-2.0-OpenSSH_9.2 nobody may read this", "HTTP/1.1 400 nobody may read this", "", "250-a\r\n554"])(
+  "what is no mail server is not quoted: %j",
+  async (banner) => {
+    const smtp = await smtpServer();
+    smtp.reply = (verb) => (verb === "greeting" ? banner : null);
+    const outcome = await createMail(ANYWHERE, 200)(letterTo(smtp)).catch((error: Error) => error.message);
+    expect(JSON.stringify(outcome)).not.toMatch(/nobody|OpenSSH|HTTP/);
+    expect(smtp.mails).toEqual([]);
+  },
+);
+
 test("a server that says nothing is given up on, and one that answers slowly as well: the limit is for the whole exchange", async () => {
   const smtp = await smtpServer();
   smtp.reply = (verb) => (verb === "greeting" ? "220-more comes" : null);

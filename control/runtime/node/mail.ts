@@ -24,6 +24,14 @@ export function createMail(judge: Judge, withinMs = GIVE_UP_AFTER_MS): Mail {
   };
 }
 
+/** What nodemailer throws. */
+interface SmtpError extends Error {
+  /** What the server said, and in `message` too. */
+  readonly response?: string;
+  readonly responseCode?: number;
+  readonly code?: string;
+}
+
 async function hand(letter: Letter, connection: Socket): Promise<Mailed> {
   const { server, port, security, username, password } = letter;
   const transport = createTransport({
@@ -41,10 +49,10 @@ async function hand(letter: Letter, connection: Socket): Promise<Mailed> {
     const refused = letter.to.filter((address) => !sent.accepted.some((one) => addressOf(one) === address));
     return outcomeOf(letter, refused, sent.rejectedErrors?.[0]?.responseCode ?? codeIn(sent.response));
   } catch (error) {
-    const { message, responseCode, code } = error as Error & { responseCode?: number; code?: string };
-    // What a server says may hold anything: its code says enough.
+    const { message, response, responseCode, code = "no code" } = error as SmtpError;
+    // What a server says may hold anything, and be no mail server's at all: its code says enough.
     if (responseCode !== undefined) return outcomeOf(letter, letter.to, responseCode);
-    throw new Error(code === undefined || message.includes(code) ? message : `${message} (${code})`);
+    throw new Error(response === undefined ? message : `the server said something that is not understood (${code})`);
   }
 }
 

@@ -1,0 +1,53 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { cut, cutBytes, printable } from "../../control/notify/text.ts";
+import { wordsOf } from "../../control/notify/words.ts";
+import { EventType } from "../../shared/event.ts";
+
+const type = fc.constantFrom(...EventType.options);
+const anything = fc.dictionary(
+  fc.constantFrom(
+    "run",
+    "binding",
+    "host",
+    "repository",
+    "faults",
+    "items",
+    "incident",
+    "since",
+    "more",
+    "skewMs",
+    "x",
+  ),
+  fc.jsonValue({ maxDepth: 3 }),
+);
+
+test("every event has words, whatever is or is not in it, and none of them moves a cursor or turns a line around", () => {
+  fc.assert(
+    fc.property(type, anything, (event, data) => {
+      const { title, body } = wordsOf({ type: event, timestamp: "2026-11-23T08:00:00.000Z", data });
+      expect(title).not.toBe("");
+      expect(title).not.toContain("\n");
+      expect(printable(title + body)).toBe(title + body);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("a text is cut to its limit in characters or bytes, keeps its beginning, and never half a character", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 300 }), fc.integer({ min: 4, max: 200 }), (raw, most) => {
+      const text = printable(raw);
+      for (const [short, size] of [
+        [cut(text, most), (one: string) => one.length],
+        [cutBytes(text, most), (one: string) => Buffer.byteLength(one)],
+      ] as const) {
+        expect(size(short)).toBeLessThanOrEqual(most);
+        expect(short.isWellFormed()).toBe(true);
+        if (size(text) <= most) expect(short).toBe(text);
+        else expect(text.startsWith(short.replace(/…$/, ""))).toBe(true);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
