@@ -19,12 +19,13 @@ export function wordsOf(event: Event): Words {
   const lines = [
     lead(facts),
     facts.run?.failure?.message,
-    facts.reason ?? facts.message ?? facts.summary,
+    about(facts, facts.reason ?? facts.message ?? facts.summary),
     ...(facts.faults ?? []).map(({ file, message }) => `${file}: ${message}`),
     ...(facts.troubles ?? []).map(({ subject, message }) => `${subject}: ${message}`),
     ...(facts.items ?? []).map(({ title: name, summary, type }) => `- ${name ?? summary ?? type ?? "an event"}`),
     facts.more === undefined || facts.more === 0 ? null : `- and ${facts.more} more`,
-    since(facts),
+    facts.openings === undefined ? null : `So far ${facts.openings} times.`,
+    since(facts, mood),
     facts.dueAt === undefined ? null : `It was due: ${moment(facts.dueAt)}`,
     facts.lastGoodAt === undefined ? null : `Last good backup: ${moment(facts.lastGoodAt)}`,
     facts.skewMs === undefined ? null : skew(facts.skewMs),
@@ -75,6 +76,7 @@ const Facts = z.object({
   offlineSince: text,
   skewMs: z.number().optional().catch(undefined),
   count: z.int().optional().catch(undefined),
+  openings: z.int().optional().catch(undefined),
   more: z.int().optional().catch(undefined),
   incident: z.object({ summary: text, openedAt: text }).optional().catch(undefined),
 });
@@ -217,9 +219,16 @@ function toDo(next: string | null): string | null {
   return next === null ? null : `What to do: ${next}`;
 }
 
-function since({ since: at, failedSince, offlineSince, incident }: Facts): string | null {
+/** Which file of a host, or which binding a policy was asked about. */
+function about({ subject }: Facts, said: string | undefined): string | null {
+  if (said === undefined) return null;
+  return subject === undefined || said.includes(subject) ? said : `${subject}: ${said}`;
+}
+
+function since({ since: at, failedSince, offlineSince, incident }: Facts, mood: Mood): string | null {
   const from = failedSince ?? offlineSince ?? at ?? incident?.openedAt;
-  return from === undefined ? null : `Since: ${moment(from)}`;
+  if (from === undefined) return null;
+  return `${mood === "good" ? "It had been so since" : "Since"}: ${moment(from)}`;
 }
 
 function where({ host, binding, repository }: Facts): string | null {
