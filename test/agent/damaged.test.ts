@@ -1,0 +1,158 @@
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { readContractMemory, updateContractMemory } from "../../agent/declared/contract-memory.ts";
+import { newestGood, rememberGood } from "../../agent/good-snapshot.ts";
+import { acknowledgeOrders, forgetExpiredOrders, type OrderDeps, takeOrders } from "../../agent/orders.ts";
+import { knownEngineIds, rememberEngineId } from "../../agent/providers/remembered.ts";
+import { nextDueAt, startScheduler } from "../../agent/scheduler.ts";
+import { readHistory, writeHistory } from "../../agent/source-history.ts";
+import { findTroubles } from "../../agent/troubles.ts";
+import { changeUpkeep, readUpkeep } from "../../agent/upkeep-state.ts";
+import { JWS_TYPES } from "../../shared/assignment.ts";
+import { type Dice, diceOf } from "../support/random.ts";
+import { holdTime } from "./held-time.ts";
+import { scratchRoot } from "./scratch.ts";
+import { assignmentOf, configOf, makeSigner, newId, orderOf } from "./signer.ts";
+
+const ROUNDS = 60;
+
+/** What a disk, or a power cut, makes of a file. */
+function damaged(bytes: Buffer, dice: Dice): Buffer {
+  const copy = Buffer.from(bytes);
+  const at = dice.below(copy.length);
+  switch (dice.below(5)) {
+    case 0:
+      copy[at] = (copy[at] ?? 0) ^ (1 << dice.below(8));
+      return copy;
+    case 1:
+      return copy.subarray(0, at);
+    case 2:
+      return Buffer.alloc(0);
+    case 3:
+      return copy.fill(0, at);
+    default:
+      return Buffer.from(copy.map((byte, index) => (index < at ? byte : dice.below(256))));
+  }
+}
+
+interface Memory<T> {
+  readonly file: string;
+  /** What may be read of a file that was damaged, besides what it held. */
+  readonly safe: unknown;
+  readonly read: () => Promise<T>;
+}
+
+/** Damages the file in many ways: each time what is read is what was written, or what is safe, and the file is kept and told. */
+async function damageOften<T>(
+  paths: Parameters<typeof findTroubles>[0],
+  { file, safe, read }: Memory<T>,
+): Promise<void> {
+  const [good, before] = [await readFile(file), await read()];
+  const dice = diceOf(7);
+  let noticed = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    await writeFile(file, damaged(good, dice));
+    const found: unknown = await read().catch((error: unknown) => (error instanceof Error ? error.message : error));
+    if (JSON.stringify(found) === JSON.stringify(before)) continue;
+    noticed++;
+    expect(found).toEqual(safe);
+  }
+  expect(noticed).toBeGreaterThan(ROUNDS / 2);
+  await writeFile(file, good);
+  await rm(`${file}.unreadable`, { force: true });
+  expect(await read()).toEqual(before);
+  expect(await findTroubles(paths)).toEqual([]);
+}
+
+test("whatever becomes of what the agent remembers, it is read as it was or taken for lost, and never for something else", async () => {
+  const { paths } = await scratchRoot();
+  const binding = newId();
+  await updateContractMemory(paths, { settled: "digest" });
+  const nothing = { texts: {}, refused: [], settled: null };
+  await damageOften(paths, { file: paths.contractsFile, safe: nothing, read: () => readContractMemory(paths) });
+
+  await writeHistory(paths, binding, { of: "x", sizes: [{ files: 3, bytes: 9 }], mounts: { "/srv": "/srv" } });
+  await damageOften(paths, {
+    ...{ file: join(paths.state, "sources", `${binding}.json`), safe: { of: "", sizes: [], mounts: {} } },
+    read: () => readHistory(paths, binding),
+  });
+  // Nothing is removed by a memory that is not whole.
+  await rememberGood(paths, { binding, snapshot: "a".repeat(64) });
+  await damageOften(paths, {
+    file: join(paths.bindingsDir, `${binding}.good.json`),
+    safe: expect.stringContaining("is damaged: nothing is removed"),
+    read: () => newestGood(paths, binding),
+  });
+});
+
+test("a repository that is no longer remembered is never taken for new, nor for one that was checked", async () => {
+  const { paths } = await scratchRoot();
+  const [repository] = assignmentOf(newId(), 1).repositories;
+  if (repository === undefined) throw new Error("no repository");
+  await rememberEngineId(paths, repository, "e".repeat(64));
+  const file = join(paths.repositoriesDir, `${repository.id}.json`);
+  const read = () => knownEngineIds(paths, repository);
+  await damageOften(paths, { file, safe: expect.stringContaining("was damaged"), read });
+
+  // Where the control plane knows it as well, backups go on.
+  await writeFile(file, "");
+  expect(await knownEngineIds(paths, { ...repository, engineId: "e".repeat(64) })).toEqual(["e".repeat(64)]);
+  await expect(read()).rejects.toThrow("was damaged");
+  expect(await findTroubles(paths)).toMatchObject([{ code: "state.damaged", subject: `${file}.unreadable` }]);
+
+  await changeUpkeep(paths, repository.id, { nextPart: 3, damagedSince: "2026-11-23T08:00:00.000Z" });
+  const upkeep = join(paths.repositoriesDir, `${repository.id}.upkeep.json`);
+  await rm(`${file}.unreadable`);
+  const lost = { nextPart: 1, damagedSince: null, prune: null, check: null, isForgotten: true };
+  await damageOften(paths, { file: upkeep, safe: lost, read: () => readUpkeep(paths, repository.id) });
+});
+
+test("an order whose memory is damaged is not done again, and one that expired before the floor never", async () => {
+  const { paths } = await scratchRoot();
+  const signer = await makeSigner();
+  const config = configOf(signer);
+  const time = holdTime();
+  const refused: string[] = [];
+  const deps: OrderDeps = {
+    ...{ paths, config, clock: time.clock, isKnown: async () => false },
+    refuse: async (code) => void refused.push(code),
+  };
+  const order = orderOf(config.host, { expiresAt: "2026-11-25T08:00:00.000Z" });
+  const jws = await signer.sign(order, JWS_TYPES.order);
+  expect(await takeOrders(deps, [jws])).toHaveLength(1);
+  await acknowledgeOrders(deps, [order.id]);
+  await writeFile(join(paths.ordersDir, `${order.id}.json`), "");
+  for (let pull = 0; pull < 3; pull++) expect(await takeOrders(deps, [jws])).toEqual([]);
+  expect(refused).toContain("order.replayed");
+  expect(await findTroubles(paths)).toMatchObject([{ code: "state.damaged" }]);
+
+  await writeFile(join(paths.ordersDir, "floor.json"), "{");
+  await forgetExpiredOrders(deps);
+  time.jump(-48 * 3_600_000);
+  const old = orderOf(config.host, { expiresAt: "2026-11-22T12:00:00.000Z" });
+  expect(await takeOrders(deps, [await signer.sign(old, JWS_TYPES.order)])).toEqual([]);
+});
+
+test("a schedule that is forgotten begins afresh: it runs at its next time, and nothing at once", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const assignment = assignmentOf(newId(), 1, {
+    timerConfig: { OnCalendar: "hourly", RandomizedDelaySec: "0" },
+    zone: "UTC",
+  });
+  const [binding] = assignment.bindings;
+  if (binding === undefined) throw new Error("no binding");
+  const file = join(paths.bindingsDir, `${binding.id}.json`);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, "\0".repeat(200));
+  const now = { now: time.clock.now(), zone: "UTC" };
+  expect(await nextDueAt(paths, { kind: "backup", binding }, now)).toBe(now.now + 3_600_000);
+  const dues: unknown[] = [];
+  const deps = { ...time, paths, zone: "UTC", log: () => undefined, assignment: () => assignment };
+  const scheduler = startScheduler({ ...deps, onDue: (due) => dues.push(due) });
+  await scheduler.wake();
+  scheduler.stop();
+  expect(dues).toEqual([]);
+  expect(await findTroubles(paths)).toMatchObject([{ code: "state.damaged", subject: `${file}.unreadable` }]);
+});
