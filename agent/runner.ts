@@ -9,6 +9,8 @@ import { betweenServices } from "./restore/services.ts";
 import { prepare, type Prepared } from "./runner/access.ts";
 import { performBackup } from "./runner/backup.ts";
 import type { Outcome, RunnerDeps, RunnerInput } from "./runner/deps.ts";
+import { failureOf } from "./runner/failure.ts";
+import { unlessLocked } from "./runner/locked.ts";
 import { openRunLog } from "./runner/log.ts";
 import { pinged } from "./runner/pings.ts";
 import { ofBinding, recorded } from "./runner/recorded.ts";
@@ -28,15 +30,17 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outc
   const outcome = await pinged(deps, input, (watch) =>
     recorded(deps, ofBinding(input, "backup"), async (run) => {
       watch(run.record.log);
-      const finished = await performBackup(deps, input, run);
+      const finished = await unlessLocked(deps, input, () => performBackup(deps, input, run));
       const { snapshot, state } = finished;
-      if (snapshot !== null && isGood(state)) await rememberGood(deps.paths, { binding: input.binding.id, snapshot });
+      const forgotten =
+        snapshot !== null && isGood(state) ? await remembered(deps, { binding: input.binding.id, snapshot }) : [];
       const reason = heldBack(input);
       if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
       if (state === "warned" && !isKeepingAll(retention)) {
         run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
       }
-      return finished;
+      if (forgotten.length === 0) return finished;
+      return { ...finished, state: "warned", warnings: [...finished.warnings, ...forgotten] };
     }),
   );
   if (outcome.state === "succeeded" && !isKeepingAll(retention) && heldBack(input) === null) {
@@ -44,6 +48,14 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outc
     await forget(deps, { ...input, runId, trigger: "retention", scheduledAt: null, dryRun: false });
   }
   return outcome;
+}
+
+/** What was stored is stored, also when this host can't remember it. @returns what is to be warned of */
+async function remembered({ paths }: RunnerDeps, good: Parameters<typeof rememberGood>[1]): Promise<string[]> {
+  return await rememberGood(paths, good).then(
+    () => [],
+    (error: unknown) => [`the snapshot is not remembered as the newest good one: ${failureOf(error).message}`],
+  );
 }
 
 /** What the binding's retention says of its snapshots, done or only told. Never throws for what goes wrong in the run. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import * as z from "zod";
 import type { Assignment } from "../shared/assignment.ts";
-import { Instant, instant } from "../shared/ids.ts";
+import { type Id, Instant, instant } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
 import { decide } from "./due.ts";
 import type { Decision, History } from "./due.ts";
@@ -10,6 +10,8 @@ import { readState, writeState } from "./state-file.ts";
 import { scheduledOf, type Task, tasksOf } from "./tasks.ts";
 import type { Timers } from "./timers.ts";
 import { beginAgain, putOffUntil } from "./upkeep-state.ts";
+import { whileItRuns } from "./put-off.ts";
+import { readPutOff, writePutOff } from "./backup-put-off.ts";
 
 /**
  * A task whose time has come. `begins` is called when its run really starts: from then on the time is behind us. `putBack` is,
@@ -62,7 +64,7 @@ export function startScheduler(deps: SchedulerDeps): Scheduler {
       // While it waited for its turn, more of its times may have passed: this one run is for all of them.
       const late = await decideNow(deps, task);
       if (late.kind === "run") await writeHistory(deps.paths, task, late.history);
-      if (task.kind !== "backup") await beginAgain(deps, task);
+      await (task.kind === "backup" ? beginBackupAgain(deps, task.binding.id) : beginAgain(deps, task));
     };
     const putBack = (): void => void waiting.delete(id);
     deps.onDue({ task, dueAt: decision.dueAt, trigger: decision.trigger, begins, putBack });
@@ -124,11 +126,21 @@ interface Moment {
 async function decideFor(paths: Paths, task: Task, { now, zone, history }: Moment): Promise<Decision> {
   const scheduled = scheduledOf(task);
   const decision = decide({ task: scheduled, zone, now, history });
-  if (decision.kind === "run" || task.kind === "backup" || !scheduled.settings.enable) return decision;
-  const again = await putOffUntil(paths, task);
+  if (decision.kind === "run" || scheduled.paused || !scheduled.settings.enable) return decision;
+  const again = await (task.kind === "backup" ? backupPutOffUntil(paths, task.binding.id) : putOffUntil(paths, task));
   if (again === null) return decision;
   if (again > now) return { ...decision, nextDueAt: Math.min(again, decision.nextDueAt ?? again) };
   return { kind: "run", dueAt: again, trigger: "catch-up", history: decision.history };
+}
+
+async function backupPutOffUntil(paths: Paths, binding: Id): Promise<number | null> {
+  const putOff = await readPutOff(paths, binding);
+  return putOff === null ? null : Date.parse(putOff.againAt);
+}
+
+async function beginBackupAgain({ paths, clock }: SchedulerDeps, binding: Id): Promise<void> {
+  const putOff = await readPutOff(paths, binding);
+  if (putOff !== null) await writePutOff(paths, { binding, putOff: whileItRuns(putOff, clock.now()) });
 }
 
 async function readHistory(paths: Paths, task: Task): Promise<History | null> {

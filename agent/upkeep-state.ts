@@ -1,15 +1,9 @@
 import { join } from "node:path";
 import * as z from "zod";
-import { type Id, Instant, instant } from "../shared/ids.ts";
+import { type Id, Instant } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
+import { PutOff, whileItRuns } from "./put-off.ts";
 import { lookAtState, setAside, writeState } from "./state-file.ts";
-
-/** A run that another program's lock put off. */
-const PutOff = z.strictObject({
-  since: Instant,
-  times: z.int().min(1),
-  againAt: Instant,
-});
 
 const UpkeepState = z.strictObject({
   nextPart: z.int().min(1).describe("of the data, that the next check reads"),
@@ -21,8 +15,6 @@ const UpkeepState = z.strictObject({
 export type UpkeepState = z.infer<typeof UpkeepState>;
 
 export type UpkeepKind = "prune" | "check";
-
-export const LONGEST_PUT_OFF_MS = 4 * 3_600_000;
 
 const FRESH: UpkeepState = { nextPart: 1, damagedSince: null, prune: null, check: null, isForgotten: false };
 
@@ -62,8 +54,7 @@ export async function beginAgain(
 ): Promise<void> {
   const putOff = (await readUpkeep(paths, repository.id))[kind];
   if (putOff === null) return;
-  const againAt = instant(clock.now() + LONGEST_PUT_OFF_MS);
-  await changeUpkeep(paths, repository.id, { [kind]: { ...putOff, againAt } });
+  await changeUpkeep(paths, repository.id, { [kind]: whileItRuns(putOff, clock.now()) });
 }
 
 function fileOf(paths: Pick<Paths, "repositoriesDir">, repository: Id): string {

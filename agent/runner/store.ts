@@ -8,6 +8,7 @@ import type { BackupResult, OpenRepository } from "../providers/provider.ts";
 import { limitOf, type Prepared } from "./access.ts";
 import type { RunnerDeps } from "./deps.ts";
 import { checkExcludes } from "./excludes.ts";
+import { failureOf } from "./failure.ts";
 import type { RecordedRun } from "./recorded.ts";
 import { examineSources } from "./sources.ts";
 import { lookAtSources } from "./suspicion.ts";
@@ -76,13 +77,21 @@ export async function storeFiles(
       excludes: [...excludePatterns, ...(staged?.excludes ?? [])],
       onProgress: run.onProgress,
     });
-    if (result.snapshot !== null) await look.remember();
+    const unremembered = result.snapshot === null ? [] : await unlessRemembered(look.remember());
     const suspicions = look.suspicion === null ? [] : [look.suspicion];
-    const warnings = [...suspicions, ...examined.warnings, ...result.warnings];
+    const warnings = [...suspicions, ...examined.warnings, ...result.warnings, ...unremembered];
     return { ...result, warnings, suspicious: look.suspicion };
   } finally {
     await rm(stagingDirectory(deps.paths, binding), { recursive: true, force: true });
   }
+}
+
+/** What is stored stays a backup, also when this host can't write down what it was of. */
+async function unlessRemembered(remembering: Promise<void>): Promise<string[]> {
+  return await remembering.then(
+    () => [],
+    (error: unknown) => [`what the sources are like is not remembered: ${failureOf(error).message}`],
+  );
 }
 
 /** A live database that is a source by itself is kept by its copy alone. */

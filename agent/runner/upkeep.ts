@@ -10,16 +10,13 @@ import type { RunnerDeps, RunStart } from "./deps.ts";
 import { runError } from "./failure.ts";
 import type { Finished } from "./record.ts";
 import type { Recordable, RecordedRun } from "./recorded.ts";
-import { changeUpkeep, LONGEST_PUT_OFF_MS, readUpkeep, type UpkeepKind, type UpkeepState } from "../upkeep-state.ts";
+import { putOffAgain } from "../put-off.ts";
+import { changeUpkeep, readUpkeep, type UpkeepKind, type UpkeepState } from "../upkeep-state.ts";
 
 export interface UpkeepInput extends RunStart {
   readonly kind: UpkeepKind;
   readonly repository: AssignedRepository;
 }
-
-const FIRST_PUT_OFF_MS = 10 * 60_000;
-/** Who holds a lock that long does not work on the repository any more: a person has to look. */
-const PUT_OFF_FOR_MS = 24 * 3_600_000;
 
 /** A run of a repository as a whole, done by the binding's means: its user owns the repository's files. */
 export function ofRepository(input: UpkeepInput): Recordable {
@@ -154,12 +151,7 @@ async function putOff(
 ): Promise<boolean> {
   const { kind, repository, trigger } = input;
   if (trigger !== "schedule" && trigger !== "catch-up") return true;
-  const now = clock.now();
-  const before = state[kind];
-  const since = before?.since ?? instant(now);
-  if (now - Date.parse(since) > PUT_OFF_FOR_MS) return false;
-  const times = (before?.times ?? 0) + 1;
-  const waitMs = Math.min(FIRST_PUT_OFF_MS * 2 ** (times - 1), LONGEST_PUT_OFF_MS);
-  await changeUpkeep(paths, repository.id, { [kind]: { since, times, againAt: instant(now + waitMs) } });
-  return true;
+  const again = putOffAgain(state[kind], clock.now());
+  if (again !== null) await changeUpkeep(paths, repository.id, { [kind]: again });
+  return again !== null;
 }

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished, expect, test } from "vitest";
+import { writePutOff } from "../../agent/backup-put-off.ts";
 import { nextDueAt, startScheduler } from "../../agent/scheduler.ts";
 import type { Due } from "../../agent/scheduler.ts";
 import type { Paths } from "../../agent/config.ts";
@@ -91,6 +92,22 @@ test("what can't begin now comes again within half a minute, and its time is not
   await dues[1]?.begins();
   await pass(time, scheduler, MINUTE);
   expect(said()).toHaveLength(2);
+});
+
+test("a backup that a lock has put off comes again at its time, and not twice while it runs", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const assignment = hourly();
+  const { scheduler, said } = start({ paths, time, assignment });
+  await scheduler.wake();
+  const [binding] = assignment.bindings;
+  const [since, againAt] = [0, 10 * MINUTE].map((after) => new Date(time.clock.now() + after).toISOString());
+  const putOff = { since: since ?? "", times: 1, againAt: againAt ?? "" };
+  await writePutOff(paths, { binding: binding?.id ?? "", putOff });
+  await pass(time, scheduler, 9 * MINUTE);
+  expect(said()).toEqual([]);
+  await pass(time, scheduler, MINUTE);
+  expect(said()).toEqual(["08:10 catch-up"]);
 });
 
 test("the clock is asked again every half minute, so a sleep of the host is noticed", async () => {

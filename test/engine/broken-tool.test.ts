@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { readPutOff } from "../../agent/backup-put-off.ts";
 import { livingProcesses } from "../../agent/process-mark.ts";
 import { newestRestic } from "../support/restic.ts";
 import { type EngineHost, newId, useEngine } from "./engine-host.ts";
@@ -62,4 +63,26 @@ it("that prints without end fills no memory, and the run's log is as short as ev
   expect(outcome).toMatchObject({ state: "failed", failure: { code: "snapshot.not_listed" } });
   expect(most - before).toBeLessThan(250e6);
   expect(Buffer.byteLength((await host.report(outcome)).log)).toBeLessThanOrEqual(65_536);
+});
+
+it("that finds the repository locked puts a scheduled backup off for a day, a little longer each time; one asked for fails", async () => {
+  const { binding } = host.work();
+  let now = Date.now();
+  Object.assign(host.deps, { clock: { now: () => now } });
+  await instead("backup", "echo 'unable to create lock in backend: repository is already locked' >&2; exit 11");
+  const minutesUntilAgain = async (): Promise<number> =>
+    (Date.parse((await readPutOff(host.paths, binding.id))?.againAt ?? "") - now) / 60_000;
+  const locked = { failure: { code: "repository.locked" } };
+  expect(await host.backup(host.work())).toMatchObject({ ...locked, state: "failed" });
+  for (const [trigger, minutes] of [
+    ["schedule", 10],
+    ["catch-up", 20],
+  ] as const) {
+    expect(await host.backup(host.work(), { trigger })).toMatchObject({ ...locked, state: "cancelled" });
+    expect(await minutesUntilAgain()).toBe(minutes);
+    now += 3_600_000;
+  }
+  now += 24 * 3_600_000;
+  expect(await host.backup(host.work(), { trigger: "catch-up" })).toMatchObject({ ...locked, state: "failed" });
+  expect(await readPutOff(host.paths, binding.id)).toBeNull();
 });
