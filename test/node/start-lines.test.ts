@@ -1,5 +1,9 @@
-import { expect, test } from "vitest";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { readConfig } from "../../control/runtime/node/config.ts";
+import { noteRecoveryKey } from "../../control/runtime/node/recovery-key.ts";
 import { type Started, startLines } from "../../control/runtime/node/start-lines.ts";
 import { Settings } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
@@ -117,4 +121,16 @@ test("a database on a server is that server's to keep", async () => {
 test("without packaged agents it is said how to make them", async () => {
   expect(await startLines({ ...started, hasAgentFiles: false })).toContain("npm run package");
   expect(await startLines(started)).not.toContain("npm run package");
+});
+
+test("the recovery key is asked for until somebody has taken it", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "holdfast-lines-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const secrets = join(directory, "agent/var/lib/holdfast/secrets");
+  await mkdir(secrets, { recursive: true });
+  await writeFile(join(secrets, id), "passphrase\n");
+  const here = { ...started, config: readConfig({ HOLDFAST_DATA: directory }) };
+  for (const _twice of [1, 2]) expect(await startLines(here)).toContain("npx holdfast recovery-key");
+  await noteRecoveryKey(directory);
+  expect(await startLines(here)).not.toContain("recovery-key");
 });

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Client } from "../../cli/client.ts";
 import { Binding } from "../../../shared/binding.ts";
 import { Contract } from "../../../shared/contract.ts";
@@ -16,6 +16,20 @@ export const CONTRACT = "control-plane";
 const REPOSITORY = "local";
 const BEFORE = "control-database";
 const AFTER = "control-database-remove";
+
+/** The agent works on: a draft that was there when cp looked may be gone when it reads. */
+const COPY = [
+  "copy() {",
+  '  [ -e "$1" ] || return 0',
+  '  mkdir -p "$(dirname "$2")"',
+  "  for again in 1 2 3 4 5; do",
+  '    rm -rf "$2"',
+  '    if cp -a "$1" "$2"; then return 0; fi',
+  "    sleep 0.2",
+  "  done",
+  "  return 1",
+  "}",
+];
 
 /** The first contract, where it is kept, and when. */
 export interface FirstContract {
@@ -51,7 +65,7 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
   ];
   const agent = AGENT_STATE.map((path) => {
     const [from, to] = [join(agentRoot(config.dataDir), path), join(staging, "agent", path)];
-    return `if [ -e ${quoted(from)} ]; then mkdir -p ${quoted(dirname(to))}; cp -a ${quoted(from)} ${quoted(to)}; fi`;
+    return `copy ${quoted(from)} ${quoted(to)}`;
   });
   const clear = `rm -rf ${["control.db", "control.db.new", "signing.key", "agent"].map((name) => quoted(join(staging, name))).join(" ")}`;
   await keepScript(join(hooks, BEFORE), [
@@ -59,6 +73,7 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
     `mkdir -p ${quoted(staging)}`,
     clear,
     ...key.map((paths) => `cp ${paths.map(quoted).join(" ")}`),
+    ...COPY,
     ...agent,
     copyDatabase.map(quoted).join(" "),
   ]);
