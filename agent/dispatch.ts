@@ -4,6 +4,7 @@ import type { Id } from "../shared/ids.ts";
 import { isAlive } from "./process-mark.ts";
 import { backup, forget, restore, upkeep } from "./runner.ts";
 import type { RunnerDeps } from "./runner.ts";
+import type { RunStart } from "./runner/deps.ts";
 import type { Due } from "./scheduler.ts";
 import type { UpkeepKind } from "./upkeep-state.ts";
 import type { Workload } from "./workload.ts";
@@ -27,22 +28,31 @@ export function dispatchDue(deps: DispatchDeps, due: Due): void {
   const subject = task.kind === "backup" ? task.binding.id : task.repository.id;
   const begin = async (signal: AbortSignal): Promise<void> => {
     await deps.ready;
-    // A run that can't be told of does not begin, and its time is not behind us.
-    await deps.runner.spool.ready().catch((error: unknown) => {
-      due.putBack();
-      throw error;
-    });
-    await due.begins();
-    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal };
-    if (task.kind === "backup") {
-      const now = findBinding(deps, subject);
-      if (now !== null) await backup(deps.runner, { ...now, ...start });
-      return;
+    let isBegun = false;
+    const onBegun = async (): Promise<void> => {
+      isBegun = true;
+      await due.begins();
+    };
+    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal, onBegun };
+    try {
+      await deps.runner.spool.ready();
+      await runTask(deps, task, start);
+    } finally {
+      // A run that can't be told of does not begin, and its time is not behind us.
+      if (!isBegun) due.putBack();
     }
-    const now = findRepository(deps, subject);
-    if (now !== null) await upkeep(deps.runner, { ...now, ...start, kind: task.kind });
   };
   deps.workload.add({ run, subject, begin: (signal) => logged(deps, run, begin(signal)) });
+}
+
+async function runTask(deps: DispatchDeps, task: Due["task"], start: Omit<RunStart, "assignment">): Promise<void> {
+  if (task.kind === "backup") {
+    const now = findBinding(deps, task.binding.id);
+    if (now !== null) await backup(deps.runner, { ...now, ...start });
+    return;
+  }
+  const now = findRepository(deps, task.repository.id);
+  if (now !== null) await upkeep(deps.runner, { ...now, ...start, kind: task.kind });
 }
 
 /** Does what an order says. Its run has the order's own id. */

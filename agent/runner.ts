@@ -45,7 +45,8 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outc
   );
   if (outcome.state === "succeeded" && !isKeepingAll(retention) && heldBack(input) === null) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
-    await forget(deps, { ...input, runId, trigger: "retention", scheduledAt: null, dryRun: false });
+    const { onBegun: _ofTheBackup, ...rest } = input;
+    await forget(deps, { ...rest, runId, trigger: "retention", scheduledAt: null, dryRun: false });
   }
   return outcome;
 }

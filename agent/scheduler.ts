@@ -14,7 +14,7 @@ import { whileItRuns } from "./put-off.ts";
 import { readPutOff, writePutOff } from "./backup-put-off.ts";
 
 /**
- * A task whose time has come. `begins` is called when its run really starts: from then on the time is behind us. `putBack` is,
+ * A task whose time has come. `begins` is called when its run has really begun, and can't be lost any more: from then on the time is behind us. `putBack` is,
  * when it can't start now: it comes again soon.
  */
 export interface Due {

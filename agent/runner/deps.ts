@@ -31,6 +31,8 @@ export interface RunStart {
   readonly runId: Id;
   readonly trigger: Trigger;
   readonly scheduledAt: Instant | null;
+  /** Called once its first line in the spool is durable, before anything is done. */
+  readonly onBegun?: () => Promise<void>;
   /** The sources of a backup are taken as they are now, whatever they were like before. */
   readonly acceptSources?: boolean;
   /** Aborting it cancels the run. */

@@ -64,6 +64,7 @@ export async function recorded(
   try {
     const begun = await beginRecord(deps, input);
     deps.log(`${name} begins`);
+    await input.onBegun?.().catch((error: unknown) => deps.log(`${name}: ${failureOf(error).message}`));
     const pulse = startPulse(deps.clock, (progress) => deps.onProgress(runId, progress), deps.pulseEveryMs);
     const noteChild: RunRecord["noteChild"] = (is, child) => {
       pulse.child(child);

@@ -1,0 +1,61 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { dispatchDue } from "../../agent/dispatch.ts";
+import type { SpoolEntry } from "../../agent/spool.ts";
+import { openWorkload } from "../../agent/workload.ts";
+import { type EngineHost, newId } from "../engine/engine-host.ts";
+import { openReadyHost } from "../engine/ready-host.ts";
+
+let host: EngineHost;
+beforeEach(async () => {
+  host = await openReadyHost();
+  await host.write("data/file", "one");
+});
+afterEach(() => host.close());
+
+/** Lets a binding's time come. @returns what happened, in order, once all of it has */
+async function dueOnce(change: { write?: (entry: SpoolEntry) => Promise<void> } = {}): Promise<string[]> {
+  const happened: string[] = [];
+  const write = async (entry: SpoolEntry): Promise<void> => {
+    await (change.write ?? host.spool.write)(entry);
+    if (entry.report.type === "run") happened.push(`${entry.report.run.kind} ${entry.report.run.state}`);
+  };
+  const { assignment, binding } = host.work({ settings: { retention: { keep_last: 3 } } });
+  const ended = Promise.withResolvers<void>();
+  const workload = openWorkload(1);
+  const deps = {
+    runner: { ...host.deps, spool: { ...host.spool, write } },
+    workload: {
+      ...workload,
+      add: (job: Parameters<typeof workload.add>[0]) =>
+        void job.begin(new AbortController().signal).then(ended.resolve),
+    },
+    newId,
+    assignment: () => assignment,
+    ready: Promise.resolve(),
+  };
+  dispatchDue(deps, {
+    task: { kind: "backup", binding },
+    dueAt: Date.now(),
+    trigger: "schedule",
+    begins: async () => void happened.push("its time is behind us"),
+    putBack: () => void happened.push("its time is put back"),
+  });
+  await ended.promise;
+  return happened.filter((what, at) => what !== happened[at - 1]);
+}
+
+test("a time of the calendar is behind us once its run can't be lost any more, and not before", async () => {
+  expect(await dueOnce()).toEqual([
+    "backup running",
+    "its time is behind us",
+    "backup running",
+    "backup succeeded",
+    "forget running",
+    "forget succeeded",
+  ]);
+});
+
+test("a run that could not be written down has not begun: its time comes again", async () => {
+  const full = (): Promise<void> => Promise.reject(new Error("no space left on device"));
+  expect(await dueOnce({ write: full })).toEqual(["its time is put back"]);
+});
