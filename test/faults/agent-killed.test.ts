@@ -11,7 +11,7 @@ test("an agent that is killed at every kind of moment reports each run once and 
   const [first] = turns;
   if (first === undefined) throw new Error("there are no moments");
   const said: string[] = [];
-  const inTurn = agentKilledAt(() => turns.shift() ?? first);
+  const inTurn = agentKilledAt("agent-killed", turns.length, () => turns.shift() ?? first);
   const tally = await play(inTurn, { seed: 1, rounds: turns.length, log: (line) => said.push(line) });
   expect(tally, said.join("\n")).toMatchObject({ rounds: 9, lost: 0, doubled: 0, lied: 0 });
 });

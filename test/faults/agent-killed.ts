@@ -5,7 +5,7 @@ import type { ProviderName } from "../../shared/repository.ts";
 import type { Dice } from "../support/random.ts";
 import type { Fault, Found } from "./fault.ts";
 import { type KillableHost, openKillableHost, type Service, tracesOf } from "./killable-host.ts";
-import { type Moment, MOMENTS, whenWritten } from "./moments.ts";
+import { type Moment, MOMENTS, ON_TIME, whenWritten } from "./moments.ts";
 import { realSnapshots } from "./real-repository.ts";
 import { verdictOf } from "./verdict.ts";
 
@@ -16,16 +16,21 @@ export interface Turn {
 }
 
 /** kill -9 of the agent's daemon at every kind of moment, with a real restic and a real borg, which takes its time. */
-export const agentKilled: Fault = agentKilledAt((dice) => ({
+export const agentKilled: Fault = agentKilledAt("agent-killed", 200, (dice) => ({
   tool: dice.pick(["restic", "restic", "borg"]),
   moment: dice.pick(MOMENTS),
 }));
 
+/** The same for a run that nobody asked for: its time must not pass without it. */
+export const agentKilledOnTime: Fault = agentKilledAt("agent-killed-on-time", 40, () => ({
+  tool: "restic",
+  moment: ON_TIME,
+}));
+
 /** @param choose the turn of each round */
-export function agentKilledAt(choose: (dice: Dice) => Turn): Fault {
+export function agentKilledAt(name: string, rounds: number, choose: (dice: Dice) => Turn): Fault {
   return {
-    name: "agent-killed",
-    rounds: 200,
+    ...{ name, rounds },
     async start(log) {
       const host = await openKillableHost();
       const struck = new Map<string, number>();
@@ -33,14 +38,14 @@ export function agentKilledAt(choose: (dice: Dice) => Turn): Fault {
         async round(dice) {
           const { tool, moment } = choose(dice);
           const found = await playRound(host, { moment, service: host.services[tool], dice });
-          const name = `${tool} ${moment.name}`;
-          struck.set(name, (struck.get(name) ?? 0) + 1);
-          return { ...found, said: found.said.map((line) => `killed ${name}: ${line}`) };
+          const which = `${tool} ${moment.name}`;
+          struck.set(which, (struck.get(which) ?? 0) + 1);
+          return { ...found, said: found.said.map((line) => `killed ${which}: ${line}`) };
         },
         async end() {
           await host.end();
-          for (const [name, times] of [...struck].toSorted(([one], [other]) => one.localeCompare(other))) {
-            log(`killed ${name}: ${times} times`);
+          for (const [which, times] of [...struck].toSorted(([one], [other]) => one.localeCompare(other))) {
+            log(`killed ${which}: ${times} times`);
           }
         },
       };
@@ -67,14 +72,14 @@ async function playRound(host: KillableHost, { moment, service, dice }: Playing)
 
   await killed(host, moment.name, async ({ kill, dead }) => {
     await moment.arm({ host, service, dice, isNew, kill, dead });
-    await host.order(service);
+    await (moment.isScheduled ? host.schedule(service) : host.order(service));
   });
   if (moment.killsAgain) await killAgain(host, dice);
   agent.start();
   await host.quiet();
   const next = await host.order(service);
   await host.quiet();
-  return await verdictOf(host, service, { before, isNew, next, text, mayRepeatAfter: moment.mayRepeatAfter });
+  return await verdictOf(host, service, { before, isNew, next, text, moment });
 }
 
 const STRUCK_WITHIN_MS = 60_000;

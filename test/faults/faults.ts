@@ -1,4 +1,4 @@
-import { agentKilled } from "./agent-killed.ts";
+import { agentKilled, agentKilledOnTime } from "./agent-killed.ts";
 import { controlKilled } from "./control-killed.ts";
 import { databaseDiskFull } from "./database-disk-full.ts";
 import { clockJumped } from "./clock-jumped.ts";
@@ -12,6 +12,7 @@ import { wireBroken } from "./wire-broken.ts";
 /** Every fault there is, in the order they are played. */
 export const FAULTS: readonly Fault[] = [
   agentKilled,
+  agentKilledOnTime,
   controlKilled,
   wireBroken,
   clockJumped,

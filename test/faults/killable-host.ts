@@ -35,6 +35,8 @@ export interface KillableHost {
   readonly seen: ReadonlySet<string>;
   /** Asks for a backup now. */
   order(service: Service): Promise<Run>;
+  /** Has a backup come by its schedule in a few seconds. */
+  schedule(service: Service): Promise<void>;
   /** The binding's newest runs, of all kinds, newest first. */
   runs(service: Service): Promise<Run[]>;
   /** Waits until every run is over and reported. */
@@ -103,6 +105,9 @@ export async function openKillableHost(): Promise<KillableHost> {
 /** So much new is stored by each run that there is a middle of it: restic is slowed down, borg stores without a network. */
 const NOISE_BYTES: Record<ProviderName, number> = { restic: 800_000, borg: 4_000_000 };
 
+/** The assignment has to arrive before that. */
+const DUE_IN_MS = 4000;
+
 async function openControl(directory: string, gateway: Gateway): Promise<RunningControl> {
   const config = readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", HOLDFAST_URL: gateway.url });
   const control = await startControl(config, { log: { info: () => undefined, error: () => undefined } });
@@ -164,7 +169,7 @@ async function writeHook(root: string, name: string, script: string): Promise<vo
   await writeFile(join(directory, name), `#!/bin/sh -eu\n${script}\n`, { mode: 0o755 });
 }
 
-function hostOf(parts: Omit<KillableHost, "order" | "runs" | "quiet">): KillableHost {
+function hostOf(parts: Omit<KillableHost, "order" | "schedule" | "runs" | "quiet">): KillableHost {
   const { admin, paths, services, agent } = parts;
   const runs = async ({ binding }: Service): Promise<Run[]> =>
     (await admin.ask(page(Run), "GET", `/api/v1/runs?binding=${binding.id}&limit=20`)).items;
@@ -179,6 +184,11 @@ function hostOf(parts: Omit<KillableHost, "order" | "runs" | "quiet">): Killable
     order: async ({ binding, provider, source }) => {
       await writeFile(join(source, "noise"), randomBytes(NOISE_BYTES[provider]));
       return await admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`, {});
+    },
+    schedule: async ({ binding }) => {
+      const at = new Date(Date.now() + DUE_IN_MS).toISOString().slice(11, 19);
+      const settings = { timerConfig: { OnCalendar: `*-*-* ${at} UTC`, RandomizedDelaySec: "0" } };
+      await admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding.id}`, { settings });
     },
     async quiet() {
       // Twice: a good backup's forget begins in a file of its own.

@@ -15,6 +15,8 @@ export interface Moment {
   readonly mayRepeatAfter: boolean;
   /** Whether it is killed once more, while it ends what it was killed in. */
   readonly killsAgain: boolean;
+  /** Whether the run comes by its schedule; else it is ordered. */
+  readonly isScheduled: boolean;
   /** Sees to it that the agent is killed then. Resolves when that is certain to come with the next run. */
   arm(strike: Strike): Promise<void>;
 }
@@ -89,12 +91,25 @@ export const MOMENTS: readonly [Moment, ...Moment[]] = [
   ),
 ];
 
+/** The first line is on its way to the spool, or there, and the schedule may know that the time is behind it, or not. */
+export const ON_TIME = moment(
+  "when its time has come",
+  async ({ host, dice, isNew, kill, dead }) => {
+    const waitMs = dice.below(30);
+    whenWritten(host.paths.spoolDir, {
+      ...{ name: /^([0-9a-f-]{36})\.json/, isIt: isNew, until: dead },
+      call: () => (waitMs < 10 ? kill() : void delay(waitMs - 10).then(kill)),
+    });
+  },
+  { isScheduled: true },
+);
+
 function moment(
   name: string,
   arm: Moment["arm"],
-  { mayRepeatAfter = false, killsAgain = false }: Partial<Moment> = {},
+  { mayRepeatAfter = false, killsAgain = false, isScheduled = false }: Partial<Moment> = {},
 ): Moment {
-  return { name, arm, mayRepeatAfter, killsAgain };
+  return { name, arm, mayRepeatAfter, killsAgain, isScheduled };
 }
 
 /** At once, or a little later. */

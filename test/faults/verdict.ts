@@ -3,6 +3,7 @@ import { isGood, isOver, type Run } from "../../shared/run.ts";
 import { until } from "../support/until.ts";
 import { doubled, type Found, lied, lost, sum } from "./fault.ts";
 import { type KillableHost, type Service, tracesOf } from "./killable-host.ts";
+import type { Moment } from "./moments.ts";
 import { locksOf, processesOf, realSnapshots, storedText } from "./real-repository.ts";
 
 interface Round {
@@ -12,7 +13,7 @@ interface Round {
   /** The run after the kill, and what the letter said then. */
   readonly next: Run;
   readonly text: string;
-  readonly mayRepeatAfter: boolean;
+  readonly moment: Pick<Moment, "mayRepeatAfter" | "isScheduled">;
 }
 
 /** Compares what the control plane was told with what the hooks, the repository and /proc say. The host is quiet. */
@@ -29,6 +30,7 @@ export async function verdictOf(host: KillableHost, service: Service, round: Rou
       runs.some((run) => run.id === id) ? [] : [lost(`run ${id} began and was never reported`)],
     ),
     ...runs.flatMap((run) => ofRun(run, real)),
+    ...(round.moment.isScheduled ? ofSchedule(runs) : []),
     ...added.flatMap((id) => ofSnapshot(id, runs)),
     ...ofHooks(traces, round),
     ...(await ofNext(host, service, { next, text: round.text })),
@@ -46,13 +48,22 @@ function ofRun(run: Run, real: readonly string[]): Found[] {
   return [];
 }
 
+/** Begun at its time, or caught up; once more at most, where the first was interrupted. */
+function ofSchedule(runs: readonly Run[]): Found[] {
+  const due = runs.filter(({ scheduledAt, kind }) => scheduledAt !== null && kind === "backup");
+  if (due.length === 0) return [lost("the time passed without a run")];
+  const good = due.filter(({ state }) => isGood(state)).length;
+  if (due.length > 2 || good > 1) return [doubled(`one time had ${due.length} runs, ${good} of them good`)];
+  return [];
+}
+
 function ofSnapshot(id: string, runs: readonly Run[]): Found[] {
   const claims = runs.filter(({ snapshot }) => snapshot === id).length;
   if (claims === 0) return [lied(`no run says that it stored snapshot ${id}`)];
   return claims > 1 ? [doubled(`${claims} runs say that they stored snapshot ${id}`)] : [];
 }
 
-function ofHooks(traces: readonly { phase: string; run: string }[], { mayRepeatAfter }: Round): Found[] {
+function ofHooks(traces: readonly { phase: string; run: string }[], { moment }: Round): Found[] {
   const count = (phase: string, of: string): number =>
     traces.filter((trace) => trace.phase === phase && trace.run === of).length;
   return [...new Set(traces.map(({ run }) => run))].flatMap((run) => {
@@ -60,7 +71,7 @@ function ofHooks(traces: readonly { phase: string; run: string }[], { mayRepeatA
     return [
       ...(before > 1 ? [doubled(`run ${run} was done ${before} times`)] : []),
       ...(after === 0 ? [lost(`run ${run} stopped its service and never started it`)] : []),
-      ...(after > 1 && !mayRepeatAfter ? [doubled(`run ${run} started its service ${after} times`)] : []),
+      ...(after > 1 && !moment.mayRepeatAfter ? [doubled(`run ${run} started its service ${after} times`)] : []),
     ];
   });
 }
