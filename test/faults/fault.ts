@@ -77,7 +77,11 @@ export async function play(
   const { seed, untilMs = Number.POSITIVE_INFINITY, stop = new AbortController().signal, log } = input;
   let all: Found = NOTHING;
   let made = 0;
-  const rounds = await fault.start(log);
+  const rounds = await fault.start(log).catch(notPlayed);
+  if ("lied" in rounds) {
+    rounds.said.forEach(log);
+    return { ...rounds, name: fault.name, seed, rounds: 0, seconds: 0 };
+  }
   try {
     while (made < input.rounds && Date.now() < untilMs && !stop.aborted) {
       const one = await oneRound(rounds, diceOf(seed + made), stop);
@@ -86,6 +90,7 @@ export async function play(
       said.forEach(log);
       all = sum([all, { ...one, said }]);
       made++;
+      if (made % SAYS_EVERY === 0) log(`${made} of ${input.rounds} rounds`);
     }
   } finally {
     await rounds.end();
@@ -94,6 +99,8 @@ export async function play(
   return { ...all, name: fault.name, seed, rounds: made, seconds };
 }
 
+const SAYS_EVERY = 20;
+
 /** @returns null when it was stopped before its end */
 async function oneRound(rounds: Rounds, dice: Dice, stop: AbortSignal): Promise<Found | null> {
   const over = new AbortController();
@@ -101,14 +108,16 @@ async function oneRound(rounds: Rounds, dice: Dice, stop: AbortSignal): Promise<
   const late = delay(ROUND_LIMIT_MS, lied(`a round took longer than ${ROUND_LIMIT_MS / 60_000} minutes`), {
     signal: over.signal,
   });
-  // A promise that could not be shown is one that was not kept.
-  const played = rounds
-    .round(dice)
-    .catch((error: unknown) => lied(error instanceof Error ? (error.stack ?? error.message) : String(error)));
+  const played = rounds.round(dice).catch(notPlayed);
   try {
     return await Promise.race([played, stopped, late]);
   } finally {
     over.abort();
     await Promise.allSettled([stopped, late]);
   }
+}
+
+/** A promise that could not be shown is one that was not kept. */
+function notPlayed(error: unknown): Found {
+  return lied(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }
