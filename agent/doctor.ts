@@ -14,6 +14,7 @@ import { findEngines } from "./providers/engines.ts";
 import { missingResults } from "./results.ts";
 import { listSnapshots, RunError } from "./runner.ts";
 import { openSpool } from "./spool.ts";
+import { findTroubles } from "./troubles.ts";
 
 /** One line of the doctor's: how it is, and when it is not well, what to do. */
 interface Finding {
@@ -44,6 +45,7 @@ export async function examine(deps: CliDeps, input: { json: boolean }): Promise<
   await examinePolicy(deps, found);
   await examineContracts(deps, found);
   await examineSpool(deps, found);
+  for (const { code, message } of await findTroubles(deps.paths)) found("fail", code, message);
   if (config !== null) {
     await examineResults(deps, { config, found });
     await examineRepositories(deps, { config, found });

@@ -12,15 +12,33 @@ const MEMORY_DIRECTORIES = ["/dev/shm", "/run"];
  * @param fallback a directory of the agent's own, for a host without a memory-backed one
  */
 export async function openNameless(text: string, user: RunUser, fallback: string): Promise<FileHandle> {
-  const file = await openNew(fallback);
-  try {
-    await file.handle.chmod(0o600);
-    if (user.isAnother) await file.handle.chown(user.uid, user.gid);
-  } finally {
-    await unlink(file.path);
+  for (const directory of await memoryDirectories()) {
+    try {
+      return await openIn(directory, text, user);
+    } catch {
+      // Not ours to write to, or full: the next one.
+    }
   }
-  await writeFromStart(file.handle, Buffer.from(text));
-  return file.handle;
+  await mkdir(fallback, { recursive: true, mode: 0o700 });
+  return await openIn(fallback, text, user);
+}
+
+async function openIn(directory: string, text: string, user: RunUser): Promise<FileHandle> {
+  const path = join(directory, `.holdfast-${randomBytes(12).toString("hex")}`);
+  const handle = await open(path, "wx+", 0o600);
+  try {
+    try {
+      await handle.chmod(0o600);
+      if (user.isAnother) await handle.chown(user.uid, user.gid);
+    } finally {
+      await unlink(path);
+    }
+    await writeFromStart(handle, Buffer.from(text));
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 /** At given places, so that a child that only inherits the file (borg) reads it from its beginning too. */
@@ -28,18 +46,7 @@ async function writeFromStart(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at, bytes.length - at, at)).bytesWritten;
 }
 
-async function openNew(fallback: string): Promise<{ path: string; handle: FileHandle }> {
-  const name = `.holdfast-${randomBytes(12).toString("hex")}`;
-  for (const directory of MEMORY_DIRECTORIES) {
-    try {
-      if ((await statfs(directory)).type !== TMPFS) continue;
-      const path = join(directory, name);
-      return { path, handle: await open(path, "wx+", 0o600) };
-    } catch {
-      // Not there, or not ours to write to: the next one.
-    }
-  }
-  await mkdir(fallback, { recursive: true, mode: 0o700 });
-  const path = join(fallback, name);
-  return { path, handle: await open(path, "wx+", 0o600) };
+async function memoryDirectories(): Promise<string[]> {
+  const types = await Promise.all(MEMORY_DIRECTORIES.map((path) => statfs(path).catch(() => null)));
+  return MEMORY_DIRECTORIES.filter((_path, index) => types[index]?.type === TMPFS);
 }

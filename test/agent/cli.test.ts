@@ -180,11 +180,13 @@ test("there is one daemon per root; a dead one's place is taken, and it ends in 
 });
 
 test("the doctor finds what is wrong and says what to do", async () => {
+  await writeFile(join(root, "var/lib/holdfast/contracts.json"), "{");
   const { code, stdout } = await agent.cli("doctor");
   expect(code).toBe(1);
   expect(stdout).toMatch(/^warn {2}control plane: http:\/\/127.0.0.1:2 does not answer.*reports are kept/m);
   expect(stdout).toMatch(/^fail {2}agent: it does not run/m);
   expect(stdout).toMatch(/^ok {4}restic: \d+\.\d+/m);
+  expect(stdout).toMatch(/^fail {2}state.damaged: .*contracts\.json\.unreadable.*then remove the file$/m);
   expect(stdout).toMatch(/^ok {4}repository disk: opens, and holds 2 snapshots of photos-disk/m);
   const findings = JSON.parse((await agent.cli("doctor", "--json")).stdout);
   expect(findings).toContainEqual({

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import type { Paths } from "../../agent/config.ts";
 import { readContractMemory, updateContractMemory } from "../../agent/declared/contract-memory.ts";
 import { newestGood, rememberGood } from "../../agent/good-snapshot.ts";
 import { acknowledgeOrders, forgetExpiredOrders, type OrderDeps, takeOrders } from "../../agent/orders.ts";
@@ -10,12 +11,21 @@ import { readHistory, writeHistory } from "../../agent/source-history.ts";
 import { findTroubles } from "../../agent/troubles.ts";
 import { changeUpkeep, readUpkeep } from "../../agent/upkeep-state.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
+import { mountSmallDisk } from "../support/small-disk.ts";
 import { type Dice, diceOf } from "../support/random.ts";
 import { holdTime } from "./held-time.ts";
 import { scratchRoot } from "./scratch.ts";
 import { assignmentOf, configOf, makeSigner, newId, orderOf } from "./signer.ts";
 
 const ROUNDS = 60;
+
+/** For what writes a thousand times: a real disk is asked each time whether it has it. */
+async function inMemory(): Promise<Paths> {
+  const { paths } = await scratchRoot();
+  const disk = mountSmallDisk(paths.state, 16_384);
+  onTestFinished(() => disk.unmount());
+  return paths;
+}
 
 /** What a disk, or a power cut, makes of a file. */
 function damaged(bytes: Buffer, dice: Dice): Buffer {
@@ -44,10 +54,7 @@ interface Memory<T> {
 }
 
 /** Damages the file in many ways: each time what is read is what was written, or what is safe, and the file is kept and told. */
-async function damageOften<T>(
-  paths: Parameters<typeof findTroubles>[0],
-  { file, safe, read }: Memory<T>,
-): Promise<void> {
+async function damageOften<T>(paths: Paths, { file, safe, read }: Memory<T>): Promise<void> {
   const [good, before] = [await readFile(file), await read()];
   const dice = diceOf(7);
   let noticed = 0;
@@ -66,7 +73,7 @@ async function damageOften<T>(
 }
 
 test("whatever becomes of what the agent remembers, it is read as it was or taken for lost, and never for something else", async () => {
-  const { paths } = await scratchRoot();
+  const paths = await inMemory();
   const binding = newId();
   await updateContractMemory(paths, { settled: "digest" });
   const nothing = { texts: {}, refused: [], settled: null };
@@ -87,7 +94,7 @@ test("whatever becomes of what the agent remembers, it is read as it was or take
 });
 
 test("a repository that is no longer remembered is never taken for new, nor for one that was checked", async () => {
-  const { paths } = await scratchRoot();
+  const paths = await inMemory();
   const [repository] = assignmentOf(newId(), 1).repositories;
   if (repository === undefined) throw new Error("no repository");
   await rememberEngineId(paths, repository, "e".repeat(64));
@@ -109,7 +116,7 @@ test("a repository that is no longer remembered is never taken for new, nor for 
 });
 
 test("an order whose memory is damaged is not done again, and one that expired before the floor never", async () => {
-  const { paths } = await scratchRoot();
+  const paths = await inMemory();
   const signer = await makeSigner();
   const config = configOf(signer);
   const time = holdTime();
@@ -135,7 +142,7 @@ test("an order whose memory is damaged is not done again, and one that expired b
 });
 
 test("a schedule that is forgotten begins afresh: it runs at its next time, and nothing at once", async () => {
-  const { paths } = await scratchRoot();
+  const paths = await inMemory();
   const time = holdTime();
   const assignment = assignmentOf(newId(), 1, {
     timerConfig: { OnCalendar: "hourly", RandomizedDelaySec: "0" },

@@ -3,6 +3,24 @@ import { startPuller } from "../../agent/puller.ts";
 import { realTimers } from "../../agent/timers.ts";
 import { assignmentOf, newId, orderOf } from "./signer.ts";
 
+test("what is wrong on the host is told, also when that is why what was pulled can't be taken", async () => {
+  const lines: string[] = [];
+  await new Promise<void>((resolve) => {
+    const puller = startPuller({
+      ...{ timers: realTimers, random: () => 0, isOnline: () => true, revision: () => null, onPulled: () => undefined },
+      log: (line) => lines.push(line),
+      api: { getAssignment: async () => "assignment", getOrders: async () => [] },
+      onAssignment: () => Promise.reject(new Error("assignment.jws can't be written: ENOSPC")),
+      ...{ onOrders: async () => [], onOrder: () => undefined },
+      sendFacts: async () => {
+        puller.stop();
+        resolve();
+      },
+    });
+  });
+  expect(lines).toEqual(["going on with the assignment of before: assignment.jws can't be written: ENOSPC"]);
+});
+
 test("an order for a binding that is made while the agent pulls finds that binding in the assignment", async () => {
   const host = newId();
   const assignment = assignmentOf(host, 1);

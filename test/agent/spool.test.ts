@@ -1,11 +1,15 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import type { Paths } from "../../agent/config.ts";
 import { openSpool, type SpoolEntry } from "../../agent/spool.ts";
-import { findTroubles } from "../../agent/troubles.ts";
+import { findTroubles, watchTroubles } from "../../agent/troubles.ts";
+import type { HostTrouble } from "../../shared/host.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { mountSmallDisk } from "../support/small-disk.ts";
 import { entryOf, idOf } from "./entry.ts";
+import { holdTime } from "./held-time.ts";
 import { scratchRoot } from "./scratch.ts";
 import { newId } from "./signer.ts";
 
@@ -46,7 +50,7 @@ test("on a full disk no run can begin, what is over is delivered from memory, an
 });
 
 test("what waits too long is pared before it is dropped, the oldest first; what runs is never touched", async () => {
-  const { paths } = await scratchRoot();
+  const paths = await inMemory();
   const bounds = { entries: 40, bytes: 120_000 };
   const spool = openSpool(paths, bounds);
   const binding = newId();
@@ -90,10 +94,10 @@ test("what waits too long is pared before it is dropped, the oldest first; what 
   const kept = ids.length;
   const [lost] = (await findTroubles(paths)).filter(({ code }) => code === "spool.full");
   expect(lost?.message).toContain(`${98 - kept} reports of runs were dropped`);
-}, 20_000);
+});
 
 test("a file of the spool that is damaged anywhere is set aside and told, and the others are delivered", async () => {
-  const { paths } = await scratchRoot();
+  const paths = await inMemory();
   const spool = openSpool(paths);
   const entry = entryOf("succeeded", 2, newId(), "all went well");
   const other = entryOf("succeeded");
@@ -114,6 +118,32 @@ test("a file of the spool that is damaged anywhere is set aside and told, and th
   }
   expect(await findTroubles(paths)).toMatchObject([{ code: "spool.damaged", subject: `${file}.unreadable` }]);
 });
+
+test("troubles are looked for every minute, and each change is told once", async () => {
+  const time = holdTime();
+  const trouble: HostTrouble = { code: "disk.full", subject: "/var", message: "no room" };
+  let found: HostTrouble[] = [trouble];
+  let changes = 0;
+  const stop = watchTroubles({ timers: time.timers, find: async () => found }, () => changes++);
+  const counts: number[] = [];
+  for (const next of [[trouble], [], [], [trouble]]) {
+    found = next;
+    await time.advance(60_000);
+    await setImmediate();
+    counts.push(changes);
+  }
+  expect(counts).toEqual([0, 1, 1, 2]);
+  stop();
+  expect(time.pending()).toEqual([]);
+});
+
+/** For what writes a thousand times: a real disk is asked each time whether it has it. */
+async function inMemory(): Promise<Paths> {
+  const { paths } = await scratchRoot();
+  const disk = mountSmallDisk(paths.spoolDir, 16_384);
+  onTestFinished(() => disk.unmount());
+  return paths;
+}
 
 const OWED = { user: "root", timeLimitMs: 1000, binding: "b", contract: "c", hooks: [], resume: [] };
 

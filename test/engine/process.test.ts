@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
@@ -100,6 +100,20 @@ describe("a child", () => {
     expect(lines).toEqual(["secret", "list", "600 0"]);
     expect(await names()).toEqual(before);
   });
+});
+
+it("finds its texts also where memory is full: on the agent's own disk then", () => {
+  const program = `
+    import { openNameless } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process-files.ts"))};
+    import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process-user.ts"))};
+    import { readFileSync } from "node:fs";
+    const file = await openNameless("the passphrase", ownUser(), ${JSON.stringify(directory)});
+    process.stdout.write(readFileSync("/dev/fd/" + file.fd, "utf8"));`;
+  const fill =
+    "for d in /dev/shm /run; do mount -t tmpfs -o size=4k none $d; head -c 9999 /dev/zero >$d/full || :; done";
+  const script = `${fill} 2>/dev/null; exec "$0" --input-type=module -e "$1"`;
+  const said = execFileSync("unshare", ["--mount", "/bin/sh", "-c", script, process.execPath, program]);
+  expect(said.toString()).toBe("the passphrase");
 });
 
 describe("a user", () => {
