@@ -1,4 +1,4 @@
-import { and, desc, eq, isNotNull, isNull, notInArray, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, isNotNull, isNull, notInArray, sql } from "drizzle-orm";
 import { type Id, instant } from "../../shared/ids.ts";
 import { channels, deliveries, incidents } from "../db/telling.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
@@ -61,12 +61,14 @@ interface Item {
 async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
   const isHeld = and(eq(deliveries.channel, channel), eq(deliveries.state, "held"));
   const ofIncidents = db.select({ id: deliveries.incident }).from(deliveries).where(isHeld);
-  const [all, wrong, others, [known]] = await db.batch([
+  const isOfThese = sql`${incidents.id} in ${ofIncidents}`;
+  const keys = db.select({ key: incidents.key }).from(incidents).where(isOfThese);
+  const [all, wrong, others, [known], again] = await db.batch([
     db.select({ id: deliveries.id, at: deliveries.createdAt }).from(deliveries).where(isHeld).orderBy(deliveries.id),
     db
       .select()
       .from(incidents)
-      .where(sql`${incidents.id} in ${ofIncidents}`)
+      .where(isOfThese)
       .orderBy(sql`${incidents.closedAt} is not null`, desc(incidents.id))
       .limit(LISTED),
     db
@@ -82,8 +84,15 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
       })
       .from(deliveries)
       .where(isHeld),
+    db
+      .select({ id: incidents.id, key: incidents.key })
+      .from(incidents)
+      .where(and(isNull(incidents.closedAt), inArray(incidents.key, keys))),
   ]);
-  const lines = wrong.map(toItem);
+  const open = new Map(again.map(({ key, id }) => [key, id]));
+  // What is wrong again is not well: it is one line, of the newer incident where that was held back too.
+  const shown = wrong.filter(({ id, key }) => !wrong.some((one) => one.id !== id && one.id === open.get(key)));
+  const lines = shown.map((incident) => toItem(incident, open.has(incident.key)));
   const told = others.map(({ payload }): Item => ({ title: wordsOf(payload).title, state: "told", incident: null }));
   const inOrder = [
     ...lines.filter(({ state }) => state === "open"),
@@ -91,14 +100,16 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
     ...lines.filter(({ state }) => state === "over"),
   ];
   const items = inOrder.slice(0, LISTED);
-  const more = (known?.incidents ?? 0) + (known?.others ?? 0) - items.length;
+  const more = (known?.incidents ?? 0) + (known?.others ?? 0) - (wrong.length - shown.length) - items.length;
   return { ids: all.map(({ id }) => id), items, more: Math.max(0, more), since: all[0]?.at ?? null };
 }
 
-function toItem({ id, kind, openedAt, closedAt, closing, summary, isFlapping }: typeof incidents.$inferSelect): Item {
-  const state = closedAt === null ? "open" : "over";
+function toItem(incident: typeof incidents.$inferSelect, isOpen: boolean): Item {
+  const { id, kind, openedAt, closedAt, closing, summary, isFlapping } = incident;
+  const state = isOpen ? "open" : "over";
   // What was paused, or is gone, is not well again.
   const ended = closing === null ? "not looked at any more" : "well again";
-  const how = isFlapping ? "comes and goes" : state === "open" ? "still so" : ended;
+  const wrong = closedAt === null ? "still so" : "wrong again";
+  const how = isFlapping ? "comes and goes" : isOpen ? wrong : ended;
   return { title: `${how}: ${summary}`, state, incident: { id, kind, openedAt, closedAt } };
 }

@@ -141,6 +141,29 @@ test("quiet hours that are changed or taken away count at once, also for what is
   expect(sent.map(({ type }) => type)).toEqual(["incident.digest"]);
 });
 
+test("what was mended in the night and is broken again is not told as well", async () => {
+  const { control, send } = await sleeping();
+  control.pass(MINUTE);
+  for (const name of ["once", "twice"]) {
+    await fail(control, troubleOf(name), name);
+    await recover(control, troubleOf(name));
+  }
+  control.pass(MINUTE);
+  await fail(control, troubleOf("twice"), "twice, again");
+  await send();
+  // After the quiet hours, before anybody looked.
+  control.pass(9 * HOUR);
+  await fail(control, troubleOf("once"), "once, again");
+  await send();
+  expect(digestOf(await deliveriesOf(control))?.data).toMatchObject({
+    ...{ count: 5, more: 0 },
+    items: [
+      { title: "still so: twice, again", state: "open" },
+      { title: "wrong again: once", state: "open", incident: { closedAt: "2026-11-23T21:00:00.000Z" } },
+    ],
+  });
+});
+
 test("of very many the digest lists those that are still wrong first, and says how many more there are", async () => {
   const { control, send } = await sleeping();
   control.pass(MINUTE);

@@ -6,6 +6,7 @@ import { databaseKilled } from "./database-killed.ts";
 import { databaseLocked } from "./database-locked.ts";
 import { diskFull } from "./disk-full.ts";
 import type { Fault } from "./fault.ts";
+import { noticesCut } from "./notices-cut.ts";
 import { toolBroken } from "./tool-broken.ts";
 import { wireBroken } from "./wire-broken.ts";
 
@@ -21,4 +22,5 @@ export const FAULTS: readonly Fault[] = [
   databaseDiskFull,
   databaseLocked,
   databaseKilled,
+  noticesCut,
 ];
