@@ -8,7 +8,7 @@ import type { AgentConfig, Paths } from "./config.ts";
 import { readTextIfThere, writeFileAtomically } from "./files.ts";
 import { parseJson } from "./json.ts";
 
-/** This host's own key. Its private half never leaves the file it was made into. */
+/** This host's own key. Its private half never leaves the file it was made into, but for a backup of the control plane beside it. */
 export interface Identity {
   /** Raw Ed25519 public key, base64url. */
   readonly publicKey: string;

@@ -40,6 +40,8 @@ test.each([
   [["prune"], 2, "REPOSITORY is missing"],
   [["check"], 2, "REPOSITORY|BINDING is missing"],
   [["enroll", "--uses", "many"], 2, "--uses"],
+  [["audit", "--since", "lately"], 2, "--since 'lately'"],
+  [["restore-control"], 2, "--key-file is missing"],
   [["retry", "yesterday's"], 2, "holdfast deliveries"],
 ])("holdfast %j exits with %i", async (words, code, says) => {
   const outcome = await holdfast(words, {});
@@ -64,6 +66,9 @@ test("help lists the verbs there are, and none that comes later", async () => {
     "migrate",
     "catalog",
     "accept",
+    "audit",
+    "recovery-key",
+    "restore-control",
   ]) {
     expect(stdout).toContain(`holdfast ${verb}`);
   }
@@ -132,6 +137,20 @@ test("status shows hosts and bindings, as a table and as JSON", async () => {
   expect((await holdfast(["status"], environment)).stdout).toContain(
     "\n\nnas: contracts.d/mail.json is not followed: is not JSON\n\n",
   );
+});
+
+test("audit shows who changed what, the newest last; a control plane that nothing is kept of has no recovery key", async () => {
+  const { binding, environment } = await world();
+  await holdfast(["run", binding.id], environment);
+  const { code, stdout } = await holdfast(["audit"], environment);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^AT +WHO +WHAT +OBJECT +STATUS\n/);
+  expect(stdout.trimEnd().split("\n").at(-1)).toMatch(
+    new RegExp(`^20\\S+ +tests +POST /api/v1/bindings/:id/run +${binding.id} +202$`),
+  );
+  expect(stdout).toMatch(/ host nas +POST \/agent\/v1\/enroll +- +200\n/);
+  const none = await holdfast(["recovery-key"], environment);
+  expect(none).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("nothing is kept") });
 });
 
 test.each([

@@ -22,7 +22,7 @@ const COPY = [
   "copy() {",
   '  [ -e "$1" ] || return 0',
   '  mkdir -p "$(dirname "$2")"',
-  "  for again in 1 2 3 4 5; do",
+  "  for _ in 1 2 3 4 5; do",
   '    rm -rf "$2"',
   '    if cp -a "$1" "$2"; then return 0; fi',
   "    sleep 0.2",
@@ -73,9 +73,10 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
     `mkdir -p ${quoted(staging)}`,
     clear,
     ...key.map((paths) => `cp ${paths.map(quoted).join(" ")}`),
+    copyDatabase.map(quoted).join(" "),
+    // After the database, which may name no repository whose passphrase is not among them.
     ...COPY,
     ...agent,
-    copyDatabase.map(quoted).join(" "),
   ]);
   await keepScript(join(hooks, AFTER), [clear]);
 }
