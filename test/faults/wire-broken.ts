@@ -13,8 +13,9 @@ const EVERY_SECONDS = 3;
 /** The waits of at least 0.5, 1, 2, 4, 8 and 16 s leave no room for more in a minute of the agent's time. */
 const SOCKETS_A_MINUTE = 8;
 
-/** How many runs, and snapshots, a round looks back on. */
-const NEWEST = 50;
+/** How many snapshots, and runs that began, a round looks back on; and how many that are over, as more are while it looks. */
+const NEWEST = 30;
+const NEWEST_OVER = 3 * NEWEST;
 
 /** A real agent whose wire to a real control plane is bad in every way, while restic makes a backup every few seconds. */
 export const wireBroken: Fault = {
@@ -83,7 +84,7 @@ async function judge(host: WiredHost, said: string[]): Promise<Found> {
   const lost = await unsaid();
   lost.forEach((id) => wrong(`run ${id} was never reported`));
 
-  const runs = (await host.runs()).filter(({ state }) => isOver(state)).slice(0, NEWEST);
+  const runs = (await host.runs()).filter(({ state }) => isOver(state)).slice(0, NEWEST_OVER);
   const told = runs.filter(({ state }) => isGood(state)).map(({ snapshot }) => snapshot ?? "none");
   const there = new Set(await host.snapshots());
   const untold = stored.filter((snapshot) => !told.includes(snapshot));

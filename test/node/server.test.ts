@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
@@ -35,6 +36,18 @@ test("one process has the data directory, and gives it back when it stops", asyn
   await expect(startIn(directory)).rejects.toThrow(`another control plane is running in ${directory}`);
   await control.close();
   await startIn(directory);
+});
+
+test("a data directory that is read-only is said so, and is used once it is not", async () => {
+  const directory = await temporaryDirectory();
+  await (await startIn(directory)).close();
+  const mount = (...words: string[]): void => void execFileSync("mount", [...words, directory]);
+  mount("--bind", directory);
+  onTestFinished(() => void execFileSync("umount", ["--lazy", directory]));
+  mount("-o", "remount,bind,ro");
+  await expect(startIn(directory)).rejects.toThrow(`the data directory ${directory} can't be used`);
+  mount("-o", "remount,bind,rw");
+  await (await startIn(directory)).close();
 });
 
 test("a taken port is said so, and the data directory is free again", async () => {
