@@ -59,14 +59,18 @@ export function startScheduler(deps: SchedulerDeps): Scheduler {
     const decision = await decideNow(deps, task);
     if (decision.kind === "wait") return decision.nextDueAt;
     waiting.add(id);
-    const begins = async (): Promise<void> => {
-      waiting.delete(id);
-      // While it waited for its turn, more of its times may have passed: this one run is for all of them.
-      const late = await decideNow(deps, task);
-      if (late.kind === "run") await writeHistory(deps.paths, task, late.history);
-      await (task.kind === "backup" ? beginBackupAgain(deps, task.binding.id) : beginAgain(deps, task));
-    };
     const putBack = (): void => void waiting.delete(id);
+    const begins = async (): Promise<void> => {
+      try {
+        // While it waited for its turn, more of its times may have passed: this one run is for all of them.
+        const late = await decideNow(deps, task);
+        if (late.kind === "run") await writeHistory(deps.paths, task, late.history);
+        await (task.kind === "backup" ? beginBackupAgain(deps, task.binding.id) : beginAgain(deps, task));
+      } finally {
+        // Not before that is written: who looks meanwhile would find the same time due once more.
+        putBack();
+      }
+    };
     deps.onDue({ task, dueAt: decision.dueAt, trigger: decision.trigger, begins, putBack });
     return null;
   };

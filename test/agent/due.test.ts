@@ -215,7 +215,9 @@ test("whatever the clock did: once it is right, the times after the next one are
           .filter(({ trueTime, trigger }) => trueTime >= right && trigger === "schedule")
           .map(({ dueAt }) => dueAt);
       const [, second] = timesIn([{ at: right, error: 0 }]);
-      const after = (times: number[]): number[] => times.filter((time) => time >= (second ?? right));
+      // An hour that is shown twice has other times for who begins in its second showing: two hours later that is over.
+      const from = Math.max(second ?? right, right + 2 * HOUR);
+      const after = (times: number[]): number[] => times.filter((time) => time >= from);
       expect(after(timesIn(settings))).toEqual(after(timesIn([{ at: right, error: 0 }])));
     }),
     { numRuns: 25 },

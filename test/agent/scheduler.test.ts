@@ -64,6 +64,17 @@ test("a time is behind us once its run began, over a restart too; before that it
   expect(JSON.parse(history)).toMatchObject({ lastDueAt: "2026-11-23T09:00:00.000Z" });
 });
 
+test("a look at the schedules while a run begins does not make it begin twice", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const { scheduler, said, dues } = start({ paths, time, assignment: hourly() });
+  await scheduler.wake();
+  await pass(time, scheduler, HOUR);
+  await Promise.all([dues[0]?.begins(), scheduler.wake(), scheduler.wake()]);
+  await scheduler.wake();
+  expect(said()).toEqual(["09:00 schedule"]);
+});
+
 test("a run that waits for its turn over several of its times is one run for all of them", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
