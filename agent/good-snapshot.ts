@@ -1,20 +1,25 @@
 import { join } from "node:path";
 import * as z from "zod";
-import type { Id } from "../shared/ids.ts";
+import { Instant, type Id } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
 import { runError } from "./runner/failure.ts";
 import { lookAtState, writeState } from "./state-file.ts";
 
-const Good = z.strictObject({ snapshot: z.string() });
+const Good = z.strictObject({
+  snapshot: z.string(),
+  /** When its backup began; null in what agents before 0.2 remembered. */
+  at: Instant.nullable().default(null),
+});
+export type Good = z.infer<typeof Good>;
 
 /**
  * The newest snapshot of the binding that a backup of this host vouched for; null when none is remembered. A file that can't be
  * read is an error, never a "none": the answer decides what is removed. The next good backup writes it anew.
  */
-export async function newestGood(paths: Pick<Paths, "bindingsDir">, binding: Id): Promise<string | null> {
+export async function newestGood(paths: Pick<Paths, "bindingsDir">, binding: Id): Promise<Good | null> {
   const file = fileOf(paths, binding);
   const good = await lookAtState(file, Good);
-  if (good !== "damaged") return good === "none" ? null : good.value.snapshot;
+  if (good !== "damaged") return good === "none" ? null : good.value;
   throw runError(
     "host.failed",
     `${file}, which remembers the newest good snapshot, is damaged: nothing is removed`,
@@ -25,9 +30,9 @@ export async function newestGood(paths: Pick<Paths, "bindingsDir">, binding: Id)
 /** Called with what a succeeded or warned backup stored: the retention keeps it until there is a newer one. */
 export async function rememberGood(
   paths: Pick<Paths, "bindingsDir">,
-  { binding, snapshot }: { binding: Id; snapshot: string },
+  { binding, snapshot, at }: { binding: Id; snapshot: string; at: Instant },
 ): Promise<void> {
-  await writeState(fileOf(paths, binding), { snapshot });
+  await writeState(fileOf(paths, binding), { snapshot, at });
 }
 
 function fileOf(paths: Pick<Paths, "bindingsDir">, binding: Id): string {

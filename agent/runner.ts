@@ -1,5 +1,5 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
-import { uuidv7 } from "../shared/ids.ts";
+import { instant, uuidv7 } from "../shared/ids.ts";
 import { isKeepingAll } from "../shared/retention.ts";
 import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { rememberGood } from "./good-snapshot.ts";
@@ -27,13 +27,14 @@ export { RunError } from "./runner/failure.ts";
  */
 export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outcome> {
   const { retention } = input.binding.settings;
+  const at = instant(deps.clock.now());
   const outcome = await pinged(deps, input, (watch) =>
     recorded(deps, ofBinding(input, "backup"), async (run) => {
       watch(run.record.log);
       const finished = await unlessLocked(deps, input, () => performBackup(deps, input, run));
       const { snapshot, state } = finished;
       const forgotten =
-        snapshot !== null && isGood(state) ? await remembered(deps, { binding: input.binding.id, snapshot }) : [];
+        snapshot !== null && isGood(state) ? await remembered(deps, { binding: input.binding.id, snapshot, at }) : [];
       const reason = heldBack(input);
       if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
       if (state === "warned" && !isKeepingAll(retention)) {

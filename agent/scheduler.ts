@@ -108,6 +108,11 @@ export async function nextDueAt(paths: Paths, task: Task, now: { now: number; zo
   return decision.kind === "wait" ? decision.nextDueAt : decision.dueAt;
 }
 
+/** Since when a task's calendar is followed, in milliseconds since 1970; null: not yet. */
+export async function followedSince(paths: Paths, task: Task): Promise<number | null> {
+  return (await readHistory(paths, task))?.since ?? null;
+}
+
 /** A repository that was never seen has nothing to prune or check: its first backup makes it. */
 async function mayRun(paths: Paths, task: Task): Promise<boolean> {
   return task.kind === "backup" || (await knownEngineIds(paths, task.repository)).length > 0;

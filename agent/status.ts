@@ -1,17 +1,21 @@
+import type { AssignedBinding } from "../shared/assignment.ts";
 import type { DeclarationFault } from "../shared/declaration.ts";
 import { instant } from "../shared/ids.ts";
 import type { Instant } from "../shared/ids.ts";
+import { nextExpected } from "../shared/lateness.ts";
 import { type Result, resultOf } from "../shared/result.ts";
 import { isOver } from "../shared/run.ts";
 import { loadAssignment } from "./assignments.ts";
 import { EXIT } from "./by-hand.ts";
 import type { CliDeps } from "./by-hand.ts";
-import { readConfig } from "./config.ts";
+import { readConfig, type Paths } from "./config.ts";
 import { surveyDeclared } from "./declared/contract-files.ts";
-import { readDaemonState } from "./daemon-claim.ts";
+import { readDaemonState, type DaemonState } from "./daemon-claim.ts";
 import { hostZone } from "./facts.ts";
 import { missingResults } from "./results.ts";
-import { nextDueAt } from "./scheduler.ts";
+import { newestGood } from "./good-snapshot.ts";
+import { clockFault } from "./runner/clock.ts";
+import { followedSince, nextDueAt } from "./scheduler.ts";
 import { openSpool } from "./spool.ts";
 import { upkeepLines, type UpkeepStatus, upkeepStatus } from "./status-upkeep.ts";
 import { VERSION } from "./version.ts";
@@ -19,7 +23,7 @@ import { VERSION } from "./version.ts";
 interface Status {
   version: string;
   enrolled: { host: string; name: string; url: string } | null;
-  daemon: { pid: number; socket: "open" | "closed"; since: Instant } | null;
+  daemon: { pid: number; socket: "open" | "closed"; since: Instant; clockOffsetMs: number } | null;
   revision: number | null;
   bindings: {
     id: string;
@@ -27,6 +31,10 @@ interface Status {
     state: "paused" | "off" | "on";
     running: boolean;
     nextDueAt: Instant | null;
+    /** When the newest backup that this host calls good began. */
+    lastGoodAt: Instant | null;
+    /** When it is late unless a good one comes before; null when none is expected, or that is not known. */
+    lateAt: Instant | null;
     result: Result;
   }[];
   /** Prunes and checks of the repositories this host maintains. */
@@ -41,7 +49,7 @@ interface Status {
 /** Says how this host is, from its own files, without asking anybody. @returns the exit status */
 export async function sayStatus(deps: CliDeps, input: { json: boolean }): Promise<number> {
   const status = await statusOf(deps);
-  deps.out(input.json ? `${JSON.stringify(status, null, 2)}\n` : `${linesOf(status).join("\n")}\n`);
+  deps.out(input.json ? `${JSON.stringify(status, null, 2)}\n` : `${linesOf(status, deps.clock.now()).join("\n")}\n`);
   if (status.enrolled === null) return EXIT.failed;
   return status.daemon === null || status.contracts.faults.length > 0 ? EXIT.warned : EXIT.done;
 }
@@ -64,13 +72,14 @@ async function statusOf(deps: CliDeps): Promise<Status> {
       state: binding.paused ? "paused" : binding.settings.enable ? "on" : "off",
       running: running.has(binding.id),
       nextDueAt: dueAt === null ? null : instant(dueAt),
+      ...(await goodOf(deps.paths, binding, now.zone)),
       result: resultOf(binding.name),
     });
   }
   return {
     version: VERSION,
     enrolled: config === null ? null : { host: config.host, name: config.name, url: config.url },
-    daemon: daemon === null ? null : { pid: daemon.process.pid, socket: daemon.socket, since: daemon.since },
+    daemon: daemon === null ? null : daemonOf(daemon),
     revision: assignment?.revision ?? null,
     bindings,
     upkeep: await upkeepStatus(deps.paths, assignment, now),
@@ -80,7 +89,45 @@ async function statusOf(deps: CliDeps): Promise<Status> {
   };
 }
 
-function linesOf(status: Status): string[] {
+function daemonOf({ process, socket, since, clockOffsetMs }: DaemonState): NonNullable<Status["daemon"]> {
+  return { pid: process.pid, socket, since, clockOffsetMs };
+}
+
+async function goodOf(
+  paths: Paths,
+  binding: AssignedBinding,
+  zone: string,
+): Promise<Pick<Status["bindings"][number], "lastGoodAt" | "lateAt">> {
+  // What is damaged is told as a trouble of the host.
+  const good = await newestGood(paths, binding.id).catch(() => ({ at: null }));
+  const lastGoodAt = good?.at ?? null;
+  const sinceMs = await followedSince(paths, { kind: "backup", binding });
+  const isKnown = good === null || lastGoodAt !== null;
+  if (binding.paused || !binding.settings.enable || !isKnown || sinceMs === null) return { lastGoodAt, lateAt: null };
+  const expected = nextExpected(binding, {
+    zone,
+    goodMs: lastGoodAt === null ? null : Date.parse(lastGoodAt),
+    sinceMs,
+  });
+  return { lastGoodAt, lateAt: expected === null ? null : instant(expected.lateAt) };
+}
+
+function bindingLine(binding: Status["bindings"][number], now: number): string {
+  const { name, state, running, nextDueAt, lastGoodAt, lateAt } = binding;
+  const isLate = !running && lateAt !== null && Date.parse(lateAt) <= now;
+  return [
+    `binding     ${name}: ${running ? "running, " : ""}${state === "on" ? `next ${nextDueAt ?? "never"}` : state}`,
+    ...(lastGoodAt === null ? [] : [`last good ${lastGoodAt}`]),
+    ...(isLate ? [`LATE since ${lateAt}`] : []),
+  ].join(", ");
+}
+
+function clockLines({ daemon }: Status): string[] {
+  const fault = clockFault({ clockOffset: () => daemon?.clockOffsetMs ?? 0 });
+  return fault === null ? [] : [`clock       ${fault}`];
+}
+
+function linesOf(status: Status, now: number): string[] {
   const { enrolled, daemon, contracts } = status;
   if (enrolled === null) return ["not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN'"];
   return [
@@ -93,10 +140,8 @@ function linesOf(status: Status): string[] {
     `reports     ${status.undelivered === 0 ? "all delivered" : `${status.undelivered} to be delivered`}`,
     ...(contracts.declared + contracts.faults.length === 0 ? [] : [`contracts   ${contracts.declared} declared here`]),
     ...contracts.faults.map(({ file, message }) => `fault       ${file}: ${message}`),
-    ...status.bindings.map((binding) => {
-      const when = binding.state === "on" ? `next ${binding.nextDueAt ?? "never"}` : binding.state;
-      return `binding     ${binding.name}: ${binding.running ? "running, " : ""}${when}`;
-    }),
+    ...clockLines(status),
+    ...status.bindings.map((binding) => bindingLine(binding, now)),
     ...upkeepLines(status.upkeep),
     ...status.missingResults.map((trouble) => `result      ${trouble}`),
   ];

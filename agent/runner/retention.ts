@@ -74,7 +74,7 @@ async function planOf(
   const { retention, zone } = binding.settings;
   const good = await newestGood(deps.paths, binding.id);
   return planRetention({
-    ...{ snapshots, retention, newestGood: good },
+    ...{ snapshots, retention, newestGood: good?.snapshot ?? null },
     zone: zone ?? hostZone(),
     now: deps.clock.now(),
   });

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
+import { CLOCK_WRONG_MS, skewInWords } from "../../shared/clock.ts";
 import { Host } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
@@ -45,12 +46,13 @@ async function lastFailures(client: Client): Promise<Map<Id, Run>> {
 }
 
 function hostTable(hosts: Host[]): string {
-  const rows = hosts.map(({ name, online, revokedAt, lastSeenAt }) => [
+  const rows = hosts.map(({ name, online, revokedAt, lastSeenAt, clockSkewMs }) => [
     name,
     revokedAt !== null ? "revoked" : online ? "online" : "offline",
     minute(lastSeenAt),
+    clockSkewMs === null ? "-" : Math.abs(clockSkewMs) > CLOCK_WRONG_MS ? skewInWords(clockSkewMs) : "right",
   ]);
-  return table([["HOST", "STATE", "LAST SEEN"], ...rows]);
+  return table([["HOST", "STATE", "LAST SEEN", "CLOCK"], ...rows]);
 }
 
 /** What a host's owner wants kept and nobody keeps: said where people look. */
@@ -63,12 +65,13 @@ function faultLines(hosts: Host[]): string {
 
 function bindingTable(hosts: Host[], bindings: Binding[], failures: Map<Id, Run>): string {
   const names = new Map(hosts.map(({ id, name }) => [id, name]));
-  const rows = bindings.map(({ id, host, name, health, lastSuccessAt, nextRunAt }) => {
+  const rows = bindings.map(({ id, host, name, health, lastSuccessAt, nextRunAt, lateAt }) => {
     const failure = failures.get(id);
     const failed = failure === undefined ? "-" : `${minute(failure.finishedAt)} ${failure.failure?.code ?? ""}`;
-    return [names.get(host) ?? host, name, health, minute(lastSuccessAt), minute(nextRunAt), failed];
+    const times = [lastSuccessAt, nextRunAt, lateAt].map(minute);
+    return [names.get(host) ?? host, name, health, ...times, failed];
   });
-  return table([["HOST", "BINDING", "HEALTH", "LAST SUCCESS", "NEXT RUN", "LAST FAILURE"], ...rows]);
+  return table([["HOST", "BINDING", "HEALTH", "LAST SUCCESS", "NEXT RUN", "LATE FROM", "LAST FAILURE"], ...rows]);
 }
 
 /** `2026-11-23 08:00Z`: to the minute, in UTC like everything the API says. */

@@ -4,12 +4,14 @@ import type { Binding, Health, Settings } from "../../shared/binding.ts";
 import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
 import type { HostFacts } from "../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../shared/ids.ts";
-import { nextOf, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../../shared/schedule.ts";
+import { delayOf, type Expected } from "../../shared/lateness.ts";
+import { nextOf, parseTimetable } from "../../shared/schedule.ts";
 import { resultOf } from "../../shared/result.ts";
-import { isTimeZone } from "../../shared/time-zone.ts";
 import type { RunKind, RunState } from "../../shared/run.ts";
 import { bindings, hosts, runs } from "../db/schema.ts";
+import { incidents } from "../db/telling.ts";
 import type { Deps } from "../deps.ts";
+import { expectedOf, watchedColumns, zoneOf } from "./expected.ts";
 import { isNotAhead } from "./streaks.ts";
 import { hasLabel, pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
@@ -59,7 +61,12 @@ interface Row {
   undeclaredAt: Instant | null;
   createdAt: Instant;
   changedAt: Instant;
+  expectedSince: Instant | null;
+  goodAt: Instant | null;
   facts: HostFacts | null;
+  revokedAt: Instant | null;
+  isRunning: boolean;
+  isStuck: boolean;
   lastBackup: RunState | null;
   lastForget: RunState | null;
   lastSuccessAt: Instant | null;
@@ -68,19 +75,21 @@ interface Row {
 function select(deps: Deps) {
   return deps.db
     .select({
-      id: bindings.id,
+      ...watchedColumns,
       host: bindings.host,
       name: bindings.name,
       contract: bindings.contract,
       repository: bindings.repository,
-      settings: bindings.settings,
       labels: bindings.labels,
-      paused: bindings.paused,
       declared: bindings.declared,
       undeclaredAt: bindings.undeclaredAt,
-      createdAt: bindings.createdAt,
       changedAt: bindings.changedAt,
-      facts: hosts.facts,
+      revokedAt: hosts.revokedAt,
+      isRunning:
+        sql<boolean>`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id} and ${runs.kind} = 'backup'
+        and ${runs.state} = 'running')`.mapWith(Boolean),
+      isStuck: sql<boolean>`exists (select 1 from ${incidents} where ${incidents.binding} = ${bindings.id}
+        and ${incidents.kind} = 'binding.stuck' and ${incidents.closedAt} is null)`.mapWith(Boolean),
       lastBackup: lastOf<RunState>(deps, sql`${runs.state}`, "backup", DECISIVE),
       lastForget: lastOf<RunState>(deps, sql`${runs.state}`, "forget", DECISIVE),
       lastSuccessAt: lastOf<Instant>(deps, sql`${runs.finishedAt}`, "backup", sql`('succeeded', 'warned')`),
@@ -100,34 +109,44 @@ function lastOf<T>(deps: Deps, column: SQL, kind: RunKind, states: SQL): SQL<T |
   return sql<T | null>`coalesce(${last(isCredible)}, ${last(sql`1`)})`;
 }
 
-function toBinding(deps: Deps, { facts, lastBackup, lastForget, ...row }: Row): Binding {
+function toBinding(deps: Deps, row: Row): Binding {
+  const {
+    facts: _facts,
+    revokedAt,
+    isRunning: _runs,
+    isStuck: _hangs,
+    lastBackup: _backup,
+    lastForget: _forget,
+    ...more
+  } = row;
+  const { goodAt: _good, expectedSince: _since, ...shown } = more;
+  const expected = expectedOf(row);
   return {
-    ...row,
-    health: healthOf(row, lastBackup, lastForget),
-    nextRunAt: nextRunAt(deps, row, facts),
+    ...shown,
+    health: healthOf(deps, row, expected),
+    nextRunAt: nextRunAt(deps, row),
+    lateAt: expected === null || revokedAt !== null ? null : instant(expected.lateAt),
     result: resultOf(row.name),
   };
 }
 
-function healthOf(
-  row: Pick<Row, "paused" | "lastSuccessAt">,
-  lastBackup: RunState | null,
-  lastForget: RunState | null,
-): Health {
-  if (row.paused) return "paused";
-  const failing = [lastBackup, lastForget].some((state) => state === "failed" || state === "interrupted");
-  if (failing) return "failing";
-  return row.lastSuccessAt === null ? "unprotected" : "healthy";
+/** What needs a person most comes first. A run that gets on is not late, however long it takes. */
+function healthOf({ clock }: Deps, row: Row, expected: Expected | null): Health {
+  const { paused, settings, isRunning, isStuck, lastBackup, lastForget, lastSuccessAt } = row;
+  const hasNone = lastSuccessAt === null && row.goodAt === null;
+  if (paused) return "paused";
+  if (isStuck) return "stuck";
+  if ([lastBackup, lastForget].some((state) => state === "failed" || state === "interrupted")) return "failing";
+  if (hasNone) return "unprotected";
+  if (!settings.enable) return "paused";
+  return expected !== null && expected.lateAt <= clock.now() && !isRunning ? "late" : "healthy";
 }
 
 /** When the host will begin the next scheduled run, by the same function that it decides by. */
-function nextRunAt(deps: Deps, row: Pick<Row, "id" | "paused" | "settings">, facts: HostFacts | null): Instant | null {
-  const { enable, timerConfig, zone } = row.settings;
-  const timetable = parseTimetable(timerConfig.OnCalendar);
-  const spread = parseTimeSpan(timerConfig.RandomizedDelaySec);
-  if (row.paused || !enable || !timetable.ok || !spread.ok) return null;
-  const delay = randomizedDelayMs(row.id, spread.value);
-  const hostZone = facts !== null && isTimeZone(facts.zone) ? facts.zone : "UTC";
-  const due = nextOf(timetable.value, deps.clock.now() - delay, zone ?? hostZone);
+function nextRunAt(deps: Deps, { id, paused, settings, facts }: Row): Instant | null {
+  const timetable = parseTimetable(settings.timerConfig.OnCalendar);
+  if (paused || !settings.enable || !timetable.ok) return null;
+  const delay = delayOf({ id, settings });
+  const due = nextOf(timetable.value, deps.clock.now() - delay, settings.zone ?? zoneOf(facts));
   return due === null ? null : instant(due + delay);
 }

@@ -113,6 +113,8 @@ test("the host says what it is, and the poked agent has a new assignment at once
     const { facts: known } = await admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`);
     return known?.hooks.length === 2 && known;
   });
+  const { clockSkewMs } = await admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`);
+  expect(Math.abs(clockSkewMs ?? Number.NaN)).toBeLessThan(30_000);
   expect(facts).toMatchObject({ hooks: ["start-service", "stop-service"], runsAs: userInfo().username });
   expect(facts.engines[0]?.provider).toBe("restic");
   await admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding.id}`, { name: "letters-home" });
@@ -126,7 +128,11 @@ test("an ordered run is done once and reported, and leaves nothing to deliver", 
     binding: binding.id,
     snapshot: expect.stringMatching(/^[0-9a-f]{64}$/),
   });
-  await until("delivery", async () => JSON.parse((await agent.cli("status", "--json")).stdout).undelivered === 0);
+  const status = await until("delivery", async () => {
+    const said = JSON.parse((await agent.cli("status", "--json")).stdout);
+    return said.undelivered === 0 && said;
+  });
+  expect(status.bindings).toMatchObject([{ lastGoodAt: expect.stringMatching(/^20\d\d-/), lateAt: null }]);
   expect((await agent.cli("snapshots", "letters-home")).stdout.trimEnd()).toBe(run.snapshot);
 });
 

@@ -85,7 +85,7 @@ test("whatever becomes of what the agent remembers, it is read as it was or take
     read: () => readHistory(paths, binding),
   });
   // Nothing is removed by a memory that is not whole.
-  await rememberGood(paths, { binding, snapshot: "a".repeat(64) });
+  await rememberGood(paths, { binding, snapshot: "a".repeat(64), at: "2026-11-23T08:00:00.000Z" });
   await damageOften(paths, {
     file: join(paths.bindingsDir, `${binding}.good.json`),
     safe: expect.stringContaining("is damaged: nothing is removed"),

@@ -22,6 +22,10 @@ function change(control: TestControl, binding: string, settings: object): Promis
   return control.admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding}`, { settings });
 }
 
+function healthOf(control: TestControl, binding: string): Promise<Binding> {
+  return control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding}`);
+}
+
 /** A backup that begins at this moment and takes a minute. */
 function backupNow(control: TestControl, binding: string, state: "succeeded" | "failed" | "running" = "succeeded") {
   return reportOf({ id: runIdAt(instant(control.deps.clock.now())), binding, state });
@@ -33,7 +37,10 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     await send(host, backupNow(control, binding.id));
     await goBy(control, 20 * HOUR + 48 * MINUTE - 1, [host]);
     expect(await typesTold(control)).toEqual([]);
+    const lateAt = "2026-11-24T04:48:00.000Z";
+    expect(await healthOf(control, binding.id)).toMatchObject({ health: "healthy", lateAt });
     control.pass(1);
+    expect(await healthOf(control, binding.id)).toMatchObject({ health: "late", lateAt });
     await Promise.all(Array.from({ length: 20 }, () => watch(control.deps)));
     await watch(control.deps);
     expect(await wrongNow(control)).toEqual(["binding.late"]);
@@ -60,6 +67,10 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     await send(host, cure);
     await goBy(control, HOUR, [host]);
     expect(await wrongNow(control)).toEqual([]);
+    expect(await healthOf(control, binding.id)).toMatchObject({
+      health: "healthy",
+      lateAt: "2026-11-25T04:48:00.000Z",
+    });
     const [, recovered, ...more] = await told(control);
     expect(recovered).toMatchObject({ type: "backup.recovered", data: { run: { id: cure.run.id }, ...about } });
     expect(more).toEqual([]);
@@ -81,6 +92,7 @@ test("neither a pause nor a change wakes anybody: paused, it is expected no more
   await send(host, backupNow(control, binding.id));
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/pause`);
   await goBy(control, 9 * DAY, [host]);
+  expect(await healthOf(control, binding.id)).toMatchObject({ health: "paused", lateAt: null });
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/resume`);
   await goBy(control, 14 * MINUTE, [host]);
   await change(control, binding.id, { timerConfig: { OnCalendar: "hourly" } });
@@ -90,6 +102,7 @@ test("neither a pause nor a change wakes anybody: paused, it is expected no more
   expect(await typesTold(control)).toEqual(["backup.late"]);
   await change(control, binding.id, { enable: false });
   expect([await wrongNow(control), await typesTold(control)]).toEqual([[], ["backup.late"]]);
+  expect(await healthOf(control, binding.id)).toMatchObject({ health: "paused", lateAt: null });
 });
 
 test("renaming it, or another retention, does not put off when it is late", async () => {
@@ -108,6 +121,7 @@ test("one that runs is not late, one that failed is told as failed, and late aga
   await goBy(control, 16 * HOUR, [host]);
   const long = backupNow(control, binding.id, "running");
   await send(host, long);
+  expect(await healthOf(control, binding.id)).toMatchObject({ health: "healthy" });
   for (let hour = 0; hour < 7; hour++) {
     await goBy(control, HOUR, [host]);
     await send(host, { ...long, sequence: hour + 2 });

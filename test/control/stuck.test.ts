@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { newSession, received } from "../../control/hub/session.ts";
+import { Binding } from "../../shared/binding.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
 import { listening, send, told, typesTold } from "./listening.ts";
@@ -52,6 +53,8 @@ test("a run that tells for half an hour that nothing moves is stuck, told once, 
   expect(await wrongNow(control)).toEqual([]);
   await telling({ control, host }, 6, () => say({ fraction: 0.4, bytesDone: 7, worked: 60 }));
   expect(await wrongNow(control)).toEqual(["binding.stuck"]);
+  const { health } = await control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`);
+  expect(health).toBe("stuck");
   await telling({ control, host }, 2, () => say({ fraction: 0.4, bytesDone: 8, worked: 60 }));
   expect(await wrongNow(control)).toEqual([]);
   expect(await told(control)).toMatchObject([

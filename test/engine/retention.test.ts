@@ -60,7 +60,11 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     const { snapshot: bad } = await host.backup(host.work());
     expect(await host.reports()).toHaveLength(2);
     // As after a backup that stored something, and did not end well.
-    await rememberGood(host.paths, { binding: host.work().binding.id, snapshot: good ?? "" });
+    await rememberGood(host.paths, {
+      binding: host.work().binding.id,
+      snapshot: good ?? "",
+      at: "2026-11-23T08:00:00.000Z",
+    });
     expect(await ask(keeping(1), false)).toMatchObject({
       state: "succeeded",
       plan: [

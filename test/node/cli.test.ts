@@ -123,8 +123,8 @@ test("status shows hosts and bindings, as a table and as JSON", async () => {
   const { host, binding, environment } = await world();
   const { code, stdout } = await holdfast(["status"], environment);
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^HOST +STATE +LAST SEEN\nnas +offline +20\d\d-/);
-  expect(stdout).toMatch(new RegExp(`\nnas +${binding.name} +unprotected +- +- +-\n$`));
+  expect(stdout).toMatch(/^HOST +STATE +LAST SEEN +CLOCK\nnas +offline +20\d\d-.*Z +-\n/);
+  expect(stdout).toMatch(new RegExp(`\nnas +${binding.name} +unprotected +- +- +- +-\n$`));
 
   const json = await holdfast(["status", "--json"], environment);
   expect(JSON.parse(json.stdout)).toMatchObject({

@@ -44,6 +44,7 @@ const started: Started = {
       declared: false,
       undeclaredAt: null,
       health: "failing",
+      lateAt: null,
       lastSuccessAt: null,
       nextRunAt: at,
       result: resultOf("control-plane-local"),
