@@ -150,6 +150,8 @@ function openSocket(
     end(code, reason);
   };
   const heard = (): void => {
+    // What comes after the end must not set a timer that nobody takes back.
+    if (state === "ended") return;
     takeBackSilence();
     takeBackSilence = deps.timers.after(SILENT_AFTER_MS, () => close(CLOSE.silent.code, CLOSE.silent.reason));
   };

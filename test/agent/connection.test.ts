@@ -119,6 +119,15 @@ test("a poke says what to pull", async () => {
   expect(await poked).toEqual(["orders"]);
 });
 
+test("what the other side still says after the end sets no timer again", async () => {
+  const { connection, welcome, time } = await bench();
+  const peer = await welcome();
+  peer.socket.ping();
+  connection.stop();
+  await peer.ended;
+  expect(time.pending().filter((left) => left > 2_000)).toEqual([]);
+});
+
 test("waits longer after each failure, up to a minute", async () => {
   const { refuse, time, events, welcome, drop } = await bench();
   const peer = await welcome();

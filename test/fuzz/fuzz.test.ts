@@ -8,6 +8,10 @@ const CASES = 20_000;
 /** Always the same cases: what `npm test` says today, it says tomorrow. */
 const SEED = 4;
 
+test("the shares of all targets are the whole", () => {
+  expect(TARGETS.reduce((sum, { share }) => sum + share, 0)).toBe(100);
+});
+
 test.each(TARGETS)("nothing that is sent to $name breaks it", async (target) => {
   const said: string[] = [];
   const log = (line: string): void => void said.push(line);

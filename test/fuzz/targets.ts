@@ -5,6 +5,17 @@ import { hostileHost } from "./targets/hostile-host.ts";
 import { hostFiles } from "./targets/host-files.ts";
 import { parsers } from "./targets/parsers.ts";
 import { routes } from "./targets/routes.ts";
+import { signed } from "./targets/signed.ts";
+import { wireToAgent } from "./targets/wire-to-agent.ts";
 
 /** Everything that is fuzzed. The shares add up to a hundred. */
-export const TARGETS: readonly Target[] = [routes, hostileHost, framesToControl, parsers, engines, hostFiles];
+export const TARGETS: readonly Target[] = [
+  routes,
+  hostileHost,
+  framesToControl,
+  parsers,
+  engines,
+  hostFiles,
+  signed,
+  wireToAgent,
+];

@@ -32,7 +32,7 @@ import { mustHold, type Target } from "../target.ts";
  */
 export const engines: Target = {
   name: "engines",
-  share: 18,
+  share: 20,
   casesPerRound: 20_000,
   begin: () =>
     Promise.resolve({

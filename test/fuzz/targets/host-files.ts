@@ -38,7 +38,7 @@ interface Readable {
 /** Every file the agent reads on its host, damaged: nothing throws but what says so, and the damage allows nothing. */
 export const hostFiles: Target = {
   name: "host-files",
-  share: 15,
+  share: 7,
   casesPerRound: 3_000,
   async begin() {
     const root = await mkdtemp(join(tmpdir(), "holdfast-fuzz-"));

@@ -10,7 +10,7 @@ const LOOK_EVERY = 250;
 /** A host that is one, and means harm: nothing of another host's changes, whatever ids it has come by. */
 export const hostileHost: Target = {
   name: "hostile-host",
-  share: 5,
+  share: 4,
   casesPerRound: 2_000,
   async begin() {
     const scene = await openScene();

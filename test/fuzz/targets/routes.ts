@@ -10,7 +10,7 @@ import { mustHold, type Target } from "../target.ts";
 /** Every route of the app, asked by everybody there is. */
 export const routes: Target = {
   name: "routes",
-  share: 10,
+  share: 8,
   casesPerRound: 2_000,
   async begin() {
     const scene = await openScene();
