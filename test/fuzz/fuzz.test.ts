@@ -16,7 +16,7 @@ test.each(TARGETS)("nothing that is sent to $name breaks it", async (target) => 
   const said: string[] = [];
   const log = (line: string): void => void said.push(line);
   const cases = (CASES * target.share) / 100;
-  const tally = await playTarget(target, { seed: SEED, cases, untilMs: Number.POSITIVE_INFINITY, log });
+  const tally = await playTarget(target, { seed: SEED, cases, log });
   expect(said).toEqual([]);
   expect(tally.cases).toBe(cases);
 });

@@ -27,6 +27,9 @@ const targets = TARGETS.filter(({ name }) => wanted?.includes(name) ?? true);
 const shares = targets.reduce((sum, { share }) => sum + share, 0);
 const seed = Number(values.seed);
 const untilMs = Date.now() + Number(values.minutes) * 60_000;
+let isAsked = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => (isAsked = true));
+const isOver = (): boolean => isAsked || Date.now() >= untilMs;
 const log = (line: string): void => void process.stderr.write(`${line}\n`);
 
 const rows: string[] = [];
@@ -34,9 +37,9 @@ const tallies: Tally[] = [];
 const begun = memoryNow();
 for (const target of targets) {
   const cases = Math.round((Number(values.cases) * target.share) / shares);
-  const warm = await playTarget(target, { seed, cases: Math.min(cases, target.casesPerRound), untilMs, log });
+  const warm = await playTarget(target, { seed, cases: Math.min(cases, target.casesPerRound), isOver, log });
   const before = memoryNow();
-  const rest = await playTarget(target, { seed: seed + 1, cases: cases - warm.cases, untilMs, log });
+  const rest = await playTarget(target, { seed: seed + 1, cases: cases - warm.cases, isOver, log });
   const after = memoryNow();
   tallies.push(warm, rest);
   const growth = after.heapMiB - before.heapMiB;

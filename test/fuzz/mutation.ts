@@ -95,12 +95,14 @@ export const NO_SPARE: Spare = new Map();
 export function oddValue(dice: Dice, spare: Spare): unknown {
   if (dice.isLucky(0.01))
     return dice.pick(["a", "\ud800", "é", "[", "{", "9"]).repeat(dice.pick([300, 5_000, 70_000, 300_000]));
-  if (dice.isLucky(0.01)) return Array.from({ length: dice.pick([101, 1001, 10_001]) }, () => one(dice, ODD));
+  if (dice.isLucky(0.01))
+    return Array.from({ length: dice.pick([101, 1001, 10_001]) }, () => structuredClone(one(dice, ODD)));
   if (dice.isLucky(0.2)) return dice.below(2 ** 31) * dice.pick([1, -1, 2 ** 22, 1e-9]);
   if (dice.isLucky(0.3) && spare.size > 0) return anySpare(dice, spare);
   if (dice.isLucky(0.1))
     return String.fromCharCode(...Array.from({ length: dice.below(12) }, () => dice.below(0x1_0000)));
-  return one(dice, ODD);
+  // A copy: what is spoiled next may be this.
+  return structuredClone(one(dice, ODD));
 }
 
 function anySpare(dice: Dice, spare: Spare): unknown {

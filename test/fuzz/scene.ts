@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { EnrollmentCreated } from "../../shared/host.ts";
@@ -12,6 +11,7 @@ import { declare, declareRepository } from "../control/declared.ts";
 import { refusalOf, reportOf, runIdAt, snapshotAt } from "../control/reported.ts";
 import { controlOn, FACTS, newHostKey, type TestControl, type TestHost } from "../support/control.ts";
 import { record, type Traffic } from "./recorded.ts";
+import { scratchDirectory } from "./scratch.ts";
 
 /** A control plane with something of everything in it, and the traffic that put it there. */
 export interface Scene {
@@ -29,7 +29,7 @@ export interface Scene {
 }
 
 export async function openScene(): Promise<Scene> {
-  const directory = await mkdtemp(join(tmpdir(), "holdfast-fuzz-"));
+  const directory = await scratchDirectory();
   const db = openDatabase(`file:${join(directory, "control.db")}`);
   const errors: string[] = [];
   const onError = (message: string, facts: unknown): void => {

@@ -42,19 +42,20 @@ const MOST_CPU_MS = 3000;
 
 /**
  * Plays so many cases of a target, round by round; the seed of a round is that of the one before, plus one.
- * @param input.untilMs wall clock after which no new round begins
+ * @param input.isOver asked before each case: once it is, nothing more is played, and all is cleared up
  */
 export async function playTarget(
   target: Target,
-  input: { seed: number; cases: number; untilMs: number; log: (line: string) => void },
+  input: { seed: number; cases: number; isOver?: () => boolean; log: (line: string) => void },
 ): Promise<Tally> {
   const begun = performance.now();
+  const isOver = input.isOver ?? (() => false);
   const strays = catchStrays();
   const broken: Broken[] = [];
   let cases = 0;
   let slowestMs = 0;
   try {
-    for (let seed = input.seed; cases < input.cases && Date.now() < input.untilMs; seed++) {
+    for (let seed = input.seed; cases < input.cases && !isOver(); seed++) {
       const wanted = Math.min(target.casesPerRound, input.cases - cases);
       const report = (index: number, error: unknown): void => {
         const said = told(error);
@@ -62,7 +63,8 @@ export async function playTarget(
         input.log(`case ${index} of --only ${target.name} --seed ${seed} --cases ${wanted}: ${said}`);
       };
       const round = await target.begin(seed);
-      for (let index = 0; index < wanted; index++) {
+      let index = 0;
+      for (; index < wanted && !isOver(); index++) {
         const before = process.cpuUsage();
         try {
           await round.play(diceOf(seed * 1_000_003 + index));
@@ -79,7 +81,7 @@ export async function playTarget(
       // What was thrown where nobody waits is told of a turn later.
       await new Promise((resolve) => setImmediate(resolve));
       for (const stray of strays.taken()) report(wanted, stray);
-      cases += wanted;
+      cases += index;
     }
   } finally {
     strays.end();

@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { readDeclared } from "../../../agent/declared/contract-files.ts";
@@ -25,6 +24,7 @@ import { assignmentOf, configOf, makeSigner } from "../../agent/signer.ts";
 import { reportOf } from "../../control/reported.ts";
 import type { Dice } from "../../support/random.ts";
 import { NO_SPARE, one, spoilBytes, spoilJson, spoilText } from "../mutation.ts";
+import { scratchDirectory } from "../scratch.ts";
 import { mustHold, type Target } from "../target.ts";
 
 /** One file that the agent reads: where it is, what is in it when all is well, and what has to hold whatever is in it. */
@@ -41,7 +41,7 @@ export const hostFiles: Target = {
   share: 7,
   casesPerRound: 3_000,
   async begin() {
-    const root = await mkdtemp(join(tmpdir(), "holdfast-fuzz-"));
+    const root = await scratchDirectory();
     const paths = agentPaths(root);
     const files = await readablesOf(paths);
     return {

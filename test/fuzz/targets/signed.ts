@@ -54,7 +54,7 @@ export const signed: Target = {
         const text = spoilJson(dice, one(dice, values), NO_SPARE);
         const whole = await sign(text, dice.isLucky(0.95) ? type : one(dice, kinds).type);
         const jws = dice.isLucky(0.1) ? spoilText(dice, whole) : whole;
-        if (type === JWS_TYPES.order) return void judgeOrder(await verifySigned(jws, controlKey, type, Order));
+        if (type === JWS_TYPES.order) return judgeOrder(await verifySigned(jws, controlKey, type, Order));
         if (type === JWS_TYPES.probes) return void (await verifySigned(jws, controlKey, type, Probes));
         const current = dice.isLucky(0.5) ? null : assignment;
         const judged = await judgeAssignment(config, { jws, current });

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { generateKeyPair } from "jose";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import { ApiError, openApi } from "../../../agent/api.ts";
 import { keepConnected } from "../../../agent/connection.ts";
 import { realTimers } from "../../../agent/timers.ts";
@@ -114,7 +114,7 @@ async function frame(dice: Dice, sockets: WebSocketServer, url: string): Promise
     target: () => Promise.resolve({ url: url.replace("http", "ws"), headers: {} }),
     ...{ onOnline: () => undefined, onOffline: () => undefined, onPoke: () => undefined },
   });
-  const [socket] = (await connected) as [import("ws").WebSocket];
+  const [socket] = (await connected) as [WebSocket];
   const ended = once(socket, "close");
   await once(socket, "message");
   for (let left = 1 + dice.below(4); left > 0; left--) {
