@@ -44,7 +44,7 @@ export const wireBroken: Fault = {
         const begun = host.seen.size - begunBefore;
         host.wire.become({ is: "clear" });
         const said: string[] = [];
-        if (begun === 0) said.push("no run began meanwhile");
+        if (begun === 0 && !(await host.isBusy())) said.push("no run began meanwhile, and none goes on");
         if (asked > SOCKETS_A_MINUTE * Math.ceil(minutes)) said.push(`${asked} sockets in ${minutes} minutes`);
         log(`${JSON.stringify(weathers)}: ${begun} runs, ${asked} sockets asked for in ${minutes.toFixed(1)} minutes`);
         return await judge(host, said);
