@@ -75,13 +75,15 @@ export async function sweepLate(deps: Deps): Promise<void> {
       .where(lte(bindings.alertAt, instant(now)))
       .orderBy(asc(bindings.alertAt))
       .limit(AT_ONCE);
-    let isTold = false;
-    for (const row of due) {
-      const verdict = await judge(deps, row);
-      await writeAll(deps.db, statementsOf(deps, row, verdict));
-      isTold ||= verdict.is === "late";
-    }
-    if (isTold) deps.wakeOutbox();
+    const verdicts = await Promise.all(due.map((row) => judge(deps, row)));
+    await writeAll(
+      deps.db,
+      verdicts.flatMap((verdict, index) => {
+        const row = due[index];
+        return row === undefined ? [] : statementsOf(deps, row, verdict);
+      }),
+    );
+    if (verdicts.some(({ is }) => is === "late")) deps.wakeOutbox();
     if (due.length < AT_ONCE) return;
   }
 }

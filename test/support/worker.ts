@@ -16,6 +16,8 @@ export interface WorkerUnderTest extends ControlUnderTest {
   tick(): Promise<void>;
   /** On loopback: where its dead man's switch would be. Nobody listens there yet. */
   readonly heartbeatPort: number;
+  /** The libSQL server that its state is in. */
+  readonly databaseUrl: string;
 }
 
 const project = join(import.meta.dirname, "../..");
@@ -56,6 +58,7 @@ export async function startWorker(): Promise<WorkerUnderTest> {
     return {
       name: "workerd",
       url,
+      databaseUrl: sqld.url,
       adminToken: made.token,
       output: wrangler.output,
       heartbeatPort,

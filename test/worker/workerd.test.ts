@@ -5,9 +5,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
 import { page } from "../../shared/api.ts";
+import { openDatabase } from "../../control/runtime/node/database.ts";
 import { ChannelCreated } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
+import { instant } from "../../shared/ids.ts";
+import { Incident } from "../../shared/incident.ts";
 import { agentPullSuite } from "../suites/agent-pull.suite.ts";
 import { badInputSuite } from "../suites/bad-input.suite.ts";
 import { declaredSuite } from "../suites/declared.suite.ts";
@@ -74,6 +77,28 @@ describe("only on Workers", () => {
     const second = await triedTimes(2, control().tick);
     expect(second.id).toBe(first.id);
     expect(Date.parse(second.nextAttemptAt ?? "")).toBeGreaterThan(Date.parse(first.nextAttemptAt ?? ""));
+  });
+
+  test("a socket is asked for its last ping before its host is called offline; without one it is", async () => {
+    const there = await enrolFakeHost(control(), "there");
+    const gone = await enrolFakeHost(control(), "gone");
+    const socket = await there.connect();
+    const db = openDatabase(control().databaseUrl);
+    onTestFinished(() => db.$client.close());
+    const at = (minutesAgo: number): string => instant(Date.now() - minutesAgo * 60_000);
+    await db.run(`update hosts set "lastSeenAt" = '${at(40)}' where name in ('there', 'gone')`);
+    await db.run(`insert or replace into vitals values ('listening', '${at(60)}'), ('watch', '${at(0)}')`);
+    await control().tick();
+    const { items } = await until("the one that is gone to be told", async () => {
+      const open = await admin.ask(page(Incident), "GET", "/api/v1/incidents?kind=host.offline&state=open");
+      return open.items.length > 0 && open;
+    });
+    expect(items.map(({ host }) => host)).toEqual([gone.id]);
+    const { online, lastSeenAt } = await admin.ask(Host, "GET", `/api/v1/hosts/${there.id}`);
+    expect(online).toBe(true);
+    expect(Date.now() - Date.parse(lastSeenAt ?? "")).toBeLessThan(5 * 60_000);
+    socket.close();
+    await socket.closed;
   });
 
   test("a socket outlives the eviction of its object, which then still knows whose it is", async () => {
