@@ -84,10 +84,6 @@ test("a control plane whose data directory is gone comes back with its recovery 
   await cp(join(data, "repository"), join(directory, "moved"), { recursive: true });
   await rm(data, { recursive: true });
   const key = printed.stdout.trim();
-  const broken = await holdfastVerb(["restore-control", "--key-file", "-"], key.slice(0, -1));
-  expect(broken).toMatchObject({ code: 1, stderr: expect.stringContaining("not whole") });
-  expect(await exists(join(data, "control.db"))).toBe(false);
-
   const keyFile = join(directory, "key");
   await writeFile(keyFile, `${key.slice(0, 70)}\n  ${key.slice(70)}\n`);
   const restored = await holdfastVerb(["restore-control", "--key-file", keyFile]);
@@ -95,9 +91,6 @@ test("a control plane whose data directory is gone comes back with its recovery 
   expect(restored.stdout).toContain("It knows 2 hosts");
   expect((await readdir(data)).toSorted()).toEqual(["agent", "control.db", "control.lock", "signing.key"]);
   expect((await stat(join(data, "signing.key"))).mode & 0o777).toBe(0o600);
-  const again = await holdfastVerb(["restore-control", "--key-file", keyFile]);
-  expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining("holds a control plane") });
-
   await start();
   client = await admin();
   const hosts = await until("both hosts to be back", async () => {
@@ -142,7 +135,8 @@ test("its repository may be somewhere else by then, and so may it; what is in it
 
   const kept = await readFile(join(place, "signing.key"), "utf8");
   await writeFile(join(place, "signing.key"), "spoilt");
-  expect(await holdfastVerb(words, localKey)).toMatchObject({ code: 1 });
+  const taken = await holdfastVerb(words, localKey);
+  expect(taken).toMatchObject({ code: 1, stderr: expect.stringContaining("holds a control plane") });
   const forced = await holdfastVerb([...words, "--force"], localKey);
   expect(forced).toMatchObject({ code: 0, stdout: expect.stringContaining("What was there is in ") });
   expect(await readFile(join(place, "signing.key"), "utf8")).toBe(kept);
