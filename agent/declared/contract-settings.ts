@@ -83,15 +83,15 @@ function asYesNo(value: unknown): unknown {
 /** The seed's restic instances say `keep_daily`, its borg instances `daily`; a number may be written as text. */
 function asRetention(value: unknown, context: z.RefinementCtx): unknown {
   if (!isRecord(value)) return value ?? undefined;
-  const kept: Record<string, unknown> = {};
+  const kept = new Map<string, unknown>();
   for (const [key, count] of Object.entries(value)) {
     if (count === null) continue;
-    const rule = `keep_${key}` in Retention.shape ? `keep_${key}` : key;
-    if (rule in kept)
+    const rule = Object.hasOwn(Retention.shape, `keep_${key}`) ? `keep_${key}` : key;
+    if (kept.has(rule))
       context.addIssue({ code: "custom", path: [key], message: `says again what ${rule} says: remove one` });
-    kept[rule] = rule === "keep_within" ? asSpan(count) : asCount(count);
+    kept.set(rule, rule === "keep_within" ? asSpan(count) : asCount(count));
   }
-  return kept;
+  return Object.fromEntries(kept);
 }
 
 function asCount(count: unknown): unknown {

@@ -9,9 +9,12 @@ import { onlyBelow } from "./borg-selection.ts";
 /** What borg's listings show for a byte that is not UTF-8. */
 export const STAND_IN = "?";
 
-const TYPES: Record<string, NodeType> = {
-  ...{ "-": "file", d: "dir", l: "symlink", p: "fifo", s: "socket", c: "chardev", b: "blockdev" },
-};
+/** A map: no name that JavaScript has a meaning for is in it. */
+const TYPES = new Map<string, NodeType>(
+  Object.entries({
+    ...{ "-": "file", d: "dir", l: "symlink", p: "fifo", s: "socket", c: "chardev", b: "blockdev" },
+  }),
+);
 
 /** As `ls -l` shows it; `source` is the first name of a file with several. */
 const Item = z.object({
@@ -33,7 +36,7 @@ export async function listNodes(
 ): Promise<void> {
   await list(runner, { archive, format: "{type}{path}{mode}{uid}{gid}{size}{mtime}{source}" }, (line) => {
     const item = readMessage(Item, line);
-    const type = item === null ? undefined : TYPES[item.type];
+    const type = item === null ? undefined : TYPES.get(item.type);
     if (item === null || type === undefined) return;
     const { path, uid, gid, size = 0, mtime, source = "" } = item;
     const isSecondName = type === "file" && source !== "";

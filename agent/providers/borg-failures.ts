@@ -6,36 +6,38 @@ import { type LogMessage, wordsOf } from "./borg-messages.ts";
 import { PLAIN_WORDS, unableToRun } from "./engine-failures.ts";
 
 /** Borg's own names of its errors. They are the same in every version; its exit codes are not. */
-const NAMES: Record<string, RunFailureCode> = {
-  "Repository.DoesNotExist": "repository.missing",
-  "Repository.InvalidRepository": "repository.missing",
-  "Repository.ParentPathDoesNotExist": "repository.missing",
-  "Repository.PathAlreadyExists": "repository.missing",
-  "Repository.InsufficientFreeSpaceError": "repository.full",
-  "Repository.StorageQuotaExceeded": "repository.full",
-  "Repository.PathPermissionDenied": "repository.unreachable",
-  "Repository.CheckNeeded": "repository.damaged",
-  "Repository.ObjectNotFound": "repository.damaged",
-  "Repository.InvalidRepositoryConfig": "repository.damaged",
-  IntegrityError: "repository.damaged",
-  FileIntegrityError: "repository.damaged",
-  DecompressionError: "repository.damaged",
-  NoManifestError: "repository.damaged",
-  LockTimeout: "repository.locked",
-  PassphraseWrong: "repository.wrong_passphrase",
-  NoPassphraseFailure: "repository.wrong_passphrase",
-  ConnectionClosed: "repository.unreachable",
-  ConnectionClosedWithHint: "repository.unreachable",
-  ConnectionBrokenWithHint: "repository.unreachable",
-  PathNotAllowed: "repository.unreachable",
-  LockFailed: "repository.unreachable",
-  "Cache.RepositoryAccessAborted": "repository.swapped",
-  "Cache.CacheInitAbortedError": "repository.swapped",
-  "Cache.EncryptionMethodMismatch": "repository.swapped",
-  "Cache.RepositoryReplay": "repository.swapped",
-  "Cache.RepositoryIDNotUnique": "repository.swapped",
-  "Archive.DoesNotExist": "snapshot.missing",
-};
+const NAMES = new Map<string, RunFailureCode>(
+  Object.entries({
+    "Repository.DoesNotExist": "repository.missing",
+    "Repository.InvalidRepository": "repository.missing",
+    "Repository.ParentPathDoesNotExist": "repository.missing",
+    "Repository.PathAlreadyExists": "repository.missing",
+    "Repository.InsufficientFreeSpaceError": "repository.full",
+    "Repository.StorageQuotaExceeded": "repository.full",
+    "Repository.PathPermissionDenied": "repository.unreachable",
+    "Repository.CheckNeeded": "repository.damaged",
+    "Repository.ObjectNotFound": "repository.damaged",
+    "Repository.InvalidRepositoryConfig": "repository.damaged",
+    IntegrityError: "repository.damaged",
+    FileIntegrityError: "repository.damaged",
+    DecompressionError: "repository.damaged",
+    NoManifestError: "repository.damaged",
+    LockTimeout: "repository.locked",
+    PassphraseWrong: "repository.wrong_passphrase",
+    NoPassphraseFailure: "repository.wrong_passphrase",
+    ConnectionClosed: "repository.unreachable",
+    ConnectionClosedWithHint: "repository.unreachable",
+    ConnectionBrokenWithHint: "repository.unreachable",
+    PathNotAllowed: "repository.unreachable",
+    LockFailed: "repository.unreachable",
+    "Cache.RepositoryAccessAborted": "repository.swapped",
+    "Cache.CacheInitAbortedError": "repository.swapped",
+    "Cache.EncryptionMethodMismatch": "repository.swapped",
+    "Cache.RepositoryReplay": "repository.swapped",
+    "Cache.RepositoryIDNotUnique": "repository.swapped",
+    "Archive.DoesNotExist": "snapshot.missing",
+  }),
+);
 
 /** For what has no name, in this order. A full disk is told of as a fault of the file that was being read. */
 const WORDS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
@@ -75,7 +77,7 @@ export function borgFailure(ended: Ended, context: { what: string; redact: Redac
     runFailure(code, `borg ${context.what}: ${how}${said === "" ? "" : `: ${said}`}`, NEXT[code]);
   const unable = unableToRun(ended);
   if (unable !== null) return describe(unable.code, unable.how);
-  const named = messages.map(({ msgid = "" }) => NAMES[msgid]).find((code) => code !== undefined);
+  const named = messages.map(({ msgid = "" }) => NAMES.get(msgid)).find((code) => code !== undefined);
   const text = messages.map(({ message }) => message).join("\n");
   const code = FULL.test(text)
     ? "repository.full"

@@ -16,8 +16,8 @@ const count = z.int().min(0);
 const ArchiveProgress = z.object({ type: z.literal("archive_progress"), nfiles: count, original_size: count });
 const PercentProgress = z.object({
   type: z.literal("progress_percent"),
-  current: z.number().min(0),
-  total: z.number().positive(),
+  current: z.number().min(0).max(Number.MAX_SAFE_INTEGER),
+  total: z.number().positive().max(Number.MAX_SAFE_INTEGER),
 });
 
 /** @returns null when the line is something else: prompts and plain text are mixed in */

@@ -8,5 +8,6 @@ export function bytesIn(line: string): number | null {
   const sizes = [...line.matchAll(/(\d+(?:\.\d+)?) ([kKMGT]?i?B)\b/g)];
   const [, number = "", unit = ""] = sizes.at(-1) ?? [];
   const factor = UNITS[unit];
-  return factor === undefined ? null : Math.round(Number(number) * factor);
+  const bytes = factor === undefined ? Number.NaN : Math.round(Number(number) * factor);
+  return Number.isSafeInteger(bytes) ? bytes : null;
 }

@@ -18,10 +18,13 @@ import { tarReader } from "./tar-reader.ts";
 /** What restic's listings show for a byte that is not UTF-8. */
 export const STAND_IN = "\ufffd";
 
-const TYPES: Record<string, NodeType> = {
-  ...{ file: "file", dir: "dir", symlink: "symlink", fifo: "fifo", socket: "socket" },
-  ...{ chardev: "chardev", dev: "blockdev" },
-};
+/** A map: no name that JavaScript has a meaning for is in it. */
+const TYPES = new Map<string, NodeType>(
+  Object.entries({
+    ...{ file: "file", dir: "dir", symlink: "symlink", fifo: "fifo", socket: "socket" },
+    ...{ chardev: "chardev", dev: "blockdev" },
+  }),
+);
 
 const Node = z.object({
   struct_type: z.literal("node"),
@@ -45,7 +48,7 @@ export async function listNodes(
     args: ["ls", "--json", "--no-lock", snapshot],
     onStdout(line) {
       const found = readMessage(Node, line);
-      const type = found === null ? undefined : TYPES[found.type];
+      const type = found === null ? undefined : TYPES.get(found.type);
       if (found === null || type === undefined) return;
       const { path, size = 0, mode, uid, gid, mtime } = found;
       onNode({ path, type, size, uid, gid, mode: permissions(mode), mtimeUs: microseconds(mtime) });

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { expect, test } from "vitest";
 import { loadAssignment } from "../../agent/assignments.ts";
 import { readDaemonState } from "../../agent/daemon-claim.ts";
+import { readContract } from "../../agent/declared/contract-file.ts";
 import { loadIdentity } from "../../agent/identity.ts";
 import { readState, setAside } from "../../agent/state-file.ts";
 import { readUpkeep } from "../../agent/upkeep-state.ts";
@@ -24,6 +25,16 @@ test("a key that looks like one and is none is said with its file and what to do
   ]) {
     await writeFile(paths.keyFile, JSON.stringify({ kty: "OKP", crv: "Ed25519", ...key }), { mode: 0o600 });
     await expect(loadIdentity(paths)).rejects.toThrow(`${paths.keyFile} is not a key of this agent`);
+  }
+});
+
+test("a key of a retention that JavaScript has a meaning for is unknown like any other", () => {
+  for (const key of ["__proto__", "constructor"]) {
+    const text = `{"request":{"user":"","sourceDirectories":["/srv"]},"settings":{"provider":"restic","passphrase":{"file":"/etc/p"},"repository":{"path":"/backup"},"retention":{"${key}":{"keep_daily":7}}}}`;
+    expect(readContract("a.json", text, "root")).toEqual({
+      ok: false,
+      message: `settings.retention.${key}: there is no such key here: remove it`,
+    });
   }
 });
 

@@ -1,8 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { backup } from "../../agent/providers/restic-backup.ts";
-import { readContents } from "../../agent/providers/restic-contents.ts";
+import { listNodes as resticNodes, readContents } from "../../agent/providers/restic-contents.ts";
 import { releaseDeadLocks } from "../../agent/providers/restic-locks.ts";
 import { listSnapshots as resticSnapshots } from "../../agent/providers/restic-snapshots.ts";
+import { listNodes as borgNodes } from "../../agent/providers/borg-contents.ts";
+import { borgFailure } from "../../agent/providers/borg-failures.ts";
+import { readProgress } from "../../agent/providers/borg-messages.ts";
+import { bytesIn } from "../../agent/providers/byte-words.ts";
 import { listSnapshots as borgSnapshots } from "../../agent/providers/borg-snapshots.ts";
 import type { EngineCall } from "../../agent/providers/engine-calls.ts";
 import { accessOf, ENDED_WELL } from "./fake-engine.ts";
@@ -51,6 +55,36 @@ describe("what a tool prints", () => {
     await expect(readContents(runner, all, () => undefined)).rejects.toMatchObject({
       failure: { code: "engine.failed", message: expect.stringContaining("the archive can't be read") },
     });
+  });
+
+  test.each(["constructor", "toString", "__proto__", "hasOwnProperty"])(
+    "%s is the name of nothing borg knows",
+    async (msgid) => {
+      const stderr = JSON.stringify({ type: "log_message", levelname: "ERROR", message: "x", msgid });
+      const redact = (text: string): string => text;
+      const failure = borgFailure({ ...ENDED_WELL, exitCode: 2, stderr }, { what: "list", redact });
+      expect(failure).toMatchObject({ code: "engine.failed", message: expect.stringContaining("exited with 2") });
+      const node = {
+        struct_type: "node",
+        type: msgid,
+        path: "/srv/a",
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: "2026-11-23T08:00:00Z",
+      };
+      const item = { type: msgid, path: "srv/a", mode: "-rw-r--r--", uid: 0, gid: 0, mtime: "2026-11-23T08:00:00" };
+      const found: unknown[] = [];
+      await resticNodes(saying("restic", { ls: JSON.stringify(node) }), OLD, (one) => found.push(one));
+      await borgNodes(saying("borg", { list: JSON.stringify(item) }), OLD, (one) => found.push(one));
+      expect(found).toEqual([]);
+    },
+  );
+
+  test("a number that no control plane takes is not passed on", () => {
+    const line = (current: number): string => JSON.stringify({ type: "progress_percent", current, total: 7 });
+    expect([readProgress(line(1e29), 0), readProgress(line(3), 0)]).toMatchObject([null, { bytesDone: 3 }]);
+    expect([bytesIn("total prune: 9 blobs / 99999999999 TiB"), bytesIn("7 blobs / 2 kB")]).toEqual([null, 2000]);
   });
 
   test("a lock that is no JSON is nobody's", async () => {
