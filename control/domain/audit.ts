@@ -1,7 +1,7 @@
 import { and, desc, eq, gte, lt } from "drizzle-orm";
 import type { Page } from "../../shared/api.ts";
 import type { AuditEntry } from "../../shared/audit.ts";
-import { instant, type Id, type Instant } from "../../shared/ids.ts";
+import { instant, uuidv7, type Id, type Instant } from "../../shared/ids.ts";
 import { audit } from "../db/history.ts";
 import type { Deps } from "../deps.ts";
 import { newId, pageOf, type ListInput } from "./page.ts";
@@ -36,6 +36,10 @@ export async function listAudit(
         input.by === undefined ? undefined : eq(audit.by, input.by),
         input.object === undefined ? undefined : eq(audit.object, input.object),
         input.method === undefined ? undefined : eq(audit.method, input.method),
+        // An id is never older than its instant: with it nothing before is looked at.
+        input.since === undefined
+          ? undefined
+          : gte(audit.id, uuidv7(Math.max(0, Date.parse(input.since)), new Uint8Array(10))),
         input.since === undefined ? undefined : gte(audit.at, input.since),
       ),
     )

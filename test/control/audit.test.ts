@@ -35,6 +35,8 @@ test("every change through the API is in the audit: who, which route, which obje
   expect(await entries(control, `?by=${made.id}`)).toHaveLength(2);
   expect(await entries(control, `?object=${binding.id}`)).toHaveLength(2);
   expect(await entries(control, `?since=${at}&method=DELETE`)).toHaveLength(1);
+  expect(await entries(control, "?since=0001-01-01T00:00:00.000Z")).toEqual(await entries(control));
+  expect(await entries(control, "?since=9999-12-31T23:59:59.999Z")).toEqual([]);
   expect(await ci.refused("GET", "/api/v1/audit")).toMatchObject({ status: 403, code: "auth.scope_too_small" });
 });
 
