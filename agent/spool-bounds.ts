@@ -60,16 +60,21 @@ export async function keepWithin(keeping: Keeping): Promise<number> {
   };
   for (const id of refusals) if (!hasEnough()) await keeping.drop(id);
   const isNewestList = (report: RunReport): boolean => newestLists.has(report.run.id);
-  const parings: ((report: RunReport) => RunReport)[] = [
-    (report) => ({ ...report, log: LOG_DROPPED }),
-    (report) => (isNewestList(report) ? report : { ...report, snapshots: null }),
-    (report) => ({ ...report, run: { ...report.run, plan: null, items: null } }),
+  /** Null where nothing is to be pared: then nothing is written. */
+  const parings: ((report: RunReport) => RunReport | null)[] = [
+    (report) => (report.log.length <= LOG_DROPPED.length ? null : { ...report, log: LOG_DROPPED }),
+    (report) => (report.snapshots === null || isNewestList(report) ? null : { ...report, snapshots: null }),
+    (report) =>
+      report.run.plan === null && report.run.items === null
+        ? null
+        : { ...report, run: { ...report.run, plan: null, items: null } },
   ];
   for (const pare of parings) {
     for (const id of runs) {
       if (!boundsOf(sizes, bounds).isTooHeavy) break;
       const entry = await keeping.read(id);
-      if (entry?.report.type === "run") await keeping.put({ ...entry, report: pare(entry.report) });
+      const pared = entry?.report.type === "run" ? pare(entry.report) : null;
+      if (entry !== null && pared !== null) await keeping.put({ ...entry, report: pared });
     }
   }
   let dropped = 0;
