@@ -11,6 +11,7 @@ import type { EnrollRequest, HostFacts } from "../shared/host.ts";
 import { instant, type Id } from "../shared/ids.ts";
 import { ReportsAccepted } from "../shared/report.ts";
 import type { Report } from "../shared/report.ts";
+import { openClockOffset } from "./clock-offset.ts";
 import type { AgentConfig } from "./config.ts";
 import { mintToken } from "./identity.ts";
 import type { Identity } from "./identity.ts";
@@ -51,7 +52,7 @@ export interface Api {
   postReports(reports: Report[]): Promise<Id[]>;
   /** Where the socket is, and what to say at its door. Signed afresh each time. */
   socket(): Promise<{ url: string; headers: Record<string, string> }>;
-  /** Milliseconds the control plane's clock is ahead of ours, by its last answer; 0 below two seconds. */
+  /** Milliseconds the control plane's clock is ahead of ours, by its last answer and what ours was set by since; 0 below two seconds. */
   clockOffset(): number;
 }
 
@@ -60,6 +61,8 @@ export interface ApiDeps {
   identity: Identity;
   clock: { now(): number };
   random: (bytes: number) => Uint8Array;
+  /** Milliseconds since the machine was started, its sleep included. Left out: that a clock was set is learnt from the next answer. */
+  uptime?: () => number;
 }
 
 const ANSWER_WITHIN_MS = 30_000;
@@ -67,9 +70,9 @@ const ANSWER_WITHIN_MS = 30_000;
 const SLOWEST_BYTES_PER_SECOND = 4_000;
 
 export function openApi(deps: ApiDeps): Api {
-  let offset = 0;
+  const offset = openClockOffset(deps);
   const authorization = async (): Promise<string> => {
-    const now = deps.clock.now() + offset;
+    const now = deps.clock.now() + offset.now();
     return `Bearer ${await mintToken(deps.identity, deps.config, { now, random: deps.random })}`;
   };
   const ask = async (method: string, path: string, more: { body?: unknown; headers?: Record<string, string> } = {}) => {
@@ -78,7 +81,7 @@ export function openApi(deps: ApiDeps): Api {
       const sentAt = deps.clock.now();
       const headers = { ...more.headers, authorization: bearer, [CLOCK_HEADER]: instant(sentAt) };
       const answer = await send(addressOf(deps.config.url, path), { method, headers, body: more.body });
-      offset = offsetBy(answer.headers.get("date"), sentAt, deps.clock.now()) ?? offset;
+      offset.learn(answer.headers.get("date"), sentAt);
       if (answer.ok || answer.status === 304) return answer;
       const error = await errorOf(answer);
       if (error.code !== "auth.clock_wrong" || attempt > 1) throw error;
@@ -118,7 +121,7 @@ export function openApi(deps: ApiDeps): Api {
       const url = addressOf(deps.config.url, "socket").replace(/^http/, "ws");
       return { url, headers: { authorization: await authorization(), [CLOCK_HEADER]: instant(deps.clock.now()) } };
     },
-    clockOffset: () => offset,
+    clockOffset: offset.now,
   };
 }
 
@@ -196,14 +199,6 @@ async function textOf(answer: Response): Promise<string> {
   } catch (error) {
     throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error, ANSWER_WITHIN_MS)}`);
   }
-}
-
-function offsetBy(date: string | null, sentAt: number, receivedAt: number): number | null {
-  const at = date === null ? Number.NaN : Date.parse(date);
-  if (Number.isNaN(at)) return null;
-  // The header has whole seconds: on average it is half a second behind.
-  const offset = at + 500 - (sentAt + receivedAt) / 2;
-  return Math.abs(offset) < 2000 ? 0 : offset;
 }
 
 function causeOf(error: unknown, patienceMs: number): string {

@@ -16,6 +16,8 @@ import { openSpool } from "./spool.ts";
 export interface CliDeps {
   paths: Paths;
   clock: { now(): number };
+  /** Milliseconds since the machine was started, its sleep included. */
+  uptime?: () => number;
   random: (bytes: number) => Uint8Array;
   out: (text: string) => void;
   log: (line: string) => void;

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { uptime } from "node:os";
 import { text } from "node:stream/consumers";
 import { RestoreRequest } from "../shared/assignment.ts";
 import { ApiError } from "./api.ts";
@@ -45,6 +46,7 @@ Everything lives under HOLDFAST_AGENT_ROOT (default: the machine itself).
 const deps: CliDeps = {
   paths: agentPaths(process.env["HOLDFAST_AGENT_ROOT"] ?? ""),
   clock: Date,
+  uptime: () => uptime() * 1000,
   random: (bytes) => randomBytes(bytes),
   out: (text) => void process.stdout.write(text),
   log: (line) => void process.stderr.write(`${line}\n`),

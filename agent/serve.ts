@@ -37,6 +37,8 @@ export interface ServeDeps {
   /** Where services are looked for that the catalogue knows. */
   machine: Machine;
   clock: { now(): number };
+  /** Milliseconds since the machine was started, its sleep included. */
+  uptime?: () => number;
   timers: Timers;
   random: (bytes: number) => Uint8Array;
   log: (line: string) => void;
