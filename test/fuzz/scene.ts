@@ -43,6 +43,8 @@ export async function openScene(): Promise<Scene> {
   const tokens = await makeTokens(control);
   for (const each of [neighbour, host]) await populate(control, each);
   await lookAtAll(control, host);
+  // A query's, which are called otherwise.
+  traffic.seen.set("expression", traffic.seen.get("OnCalendar") ?? []);
   return {
     ...{ control, host, neighbour, tokens, traffic, errors },
     pillars: [host.id, ...(traffic.ids.get("tokens") ?? [])],

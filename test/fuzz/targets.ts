@@ -7,6 +7,7 @@ import { parsers } from "./targets/parsers.ts";
 import { routes } from "./targets/routes.ts";
 import { signed } from "./targets/signed.ts";
 import { wireToAgent } from "./targets/wire-to-agent.ts";
+import { wireToControl } from "./targets/wire-to-control.ts";
 
 /** Everything that is fuzzed. The shares add up to a hundred. */
 export const TARGETS: readonly Target[] = [
@@ -18,4 +19,5 @@ export const TARGETS: readonly Target[] = [
   hostFiles,
   signed,
   wireToAgent,
+  wireToControl,
 ];
