@@ -137,7 +137,7 @@ const TOLD: Record<EventType, Told> = {
   },
   "backup.stuck": {
     mood: "bad",
-    title: (facts) => `Backup of ${bindingOf(facts)} is stuck`,
+    title: (facts) => `${runOf(facts)} is stuck`,
     lead: () => "It is running and does not get on.",
     next: "Look at the host; cancel the run if it hangs.",
   },
@@ -147,7 +147,7 @@ const TOLD: Record<EventType, Told> = {
     lead: () => "Its first good backup is overdue.",
     next: "Run it by hand and look at what it says.",
   },
-  "backup.recovered": { mood: "good", title: (facts) => `Backup of ${bindingOf(facts)} is in time again` },
+  "backup.recovered": { mood: "good", title: (facts) => `${runOf(facts)} is as it should be again` },
   "repository.unreachable": {
     mood: "bad",
     title: (facts) => `Repository ${repositoryOf(facts)} can't be reached`,
