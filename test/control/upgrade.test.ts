@@ -37,8 +37,8 @@ const OLD_ROWS = [
     values (${id(3)}, 'disk', 'restic', '/backup', '{"generate":true}', '{}', 0, ${at}, ${at})`,
   sql`insert into bindings (id, host, name, contract, repository, settings, "createdAt", "changedAt")
     values (${id(4)}, ${id(1)}, 'photos-disk', ${id(2)}, ${id(3)}, ${JSON.stringify(settings)}, ${at}, ${at})`,
-  sql`insert into runs (id, host, binding, kind, trigger, state, sequence, warnings, log)
-    values (${id(5)}, ${id(1)}, ${id(4)}, 'backup', 'schedule', 'succeeded', 2, '[]', 'all is well')`,
+  sql`insert into runs (id, host, binding, kind, trigger, state, "startedAt", sequence, warnings, log)
+    values (${id(5)}, ${id(1)}, ${id(4)}, 'backup', 'schedule', 'succeeded', ${at}, 2, '[]', 'all is well')`,
   sql`insert into runs (id, host, binding, kind, trigger, state, sequence, warnings, log)
     values (${id(6)}, ${id(1)}, ${id(9)}, 'backup', 'schedule', 'failed', 2, '[]', 'of a binding that is gone')`,
   sql`insert into orders (id, host, kind, run, binding, "issuedAt", "expiresAt")
@@ -68,6 +68,8 @@ describe.each(DATABASES)("a database of the kind %s that version 0.1.0 has fille
     expect(repository?.maintenance).toEqual(Maintenance.parse({}));
     const [binding] = await db.select().from(bindings);
     expect(binding?.settings).toEqual(Settings.parse(settings));
+    // Its last good backup is remembered, and the first sweep works out when it is late.
+    expect(binding).toMatchObject({ goodAt: at, alertAt: expect.stringMatching(/^20\d\d-.*Z$/) });
     const history = await db.select().from(runs).orderBy(runs.id);
     expect(history).toMatchObject([
       { id: id(5), binding: id(4), repository: id(3), state: "succeeded", log: "all is well", plan: null },
