@@ -91,6 +91,16 @@ describe("hooks", () => {
     expect(await textOf(out("after"))).toBe("ran\n");
   });
 
+  it("have a pulse while they do something, though no engine counts anything yet", async () => {
+    Object.assign(host.deps, { pulseEveryMs: 50 });
+    await host.hook("reads", `until [ -e ${out("enough")} ]; do head -c 1000000 /dev/zero >${out("copy")}; done`);
+    const running = host.backup(host.work({ before: ["reads"] }));
+    await until("the pulse", () => host.progress.some(({ worked = 0 }) => worked >= 3));
+    expect(host.progress.at(-1)).toMatchObject({ fraction: 0, worked: expect.any(Number), at: expect.any(String) });
+    await writeFile(out("enough"), "");
+    expect(await running).toMatchObject({ state: "succeeded" });
+  });
+
   it("after run too when the backup is cancelled in its middle", async () => {
     await writeFile(join(host.root, "data/big"), randomBytes(4_000_000));
     await host.hook("mark", `echo $HOLDFAST_PHASE >>${out("marks")}`);
