@@ -19,6 +19,9 @@ const Created = z.object({
   archive: z.object({ stats: z.object({ nfiles: count, original_size: count, deduplicated_size: count }) }),
 });
 
+/** Warnings that leave nothing out: of the other side, and of the lock that a dead borg of this host has left. */
+const OF_NO_FILE = /^(Remote:|(Killed|Removed) stale )/;
+
 /** See OpenRepository.backup. */
 export async function backup(runner: BorgRunner, input: BackupInput): Promise<BackupResult> {
   const { access } = runner;
@@ -42,7 +45,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
       const words = wordsOf(line);
       if (words === null) return;
       const { item, reason } = itemOf(words.message);
-      if (words.levelname === "WARNING" && !words.message.startsWith("Remote:")) problems.add(item, reason);
+      if (words.levelname === "WARNING" && !OF_NO_FILE.test(words.message)) problems.add(item, reason);
       else access.log.line(`borg: ${words.message}`);
     },
   });
