@@ -30,6 +30,18 @@ test("a peer that is silent for 90 seconds is closed, one that answers pings is 
   expect(frames).toContainEqual({ type: "poke", pull: "orders" });
 });
 
+test("after a bad frame nothing more is heard: a flood of them costs no more than one", async () => {
+  const { connect } = await hubOf("noisy");
+  const noisy = await connect("noisy");
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on("warning", onWarning);
+  onTestFinished(() => void process.off("warning", onWarning));
+  for (let frame = 0; frame < 40; frame++) noisy.sendText("{");
+  expect(await noisy.closed).toEqual(CLOSE.badFrame);
+  expect(warnings).toEqual([]);
+});
+
 test.each([24, -24])("a clock that is set %i h on cuts nobody off, and does not keep who is gone", async (hours) => {
   const { deps, hub, connect } = await hubOf("quiet", "lively");
   const quiet = await connect("quiet");

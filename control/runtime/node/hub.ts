@@ -79,7 +79,8 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
     socket.on("error", () => undefined);
     socket.on("message", (data: Buffer, isBinary) => {
       peer.unheard = 0;
-      void inTurn(peer, () => received(deps, peer.session, isBinary ? null : data.toString("utf8")));
+      const text = isBinary ? null : data.toString("utf8");
+      void inTurn(peer, async () => (ending.has(socket) ? undefined : received(deps, peer.session, text)));
     });
     socket.once("close", () => {
       if (peers.get(host) === peer) peers.delete(host);
@@ -139,8 +140,13 @@ function hangUp(peer: Peer, why: keyof typeof CLOSE): void {
   end(peer.socket, CLOSE[why].code, CLOSE[why].reason);
 }
 
+/** Those that were told goodbye: what they say until they are gone is not heard. */
+const ending = new WeakSet<WebSocket>();
+
 /** A peer that does not answer the close (a dead network, say) is cut. */
 function end(socket: WebSocket, code: number, reason: string): void {
+  if (ending.has(socket)) return;
+  ending.add(socket);
   socket.close(code, reason);
   const cut = setTimeout(() => socket.terminate(), CLOSING_MS).unref();
   socket.once("close", () => clearTimeout(cut));
