@@ -178,6 +178,8 @@ export async function serve(
     new Promise<void>((resolve) => timers.after(LAST_REPORTS_WITHIN_MS, resolve)),
   ]);
   connection.stop();
+  // Behind what is still being written: nothing of this host is touched any more once we have returned.
+  await tellState(false);
   log("stopped");
 }
 

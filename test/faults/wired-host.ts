@@ -91,7 +91,8 @@ export async function openWiredHost(agent: {
       watcher.close();
       await control.stop();
       await wire.end();
-      await rm(root, { recursive: true, force: true });
+      // What was under way when the agent was told to stop may still make a directory.
+      await rm(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     },
   };
   try {
