@@ -89,10 +89,14 @@ export async function playTarget(
   return { name: target.name, cases, seconds: (performance.now() - begun) / 1000, broken, slowestMs };
 }
 
-/** What was thrown where nobody catches it: it would have ended the program. */
+/** What was thrown where nobody catches it: it would have ended the program. And what piles up, as Node tells. */
 function catchStrays(): { taken(): Error[]; end(): void } {
   let found: Error[] = [];
   const onStray = (error: unknown): void => void found.push(new Error(`nobody caught this: ${told(error)}`));
+  const onWarning = (warning: Error): void => {
+    if (warning.name === "MaxListenersExceededWarning") found.push(warning);
+  };
+  process.on("warning", onWarning);
   process.on("uncaughtException", onStray);
   process.on("unhandledRejection", onStray);
   return {
@@ -102,6 +106,7 @@ function catchStrays(): { taken(): Error[]; end(): void } {
       return taken;
     },
     end() {
+      process.off("warning", onWarning);
       process.off("uncaughtException", onStray);
       process.off("unhandledRejection", onStray);
     },
