@@ -53,6 +53,8 @@ export function resticFailure(restic: Restic, ended: Ended, context: { what: str
   const unable = unableToRun(ended);
   if (unable !== null) return describe(unable.code, unable.how);
   if (exitCode === 2 && /goroutine|panic/.test(stderr)) return describe("engine.crashed", "crashed");
+  // Before all that it says of what it was doing then: a lock it could not take any more is nobody's.
+  if (/^signal \w+ received, cleaning up/m.test(stderr)) return describe("engine.crashed", "was ended from outside");
   const known = EXIT_CODES.find((entry) => entry.exitCode === exitCode && restic.isAtLeast(entry.since));
   if (known !== undefined) return describe(known.code, PLAIN_WORDS[known.code] ?? "failed");
   if (saysAbsent(restic, ended)) return describe("repository.missing", "there is no repository in that place");

@@ -36,6 +36,13 @@ it("that says an older snapshot's id again, or none, has stored nothing", async 
   }
 });
 
+it("that is ended from outside while it takes its lock is not called locked out", async () => {
+  const words = "signal terminated received, cleaning up\\nunable to create lock in backend: context canceled";
+  await instead("backup", `printf '${words}\\n' >&2; exit 11`);
+  const outcome = await host.backup(host.work(), { trigger: "schedule" });
+  expect(outcome).toMatchObject({ state: "failed", failure: { code: "engine.crashed" } });
+});
+
 it("that hangs is stopped when its time is over, told so, and nothing of it is left", async () => {
   host.impatient();
   await instead("backup", "trap '' INT TERM; sleep 1000 & wait");
