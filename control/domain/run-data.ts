@@ -16,11 +16,16 @@ export interface RunSubject {
   host: { id: Id; name: string };
 }
 
+/** How many of a run's warnings a notification says; the run itself has up to a hundred. */
+const WARNINGS_SAID = 5;
+
 /** What every notification of a run says of it. */
 export function runData(run: RunReport["run"], { binding, repository, host }: RunSubject): Record<string, unknown> {
   const { id, kind, state, trigger, startedAt, finishedAt, failure } = run;
+  const warnings = run.warnings.slice(0, WARNINGS_SAID);
+  const warned = state === "warned" ? { warnings, warningsMore: run.warnings.length - warnings.length } : {};
   return {
-    run: { id, kind, state, trigger, startedAt, finishedAt, failure },
+    run: { id, kind, state, trigger, startedAt, finishedAt, failure, ...warned },
     binding: binding === null ? null : { id: binding.id, name: binding.name },
     contract: binding?.contract ?? null,
     repository: { id: repository.id, name: repository.name },

@@ -19,11 +19,13 @@ export function wordsOf(event: Event): Words {
   const lines = [
     lead(facts),
     facts.run?.failure?.message,
+    ...(facts.run?.warnings ?? []),
+    more(facts.run?.warningsMore),
     about(facts, facts.reason ?? facts.message ?? facts.summary),
     ...(facts.faults ?? []).map(({ file, message }) => `${file}: ${message}`),
     ...(facts.troubles ?? []).map(({ subject, message }) => `${subject}: ${message}`),
     ...(facts.items ?? []).map(({ title: name, summary, type }) => `- ${name ?? summary ?? type ?? "an event"}`),
-    facts.more === undefined || facts.more === 0 ? null : `- and ${facts.more} more`,
+    more(facts.more),
     since(facts, mood),
     facts.dueAt === undefined ? null : `It was due: ${moment(facts.dueAt)}`,
     facts.lastGoodAt === undefined ? null : `Last good backup: ${moment(facts.lastGoodAt)}`,
@@ -37,6 +39,10 @@ export function wordsOf(event: Event): Words {
     body: printable([...new Set(said)].join("\n")),
     mood,
   };
+}
+
+function more(count: number | undefined): string | null {
+  return count === undefined || count === 0 ? null : `- and ${count} more`;
 }
 
 const text = z.string().optional().catch(undefined);
@@ -56,7 +62,12 @@ const Facts = z.object({
   host: named,
   channel: named,
   run: z
-    .object({ kind: text, failure: z.object({ message: z.string(), next: text }).nullish().catch(undefined) })
+    .object({
+      kind: text,
+      failure: z.object({ message: z.string(), next: text }).nullish().catch(undefined),
+      warnings: listOf(z.string()),
+      warningsMore: z.int().optional().catch(undefined),
+    })
     .optional()
     .catch(undefined),
   reason: text,

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
+import { wordsOf } from "../../control/notify/words.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
+import { Event } from "../../shared/event.ts";
 import { instant } from "../../shared/ids.ts";
 import type { RunReport } from "../../shared/report.ts";
 import type { TestControl } from "../support/control.ts";
@@ -113,6 +115,17 @@ test("a backup that turns from good to warned is told once, not each night", asy
   await one("warned");
   const warned = (await told(control)).filter(({ type }) => type === "run.warned");
   expect(warned).toMatchObject([{}, { data: { run: { state: "warned" }, binding: { id: binding.id } } }]);
+});
+
+test("what was skipped is told with the warning, the first of it", async () => {
+  const { control, host, binding } = await listening();
+  const warnings = Array.from({ length: 9 }, (_, index) => `/srv/photos/${index} can't be read`);
+  await send(host, runNow(control, binding.id, { state: "succeeded" }));
+  await send(host, runNow(control, binding.id, { state: "warned", warnings }));
+  const [notice] = (await told(control)).filter(({ type }) => type === "run.warned");
+  expect(notice).toMatchObject({ data: { run: { warnings: warnings.slice(0, 5), warningsMore: 4 } } });
+  const { body } = wordsOf(Event.parse({ timestamp: "2026-11-23T08:00:00.000Z", ...notice }));
+  expect(body).toContain("/srv/photos/4 can't be read\n- and 4 more");
 });
 
 test("sources that look as usual again are told as well", async () => {

@@ -21,6 +21,7 @@ export function reportOf(run: {
   engineId?: string | null;
   failure?: RunFailureCode;
   log?: string;
+  warnings?: string[];
 }): RunReport {
   const startedAtMs = Number.parseInt(run.id.replaceAll("-", "").slice(0, 12), 16);
   const bad = run.state === "failed" || run.state === "interrupted";
@@ -42,7 +43,7 @@ export function reportOf(run: {
       failure: bad
         ? { code: run.failure ?? "source.missing", message: "/srv is not there", next: "bring it back" }
         : null,
-      warnings: [],
+      warnings: run.warnings ?? [],
       stats: null,
       plan: null,
       items: null,
