@@ -84,27 +84,28 @@ async function breakOnce(bench: Bench, way: Way, dice: Dice): Promise<Found> {
     await mend();
     useEngine(engine);
   }
+  const left = leftBehind(runId);
+  // By the agent first: a borg that was killed behind our back has left a lock that only the same host's next one removes.
+  const next = await host.backup(bench.work());
   const after = idsNow();
   const reports = (await host.reports()).filter(({ run }) => run.id === runId);
   const lies = [
     ...liesOf(
       outcome,
       way,
-      after.filter((id) => !before.includes(id)),
+      after.filter((id) => !before.includes(id) && id !== next.snapshot),
     ),
-    ...leftBehind(runId),
+    ...left,
     ...(reports[0]?.run.state === outcome.state
       ? []
       : [`reported as ${reports[0]?.run.state}, and was ${outcome.state}`]),
   ];
-  const next = await host.backup(bench.work());
   if (next.state !== "succeeded") lies.push(`the next backup ${next.state}: ${next.failure?.message}`);
   else if (!holds(bench, mark)) lies.push("the next backup does not hold what was there");
-  const end = idsNow();
   await clearSpool(host);
   return found({
-    lost: before.filter((id) => !end.includes(id)).length + (reports.length === 0 ? 1 : 0),
-    doubled: Math.max(0, end.length - before.length - 2) + Math.max(0, reports.length - 1),
+    lost: before.filter((id) => !after.includes(id)).length + (reports.length === 0 ? 1 : 0),
+    doubled: Math.max(0, after.length - before.length - 2) + Math.max(0, reports.length - 1),
     lied: lies.length,
     said: lies.map((lie) => `${engine.provider} ${engine.version}, ${way.name}: ${lie}`),
   });
