@@ -5,9 +5,8 @@ import { checkService } from "../policy-check.ts";
 import type { ProcessMark } from "../process-mark.ts";
 import { ownUser } from "../process-user.ts";
 import { limitOf } from "../runner/access.ts";
-import { runAfterHooks } from "../runner/after.ts";
+import { payingBack, runAfterHooks } from "../runner/after.ts";
 import type { RunnerDeps, RunnerInput } from "../runner/deps.ts";
-import { withWarnings } from "../runner/failure.ts";
 import type { Finished } from "../runner/record.ts";
 import type { RecordedRun } from "../runner/recorded.ts";
 import type { AfterObligation } from "../spool.ts";
@@ -39,31 +38,15 @@ export async function betweenServices(
   const beforeStart = (child: ProcessMark): Promise<void> => record.noteChild("hook", child);
   const doing = { run: record.id, log: record.log, signal, timeLimitMs, beforeStart };
   const payBack = () => runAfterHooks({ record, fileDirectory: deps.paths.state }, { owed, user });
-  let finished: Finished;
-  try {
-    finished = await work(async () => {
-      const entries = units.map((stop) => ({ stop }));
-      for (const one of await findHalts(doing, entries)) {
-        owed = { ...owed, resume: [...owed.resume, one.resumption] };
-        await record.oweAfter(owed);
-        await halt(doing, one);
-      }
-    });
-  } catch (error) {
-    const failures = await payBack();
-    throw withWarnings(
-      error,
-      failures.map(({ message }) => message),
-    );
-  }
-  const failures = await payBack();
-  const [first = null] = failures;
-  return {
-    ...finished,
-    warnings: [...finished.warnings, ...failures.map(({ message }) => message)],
-    failure: finished.failure ?? first,
-    state: finished.state === "succeeded" && first !== null ? "warned" : finished.state,
+  const stopServices = async (): Promise<void> => {
+    const entries = units.map((stop) => ({ stop }));
+    for (const one of await findHalts(doing, entries)) {
+      owed = { ...owed, resume: [...owed.resume, one.resumption] };
+      await record.oweAfter(owed);
+      await halt(doing, one);
+    }
   };
+  return await payingBack(payBack, () => work(stopServices));
 }
 
 /** What the contract wants stopped for this restore. Throws PolicyError when the host's owner forbids one of them. */

@@ -3,9 +3,37 @@ import { resume } from "../consistency/services.ts";
 import { runHook } from "../hooks.ts";
 import type { ProcessMark } from "../process-mark.ts";
 import type { RunUser } from "../process-user.ts";
-import { failureOf } from "./failure.ts";
-import type { RunRecord } from "./record.ts";
+import { failureOf, withWarnings } from "./failure.ts";
+import type { Finished, RunRecord } from "./record.ts";
 import type { AfterObligation } from "../spool.ts";
+
+/**
+ * Does the work, and pays back what is owed for it, whatever became of it. What goes wrong with that makes a good run a warned one.
+ * @param payBack `runAfterHooks` of what is owed by then. @returns the work's outcome, with what it says; its error is thrown with that as warnings
+ */
+export async function payingBack(
+  payBack: () => Promise<RunFailure[]>,
+  work: () => Promise<Finished>,
+): Promise<Finished> {
+  let finished: Finished;
+  try {
+    finished = await work();
+  } catch (error) {
+    const failures = await payBack();
+    throw withWarnings(
+      error,
+      failures.map(({ message }) => message),
+    );
+  }
+  const failures = await payBack();
+  const [first = null] = failures;
+  return {
+    ...finished,
+    warnings: [...finished.warnings, ...failures.map(({ message }) => message)],
+    failure: finished.failure ?? first,
+    state: finished.state === "succeeded" && first !== null ? "warned" : finished.state,
+  };
+}
 
 /**
  * Sets going again what was halted, then runs every after hook, each whatever became of the one before it. Cancelling the run does not reach them: a service that

@@ -5,9 +5,8 @@ import { type Lock, takeLock } from "../locks.ts";
 import { checkBackup } from "../policy-check.ts";
 import type { BackupResult } from "../providers/provider.ts";
 import { limitOf, prepare, type Prepared } from "./access.ts";
-import { runAfterHooks } from "./after.ts";
+import { payingBack, runAfterHooks } from "./after.ts";
 import type { RunnerDeps, RunnerInput } from "./deps.ts";
-import { withWarnings } from "./failure.ts";
 import type { Finished } from "./record.ts";
 import type { RecordedRun } from "./recorded.ts";
 import { storeDump, storeFiles } from "./store.ts";
@@ -98,25 +97,10 @@ async function betweenHooks(
   };
   const payBack = () => runAfterHooks({ record: run.record, fileDirectory: deps.paths.state }, { owed, user });
   if (hooks.after.length > 0) await run.record.oweAfter(owed);
-  let finished: Finished;
-  try {
+  return await payingBack(payBack, async () => {
     for (const hook of hooks.before) await runBefore(context, { hook, owed });
-    finished = await work(owe);
-  } catch (error) {
-    const failures = await payBack();
-    throw withWarnings(
-      error,
-      failures.map(({ message }) => message),
-    );
-  }
-  const failures = await payBack();
-  const [first = null] = failures;
-  return {
-    ...finished,
-    warnings: [...finished.warnings, ...failures.map(({ message }) => message)],
-    failure: finished.failure ?? first,
-    state: finished.state === "succeeded" && first !== null ? "warned" : finished.state,
-  };
+    return await work(owe);
+  });
 }
 
 async function runBefore(
