@@ -2,15 +2,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { openClient } from "../support/client.ts";
 import { startNeighbour } from "../support/neighbour.ts";
 import { startNodeControl } from "../support/node-control.ts";
 import { mountSmallDisk } from "../support/small-disk.ts";
 import { type Fault, found } from "./fault.ts";
-import { judge, openReportingHosts } from "./reporting.ts";
-import { listenForWebhooks } from "./webhooks.ts";
-
-const HOSTS = 8;
+import { openReportingHosts, refusalsIn, runsIn } from "./reporting.ts";
 
 /** The disk of the control plane's database is full again and again while hosts report. */
 export const databaseDiskFull: Fault = {
@@ -21,10 +17,7 @@ export const databaseDiskFull: Fault = {
     const disk = mountSmallDisk(directory, 65_536);
     const control = await startNodeControl({ HOLDFAST_DATA: directory });
     const neighbour = startNeighbour(join(directory, "control.db"));
-    const webhooks = await listenForWebhooks();
-    const admin = openClient(control.url, () => control.adminToken);
-    await admin.send("POST", "/api/v1/channels", { name: "ops", kind: "webhook", url: webhooks.url });
-    const hosts = await openReportingHosts(control, HOSTS);
+    const hosts = await openReportingHosts(control);
     return {
       async round(dice) {
         const times = Array.from({ length: 1 + dice.below(3) }, () => ({
@@ -41,11 +34,8 @@ export const databaseDiskFull: Fault = {
             disk.empty();
           }
         });
-        const refusals = [...played.refusals].map(([said, count]) => `${count} × ${said}`).join(", ");
-        log(`full for ${times.map(({ milliseconds }) => milliseconds).join(", ")} ms; ${refusals}`);
-        const rows = async (): Promise<string[]> =>
-          (await neighbour.column("SELECT id || ' ' || state FROM runs")).map(String);
-        const judged = await judge(played, rows, webhooks);
+        log(`full for ${times.map(({ milliseconds }) => milliseconds).join(", ")} ms; ${refusalsIn(played)}`);
+        const judged = await hosts.judge(played, () => runsIn(neighbour));
         const [integrity] = await neighbour.column("PRAGMA integrity_check");
         if (integrity === "ok") return judged;
         return found({
@@ -57,7 +47,7 @@ export const databaseDiskFull: Fault = {
       async end() {
         await neighbour.end();
         await control.stop();
-        await webhooks.end();
+        await hosts.end();
         disk.unmount();
         await rm(directory, { recursive: true, force: true });
       },

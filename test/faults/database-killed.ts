@@ -1,13 +1,9 @@
 import { createClient } from "@libsql/client";
 import { setTimeout as pause } from "node:timers/promises";
-import { openClient } from "../support/client.ts";
 import { startNodeControl } from "../support/node-control.ts";
 import { startSqld } from "../support/sqld.ts";
 import type { Fault } from "./fault.ts";
-import { judge, openReportingHosts } from "./reporting.ts";
-import { listenForWebhooks } from "./webhooks.ts";
-
-const HOSTS = 8;
+import { openReportingHosts, refusalsIn } from "./reporting.ts";
 
 /** The libSQL server is killed while hosts report, stays dead for a while, and comes back. */
 export const databaseKilled: Fault = {
@@ -16,10 +12,7 @@ export const databaseKilled: Fault = {
   async start(log) {
     const sqld = await startSqld();
     const control = await startNodeControl({ HOLDFAST_DATABASE_URL: sqld.url });
-    const webhooks = await listenForWebhooks();
-    const admin = openClient(control.url, () => control.adminToken);
-    await admin.send("POST", "/api/v1/channels", { name: "ops", kind: "webhook", url: webhooks.url });
-    const hosts = await openReportingHosts(control, HOSTS);
+    const hosts = await openReportingHosts(control);
     return {
       async round(dice) {
         const deaths = Array.from({ length: 1 + dice.below(2) }, () => dice.below(3000));
@@ -31,20 +24,18 @@ export const databaseKilled: Fault = {
             await sqld.start();
           }
         });
-        log(
-          `dead for ${deaths.join(", ")} ms; ${[...played.refusals].map(([said, times]) => `${times} × ${said}`).join(", ")}`,
-        );
+        log(`dead for ${deaths.join(", ")} ms; ${refusalsIn(played)}`);
         const rows = async (): Promise<string[]> => {
           const client = createClient({ url: sqld.url });
           const { rows: all } = await client.execute("select id || ' ' || state as said from runs");
           client.close();
           return all.map(({ said }) => String(said));
         };
-        return judge(played, rows, webhooks);
+        return hosts.judge(played, rows);
       },
       async end() {
         await control.stop();
-        await webhooks.end();
+        await hosts.end();
         await sqld.stop();
       },
     };

@@ -2,14 +2,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { openClient } from "../support/client.ts";
 import { startNeighbour } from "../support/neighbour.ts";
 import { startNodeControl } from "../support/node-control.ts";
 import type { Fault } from "./fault.ts";
-import { judge, openReportingHosts } from "./reporting.ts";
-import { listenForWebhooks } from "./webhooks.ts";
+import { openReportingHosts, refusalsIn, runsIn } from "./reporting.ts";
 
-const HOSTS = 8;
 /** The control plane waits ten seconds for somebody else's lock. */
 const PATIENCE_MS = 10_000;
 
@@ -21,10 +18,7 @@ export const databaseLocked: Fault = {
     const directory = await mkdtemp(join(tmpdir(), "holdfast-locked-"));
     const control = await startNodeControl({ HOLDFAST_DATA: directory });
     const neighbour = startNeighbour(join(directory, "control.db"));
-    const webhooks = await listenForWebhooks();
-    const admin = openClient(control.url, () => control.adminToken);
-    await admin.send("POST", "/api/v1/channels", { name: "ops", kind: "webhook", url: webhooks.url });
-    const hosts = await openReportingHosts(control, HOSTS);
+    const hosts = await openReportingHosts(control);
     return {
       async round(dice) {
         const isLong = dice.isLucky(0.3);
@@ -37,17 +31,13 @@ export const databaseLocked: Fault = {
             await neighbour.unlock();
           }
         });
-        log(
-          `held for ${holds.join(", ")} ms; ${[...played.refusals].map(([said, times]) => `${times} × ${said}`).join(", ")}`,
-        );
-        const rows = async (): Promise<string[]> =>
-          (await neighbour.column("SELECT id || ' ' || state FROM runs")).map(String);
-        return judge(played, rows, webhooks);
+        log(`held for ${holds.join(", ")} ms; ${refusalsIn(played)}`);
+        return hosts.judge(played, () => runsIn(neighbour));
       },
       async end() {
         await neighbour.end();
         await control.stop();
-        await webhooks.end();
+        await hosts.end();
         await rm(directory, { recursive: true, force: true });
       },
     };

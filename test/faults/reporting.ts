@@ -9,14 +9,21 @@ import type { ControlUnderTest } from "../support/control-under-test.ts";
 import { declareBinding } from "../support/declare.ts";
 import { enrolFakeHost } from "../support/fake-host.ts";
 import type { Dice } from "../support/random.ts";
+import type { Neighbour } from "../support/neighbour.ts";
 import { until } from "../support/until.ts";
 import { type Found, found } from "./fault.ts";
-import type { Told } from "./webhooks.ts";
+import { listenForWebhooks, type Told } from "./webhooks.ts";
 
-/** Hosts that do nothing but report, keeping each report until it is acknowledged, as agents do. */
+/** Hosts that do nothing but report, keeping each report until it is acknowledged, as agents do; and somebody who is told. */
 export interface ReportingHosts {
   /** Every host reports runs of a new binding, one of which fails, all through what `meanwhile` does; and ends once all is acknowledged. */
   report(dice: Dice, meanwhile: () => Promise<void>): Promise<Played>;
+  /**
+   * Compares what was reported with what is there.
+   * @param rows every run that the database has, as `ID STATE`, read past the control plane
+   */
+  judge(played: Played, rows: () => Promise<readonly string[]>): Promise<Found>;
+  end(): Promise<void>;
 }
 
 /** What was reported, and the answers that were none. */
@@ -30,11 +37,14 @@ export interface Played {
 
 const STATES = ["succeeded", "failed", "succeeded", "succeeded"] as const;
 const AGAIN_AFTER_MS = 200;
+const HOSTS = 8;
 
-export async function openReportingHosts(control: ControlUnderTest, count: number): Promise<ReportingHosts> {
+export async function openReportingHosts(control: ControlUnderTest): Promise<ReportingHosts> {
+  const webhooks = await listenForWebhooks();
   const admin = openClient(control.url, () => control.adminToken);
+  await admin.send("POST", "/api/v1/channels", { name: "ops", kind: "webhook", url: webhooks.url });
   const hosts = await Promise.all(
-    Array.from({ length: count }, (_, index) => enrolFakeHost(control, `reporting-${index}`)),
+    Array.from({ length: HOSTS }, (_, index) => enrolFakeHost(control, `reporting-${index}`)),
   );
   let rounds = 0;
   return {
@@ -56,7 +66,19 @@ export async function openReportingHosts(control: ControlUnderTest, count: numbe
       await Promise.all([...work, meanwhile()]);
       return { runs, turns, refusals };
     },
+    judge: (played, rows) => judge(played, rows, webhooks),
+    end: () => webhooks.end(),
   };
+}
+
+/** The answers that were none, in a line. */
+export function refusalsIn({ refusals }: Played): string {
+  return [...refusals].map(([said, times]) => `${times} × ${said}`).join(", ");
+}
+
+/** What `judge` asks for, of a database file. */
+export async function runsIn(neighbour: Pick<Neighbour, "column">): Promise<string[]> {
+  return (await neighbour.column("SELECT id || ' ' || state FROM runs")).map(String);
 }
 
 interface Script {
@@ -93,11 +115,7 @@ async function reportAll(client: Client, { binding, ids, pauses, refusals }: Scr
   while (kept.size > 0) await deliver();
 }
 
-/**
- * Compares what was reported with what is there.
- * @param rows every run that the database has, as `ID STATE`, read past the control plane
- */
-export async function judge(played: Played, rows: () => Promise<readonly string[]>, told: Told): Promise<Found> {
+async function judge(played: Played, rows: () => Promise<readonly string[]>, told: Told): Promise<Found> {
   const there = new Set(await rows());
   const said: string[] = [];
   let [lost, doubled, lied] = [0, 0, 0];
