@@ -10,7 +10,7 @@ import { ownProgram } from "./own-program.ts";
 import type { Policy } from "./policy.ts";
 import { checkSource } from "./policy-check.ts";
 import type { RunUser } from "./process-user.ts";
-import { runError } from "./runner/failure.ts";
+import { runError } from "./run-error.ts";
 import { openStaging, type Manifest, sealStaging, type StagedSqlite, type Staging } from "./consistency/staging.ts";
 
 interface StageInput {

@@ -10,8 +10,8 @@ import { providerOf } from "./providers/engines.ts";
 import type { Access } from "./providers/provider.ts";
 import { chooseSnapshot } from "./restore/snapshot.ts";
 import { PATIENCE } from "./runner/access.ts";
-import { RunError } from "./runner/failure.ts";
-import { openRunLog } from "./runner/log.ts";
+import { RunError } from "./run-error.ts";
+import { openRunLog } from "./run-log.ts";
 import { readSecrets, secretValues } from "./secrets.ts";
 
 /**

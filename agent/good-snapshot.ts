@@ -2,7 +2,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import { Instant, type Id } from "../shared/ids.ts";
 import type { Paths } from "./config.ts";
-import { runError } from "./runner/failure.ts";
+import { runError } from "./run-error.ts";
 import { lookAtState, writeState } from "./state-file.ts";
 
 const Good = z.strictObject({

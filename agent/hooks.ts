@@ -7,8 +7,8 @@ import type { ProcessMark } from "./process-mark.ts";
 import { CHILD_PATH, findExecutable } from "./process-path.ts";
 import { runProcess } from "./process.ts";
 import type { RunUser } from "./process-user.ts";
-import { runError } from "./runner/failure.ts";
-import type { RunLog } from "./runner/log.ts";
+import { runError } from "./run-error.ts";
+import type { RunLog } from "./run-log.ts";
 
 interface HookDeps {
   readonly paths: Pick<Paths, "hooksDir">;

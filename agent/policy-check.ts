@@ -2,7 +2,7 @@ import { type Consistency, serverUser } from "../shared/consistency.ts";
 import type { AssignedContract, AssignedRepository, RestoreRequest } from "../shared/assignment.ts";
 import type { RefusalCode } from "../shared/report.ts";
 import type { Policy } from "./policy.ts";
-import { RunError, runFailure } from "./runner/failure.ts";
+import { RunError, runFailure } from "./run-error.ts";
 
 /** The host's policy says no. Ends the run, and is reported as a refusal as well. */
 export class PolicyError extends RunError {

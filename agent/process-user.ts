@@ -4,7 +4,7 @@ import { userInfo } from "node:os";
 import { CHILD_PATH } from "./process-path.ts";
 import { runProcess } from "./process.ts";
 import { HOOK_LADDER } from "./process-ladder.ts";
-import { runError } from "./runner/failure.ts";
+import { runError } from "./run-error.ts";
 
 /** Whom a child runs as. */
 export interface RunUser {

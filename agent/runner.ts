@@ -9,9 +9,9 @@ import { betweenServices } from "./restore/services.ts";
 import { prepare, type Prepared } from "./runner/access.ts";
 import { performBackup } from "./runner/backup.ts";
 import type { Outcome, RunnerDeps, RunnerInput } from "./runner/deps.ts";
-import { failureOf } from "./runner/failure.ts";
+import { failureOf } from "./run-error.ts";
 import { unlessLocked } from "./runner/locked.ts";
-import { openRunLog } from "./runner/log.ts";
+import { openRunLog } from "./run-log.ts";
 import { pinged } from "./runner/pings.ts";
 import { ofBinding, recorded } from "./runner/recorded.ts";
 import { recover } from "./runner/recovery.ts";
@@ -19,7 +19,7 @@ import { type ForgetInput, heldBack, performForget } from "./runner/retention.ts
 import { ofRepository, performUpkeep, type UpkeepInput } from "./runner/upkeep.ts";
 
 export type { Outcome, RunnerDeps, RunnerInput } from "./runner/deps.ts";
-export { RunError } from "./runner/failure.ts";
+export { RunError } from "./run-error.ts";
 
 /**
  * One backup, and after a good one the binding's retention as a run of its own. Never throws for what goes wrong in the

@@ -4,7 +4,7 @@ import type { AssignedRepository } from "../shared/assignment.ts";
 import { SecretName } from "../shared/repository.ts";
 import type { Paths } from "./config.ts";
 import { createFileAtomically, readTextIfThere } from "./files.ts";
-import { runError } from "./runner/failure.ts";
+import { runError } from "./run-error.ts";
 
 /** What opens a repository. Never logged, never in argv, never sent anywhere but to the engine. */
 export interface RepositorySecrets {

@@ -3,8 +3,8 @@ import { HOOK_LADDER } from "../process-ladder.ts";
 import type { ProcessMark } from "../process-mark.ts";
 import { runProcess, userSwitch } from "../process.ts";
 import { ownUser, type RunUser } from "../process-user.ts";
-import { runError } from "../runner/failure.ts";
-import type { RunLog } from "../runner/log.ts";
+import { runError } from "../run-error.ts";
+import type { RunLog } from "../run-log.ts";
 import type { RunFailureCode } from "../../shared/failure.ts";
 
 /** What everything that is done to databases and services of a host needs. */

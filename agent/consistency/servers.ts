@@ -1,7 +1,7 @@
 import { type Consistency, serverUser } from "../../shared/consistency.ts";
 import { containerProgram, type Deed, type Doing, requireProgram } from "./run.ts";
 import { findUser } from "../process-user.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 
 export type PostgresEntry = Extract<Consistency, { postgres: string }>;
 export type MariadbEntry = Extract<Consistency, { mariadb: string }>;

@@ -1,6 +1,6 @@
 import type { Consistency } from "../../shared/consistency.ts";
 import { containerProgram, type Doing, perform, requireProgram, stateOfContainer } from "./run.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 import type { Resumption } from "../spool.ts";
 
 /** A unit or a container that stands still while a backup runs. */

@@ -4,7 +4,7 @@ import type { RunFailure } from "../../shared/failure.ts";
 import type { RunStats } from "../../shared/run.ts";
 import { borgPattern } from "../../shared/pattern-dialects.ts";
 import type { Ended } from "../process.ts";
-import { failureOf, runFailure } from "../runner/failure.ts";
+import { failureOf, runFailure } from "../run-error.ts";
 import { type BorgRunner, lockArgs } from "./borg-command.ts";
 import { borgFailure, isFull, isWarning } from "./borg-failures.ts";
 import { releaseOwnLock } from "./borg-locks.ts";

@@ -1,4 +1,4 @@
-import { failureOf, runFailure } from "../runner/failure.ts";
+import { failureOf, runFailure } from "../run-error.ts";
 import { type BorgRunner, lockArgs } from "./borg-command.ts";
 import { borgFailure } from "./borg-failures.ts";
 import { wordsOf } from "./borg-messages.ts";

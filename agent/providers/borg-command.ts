@@ -1,6 +1,6 @@
 import { isLocalLocation } from "../../shared/location.ts";
 import { CHILD_PATH } from "../process-path.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 import { engineCalls, type EngineCalls } from "./engine-calls.ts";
 import type { Access } from "./provider.ts";
 import type { Borg } from "./borg-version.ts";

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { isSelected, type NodeContent, type NodeType, type Selection, type SnapshotNode } from "../restore/tool.ts";
-import { RunError } from "../runner/failure.ts";
+import { RunError } from "../run-error.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure } from "./borg-failures.ts";
 import { readMessage } from "./borg-messages.ts";

@@ -1,7 +1,7 @@
 import { wholeText } from "../process-lines.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import { HOOK_LADDER } from "../process-ladder.ts";
-import { failureOf } from "../runner/failure.ts";
+import { failureOf } from "../run-error.ts";
 import { createArgs, settle, storeFailure } from "./borg-backup.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure } from "./borg-failures.ts";

@@ -1,7 +1,7 @@
 import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
 import type { Redact } from "../redact.ts";
 import type { Ended } from "../process.ts";
-import { runFailure } from "../runner/failure.ts";
+import { runFailure } from "../run-error.ts";
 import { type LogMessage, wordsOf } from "./borg-messages.ts";
 import { PLAIN_WORDS, unableToRun } from "./engine-failures.ts";
 

@@ -1,4 +1,4 @@
-import { failureOf } from "../runner/failure.ts";
+import { failureOf } from "../run-error.ts";
 import { type BorgRunner, lockArgs } from "./borg-command.ts";
 import { borgFailure } from "./borg-failures.ts";
 import { wordsOf } from "./borg-messages.ts";

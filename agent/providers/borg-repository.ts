@@ -1,5 +1,5 @@
 import { wholeText } from "../process-lines.ts";
-import { RunError, runError } from "../runner/failure.ts";
+import { RunError, runError } from "../run-error.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure, saysAbsent } from "./borg-failures.ts";
 import { Listing } from "./borg-snapshots.ts";

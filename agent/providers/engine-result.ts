@@ -1,6 +1,6 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import type { RunStats, SnapshotFacts } from "../../shared/run.ts";
-import { failureOf, runFailure } from "../runner/failure.ts";
+import { failureOf, runFailure } from "../run-error.ts";
 import type { BackupResult } from "./provider.ts";
 
 /** How the engine's part of a backup ended, before anybody has looked into the repository. */

@@ -4,7 +4,7 @@ import { HOOK_LADDER } from "../process-ladder.ts";
 import { CHILD_PATH, findExecutable } from "../process-path.ts";
 import { runProcess } from "../process.ts";
 import { ownUser } from "../process-user.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 
 /** What a backup tool is called, and which of its versions will do. */
 export interface Tool {

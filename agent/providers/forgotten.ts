@@ -1,7 +1,7 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
 import type { Ended } from "../process.ts";
-import { failureOf, runFailure } from "../runner/failure.ts";
+import { failureOf, runFailure } from "../run-error.ts";
 import type { Access, ForgetResult } from "./provider.ts";
 
 interface Forgotten {

@@ -2,7 +2,7 @@ import { chown, mkdir, readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { isMissing } from "../files.ts";
-import { type RunError, runError } from "../runner/failure.ts";
+import { type RunError, runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 import { knownEngineIds, rememberEngineId } from "./remembered.ts";
 

@@ -1,5 +1,5 @@
 import type { ProviderName } from "../../shared/repository.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 import { isAtLeast } from "./engine-version.ts";
 
 interface KnownBad {

@@ -8,7 +8,7 @@ import type { Paths } from "../config.ts";
 import type { KillLadder } from "../process-ladder.ts";
 import type { ProcessMark } from "../process-mark.ts";
 import type { RunUser } from "../process-user.ts";
-import type { RunLog } from "../runner/log.ts";
+import type { RunLog } from "../run-log.ts";
 import type { RepositorySecrets } from "../secrets.ts";
 
 /** How long the engine may take for what is not the work itself. Tests shorten it. */

@@ -3,7 +3,7 @@ import * as z from "zod";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 import { ASIDE, isSetAside, readState, writeState } from "../state-file.ts";
 
 const Remembered = z.object({ engineId: z.string().min(1), location: z.string() });

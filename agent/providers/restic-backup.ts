@@ -2,7 +2,7 @@ import type { RunFailure } from "../../shared/failure.ts";
 import { resticPattern } from "../../shared/pattern-dialects.ts";
 import type { RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Ended } from "../process.ts";
-import { failureOf, runFailure } from "../runner/failure.ts";
+import { failureOf, runFailure } from "../run-error.ts";
 import { settleStore, type StoreEnding } from "./engine-result.ts";
 import type { BackupInput, BackupResult } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";

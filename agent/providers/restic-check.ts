@@ -1,4 +1,4 @@
-import { failureOf, runFailure } from "../runner/failure.ts";
+import { failureOf, runFailure } from "../run-error.ts";
 import type { OpenRepository, UpkeepResult } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";

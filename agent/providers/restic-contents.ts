@@ -9,7 +9,7 @@ import {
   type Selection,
   type SnapshotNode,
 } from "../restore/tool.ts";
-import { RunError, runError } from "../runner/failure.ts";
+import { RunError, runError } from "../run-error.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
 import { readMessage } from "./restic-messages.ts";

@@ -1,7 +1,7 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import { HOOK_LADDER } from "../process-ladder.ts";
 import type { Ended } from "../process.ts";
-import { failureOf } from "../runner/failure.ts";
+import { failureOf } from "../run-error.ts";
 import type { BackupResult, DumpInput, LoadInput } from "./provider.ts";
 import { momentNow, settle, storeArgs, storeFailure } from "./restic-backup.ts";
 import type { ResticRunner } from "./restic-command.ts";

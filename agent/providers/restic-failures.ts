@@ -1,7 +1,7 @@
 import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
 import { parseJson } from "../json.ts";
 import type { Ended } from "../process.ts";
-import { runFailure } from "../runner/failure.ts";
+import { runFailure } from "../run-error.ts";
 import type { Redact } from "../redact.ts";
 import { PLAIN_WORDS, unableToRun } from "./engine-failures.ts";
 import type { Restic } from "./restic-version.ts";

@@ -1,4 +1,4 @@
-import { failureOf } from "../runner/failure.ts";
+import { failureOf } from "../run-error.ts";
 import { bytesIn } from "./byte-words.ts";
 import { refuseKnownBad } from "./known-bad.ts";
 import type { UpkeepResult } from "./provider.ts";

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { wholeText } from "../process-lines.ts";
-import { RunError, runError } from "../runner/failure.ts";
+import { RunError, runError } from "../run-error.ts";
 import { identify, unanswered } from "./identity.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure, saysAbsent } from "./restic-failures.ts";

@@ -1,5 +1,5 @@
 import { type Extraction, isAtOrBelow, type SnapshotNode } from "../restore/tool.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 import { STAND_IN } from "./restic-contents.ts";
 import type { Restic } from "./restic-version.ts";
 

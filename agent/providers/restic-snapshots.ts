@@ -2,7 +2,7 @@ import * as z from "zod";
 import { wholeText } from "../process-lines.ts";
 import { instantAt } from "../../shared/ids.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
-import { RunError, runError } from "../runner/failure.ts";
+import { RunError, runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";

@@ -2,7 +2,7 @@ import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { sshTarget } from "../../shared/location.ts";
 import { readTextIfThere, writeFileAtomically } from "../files.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 
 /** The host key is looked for under this name, so that it does not matter how the server is called. */

@@ -3,7 +3,7 @@ import { CHILD_PATH, findExecutable } from "../process-path.ts";
 import { DUMPING, terminateWith } from "../process-orphans.ts";
 import { type Ended, userSwitch } from "../process.ts";
 import type { RunUser } from "../process-user.ts";
-import { runError, runFailure } from "../runner/failure.ts";
+import { runError, runFailure } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 
 /*

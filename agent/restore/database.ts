@@ -5,7 +5,7 @@ import { findUser } from "../process-user.ts";
 import { chooseSnapshot } from "./snapshot.ts";
 import type { Prepared } from "../runner/access.ts";
 import type { RunnerDeps } from "../runner/deps.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 import type { Finished } from "../runner/record.ts";
 
 interface LoadWork {

@@ -7,7 +7,7 @@ import { makePlan, type Plan } from "./plan.ts";
 import { isAtOrBelow, isSelected, type RestoreTool, type SnapshotNode } from "./tool.ts";
 import { differingContents, verify } from "./verify.ts";
 import { type RestoreWork, write } from "./write.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 
 /**
  * A restore as OpenRepository.restore promises it, made of what each tool can do: list, read and write. What overwriting,

@@ -4,7 +4,7 @@ import type { Plan } from "./plan.ts";
 import type { SnapshotNode } from "./tool.ts";
 import type { Verification } from "./verify.ts";
 import type { RestoreWork, Written } from "./write.ts";
-import { runFailure } from "../runner/failure.ts";
+import { runFailure } from "../run-error.ts";
 
 const MOST_WARNINGS = 100;
 const MAX_WARNING_CHARACTERS = 1000;

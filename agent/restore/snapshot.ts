@@ -1,5 +1,5 @@
 import type { SnapshotFacts } from "../../shared/run.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 
 /** @returns a snapshot of this binding, named by the beginning of its id or as `latest` */
 export function chooseSnapshot(

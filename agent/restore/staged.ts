@@ -10,7 +10,7 @@ import { syncDirectory } from "../files.ts";
 import { checkConsistency, isWithin } from "../policy-check.ts";
 import type { Policy } from "../policy.ts";
 import type { OpenRepository } from "../providers/provider.ts";
-import { RunError, runError } from "../runner/failure.ts";
+import { RunError, runError } from "../run-error.ts";
 import { Manifest, MANIFEST, type StagedDump, type StagedSqlite } from "../consistency/staging.ts";
 import { realSource } from "../runner/sources.ts";
 

@@ -3,7 +3,7 @@ import type { RestoreRequest } from "../../shared/assignment.ts";
 import { isMissing } from "../files.ts";
 import type { Policy } from "../policy.ts";
 import { checkSource, PolicyError } from "../policy-check.ts";
-import { runError } from "../runner/failure.ts";
+import { runError } from "../run-error.ts";
 
 /**
  * Sees to the directory that is restored to. What is in it already is mixed with only where the request says how; that is

@@ -11,8 +11,8 @@ import { providerOf } from "../providers/engines.ts";
 import type { Access, Patience, Provider } from "../providers/provider.ts";
 import { knownEngineIds } from "../providers/remembered.ts";
 import type { RunnerDeps } from "./deps.ts";
-import { runError } from "./failure.ts";
-import type { RunLog } from "./log.ts";
+import { runError } from "../run-error.ts";
+import type { RunLog } from "../run-log.ts";
 import { readSecrets, secretValues } from "../secrets.ts";
 
 export const PATIENCE: Patience = { lockMs: 5 * 60_000, openMs: 2 * 60_000 };

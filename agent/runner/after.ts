@@ -3,7 +3,7 @@ import { resume } from "../consistency/services.ts";
 import { runHook } from "../hooks.ts";
 import type { ProcessMark } from "../process-mark.ts";
 import type { RunUser } from "../process-user.ts";
-import { failureOf, withWarnings } from "./failure.ts";
+import { failureOf, withWarnings } from "../run-error.ts";
 import type { Finished, RunRecord } from "./record.ts";
 import type { AfterObligation } from "../spool.ts";
 

@@ -1,6 +1,6 @@
 import { leavesOut } from "../../shared/pattern-dialects.ts";
 import { ExcludePattern } from "../../shared/pattern.ts";
-import { runError } from "./failure.ts";
+import { runError } from "../run-error.ts";
 
 /**
  * Refuses patterns that tools would understand differently, and such as leave out a whole source: restic before 0.19 and

@@ -3,7 +3,7 @@ import type { RunFailure } from "../../shared/failure.ts";
 import { isLocalLocation } from "../../shared/location.ts";
 import type { Paths } from "../config.ts";
 import { lackOf } from "../troubles.ts";
-import { runFailure } from "./failure.ts";
+import { runFailure } from "../run-error.ts";
 
 /** Tools say that no space is left, and seldom where: their cache is looked at before the repository is blamed. */
 export async function whoseDisk(

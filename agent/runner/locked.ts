@@ -1,7 +1,7 @@
 import { readPutOff, writePutOff } from "../backup-put-off.ts";
 import { putOffAgain } from "../put-off.ts";
 import type { RunnerDeps, RunnerInput } from "./deps.ts";
-import { failureOf, RunError } from "./failure.ts";
+import { failureOf, RunError } from "../run-error.ts";
 import type { Finished } from "./record.ts";
 import { NOTHING } from "./recorded.ts";
 

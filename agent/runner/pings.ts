@@ -8,7 +8,7 @@ import { sendAllowed, sendDeclared } from "../outgoing.ts";
 import { loadPolicy } from "../policy.ts";
 import { lastLines } from "../process-lines.ts";
 import type { Outcome, RunnerDeps } from "./deps.ts";
-import type { RunLog } from "./log.ts";
+import type { RunLog } from "../run-log.ts";
 
 /** How a backup has ended, as a dead man's switch is told. */
 interface Ended {

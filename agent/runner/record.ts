@@ -4,7 +4,7 @@ import type { RunReport } from "../../shared/report.ts";
 import { isOver, MOST_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKind } from "../../shared/run.ts";
 import type { RunState, RunStats, SnapshotFacts, Trigger } from "../../shared/run.ts";
 import { ownMark, type ProcessMark } from "../process-mark.ts";
-import { openRunLog, type RunLog } from "./log.ts";
+import { openRunLog, type RunLog } from "../run-log.ts";
 import type { AfterObligation, RunChild, Spool, SpoolEntry } from "../spool.ts";
 
 /** How a run has ended. */

@@ -4,7 +4,7 @@ import type { Progress, RunKind } from "../../shared/run.ts";
 import { PolicyError } from "../policy-check.ts";
 import { limitOf } from "./access.ts";
 import type { Outcome, RunnerDeps, RunnerInput, RunStart } from "./deps.ts";
-import { failureOf, RunError } from "./failure.ts";
+import { failureOf, RunError } from "../run-error.ts";
 import { beginRecord, type Finished, type RecordInput, type RunRecord } from "./record.ts";
 import { whoseDisk } from "./full-disk.ts";
 import { startPulse } from "./pulse.ts";

@@ -12,7 +12,7 @@ import { findUser } from "../process-user.ts";
 import { prepare, type Prepared } from "./access.ts";
 import { runAfterHooks } from "./after.ts";
 import type { RunnerDeps } from "./deps.ts";
-import { failureOf, runFailure } from "./failure.ts";
+import { failureOf, runFailure } from "../run-error.ts";
 import { type Finished, type RunRecord, takeOverRecord } from "./record.ts";
 import { pingEnd } from "./pings.ts";
 import { NOTHING } from "./recorded.ts";

@@ -9,7 +9,7 @@ import { checkBackup, checkRepository } from "../policy-check.ts";
 import { prepare } from "./access.ts";
 import { clockFault } from "./clock.ts";
 import type { RunnerDeps, RunnerInput } from "./deps.ts";
-import { runError } from "./failure.ts";
+import { runError } from "../run-error.ts";
 import type { Finished } from "./record.ts";
 import type { RecordedRun } from "./recorded.ts";
 

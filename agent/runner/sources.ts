@@ -7,8 +7,8 @@ import { HOOK_LADDER } from "../process-ladder.ts";
 import { CHILD_PATH } from "../process-path.ts";
 import { runProcess } from "../process.ts";
 import type { RunUser } from "../process-user.ts";
-import { runError } from "./failure.ts";
-import type { RunLog } from "./log.ts";
+import { runError } from "../run-error.ts";
+import type { RunLog } from "../run-log.ts";
 
 interface SourcesInput {
   readonly sources: readonly string[];

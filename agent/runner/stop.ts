@@ -1,4 +1,4 @@
-import { runError } from "./failure.ts";
+import { runError } from "../run-error.ts";
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 

@@ -8,7 +8,7 @@ import type { BackupResult, OpenRepository } from "../providers/provider.ts";
 import { limitOf, type Prepared } from "./access.ts";
 import type { RunnerDeps } from "./deps.ts";
 import { checkExcludes } from "./excludes.ts";
-import { failureOf } from "./failure.ts";
+import { failureOf } from "../run-error.ts";
 import type { RecordedRun } from "./recorded.ts";
 import { examineSources } from "./sources.ts";
 import { lookAtSources } from "./suspicion.ts";

@@ -3,8 +3,8 @@ import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { isWithin } from "../policy-check.ts";
 import { mountPoints } from "../restore/disk.ts";
-import { runError } from "./failure.ts";
-import type { RunLog } from "./log.ts";
+import { runError } from "../run-error.ts";
+import type { RunLog } from "../run-log.ts";
 import { realSource } from "./sources.ts";
 import { measureSources, readHistory, type SourceSize, usualSize, writeHistory } from "../source-history.ts";
 

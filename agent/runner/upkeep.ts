@@ -7,7 +7,7 @@ import type { OpenRepository, UpkeepResult } from "../providers/provider.ts";
 import { limitOf, prepare } from "./access.ts";
 import { clockFault } from "./clock.ts";
 import type { RunnerDeps, RunStart } from "./deps.ts";
-import { runError } from "./failure.ts";
+import { runError } from "../run-error.ts";
 import type { Finished } from "./record.ts";
 import type { Recordable, RecordedRun } from "./recorded.ts";
 import { putOffAgain } from "../put-off.ts";

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { dumpServer, loadDump } from "../../agent/consistency/dumps.ts";
 import type { Doing } from "../../agent/consistency/run.ts";
-import { openRunLog } from "../../agent/runner/log.ts";
+import { openRunLog } from "../../agent/run-log.ts";
 import type { Server } from "./servers.ts";
 import { HELD, isPrefix, startWriter, type Writer } from "./writers.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { redactor } from "../../agent/redact.ts";
-import { openRunLog } from "../../agent/runner/log.ts";
+import { openRunLog } from "../../agent/run-log.ts";
 import { LOG_TAIL_BYTES } from "../../shared/run.ts";
 
 const clock = { now: () => Date.parse("2026-11-23T08:00:00.000Z") };

@@ -7,7 +7,7 @@ import type { Ended } from "../../agent/process.ts";
 import { lineSplitter } from "../../agent/process-lines.ts";
 import { HOOK_LADDER } from "../../agent/process-ladder.ts";
 import { ownUser } from "../../agent/process-user.ts";
-import { openRunLog } from "../../agent/runner/log.ts";
+import { openRunLog } from "../../agent/run-log.ts";
 import { agentPaths } from "../../agent/config.ts";
 import { Performance } from "../../shared/binding.ts";
 import type { Dice } from "../support/random.ts";

@@ -17,7 +17,7 @@ import { resticTool } from "../../../agent/providers/restic-restore.ts";
 import { listSnapshots as resticSnapshots } from "../../../agent/providers/restic-snapshots.ts";
 import type { BackupResult } from "../../../agent/providers/provider.ts";
 import type { NodeContent, RestoreTool, SnapshotNode } from "../../../agent/restore/tool.ts";
-import { RunError } from "../../../agent/runner/failure.ts";
+import { RunError } from "../../../agent/run-error.ts";
 import { RunFailure } from "../../../shared/failure.ts";
 import { Progress, RunStats, SnapshotFacts } from "../../../shared/run.ts";
 import type { Dice } from "../../support/random.ts";

@@ -18,7 +18,7 @@ import { readHistory } from "../../../agent/source-history.ts";
 import { openSpool } from "../../../agent/spool.ts";
 import { writeState } from "../../../agent/state-file.ts";
 import { readUpkeep } from "../../../agent/upkeep-state.ts";
-import { RunError } from "../../../agent/runner/failure.ts";
+import { RunError } from "../../../agent/run-error.ts";
 import { JWS_TYPES } from "../../../shared/assignment.ts";
 import { assignmentOf, configOf, makeSigner } from "../../agent/signer.ts";
 import { reportOf } from "../../control/reported.ts";

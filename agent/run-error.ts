@@ -1,4 +1,4 @@
-import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
+import type { RunFailure, RunFailureCode } from "../shared/failure.ts";
 
 /** Ends a run with a word for it. Everything a run can end badly by is thrown as one of these. */
 export class RunError extends Error {
