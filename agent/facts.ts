@@ -4,6 +4,7 @@ import type { Paths } from "./config.ts";
 import { readTextIfThere } from "./files.ts";
 import { listHooks, loadPolicy } from "./policy.ts";
 import { findEngines } from "./providers/engines.ts";
+import { hostZone } from "./system/zone.ts";
 import { findTroubles } from "./troubles.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,11 +37,6 @@ export async function collectFacts(
     hooksPolicy: policy.hooks,
     hooks: hooks.slice(0, 1000),
   };
-}
-
-/** The IANA zone that a schedule without one of its own is in. */
-export function hostZone(): string {
-  return new Intl.DateTimeFormat("en").resolvedOptions().timeZone;
 }
 
 async function osName(): Promise<string> {

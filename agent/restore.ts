@@ -16,7 +16,7 @@ import type { RunnerDeps, RunnerInput } from "./runner/deps.ts";
 import type { Finished } from "./runner/record.ts";
 import type { RecordedRun } from "./runner/recorded.ts";
 import { restoringDirectory } from "./consistency/staging.ts";
-import { realSource } from "./runner/sources.ts";
+import { realSource } from "./system/real-path.ts";
 
 /**
  * The work of a restore's run. It takes no lock, so that it need not wait for a backup: it only reads the repository.

@@ -11,7 +11,7 @@ import type { CliDeps } from "./by-hand.ts";
 import { readConfig, type Paths } from "./config.ts";
 import { surveyDeclared } from "./declared/contract-files.ts";
 import { readDaemonState, type DaemonState } from "./daemon-claim.ts";
-import { hostZone } from "./facts.ts";
+import { hostZone } from "./system/zone.ts";
 import { missingResults } from "./results.ts";
 import { newestGood } from "./good-snapshot.ts";
 import { clockFault } from "./runner/clock.ts";

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import * as z from "zod";
-import { shownName } from "../restore/disk.ts";
+import { shownName } from "../system/shown-name.ts";
 import {
   isSelected,
   type Listed,

@@ -1,5 +1,6 @@
-import { type BigIntStats, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
+import { shownName } from "../system/shown-name.ts";
 import type { NodeType, SnapshotNode } from "./tool.ts";
 
 export type DiskPath = string | Buffer;
@@ -123,41 +124,5 @@ export async function eachInTurns<T>(items: Iterable<T>, work: (item: T) => void
   for (const item of items) {
     work(item);
     if (++count % EVERY === 0) await turn();
-  }
-}
-
-/** Where filesystems are mounted, as the kernel tells. */
-export function mountPoints(): Set<string> {
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-  const escaped = lines.flatMap((line) => line.split(" ")[4] ?? []);
-  return new Set(
-    escaped.map((path) =>
-      path.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
-    ),
-  );
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
-/** A name as a listing shows it: each byte that is not UTF-8 has the stand-in in its place. */
-export function shownName(name: Buffer, standIn: string): string {
-  try {
-    return utf8.decode(name);
-  } catch {
-    let text = "";
-    for (let at = 0; at < name.length;) {
-      const length = [1, 2, 3, 4].find((size) => isWhole(name.subarray(at, at + size)));
-      text += length === undefined ? standIn : name.toString("utf8", at, at + length);
-      at += length ?? 1;
-    }
-    return text;
-  }
-}
-
-function isWhole(bytes: Buffer): boolean {
-  try {
-    return utf8.decode(bytes).length > 0;
-  } catch {
-    return false;
   }
 }

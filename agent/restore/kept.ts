@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { leavesOut } from "../../shared/pattern-dialects.ts";
-import { mountPoints } from "./disk.ts";
+import { mountPoints } from "../system/mounts.ts";
 import { isAtOrBelow } from "./tool.ts";
 import type { Access } from "../providers/provider.ts";
 

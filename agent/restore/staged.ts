@@ -12,7 +12,7 @@ import type { Policy } from "../policy.ts";
 import type { OpenRepository } from "../providers/provider.ts";
 import { RunError, runError } from "../run-error.ts";
 import { Manifest, MANIFEST, type StagedDump, type StagedSqlite } from "../consistency/staging.ts";
-import { realSource } from "../runner/sources.ts";
+import { realSource } from "../system/real-path.ts";
 
 type Files = Extract<AssignedContract, { kind: "files" }>;
 

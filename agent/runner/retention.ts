@@ -2,7 +2,7 @@ import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
 import { isKeepingAll, planRetention } from "../../shared/retention.ts";
-import { hostZone } from "../facts.ts";
+import { hostZone } from "../system/zone.ts";
 import { newestGood } from "../good-snapshot.ts";
 import { takeLock } from "../locks.ts";
 import { checkBackup, checkRepository } from "../policy-check.ts";

@@ -1,12 +1,12 @@
 import { constants } from "node:fs";
-import { lstat, open, readdir, realpath } from "node:fs/promises";
-import { isMissing } from "../files.ts";
+import { lstat, open, readdir } from "node:fs/promises";
 import type { Policy } from "../policy.ts";
 import { checkSource } from "../policy-check.ts";
 import { HOOK_LADDER } from "../process-ladder.ts";
 import { CHILD_PATH } from "../process-path.ts";
 import { runProcess } from "../process.ts";
 import type { RunUser } from "../process-user.ts";
+import { realSource } from "../system/real-path.ts";
 import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 
@@ -38,16 +38,6 @@ export async function examineSources(input: SourcesInput): Promise<{ sources: st
   for (const path of paths) if (await isEmptyDirectory(path)) empty.push(path);
   if (empty.length === paths.length) throw runError("source.empty", `nothing is in ${empty.join(", ")}`);
   return { sources: paths, warnings: empty.map((path) => `${path}: is empty`) };
-}
-
-/** The path behind a source's symbolic links, for policy and in-place restores; null when there is nothing there. */
-export async function realSource(source: string): Promise<string | null> {
-  try {
-    return await realpath(source);
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw error;
-  }
 }
 
 async function resolveSources(sources: readonly string[]): Promise<{ source: string; path: string }[]> {

@@ -2,10 +2,10 @@ import type { Shrinkage } from "../../shared/binding.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { isWithin } from "../policy-check.ts";
-import { mountPoints } from "../restore/disk.ts";
+import { mountPoints } from "../system/mounts.ts";
 import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
-import { realSource } from "./sources.ts";
+import { realSource } from "../system/real-path.ts";
 import { measureSources, readHistory, type SourceSize, usualSize, writeHistory } from "../source-history.ts";
 
 interface LookInput {
