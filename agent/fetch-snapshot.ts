@@ -8,6 +8,7 @@ import { ENGINE_LADDER } from "./process-ladder.ts";
 import { ownUser } from "./process-user.ts";
 import { providerOf } from "./providers/engines.ts";
 import type { Access } from "./providers/provider.ts";
+import { restoreFiles } from "./restore/files.ts";
 import { chooseSnapshot } from "./restore/snapshot.ts";
 import { PATIENCE } from "./runner/access.ts";
 import { RunError } from "./run-error.ts";
@@ -36,15 +37,17 @@ export async function fetchSnapshot(deps: CliDeps, request: string, signal: Abor
     wanted: wanted.snapshot,
     binding: "of the control plane",
   });
-  const { failure, warnings } = await opened.restore({
-    ...{ snapshot: snapshot.id, target, include: [], excludes: [], overwrite: "always" },
-    ...{
-      delete: false,
-      dryRun: false,
-      verify: true,
-      beforeWriting: async () => undefined,
-      onProgress: () => undefined,
-    },
+  const { failure, warnings } = await restoreFiles(opened, access, {
+    snapshot: snapshot.id,
+    target,
+    include: [],
+    excludes: [],
+    overwrite: "always",
+    delete: false,
+    dryRun: false,
+    verify: true,
+    beforeWriting: async () => undefined,
+    onProgress: () => undefined,
   });
   for (const warning of warnings) deps.log(warning);
   if (failure !== null) throw new RunError(failure);

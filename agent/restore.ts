@@ -6,7 +6,8 @@ import { besideOf } from "./consistency.ts";
 import type { Doing } from "./consistency/run.ts";
 import type { Policy } from "./policy.ts";
 import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "./policy-check.ts";
-import type { RestoreResult } from "./providers/provider.ts";
+import { restoreFiles } from "./restore/files.ts";
+import type { RestoreResult } from "./restore/request.ts";
 import { loadDatabase } from "./restore/database.ts";
 import { chooseSnapshot } from "./restore/snapshot.ts";
 import { fetchStaged, putBack, tidyTarget, withoutStaged } from "./restore/staged.ts";
@@ -57,7 +58,13 @@ export async function performRestore(
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
   const work = restoringDirectory(deps.paths, input.runId);
   try {
-    const staged = await fetchStaged({ repository, snapshot: chosen, binding: binding.id, work });
+    const staged = await fetchStaged({
+      repository,
+      access: prepared.access,
+      snapshot: chosen,
+      binding: binding.id,
+      work,
+    });
     const forEngine = staged === null ? include : await withoutStaged(include, staged);
     const options = {
       ...{ snapshot, target, include: forEngine, overwrite: restore.overwrite, delete: restore.delete },
@@ -66,7 +73,7 @@ export async function performRestore(
       excludes: contract.kind === "files" ? [...contract.request.excludePatterns, ...databases.flatMap(besideOf)] : [],
     };
     const isForCopiesAlone = include.length > 0 && forEngine.length === 0;
-    const result = isForCopiesAlone ? NOTHING_TO_DO : await repository.restore(options);
+    const result = isForCopiesAlone ? NOTHING_TO_DO : await restoreFiles(repository, prepared.access, options);
     const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
     if (staged === null || contract.kind !== "files" || result.failure !== null)
       return { ...known, state: stateOf(result) };

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { isSelected, type NodeContent, type NodeType, type Selection, type SnapshotNode } from "../restore/tool.ts";
+import { isSelected, type NodeContent, type NodeType, type Selection, type SnapshotNode } from "./contents.ts";
 import { RunError } from "../run-error.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { borgFailure } from "./borg-failures.ts";
@@ -28,7 +28,7 @@ const Item = z.object({
   source: z.string().optional(),
 });
 
-/** See RestoreTool.list. */
+/** See SnapshotContents.list. */
 export async function listNodes(
   runner: BorgRunner,
   archive: string,
@@ -53,7 +53,7 @@ const Content = z.object({
   sha256: z.string().optional(),
 });
 
-/** See RestoreTool.readContents: borg itself adds up what every file's chunks hold. */
+/** See SnapshotContents.readContents: borg itself adds up what every file's chunks hold. */
 export async function readContents(
   runner: BorgRunner,
   { archive, include }: { archive: string; include: readonly string[] },

@@ -1,5 +1,5 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import type { Extraction, FailedPath, RestoreTool } from "../restore/tool.ts";
+import type { Extraction, FailedPath, SnapshotContents } from "./contents.ts";
 import type { BorgRunner } from "./borg-command.ts";
 import { listNodes, readContents, STAND_IN } from "./borg-contents.ts";
 import { borgFailure, isWarning } from "./borg-failures.ts";
@@ -9,7 +9,7 @@ import { nameOf } from "./borg-snapshots.ts";
 import { itemWarnings } from "./item-warnings.ts";
 
 /** borg's part of one restore. */
-export function borgTool(runner: BorgRunner): RestoreTool {
+export function borgContents(runner: BorgRunner): SnapshotContents {
   let named: Promise<string> | null = null;
   const archiveOf = (snapshot: string): Promise<string> => (named ??= nameOf(runner, snapshot));
   return {

@@ -1,4 +1,3 @@
-import { restoreFiles } from "../restore/files.ts";
 import { backup } from "./borg-backup.ts";
 import { check } from "./borg-check.ts";
 import { prepareBorg } from "./borg-command.ts";
@@ -7,7 +6,7 @@ import { forget } from "./borg-forget.ts";
 import { releaseDeadLocks } from "./borg-locks.ts";
 import { prune } from "./borg-prune.ts";
 import { identifyBorg } from "./borg-repository.ts";
-import { borgTool } from "./borg-restore.ts";
+import { borgContents } from "./borg-restore.ts";
 import { listSnapshots } from "./borg-snapshots.ts";
 import { BORG } from "./borg-version.ts";
 import { findEngine, requireEngine } from "./engine-version.ts";
@@ -25,7 +24,7 @@ export const borg: Provider = {
       backup: (input) => backup(runner, input),
       snapshots: () => listSnapshots(runner),
       forget: (snapshots) => forget(runner, snapshots),
-      restore: (input) => restoreFiles(borgTool(runner), access, input),
+      contents: () => borgContents(runner),
       dump: (input) => dump(runner, input),
       load: (input) => load(runner, input),
       prune: () => prune(runner),

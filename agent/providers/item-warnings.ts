@@ -1,4 +1,4 @@
-import type { FailedPath } from "../restore/tool.ts";
+import type { FailedPath } from "./contents.ts";
 
 const MOST_WARNINGS = 100;
 const MAX_WARNING_CHARACTERS = 1000;

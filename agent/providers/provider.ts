@@ -1,13 +1,14 @@
-import type { AssignedRepository, RestoreRequest } from "../../shared/assignment.ts";
+import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { Performance } from "../../shared/binding.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { EngineFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
-import type { Progress, RestoredItem, RunStats, SnapshotFacts } from "../../shared/run.ts";
+import type { Progress, RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
 import type { KillLadder } from "../process-ladder.ts";
 import type { ProcessMark } from "../process-mark.ts";
 import type { RunUser } from "../process-user.ts";
+import type { SnapshotContents } from "./contents.ts";
 import type { RunLog } from "../run-log.ts";
 import type { RepositorySecrets } from "../secrets.ts";
 
@@ -80,36 +81,6 @@ export interface BackupResult {
   readonly snapshots: SnapshotFacts[] | null;
 }
 
-export interface RestoreInput {
-  /** A snapshot's full id, as listed. */
-  readonly snapshot: string;
-  /** A directory; null: everything back where it was. */
-  readonly target: string | null;
-  /** Only these paths and what is below them, as in the snapshot; empty: everything. */
-  readonly include: readonly string[];
-  readonly overwrite: RestoreRequest["overwrite"];
-  /** Removes what the snapshot does not hold, inside what is restored and nowhere else. */
-  readonly delete: boolean;
-  /** Changes nothing, and says in `items` what would change. */
-  readonly dryRun: boolean;
-  /** Awaited once it is sure what is asked for is there, before anything is written or looked at where it belongs. */
-  readonly beforeWriting: () => Promise<void>;
-  /** Patterns of what no snapshot holds, which `delete` therefore leaves where it is. */
-  readonly excludes: readonly string[];
-  /** Compares everything with the snapshot afterwards, by content: reads all of it again from the repository. */
-  readonly verify: boolean;
-  readonly onProgress: (progress: Progress) => void;
-}
-
-export interface RestoreResult {
-  /** What was not restored, one line each. */
-  readonly warnings: readonly string[];
-  readonly failure: RunFailure | null;
-  readonly stats: RunStats;
-  /** What was not restored and why; for a dry run, what would change. */
-  readonly items: readonly RestoredItem[];
-}
-
 export interface ForgetResult {
   /** What the binding has afterwards, as listed, oldest first. */
   readonly snapshots: SnapshotFacts[];
@@ -150,8 +121,8 @@ export interface OpenRepository {
    * `repository.damaged`. Once every part was read, all data was.
    */
   check(input: { readonly part: number; readonly parts: number }): Promise<UpkeepResult>;
-  /** Gives back bytes, owner, mode, times and links, and says of each file that it could not. */
-  restore(input: RestoreInput): Promise<RestoreResult>;
+  /** What the tool can list, read and write of the binding's snapshots. Made anew for each restore. */
+  contents(): SnapshotContents;
   /** Gives what was dumped to a command. A command that complains, or a dump that can't be read whole, is a failure. */
   load(input: LoadInput): Promise<RunFailure | null>;
   /** Removes the locks that a process of this host left when it died, and no other. */

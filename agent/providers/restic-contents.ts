@@ -8,7 +8,7 @@ import {
   type NodeType,
   type Selection,
   type SnapshotNode,
-} from "../restore/tool.ts";
+} from "./contents.ts";
 import { RunError, runError } from "../run-error.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { resticFailure } from "./restic-failures.ts";
@@ -37,7 +37,7 @@ const Node = z.object({
   mtime: z.string(),
 });
 
-/** See RestoreTool.list. */
+/** See SnapshotContents.list. */
 export async function listNodes(
   runner: ResticRunner,
   snapshot: string,
@@ -61,7 +61,7 @@ export async function listNodes(
 /** How many paths are read one by one before the directory they share is read instead. */
 const MOST_DUMPS = 20;
 
-/** See RestoreTool.readContents: restic's own archive of each path, which it writes from the repository. */
+/** See SnapshotContents.readContents: restic's own archive of each path, which it writes from the repository. */
 export async function readContents(
   runner: ResticRunner,
   { snapshot, include, nodes }: Selection & Listed,

@@ -1,5 +1,5 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import type { Extraction, FailedPath, RestoreTool } from "../restore/tool.ts";
+import type { Extraction, FailedPath, SnapshotContents } from "./contents.ts";
 import type { ResticRunner } from "./restic-command.ts";
 import { listNodes, readContents, STAND_IN } from "./restic-contents.ts";
 import { resticFailure } from "./restic-failures.ts";
@@ -7,7 +7,7 @@ import { itemErrors, readProgress } from "./restic-messages.ts";
 import { chooseWay } from "./restic-selection.ts";
 
 /** restic's part of one restore. */
-export function resticTool(runner: ResticRunner): RestoreTool {
+export function resticContents(runner: ResticRunner): SnapshotContents {
   return {
     standIn: STAND_IN,
     // Before, it writes through links, fails on special files, and deletes a hard link without making it again (0.14).

@@ -1,4 +1,4 @@
-import { type Extraction, isAtOrBelow, type SnapshotNode } from "../restore/tool.ts";
+import { type Extraction, isAtOrBelow, type SnapshotNode } from "./contents.ts";
 import { runError } from "../run-error.ts";
 import { STAND_IN } from "./restic-contents.ts";
 import type { Restic } from "./restic-version.ts";

@@ -1,4 +1,3 @@
-import { restoreFiles } from "../restore/files.ts";
 import { backup } from "./restic-backup.ts";
 import { check } from "./restic-check.ts";
 import { prepareRestic } from "./restic-command.ts";
@@ -7,7 +6,7 @@ import { forget } from "./restic-forget.ts";
 import { releaseDeadLocks } from "./restic-locks.ts";
 import { prune } from "./restic-prune.ts";
 import { identifyRestic } from "./restic-repository.ts";
-import { resticTool } from "./restic-restore.ts";
+import { resticContents } from "./restic-restore.ts";
 import { listSnapshots } from "./restic-snapshots.ts";
 import { RESTIC } from "./restic-version.ts";
 import { findEngine, requireEngine } from "./engine-version.ts";
@@ -25,7 +24,7 @@ export const restic: Provider = {
       backup: (input) => backup(runner, input),
       snapshots: () => listSnapshots(runner),
       forget: (snapshots) => forget(runner, snapshots),
-      restore: (input) => restoreFiles(resticTool(runner), access, input),
+      contents: () => resticContents(runner),
       dump: (input) => dump(runner, input),
       load: (input) => load(runner, input),
       prune: () => prune(runner),

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, utimesSync } from "node:fs";
 import { type Disk, type DiskPath, isSameTime, lstat, modeOf, mtimeUsOf } from "./disk.ts";
-import type { FailedPath, SnapshotNode } from "./tool.ts";
+import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface Attributes {
   readonly mode: number;

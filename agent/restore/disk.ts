@@ -1,7 +1,7 @@
 import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
 import { shownName } from "../system/shown-name.ts";
-import type { NodeType, SnapshotNode } from "./tool.ts";
+import type { NodeType, SnapshotNode } from "../providers/contents.ts";
 
 export type DiskPath = string | Buffer;
 

@@ -1,6 +1,6 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { type Disk, type DiskPath, eachInTurns, joined, lstat } from "./disk.ts";
-import type { FailedPath, SnapshotNode } from "./tool.ts";
+import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface ExtrasInput {
   /** Everything the snapshot holds in the selection. */

@@ -1,19 +1,25 @@
-import type { Access, RestoreInput, RestoreResult } from "../providers/provider.ts";
+import type { Access, OpenRepository } from "../providers/provider.ts";
+import type { RestoreInput, RestoreResult } from "./request.ts";
 import { openDisk } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
 import { openKept } from "./kept.ts";
 import { bytesOf, filesOf, outcomeOf } from "./outcome.ts";
 import { makePlan, type Plan } from "./plan.ts";
-import { isAtOrBelow, isSelected, type RestoreTool, type SnapshotNode } from "./tool.ts";
+import { isAtOrBelow, isSelected, type SnapshotContents, type SnapshotNode } from "../providers/contents.ts";
 import { differingContents, verify } from "./verify.ts";
 import { type RestoreWork, write } from "./write.ts";
 import { runError } from "../run-error.ts";
 
 /**
- * A restore as OpenRepository.restore promises it, made of what each tool can do: list, read and write. What overwriting,
- * deleting, a dry run and a verification mean is decided here, once.
+ * Gives back bytes, owner, mode, times and links, and says of each file that it could not. It is made of what each tool can do:
+ * list, read and write. What overwriting, deleting, a dry run and a verification mean is decided here, once.
  */
-export async function restoreFiles(tool: RestoreTool, access: Access, input: RestoreInput): Promise<RestoreResult> {
+export async function restoreFiles(
+  repository: Pick<OpenRepository, "contents">,
+  access: Access,
+  input: RestoreInput,
+): Promise<RestoreResult> {
+  const tool = repository.contents();
   const root = input.target ?? "";
   const { nodes, above } = await collect(tool, input);
   const { include, excludes, snapshot } = input;
@@ -36,7 +42,7 @@ export async function restoreFiles(tool: RestoreTool, access: Access, input: Res
 
 /** A path that the snapshot does not hold is found out before anything is written. */
 async function collect(
-  tool: RestoreTool,
+  tool: SnapshotContents,
   { snapshot, include }: RestoreInput,
 ): Promise<{ nodes: SnapshotNode[]; above: SnapshotNode[] }> {
   const [nodes, above]: [SnapshotNode[], SnapshotNode[]] = [[], []];

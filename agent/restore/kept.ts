@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { leavesOut } from "../../shared/pattern-dialects.ts";
 import { mountPoints } from "../system/mounts.ts";
-import { isAtOrBelow } from "./tool.ts";
+import { isAtOrBelow } from "../providers/contents.ts";
 import type { Access } from "../providers/provider.ts";
 
 /** What a restore removes under no circumstances. */

@@ -1,7 +1,7 @@
 import type { RestoredItem } from "../../shared/run.ts";
-import type { RestoreResult } from "../providers/provider.ts";
+import type { RestoreResult } from "./request.ts";
 import type { Plan } from "./plan.ts";
-import type { SnapshotNode } from "./tool.ts";
+import type { SnapshotNode } from "../providers/contents.ts";
 import type { Verification } from "./verify.ts";
 import type { RestoreWork, Written } from "./write.ts";
 import { runFailure } from "../run-error.ts";

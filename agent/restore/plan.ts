@@ -1,6 +1,6 @@
 import type { RestoreRequest } from "../../shared/assignment.ts";
 import { difference, type Disk, eachInTurns, isSameTime, mtimeUsOf, typeOf } from "./disk.ts";
-import type { SnapshotNode } from "./tool.ts";
+import type { SnapshotNode } from "../providers/contents.ts";
 
 /** What is to be done, entry by entry, parents first. */
 export interface Plan {

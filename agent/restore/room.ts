@@ -1,6 +1,6 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { type Disk, type DiskPath, eachInTurns, joined, lstat, typeOf } from "./disk.ts";
-import type { FailedPath, SnapshotNode } from "./tool.ts";
+import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface RoomInput {
   /** What will be written over something that is there. */

@@ -9,7 +9,8 @@ import type { MariadbEntry, PostgresEntry } from "../consistency/servers.ts";
 import { syncDirectory } from "../files.ts";
 import { checkConsistency, isWithin } from "../policy-check.ts";
 import type { Policy } from "../policy.ts";
-import type { OpenRepository } from "../providers/provider.ts";
+import type { Access, OpenRepository } from "../providers/provider.ts";
+import { restoreFiles } from "./files.ts";
 import { RunError, runError } from "../run-error.ts";
 import { Manifest, MANIFEST, type StagedDump, type StagedSqlite } from "../consistency/staging.ts";
 import { realSource } from "../system/real-path.ts";
@@ -18,6 +19,7 @@ type Files = Extract<AssignedContract, { kind: "files" }>;
 
 interface StagedInput {
   readonly repository: OpenRepository;
+  readonly access: Access;
   readonly snapshot: SnapshotFacts;
   /** The binding whose snapshot it is. */
   readonly binding: string;
@@ -37,21 +39,27 @@ export interface StagedRestore {
  * Fetches what a snapshot holds beside the contract's files. Whose it is not to remain is the caller's to remove: `work`.
  * @returns null when it holds no such thing. Throws RunError
  */
-export async function fetchStaged({ repository, snapshot, binding, work }: StagedInput): Promise<StagedRestore | null> {
+export async function fetchStaged({
+  repository,
+  access,
+  snapshot,
+  binding,
+  work,
+}: StagedInput): Promise<StagedRestore | null> {
   const path = snapshot.paths.find((one) => one.endsWith(`/staging/${binding}`));
   if (path === undefined) return null;
   await mkdir(work, { recursive: true, mode: 0o700 });
-  const { failure } = await repository.restore({
-    ...{ snapshot: snapshot.id, target: work, include: [path] },
-    ...{
-      overwrite: "always",
-      delete: false,
-      dryRun: false,
-      verify: false,
-      excludes: [],
-      onProgress: () => undefined,
-      beforeWriting: async () => undefined,
-    },
+  const { failure } = await restoreFiles(repository, access, {
+    snapshot: snapshot.id,
+    target: work,
+    include: [path],
+    excludes: [],
+    overwrite: "always",
+    delete: false,
+    dryRun: false,
+    verify: false,
+    onProgress: () => undefined,
+    beforeWriting: async () => undefined,
   });
   // Half a copy is none, whatever else came through.
   if (failure !== null) throw new RunError(failure);

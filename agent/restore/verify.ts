@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync, readlinkSync } from "node:fs";
 import { difference, type Disk, type DiskPath, eachInTurns, lstat, openDisk } from "./disk.ts";
-import type { FailedPath, Listed, NodeContent, RestoreTool, Selection } from "./tool.ts";
+import type { FailedPath, Listed, NodeContent, SnapshotContents, Selection } from "../providers/contents.ts";
 
 export interface Verification {
   /** Files, links and the like that are as in the snapshot. Directories are not counted. */
@@ -14,7 +14,7 @@ export interface Verification {
  * file, where every link points, and whether names are of one file where the tool knows it. Reads all of both.
  */
 export async function verify(
-  tool: RestoreTool,
+  tool: SnapshotContents,
   { root, ...selected }: Selection & Listed & { readonly root: string },
 ): Promise<Verification> {
   const disk = openDisk(root, tool.standIn);
@@ -36,7 +36,7 @@ export async function verify(
 
 /** @returns the files and links that are there and hold something else than in the snapshot */
 export async function differingContents(
-  tool: RestoreTool,
+  tool: SnapshotContents,
   { root, ...selected }: Selection & Listed & { readonly root: string },
 ): Promise<Set<string>> {
   const disk = openDisk(root, tool.standIn);

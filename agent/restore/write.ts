@@ -1,16 +1,17 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import type { Access, RestoreInput } from "../providers/provider.ts";
+import type { Access } from "../providers/provider.ts";
+import type { RestoreInput } from "./request.ts";
 import { makeParents, rememberDirectories, settleDirectories } from "./directories.ts";
 import { openDisk } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
 import type { Kept } from "./kept.ts";
 import type { Plan } from "./plan.ts";
 import { makeRoom } from "./room.ts";
-import { type FailedPath, isAtOrBelow, type RestoreTool, type SnapshotNode } from "./tool.ts";
+import { type FailedPath, isAtOrBelow, type SnapshotContents, type SnapshotNode } from "../providers/contents.ts";
 
 /** One restore: what all of its steps know. */
 export interface RestoreWork {
-  readonly tool: RestoreTool;
+  readonly tool: SnapshotContents;
   readonly access: Access;
   readonly input: RestoreInput;
   /** What the snapshot's paths are joined to. */

@@ -4,7 +4,7 @@ import { check as borgCheck } from "../../../agent/providers/borg-check.ts";
 import { forget as borgForget } from "../../../agent/providers/borg-forget.ts";
 import { prune as borgPrune } from "../../../agent/providers/borg-prune.ts";
 import { identifyBorg } from "../../../agent/providers/borg-repository.ts";
-import { borgTool } from "../../../agent/providers/borg-restore.ts";
+import { borgContents } from "../../../agent/providers/borg-restore.ts";
 import { listSnapshots as borgSnapshots } from "../../../agent/providers/borg-snapshots.ts";
 import { isAtLeast } from "../../../agent/providers/engine-version.ts";
 import { releaseDeadLocks } from "../../../agent/providers/restic-locks.ts";
@@ -13,10 +13,10 @@ import { check as resticCheck } from "../../../agent/providers/restic-check.ts";
 import { forget as resticForget } from "../../../agent/providers/restic-forget.ts";
 import { prune as resticPrune } from "../../../agent/providers/restic-prune.ts";
 import { identifyRestic } from "../../../agent/providers/restic-repository.ts";
-import { resticTool } from "../../../agent/providers/restic-restore.ts";
+import { resticContents } from "../../../agent/providers/restic-restore.ts";
 import { listSnapshots as resticSnapshots } from "../../../agent/providers/restic-snapshots.ts";
 import type { BackupResult } from "../../../agent/providers/provider.ts";
-import type { NodeContent, RestoreTool, SnapshotNode } from "../../../agent/restore/tool.ts";
+import type { NodeContent, SnapshotContents, SnapshotNode } from "../../../agent/providers/contents.ts";
 import { RunError } from "../../../agent/run-error.ts";
 import { RunFailure } from "../../../shared/failure.ts";
 import { Progress, RunStats, SnapshotFacts } from "../../../shared/run.ts";
@@ -89,8 +89,8 @@ const DEEDS: readonly ((dice: Dice) => Promise<unknown>)[] = [
   async (dice) => report(RunFailure.nullable(), (await resticCheck(restic(dice), { part: 1, parts: 2 })).failure),
   async (dice) => report(RunFailure.nullable(), (await borgCheck(borg(dice), { part: 1, parts: 2 })).failure),
   (dice) => releaseDeadLocks(restic(dice), { pid: 999_999_999, startTicks: "1@none" }),
-  (dice) => restored(resticTool(restic(dice))),
-  (dice) => restored(borgTool(borg(dice))),
+  (dice) => restored(resticContents(restic(dice))),
+  (dice) => restored(borgContents(borg(dice))),
   (dice) => identified(() => identifyRestic(restic(dice), { mayCreate: false })),
   (dice) => identified(() => identifyBorg(borg(dice), { mayCreate: false })),
 ];
@@ -117,7 +117,7 @@ function judgeBackup({ snapshot, failure, warnings, stats, snapshots }: BackupRe
   mustHold(/^[0-9a-f]{64}$/.test(snapshot.id), () => `${snapshot.id} is no snapshot's id`);
 }
 
-async function restored(tool: RestoreTool): Promise<void> {
+async function restored(tool: SnapshotContents): Promise<void> {
   const nodes: SnapshotNode[] = [];
   await tool.list(UNWANTED[1] ?? "", (node) => {
     mustHold([node.uid, node.gid, node.mode].every(Number.isInteger), () => JSON.stringify(node));

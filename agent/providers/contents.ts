@@ -65,7 +65,7 @@ export interface Extraction {
 }
 
 /** What one backup tool contributes to a restore. What the rest of it means is the same for all of them. */
-export interface RestoreTool {
+export interface SnapshotContents {
   /** What a listing shows for a byte of a name that is not UTF-8. */
   readonly standIn: "\ufffd" | "?";
   /** A second name of a file that is there already would be written through, or lost. */
