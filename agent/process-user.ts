@@ -1,10 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
-import { CHILD_PATH } from "./process-path.ts";
-import { runProcess } from "./process.ts";
-import { HOOK_LADDER } from "./process-ladder.ts";
-import { runError } from "./run-error.ts";
 
 /** Whom a child runs as. */
 export interface RunUser {
@@ -26,44 +21,8 @@ export function ownUser(): RunUser {
   return { name: username, uid, gid, home: homedir, isAnother: false };
 }
 
-/** Finds a user of the host. Throws `user.unavailable` when there is none, or the agent may not become it. */
-export async function findUser(name: string): Promise<RunUser> {
-  const own = ownUser();
-  if (name === own.name) return own;
-  const found = await lookUp(name, own);
-  if (found === null) throw runError("user.unavailable", `there is no user "${name}" on this host`);
-  if (found.uid === own.uid) return { ...found, isAnother: false };
-  if (own.uid !== 0) {
-    throw runError(
-      "user.unavailable",
-      `the contract's user is "${name}", but the agent runs as "${own.name}" and only root can become another user`,
-    );
-  }
-  return { ...found, isAnother: true };
-}
-
-async function lookUp(name: string, own: RunUser): Promise<RunUser | null> {
-  const lines: string[] = [];
-  // getent also knows the users that a directory service keeps; where it is missing, the file has to do.
-  const { exitCode } = await runProcess(
-    {
-      program: "getent",
-      args: ["passwd", name],
-      env: { PATH: CHILD_PATH },
-      user: own,
-      umask: "077",
-      fileDirectory: "/",
-    },
-    { ladder: HOOK_LADDER, timeLimitMs: 30_000, onStdout: (line) => lines.push(line) },
-  );
-  if (exitCode === 2) return null;
-  const known = exitCode === 0 ? lines : (await readFile("/etc/passwd", "utf8")).split("\n");
-  const account = accountsIn(known).find((found) => found.name === name);
-  return account === undefined ? null : { ...account, isAnother: true };
-}
-
 /** Reads lines as passwd(5) has them. */
-function accountsIn(lines: string[]): Omit<RunUser, "isAnother">[] {
+export function accountsIn(lines: string[]): Omit<RunUser, "isAnother">[] {
   return lines.flatMap((line) => {
     const [name, , uid, gid, , home = ""] = line.split(":");
     if (name === undefined || uid === undefined || gid === undefined) return [];

@@ -3,7 +3,8 @@ import { isOver } from "../shared/run.ts";
 import type { Report } from "../shared/report.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
-import type { Spool, SpoolEntry } from "./spool.ts";
+import type { Spool } from "./spool.ts";
+import type { SpoolEntry } from "./spool-entry.ts";
 import type { Timers } from "./timers.ts";
 
 export interface DeliverDeps {

@@ -5,7 +5,7 @@ import type { Assignment } from "../shared/assignment.ts";
 import { resultOf } from "../shared/result.ts";
 import { makeReadableDirectory, type Paths } from "./config.ts";
 import { isMissing, readTextIfThere, writeFileAtomically } from "./files.ts";
-import { ownCommand } from "./own-command.ts";
+import { ownProgram } from "./own-program.ts";
 import { ownUser } from "./process-user.ts";
 import { doesOurs, isOurs, resultFiles, type ResultFile } from "./result-files.ts";
 import { isUnderSystemd, systemctl } from "./systemctl.ts";
@@ -53,7 +53,7 @@ export async function resultsIn(paths: Paths): Promise<string[]> {
 }
 
 function wantedFiles(paths: Paths, { bindings }: Assignment): ResultFile[] {
-  return resultFiles({ paths, bindings, command: ownCommand(), user: ownUser().name });
+  return resultFiles({ paths, bindings, command: ownProgram(), user: ownUser().name });
 }
 
 async function keepFiles({ paths }: ResultDeps, wanted: ResultFile[]): Promise<string[]> {

@@ -4,7 +4,7 @@ import type { Id } from "../shared/ids.ts";
 import type { RunReport } from "../shared/report.ts";
 import { isOver } from "../shared/run.ts";
 import type { Paths } from "./config.ts";
-import type { SpoolEntry } from "./spool.ts";
+import type { SpoolEntry } from "./spool-entry.ts";
 import { readState, writeState } from "./state-file.ts";
 
 export interface Bounds {

@@ -1,7 +1,7 @@
 import type { AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
 import type { DatabaseRequest } from "../../shared/contract.ts";
 import { readyScript } from "../hooks.ts";
-import { findUser } from "../process-user.ts";
+import { findUser } from "../find-user.ts";
 import { chooseSnapshot } from "./snapshot.ts";
 import type { Prepared } from "../runner/access.ts";
 import type { RunnerDeps } from "../runner/deps.ts";

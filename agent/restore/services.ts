@@ -9,7 +9,7 @@ import { payingBack, runAfterHooks } from "../runner/after.ts";
 import type { RunnerDeps, RunnerInput } from "../runner/deps.ts";
 import type { Finished } from "../runner/record.ts";
 import type { RecordedRun } from "../runner/recorded.ts";
-import type { AfterObligation } from "../spool.ts";
+import type { AfterObligation } from "../spool-entry.ts";
 
 interface Restoring {
   readonly input: RunnerInput & { readonly restore: RestoreRequest };

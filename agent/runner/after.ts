@@ -5,7 +5,7 @@ import type { ProcessMark } from "../process-mark.ts";
 import type { RunUser } from "../process-user.ts";
 import { failureOf, withWarnings } from "../run-error.ts";
 import type { Finished, RunRecord } from "./record.ts";
-import type { AfterObligation } from "../spool.ts";
+import type { AfterObligation } from "../spool-entry.ts";
 
 /**
  * Does the work, and pays back what is owed for it, whatever became of it. What goes wrong with that makes a good run a warned one.

@@ -10,7 +10,7 @@ import type { RunnerDeps, RunnerInput } from "./deps.ts";
 import type { Finished } from "./record.ts";
 import type { RecordedRun } from "./recorded.ts";
 import { storeDump, storeFiles } from "./store.ts";
-import type { AfterObligation, Resumption } from "../spool.ts";
+import type { AfterObligation, Resumption } from "../spool-entry.ts";
 
 interface Context {
   readonly deps: RunnerDeps;

@@ -5,7 +5,8 @@ import { isOver, MOST_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKi
 import type { RunState, RunStats, SnapshotFacts, Trigger } from "../../shared/run.ts";
 import { ownMark, type ProcessMark } from "../process-mark.ts";
 import { openRunLog, type RunLog } from "../run-log.ts";
-import type { AfterObligation, RunChild, Spool, SpoolEntry } from "../spool.ts";
+import type { Spool } from "../spool.ts";
+import type { AfterObligation, RunChild, SpoolEntry } from "../spool-entry.ts";
 
 /** How a run has ended. */
 export interface Finished {

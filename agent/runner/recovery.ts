@@ -8,7 +8,7 @@ import { ENGINE_LADDER, HOOK_LADDER } from "../process-ladder.ts";
 import { isAlive, type ProcessMark } from "../process-mark.ts";
 import { DUMPING, endOrphans, enginesLeft, terminateWith } from "../process-orphans.ts";
 import { restoringDirectory } from "../consistency/staging.ts";
-import { findUser } from "../process-user.ts";
+import { findUser } from "../find-user.ts";
 import { prepare, type Prepared } from "./access.ts";
 import { runAfterHooks } from "./after.ts";
 import type { RunnerDeps } from "./deps.ts";
@@ -16,7 +16,7 @@ import { failureOf, runFailure } from "../run-error.ts";
 import { type Finished, type RunRecord, takeOverRecord } from "./record.ts";
 import { pingEnd } from "./pings.ts";
 import { NOTHING } from "./recorded.ts";
-import type { SpoolEntry } from "../spool.ts";
+import type { SpoolEntry } from "../spool-entry.ts";
 
 interface Abandoned {
   readonly entry: SpoolEntry;

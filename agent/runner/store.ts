@@ -12,7 +12,7 @@ import { failureOf } from "../run-error.ts";
 import type { RecordedRun } from "./recorded.ts";
 import { examineSources } from "./sources.ts";
 import { lookAtSources } from "./suspicion.ts";
-import type { Resumption } from "../spool.ts";
+import type { Resumption } from "../spool-entry.ts";
 import { stagingDirectory } from "../consistency/staging.ts";
 
 interface StoreWork {

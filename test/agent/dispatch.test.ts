@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { dispatchDue } from "../../agent/dispatch.ts";
-import type { SpoolEntry } from "../../agent/spool.ts";
+import type { SpoolEntry } from "../../agent/spool-entry.ts";
 import { openWorkload } from "../../agent/workload.ts";
 import { type EngineHost, newId } from "../engine/engine-host.ts";
 import { openReadyHost } from "../engine/ready-host.ts";

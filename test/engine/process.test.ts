@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lineSplitter } from "../../agent/process-lines.ts";
 import { markOf, type ProcessMark } from "../../agent/process-mark.ts";
 import { type Command, runProcess, type Watching } from "../../agent/process.ts";
-import { findUser, ownUser } from "../../agent/process-user.ts";
+import { ownUser } from "../../agent/process-user.ts";
+import { findUser } from "../../agent/find-user.ts";
 import { until } from "../support/until.ts";
 
 const PATIENT = { interruptMs: 20_000, terminateMs: 20_000 };
