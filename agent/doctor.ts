@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { ApiError, openApi } from "./api.ts";
 import { loadAssignment } from "./assignments.ts";
-import { EXIT } from "./by-hand.ts";
-import type { CliDeps } from "./by-hand.ts";
+import { EXIT } from "./cli/command.ts";
+import { type CliDeps } from "./cli/command.ts";
 import { readConfig } from "./config.ts";
 import type { AgentConfig } from "./config.ts";
 import { surveyDeclared } from "./declared/contract-files.ts";

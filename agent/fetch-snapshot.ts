@@ -2,7 +2,7 @@ import { Performance } from "../shared/binding.ts";
 import { uuidv7 } from "../shared/ids.ts";
 import { SnapshotWanted } from "../shared/recovery.ts";
 import type { SnapshotFacts } from "../shared/run.ts";
-import type { CliDeps } from "./by-hand.ts";
+import { type CliDeps } from "./cli/command.ts";
 import { parseJson } from "./json.ts";
 import { ENGINE_LADDER } from "./process-ladder.ts";
 import { ownUser } from "./process-user.ts";

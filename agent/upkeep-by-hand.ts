@@ -1,7 +1,9 @@
 import type { AssignedRepository } from "../shared/assignment.ts";
 import { uuidv7 } from "../shared/ids.ts";
 import { plannedLines } from "../shared/planned.ts";
-import { type CliDeps, openBinding, openHost, sayOutcome, UsageError } from "./by-hand.ts";
+import { type CliDeps, UsageError } from "./cli/command.ts";
+import { openBinding, openHost } from "./cli/host.ts";
+import { sayOutcome } from "./cli/outcome.ts";
 import type { ForgetInput } from "./runner/retention.ts";
 import { forget, type Outcome, upkeep } from "./runner.ts";
 import type { UpkeepKind } from "./upkeep-state.ts";

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { UsageError } from "./by-hand.ts";
+import { UsageError } from "./cli/command.ts";
 
 /** What a verb takes after its name. */
 interface Shape {

@@ -1,0 +1,43 @@
+import type { AssignedBinding, Assignment } from "../../shared/assignment.ts";
+import { loadAssignment } from "../assignments.ts";
+import { type AgentConfig, readConfig } from "../config.ts";
+import type { RunnerDeps } from "../runner.ts";
+import { openSpool } from "../spool.ts";
+import { type CliDeps, UsageError } from "./command.ts";
+
+export interface OpenHost {
+  config: AgentConfig;
+  runner: RunnerDeps;
+  assignment: Assignment;
+}
+
+/** What this host has to do, for a verb that does a part of it now. Throws what to do first when it has nothing yet. */
+export async function openHost(deps: CliDeps): Promise<OpenHost> {
+  const config = await readConfig(deps.paths);
+  if (config === null)
+    throw new Error("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN' first");
+  const assignment = await loadAssignment({ ...deps, config });
+  if (assignment === null) {
+    throw new Error(
+      "this host has no assignment yet: is the agent running ('holdfast-agent run'), and does it reach its control plane?",
+    );
+  }
+  const spool = openSpool(deps.paths);
+  return { config, runner: { ...deps, spool, onProgress: () => {} }, assignment };
+}
+
+interface OpenBinding extends OpenHost {
+  chosen: { assignment: Assignment; binding: AssignedBinding };
+}
+
+/** The same, and one of its bindings. Throws UsageError. */
+export async function openBinding(deps: CliDeps, wanted: string): Promise<OpenBinding> {
+  const host = await openHost(deps);
+  const { assignment } = host;
+  const binding = assignment.bindings.find(({ id, name }) => id === wanted || name === wanted);
+  if (binding !== undefined) return { ...host, chosen: { assignment, binding } };
+  const names = assignment.bindings.map(({ name }) => name);
+  throw new UsageError(
+    `no binding '${wanted}' here; ${names.length === 0 ? "there is none yet" : `there is: ${names.join(", ")}`}`,
+  );
+}

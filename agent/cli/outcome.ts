@@ -1,0 +1,61 @@
+import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
+import { ApiError, openApi } from "../api.ts";
+import { loadIdentity } from "../identity.ts";
+import { acknowledgeOrders } from "../orders.ts";
+import { deliverReports } from "../reporter.ts";
+import { type Outcome, RunError } from "../runner.ts";
+import { type CliDeps, EXIT } from "./command.ts";
+import type { OpenHost } from "./host.ts";
+
+const TRY_LATER: ReadonlySet<RunFailureCode> = new Set(["repository.locked", "repository.unreachable", "run.busy"]);
+const DELIVER_WITHIN_MS = 10_000;
+
+/** Says how a run ended, and reports it. @returns the exit status */
+export async function sayOutcome(
+  deps: CliDeps,
+  host: OpenHost,
+  said: { what: string; outcome: Outcome; json: boolean },
+): Promise<number> {
+  const { outcome } = said;
+  const snapshot = outcome.snapshot === null ? "" : `, snapshot ${outcome.snapshot}`;
+  deps.out(said.json ? `${JSON.stringify(outcome)}\n` : `${said.what}: ${outcome.state}${snapshot}\n`);
+  if (outcome.failure !== null) sayFailure(deps, outcome.failure);
+  await deliverNow(deps, host);
+  return exitStatusOf(outcome);
+}
+
+function exitStatusOf({ state, failure }: Outcome): number {
+  if (state === "succeeded") return EXIT.done;
+  if (state === "warned") return EXIT.warned;
+  return failure !== null && TRY_LATER.has(failure.code) ? EXIT.tryLater : EXIT.failed;
+}
+
+/** What can't be delivered stays in the spool: the daemon does it. */
+async function deliverNow(deps: CliDeps, { config, runner }: OpenHost): Promise<void> {
+  const identity = await loadIdentity(deps.paths);
+  if (identity === null) return;
+  const api = openApi({ config, identity, clock: deps.clock, random: deps.random });
+  const clock = { now: () => deps.clock.now() + api.clockOffset() };
+  const onAccepted = (ids: readonly string[]): Promise<void> => acknowledgeOrders({ paths: deps.paths, clock }, ids);
+  const late = AbortSignal.timeout(DELIVER_WITHIN_MS);
+  const tooLate = new Promise<"late">((resolve) => late.addEventListener("abort", () => resolve("late")));
+  try {
+    const left = await Promise.race([deliverReports({ spool: runner.spool, api, log: deps.log, onAccepted }), tooLate]);
+    if (left !== 0) deps.log("the report is kept and delivered later");
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    deps.log(`the report is kept and delivered later: ${error.message}`);
+  }
+}
+
+/** Says why it could not be done, and what to do. @returns the exit status */
+export function sayRunError(deps: CliDeps, error: unknown): number {
+  if (!(error instanceof RunError)) throw error;
+  sayFailure(deps, error.failure);
+  return TRY_LATER.has(error.failure.code) ? EXIT.tryLater : EXIT.failed;
+}
+
+function sayFailure(deps: CliDeps, failure: RunFailure): void {
+  deps.log(`${failure.message} (${failure.code})`);
+  deps.log(failure.next);
+}
