@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { uptime } from "node:os";
 import { text } from "node:stream/consumers";
 import { RestoreRequest } from "../shared/assignment.ts";
-import { ApiError } from "./api.ts";
+import { ApiError } from "./link/api.ts";
 import { backupByHand } from "./cli/backup.ts";
 import { execByHand } from "./cli/exec.ts";
 import { EXIT, UsageError } from "./cli/command.ts";
@@ -11,19 +11,19 @@ import { restoreByHand } from "./cli/restore.ts";
 import { sayRunError } from "./cli/outcome.ts";
 import { type CliDeps } from "./cli/command.ts";
 import { agentPaths } from "./config.ts";
-import { runDaemon } from "./daemon.ts";
+import { runDaemon } from "./daemon/daemon.ts";
 import { machineOf } from "./detect/machine.ts";
-import { examine } from "./doctor.ts";
-import { enroll, EnrollError } from "./enroll.ts";
-import { fetchSnapshot } from "./fetch-snapshot.ts";
+import { examine } from "./cli/doctor.ts";
+import { enroll, EnrollError } from "./cli/enroll.ts";
+import { fetchSnapshot } from "./cli/fetch-snapshot.ts";
 import { copySqlite } from "./consistency/sqlite-copy.ts";
-import { sayStatus } from "./status.ts";
-import { RunError } from "./runner.ts";
-import { realTimers } from "./timers.ts";
-import { uninstall } from "./uninstall.ts";
-import { forgetByHand, upkeepByHand } from "./upkeep-by-hand.ts";
+import { sayStatus } from "./cli/status.ts";
+import { RunError } from "./runs.ts";
+import { realTimers } from "./system/timers.ts";
+import { uninstall } from "./cli/uninstall.ts";
+import { forgetByHand, upkeepByHand } from "./cli/upkeep.ts";
 import { VERSION } from "./version.ts";
-import { readWords } from "./words.ts";
+import { readWords } from "./cli/arguments.ts";
 
 const USAGE = `holdfast-agent ${VERSION}: does this host's backups
 

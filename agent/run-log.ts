@@ -1,5 +1,5 @@
 import { LOG_TAIL_BYTES } from "../shared/run.ts";
-import { lastLines } from "./process-lines.ts";
+import { lastLines } from "./system/process/lines.ts";
 import { type Redact, redactor } from "./redact.ts";
 
 /** The log of one run: only its end is kept, and no secret of it. */

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import type { Paths } from "./config.ts";
-import { HOOK_LADDER } from "./process-ladder.ts";
-import { CHILD_PATH } from "./process-path.ts";
-import { ownUser } from "./process-user.ts";
-import { runProcess } from "./process.ts";
+import { HOOK_LADDER } from "./system/process/kill-ladder.ts";
+import { CHILD_PATH } from "./system/executables.ts";
+import { ownUser } from "./system/process/user.ts";
+import { runProcess } from "./system/process/process.ts";
 
 const SYSTEMCTL_WITHIN_MS = 180_000;
 

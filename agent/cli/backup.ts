@@ -1,5 +1,5 @@
 import { uuidv7 } from "../../shared/ids.ts";
-import { backup } from "../runner.ts";
+import { backup } from "../runs.ts";
 import type { CliDeps } from "./command.ts";
 import { openBinding } from "./host.ts";
 import { sayOutcome } from "./outcome.ts";

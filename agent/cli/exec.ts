@@ -1,4 +1,4 @@
-import { execEngine } from "../runner.ts";
+import { execEngine } from "../runs.ts";
 import type { CliDeps } from "./command.ts";
 import { openBinding } from "./host.ts";
 import { sayRunError } from "./outcome.ts";

@@ -1,8 +1,8 @@
 import type { AssignedBinding, Assignment } from "../../shared/assignment.ts";
-import { loadAssignment } from "../assignments.ts";
+import { loadAssignment } from "../link/assignments.ts";
 import { type AgentConfig, readConfig } from "../config.ts";
-import type { RunnerDeps } from "../runner.ts";
-import { openSpool } from "../spool.ts";
+import type { RunnerDeps } from "../runs.ts";
+import { openSpool } from "../state/spool.ts";
 import { type CliDeps, UsageError } from "./command.ts";
 
 export interface OpenHost {

@@ -1,9 +1,9 @@
 import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
-import { ApiError, openApi } from "../api.ts";
-import { loadIdentity } from "../identity.ts";
-import { acknowledgeOrders } from "../orders.ts";
-import { deliverReports } from "../reporter.ts";
-import { type Outcome, RunError } from "../runner.ts";
+import { ApiError, openApi } from "../link/api.ts";
+import { loadIdentity } from "../link/identity.ts";
+import { acknowledgeOrders } from "../link/orders.ts";
+import { deliverReports } from "../link/reporter.ts";
+import { type Outcome, RunError } from "../runs.ts";
 import { type CliDeps, EXIT } from "./command.ts";
 import type { OpenHost } from "./host.ts";
 

@@ -1,7 +1,7 @@
 import type { RestoreRequest } from "../../shared/assignment.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { restoredLines } from "../../shared/restored.ts";
-import { restore } from "../runner.ts";
+import { restore } from "../runs.ts";
 import type { CliDeps } from "./command.ts";
 import { openBinding } from "./host.ts";
 import { sayOutcome } from "./outcome.ts";

@@ -1,4 +1,4 @@
-import { listSnapshots } from "../runner.ts";
+import { listSnapshots } from "../runs.ts";
 import { type CliDeps, EXIT } from "./command.ts";
 import { openBinding } from "./host.ts";
 import { sayRunError } from "./outcome.ts";

@@ -1,8 +1,8 @@
-import { CHILD_PATH, findExecutable } from "../process-path.ts";
-import { HOOK_LADDER } from "../process-ladder.ts";
-import type { ProcessMark } from "../process-mark.ts";
-import { runProcess, userSwitch } from "../process.ts";
-import { ownUser, type RunUser } from "../process-user.ts";
+import { CHILD_PATH, findExecutable } from "../system/executables.ts";
+import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
+import type { ProcessMark } from "../system/process/mark.ts";
+import { runProcess, userSwitch } from "../system/process/process.ts";
+import { ownUser, type RunUser } from "../system/process/user.ts";
 import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 import type { RunFailureCode } from "../../shared/failure.ts";

@@ -1,6 +1,6 @@
 import { type Consistency, serverUser } from "../../shared/consistency.ts";
 import { containerProgram, type Deed, type Doing, requireProgram } from "./run.ts";
-import { findUser } from "../find-user.ts";
+import { findUser } from "../system/process/find-user.ts";
 import { runError } from "../run-error.ts";
 
 export type PostgresEntry = Extract<Consistency, { postgres: string }>;

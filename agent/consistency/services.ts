@@ -1,7 +1,7 @@
 import type { Consistency } from "../../shared/consistency.ts";
 import { containerProgram, type Doing, perform, requireProgram, stateOfContainer } from "./run.ts";
 import { runError } from "../run-error.ts";
-import type { Resumption } from "../spool-entry.ts";
+import type { Resumption } from "../state/spool-entry.ts";
 
 /** A unit or a container that stands still while a backup runs. */
 export interface Halt {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
-import type { RunUser } from "../process-user.ts";
+import type { RunUser } from "../system/process/user.ts";
 
 /** One dump of a server, as the manifest names it. */
 export const StagedDump = z.object({

@@ -9,7 +9,7 @@ import {
 import { Name } from "../../shared/ids.ts";
 import { RepositorySpec } from "../../shared/repository.ts";
 import { type Bound, boundBy, ContractSettings } from "./contract-settings.ts";
-import { isRecord } from "../json.ts";
+import { isRecord } from "../../shared/json.ts";
 
 /** What one file of contracts.d declares. */
 export interface ContractFile {

@@ -6,7 +6,7 @@ import type { Paths } from "../config.ts";
 import { type ContractFile, readContract } from "./contract-file.ts";
 import { digestOf, readContractMemory } from "./contract-memory.ts";
 import { readContractTexts } from "./contract-texts.ts";
-import { ownUser } from "../process-user.ts";
+import { ownUser } from "../system/process/user.ts";
 
 /** What contracts.d declares now. */
 export interface DeclaredContracts {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import * as z from "zod";
 import { DeclarationFault } from "../../shared/declaration.ts";
 import type { Paths } from "../config.ts";
-import { readState, writeState } from "../state-file.ts";
+import { readState, writeState } from "../system/state-file.ts";
 
 /** What the agent remembers of contracts.d, so that a file that is broken for an hour takes nothing away. */
 const ContractMemory = z.object({

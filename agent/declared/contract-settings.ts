@@ -2,7 +2,7 @@ import * as z from "zod";
 import { Retention, Settings, TimerConfig } from "../../shared/binding.ts";
 import { AbsolutePath, Name } from "../../shared/ids.ts";
 import { ProviderName, RepositorySpec, SecretName, SecretSource } from "../../shared/repository.ts";
-import { isRecord } from "../json.ts";
+import { isRecord } from "../../shared/json.ts";
 
 /** The seed's secret contract gives a result; by hand one writes the path, or what the API takes. */
 const Passphrase = z.union(

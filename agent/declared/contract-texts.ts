@@ -1,8 +1,8 @@
 import { open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Paths } from "../config.ts";
-import { isMissing } from "../files.ts";
-import { ownershipFault } from "../policy.ts";
+import { isMissing } from "../system/files.ts";
+import { ownershipFault } from "../policy/policy.ts";
 
 /** One file of contracts.d: what is in it, or why that may not be followed. */
 export type ContractText =

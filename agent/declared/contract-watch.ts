@@ -2,7 +2,7 @@ import { watch } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Paths } from "../config.ts";
-import type { Timers } from "../timers.ts";
+import type { Timers } from "../system/timers.ts";
 
 export interface WatchDeps {
   paths: Pick<Paths, "contractsDir">;

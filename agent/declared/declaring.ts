@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Declaration, Declarations } from "../../shared/declaration.ts";
-import { ApiError } from "../api.ts";
-import type { Api } from "../api.ts";
+import { ApiError } from "../link/api.ts";
+import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import type { ContractFile } from "./contract-file.ts";
 import { readDeclared } from "./contract-files.ts";
 import { digestOf, readContractMemory, updateContractMemory } from "./contract-memory.ts";
 import { watchContracts } from "./contract-watch.ts";
-import type { Timers } from "../timers.ts";
+import type { Timers } from "../system/timers.ts";
 
 export interface DeclaringDeps {
   paths: Paths;

@@ -2,7 +2,7 @@ import { serverUser } from "../../shared/consistency.ts";
 import type { AssignedContract } from "../../shared/assignment.ts";
 import type { Paths } from "../config.ts";
 import { declaredHere } from "./contract-files.ts";
-import { loadPolicy, type Policy } from "../policy.ts";
+import { loadPolicy, type Policy } from "../policy/policy.ts";
 
 /**
  * A contract as this host takes it, and the host's policy for it. What root has written down in contracts.d itself needs no

@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import * as z from "zod";
-import { parseJson } from "../json.ts";
+import { parseJson } from "../../shared/json.ts";
 
 const Labels = z.record(z.string(), z.string()).nullish();
 

@@ -1,13 +1,13 @@
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { Probes, type Probe } from "../../shared/catalog.ts";
-import { ApiError } from "../api.ts";
-import type { Api } from "../api.ts";
+import { ApiError } from "../link/api.ts";
+import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { detect } from "./detect.ts";
 import type { Machine } from "./machine.ts";
-import { loadPolicy } from "../policy.ts";
-import { verifySigned } from "../signed.ts";
-import type { Timers } from "../timers.ts";
+import { loadPolicy } from "../policy/policy.ts";
+import { verifySigned } from "../link/signed.ts";
+import type { Timers } from "../system/timers.ts";
 
 export interface DetectorDeps {
   api: Pick<Api, "getProbes" | "putDetections">;

@@ -1,6 +1,6 @@
-import { type Command, type Ended, runInherited, runProcess } from "../process.ts";
-import type { KillLadder } from "../process-ladder.ts";
-import { MAX_ANSWER_BYTES } from "../process-lines.ts";
+import { type Command, type Ended, runInherited, runProcess } from "../system/process/process.ts";
+import type { KillLadder } from "../system/process/kill-ladder.ts";
+import { MAX_ANSWER_BYTES } from "../system/process/lines.ts";
 import type { Access } from "./provider.ts";
 
 export interface EngineCall {

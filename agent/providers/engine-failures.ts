@@ -1,5 +1,5 @@
 import type { RunFailureCode } from "../../shared/failure.ts";
-import type { Ended } from "../process.ts";
+import type { Ended } from "../system/process/process.ts";
 
 /** What the codes that every engine knows mean, in a sentence's end. */
 export const PLAIN_WORDS: Partial<Record<RunFailureCode, string>> = {

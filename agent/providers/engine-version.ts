@@ -1,9 +1,9 @@
 import type { EngineFacts } from "../../shared/host.ts";
 import type { ProviderName } from "../../shared/repository.ts";
-import { HOOK_LADDER } from "../process-ladder.ts";
-import { CHILD_PATH, findExecutable } from "../process-path.ts";
-import { runProcess } from "../process.ts";
-import { ownUser } from "../process-user.ts";
+import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
+import { CHILD_PATH, findExecutable } from "../system/executables.ts";
+import { runProcess } from "../system/process/process.ts";
+import { ownUser } from "../system/process/user.ts";
 import { runError } from "../run-error.ts";
 
 /** What a backup tool is called, and which of its versions will do. */

@@ -1,8 +1,8 @@
 import type { EngineFacts } from "../../shared/host.ts";
 import type { ProviderName } from "../../shared/repository.ts";
-import { borg } from "./borg.ts";
+import { borg } from "./borg/borg.ts";
 import type { Provider } from "./provider.ts";
-import { restic } from "./restic.ts";
+import { restic } from "./restic/restic.ts";
 
 const PROVIDERS: Record<ProviderName, Provider> = { restic, borg };
 

@@ -1,6 +1,6 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
-import type { Ended } from "../process.ts";
+import type { Ended } from "../system/process/process.ts";
 import { failureOf, runFailure } from "../run-error.ts";
 import type { Access, ForgetResult } from "./provider.ts";
 

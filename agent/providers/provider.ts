@@ -5,12 +5,12 @@ import type { EngineFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Progress, RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
-import type { KillLadder } from "../process-ladder.ts";
-import type { ProcessMark } from "../process-mark.ts";
-import type { RunUser } from "../process-user.ts";
+import type { KillLadder } from "../system/process/kill-ladder.ts";
+import type { ProcessMark } from "../system/process/mark.ts";
+import type { RunUser } from "../system/process/user.ts";
 import type { SnapshotContents } from "./contents.ts";
 import type { RunLog } from "../run-log.ts";
-import type { RepositorySecrets } from "../secrets.ts";
+import type { RepositorySecrets } from "../policy/secrets.ts";
 
 /** How long the engine may take for what is not the work itself. Tests shorten it. */
 export interface Patience {

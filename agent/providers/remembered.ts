@@ -4,7 +4,7 @@ import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { runError } from "../run-error.ts";
-import { ASIDE, isSetAside, readState, writeState } from "../state-file.ts";
+import { ASIDE, isSetAside, readState, writeState } from "../system/state-file.ts";
 
 const Remembered = z.object({ engineId: z.string().min(1), location: z.string() });
 

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { sshTarget } from "../../shared/location.ts";
-import { readTextIfThere, writeFileAtomically } from "../files.ts";
+import { readTextIfThere, writeFileAtomically } from "../system/files.ts";
 import { runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 

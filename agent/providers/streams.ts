@@ -1,8 +1,8 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import { CHILD_PATH, findExecutable } from "../process-path.ts";
-import { DUMPING, terminateWith } from "../process-orphans.ts";
-import { type Ended, userSwitch } from "../process.ts";
-import type { RunUser } from "../process-user.ts";
+import { CHILD_PATH, findExecutable } from "../system/executables.ts";
+import { DUMPING, terminateWith } from "../system/process/orphans.ts";
+import { type Ended, userSwitch } from "../system/process/process.ts";
+import type { RunUser } from "../system/process/user.ts";
 import { runError, runFailure } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 

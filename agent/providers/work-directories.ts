@@ -1,8 +1,8 @@
 import { chmod, chown, mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { CHILD_PATH } from "../process-path.ts";
-import { HOOK_LADDER } from "../process-ladder.ts";
-import { runProcess } from "../process.ts";
+import { CHILD_PATH } from "../system/executables.ts";
+import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
+import { runProcess } from "../system/process/process.ts";
 import type { Access } from "./provider.ts";
 
 export interface WorkDirectories {

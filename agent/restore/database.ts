@@ -1,12 +1,12 @@
 import type { AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
 import type { DatabaseRequest } from "../../shared/contract.ts";
-import { readyScript } from "../hooks.ts";
-import { findUser } from "../find-user.ts";
+import { readyScript } from "../run/hooks.ts";
+import { findUser } from "../system/process/find-user.ts";
 import { chooseSnapshot } from "./snapshot.ts";
-import type { Prepared } from "../runner/access.ts";
-import type { RunnerDeps } from "../runner/deps.ts";
+import type { Prepared } from "../run/access.ts";
+import type { RunnerDeps } from "../run/deps.ts";
 import { runError } from "../run-error.ts";
-import type { Finished } from "../runner/record.ts";
+import type { Finished } from "../run/record.ts";
 
 interface LoadWork {
   readonly prepared: Prepared;

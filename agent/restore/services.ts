@@ -1,15 +1,15 @@
 import type { RestoreRequest } from "../../shared/assignment.ts";
 import { findHalts, halt } from "../consistency/services.ts";
 import { judgeContract } from "../declared/policy.ts";
-import { checkService } from "../policy-check.ts";
-import type { ProcessMark } from "../process-mark.ts";
-import { ownUser } from "../process-user.ts";
-import { limitOf } from "../runner/access.ts";
-import { payingBack, runAfterHooks } from "../runner/after.ts";
-import type { RunnerDeps, RunnerInput } from "../runner/deps.ts";
-import type { Finished } from "../runner/record.ts";
-import type { RecordedRun } from "../runner/recorded.ts";
-import type { AfterObligation } from "../spool-entry.ts";
+import { checkService } from "../policy/check.ts";
+import type { ProcessMark } from "../system/process/mark.ts";
+import { ownUser } from "../system/process/user.ts";
+import { limitOf } from "../run/access.ts";
+import { payingBack, runAfterHooks } from "../run/cleanup.ts";
+import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
+import type { Finished } from "../run/record.ts";
+import type { RecordedRun } from "../run/recorded.ts";
+import type { AfterObligation } from "../state/spool-entry.ts";
 
 interface Restoring {
   readonly input: RunnerInput & { readonly restore: RestoreRequest };

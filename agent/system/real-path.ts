@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { isMissing } from "../files.ts";
+import { isMissing } from "./files.ts";
 
 /** The path behind a source's symbolic links, for policy and in-place restores; null when there is nothing there. */
 export async function realSource(source: string): Promise<string | null> {

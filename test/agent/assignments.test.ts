@@ -1,13 +1,13 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { loadAssignment, takeAssignment } from "../../agent/assignments.ts";
-import type { AssignmentDeps } from "../../agent/assignments.ts";
-import { openRefusals } from "../../agent/refusals.ts";
-import { openSpool } from "../../agent/spool.ts";
+import { loadAssignment, takeAssignment } from "../../agent/link/assignments.ts";
+import type { AssignmentDeps } from "../../agent/link/assignments.ts";
+import { openRefusals } from "../../agent/link/refusals.ts";
+import { openSpool } from "../../agent/state/spool.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import type { Assignment } from "../../shared/assignment.ts";
 import { holdTime } from "./held-time.ts";
-import { findTroubles } from "../../agent/troubles.ts";
+import { findTroubles } from "../../agent/state/troubles.ts";
 import { scratchRoot } from "./scratch.ts";
 import { assignmentOf, configOf, makeSigner, newId } from "./signer.ts";
 import type { Signer } from "./signer.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openClockOffset } from "../../agent/clock-offset.ts";
+import { openClockOffset } from "../../agent/link/clock-offset.ts";
 
 const HOUR = 3_600_000;
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { WebSocket } from "ws";
 import { WebSocketServer } from "ws";
-import { keepConnected } from "../../agent/connection.ts";
+import { keepConnected } from "../../agent/link/connection.ts";
 import { CLOSE, PING_TEXT, PONG_TEXT } from "../../shared/protocol.ts";
 import { holdTime } from "./held-time.ts";
 import { newId } from "./signer.ts";

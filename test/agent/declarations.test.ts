@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { readDeclared } from "../../agent/declared/contract-files.ts";
 import { digestOf, readContractMemory } from "../../agent/declared/contract-memory.ts";
 import { startDeclaring } from "../../agent/declared/declaring.ts";
-import { ApiError } from "../../agent/api.ts";
+import { ApiError } from "../../agent/link/api.ts";
 import type { Paths } from "../../agent/config.ts";
 import type { Declarations } from "../../shared/declaration.ts";
 import { until } from "../support/until.ts";

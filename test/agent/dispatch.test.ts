@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { dispatchDue } from "../../agent/dispatch.ts";
-import type { SpoolEntry } from "../../agent/spool-entry.ts";
-import { openWorkload } from "../../agent/workload.ts";
+import { dispatchDue } from "../../agent/daemon/dispatch.ts";
+import type { SpoolEntry } from "../../agent/state/spool-entry.ts";
+import { openWorkload } from "../../agent/daemon/queue.ts";
 import { type EngineHost, newId } from "../engine/engine-host.ts";
 import { openReadyHost } from "../engine/ready-host.ts";
 

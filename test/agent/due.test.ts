@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { decide } from "../../agent/due.ts";
-import type { History } from "../../agent/due.ts";
+import { decide } from "../../agent/daemon/due.ts";
+import type { History } from "../../agent/daemon/due.ts";
 import { randomizedDelayMs } from "../../shared/schedule.ts";
 import { assignmentOf, newId } from "./signer.ts";
 

@@ -1,4 +1,4 @@
-import type { SpoolEntry } from "../../agent/spool-entry.ts";
+import type { SpoolEntry } from "../../agent/state/spool-entry.ts";
 import type { RunState } from "../../shared/run.ts";
 import { newId } from "./signer.ts";
 

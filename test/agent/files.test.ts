@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createFileAtomically, removeDrafts, writeFileAtomically } from "../../agent/files.ts";
+import { createFileAtomically, removeDrafts, writeFileAtomically } from "../../agent/system/files.ts";
 
 let directory: string;
 beforeEach(async () => {

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import type { Timers } from "../../agent/timers.ts";
+import type { Timers } from "../../agent/system/timers.ts";
 
 /** A clock that stands until a test moves it, and timers that go by it. */
 export interface HeldTime {

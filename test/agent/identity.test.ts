@@ -1,7 +1,7 @@
 import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { compactVerify, decodeProtectedHeader, importJWK } from "jose";
 import { expect, test } from "vitest";
-import { loadIdentity, makeIdentity, mintToken } from "../../agent/identity.ts";
+import { loadIdentity, makeIdentity, mintToken } from "../../agent/link/identity.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { scratchRoot } from "./scratch.ts";
 import { configOf, makeSigner } from "./signer.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "../../agent/orders.ts";
-import type { OrderDeps } from "../../agent/orders.ts";
+import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "../../agent/link/orders.ts";
+import type { OrderDeps } from "../../agent/link/orders.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { holdTime } from "./held-time.ts";
 import { scratchRoot } from "./scratch.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { startPuller } from "../../agent/puller.ts";
-import { realTimers } from "../../agent/timers.ts";
+import { startPuller } from "../../agent/link/puller.ts";
+import { realTimers } from "../../agent/system/timers.ts";
 import { assignmentOf, newId, orderOf } from "./signer.ts";
 
 test("what is wrong on the host is told, also when that is why what was pulled can't be taken", async () => {

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished, expect, test } from "vitest";
-import { writePutOff } from "../../agent/backup-put-off.ts";
-import { nextDueAt, startScheduler } from "../../agent/scheduler.ts";
-import type { Due } from "../../agent/scheduler.ts";
+import { writePutOff } from "../../agent/state/backup-put-off.ts";
+import { nextDueAt, startScheduler } from "../../agent/daemon/scheduler.ts";
+import type { Due } from "../../agent/daemon/scheduler.ts";
 import type { Paths } from "../../agent/config.ts";
 import { holdTime } from "./held-time.ts";
 import type { HeldTime } from "./held-time.ts";

@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { loadAssignment } from "../../agent/assignments.ts";
+import { loadAssignment } from "../../agent/link/assignments.ts";
 import { agentPaths, type Paths } from "../../agent/config.ts";
-import { openSpool } from "../../agent/spool.ts";
+import { openSpool } from "../../agent/state/spool.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { configOf, makeSigner, newId } from "./signer.ts";
 

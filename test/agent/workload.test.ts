@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { openWorkload } from "../../agent/workload.ts";
-import type { Job } from "../../agent/workload.ts";
+import { openWorkload } from "../../agent/daemon/queue.ts";
+import type { Job } from "../../agent/daemon/queue.ts";
 import { newId } from "./signer.ts";
 
 /** Runs that end when the test says so, or when they are cancelled. */

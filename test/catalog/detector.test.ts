@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { ApiError } from "../../agent/api.ts";
+import { ApiError } from "../../agent/link/api.ts";
 import { startDetector } from "../../agent/detect/detector.ts";
 import type { Detection } from "../../shared/catalog.ts";
 import { holdTime } from "../agent/held-time.ts";

@@ -3,7 +3,7 @@ import { access, chown, mkdir, readFile, rm, stat, writeFile } from "node:fs/pro
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ownUser } from "../../agent/process-user.ts";
+import { ownUser } from "../../agent/system/process/user.ts";
 import { findService, SERVICES } from "../../control/catalog/catalog.ts";
 import { bodyOfLayout } from "../../control/domain/catalog.ts";
 import type { Consistency } from "../../shared/consistency.ts";

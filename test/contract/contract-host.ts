@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/p
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { agentPaths, writeConfig, type AgentConfig, type Paths } from "../../agent/config.ts";
-import { makeIdentity } from "../../agent/identity.ts";
+import { makeIdentity } from "../../agent/link/identity.ts";
 import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
 import type { SettingsInput } from "../../shared/binding.ts";
 import type * as z from "zod";

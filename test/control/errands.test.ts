@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
-import { startErrands } from "../../agent/errands.ts";
-import { ApiError } from "../../agent/api.ts";
+import { startErrands } from "../../agent/link/relay.ts";
+import { ApiError } from "../../agent/link/api.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { page } from "../../shared/api.ts";
 import { Channel, ChannelCreated } from "../../shared/channel.ts";

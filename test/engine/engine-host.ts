@@ -4,10 +4,10 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { agentPaths, type Paths } from "../../agent/config.ts";
-import type { KillLadder } from "../../agent/process-ladder.ts";
-import { ownUser } from "../../agent/process-user.ts";
-import { backup, restore, type Outcome, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
-import { openSpool, type Spool } from "../../agent/spool.ts";
+import type { KillLadder } from "../../agent/system/process/kill-ladder.ts";
+import { ownUser } from "../../agent/system/process/user.ts";
+import { backup, restore, type Outcome, type RunnerDeps, type RunnerInput } from "../../agent/runs.ts";
+import { openSpool, type Spool } from "../../agent/state/spool.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
 import type { Assignment, AssignedBinding, AssignedRepository } from "../../shared/assignment.ts";
 import type { DatabaseRequest, FilesContract } from "../../shared/contract.ts";

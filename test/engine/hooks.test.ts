@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { markOf } from "../../agent/process-mark.ts";
+import { markOf } from "../../agent/system/process/mark.ts";
 import { until } from "../support/until.ts";
 import { type EngineHost, textOf } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { takeLock } from "../../agent/locks.ts";
-import { markOf } from "../../agent/process-mark.ts";
+import { takeLock } from "../../agent/state/locks.ts";
+import { markOf } from "../../agent/system/process/mark.ts";
 
 let locksDir: string;
 beforeEach(async () => {
@@ -92,7 +92,7 @@ it("left half-written by a power cut is broken", async () => {
 it("is respected by another process", async () => {
   const lock = await take();
   const script = `
-    import { takeLock } from ${JSON.stringify(join(import.meta.dirname, "../../agent/locks.ts"))};
+    import { takeLock } from ${JSON.stringify(join(import.meta.dirname, "../../agent/state/locks.ts"))};
     const signal = AbortSignal.timeout(1500);
     const taken = await takeLock({ locksDir: ${JSON.stringify(locksDir)} }, { name: "nas", signal, onWait() {} }).then(() => "taken", () => "refused");
     process.stdout.write(taken);`;

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { agentPaths } from "../../agent/config.ts";
-import { backup, recoverInterrupted, restore, type RunnerDeps, type RunnerInput } from "../../agent/runner.ts";
+import { backup, recoverInterrupted, restore, type RunnerDeps, type RunnerInput } from "../../agent/runs.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
-import { openSpool } from "../../agent/spool.ts";
+import { openSpool } from "../../agent/state/spool.ts";
 import type { Work } from "./engine-host.ts";
 
 // A program of its own that runs one backup or restore, or ends what another one left, for tests that kill it: mortal-runner.ts ROOT RUN-ID

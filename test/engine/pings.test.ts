@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { ownMark } from "../../agent/process-mark.ts";
-import { recoverInterrupted } from "../../agent/runner.ts";
-import { pingsSent } from "../../agent/runner/pings.ts";
-import { beginRecord } from "../../agent/runner/record.ts";
+import { ownMark } from "../../agent/system/process/mark.ts";
+import { recoverInterrupted } from "../../agent/runs.ts";
+import { pingsSent } from "../../agent/run/pings.ts";
+import { beginRecord } from "../../agent/run/record.ts";
 import { httpReceiver, listen } from "../node/http-receiver.ts";
 import { newId, textOf, type EngineHost } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";

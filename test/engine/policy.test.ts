@@ -1,9 +1,9 @@
 import { chmod, chown, mkdir, readdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { listHooks, loadPolicy } from "../../agent/policy.ts";
-import { isWithin } from "../../agent/policy-check.ts";
-import { listSnapshots } from "../../agent/runner.ts";
+import { listHooks, loadPolicy } from "../../agent/policy/policy.ts";
+import { isWithin } from "../../agent/policy/check.ts";
+import { listSnapshots } from "../../agent/runs.ts";
 import { type EngineHost, type Wanted } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";
 

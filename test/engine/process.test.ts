@@ -4,11 +4,11 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { lineSplitter } from "../../agent/process-lines.ts";
-import { markOf, type ProcessMark } from "../../agent/process-mark.ts";
-import { type Command, runProcess, type Watching } from "../../agent/process.ts";
-import { ownUser } from "../../agent/process-user.ts";
-import { findUser } from "../../agent/find-user.ts";
+import { lineSplitter } from "../../agent/system/process/lines.ts";
+import { markOf, type ProcessMark } from "../../agent/system/process/mark.ts";
+import { type Command, runProcess, type Watching } from "../../agent/system/process/process.ts";
+import { ownUser } from "../../agent/system/process/user.ts";
+import { findUser } from "../../agent/system/process/find-user.ts";
 import { until } from "../support/until.ts";
 
 const PATIENT = { interruptMs: 20_000, terminateMs: 20_000 };
@@ -63,8 +63,8 @@ describe("a child", () => {
     const made = join(directory, "made");
     const free = Promise.withResolvers<void>();
     const held = sh(`cat; touch ${made}`, {}, { beforeStart: () => free.promise });
-    const program = `import { runProcess } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process.ts"))};
-      import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process-user.ts"))};
+    const program = `import { runProcess } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/process.ts"))};
+      import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/user.ts"))};
       const command = { program: "touch", args: [${JSON.stringify(`${made}-by-the-dead`)}], env: {}, umask: "022" };
       const beforeStart = (child) => { console.log(child.pid); return new Promise(() => setInterval(() => {}, 1000)); };
       await runProcess({ ...command, user: ownUser(), fileDirectory: "/" }, { ladder: {}, beforeStart });`;
@@ -105,8 +105,8 @@ describe("a child", () => {
 
 it("finds its texts also where memory is full: on the agent's own disk then", () => {
   const program = `
-    import { openNameless } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process-files.ts"))};
-    import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/process-user.ts"))};
+    import { openNameless } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/nameless-file.ts"))};
+    import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/user.ts"))};
     import { readFileSync } from "node:fs";
     const file = await openNameless("the passphrase", ownUser(), ${JSON.stringify(directory)});
     process.stdout.write(readFileSync("/dev/fd/" + file.fd, "utf8"));`;

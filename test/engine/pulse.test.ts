@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, it, onTestFinished } from "vitest";
-import { markOf } from "../../agent/process-mark.ts";
-import { startPulse } from "../../agent/runner/pulse.ts";
+import { markOf } from "../../agent/system/process/mark.ts";
+import { startPulse } from "../../agent/run/pulse.ts";
 import type { Progress } from "../../shared/run.ts";
 
 /** A child in a session of its own, as the agent's are, that is there as long as the test. */

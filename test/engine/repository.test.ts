@@ -1,7 +1,7 @@
 import { chmod, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { listSnapshots } from "../../agent/runner.ts";
+import { listSnapshots } from "../../agent/runs.ts";
 import { newestRestic } from "../support/restic.ts";
 import { type EngineHost, openEngineHost, textOf } from "./engine-host.ts";
 

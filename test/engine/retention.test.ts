@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { rememberGood } from "../../agent/good-snapshot.ts";
-import { forget, type Outcome } from "../../agent/runner.ts";
+import { rememberGood } from "../../agent/state/good-snapshot.ts";
+import { forget, type Outcome } from "../../agent/runs.ts";
 import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
 import { holdLock } from "./held-lock.ts";
 import { type EngineHost, newId, openEngineHost, useEngine, type Work } from "./engine-host.ts";

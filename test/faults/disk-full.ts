@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openSpool } from "../../agent/spool.ts";
-import { ASIDE } from "../../agent/state-file.ts";
+import { openSpool } from "../../agent/state/spool.ts";
+import { ASIDE } from "../../agent/system/state-file.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import { isGood, isOver } from "../../shared/run.ts";
 import { type EngineHost, newId, openEngineHost, useEngine } from "../engine/engine-host.ts";

@@ -3,7 +3,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as z from "zod";
-import { livingProcesses } from "../../agent/process-mark.ts";
+import { livingProcesses } from "../../agent/system/process/mark.ts";
 import type { ProviderName } from "../../shared/repository.ts";
 
 /** What a killed agent's repositories and processes are really like, by the tools themselves and by /proc. */

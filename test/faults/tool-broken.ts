@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Outcome } from "../../agent/runner.ts";
-import { livingProcesses } from "../../agent/process-mark.ts";
+import type { Outcome } from "../../agent/runs.ts";
+import { livingProcesses } from "../../agent/system/process/mark.ts";
 import { isGood } from "../../shared/run.ts";
 import { type EngineHost, newId, openEngineHost, useEngine } from "../engine/engine-host.ts";
 import { BY_TOOL } from "../provider/by-tool.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { realTimers, type Timers } from "../../agent/timers.ts";
+import { realTimers, type Timers } from "../../agent/system/timers.ts";
 import { isGood, isOver } from "../../shared/run.ts";
 import type { Dice } from "../support/random.ts";
 import { until } from "../support/until.ts";

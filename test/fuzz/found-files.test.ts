@@ -1,13 +1,13 @@
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { expect, test } from "vitest";
-import { loadAssignment } from "../../agent/assignments.ts";
-import { readDaemonState } from "../../agent/daemon-claim.ts";
+import { loadAssignment } from "../../agent/link/assignments.ts";
+import { readDaemonState } from "../../agent/daemon/claim.ts";
 import { readContract } from "../../agent/declared/contract-file.ts";
-import { loadIdentity } from "../../agent/identity.ts";
-import { readState, setAside } from "../../agent/state-file.ts";
-import { readUpkeep } from "../../agent/upkeep-state.ts";
-import { DaemonState } from "../../agent/daemon-claim.ts";
+import { loadIdentity } from "../../agent/link/identity.ts";
+import { readState, setAside } from "../../agent/system/state-file.ts";
+import { readUpkeep } from "../../agent/state/upkeep-state.ts";
+import { DaemonState } from "../../agent/daemon/claim.ts";
 import { scratchRoot } from "../agent/scratch.ts";
 import { configOf, makeSigner, newId } from "../agent/signer.ts";
 

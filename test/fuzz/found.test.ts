@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { backup } from "../../agent/providers/restic-backup.ts";
-import { listNodes as resticNodes, readContents } from "../../agent/providers/restic-contents.ts";
-import { releaseDeadLocks } from "../../agent/providers/restic-locks.ts";
-import { listSnapshots as resticSnapshots } from "../../agent/providers/restic-snapshots.ts";
-import { listNodes as borgNodes } from "../../agent/providers/borg-contents.ts";
-import { borgFailure } from "../../agent/providers/borg-failures.ts";
-import { readProgress } from "../../agent/providers/borg-messages.ts";
+import { backup } from "../../agent/providers/restic/backup.ts";
+import { listNodes as resticNodes, readContents } from "../../agent/providers/restic/contents.ts";
+import { releaseDeadLocks } from "../../agent/providers/restic/locks.ts";
+import { listSnapshots as resticSnapshots } from "../../agent/providers/restic/snapshots.ts";
+import { listNodes as borgNodes } from "../../agent/providers/borg/contents.ts";
+import { borgFailure } from "../../agent/providers/borg/failures.ts";
+import { readProgress } from "../../agent/providers/borg/messages.ts";
 import { bytesIn } from "../../agent/providers/byte-words.ts";
-import { listSnapshots as borgSnapshots } from "../../agent/providers/borg-snapshots.ts";
+import { listSnapshots as borgSnapshots } from "../../agent/providers/borg/snapshots.ts";
 import type { EngineCall } from "../../agent/providers/engine-calls.ts";
 import { accessOf, ENDED_WELL } from "./fake-engine.ts";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { agentPaths } from "../../agent/config.ts";
-import { loadPolicy } from "../../agent/policy.ts";
+import { loadPolicy } from "../../agent/policy/policy.ts";
 import { createEnrollment } from "../../control/domain/enrollments.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";

@@ -3,7 +3,7 @@ import { EventEmitter, once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { keepConnected } from "../../agent/connection.ts";
+import { keepConnected } from "../../agent/link/connection.ts";
 import { hosts } from "../../control/db/schema.ts";
 import { createHub } from "../../control/runtime/node/hub.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";

@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { livingProcesses, markOf } from "../../agent/process-mark.ts";
-import { listSnapshots, recoverInterrupted } from "../../agent/runner.ts";
+import { livingProcesses, markOf } from "../../agent/system/process/mark.ts";
+import { listSnapshots, recoverInterrupted } from "../../agent/runs.ts";
 import {
   type EngineHost,
   handEnvironment,

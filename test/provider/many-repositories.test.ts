@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
-import { listSnapshots } from "../../agent/runner.ts";
-import { startScheduler } from "../../agent/scheduler.ts";
+import { listSnapshots } from "../../agent/runs.ts";
+import { startScheduler } from "../../agent/daemon/scheduler.ts";
 import { Settings } from "../../shared/binding.ts";
 import { holdTime } from "../agent/held-time.ts";
 import { newId, openEngineHost, useEngine, type Work } from "../engine/engine-host.ts";

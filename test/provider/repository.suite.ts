@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { listSnapshots } from "../../agent/runner.ts";
+import { listSnapshots } from "../../agent/runs.ts";
 import { type EngineHost, newId, openEngineHost } from "../engine/engine-host.ts";
 import type { FoundEngine } from "../support/engines.ts";
 import { BY_TOOL } from "./by-tool.ts";

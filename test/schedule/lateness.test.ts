@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decide, type History } from "../../agent/due.ts";
+import { decide, type History } from "../../agent/daemon/due.ts";
 import { Settings } from "../../shared/binding.ts";
 import { delayOf, nextExpected } from "../../shared/lateness.ts";
 import { parseTimetable } from "../../shared/schedule.ts";

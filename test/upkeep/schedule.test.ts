@@ -1,8 +1,8 @@
 import { expect, onTestFinished, test } from "vitest";
 import { rememberEngineId } from "../../agent/providers/remembered.ts";
-import { type Due, startScheduler } from "../../agent/scheduler.ts";
-import { scheduledOf } from "../../agent/tasks.ts";
-import { changeUpkeep, readUpkeep } from "../../agent/upkeep-state.ts";
+import { type Due, startScheduler } from "../../agent/daemon/scheduler.ts";
+import { scheduledOf } from "../../agent/daemon/tasks.ts";
+import { changeUpkeep, readUpkeep } from "../../agent/state/upkeep-state.ts";
 import type { Assignment } from "../../shared/assignment.ts";
 import { Maintenance } from "../../shared/repository.ts";
 import { holdTime } from "../agent/held-time.ts";

@@ -1,9 +1,9 @@
 import { CompactSign, exportJWK, generateKeyPair } from "jose";
-import { judgeAssignment } from "../../../agent/assignments.ts";
-import { checkBackup, checkRestore } from "../../../agent/policy-check.ts";
-import type { Policy } from "../../../agent/policy.ts";
+import { judgeAssignment } from "../../../agent/link/assignments.ts";
+import { checkBackup, checkRestore } from "../../../agent/policy/check.ts";
+import type { Policy } from "../../../agent/policy/policy.ts";
 import { RunError } from "../../../agent/run-error.ts";
-import { verifySigned } from "../../../agent/signed.ts";
+import { verifySigned } from "../../../agent/link/signed.ts";
 import { type Assignment, JWS_TYPES, Order } from "../../../shared/assignment.ts";
 import { Probes } from "../../../shared/catalog.ts";
 import { assignmentOf, orderOf } from "../../agent/signer.ts";

@@ -1,0 +1,90 @@
+import { constants } from "node:fs";
+import { lstat, open, readdir } from "node:fs/promises";
+import type { Policy } from "../policy/policy.ts";
+import { checkSource } from "../policy/check.ts";
+import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
+import { CHILD_PATH } from "../system/executables.ts";
+import { runProcess } from "../system/process/process.ts";
+import type { RunUser } from "../system/process/user.ts";
+import { realSource } from "../system/real-path.ts";
+import { runError } from "../run-error.ts";
+import type { RunLog } from "../run-log.ts";
+
+interface SourcesInput {
+  readonly sources: readonly string[];
+  readonly policy: Policy;
+  readonly user: RunUser;
+  readonly log: RunLog;
+  readonly fileDirectory: string;
+}
+
+/**
+ * Looks at every source before anything is stored: an engine may take a missing or empty one for a good backup.
+ * @returns the sources as they really are, behind their symbolic links, and what a person has to know
+ * @throws `source.missing`, `source.empty`, `source.unreadable`, or PolicyError
+ */
+export async function examineSources(input: SourcesInput): Promise<{ sources: string[]; warnings: string[] }> {
+  const real = await resolveSources(input.sources);
+  for (const { source, path } of real) {
+    checkSource(input.policy, path);
+    if (path !== source) input.log.line(`source ${source} is ${path}`);
+  }
+  const paths = [...new Set(real.map(({ path }) => path))];
+  const unreadable = await unreadableFor(input, paths);
+  if (unreadable.length === paths.length) {
+    throw runError("source.unreadable", `user ${input.user.name} can't read ${unreadable.join(", ")}`);
+  }
+  const empty: string[] = [];
+  for (const path of paths) if (await isEmptyDirectory(path)) empty.push(path);
+  if (empty.length === paths.length) throw runError("source.empty", `nothing is in ${empty.join(", ")}`);
+  return { sources: paths, warnings: empty.map((path) => `${path}: is empty`) };
+}
+
+async function resolveSources(sources: readonly string[]): Promise<{ source: string; path: string }[]> {
+  const found = await Promise.all(sources.map(async (source) => ({ source, path: await realSource(source) })));
+  const missing = found.filter(({ path }) => path === null).map(({ source }) => source);
+  if (missing.length > 0) throw runError("source.missing", `${missing.join(", ")}: there is nothing there`);
+  return found.flatMap(({ source, path }) => (path === null ? [] : [{ source, path }]));
+}
+
+async function unreadableFor({ user, fileDirectory }: SourcesInput, paths: string[]): Promise<string[]> {
+  if (!user.isAnother) {
+    const isFine = await Promise.all(paths.map(canOpen));
+    return paths.filter((_path, index) => isFine[index] !== true);
+  }
+  const lines: string[] = [];
+  // Asked as that user: groups, access lists and the way there count as well.
+  const script = 'for p; do if [ -r "$p" ] && { [ ! -d "$p" ] || [ -x "$p" ]; }; then :; else echo "$p"; fi; done';
+  await runProcess(
+    {
+      program: "/bin/sh",
+      args: ["-c", script, "sh", ...paths],
+      env: { PATH: CHILD_PATH },
+      user,
+      umask: "077",
+      fileDirectory,
+    },
+    { ladder: HOOK_LADDER, timeLimitMs: 120_000, onStdout: (line) => lines.push(line) },
+  );
+  return paths.filter((path) => lines.includes(path));
+}
+
+/** By opening it: only that knows of the capabilities the agent may have. */
+async function canOpen(path: string): Promise<boolean> {
+  try {
+    const isSpecial = (await lstat(path)).isFIFO();
+    if (!isSpecial) await (await open(path, constants.O_RDONLY | constants.O_NONBLOCK)).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What can't be looked into is not taken for empty. */
+async function isEmptyDirectory(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory() && (await readdir(path)).length === 0;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,109 @@
+import type { Shrinkage } from "../../shared/binding.ts";
+import type { Id } from "../../shared/ids.ts";
+import type { Paths } from "../config.ts";
+import { isWithin } from "../policy/check.ts";
+import { mountPoints } from "../system/mounts.ts";
+import { runError } from "../run-error.ts";
+import type { RunLog } from "../run-log.ts";
+import { realSource } from "../system/real-path.ts";
+import { measureSources, readHistory, type SourceSize, usualSize, writeHistory } from "../state/source-history.ts";
+
+interface LookInput {
+  readonly paths: Pick<Paths, "state">;
+  readonly log: RunLog;
+  readonly binding: Id;
+  /** As they really are. */
+  readonly sources: readonly string[];
+  readonly excludes: readonly string[];
+  readonly mountPoints: readonly string[];
+  readonly shrinkage: Shrinkage;
+  readonly signal: AbortSignal;
+  /** A person has looked, and says that they are as they should be. */
+  readonly isAccepted: boolean;
+}
+
+export interface Look {
+  /** Why the sources look wrong although they may be stored; null when they do not. */
+  readonly suspicion: string | null;
+  /** What is seen now is the next thing to compare with. Called once something is stored. */
+  remember(): Promise<void>;
+}
+
+/**
+ * Looks whether the sources are all there, before anything is stored: by what the contract says, and by what this binding's
+ * sources were like before.
+ * @throws `source.unmounted`, `source.shrunk`
+ */
+export async function lookAtSources(input: LookInput): Promise<Look> {
+  const { paths, binding, sources, shrinkage } = input;
+  const mounted = mountPoints();
+  await checkDeclared(input.mountPoints, mounted);
+  const history = await readHistory(paths, binding);
+  if (!input.isAccepted) checkRemembered(sources, { mounts: history.mounts, mounted });
+  const size = await measureSources(sources, input);
+  const mounts = Object.fromEntries(sources.map((source) => [source, mountOf(source, mounted)]));
+  // A contract that asks for other things than before has nothing to be compared with.
+  const of = JSON.stringify([sources, input.excludes]);
+  const before = input.isAccepted || history.of !== of ? [] : history.sizes;
+  const usual = usualSize(before);
+  const suspicion = usual === null ? null : shrinkageOf({ usual, size, percent: shrinkage.percent });
+  const sizes = [...before, size];
+  if (suspicion !== null && shrinkage.action === "fail") {
+    // Counted all the same: what stays as it is becomes the usual.
+    await writeHistory(paths, binding, { ...history, of, sizes });
+    throw runError("source.shrunk", suspicion);
+  }
+  return { suspicion, remember: () => writeHistory(paths, binding, { of, sizes, mounts }) };
+}
+
+async function checkDeclared(declared: readonly string[], mounted: ReadonlySet<string>): Promise<void> {
+  const missing: string[] = [];
+  for (const path of declared) {
+    const place = (await realSource(path)) ?? path;
+    if (!mounted.has(place === "/" ? place : place.replace(/\/+$/, ""))) missing.push(path);
+  }
+  if (missing.length > 0) throw runError("source.unmounted", `${missing.join(", ")}: nothing is mounted there`);
+}
+
+function checkRemembered(
+  sources: readonly string[],
+  { mounts, mounted }: { mounts: Readonly<Record<string, string>>; mounted: ReadonlySet<string> },
+): void {
+  for (const source of sources) {
+    const before = mounts[source];
+    if (before === undefined || before === "/" || mounted.has(before)) continue;
+    throw runError(
+      "source.unmounted",
+      `${source} lay on what was mounted at ${before}, and nothing is mounted there now`,
+      "Mount it, then run again. If it has moved on purpose: `holdfast-agent backup BINDING --accept-sources`.",
+    );
+  }
+}
+
+function mountOf(source: string, mounted: ReadonlySet<string>): string {
+  let longest = "/";
+  for (const point of mounted) if (isWithin(source, point) && point.length > longest.length) longest = point;
+  return longest;
+}
+
+/** Less than this is never a loss: a service that was only begun to be used changes by leaps. */
+const LEAST_FILES = 10;
+const LEAST_BYTES = 1 << 20;
+
+function shrinkageOf({
+  usual,
+  size,
+  percent,
+}: {
+  usual: SourceSize;
+  size: SourceSize;
+  percent: number | null;
+}): string | null {
+  if (percent === null) return null;
+  const hasShrunk = (before: number, now: number, least: number): boolean =>
+    before - now >= least && (before - now) * 100 >= before * percent;
+  const files = hasShrunk(usual.files, size.files, LEAST_FILES);
+  if (!files && !hasShrunk(usual.bytes, size.bytes, LEAST_BYTES)) return null;
+  const text = ({ files: count, bytes }: SourceSize): string => `${count} files of ${bytes} bytes`;
+  return `the sources hold ${text(size)}, and usually ${text(usual)}`;
+}

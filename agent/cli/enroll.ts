@@ -1,0 +1,128 @@
+import { createHash } from "node:crypto";
+import { JWS_TYPES } from "../../shared/assignment.ts";
+import { Enrolment, EnrollmentToken } from "../../shared/host.ts";
+import { ApiError, openApi, postEnrolment } from "../link/api.ts";
+import { forgetAssignment } from "../link/assignments.ts";
+import { readConfig, writeConfig } from "../config.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import { collectFacts } from "../daemon/facts.ts";
+import { loadIdentity, makeIdentity, setIdentityAside } from "../link/identity.ts";
+import type { Identity } from "../link/identity.ts";
+import { parseJson } from "../../shared/json.ts";
+import { verifySigned } from "../link/signed.ts";
+import { openSpool } from "../state/spool.ts";
+
+export interface EnrollDeps {
+  paths: Paths;
+  clock: { now(): number };
+  random: (bytes: number) => Uint8Array;
+  log: (line: string) => void;
+}
+
+/** Not enrolled, in a sentence for a person. `isUsage`: what was typed is wrong. */
+export class EnrollError extends Error {
+  override readonly name = "EnrollError";
+  readonly isUsage: boolean;
+  constructor(message: string, isUsage = false) {
+    super(message);
+    this.isUsage = isUsage;
+  }
+}
+
+/**
+ * Makes this machine a host of a control plane: the key first, then the question, then agent.json. Broken off anywhere, it
+ * can be done again with the same token.
+ * @returns the host; `wasAlready` when it was one before. @throws EnrollError, ApiError
+ */
+export async function enroll(
+  deps: EnrollDeps,
+  input: { url: string; token: string },
+): Promise<{ config: AgentConfig; wasAlready: boolean }> {
+  const token = EnrollmentToken.safeParse(input.token.trim());
+  if (!token.success)
+    throw new EnrollError("that is not an enrolment token (hfe.…), or not all of it: copy the whole line again", true);
+  const url = originOf(input.url);
+  const fingerprint = token.data.split(".")[2] ?? "";
+
+  const there = await readConfig(deps.paths);
+  if (there !== null) {
+    if (fingerprintOf(there.controlKey) !== fingerprint) {
+      throw new EnrollError(
+        `this machine is already host ${there.name} of ${there.url}, another control plane than the token's. ` +
+          "To move it, run 'holdfast-agent uninstall' first: it says what that takes away",
+      );
+    }
+    if (!(await isRevoked(deps, there))) return { config: there, wasAlready: true };
+    deps.log(`this machine was host ${there.name} and has been revoked: it becomes a new host`);
+    await setIdentityAside(deps.paths, deps.clock.now());
+    await dropReports(deps.paths);
+    await forgetAssignment(deps.paths);
+  }
+
+  const identity = await makeIdentity(deps.paths);
+  const facts = await collectFacts(deps.paths);
+  const jws = await postEnrolment(url, { token: token.data, publicKey: identity.publicKey, facts });
+  const enrolment = await verifyEnrolment(jws, { fingerprint, identity });
+  const config: AgentConfig = {
+    url,
+    host: enrolment.host,
+    name: enrolment.name,
+    audience: enrolment.audience,
+    controlKey: enrolment.controlKey,
+  };
+  await writeConfig(deps.paths, config);
+  return { config, wasAlready: false };
+}
+
+/** The key that signs is believed because the token, which came another way, carries its fingerprint. */
+async function verifyEnrolment(jws: string, expected: { fingerprint: string; identity: Identity }): Promise<Enrolment> {
+  const claimed = Enrolment.safeParse(parseJson(Buffer.from(jws.split(".")[1] ?? "", "base64url").toString("utf8")));
+  if (!claimed.success || fingerprintOf(claimed.data.controlKey) !== expected.fingerprint) {
+    throw new EnrollError(
+      "the answer is not signed by the control plane that made the token: is the address right, is somebody in between?",
+    );
+  }
+  const opened = await verifySigned(jws, claimed.data.controlKey, JWS_TYPES.enrolment, Enrolment);
+  if (!opened.ok) throw new EnrollError(`the answer to the enrolment ${opened.message}`);
+  if (opened.value.publicKey !== expected.identity.publicKey) {
+    throw new EnrollError("the answer is the enrolment of another host: make a new token and enrol again");
+  }
+  return opened.value;
+}
+
+/** What the old host had still to say, nobody takes from the new one. */
+async function dropReports(paths: Paths): Promise<void> {
+  const spool = openSpool(paths);
+  for (const { report } of await spool.list()) {
+    if (report.type === "run") await spool.removeIfUnchanged(report.run.id, report.sequence);
+    else await spool.removeIfUnchanged(report.id, 0);
+  }
+}
+
+/** A control plane that can't be asked has not revoked anybody. */
+async function isRevoked(deps: EnrollDeps, config: AgentConfig): Promise<boolean> {
+  const identity = await loadIdentity(deps.paths);
+  if (identity === null)
+    throw new EnrollError(`${deps.paths.keyFile} is gone: run 'holdfast-agent uninstall' and enrol again`);
+  try {
+    await openApi({ config, identity, clock: deps.clock, random: deps.random }).getOrders();
+    return false;
+  } catch (error) {
+    return error instanceof ApiError && error.trouble === "revoked";
+  }
+}
+
+function originOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol) || url.host === "") {
+    throw new EnrollError(
+      `'${text}' is not the address of a control plane: give it like https://backup.example.org`,
+      true,
+    );
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
+function fingerprintOf(key: string): string {
+  return createHash("sha256").update(Buffer.from(key, "base64url")).digest("base64url");
+}

@@ -1,0 +1,55 @@
+import { Performance } from "../../shared/binding.ts";
+import { uuidv7 } from "../../shared/ids.ts";
+import { SnapshotWanted } from "../../shared/recovery.ts";
+import type { SnapshotFacts } from "../../shared/run.ts";
+import { type CliDeps } from "./command.ts";
+import { parseJson } from "../../shared/json.ts";
+import { ENGINE_LADDER } from "../system/process/kill-ladder.ts";
+import { ownUser } from "../system/process/user.ts";
+import { providerOf } from "../providers/engines.ts";
+import type { Access } from "../providers/provider.ts";
+import { restoreFiles } from "../restore/files.ts";
+import { chooseSnapshot } from "../restore/snapshot.ts";
+import { PATIENCE } from "../run/access.ts";
+import { RunError } from "../run-error.ts";
+import { openRunLog } from "../run-log.ts";
+import { readSecrets, secretValues } from "../policy/secrets.ts";
+
+/**
+ * Fetches a snapshot for a machine that is no host yet: everything it takes is in what it is handed.
+ * @param request a `SnapshotWanted` as JSON
+ * @returns the snapshot, as listed. Throws RunError
+ */
+export async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal): Promise<SnapshotFacts> {
+  const wanted = SnapshotWanted.parse(parseJson(request));
+  const { repository, host, binding, target } = wanted;
+  const secrets = await readSecrets(deps, { repository, wasSeen: true, mayGenerate: false });
+  const log = openRunLog(deps.clock);
+  log.hide(secretValues(secrets));
+  const access: Access = {
+    ...{ repository, secrets, log, signal, scope: { host, binding }, paths: deps.paths, clock: deps.clock },
+    ...{ run: uuidv7(deps.clock.now(), deps.random(10)), user: ownUser(), onChild: async () => undefined },
+    ...{ ladder: ENGINE_LADDER, patience: PATIENCE, limits: { uploadKiBs: null, downloadKiBs: null } },
+    performance: Performance.parse({}),
+  };
+  const opened = await providerOf(repository).open(access, { mayCreate: false });
+  const snapshot = chooseSnapshot(await opened.snapshots(), {
+    wanted: wanted.snapshot,
+    binding: "of the control plane",
+  });
+  const { failure, warnings } = await restoreFiles(opened, access, {
+    snapshot: snapshot.id,
+    target,
+    include: [],
+    excludes: [],
+    overwrite: "always",
+    delete: false,
+    dryRun: false,
+    verify: true,
+    beforeWriting: async () => undefined,
+    onProgress: () => undefined,
+  });
+  for (const warning of warnings) deps.log(warning);
+  if (failure !== null) throw new RunError(failure);
+  return snapshot;
+}

@@ -1,0 +1,148 @@
+import type { AssignedBinding } from "../../shared/assignment.ts";
+import type { DeclarationFault } from "../../shared/declaration.ts";
+import { instant } from "../../shared/ids.ts";
+import type { Instant } from "../../shared/ids.ts";
+import { nextExpected } from "../../shared/lateness.ts";
+import { type Result, resultOf } from "../../shared/result.ts";
+import { isOver } from "../../shared/run.ts";
+import { loadAssignment } from "../link/assignments.ts";
+import { EXIT } from "./command.ts";
+import { type CliDeps } from "./command.ts";
+import { readConfig, type Paths } from "../config.ts";
+import { surveyDeclared } from "../declared/contract-files.ts";
+import { readDaemonState, type DaemonState } from "../daemon/claim.ts";
+import { hostZone } from "../system/zone.ts";
+import { missingResults } from "../daemon/scripts.ts";
+import { newestGood } from "../state/good-snapshot.ts";
+import { clockFault } from "../run/clock.ts";
+import { followedSince, nextDueAt } from "../daemon/scheduler.ts";
+import { openSpool } from "../state/spool.ts";
+import { upkeepLines, type UpkeepStatus, upkeepStatus } from "./status-upkeep.ts";
+import { VERSION } from "../version.ts";
+
+interface Status {
+  version: string;
+  enrolled: { host: string; name: string; url: string } | null;
+  daemon: { pid: number; socket: "open" | "closed"; since: Instant; clockOffsetMs: number } | null;
+  revision: number | null;
+  bindings: {
+    id: string;
+    name: string;
+    state: "paused" | "off" | "on";
+    running: boolean;
+    nextDueAt: Instant | null;
+    /** When the newest backup that this host calls good began. */
+    lastGoodAt: Instant | null;
+    /** When it is late unless a good one comes before; null when none is expected, or that is not known. */
+    lateAt: Instant | null;
+    result: Result;
+  }[];
+  /** Prunes and checks of the repositories this host maintains. */
+  upkeep: UpkeepStatus[];
+  /** What of the results is not on the host, and why. */
+  missingResults: string[];
+  undelivered: number;
+  /** Of contracts.d: how many it declares, and which files are not followed. */
+  contracts: { declared: number; faults: DeclarationFault[] };
+}
+
+/** Says how this host is, from its own files, without asking anybody. @returns the exit status */
+export async function sayStatus(deps: CliDeps, input: { json: boolean }): Promise<number> {
+  const status = await statusOf(deps);
+  deps.out(input.json ? `${JSON.stringify(status, null, 2)}\n` : `${linesOf(status, deps.clock.now()).join("\n")}\n`);
+  if (status.enrolled === null) return EXIT.failed;
+  return status.daemon === null || status.contracts.faults.length > 0 ? EXIT.warned : EXIT.done;
+}
+
+async function statusOf(deps: CliDeps): Promise<Status> {
+  const config = await readConfig(deps.paths);
+  const daemon = await readDaemonState(deps.paths);
+  const assignment = config === null ? null : await loadAssignment({ ...deps, config });
+  const entries = config === null ? [] : await openSpool(deps.paths).list();
+  const running = new Set(
+    entries.flatMap(({ report }) => (report.type === "run" && !isOver(report.run.state) ? [report.run.binding] : [])),
+  );
+  const now = { now: deps.clock.now(), zone: hostZone() };
+  const bindings: Status["bindings"] = [];
+  for (const binding of assignment?.bindings ?? []) {
+    const dueAt = await nextDueAt(deps.paths, { kind: "backup", binding }, now);
+    bindings.push({
+      id: binding.id,
+      name: binding.name,
+      state: binding.paused ? "paused" : binding.settings.enable ? "on" : "off",
+      running: running.has(binding.id),
+      nextDueAt: dueAt === null ? null : instant(dueAt),
+      ...(await goodOf(deps.paths, binding, now.zone)),
+      result: resultOf(binding.name),
+    });
+  }
+  return {
+    version: VERSION,
+    enrolled: config === null ? null : { host: config.host, name: config.name, url: config.url },
+    daemon: daemon === null ? null : daemonOf(daemon),
+    revision: assignment?.revision ?? null,
+    bindings,
+    upkeep: await upkeepStatus(deps.paths, assignment, now),
+    contracts: await surveyDeclared(deps.paths),
+    missingResults: assignment === null ? [] : await missingResults(deps.paths, assignment),
+    undelivered: entries.filter(({ report }) => report.type === "refusal" || isOver(report.run.state)).length,
+  };
+}
+
+function daemonOf({ process, socket, since, clockOffsetMs }: DaemonState): NonNullable<Status["daemon"]> {
+  return { pid: process.pid, socket, since, clockOffsetMs };
+}
+
+async function goodOf(
+  paths: Paths,
+  binding: AssignedBinding,
+  zone: string,
+): Promise<Pick<Status["bindings"][number], "lastGoodAt" | "lateAt">> {
+  // What is damaged is told as a trouble of the host.
+  const good = await newestGood(paths, binding.id).catch(() => ({ at: null }));
+  const lastGoodAt = good?.at ?? null;
+  const sinceMs = await followedSince(paths, { kind: "backup", binding });
+  const isKnown = good === null || lastGoodAt !== null;
+  if (binding.paused || !binding.settings.enable || !isKnown || sinceMs === null) return { lastGoodAt, lateAt: null };
+  const expected = nextExpected(binding, {
+    zone,
+    goodMs: lastGoodAt === null ? null : Date.parse(lastGoodAt),
+    sinceMs,
+  });
+  return { lastGoodAt, lateAt: expected === null ? null : instant(expected.lateAt) };
+}
+
+function bindingLine(binding: Status["bindings"][number], now: number): string {
+  const { name, state, running, nextDueAt, lastGoodAt, lateAt } = binding;
+  const isLate = !running && lateAt !== null && Date.parse(lateAt) <= now;
+  return [
+    `binding     ${name}: ${running ? "running, " : ""}${state === "on" ? `next ${nextDueAt ?? "never"}` : state}`,
+    ...(lastGoodAt === null ? [] : [`last good ${lastGoodAt}`]),
+    ...(isLate ? [`LATE since ${lateAt}`] : []),
+  ].join(", ");
+}
+
+function clockLines({ daemon }: Status): string[] {
+  const fault = clockFault({ clockOffset: () => daemon?.clockOffsetMs ?? 0 });
+  return fault === null ? [] : [`clock       ${fault}`];
+}
+
+function linesOf(status: Status, now: number): string[] {
+  const { enrolled, daemon, contracts } = status;
+  if (enrolled === null) return ["not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN'"];
+  return [
+    `host        ${enrolled.name} (${enrolled.host})`,
+    `control     ${enrolled.url}`,
+    daemon === null
+      ? "agent       not running: start it with 'systemctl start holdfast-agent' or 'holdfast-agent run'"
+      : `agent       running as process ${daemon.pid}, socket ${daemon.socket} since ${daemon.since}`,
+    `assignment  ${status.revision === null ? "none yet" : `revision ${status.revision}`}`,
+    `reports     ${status.undelivered === 0 ? "all delivered" : `${status.undelivered} to be delivered`}`,
+    ...(contracts.declared + contracts.faults.length === 0 ? [] : [`contracts   ${contracts.declared} declared here`]),
+    ...contracts.faults.map(({ file, message }) => `fault       ${file}: ${message}`),
+    ...clockLines(status),
+    ...status.bindings.map((binding) => bindingLine(binding, now)),
+    ...upkeepLines(status.upkeep),
+    ...status.missingResults.map((trouble) => `result      ${trouble}`),
+  ];
+}

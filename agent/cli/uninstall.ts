@@ -1,0 +1,90 @@
+import { existsSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { AssignedRepository } from "../../shared/assignment.ts";
+import { loadAssignment } from "../link/assignments.ts";
+import { EXIT } from "./command.ts";
+import { type CliDeps } from "./command.ts";
+import { readConfig } from "../config.ts";
+import type { Paths } from "../config.ts";
+import { readDaemonState } from "../daemon/claim.ts";
+import { isMissing } from "../system/files.ts";
+import { resultsIn } from "../daemon/scripts.ts";
+import { isUnderSystemd, systemctl } from "../systemctl.ts";
+
+const UNIT_NAME = "holdfast-agent.service";
+
+/**
+ * Takes the agent off this machine, all of it, as install.sh put it there. Repositories are not touched.
+ * @param input without `yes` nothing is removed, only said. @returns the exit status
+ */
+export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise<number> {
+  const { paths } = deps;
+  const own = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache].filter((path) => existsSync(path));
+  const there = [...own, ...(await resultsIn(paths))];
+  if (there.length === 0) {
+    deps.out("nothing of the Holdfast agent is installed here\n");
+    return EXIT.done;
+  }
+  const repositories = await knownRepositories(deps);
+  const inside = repositories
+    .map(({ location }) => location)
+    .filter((location) => existsSync(location) && there.some((path) => `${location}/`.startsWith(`${path}/`)));
+  if (inside.length > 0) {
+    deps.log(`a repository lies in what would be removed: move it away first: ${inside.join(", ")}`);
+    return EXIT.failed;
+  }
+  const passphrases = await filesIn(paths.secretsDir);
+  deps.out(`${input.yes ? "removing" : "this would remove"}:\n${there.map((path) => `  ${path}\n`).join("")}`);
+  if (passphrases.length > 0) {
+    deps.out(
+      "with these passphrases, which were made on this host and are nowhere else. Without them nobody can read the repositories:\n" +
+        passphrases.map((path) => `  ${ofRepository(path, repositories)}\n`).join(""),
+    );
+  }
+  if (!input.yes) {
+    deps.out("Copy what you still need, then run 'holdfast-agent uninstall --yes'. Repositories stay as they are.\n");
+    return EXIT.usage;
+  }
+  const isService = existsSync(paths.unit) && isUnderSystemd(paths);
+  if (isService) {
+    const trouble = await systemctl(paths, ["disable", "--now", UNIT_NAME]);
+    if (trouble !== null) {
+      deps.log(trouble);
+      return EXIT.failed;
+    }
+  }
+  const daemon = await readDaemonState(paths);
+  if (daemon !== null) {
+    deps.log(`the agent still runs as process ${daemon.process.pid}: stop it, then run this again`);
+    return EXIT.failed;
+  }
+  for (const path of there) await rm(path, { recursive: true, force: true });
+  if (isUnderSystemd(paths)) {
+    const trouble = await systemctl(paths, ["daemon-reload"]);
+    if (trouble !== null) deps.log(trouble);
+  }
+  deps.out("removed. The control plane still lists this host: revoke it there.\n");
+  return EXIT.done;
+}
+
+async function knownRepositories(deps: CliDeps): Promise<AssignedRepository[]> {
+  const config = await readConfig(deps.paths);
+  const assignment = config === null ? null : await loadAssignment({ ...deps, config });
+  return assignment?.repositories ?? [];
+}
+
+/** The files of generated passphrases are called after their repository's id; people know it by its name and place. */
+function ofRepository(path: string, repositories: readonly AssignedRepository[]): string {
+  const repository = repositories.find(({ id }) => path.includes(id));
+  return repository === undefined ? path : `${path} (${repository.name}, ${repository.location})`;
+}
+
+async function filesIn(directory: Paths["secretsDir"]): Promise<string[]> {
+  try {
+    return (await readdir(directory)).map((name) => join(directory, name));
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,96 @@
+import { realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Consistency } from "../../shared/consistency.ts";
+import type { Id } from "../../shared/ids.ts";
+import type { Paths } from "../config.ts";
+import { dumpServer } from "./dumps.ts";
+import { type Doing, perform } from "./run.ts";
+import { isMissing } from "../system/files.ts";
+import { ownProgram } from "../system/own-program.ts";
+import type { Policy } from "../policy/policy.ts";
+import { checkSource } from "../policy/check.ts";
+import type { RunUser } from "../system/process/user.ts";
+import { runError } from "../run-error.ts";
+import { openStaging, type Manifest, sealStaging, type StagedSqlite, type Staging } from "./staging.ts";
+
+interface StageInput {
+  readonly paths: Pick<Paths, "cache">;
+  readonly binding: Id;
+  readonly user: RunUser;
+  readonly policy: Policy;
+  readonly entries: readonly Consistency[];
+}
+
+/** What was staged: a source of its own, and what is left out where it lives. */
+export interface Staged {
+  readonly directory: string;
+  readonly excludes: string[];
+  /** The live databases, behind their symbolic links. */
+  readonly databases: string[];
+}
+
+/**
+ * Copies and dumps what the contract names into the binding's staging directory, each as it is at one moment.
+ * @returns null when it names nothing to be copied. Throws `consistency.failed`, PolicyError, or the signal's reason
+ */
+export async function stage(doing: Doing, input: StageInput): Promise<Staged | null> {
+  const copied = input.entries.filter((entry) => "sqlite" in entry || "postgres" in entry || "mariadb" in entry);
+  if (copied.length === 0) return null;
+  const staging = await openStaging(input.paths, input);
+  const manifest: Manifest = { version: 1, sqlite: [], dumps: [] };
+  const databases: string[] = [];
+  for (const entry of copied) {
+    if ("sqlite" in entry) {
+      const path = await realDatabase(entry.sqlite);
+      checkSource(input.policy, path);
+      manifest.sqlite.push(
+        await stageSqlite(doing, { staging, user: input.user, declared: entry.sqlite, path, index: databases.length }),
+      );
+      databases.push(path);
+    } else {
+      const dumps = await dumpServer(doing, { entry, directory: staging.dumps, before: manifest.dumps.length });
+      manifest.dumps.push(...dumps);
+    }
+  }
+  await sealStaging(staging, { manifest, user: input.user });
+  return { directory: staging.directory, excludes: databases.flatMap(besideOf), databases };
+}
+
+async function realDatabase(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    throw runError(
+      "consistency.failed",
+      `there is no SQLite database at ${path}`,
+      "Correct the path, or take it out of the contract's consistency.",
+    );
+  }
+}
+
+interface SqliteInput {
+  readonly staging: Staging;
+  readonly user: RunUser;
+  readonly declared: string;
+  readonly path: string;
+  readonly index: number;
+}
+
+async function stageSqlite(doing: Doing, { staging, user, declared, path, index }: SqliteInput): Promise<StagedSqlite> {
+  const file = `${index}`;
+  const { uid, gid, mode } = await stat(path);
+  doing.log.line(`copying the SQLite database ${path}`);
+  await perform(doing, {
+    what: `copying the SQLite database ${path}`,
+    user,
+    command: [...ownProgram(), "copy-sqlite", path, join(staging.sqlite, file)],
+  });
+  return { path: declared, file, uid, gid, mode: mode & 0o777 };
+}
+
+/** Patterns of the live file and what SQLite keeps beside it, exactly there and nowhere else. */
+export function besideOf(path: string): string[] {
+  const literal = path.replace(/[\\*?[\]]/g, "\\$&");
+  return ["", "-wal", "-shm", "-journal"].map((ending) => literal + ending);
+}

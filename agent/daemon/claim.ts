@@ -1,0 +1,58 @@
+import { rm } from "node:fs/promises";
+import * as z from "zod";
+import { Instant, instant } from "../../shared/ids.ts";
+import type { Paths } from "../config.ts";
+import { writeFileAtomically } from "../system/files.ts";
+import { takeLock } from "../state/locks.ts";
+import { isAlive, ownMark, ProcessMark } from "../system/process/mark.ts";
+import { lookAtState } from "../system/state-file.ts";
+
+/** What the running daemon says of itself, for `status` and `doctor`. */
+export const DaemonState = z.strictObject({
+  process: ProcessMark,
+  socket: z.enum(["open", "closed"]),
+  since: Instant,
+  clockOffsetMs: z.number(),
+});
+export type DaemonState = z.infer<typeof DaemonState>;
+
+/** `pid` is the other daemon's, when it has said so yet. */
+export type Claim = { ok: true; release: () => Promise<void> } | { ok: false; pid: number | null };
+
+/** Makes this process the one daemon of its root, or says which process is. A claim of a process that is gone is taken over. */
+export async function claimDaemon(paths: Paths): Promise<Claim> {
+  const isTaken = new AbortController();
+  const onWait = (): void => isTaken.abort();
+  try {
+    const lock = await takeLock(paths, { name: "daemon", signal: isTaken.signal, onWait });
+    return {
+      ok: true,
+      async release() {
+        await rm(paths.daemonFile, { force: true });
+        await lock.release();
+      },
+    };
+  } catch (error) {
+    if (!isTaken.signal.aborted) throw error;
+    return { ok: false, pid: (await readDaemonState(paths))?.process.pid ?? null };
+  }
+}
+
+/** @returns null when no daemon runs */
+export async function readDaemonState(paths: Paths): Promise<DaemonState | null> {
+  const state = await lookAtState(paths.daemonFile, DaemonState);
+  return typeof state === "object" && isAlive(state.value.process) ? state.value : null;
+}
+
+export async function writeDaemonState(
+  paths: Paths,
+  state: { isOnline: boolean; now: number; clockOffsetMs: number },
+): Promise<void> {
+  const text: DaemonState = {
+    process: ownMark(),
+    socket: state.isOnline ? "open" : "closed",
+    since: instant(state.now),
+    clockOffsetMs: state.clockOffsetMs,
+  };
+  await writeFileAtomically(paths.daemonFile, JSON.stringify(text));
+}

@@ -1,0 +1,64 @@
+import { openApi } from "../link/api.ts";
+import { readConfig } from "../config.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import { claimDaemon } from "./claim.ts";
+import { removeDrafts } from "../system/files.ts";
+import { loadIdentity } from "../link/identity.ts";
+import { serve } from "./serve.ts";
+import type { ServeDeps } from "./serve.ts";
+
+const LOOK_AT_CONFIG_EVERY_MS = 10_000;
+
+/**
+ * Does this host's backups until `stop` is aborted; then ends what runs in order and tries to report it.
+ * @returns the exit status
+ */
+export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<number> {
+  const claim = await claimDaemon(deps.paths);
+  if (!claim.ok) {
+    deps.log(
+      `the agent runs already${claim.pid === null ? "" : ` (process ${claim.pid})`}; two would do everything twice`,
+    );
+    return 75;
+  }
+  try {
+    await removeDrafts(directoriesOf(deps.paths));
+    while (!stop.aborted) {
+      const config = await readConfig(deps.paths);
+      const identity = config === null ? null : await loadIdentity(deps.paths);
+      if (config === null || identity === null) {
+        deps.log("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN' first");
+        return 1;
+      }
+      const enrolledAgain = new AbortController();
+      const stopLooking = whenConfigChanges(deps, config, () => enrolledAgain.abort());
+      const until = AbortSignal.any([stop, enrolledAgain.signal]);
+      await serve(deps, { config, api: openApi({ ...deps, config, identity }) }, until);
+      stopLooking();
+    }
+    return 0;
+  } finally {
+    await claim.release();
+  }
+}
+
+/** Where the agent writes. */
+function directoriesOf({ etc, state, ...paths }: Paths): string[] {
+  const { ordersDir, spoolDir, bindingsDir, repositoriesDir, secretsDir, locksDir } = paths;
+  return [etc, state, ordersDir, spoolDir, bindingsDir, repositoriesDir, secretsDir, locksDir];
+}
+
+/** A host that was revoked and is enrolled again is another host, with another key: the daemon begins anew as that one. */
+function whenConfigChanges(deps: ServeDeps, config: AgentConfig, then: () => void): () => void {
+  let takeBack = (): void => {};
+  const look = async (): Promise<void> => {
+    const now = await readConfig(deps.paths).catch(() => null);
+    if (now !== null && now.host !== config.host) return then();
+    wait();
+  };
+  const wait = (): void => {
+    takeBack = deps.timers.after(LOOK_AT_CONFIG_EVERY_MS, () => void look());
+  };
+  wait();
+  return () => takeBack();
+}

@@ -1,0 +1,174 @@
+import type { Assignment, ForeignBinding, Order } from "../../shared/assignment.ts";
+import { instant } from "../../shared/ids.ts";
+import type { Id } from "../../shared/ids.ts";
+import { isAlive } from "../system/process/mark.ts";
+import { backup, forget, restore, upkeep } from "../runs.ts";
+import type { RunnerDeps } from "../runs.ts";
+import type { RunStart } from "../run/deps.ts";
+import type { Due } from "./scheduler.ts";
+import type { UpkeepKind } from "../state/upkeep-state.ts";
+import type { Workload } from "./queue.ts";
+
+export interface DispatchDeps {
+  runner: RunnerDeps;
+  workload: Workload;
+  newId: () => Id;
+  assignment: () => Assignment | null;
+  /** Runs left over from before are ended first: a service they had stopped is started before it is stopped again. */
+  ready: Promise<void>;
+}
+
+type RunOrder = Exclude<Order, { kind: "cancel" }>;
+type BindingOrder = Exclude<RunOrder, { kind: UpkeepKind }>;
+
+/** Puts a task whose time has come into the workload. */
+export function dispatchDue(deps: DispatchDeps, due: Due): void {
+  const { task, trigger } = due;
+  const run = deps.newId();
+  const subject = task.kind === "backup" ? task.binding.id : task.repository.id;
+  const begin = async (signal: AbortSignal): Promise<void> => {
+    await deps.ready;
+    let isBegun = false;
+    const onBegun = async (): Promise<void> => {
+      isBegun = true;
+      await due.begins();
+    };
+    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal, onBegun };
+    try {
+      await deps.runner.spool.ready();
+      await runTask(deps, task, start);
+    } finally {
+      // A run that can't be told of does not begin, and its time is not behind us.
+      if (!isBegun) due.putBack();
+    }
+  };
+  deps.workload.add({ run, subject, begin: (signal) => logged(deps, run, begin(signal)) });
+}
+
+async function runTask(deps: DispatchDeps, task: Due["task"], start: Omit<RunStart, "assignment">): Promise<void> {
+  if (task.kind === "backup") {
+    const now = findBinding(deps, task.binding.id);
+    if (now !== null) await backup(deps.runner, { ...now, ...start });
+    return;
+  }
+  const now = findRepository(deps, task.repository.id);
+  if (now !== null) await upkeep(deps.runner, { ...now, ...start, kind: task.kind });
+}
+
+/** Does what an order says. Its run has the order's own id. */
+export function dispatchOrder(deps: DispatchDeps, order: Order): void {
+  if (order.kind === "cancel") {
+    if (!deps.workload.cancel(order.run)) void logged(deps, order.run, cancelElsewhere(deps, order.run));
+    return;
+  }
+  const begin = (signal: AbortSignal): Promise<void> => logged(deps, order.id, runOrder(deps, order, signal));
+  deps.workload.add({ run: order.id, subject: "binding" in order ? order.binding : order.repository, begin });
+}
+
+async function runOrder(deps: DispatchDeps, order: RunOrder, signal: AbortSignal): Promise<void> {
+  await deps.ready;
+  const start = { runId: order.id, trigger: "order" as const, scheduledAt: null, signal };
+  if (order.kind === "prune" || order.kind === "check") {
+    const now = findRepository(deps, order.repository);
+    if (now === null) return await reportUnknown(deps, order);
+    await upkeep(deps.runner, { ...now, ...start, kind: order.kind });
+    return;
+  }
+  const now = boundTo(deps, order);
+  if (now === null) return await reportUnknown(deps, order);
+  const input = { ...now, ...start };
+  if (order.kind === "backup") await backup(deps.runner, input);
+  else if (order.kind === "forget") await forget(deps.runner, { ...input, dryRun: order.dryRun });
+  else await restore(deps.runner, { ...input, restore: order.restore });
+}
+
+function boundTo(deps: DispatchDeps, order: BindingOrder): ReturnType<typeof findBinding> {
+  const from = order.kind === "restore" ? order.from : null;
+  return from === null ? findBinding(deps, order.binding) : foreignBinding(from, order);
+}
+
+/** Another host's binding, as that host would have it in its assignment, with the snapshots it made. */
+function foreignBinding(
+  { host, binding, contract, repository }: ForeignBinding,
+  { issuedAt }: Pick<Order, "issuedAt">,
+): { assignment: Assignment; binding: Assignment["bindings"][number] } {
+  const known = { contracts: [contract], repositories: [repository], bindings: [binding] };
+  return { assignment: { protocol: 1, host, revision: 0, issuedAt, ...known }, binding };
+}
+
+/** The assignment of the moment the run begins: what it waited for may have changed it. */
+function findBinding(
+  deps: DispatchDeps,
+  id: Id,
+): { assignment: Assignment; binding: Assignment["bindings"][number] } | null {
+  const assignment = deps.assignment();
+  const binding = assignment?.bindings.find((one) => one.id === id);
+  return assignment === null || binding === undefined ? null : { assignment, binding };
+}
+
+function findRepository(
+  deps: DispatchDeps,
+  id: Id,
+): { assignment: Assignment; repository: Assignment["repositories"][number] } | null {
+  const assignment = deps.assignment();
+  const repository = assignment?.repositories.find((one) => one.id === id);
+  return assignment === null || repository === undefined ? null : { assignment, repository };
+}
+
+async function reportUnknown(deps: DispatchDeps, order: RunOrder): Promise<void> {
+  const about =
+    "binding" in order
+      ? { binding: order.binding, repository: null, what: `binding ${order.binding}` }
+      : { binding: null, repository: order.repository, what: `repository ${order.repository}` };
+  const at = instant(deps.runner.clock.now());
+  await deps.runner.spool.write({
+    owner: null,
+    after: null,
+    report: {
+      type: "run",
+      sequence: 1,
+      log: "",
+      suspicious: null,
+      engineId: null,
+      snapshots: null,
+      run: {
+        id: order.id,
+        binding: about.binding,
+        repository: about.repository,
+        kind: order.kind,
+        trigger: "order",
+        state: "failed",
+        scheduledAt: null,
+        queuedAt: null,
+        startedAt: at,
+        finishedAt: at,
+        snapshot: null,
+        failure: {
+          code: "binding.unknown",
+          message: `this host has no ${about.what} in its assignment`,
+          next: "Look whether it still exists, then ask again.",
+        },
+        warnings: [],
+        stats: null,
+        plan: null,
+        items: null,
+      },
+    },
+  });
+}
+
+/** A run that a person started on the host by hand lives in a process of its own. It takes SIGINT as a wish to stop. */
+async function cancelElsewhere(deps: DispatchDeps, run: Id): Promise<void> {
+  for (const { report, owner } of await deps.runner.spool.list()) {
+    const isIt = report.type === "run" && report.run.id === run;
+    if (isIt && owner !== null && owner.pid !== process.pid && isAlive(owner)) process.kill(owner.pid, "SIGINT");
+  }
+}
+
+async function logged(deps: DispatchDeps, run: Id, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    deps.runner.log(`run ${run} could not be done: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

@@ -1,0 +1,68 @@
+import { arch, hostname, userInfo } from "node:os";
+import type { HostFacts, HostTrouble } from "../../shared/host.ts";
+import type { Paths } from "../config.ts";
+import { readTextIfThere } from "../system/files.ts";
+import { listHooks, loadPolicy } from "../policy/policy.ts";
+import { findEngines } from "../providers/engines.ts";
+import { hostZone } from "../system/zone.ts";
+import { findTroubles } from "../state/troubles.ts";
+import { VERSION } from "../version.ts";
+
+/**
+ * What this host is and can do, cut to what the model takes.
+ * @param find what a person has to look at, when more is known than the disk shows
+ */
+export async function collectFacts(
+  paths: Paths,
+  find = (): Promise<HostTrouble[]> => findTroubles(paths),
+): Promise<HostFacts> {
+  const [os, users, engines, policy, hooks, troubles] = await Promise.all([
+    osName(),
+    localUsers(),
+    findEngines(),
+    loadPolicy(paths),
+    listHooks(paths),
+    find(),
+  ]);
+  return {
+    troubles: troubles.slice(0, 100),
+    hostname: hostname().slice(0, 253),
+    os: os.slice(0, 256),
+    arch: arch(),
+    agentVersion: VERSION,
+    zone: hostZone(),
+    runsAs: runsAs(users).slice(0, 64),
+    users: users.map(({ name }) => name).slice(0, 5000),
+    engines: engines.slice(0, 16),
+    hooksPolicy: policy.hooks,
+    hooks: hooks.slice(0, 1000),
+  };
+}
+
+async function osName(): Promise<string> {
+  const release = (await readTextIfThere("/etc/os-release")) ?? "";
+  return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release)?.[1] ?? "Linux";
+}
+
+interface LocalUser {
+  name: string;
+  uid: number;
+}
+
+/** The local ones only: a directory service may have a hundred thousand. */
+async function localUsers(): Promise<LocalUser[]> {
+  const lines = ((await readTextIfThere("/etc/passwd")) ?? "").split("\n").map((line) => line.split(":"));
+  return lines.flatMap(([name = "", , uid]) => (name === "" || name.length > 64 ? [] : [{ name, uid: Number(uid) }]));
+}
+
+/** The number asked for first: Bun's userInfo believes the environment, where a service has no USER. */
+function runsAs(users: LocalUser[]): string {
+  const own = process.getuid?.();
+  const local = users.find(({ uid }) => uid === own);
+  if (local !== undefined) return local.name;
+  try {
+    return userInfo().username;
+  } catch {
+    return String(own ?? "");
+  }
+}

@@ -1,0 +1,76 @@
+import type { Id } from "../../shared/ids.ts";
+
+/** A run that has to happen. `begin` never rejects; an aborted signal means: cancelled, say so in the report. */
+export interface Job {
+  run: Id;
+  /** The binding, or the repository as a whole: no two runs of one at once. */
+  subject: Id;
+  begin: (signal: AbortSignal) => Promise<void>;
+}
+
+/** What this agent runs now, and what waits for its turn: one run per binding or repository, a few per host, first come first served. */
+export interface Workload {
+  add(job: Job): void;
+  has(run: Id): boolean;
+  /** Waiting or running: it ends as cancelled. @returns false when it is not here */
+  cancel(run: Id): boolean;
+  /** Takes nothing more, drops what waits, cancels what runs. Resolves when all of it has ended. */
+  drain(): Promise<void>;
+}
+
+interface Running {
+  job: Job;
+  abort: AbortController;
+  ended: Promise<void>;
+}
+
+/** @param limit how many runs at once */
+export function openWorkload(limit: number): Workload {
+  const running = new Map<Id, Running>();
+  let waiting: Job[] = [];
+  let isDraining = false;
+
+  const begin = (job: Job, abort = new AbortController()): void => {
+    const ended = job.begin(abort.signal).finally(() => {
+      running.delete(job.run);
+      beginWhatMay();
+    });
+    running.set(job.run, { job, abort, ended });
+  };
+  const isBusy = (subject: Id): boolean => [...running.values()].some(({ job }) => job.subject === subject);
+  const beginWhatMay = (): void => {
+    for (const job of waiting.slice()) {
+      if (isDraining || running.size >= limit) return;
+      if (isBusy(job.subject)) continue;
+      waiting = waiting.filter((other) => other !== job);
+      begin(job);
+    }
+  };
+
+  return {
+    add(job) {
+      if (isDraining) return;
+      waiting.push(job);
+      beginWhatMay();
+    },
+    has: (run) => running.has(run) || waiting.some((job) => job.run === run),
+    cancel(run) {
+      const now = running.get(run);
+      now?.abort.abort();
+      if (now !== undefined) return true;
+      const job = waiting.find((other) => other.run === run);
+      if (job === undefined) return false;
+      waiting = waiting.filter((other) => other !== job);
+      const aborted = new AbortController();
+      aborted.abort();
+      begin(job, aborted);
+      return true;
+    },
+    async drain() {
+      isDraining = true;
+      waiting = [];
+      for (const { abort } of running.values()) abort.abort();
+      await Promise.allSettled([...running.values()].map(({ ended }) => ended));
+    },
+  };
+}

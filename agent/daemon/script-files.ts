@@ -1,0 +1,119 @@
+import { join } from "node:path";
+import type { AssignedBinding } from "../../shared/assignment.ts";
+import { resultOf } from "../../shared/result.ts";
+import type { Paths } from "../config.ts";
+
+/** One file of a result, as it should be. */
+export interface ResultFile {
+  readonly path: string;
+  readonly text: string;
+  readonly mode: number;
+}
+
+/** In every file the agent keeps here, and in no other: what lacks it is somebody else's. */
+const MARKER = "# Kept by holdfast-agent: changes here are lost.";
+
+export function isOurs(text: string): boolean {
+  return text.split("\n", 2).includes(MARKER);
+}
+
+/** A unit that somebody else keeps (the NixOS module, say) and that does what ours would. */
+export function doesOurs(text: string): boolean {
+  return /^ExecStart=.*holdfast-agent"? backup %i$/m.test(text);
+}
+
+interface Input {
+  readonly paths: Paths;
+  readonly bindings: readonly AssignedBinding[];
+  /** How the agent itself is started. */
+  readonly command: readonly string[];
+  /** Whom the units run as: the agent's own user. */
+  readonly user: string;
+}
+
+/** The restore script of each binding, whether it is enabled or not, and the one unit they share. */
+export function resultFiles(input: Input): ResultFile[] {
+  const scripts = input.bindings.map((binding) => ({
+    path: join(input.paths.scriptsDir, resultOf(binding.name).restoreScript),
+    text: scriptOf(input, binding),
+    mode: 0o755,
+  }));
+  return [...scripts, { path: input.paths.backupUnit, text: unitOf(input), mode: 0o644 }];
+}
+
+/** It names its binding by the id, so that it never speaks for another one that got the name. */
+function scriptOf({ paths, command }: Input, binding: AssignedBinding): string {
+  const agent = command.map(quote).join(" ");
+  const root = paths.root === "/" ? "unset HOLDFAST_AGENT_ROOT" : `export HOLDFAST_AGENT_ROOT=${quote(paths.root)}`;
+  return `#!/bin/sh
+${MARKER}
+# Looks after the backups of the binding ${binding.name}, also when its schedule is off or the control plane is away.
+set -eu
+${root}
+
+usage() {
+  echo "$0 snapshots"
+  echo "$0 backup"
+  echo "$0 restore <snapshot>"
+  echo "$0 exec <arg> [<args>...]"
+}
+
+if [ -z "\${1-}" ]; then
+  usage
+  exit 0
+fi
+verb=$1
+shift
+case "$verb" in
+  snapshots | backup)
+    exec ${agent} "$verb" ${binding.id} "$@"
+    ;;
+  restore)
+    if [ -z "\${1-}" ]; then
+      echo "$0: restore which snapshot? '$0 snapshots' lists them, oldest first" >&2
+      exit 1
+    fi
+    exec ${agent} restore ${binding.id} "$@"
+    ;;
+  exec)
+    exec ${agent} exec ${binding.id} -- "$@"
+    ;;
+  *)
+    usage
+    exit 1
+    ;;
+esac
+`;
+}
+
+/** 3 is success with warnings: a usable snapshot exists, and the report says what was skipped. */
+function unitOf({ paths, command, user }: Input): string {
+  const root = paths.root === "/" ? "" : `Environment=${quoteForUnit(`HOLDFAST_AGENT_ROOT=${paths.root}`)}\n`;
+  return `${MARKER}
+[Unit]
+Description=Holdfast backup of %i
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+User=${user}
+${root}ExecStart=${command.map(quoteForUnit).join(" ")} backup %i
+SuccessExitStatus=3
+# Stopped, it ends in order: the engine's lock goes, the after hooks run, the report is kept.
+KillMode=mixed
+TimeoutStartSec=infinity
+TimeoutStopSec=150
+UMask=0077
+`;
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** systemd expands % and $ inside quotes too. */
+function quoteForUnit(text: string): string {
+  const escaped = text.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$");
+  return `"${escaped}"`;
+}

@@ -1,0 +1,243 @@
+import { mkdir } from "node:fs/promises";
+import type { Assignment } from "../../shared/assignment.ts";
+import type { HostFacts, HostTrouble } from "../../shared/host.ts";
+import { uuidv7, type Id } from "../../shared/ids.ts";
+import { ApiError } from "../link/api.ts";
+import type { Api } from "../link/api.ts";
+import { loadAssignment, takeAssignment } from "../link/assignments.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import { keepConnected } from "../link/connection.ts";
+import type { Connection } from "../link/connection.ts";
+import { writeDaemonState } from "./claim.ts";
+import { startDeclaring } from "../declared/declaring.ts";
+import type { Machine } from "../detect/machine.ts";
+import { startDetector } from "../detect/detector.ts";
+import { dispatchDue, dispatchOrder } from "./dispatch.ts";
+import type { DispatchDeps } from "./dispatch.ts";
+import { startErrands } from "../link/relay.ts";
+import { collectFacts } from "./facts.ts";
+import { hostZone } from "../system/zone.ts";
+import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "../link/orders.ts";
+import type { OrderDeps } from "../link/orders.ts";
+import { startPuller } from "../link/puller.ts";
+import { openRefusals } from "../link/refusals.ts";
+import { deliverReports, startReporter } from "../link/reporter.ts";
+import { openResults } from "./scripts.ts";
+import { recoverInterrupted } from "../runs.ts";
+import type { RunnerDeps } from "../runs.ts";
+import { pingsSent } from "../run/pings.ts";
+import { startScheduler } from "./scheduler.ts";
+import { openSpool } from "../state/spool.ts";
+import type { Timers } from "../system/timers.ts";
+import { findTroubles, watchTroubles } from "../state/troubles.ts";
+import { VERSION } from "../version.ts";
+import { openWorkload } from "./queue.ts";
+
+export interface ServeDeps {
+  paths: Paths;
+  /** Where services are looked for that the catalogue knows. */
+  machine: Machine;
+  clock: { now(): number };
+  /** Milliseconds since the machine was started, its sleep included. */
+  uptime?: () => number;
+  timers: Timers;
+  random: (bytes: number) => Uint8Array;
+  log: (line: string) => void;
+}
+
+const RUNS_AT_ONCE = 2;
+const RECOVER_EVERY_MS = 60_000;
+const LAST_REPORTS_WITHIN_MS = 10_000;
+
+/** Everything one host does, wired together, until `stop` is aborted; then what runs is ended in order and reported. */
+export async function serve(
+  deps: ServeDeps,
+  host: { config: AgentConfig; api: Api },
+  stop: AbortSignal,
+): Promise<void> {
+  const { paths, clock, timers, log } = deps;
+  const { config, api } = host;
+  const chance = (): number => new DataView(deps.random(4).slice().buffer).getUint32(0) / 2 ** 32;
+  await mkdir(paths.spoolDir, { recursive: true, mode: 0o700 });
+  const spool = openSpool(paths);
+  const refuse = openRefusals({ ...deps, spool });
+  const controlClock = { now: () => clock.now() + api.clockOffset() };
+  let assignment = await loadAssignment({ ...deps, config });
+  let connection: Connection | null = null;
+  const results = openResults(deps);
+  await results.keep(assignment);
+
+  const runner: RunnerDeps = {
+    ...deps,
+    spool,
+    clockOffset: api.clockOffset,
+    onProgress: (run, progress) => connection?.sendProgress(run, progress),
+  };
+  const workload = openWorkload(RUNS_AT_ONCE);
+  log(`Holdfast agent ${VERSION}, host ${config.name} of ${config.url}`);
+  const recovery = keepRecovering(deps, runner, () => assignment);
+  const dispatch: DispatchDeps = {
+    runner,
+    workload,
+    ready: recovery.first,
+    // By the control plane's clock: there runs of all hosts are put in order by their ids.
+    newId: () => uuidv7(controlClock.now(), deps.random(10)),
+    assignment: () => assignment,
+  };
+
+  const orders: OrderDeps = {
+    paths,
+    config,
+    clock: controlClock,
+    refuse,
+    isKnown: async (run) =>
+      workload.has(run) || (await spool.list()).some(({ report }) => report.type === "run" && report.run.id === run),
+  };
+  const onAccepted = (ids: readonly Id[]): Promise<void> => acknowledgeOrders(orders, ids);
+  const reporter = startReporter({ spool, api, timers, log, random: chance, onAccepted });
+  const stopListening = spool.changed(reporter.wake);
+  const scheduler = startScheduler({
+    ...deps,
+    zone: hostZone(),
+    assignment: () => assignment,
+    onDue: (due) => dispatchDue(dispatch, due),
+  });
+  const find = (): Promise<HostTrouble[]> => findTroubles(paths, spool);
+  const sendFacts = factsSender(api, () => collectFacts(paths, find));
+  const declaring = startDeclaring({
+    ...{ paths, timers, log, config, api },
+    deliver: () => deliverReports({ spool, api, log, onAccepted }),
+    onChange: () => puller.pull(),
+  });
+  const errands = startErrands({ paths, config, api, timers, log, clock: controlClock });
+  const puller = startPuller({
+    api,
+    timers,
+    log,
+    random: chance,
+    isOnline: () => connection?.isOnline() ?? false,
+    revision: () => assignment?.revision ?? null,
+    sendFacts: async () => {
+      await sendFacts();
+      // What was declared comes back as an assignment.
+      if (await declaring.publish()) puller.pull();
+    },
+    onAssignment: async (jws) => {
+      const before = assignment;
+      assignment = await takeAssignment({ ...deps, config, refuse }, { jws, current: before });
+      if (assignment !== before) {
+        await scheduler.wake();
+        await results.keep(assignment);
+      }
+      return assignment;
+    },
+    onOrders: async (signed) => {
+      await forgetExpiredOrders(orders);
+      return await takeOrders(orders, signed);
+    },
+    onOrder: (order) => dispatchOrder(dispatch, order),
+    onPulled: () => void errands.run(),
+  });
+  const stopWatching = watchTroubles({ timers, find }, () => puller.pull());
+  const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: chance });
+  const tellState = stateTeller(deps, api);
+  await tellState(false);
+  connection = keepConnected({
+    timers,
+    log,
+    random: chance,
+    agentVersion: VERSION,
+    target: () => api.socket(),
+    isRevoked: () => isRevoked(api),
+    onOnline: () => {
+      log("connected");
+      declaring.forget();
+      puller.pull();
+      reporter.wake();
+      void tellState(true);
+    },
+    onOffline: () => void tellState(false),
+    onPoke: () => puller.pull(),
+  });
+
+  await new Promise<void>((resolve) => {
+    if (stop.aborted) resolve();
+    else stop.addEventListener("abort", () => resolve(), { once: true });
+  });
+  log("stopping: what runs is ended in order");
+  scheduler.stop();
+  puller.stop();
+  declaring.stop();
+  errands.stop();
+  stopDetecting();
+  stopWatching();
+  recovery.stop();
+  await workload.drain();
+  stopListening();
+  await Promise.race([
+    Promise.all([reporter.stop(), pingsSent()]),
+    new Promise<void>((resolve) => timers.after(LAST_REPORTS_WITHIN_MS, resolve)),
+  ]);
+  connection.stop();
+  // Behind what is still being written: nothing of this host is touched any more once we have returned.
+  await tellState(false);
+  log("stopped");
+}
+
+/** Runs whose process died (this agent's, before a crash, or a person's) are ended now, and looked for every minute. */
+function keepRecovering(
+  deps: ServeDeps,
+  runner: RunnerDeps,
+  assignment: () => Assignment | null,
+): { first: Promise<void>; stop: () => void } {
+  let takeBack = (): void => {};
+  let isStopped = false;
+  const recover = async (): Promise<void> => {
+    try {
+      await recoverInterrupted(runner, assignment());
+    } catch (error) {
+      deps.log(`interrupted runs could not be ended: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (!isStopped) takeBack = deps.timers.after(RECOVER_EVERY_MS, () => void recover());
+  };
+  return {
+    first: recover(),
+    stop() {
+      isStopped = true;
+      takeBack();
+    },
+  };
+}
+
+/** Sends what the host says of itself when it is not what was last sent. */
+function factsSender(api: Api, collect: () => Promise<HostFacts>): () => Promise<void> {
+  let sent = "";
+  return async () => {
+    const facts = await collect();
+    const text = JSON.stringify(facts);
+    if (text === sent) return;
+    await api.putFacts(facts);
+    sent = text;
+  };
+}
+
+/** Keeps daemon.json true, in the order things happened. */
+function stateTeller(deps: ServeDeps, api: Api): (isOnline: boolean) => Promise<void> {
+  let telling = Promise.resolve();
+  return (isOnline) => {
+    const state = { isOnline, now: deps.clock.now(), clockOffsetMs: Math.round(api.clockOffset()) };
+    telling = telling
+      .then(() => writeDaemonState(deps.paths, state))
+      .catch((error: unknown) => deps.log(`${deps.paths.daemonFile} can't be written: ${String(error)}`));
+    return telling;
+  };
+}
+
+async function isRevoked(api: Api): Promise<boolean> {
+  try {
+    await api.getOrders();
+    return false;
+  } catch (error) {
+    return error instanceof ApiError && error.trouble === "revoked";
+  }
+}

@@ -1,0 +1,210 @@
+import type * as z from "zod";
+import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { DeclarationsTaken, type Declarations } from "../../shared/declaration.ts";
+import { SignedProbes } from "../../shared/catalog.ts";
+import type { Detection } from "../../shared/catalog.ts";
+import { CLOCK_HEADER } from "../../shared/clock.ts";
+import { SignedErrands } from "../../shared/errand.ts";
+import type { ErrandOutcome } from "../../shared/errand.ts";
+import { ErrorBody } from "../../shared/failure.ts";
+import type { EnrollRequest, HostFacts } from "../../shared/host.ts";
+import { instant, type Id } from "../../shared/ids.ts";
+import { ReportsAccepted } from "../../shared/report.ts";
+import type { Report } from "../../shared/report.ts";
+import { openClockOffset } from "./clock-offset.ts";
+import type { AgentConfig } from "../config.ts";
+import { mintToken } from "./identity.ts";
+import type { Identity } from "./identity.ts";
+import { parseJson } from "../../shared/json.ts";
+
+/** `offline`: nobody answered sensibly, try later. `revoked`: this host is no longer one. `refused`: asking again is no use. */
+export type ApiTrouble = "offline" | "revoked" | "refused";
+
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly trouble: ApiTrouble;
+  readonly status: number | null;
+  readonly code: string | null;
+
+  constructor(trouble: ApiTrouble, message: string, facts: { status?: number; code?: string | undefined } = {}) {
+    super(message);
+    this.trouble = trouble;
+    this.status = facts.status ?? null;
+    this.code = facts.code ?? null;
+  }
+}
+
+/** The agent API as this host. Every call may throw an ApiError. */
+export interface Api {
+  putFacts(facts: HostFacts): Promise<void>;
+  putDeclarations(declarations: Declarations): Promise<DeclarationsTaken>;
+  /** @param revision the one we have. @returns the newer assignment's JWS, or null when there is none */
+  getAssignment(revision: number | null): Promise<string | null>;
+  /** @returns the JWS of every order that is still open */
+  getOrders(): Promise<string[]>;
+  /** @returns the JWS of what to look for */
+  getProbes(): Promise<string>;
+  /** @returns the JWS of every notification that is to be sent from here now */
+  getErrands(): Promise<string[]>;
+  postErrandOutcomes(outcomes: ErrandOutcome[]): Promise<void>;
+  putDetections(detections: Detection[]): Promise<void>;
+  /** @returns the ids that the control plane's database has now */
+  postReports(reports: Report[]): Promise<Id[]>;
+  /** Where the socket is, and what to say at its door. Signed afresh each time. */
+  socket(): Promise<{ url: string; headers: Record<string, string> }>;
+  /** Milliseconds the control plane's clock is ahead of ours, by its last answer and what ours was set by since; 0 below two seconds. */
+  clockOffset(): number;
+}
+
+export interface ApiDeps {
+  config: AgentConfig;
+  identity: Identity;
+  clock: { now(): number };
+  random: (bytes: number) => Uint8Array;
+  /** Milliseconds since the machine was started, its sleep included. Left out: that a clock was set is learnt from the next answer. */
+  uptime?: () => number;
+}
+
+const ANSWER_WITHIN_MS = 30_000;
+/** The slowest line that reports still get through: a modem's. */
+const SLOWEST_BYTES_PER_SECOND = 4_000;
+
+export function openApi(deps: ApiDeps): Api {
+  const offset = openClockOffset(deps);
+  const authorization = async (): Promise<string> => {
+    const now = deps.clock.now() + offset.now();
+    return `Bearer ${await mintToken(deps.identity, deps.config, { now, random: deps.random })}`;
+  };
+  const ask = async (method: string, path: string, more: { body?: unknown; headers?: Record<string, string> } = {}) => {
+    for (let attempt = 1; ; attempt++) {
+      const bearer = await authorization();
+      const sentAt = deps.clock.now();
+      const headers = { ...more.headers, authorization: bearer, [CLOCK_HEADER]: instant(sentAt) };
+      const answer = await send(addressOf(deps.config.url, path), { method, headers, body: more.body });
+      offset.learn(answer.headers.get("date"), sentAt);
+      if (answer.ok || answer.status === 304) return answer;
+      const error = await errorOf(answer);
+      if (error.code !== "auth.clock_wrong" || attempt > 1) throw error;
+    }
+  };
+  return {
+    async putFacts(facts) {
+      await ask("PUT", "facts", { body: facts });
+    },
+    async putDeclarations(declarations) {
+      return await bodyOf(DeclarationsTaken, await ask("PUT", "declarations", { body: declarations }));
+    },
+    async getAssignment(revision) {
+      const headers = revision === null ? {} : { "if-none-match": `"${revision}"` };
+      const answer = await ask("GET", "assignment", { headers });
+      return answer.status === 304 ? null : (await bodyOf(SignedAssignment, answer)).jws;
+    },
+    async getOrders() {
+      return (await bodyOf(SignedOrders, await ask("GET", "orders"))).orders;
+    },
+    async getProbes() {
+      return (await bodyOf(SignedProbes, await ask("GET", "probes"))).jws;
+    },
+    async getErrands() {
+      return (await bodyOf(SignedErrands, await ask("GET", "deliveries"))).deliveries;
+    },
+    async postErrandOutcomes(outcomes) {
+      await ask("POST", "deliveries", { body: { outcomes } });
+    },
+    async putDetections(detections) {
+      await ask("PUT", "detections", { body: { detections } });
+    },
+    async postReports(reports) {
+      return (await bodyOf(ReportsAccepted, await ask("POST", "reports", { body: { reports } }))).accepted;
+    },
+    async socket() {
+      const url = addressOf(deps.config.url, "socket").replace(/^http/, "ws");
+      return { url, headers: { authorization: await authorization(), [CLOCK_HEADER]: instant(deps.clock.now()) } };
+    },
+    clockOffset: offset.now,
+  };
+}
+
+/** Asks to be a host. @returns the JWS of the enrolment, not yet verified */
+export async function postEnrolment(url: string, request: EnrollRequest): Promise<string> {
+  const answer = await send(addressOf(url, "enroll"), { method: "POST", headers: {}, body: request });
+  if (!answer.ok) throw await errorOf(answer);
+  return (await bodyOf(SignedAssignment, answer)).jws;
+}
+
+/**
+ * How long a request may take, in ms: half a minute, and what a slow line needs for its body. Were it half a minute for all, a host
+ * with much to say on a thin line would begin again for ever.
+ * @param size of the body, in characters
+ */
+export function patienceFor(size: number): number {
+  return ANSWER_WITHIN_MS + Math.ceil((size / SLOWEST_BYTES_PER_SECOND) * 1000);
+}
+
+function addressOf(url: string, path: string): string {
+  return `${url.replace(/\/+$/, "")}/agent/v1/${path}`;
+}
+
+async function send(
+  url: string,
+  request: { method: string; headers: Record<string, string>; body?: unknown },
+): Promise<Response> {
+  const body = request.body === undefined ? null : JSON.stringify(request.body);
+  const patienceMs = patienceFor(body?.length ?? 0);
+  try {
+    return await fetch(url, {
+      method: request.method,
+      headers: body === null ? request.headers : { ...request.headers, "content-type": "application/json" },
+      body,
+      // What is signed for one origin is never carried on to another.
+      redirect: "manual",
+      signal: AbortSignal.timeout(patienceMs),
+    });
+  } catch (error) {
+    throw new ApiError("offline", `${new URL(url).origin} does not answer: ${causeOf(error, patienceMs)}`);
+  }
+}
+
+async function bodyOf<T>(schema: z.ZodType<T>, answer: Response): Promise<T> {
+  const text = await textOf(answer);
+  const body = schema.safeParse(parseJson(text));
+  if (body.success) return body.data;
+  // Somebody in between answers (a login page of a network, say): that passes, so what we have to say is kept.
+  const message = `${answer.url} answered something that is not Holdfast's: is the address right, and the agent not too old?`;
+  throw new ApiError("offline", message, { status: answer.status });
+}
+
+async function errorOf(answer: Response): Promise<ApiError> {
+  const body = ErrorBody.safeParse(parseJson(await textOf(answer)));
+  const code = body.data?.error.code;
+  const facts = { status: answer.status, code };
+  const said = body.data?.error.message ?? `${answer.url} answered ${answer.status}`;
+  const location = answer.headers.get("location");
+  if (answer.status >= 300 && answer.status < 400 && location !== null) {
+    return new ApiError("refused", `${answer.url} sends on to ${location}: enrol with that address`, facts);
+  }
+  if (code === "auth.host_revoked") return new ApiError("revoked", said, facts);
+  const isTemporary = answer.status >= 500 || answer.status === 408 || answer.status === 429;
+  // A proxy in front that has lost its control plane answers 404 with a page of its own: that passes.
+  return new ApiError(
+    isTemporary || (code === undefined && answer.status !== 413) ? "offline" : "refused",
+    said,
+    facts,
+  );
+}
+
+async function textOf(answer: Response): Promise<string> {
+  try {
+    return await answer.text();
+  } catch (error) {
+    throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error, ANSWER_WITHIN_MS)}`);
+  }
+}
+
+function causeOf(error: unknown, patienceMs: number): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `no answer within ${Math.round(patienceMs / 1000)} s`;
+  const cause: unknown = error.cause;
+  if (!(cause instanceof Error)) return error.message;
+  return cause.message === "" && "code" in cause ? String(cause.code) : cause.message;
+}

@@ -1,0 +1,107 @@
+import { rm } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
+import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
+import type { RefusalCode } from "../../shared/report.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import { writeFileAtomically } from "../system/files.ts";
+import type { Refuse } from "./refusals.ts";
+import { verifySigned } from "./signed.ts";
+import { ASIDE, setAside, textOf } from "../system/state-file.ts";
+
+export interface AssignmentDeps {
+  paths: Paths;
+  config: AgentConfig;
+  clock: { now(): number };
+  log: (line: string) => void;
+}
+
+export type Judgement =
+  | { verdict: "take"; assignment: Assignment }
+  | { verdict: "keep" }
+  | { verdict: "refuse"; code: RefusalCode; subject: string; message: string };
+
+/**
+ * Takes an assignment from the control plane, if it is one for us and not older than ours: verified, then stored.
+ * @returns the assignment that holds from now on
+ */
+export async function takeAssignment(
+  deps: AssignmentDeps & { refuse: Refuse },
+  input: { jws: string; current: Assignment | null },
+): Promise<Assignment | null> {
+  const judged = await judgeAssignment(deps.config, input);
+  switch (judged.verdict) {
+    case "keep":
+      return input.current;
+    case "refuse":
+      await deps.refuse(judged.code, judged.subject, judged.message);
+      return input.current;
+    case "take":
+      await store(deps, input.jws);
+      deps.log(`assignment ${judged.assignment.revision}: ${countOf(judged.assignment)}`);
+      return judged.assignment;
+  }
+}
+
+/** Whether an assignment may replace the one we have, and why not. Touches nothing. */
+export async function judgeAssignment(
+  config: AgentConfig,
+  input: { jws: string; current: Assignment | null },
+): Promise<Judgement> {
+  const opened = await verifySigned(input.jws, config.controlKey, JWS_TYPES.assignment, Assignment);
+  if (!opened.ok) {
+    const message = `the assignment ${opened.message}`;
+    return { verdict: "refuse", code: `assignment.${opened.fault}`, subject: "assignment", message };
+  }
+  const { current } = input;
+  const assignment = opened.value;
+  const subject = `revision ${assignment.revision}`;
+  if (assignment.host !== config.host) {
+    const message = `the assignment is for host ${assignment.host}, this host is ${config.host}`;
+    return { verdict: "refuse", code: "assignment.foreign", subject, message };
+  }
+  if (current === null || assignment.revision > current.revision) return { verdict: "take", assignment };
+  const isSame = assignment.revision === current.revision;
+  if (isSame && isDeepStrictEqual({ ...assignment, issuedAt: current.issuedAt }, current)) return { verdict: "keep" };
+  const message =
+    `the assignment has revision ${assignment.revision}${isSame ? " and other content" : ""}, this host has revision ` +
+    `${current.revision} already: somebody plays an old assignment again, or the control plane's database was set back; the next pull tells it`;
+  return { verdict: "refuse", code: "assignment.older", subject, message };
+}
+
+/** The stored assignment, verified again. A file that is not what we stored is set aside and said, and its copy is used. */
+export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment | null> {
+  const { assignmentFile, assignmentCopy } = deps.paths;
+  const first = await loadFrom(deps, assignmentFile);
+  if (first !== null) return first.assignment;
+  const copy = await loadFrom(deps, assignmentCopy);
+  if (copy === null) return null;
+  await writeFileAtomically(assignmentFile, copy.jws).catch((error: unknown) => deps.log(String(error)));
+  return copy.assignment;
+}
+
+/** What this machine had to do as another host, before it was enrolled again. */
+export async function forgetAssignment({ assignmentFile, assignmentCopy }: Paths): Promise<void> {
+  for (const file of [assignmentFile, assignmentCopy]) await rm(file, { force: true });
+}
+
+async function store({ paths, log }: AssignmentDeps, jws: string): Promise<void> {
+  await writeFileAtomically(paths.assignmentFile, jws);
+  await writeFileAtomically(paths.assignmentCopy, jws).catch((error: unknown) => log(String(error)));
+}
+
+async function loadFrom(deps: AssignmentDeps, file: string): Promise<{ jws: string; assignment: Assignment } | null> {
+  const jws = await textOf(file);
+  if (jws === null) return null;
+  const judged = await judgeAssignment(deps.config, { jws, current: null });
+  if (judged.verdict === "take") return { jws, assignment: judged.assignment };
+  if (judged.verdict === "keep") return null;
+  const isDamaged = judged.code === "assignment.bad_signature";
+  if (isDamaged) await setAside(file);
+  deps.log(`${file} is not used${isDamaged ? ` and was moved to ${file}${ASIDE}` : ""}: ${judged.message}`);
+  return null;
+}
+
+function countOf(assignment: Assignment): string {
+  const { length } = assignment.bindings;
+  return length === 1 ? "1 binding" : `${length} bindings`;
+}

@@ -1,0 +1,208 @@
+import WebSocket from "ws";
+import type { RawData } from "ws";
+import type { Id } from "../../shared/ids.ts";
+import {
+  CLOSE,
+  decode,
+  FrameFromControl,
+  MAX_FRAME_BYTES,
+  PING_TEXT,
+  PONG_TEXT,
+  PROTOCOL,
+  SUBPROTOCOL,
+} from "../../shared/protocol.ts";
+import type { FrameFromAgent } from "../../shared/protocol.ts";
+import type { Progress } from "../../shared/run.ts";
+import { openBackoff } from "./backoff.ts";
+import { throttleProgress } from "./progress.ts";
+import type { Timers } from "../system/timers.ts";
+
+export interface ConnectionDeps {
+  timers: Timers;
+  /** 0 to 1, for the jitter. */
+  random: () => number;
+  log: (line: string) => void;
+  agentVersion: string;
+  target: () => Promise<{ url: string; headers: Record<string, string> }>;
+  /** Asked when the door was not opened: a refused upgrade says little, an HTTP request says why. */
+  isRevoked: () => Promise<boolean>;
+  onOnline: () => void;
+  onOffline: () => void;
+  onPoke: (pull: "assignment" | "orders") => void;
+}
+
+export interface Connection {
+  isOnline(): boolean;
+  /** Live progress: at most once a second per run, and lost when nobody is there. */
+  sendProgress(run: Id, progress: Progress): void;
+  stop(): void;
+}
+
+const PING_EVERY_MS = 30_000;
+const SILENT_AFTER_MS = 75_000;
+const STABLE_AFTER_MS = 60_000;
+const HANDSHAKE_WITHIN_MS = 20_000;
+const GONE_WITHIN_MS = 2_000;
+const REVOKED_RETRY_MS = 3_600_000;
+
+/** Keeps one socket to the control plane, for as long as it is not stopped. */
+export function keepConnected(deps: ConnectionDeps): Connection {
+  const backoff = openBackoff(deps.random);
+  let socket: Socket | null = null;
+  let isStopped = false;
+  let takeBackRetry = (): void => {};
+
+  const retryAfter = (milliseconds: number): void => {
+    if (!isStopped) takeBackRetry = deps.timers.after(milliseconds, () => void connect());
+  };
+  const ended = async (end: SocketEnd): Promise<void> => {
+    const wasOnline = socket?.isWelcome() ?? false;
+    socket = null;
+    if (wasOnline) deps.onOffline();
+    if (isStopped) return;
+    const isRevoked = end.code === CLOSE.revoked.code || (!end.wasOpen && (await deps.isRevoked()));
+    if (isRevoked) {
+      deps.log(
+        "the control plane has revoked this host: backups go on, nobody hears of them. To be managed again, enrol it again",
+      );
+      return retryAfter(REVOKED_RETRY_MS);
+    }
+    if (end.code === CLOSE.replaced.code) {
+      deps.log("another agent connected with this host's key: if this machine was copied, enrol the copy afresh");
+      return retryAfter(backoff.longest());
+    }
+    if (wasOnline) deps.log(`the socket is closed: ${end.reason}`);
+    retryAfter(backoff.next());
+  };
+  const connect = async (): Promise<void> => {
+    let target: { url: string; headers: Record<string, string> };
+    try {
+      target = await deps.target();
+    } catch (error) {
+      deps.log(`the socket can't be opened: ${String(error)}`);
+      return retryAfter(backoff.next());
+    }
+    if (isStopped) return;
+    socket = openSocket(deps, target, { backoff, ended: (end) => void ended(end) });
+  };
+  const progress = throttleProgress(deps.timers, (run, latest) => {
+    if (socket?.isWelcome() ?? false) socket?.send({ type: "progress", run, progress: latest });
+  });
+
+  void connect();
+  return {
+    isOnline: () => socket?.isWelcome() ?? false,
+    sendProgress: progress.send,
+    stop() {
+      isStopped = true;
+      takeBackRetry();
+      progress.stop();
+      socket?.close(1000, "the agent stops");
+    },
+  };
+}
+
+interface SocketEnd {
+  /** 1006 when nobody said goodbye. */
+  code: number;
+  reason: string;
+  wasOpen: boolean;
+}
+
+interface Socket {
+  isWelcome(): boolean;
+  send(frame: FrameFromAgent): void;
+  close(code: number, reason: string): void;
+}
+
+/** One connection, from its handshake to its end, which is told exactly once. */
+function openSocket(
+  deps: ConnectionDeps,
+  target: { url: string; headers: Record<string, string> },
+  keeper: { backoff: { reset(): void }; ended: (end: SocketEnd) => void },
+): Socket {
+  const ws = new WebSocket(target.url, [SUBPROTOCOL], {
+    headers: target.headers,
+    handshakeTimeout: HANDSHAKE_WITHIN_MS,
+    maxPayload: MAX_FRAME_BYTES,
+    perMessageDeflate: false,
+  });
+  let state: "opening" | "open" | "welcome" | "ended" = "opening";
+  let lastError = "closed without a word";
+  let takeBackPing = (): void => {};
+  let takeBackStable = (): void => {};
+  let takeBackSilence = (): void => {};
+
+  const end = (code: number, reason: string): void => {
+    if (state === "ended") return;
+    const wasOpen = state !== "opening";
+    takeBackPing();
+    takeBackStable();
+    takeBackSilence();
+    keeper.ended({ code, reason, wasOpen });
+    state = "ended";
+  };
+  // A peer that is gone never answers a close: we go on at once, and the socket is torn down a little later.
+  const close = (code: number, reason: string): void => {
+    ws.close(code, reason);
+    const takeBack = deps.timers.after(GONE_WITHIN_MS, () => ws.terminate());
+    ws.once("close", takeBack);
+    end(code, reason);
+  };
+  const heard = (): void => {
+    // What comes after the end must not set a timer that nobody takes back.
+    if (state === "ended") return;
+    takeBackSilence();
+    takeBackSilence = deps.timers.after(SILENT_AFTER_MS, () => close(CLOSE.silent.code, CLOSE.silent.reason));
+  };
+  const ping = (): void => {
+    ws.send(PING_TEXT);
+    takeBackPing = deps.timers.after(PING_EVERY_MS, ping);
+  };
+  const send = (frame: FrameFromAgent): void => {
+    if (ws.readyState === WebSocket.OPEN) ws.send(JSON.stringify(frame));
+  };
+  const receive = (frame: FrameFromControl): void => {
+    switch (frame.type) {
+      case "ping":
+        return ws.send(PONG_TEXT);
+      case "pong":
+        return;
+      case "poke":
+        return deps.onPoke(frame.pull);
+      case "welcome":
+        if (frame.protocol !== PROTOCOL) return close(CLOSE.protocol.code, CLOSE.protocol.reason);
+        if (state !== "open") return;
+        state = "welcome";
+        takeBackStable = deps.timers.after(STABLE_AFTER_MS, () => keeper.backoff.reset());
+        return deps.onOnline();
+    }
+  };
+
+  heard();
+  ws.on("open", () => {
+    if (state !== "opening") return;
+    state = "open";
+    heard();
+    send({ type: "hello", protocol: PROTOCOL, agentVersion: deps.agentVersion });
+    takeBackPing = deps.timers.after(PING_EVERY_MS, ping);
+  });
+  ws.on("message", (data: RawData, isBinary: boolean) => {
+    if (state === "ended") return;
+    heard();
+    const frame = isBinary ? null : decode(FrameFromControl, textOf(data));
+    if (frame === null) return close(CLOSE.badFrame.code, CLOSE.badFrame.reason);
+    receive(frame);
+  });
+  ws.on("ping", heard);
+  ws.on("error", (error: Error) => {
+    lastError = error.message;
+  });
+  ws.on("close", (code: number, reason: Buffer) => end(code, reason.toString() || lastError));
+  return { isWelcome: () => state === "welcome", send, close };
+}
+
+function textOf(data: RawData): string {
+  if (Array.isArray(data)) return Buffer.concat(data).toString("utf8");
+  return data instanceof ArrayBuffer ? Buffer.from(data).toString("utf8") : data.toString("utf8");
+}

@@ -1,0 +1,71 @@
+import { chmod, mkdir, rename, stat } from "node:fs/promises";
+import { exportJWK, generateKeyPair, importJWK, SignJWT } from "jose";
+import type { CryptoKey } from "jose";
+import * as z from "zod";
+import { JWS_TYPES } from "../../shared/assignment.ts";
+import { uuidv7 } from "../../shared/ids.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import { readTextIfThere, writeFileAtomically } from "../system/files.ts";
+import { parseJson } from "../../shared/json.ts";
+
+/** This host's own key. Its private half never leaves the file it was made into, but for a backup of the control plane beside it. */
+export interface Identity {
+  /** Raw Ed25519 public key, base64url. */
+  readonly publicKey: string;
+  readonly privateKey: CryptoKey;
+}
+
+const PrivateJwk = z.object({ kty: z.literal("OKP"), crv: z.literal("Ed25519"), x: z.string(), d: z.string() });
+const LIFETIME_SECONDS = 60;
+
+/** Makes the host's key, or gives back the one there is: an enrolment whose answer was lost is tried again with it. */
+export async function makeIdentity(paths: Paths): Promise<Identity> {
+  const there = await loadIdentity(paths);
+  if (there !== null) return there;
+  const keys = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
+  const jwk = PrivateJwk.parse(await exportJWK(keys.privateKey));
+  await mkdir(paths.state, { recursive: true, mode: 0o700 });
+  await chmod(paths.state, 0o700);
+  await writeFileAtomically(paths.keyFile, `${JSON.stringify(jwk)}\n`, 0o600);
+  return { publicKey: jwk.x, privateKey: keys.privateKey };
+}
+
+/** @returns null when there is none yet. @throws when the file is damaged, or others may read it */
+export async function loadIdentity(paths: Paths): Promise<Identity | null> {
+  const text = await readTextIfThere(paths.keyFile);
+  if (text === null) return null;
+  const mode = (await stat(paths.keyFile)).mode & 0o777;
+  if ((mode & 0o077) !== 0) {
+    throw new Error(
+      `${paths.keyFile} can be read by others (mode 0${mode.toString(8)}), so this host's identity may be stolen: ` +
+        "if nobody else had access, chmod 600 it; else revoke this host in the control plane and enrol again",
+    );
+  }
+  const jwk = PrivateJwk.safeParse(parseJson(text));
+  const privateKey = jwk.success ? await importJWK(jwk.data, "EdDSA").catch(() => null) : null;
+  if (!jwk.success || privateKey === null || privateKey instanceof Uint8Array)
+    throw new Error(`${paths.keyFile} is not a key of this agent: move it away and enrol this host again`);
+  return { publicKey: jwk.data.x, privateKey };
+}
+
+/** Moves the key of an identity that is no longer any good out of the way. It is kept, for whoever asks what happened. */
+export async function setIdentityAside(paths: Paths, now: number): Promise<void> {
+  await rename(paths.keyFile, `${paths.keyFile}.revoked-${now}`);
+}
+
+/** @param now the control plane's time, as far as we know it, in milliseconds. @returns a JWT good for one minute */
+export async function mintToken(
+  identity: Identity,
+  config: AgentConfig,
+  deps: { now: number; random: (bytes: number) => Uint8Array },
+): Promise<string> {
+  const issuedAt = Math.floor(deps.now / 1000);
+  return await new SignJWT({})
+    .setProtectedHeader({ alg: "EdDSA", typ: JWS_TYPES.agent })
+    .setSubject(config.host)
+    .setAudience(config.audience)
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + LIFETIME_SECONDS)
+    .setJti(uuidv7(deps.now, deps.random(10)))
+    .sign(identity.privateKey);
+}

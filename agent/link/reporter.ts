@@ -1,0 +1,175 @@
+import type { Id } from "../../shared/ids.ts";
+import { isOver } from "../../shared/run.ts";
+import type { Report } from "../../shared/report.ts";
+import { ApiError } from "./api.ts";
+import type { Api } from "./api.ts";
+import type { Spool } from "../state/spool.ts";
+import type { SpoolEntry } from "../state/spool-entry.ts";
+import type { Timers } from "../system/timers.ts";
+
+export interface DeliverDeps {
+  spool: Pick<Spool, "list" | "removeIfUnchanged">;
+  api: Pick<Api, "postReports">;
+  log: (line: string) => void;
+  /** Told of what the control plane has before it is removed here. */
+  onAccepted: (ids: readonly Id[]) => Promise<void>;
+}
+
+export interface Reporter {
+  /** There is something new to say, or somebody to say it to again. */
+  wake(): void;
+  /** Ends, after one more try. */
+  stop(): Promise<void>;
+}
+
+const MAX_REPORTS = 100;
+const MAX_BATCH_CHARACTERS = 1_000_000;
+const DELIVER_EVERY_MS = 60_000;
+const FIRST_RETRY_MS = 2_000;
+
+/** What earlier deliveries taught. */
+export interface Delivered {
+  /** Up to which sequence each was accepted: a running run that has not changed is not sent again. */
+  accepted: Map<Id, number>;
+  /** What was refused and said so: once is enough. */
+  refused: Set<Id>;
+}
+
+/**
+ * Delivers what the spool holds, at least once, and removes what is over and has been accepted unchanged.
+ * @returns how many entries were not accepted. @throws ApiError when the control plane can't be talked to
+ */
+export async function deliverReports(
+  deps: DeliverDeps,
+  before: Delivered = { accepted: new Map(), refused: new Set() },
+): Promise<number> {
+  const { accepted } = before;
+  const entries = await deps.spool.list();
+  for (const id of accepted.keys()) {
+    if (!entries.some(({ report }) => idOf(report) === id)) accepted.delete(id);
+  }
+  const isNews = (entry: SpoolEntry): boolean =>
+    isDone(entry) || accepted.get(idOf(entry.report)) !== sequenceOf(entry.report);
+  let left = 0;
+  for (const batch of batchesOf(entries.filter(isNews))) left += await deliverBatch(deps, batch, before);
+  return left;
+}
+
+/** Delivers when woken, every minute, and after a failure again and again, later each time. */
+export function startReporter(deps: DeliverDeps & { timers: Timers; random: () => number }): Reporter {
+  const before: Delivered = { accepted: new Map(), refused: new Set() };
+  let takeBack = (): void => {};
+  let delivering: Promise<void> | null = null;
+  let isWokenAgain = false;
+  let failures = 0;
+
+  const deliver = async (): Promise<void> => {
+    try {
+      await deliverReports(deps, before);
+      failures = 0;
+    } catch (error) {
+      failures++;
+      if (failures === 1) deps.log(`reports are kept until they can be delivered: ${messageOf(error)}`);
+    }
+  };
+  const wake = (): void => {
+    takeBack();
+    if (delivering !== null) {
+      isWokenAgain = true;
+      return;
+    }
+    delivering = deliver().then(() => {
+      delivering = null;
+      if (isWokenAgain && failures === 0) {
+        isWokenAgain = false;
+        return wake();
+      }
+      isWokenAgain = false;
+      const retry = Math.min(DELIVER_EVERY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.5 + deps.random() / 2);
+      takeBack = deps.timers.after(failures === 0 ? DELIVER_EVERY_MS : retry, wake);
+    });
+  };
+  wake();
+  return {
+    wake,
+    async stop() {
+      takeBack();
+      while (delivering !== null) await delivering;
+      takeBack();
+      await deliver();
+    },
+  };
+}
+
+async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: Delivered): Promise<number> {
+  let ids: Id[];
+  try {
+    ids = await deps.api.postReports(batch.map(({ report }) => report));
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.trouble !== "refused") throw error;
+    return await deliverAroundRefused(deps, batch, { before, error });
+  }
+  const taken = batch.filter(({ report }) => ids.includes(idOf(report)));
+  await deps.onAccepted(taken.map(({ report }) => idOf(report)));
+  for (const entry of taken) {
+    const [id, sequence] = [idOf(entry.report), sequenceOf(entry.report)];
+    before.accepted.set(id, sequence);
+    if (isDone(entry)) await deps.spool.removeIfUnchanged(id, sequence);
+  }
+  return batch.length - taken.length;
+}
+
+/** One report the control plane can't take must not keep the others from it: halve until it is alone. It is kept. */
+async function deliverAroundRefused(
+  deps: DeliverDeps,
+  batch: SpoolEntry[],
+  context: { before: Delivered; error: ApiError },
+): Promise<number> {
+  const [only] = batch;
+  if (only === undefined) return 0;
+  if (batch.length === 1) {
+    const id = idOf(only.report);
+    if (context.before.refused.has(id)) return 1;
+    context.before.refused.add(id);
+    deps.log(`the control plane refused the report of ${id}, which is kept: ${context.error.message}`);
+    return 1;
+  }
+  const middle = Math.ceil(batch.length / 2);
+  const first = await deliverBatch(deps, batch.slice(0, middle), context.before);
+  return first + (await deliverBatch(deps, batch.slice(middle), context.before));
+}
+
+function batchesOf(entries: SpoolEntry[]): SpoolEntry[][] {
+  const batches: SpoolEntry[][] = [];
+  let room = 0;
+  for (const entry of entries) {
+    const size = JSON.stringify(entry.report).length;
+    const last = batches.at(-1);
+    if (last === undefined || last.length >= MAX_REPORTS || size > room) {
+      batches.push([entry]);
+      room = MAX_BATCH_CHARACTERS - size;
+    } else {
+      last.push(entry);
+      room -= size;
+    }
+  }
+  return batches;
+}
+
+/** Nothing more will be said of it, and nothing is owed. */
+function isDone({ report, after }: SpoolEntry): boolean {
+  return report.type === "refusal" || (isOver(report.run.state) && after === null);
+}
+
+function idOf(report: Report): Id {
+  return report.type === "run" ? report.run.id : report.id;
+}
+
+/** A refusal never changes. */
+function sequenceOf(report: Report): number {
+  return report.type === "run" ? report.sequence : 0;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,83 @@
+import { type Consistency, serverUser } from "../../shared/consistency.ts";
+import type { AssignedContract, AssignedRepository, RestoreRequest } from "../../shared/assignment.ts";
+import type { RefusalCode } from "../../shared/report.ts";
+import type { Policy } from "./policy.ts";
+import { RunError, runFailure } from "../run-error.ts";
+
+/** The host's policy says no. Ends the run, and is reported as a refusal as well. */
+export class PolicyError extends RunError {
+  readonly refusal: RefusalCode;
+
+  constructor(refusal: RefusalCode, message: string) {
+    super(runFailure("policy.refused", message));
+    this.refusal = refusal;
+  }
+}
+
+/** Throws PolicyError unless the host's owner lets this contract be backed up to this repository. */
+export function checkBackup(
+  policy: Policy,
+  { contract, repository }: { contract: AssignedContract; repository: AssignedRepository },
+): void {
+  checkRepository(policy, repository);
+  checkUser(policy, contract.request.user);
+  if (contract.kind !== "files") return;
+  for (const source of contract.request.sourceDirectories) checkSource(policy, source);
+  for (const entry of contract.consistency) checkConsistency(policy, entry);
+}
+
+/** Throws PolicyError unless the host's owner lets this be copied, dumped or halted. */
+export function checkConsistency(policy: Policy, entry: Consistency): void {
+  if ("sqlite" in entry) return checkSource(policy, entry.sqlite);
+  if ("stop" in entry) return checkService(policy, entry.stop);
+  if ("pause" in entry) return checkService(policy, entry.pause);
+  if (entry.container !== undefined) return checkService(policy, entry.container);
+  checkUser(policy, serverUser(entry));
+}
+
+/** Throws PolicyError unless this unit may be halted, or this container may be halted or entered. */
+export function checkService(policy: Policy, name: string): void {
+  if (policy.services === null || policy.services.includes(name)) return;
+  throw new PolicyError("policy.services", `the host's policy does not let "${name}" be halted or entered`);
+}
+
+/** Throws PolicyError unless something may run as that user. */
+export function checkUser(policy: Policy, user: string): void {
+  if (policy.users === null || policy.users.includes(user)) return;
+  throw new PolicyError("policy.users", `the host's policy does not let anything run as user "${user}"`);
+}
+
+/** Asked by whatever touches a repository, so a policy that can't be followed stops everything here. */
+export function checkRepository(policy: Policy, { name, location }: AssignedRepository): void {
+  if (policy.fault !== null) throw new PolicyError("policy.repositories", policy.fault);
+  const allowed = policy.repositories;
+  if (allowed === null || allowed.some((entry) => isWithin(location, entry))) return;
+  throw new PolicyError("policy.repositories", `the host's policy does not allow repository "${name}" at ${location}`);
+}
+
+/** @param source as in the contract, or what it really is behind its symbolic links */
+export function checkSource(policy: Policy, source: string): void {
+  if (policy.sources === null || policy.sources.some((entry) => isWithin(source, entry))) return;
+  throw new PolicyError("policy.sources", `the host's policy does not allow ${source} to be read or written`);
+}
+
+/** Throws PolicyError unless restoring, and restoring to such a place, is allowed. */
+export function checkRestore(policy: Policy, { target }: RestoreRequest): void {
+  if (policy.fault !== null) throw new PolicyError("policy.restore", policy.fault);
+  if (policy.restore === "off") throw new PolicyError("policy.restore", "the host's policy does not allow restores");
+  if (target === null && policy.restore === "staging") {
+    throw new PolicyError(
+      "policy.restore",
+      "the host's policy allows restores to a directory of their own only: give a target",
+    );
+  }
+}
+
+/** By whole parts: /srv/a is within /srv, /srv-a is not. What climbs back up with `..` is within nothing. */
+export function isWithin(path: string, directory: string): boolean {
+  const inside = directory.endsWith("/") ? directory : `${directory}/`;
+  // A slash at the end names the same place.
+  if (path === directory || `${path}/` === inside) return true;
+  if (/(^|\/)(\.|%2e){2}(\/|$)/i.test(path)) return false;
+  return path.startsWith(inside);
+}

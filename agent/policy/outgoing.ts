@@ -1,0 +1,37 @@
+import { kindOfAddress } from "../../shared/address.ts";
+import { type Judge, sendRequest } from "../../shared/node/outgoing.ts";
+import type { OutgoingAnswer, OutgoingRequest } from "../../shared/outgoing.ts";
+import type { Policy } from "./policy.ts";
+
+/**
+ * Sends one request, if the host's owner lets it go there. Throws an Error that says why not.
+ * @param withinMs for the whole exchange
+ */
+export async function sendAllowed(
+  policy: Pick<Policy, "outgoing" | "fault">,
+  request: OutgoingRequest,
+  withinMs?: number,
+): Promise<OutgoingAnswer> {
+  const judge = judgeOf(policy, request.url);
+  return await sendRequest(request, { judge, ...(withinMs === undefined ? {} : { withinMs }) });
+}
+
+/** Sends one request that root's own file on this host asks for: wherever that says. */
+export async function sendDeclared(request: OutgoingRequest, withinMs?: number): Promise<OutgoingAnswer> {
+  return await sendRequest(request, { judge: () => null, ...(withinMs === undefined ? {} : { withinMs }) });
+}
+
+function judgeOf({ outgoing, fault }: Pick<Policy, "outgoing" | "fault">, url: string): Judge {
+  const { origin } = new URL(url);
+  if (fault !== null) throw new Error(fault);
+  if (outgoing === "off") throw new Error("the host's policy lets nothing be sent from here (outgoing is off)");
+  if (outgoing === "public") return judgePublic;
+  if (outgoing.includes(origin)) return () => null;
+  throw new Error(`the host's policy does not let anything be sent to ${origin}`);
+}
+
+const judgePublic: Judge = ({ host, address }) => {
+  if (kindOfAddress(address) === "public") return null;
+  const where = host === address ? address : `${host} (${address})`;
+  return `${where} is a private address: the host's policy has to name its origin in outgoing`;
+};

@@ -1,0 +1,137 @@
+import { constants } from "node:fs";
+import { access, lstat, readdir, readFile, realpath } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import * as z from "zod";
+import { HookName } from "../../shared/contract.ts";
+import { AbsolutePath } from "../../shared/ids.ts";
+import { ContainerName, ServiceName, UserName } from "../../shared/unix.ts";
+import type { Paths } from "../config.ts";
+import { isMissing } from "../system/files.ts";
+
+const OUTGOING_FAULT = 'must be "off", "public", or a list of origins such as "http://192.168.1.5:8080"';
+const Origin = z
+  .url({ protocol: /^https?$/ })
+  .refine((text) => URL.canParse(text) && new URL(text).origin === text.replace(/\/$/, ""))
+  .transform((text) => new URL(text).origin);
+
+const PolicyFile = z.strictObject({
+  hooks: z.enum(["off", "named", "inline"]).default("named"),
+  sources: z.array(AbsolutePath).nullable().default(null),
+  repositories: z.array(z.string().min(1)).nullable().default(null),
+  users: z.array(UserName).nullable().default(null),
+  services: z
+    .array(z.union([ServiceName, ContainerName]))
+    .nullable()
+    .default(null),
+  restore: z.enum(["off", "staging", "in-place"]).default("in-place"),
+  detect: z.boolean().default(true),
+  outgoing: z.union([z.enum(["off", "public"]), z.array(Origin)], OUTGOING_FAULT).default("public"),
+  approve: z
+    .literal("none", { error: '"widening" comes in a later version; only "none" can be followed now' })
+    .default("none"),
+});
+
+/** What the host's owner allows. A list that is null allows everything. */
+export interface Policy {
+  readonly hooks: "off" | "named" | "inline";
+  readonly sources: readonly string[] | null;
+  readonly repositories: readonly string[] | null;
+  readonly users: readonly string[] | null;
+  /** Units and containers that may be halted, and containers whose tools may be run. */
+  readonly services: readonly string[] | null;
+  readonly restore: "off" | "staging" | "in-place";
+  /** Whether services that the control plane's catalogue knows are looked for, and told. */
+  readonly detect: boolean;
+  /** Where notifications and pings may be sent to: nowhere, to whatever is not in a private net, or to these origins alone. */
+  readonly outgoing: "off" | "public" | readonly string[];
+  /** Why the file can't be followed; then nothing at all is allowed. Null when it is fine, or there is none. */
+  readonly fault: string | null;
+  /** Of one contract that root has declared on the host: its shell is the seed's, run by bash. */
+  readonly isDeclared: boolean;
+}
+
+/** Reads policy.json. One that can't be followed allows nothing: it never falls back to the defaults. */
+export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Policy> {
+  const file = paths.policyJson;
+  try {
+    const fault = (await ownershipFault(dirname(file))) ?? (await ownershipFault(file));
+    if (fault !== null) return refusingAll(fault);
+    const { approve: _none, ...policy } = PolicyFile.parse(JSON.parse(await readFile(file, "utf8")));
+    return { ...policy, fault: null, isDeclared: false };
+  } catch (error) {
+    if (isMissing(error)) return DEFAULT_POLICY;
+    return refusingAll(`${file} can't be followed: ${faultOf(error)}`);
+  }
+}
+
+/** The names in hooks.d that may be run, sorted. Empty too when the directory itself can't be trusted. */
+export async function listHooks(paths: Pick<Paths, "hooksDir">): Promise<string[]> {
+  let names: string[];
+  try {
+    names = await readdir(paths.hooksDir);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+  const found = await Promise.all(names.map(async (name) => ({ name, hook: await findHook(paths, name) })));
+  return found
+    .filter(({ hook }) => hook?.fault === null)
+    .map(({ name }) => name)
+    .toSorted();
+}
+
+/**
+ * @returns null when hooks.d has nothing of this name; `fault` says why it may not be run, null when it may
+ */
+export async function findHook(
+  paths: Pick<Paths, "hooksDir">,
+  name: string,
+): Promise<{ path: string; fault: string | null } | null> {
+  if (!HookName.test(name)) return null;
+  const path = join(paths.hooksDir, name);
+  try {
+    const real = await realpath(path);
+    if (dirname(real) !== (await realpath(paths.hooksDir))) {
+      return { path, fault: `${path} is a link out of ${paths.hooksDir}: copy the hook there` };
+    }
+    const fault = (await ownershipFault(paths.hooksDir)) ?? (await ownershipFault(real));
+    if (fault !== null) return { path, fault };
+    if (!(await lstat(real)).isFile()) return { path, fault: `${path} is not a regular file` };
+    await access(real, constants.X_OK);
+    return { path, fault: null };
+  } catch (error) {
+    if (isMissing(error)) return null;
+    return { path, fault: `${path} is not executable: chmod 755 it` };
+  }
+}
+
+const DEFAULT_POLICY: Policy = {
+  hooks: "named",
+  sources: null,
+  repositories: null,
+  users: null,
+  services: null,
+  restore: "in-place",
+  detect: true,
+  outgoing: "public",
+  fault: null,
+  isDeclared: false,
+};
+
+function refusingAll(fault: string): Policy {
+  const nothing = { sources: [], repositories: [], users: [], services: [], detect: false, isDeclared: false };
+  return { ...nothing, hooks: "off", restore: "off", outgoing: "off", fault };
+}
+
+/** Who may write it may say what runs here: that has to be root or the agent's own user, alone. */
+export async function ownershipFault(path: string): Promise<string | null> {
+  const { uid, mode } = await lstat(path);
+  if (uid !== 0 && uid !== process.getuid?.()) return `${path} must belong to root: chown root ${path}`;
+  if ((mode & 0o022) !== 0) return `${path} must be writable by its owner alone: chmod go-w ${path}`;
+  return null;
+}
+
+function faultOf(error: unknown): string {
+  if (!(error instanceof z.ZodError)) return error instanceof Error ? error.message : String(error);
+  return error.issues.map(({ path, message }) => `${path.join(".") || "it"}: ${message}`).join("; ");
+}

@@ -1,0 +1,132 @@
+import * as z from "zod";
+import { wholeText } from "../../system/process/lines.ts";
+import type { RunFailure } from "../../../shared/failure.ts";
+import type { RunStats } from "../../../shared/run.ts";
+import { borgPattern } from "../../../shared/pattern-dialects.ts";
+import type { Ended } from "../../system/process/process.ts";
+import { failureOf, runFailure } from "../../run-error.ts";
+import { type BorgRunner, lockArgs } from "./command.ts";
+import { borgFailure, isFull, isWarning } from "./failures.ts";
+import { releaseOwnLock } from "./locks.ts";
+import { itemOf, readProgress, wordsOf } from "./messages.ts";
+import { archiveName, commentArgs, listAll } from "./snapshots.ts";
+import { settleStore, type StoreEnding } from "../engine-result.ts";
+import { itemWarnings } from "../item-warnings.ts";
+import type { BackupInput, BackupResult } from "../provider.ts";
+
+const count = z.int().min(0);
+const Created = z.object({
+  archive: z.object({ stats: z.object({ nfiles: count, original_size: count, deduplicated_size: count }) }),
+});
+
+/** Warnings that leave nothing out: of the other side, and of the lock that a dead borg of this host has left. */
+const OF_NO_FILE = /^(Remote:|(Killed|Removed) stale )/;
+
+/** See OpenRepository.backup. */
+export async function backup(runner: BorgRunner, input: BackupInput): Promise<BackupResult> {
+  const { access } = runner;
+  const name = archiveName(access, access.clock.now());
+  const problems = itemWarnings();
+  const answer = wholeText();
+  const ended = await runner.call({
+    args: [
+      "create",
+      ...createArgs(runner),
+      ...commentArgs(input.sources),
+      ...input.excludes.map((pattern) => `--exclude=${borgPattern(pattern)}`),
+      `::${name}`,
+      "--",
+      ...input.sources,
+    ],
+    onStdout: answer.push,
+    onStderr(line) {
+      const progress = readProgress(line, access.clock.now());
+      if (progress !== null) return input.onProgress(progress);
+      const words = wordsOf(line);
+      if (words === null) return;
+      const { item, reason } = itemOf(words.message);
+      if (words.levelname === "WARNING" && !OF_NO_FILE.test(words.message)) problems.add(item, reason);
+      else access.log.line(`borg: ${words.message}`);
+    },
+  });
+  await releaseOwnLock(runner, ended);
+  const warnings = problems.warnings().map(access.log.redact);
+  if (isWarning(ended) && warnings.length === 0) warnings.push("borg could not read everything");
+  for (const warning of warnings) access.log.line(`left out: ${warning}`);
+  const failure = storeFailure(runner, ended);
+  const faultOf = (stats: RunStats | null): RunFailure | null => emptiness(stats, { user: access.user.name, warnings });
+  return await settle(runner, { name, text: answer.text(), warnings, failure, faultOf });
+}
+
+/** What became of a borg that was to store an archive of that name: looked up in the repository. */
+export async function settle(
+  runner: BorgRunner,
+  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
+): Promise<BackupResult> {
+  let nameById = new Map<string, string>();
+  let unfinished: string[] = [];
+  const result = await settleStore({
+    ...{ engine: "borg", warnings: ending.warnings, stats: statsOf(ending.text), failure: ending.failure },
+    async list() {
+      const { archives, ...rest } = await listAll(runner);
+      ({ unfinished } = rest);
+      nameById = new Map(archives.map((archive) => [archive.id, archive.name]));
+      return archives.map(({ name: _name, ...facts }) => facts);
+    },
+    find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === ending.name) ?? null,
+    faultOf: ending.faultOf,
+    discard: () => remove(runner, ending.name),
+  });
+  // What an interrupted run had stored was of use to this one, and to none after it.
+  if (result.snapshot !== null && !runner.access.repository.appendOnly) {
+    for (const name of unfinished) await remove(runner, name);
+  }
+  return result;
+}
+
+/** What every `create` is called with. */
+export function createArgs(runner: BorgRunner): string[] {
+  return ["--json", "--log-json", "--progress", ...lockArgs(runner)];
+}
+
+/** Null when it ended well, or left out single files only. */
+export function storeFailure({ access }: BorgRunner, ended: Ended): RunFailure | null {
+  if (ended.exitCode === 0) return null;
+  if (ended.cancelled) return failureOf(access.signal.reason);
+  if (isWarning(ended) && !isFull(ended)) return null;
+  return borgFailure(ended, { what: "create", redact: access.log.redact });
+}
+
+/** Borg stores an archive with nothing in it, and calls that a warning. */
+function emptiness(
+  stats: RunStats | null,
+  { user, warnings }: { user: string; warnings: string[] },
+): RunFailure | null {
+  if (stats?.filesTotal !== 0) return null;
+  return warnings.length > 0
+    ? runFailure("source.unreadable", `user ${user} could read none of the sources' files`)
+    : runFailure("source.empty", "the sources hold no file, so nothing was backed up");
+}
+
+async function remove(runner: BorgRunner, name: string): Promise<boolean> {
+  const { access } = runner;
+  const ended = await runner.call({
+    args: ["delete", "--log-json", ...lockArgs(runner), `::${name}`],
+    isAfterwards: true,
+    timeLimitMs: access.patience.lockMs + access.patience.openMs,
+  });
+  if (ended.exitCode === 0) return true;
+  access.log.line(
+    `archive ${name} must not count and could not be removed: ${borgFailure(ended, { what: "delete", redact: access.log.redact }).message}`,
+  );
+  return false;
+}
+
+function statsOf(text: string): RunStats | null {
+  try {
+    const { nfiles, original_size, deduplicated_size } = Created.parse(JSON.parse(text)).archive.stats;
+    return { filesTotal: nfiles, bytesTotal: original_size, bytesAdded: deduplicated_size };
+  } catch {
+    return null;
+  }
+}

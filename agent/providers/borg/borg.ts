@@ -1,0 +1,40 @@
+import { backup } from "./backup.ts";
+import { check } from "./check.ts";
+import { prepareBorg } from "./command.ts";
+import { dump, load } from "./dump.ts";
+import { forget } from "./forget.ts";
+import { releaseDeadLocks } from "./locks.ts";
+import { prune } from "./prune.ts";
+import { identifyBorg } from "./repository.ts";
+import { borgContents } from "./restore.ts";
+import { listSnapshots } from "./snapshots.ts";
+import { BORG } from "./version.ts";
+import { findEngine, requireEngine } from "../engine-version.ts";
+import type { Provider } from "../provider.ts";
+
+/** borg 1.2 and 1.4. */
+export const borg: Provider = {
+  find: () => findEngine(BORG),
+
+  async open(access, { mayCreate }) {
+    const runner = await prepareBorg(await requireEngine(BORG), access);
+    const engineId = await identifyBorg(runner, { mayCreate });
+    return {
+      engineId,
+      backup: (input) => backup(runner, input),
+      snapshots: () => listSnapshots(runner),
+      forget: (snapshots) => forget(runner, snapshots),
+      contents: () => borgContents(runner),
+      dump: (input) => dump(runner, input),
+      load: (input) => load(runner, input),
+      prune: () => prune(runner),
+      check: (input) => check(runner, input),
+      releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
+    };
+  },
+
+  async exec(access, args) {
+    const runner = await prepareBorg(await requireEngine(BORG), access);
+    return await runner.callInherited(args);
+  },
+};

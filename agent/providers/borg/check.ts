@@ -1,0 +1,37 @@
+import { failureOf, runFailure } from "../../run-error.ts";
+import { type BorgRunner, lockArgs } from "./command.ts";
+import { borgFailure } from "./failures.ts";
+import { wordsOf } from "./messages.ts";
+import type { OpenRepository, UpkeepResult } from "../provider.ts";
+
+/** What borg check exits with when it found damage: the same as for a warning of any other command. */
+const FOUND_DAMAGE = 1;
+
+/**
+ * See OpenRepository.check. Every check of borg's reads all data and compares its checksums; what only the key can tell, that it
+ * is what was stored, is verified for all of it with the last part.
+ */
+export async function check(
+  runner: BorgRunner,
+  { part, parts }: Parameters<OpenRepository["check"]>[0],
+): Promise<UpkeepResult> {
+  const { access } = runner;
+  const said: string[] = [];
+  const ended = await runner.call({
+    args: ["check", "--log-json", ...lockArgs(runner), ...(part === parts ? ["--verify-data"] : [])],
+    onStderr(line) {
+      const words = wordsOf(line);
+      if (words === null) return;
+      access.log.line(`borg: ${words.message}`);
+      if (words.levelname === "ERROR" && said.length < 3) said.push(words.message);
+    },
+  });
+  const result = { warnings: [], stats: {} };
+  if (ended.cancelled) return { ...result, failure: failureOf(access.signal.reason) };
+  if (ended.exitCode === 0) return { ...result, failure: null };
+  if (ended.exitCode !== FOUND_DAMAGE) {
+    return { ...result, failure: borgFailure(ended, { what: "check", redact: access.log.redact }) };
+  }
+  const message = `borg check found damage: ${access.log.redact(said.join("; "))}`;
+  return { ...result, failure: runFailure("repository.damaged", message) };
+}

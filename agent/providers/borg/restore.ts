@@ -1,0 +1,55 @@
+import type { RunFailure } from "../../../shared/failure.ts";
+import type { Extraction, FailedPath, SnapshotContents } from "../contents.ts";
+import type { BorgRunner } from "./command.ts";
+import { listNodes, readContents, STAND_IN } from "./contents.ts";
+import { borgFailure, isWarning } from "./failures.ts";
+import { itemOf, readProgress, wordsOf } from "./messages.ts";
+import { onlyBelow, onlyThese } from "./selection.ts";
+import { nameOf } from "./snapshots.ts";
+import { itemWarnings } from "../item-warnings.ts";
+
+/** borg's part of one restore. */
+export function borgContents(runner: BorgRunner): SnapshotContents {
+  let named: Promise<string> | null = null;
+  const archiveOf = (snapshot: string): Promise<string> => (named ??= nameOf(runner, snapshot));
+  return {
+    standIn: STAND_IN,
+    // It removes whatever is in a file's place before it makes the file.
+    needsSingleNames: false,
+    list: async (snapshot, onNode) => listNodes(runner, await archiveOf(snapshot), onNode),
+    async readContents({ snapshot, include }, onContent) {
+      await readContents(runner, { archive: await archiveOf(snapshot), include }, onContent);
+    },
+    extract: async (extraction) => extract(runner, await archiveOf(extraction.snapshot), extraction),
+  };
+}
+
+/** Borg writes below the directory it works in. */
+async function extract(
+  runner: BorgRunner,
+  archive: string,
+  { include, nodes, root, onProgress }: Extraction,
+): Promise<{ failed: FailedPath[]; failure: RunFailure | null }> {
+  const { access } = runner;
+  const errors = itemWarnings();
+  const { args, files } = nodes === null ? onlyBelow(include) : onlyThese(nodes.map(({ path }) => path));
+  const options = ["--log-json", "--progress", "--bypass-lock", "--numeric-ids", "--sparse", ...args];
+  const ended = await runner.call({
+    args: ["extract", ...options, `::${archive}`],
+    files,
+    cwd: root === "" ? "/" : root,
+    onStderr(line) {
+      const progress = readProgress(line, access.clock.now());
+      if (progress !== null) return onProgress(progress);
+      const words = wordsOf(line);
+      if (words === null) return;
+      const { item, reason } = itemOf(words.message);
+      if (words.levelname === "WARNING" && !words.message.startsWith("Remote:")) errors.add(`/${item}`, reason);
+      else access.log.line(`borg: ${words.message}`);
+    },
+  });
+  if (ended.cancelled) access.signal.throwIfAborted();
+  const failed = errors.all();
+  if (ended.exitCode === 0 || (isWarning(ended) && failed.length > 0)) return { failed, failure: null };
+  return { failed, failure: borgFailure(ended, { what: "extract", redact: access.log.redact }) };
+}

@@ -1,0 +1,138 @@
+import * as z from "zod";
+import { wholeText } from "../../system/process/lines.ts";
+import { instantAt } from "../../../shared/ids.ts";
+import type { SnapshotFacts } from "../../../shared/run.ts";
+import { RunError, runError } from "../../run-error.ts";
+import type { BorgRunner } from "./command.ts";
+import { borgFailure } from "./failures.ts";
+import type { Access } from "../provider.ts";
+
+const Archive = z.object({
+  id: z.string().regex(/^[0-9a-f]{64}$/),
+  name: z.string(),
+  start: z.string(),
+  comment: z.string().optional(),
+});
+
+export const Listing = z.object({
+  repository: z.object({ id: z.string().regex(/^[0-9a-f]{64}$/) }),
+  archives: z.array(Archive),
+});
+
+/** What an archive's comment carries: borg's list does not know what was stored. */
+const Comment = z.object({ paths: z.array(z.string()) });
+
+const MOST_LISTED = 10_000;
+const MOST_PATHS = 1000;
+const MAX_COMMENT_CHARACTERS = 32_768;
+
+/** One archive of the binding. Borg finds an archive by its name only. */
+export interface NamedSnapshot extends SnapshotFacts {
+  readonly name: string;
+}
+
+/** A name that no other archive has, of this host and binding. @param at ms */
+export function archiveName(access: Pick<Access, "scope">, at: number): string {
+  return `${prefixOf(access)}${new Date(at).toISOString()}`;
+}
+
+/** What restricts a command to the binding's own archives. */
+export function scopeArgs(access: Pick<Access, "scope">): string[] {
+  return ["--glob-archives", `${prefixOf(access)}*`];
+}
+
+/** Ids have nothing in them that a glob or a placeholder would be read from. */
+function prefixOf({ scope }: Pick<Access, "scope">): string {
+  return `${scope.host}-${scope.binding}-`;
+}
+
+/** The comment for `create`, with braces doubled: borg reads placeholders. */
+export function commentArgs(paths: readonly string[]): string[] {
+  const kept: string[] = [];
+  let length = 0;
+  for (const path of paths) {
+    length += path.length + 3;
+    if (length > MAX_COMMENT_CHARACTERS) break;
+    kept.push(path);
+  }
+  return ["--comment", JSON.stringify({ paths: kept }).replace(/[{}]/g, "$&$&")];
+}
+
+/** The binding's archives, oldest first (the newest 10,000), none that was not finished. Throws RunError. */
+export async function listArchives(runner: BorgRunner): Promise<NamedSnapshot[]> {
+  return (await listAll(runner)).archives;
+}
+
+/** What borg calls the part of an archive that it keeps when it is interrupted. */
+const UNFINISHED = /\.checkpoint(\.\d+)?$/;
+
+/**
+ * Lists without a lock, also after the run was stopped. Throws RunError.
+ * @returns the binding's archives, and apart from them the names of those that were not finished
+ */
+export async function listAll(runner: BorgRunner): Promise<{ archives: NamedSnapshot[]; unfinished: string[] }> {
+  const { access } = runner;
+  const answer = wholeText();
+  const what = ["--json", "--consider-checkpoints", "--format", "{comment}", ...scopeArgs(access)];
+  const ended = await runner.call({
+    args: ["list", "--log-json", "--bypass-lock", ...what],
+    isAfterwards: true,
+    timeLimitMs: access.patience.openMs,
+    onStdout: answer.push,
+  });
+  if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));
+  const listed = parseListing(answer.text(), prefixOf(access).length);
+  return {
+    archives: listed.filter(({ name }) => !UNFINISHED.test(name)).slice(-MOST_LISTED),
+    unfinished: listed.map(({ name }) => name).filter((name) => UNFINISHED.test(name)),
+  };
+}
+
+export async function listSnapshots(runner: BorgRunner): Promise<SnapshotFacts[]> {
+  return (await listArchives(runner)).map(({ name: _name, ...facts }) => facts);
+}
+
+/** The name of the binding's archive with this id. Throws `snapshot.missing`. */
+export async function nameOf(runner: BorgRunner, id: string): Promise<string> {
+  const found = (await listArchives(runner)).find((archive) => archive.id === id);
+  if (found === undefined)
+    throw runError("snapshot.missing", `the repository does not hold snapshot ${id.slice(0, 8)} any more`);
+  return found.name;
+}
+
+function parseListing(text: string, prefixLength: number): NamedSnapshot[] {
+  const listing = Listing.safeParse(parseJson(text));
+  if (!listing.success) throw unreadable();
+  const archives = listing.data.archives.map(({ id, name, start, comment }) => ({
+    id,
+    name,
+    takenAt: instantOf(name.slice(prefixLength), start),
+    paths: pathsIn(comment ?? "").slice(0, MOST_PATHS),
+    bytesTotal: null,
+  }));
+  return archives.toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1));
+}
+
+/** The name's own time has milliseconds; borg 1.2 gives whole seconds, in UTC because it was asked to. */
+function instantOf(nameTime: string, start: string): string {
+  const at = instantAt(Date.parse(nameTime)) ?? instantAt(Date.parse(`${start.slice(0, 19)}Z`));
+  if (at === null) throw unreadable();
+  return at;
+}
+
+function unreadable(): RunError {
+  return runError("engine.failed", "borg list: its answer can't be read");
+}
+
+function pathsIn(comment: string): string[] {
+  const parsed = Comment.safeParse(parseJson(comment));
+  return parsed.success ? parsed.data.paths : [];
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

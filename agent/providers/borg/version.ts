@@ -1,0 +1,21 @@
+import { type Engine, isAtLeast, type Tool } from "../engine-version.ts";
+
+export type Borg = Engine;
+
+const OLDEST = "1.2.0";
+
+export const BORG: Tool = {
+  provider: "borg",
+  variable: "HOLDFAST_BORG",
+  // The second only so that it can be told why it won't do.
+  programs: ["borg", "borg2"],
+  versionArgs: ["--version"],
+  versionLine: /^borg2? (\d+\.\d+\.\d+\S*)/,
+  faultOf(version) {
+    if (isAtLeast(version, "2.0.0")) {
+      return `borg ${version} is not supported: borg 2 is a beta, with a repository format that still changes`;
+    }
+    return isAtLeast(version, OLDEST) ? null : `borg ${version} is too old; ${OLDEST} is the oldest that is supported`;
+  },
+  install: "Install borg 1.2 or 1.4 on the host (Debian: apt install borgbackup), or name it with HOLDFAST_BORG.",
+};

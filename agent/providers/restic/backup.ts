@@ -1,0 +1,154 @@
+import type { RunFailure } from "../../../shared/failure.ts";
+import { resticPattern } from "../../../shared/pattern-dialects.ts";
+import type { RunStats, SnapshotFacts } from "../../../shared/run.ts";
+import type { Ended } from "../../system/process/process.ts";
+import { failureOf, runFailure } from "../../run-error.ts";
+import { settleStore, type StoreEnding } from "../engine-result.ts";
+import type { BackupInput, BackupResult } from "../provider.ts";
+import type { ResticRunner } from "./command.ts";
+import { resticFailure } from "./failures.ts";
+import { lockArgs, releaseOwnLock, whileLocked } from "./locks.ts";
+import { BackupSummary, itemErrors, readMessage, readProgress } from "./messages.ts";
+import { listSnapshots, tagOf } from "./snapshots.ts";
+
+/** restic's exit code for: the snapshot is there, and some files are not in it. */
+const SOME_UNREADABLE = 3;
+
+/** See OpenRepository.backup. */
+export async function backup(runner: ResticRunner, input: BackupInput): Promise<BackupResult> {
+  const { access } = runner;
+  const errors = itemErrors();
+  let summary: BackupSummary | null = null;
+  const begun = momentNow();
+  const ended = await whileLocked(runner, () =>
+    runner.call({
+      args: backupArgs(runner, input),
+      files: [input.sources.map((source) => `${source}\n`).join("")],
+      onStdout(line) {
+        const progress = readProgress(line, access.clock.now());
+        if (progress !== null) return input.onProgress(progress);
+        summary = readMessage(BackupSummary, line) ?? summary;
+      },
+      onStderr(line) {
+        if (!errors.read(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
+      },
+    }),
+  );
+  await releaseOwnLock(runner, ended);
+  const warnings = errors.warnings().map(access.log.redact);
+  if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
+  for (const warning of warnings) access.log.line(`left out: ${warning}`);
+  const failure = storeFailure(runner, ended);
+  return await settle(runner, { summary, begun, warnings, failure, faultOf: emptiness });
+}
+
+/** What became of a restic that was to store something: looked up in the repository. */
+export async function settle(
+  runner: ResticRunner,
+  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: Moment },
+): Promise<BackupResult> {
+  return await settleStore({
+    ...{ engine: "restic", warnings: ending.warnings, stats: statsOf(ending.summary), failure: ending.failure },
+    list: () => listSnapshots(runner),
+    find: (snapshots) => findNew(snapshots, ending),
+    faultOf: ending.faultOf,
+    discard: ({ id }) => remove(runner, id),
+  });
+}
+
+function backupArgs(runner: ResticRunner, { excludes }: BackupInput): string[] {
+  return [
+    ...storeArgs(runner),
+    ...["--files-from-verbatim", "/dev/fd/4"],
+    ...excludes.map((pattern) => `--exclude=${resticPattern(pattern)}`),
+  ];
+}
+
+/** Of every command that makes a snapshot of the binding. */
+export function storeArgs({ restic, access }: ResticRunner): string[] {
+  const { scope } = access;
+  return [
+    "backup",
+    "--json",
+    ...["--host", scope.host, "--tag", tagOf(scope)],
+    // The newest snapshot of the binding is what a new one is compared with, also after its paths were changed.
+    ...(restic.isAtLeast("0.16.0") ? ["--group-by", "host,tags"] : []),
+    ...lockArgs({ restic, access }),
+  ];
+}
+
+/**
+ * Up to 0.14 the summary has the first 8 digits only; a restic that was killed has said nothing at all. What was there before is
+ * not what this run has made, whatever restic says.
+ */
+function findNew(
+  snapshots: readonly SnapshotFacts[],
+  { summary, begun }: { summary: BackupSummary | null; begun: Moment },
+): SnapshotFacts | null {
+  const said = summary?.snapshot_id;
+  const isNew = ({ takenAt }: SnapshotFacts): boolean => Date.parse(takenAt) >= begun.wall;
+  if (said === undefined || said === "") return snapshots.findLast(isNew) ?? null;
+  return snapshots.findLast((one) => one.id.startsWith(said) && (isNew(one) || hasJumped(begun))) ?? null;
+}
+
+/** When something began, by the clock and by what no clock's setting changes; ms. */
+interface Moment {
+  readonly wall: number;
+  readonly steady: number;
+}
+
+export function momentNow(): Moment {
+  return { wall: Date.now(), steady: performance.now() };
+}
+
+/** Somebody has set the clock since: times tell nothing then. */
+function hasJumped({ wall, steady }: Moment): boolean {
+  return Math.abs(Date.now() - wall - (performance.now() - steady)) > CLOCK_MAY_SLEW_MS;
+}
+
+const CLOCK_MAY_SLEW_MS = 1_000;
+
+function emptiness(stats: RunStats | null): RunFailure | null {
+  if (stats?.filesTotal !== 0) return null;
+  return runFailure("source.empty", "the sources hold no file, so nothing was backed up");
+}
+
+async function remove(runner: ResticRunner, id: string): Promise<boolean> {
+  if (runner.access.repository.appendOnly) {
+    runner.access.log.line(
+      `snapshot ${id} must not count, but nothing is ever removed here: the storage is append-only`,
+    );
+    return false;
+  }
+  const args = ["forget", id, ...lockArgs(runner)];
+  await whileLocked(runner, () => runner.call({ args, isAfterwards: true }));
+  // Some versions answer 0 also when nothing could be removed.
+  const isGone = await listSnapshots(runner).then(
+    (left) => !left.some((one) => one.id === id),
+    () => false,
+  );
+  if (!isGone) runner.access.log.line(`snapshot ${id} must not count and could not be removed`);
+  return isGone;
+}
+
+/** Null when it ended well, or left out single files only. */
+export function storeFailure({ restic, access }: ResticRunner, ended: Ended): RunFailure | null {
+  if (ended.exitCode === 0 || ended.exitCode === SOME_UNREADABLE) return null;
+  if (ended.cancelled) return failureOf(access.signal.reason);
+  if (/snapshot is empty|all source directories|all target directories/.test(ended.stderr)) {
+    return runFailure("source.unreadable", `user ${access.user.name} could read none of the sources`);
+  }
+  return resticFailure(restic, ended, { what: "backup", redact: access.log.redact });
+}
+
+function statsOf(summary: BackupSummary | null): RunStats | null {
+  if (summary === null) return null;
+  return {
+    filesNew: summary.files_new,
+    filesChanged: summary.files_changed,
+    filesUnmodified: summary.files_unmodified,
+    filesTotal: summary.total_files_processed,
+    bytesTotal: summary.total_bytes_processed,
+    bytesAdded: summary.data_added,
+  };
+}

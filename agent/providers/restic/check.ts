@@ -1,0 +1,47 @@
+import { failureOf, runFailure } from "../../run-error.ts";
+import type { OpenRepository, UpkeepResult } from "../provider.ts";
+import type { ResticRunner } from "./command.ts";
+import { resticFailure } from "./failures.ts";
+import { lockArgs, releaseOwnLock, whileLocked } from "./locks.ts";
+
+/** What every version says at the end of a check that was one. */
+const FOUND_NONE = /no errors were found/;
+const FOUND_DAMAGE = /repository contains errors/;
+/** What restic adds for a person at a terminal. */
+const ADVICE = /^(Damaged pack files can be|The repository contains damaged|restic repair |$)/;
+
+/**
+ * See OpenRepository.check. Without reading data restic does not see a changed byte; the parts are those of the packs' ids, so
+ * that part by part each pack is read once, also when packs come and go.
+ */
+export async function check(
+  runner: ResticRunner,
+  { part, parts }: Parameters<OpenRepository["check"]>[0],
+): Promise<UpkeepResult> {
+  const { restic, access } = runner;
+  let hasFoundNone = false;
+  const ended = await whileLocked(runner, () =>
+    runner.call({
+      args: ["check", `--read-data-subset=${part}/${parts}`, ...lockArgs(runner)],
+      onStdout(line) {
+        hasFoundNone ||= FOUND_NONE.test(line);
+        if (line.trim() !== "" && !line.startsWith("[")) access.log.line(`restic: ${line}`);
+      },
+      onStderr: (line) => access.log.line(`restic: ${line}`),
+    }),
+  );
+  await releaseOwnLock(runner, ended);
+  const result = { warnings: [], stats: {} };
+  if (ended.cancelled) return { ...result, failure: failureOf(access.signal.reason) };
+  if (ended.exitCode === 0 && hasFoundNone) return { ...result, failure: null };
+  if (ended.exitCode === 0) {
+    const message = "restic check ended well, but did not say that it found no errors";
+    return { ...result, failure: runFailure("engine.failed", message) };
+  }
+  const failure = resticFailure(restic, ended, { what: "check", redact: access.log.redact });
+  // A pack that could not be fetched is also told of as an error of the repository.
+  if (failure.code !== "engine.failed" || !FOUND_DAMAGE.test(ended.stderr)) return { ...result, failure };
+  const lines = ended.stderr.split("\n").filter((line) => !ADVICE.test(line) && !FOUND_DAMAGE.test(line));
+  const said = access.log.redact(lines.slice(0, 3).join("; ").slice(0, 1500));
+  return { ...result, failure: runFailure("repository.damaged", `restic check found damage: ${said}`) };
+}

@@ -1,0 +1,77 @@
+import { engineCalls, type EngineCalls } from "../engine-calls.ts";
+import { CHILD_PATH } from "../../system/executables.ts";
+import { sshTarget } from "../../../shared/location.ts";
+import type { Access } from "../provider.ts";
+import type { Restic } from "./version.ts";
+import { sshConfig } from "../ssh.ts";
+import { workDirectories, type WorkDirectories } from "../work-directories.ts";
+
+/** One restic on one repository, for one run. */
+export interface ResticRunner extends EngineCalls {
+  readonly restic: Restic;
+}
+
+export async function prepareRestic(restic: Restic, access: Access): Promise<ResticRunner> {
+  const work = await workDirectories(access);
+  if (work === null) access.log.line(`user ${access.user.name} can't get to its cache: working without one`);
+  const transport = await transportOptions(restic, access);
+  const options = [...transport, ...limits(access), ...(work === null ? ["--no-cache"] : [])];
+  return { restic, ...engineCalls(access, { path: restic.path, options, env: environment(restic, access, work) }) };
+}
+
+/** Of everything that goes over the wire, whichever command it is. */
+function limits({ limits: { uploadKiBs, downloadKiBs } }: Access): string[] {
+  return [
+    ...(uploadKiBs === null ? [] : ["--limit-upload", `${uploadKiBs}`]),
+    ...(downloadKiBs === null ? [] : ["--limit-download", `${downloadKiBs}`]),
+  ];
+}
+
+function environment(
+  restic: Restic,
+  { user, secrets, repository, run }: Access,
+  work: WorkDirectories | null,
+): Record<string, string> {
+  const { RESTIC_REST_USERNAME: name, RESTIC_REST_PASSWORD: password, ...storage } = secrets.env;
+  const isOldRest = !restic.isAtLeast("0.16.1") && repository.location.startsWith("rest:");
+  return {
+    PATH: CHILD_PATH,
+    HOME: user.home,
+    USER: user.name,
+    LANG: "C.UTF-8",
+    HOLDFAST_RUN: run,
+    TMPDIR: work?.temporary ?? "/tmp",
+    ...(work === null ? {} : { RESTIC_CACHE_DIR: work.cache }),
+    RESTIC_PROGRESS_FPS: "1",
+    RESTIC_PASSWORD_FILE: "/dev/fd/3",
+    RESTIC_REPOSITORY: isOldRest ? withCredentials(repository.location, name, password) : repository.location,
+    ...storage,
+    ...(isOldRest ? {} : present({ RESTIC_REST_USERNAME: name, RESTIC_REST_PASSWORD: password })),
+  };
+}
+
+function present(variables: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(variables).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+  );
+}
+
+/** Before 0.16.1 restic takes the server's user and password from the address alone. */
+function withCredentials(location: string, name: string | undefined, password: string | undefined): string {
+  if (name === undefined) return location;
+  const credentials = `${encodeURIComponent(name)}:${encodeURIComponent(password ?? "")}@`;
+  return location.replace(/^(rest:https?:\/\/)/, (scheme) => scheme + credentials);
+}
+
+/** Which ssh, and which certificates: files of the host, built from nothing that could be read as another option. */
+async function transportOptions(restic: Restic, access: Access): Promise<string[]> {
+  const { caFile, location } = access.repository;
+  const certificates = caFile === null ? [] : ["--cacert", caFile];
+  const config = await sshConfig(access);
+  if (config === null) return certificates;
+  if (restic.isAtLeast("0.16.1")) return [...certificates, "-o", `sftp.args=-F '${config}'`];
+  // Before, it takes the whole command line or none of it.
+  const { user, host, port } = sshTarget(location) ?? { user: null, host: "", port: null };
+  const whom = [...(port === null ? [] : ["-p", port]), ...(user === null ? [] : ["-l", user]), host];
+  return [...certificates, "-o", `sftp.command=ssh -F '${config}' ${whom.join(" ")} -s sftp`];
+}

@@ -1,0 +1,75 @@
+import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import * as z from "zod";
+import { parseJson } from "../../../shared/json.ts";
+import { isAlive, type ProcessMark, untilCollected } from "../../system/process/mark.ts";
+import { wholeText } from "../../system/process/lines.ts";
+import type { Ended } from "../../system/process/process.ts";
+import type { ResticRunner } from "./command.ts";
+import { resticFailure } from "./failures.ts";
+
+const RETRY_MS = 5_000;
+
+/** Since 0.16 restic waits by itself for a lock that another program holds. */
+export function lockArgs({ restic, access }: Pick<ResticRunner, "restic" | "access">): string[] {
+  return restic.isAtLeast("0.16.0") ? ["--retry-lock", `${Math.ceil(access.patience.lockMs / 1000)}s`] : [];
+}
+
+/** Calls again while the repository is locked by another program, for an older restic. @returns how the last one ended */
+export async function whileLocked(runner: ResticRunner, call: () => Promise<Ended>): Promise<Ended> {
+  const { restic, access } = runner;
+  const deadline = performance.now() + access.patience.lockMs;
+  let hasSaid = false;
+  for (;;) {
+    const ended = await call();
+    if (restic.isAtLeast("0.16.0") || ended.exitCode === 0 || ended.cancelled) return ended;
+    const { code } = resticFailure(restic, ended, { what: "", redact: access.log.redact });
+    const left = deadline - performance.now();
+    if (code !== "repository.locked" || left <= 0) return ended;
+    if (!hasSaid) access.log.line("the repository is locked by another program: waiting");
+    hasSaid = true;
+    await delay(Math.min(RETRY_MS, left), undefined, { signal: access.signal }).catch(() => undefined);
+    if (access.signal.aborted) return { ...ended, cancelled: true };
+  }
+}
+
+/** A restic that a signal ended (the ladder's last rung, the OOM killer) could not remove its own lock. */
+export async function releaseOwnLock(runner: ResticRunner, { child, signal }: Ended): Promise<void> {
+  if (child !== null && signal !== null) await releaseDeadLocks(runner, child);
+}
+
+const LockFile = z.object({ hostname: z.string(), pid: z.int() });
+
+/** See OpenRepository.releaseDeadLocks. `unlock` alone never removes the lock of a program that may be alive. */
+export async function releaseDeadLocks(runner: ResticRunner, dead: ProcessMark): Promise<void> {
+  const { access } = runner;
+  if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
+  await untilCollected(dead);
+  const lock = `the lock that process ${dead.pid} of this host left when it died`;
+  const timeLimitMs = access.patience.openMs;
+  const { exitCode } = await runner.call({ args: ["unlock"], isAfterwards: true, timeLimitMs });
+  // restic answers 0 also when it removed nothing.
+  const isRemoved = exitCode === 0 && !(await holdsLock(runner, dead));
+  access.log.line(isRemoved ? `removed ${lock}` : `restic did not remove ${lock}`);
+}
+
+async function holdsLock(runner: ResticRunner, { pid }: ProcessMark): Promise<boolean> {
+  for (const id of await outputOf(runner, ["list", "locks", "--no-lock"])) {
+    if (!/^[0-9a-f]{64}$/.test(id)) continue;
+    const text = (await outputOf(runner, ["cat", "lock", id, "--no-lock"])).join("");
+    const lock = LockFile.safeParse(parseJson(text));
+    if (lock.success && lock.data.hostname === hostname() && lock.data.pid === pid) return true;
+  }
+  return false;
+}
+
+async function outputOf(runner: ResticRunner, args: string[]): Promise<string[]> {
+  const answer = wholeText();
+  const { exitCode } = await runner.call({
+    args,
+    isAfterwards: true,
+    timeLimitMs: runner.access.patience.openMs,
+    onStdout: (line) => answer.push(`${line}\n`),
+  });
+  return exitCode === 0 ? answer.text().split("\n") : [];
+}

@@ -1,0 +1,40 @@
+import { backup } from "./backup.ts";
+import { check } from "./check.ts";
+import { prepareRestic } from "./command.ts";
+import { dump, load } from "./dump.ts";
+import { forget } from "./forget.ts";
+import { releaseDeadLocks } from "./locks.ts";
+import { prune } from "./prune.ts";
+import { identifyRestic } from "./repository.ts";
+import { resticContents } from "./restore.ts";
+import { listSnapshots } from "./snapshots.ts";
+import { RESTIC } from "./version.ts";
+import { findEngine, requireEngine } from "../engine-version.ts";
+import type { Provider } from "../provider.ts";
+
+/** restic 0.14 and newer. */
+export const restic: Provider = {
+  find: () => findEngine(RESTIC),
+
+  async open(access, { mayCreate }) {
+    const runner = await prepareRestic(await requireEngine(RESTIC), access);
+    const engineId = await identifyRestic(runner, { mayCreate });
+    return {
+      engineId,
+      backup: (input) => backup(runner, input),
+      snapshots: () => listSnapshots(runner),
+      forget: (snapshots) => forget(runner, snapshots),
+      contents: () => resticContents(runner),
+      dump: (input) => dump(runner, input),
+      load: (input) => load(runner, input),
+      prune: () => prune(runner),
+      check: (input) => check(runner, input),
+      releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
+    };
+  },
+
+  async exec(access, args) {
+    const runner = await prepareRestic(await requireEngine(RESTIC), access);
+    return await runner.callInherited(args);
+  },
+};

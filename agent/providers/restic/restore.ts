@@ -1,0 +1,50 @@
+import type { RunFailure } from "../../../shared/failure.ts";
+import type { Extraction, FailedPath, SnapshotContents } from "../contents.ts";
+import type { ResticRunner } from "./command.ts";
+import { listNodes, readContents, STAND_IN } from "./contents.ts";
+import { resticFailure } from "./failures.ts";
+import { itemErrors, readProgress } from "./messages.ts";
+import { chooseWay } from "./selection.ts";
+
+/** restic's part of one restore. */
+export function resticContents(runner: ResticRunner): SnapshotContents {
+  return {
+    standIn: STAND_IN,
+    // Before, it writes through links, fails on special files, and deletes a hard link without making it again (0.14).
+    needsSingleNames: !runner.restic.isAtLeast("0.17.0"),
+    list: (snapshot, onNode) => listNodes(runner, snapshot, onNode),
+    readContents: (selection, onContent) => readContents(runner, selection, onContent),
+    extract: (extraction) => extract(runner, extraction),
+  };
+}
+
+async function extract(
+  runner: ResticRunner,
+  extraction: Extraction,
+): Promise<{ failed: FailedPath[]; failure: RunFailure | null }> {
+  const { restic, access } = runner;
+  const { snapshot, root, isFresh, onProgress } = extraction;
+  const errors = itemErrors();
+  const way = chooseWay(restic, extraction);
+  const ended = await runner.call({
+    args: [
+      ...["restore", snapshot, "--no-lock", "--target", root === "" ? "/" : root, ...way.args],
+      // Over a file that is there, what it would leave out as a hole may hold something.
+      ...(isFresh && restic.isAtLeast("0.15.0") ? ["--sparse"] : []),
+      // Before, it says its errors as text, also with --json.
+      ...(restic.isAtLeast("0.17.0") ? ["--json"] : []),
+    ],
+    files: way.files,
+    onStdout(line) {
+      const progress = readProgress(line, access.clock.now());
+      if (progress !== null) onProgress(progress);
+    },
+    onStderr(line) {
+      if (!errors.read(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
+    },
+  });
+  if (ended.cancelled) access.signal.throwIfAborted();
+  const failed = errors.all();
+  if (ended.exitCode === 0 || failed.length > 0) return { failed, failure: null };
+  return { failed, failure: resticFailure(restic, ended, { what: "restore", redact: access.log.redact }) };
+}

@@ -1,0 +1,79 @@
+import { type Extraction, isAtOrBelow, type SnapshotNode } from "../contents.ts";
+import { runError } from "../../run-error.ts";
+import { STAND_IN } from "./contents.ts";
+import type { Restic } from "./version.ts";
+
+/** restic compares every entry with every pattern: with more of them a restore takes hours. */
+const MOST_PATTERNS = 2_000;
+/** What Linux takes as one command line is 2 MiB, the environment with it. */
+const MOST_ARGUMENT_BYTES = 1 << 20;
+
+/** How restic is told what to restore. */
+export interface Way {
+  readonly args: readonly string[];
+  /** Texts it finds as /dev/fd/4 and on. */
+  readonly files: readonly string[];
+}
+
+/**
+ * All of the selection, or chosen entries of it: named in a file where restic takes one, else in its arguments. Where there
+ * are too many to name, restic's own overwrite mode chooses them. Throws `engine.refused` where it has none, or would choose others.
+ */
+export function chooseWay(restic: Restic, extraction: Extraction): Way {
+  const { include, nodes, all, overwrite, mayChooseItself } = extraction;
+  if (nodes === null) return { args: include.map((path) => `--include=${literal(path)}`), files: [] };
+  const patterns = coverings(nodes, all).map(({ path }) => literal(path));
+  const hasOwnModes = restic.isAtLeast("0.17.0");
+  if (patterns.length <= MOST_PATTERNS && hasOwnModes) {
+    return { args: ["--include-file=/dev/fd/4"], files: [patterns.map(inFile).join("\n")] };
+  }
+  const bytes = patterns.reduce((sum, pattern) => sum + Buffer.byteLength(pattern) + 20, 0);
+  if (patterns.length <= MOST_PATTERNS && bytes <= MOST_ARGUMENT_BYTES) {
+    return { args: patterns.map((pattern) => `--include=${pattern}`), files: [] };
+  }
+  if (hasOwnModes && mayChooseItself) {
+    return { args: [`--overwrite=${overwrite}`, ...include.map((path) => `--include=${literal(path)}`)], files: [] };
+  }
+  throw runError(
+    "engine.refused",
+    `restic ${restic.version} can't restore ${patterns.length} chosen files among others in one go; nothing was restored`,
+    "Restore with `overwrite: always`, or install restic 0.17 or newer on the host.",
+  );
+}
+
+/**
+ * The fewest paths that stand for exactly these entries: a directory for all that is in it, where all of it is wanted. A
+ * directory of which only a part is wanted is not named: restic would restore all of it.
+ */
+function coverings(nodes: readonly SnapshotNode[], all: readonly SnapshotNode[]): SnapshotNode[] {
+  const wanted = new Set(nodes.map(({ path }) => path));
+  const mixed = new Set<string>();
+  for (const { path, type } of all) {
+    if (wanted.has(path) || type === "socket") continue;
+    for (let at = parentOf(path); at !== "" && !mixed.has(at); at = parentOf(at)) mixed.add(at);
+  }
+  const covering: SnapshotNode[] = [];
+  for (const node of nodes) {
+    const last = covering.at(-1);
+    if (last !== undefined && last.type === "dir" && isAtOrBelow(node.path, last.path)) continue;
+    if (!mixed.has(node.path)) covering.push(node);
+  }
+  return covering;
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
+
+/** In restic's pattern language, exactly this path; `?` where its bytes are not known. */
+function literal(path: string): string {
+  return path.replace(/[\\*?[\]]/g, "\\$&").replaceAll(STAND_IN, "?");
+}
+
+/** As a line of a file of patterns, where variables are replaced, and white space at the ends and line feeds count for nothing. */
+function inFile(pattern: string): string {
+  return pattern
+    .replaceAll("$", "$$$$")
+    .replace(/[\n\r]/g, "?")
+    .replace(/\s$/, "?");
+}

@@ -1,0 +1,85 @@
+import * as z from "zod";
+import { wholeText } from "../../system/process/lines.ts";
+import { instantAt } from "../../../shared/ids.ts";
+import type { SnapshotFacts } from "../../../shared/run.ts";
+import { RunError, runError } from "../../run-error.ts";
+import type { Access } from "../provider.ts";
+import type { ResticRunner } from "./command.ts";
+import { resticFailure } from "./failures.ts";
+
+export const ResticSnapshot = z.object({
+  id: z.string().regex(/^[0-9a-f]{64}$/),
+  time: z.string(),
+  paths: z.array(z.string()).nullish(),
+  summary: z.object({ total_bytes_processed: z.int().min(0).optional() }).nullish(),
+});
+
+const MOST_LISTED = 10_000;
+const MOST_PATHS = 1000;
+
+/** What restricts every command to the binding's own snapshots. */
+export function scopeArgs({ scope }: Pick<Access, "scope">): string[] {
+  return ["--host", scope.host, "--tag", tagOf(scope)];
+}
+
+export function tagOf({ binding }: Access["scope"]): string {
+  return `holdfast:${binding}`;
+}
+
+/**
+ * Lists the binding's snapshots, oldest first (the newest 10,000), without a lock: a stale one must not hide what is there.
+ * Also works after the run was stopped. Throws RunError.
+ */
+export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts[]> {
+  const { access, restic } = runner;
+  const answer = wholeText();
+  const ended = await runner.call({
+    args: ["snapshots", "--json", "--no-lock", ...scopeArgs(access)],
+    isAfterwards: true,
+    isOneLine: true,
+    timeLimitMs: access.patience.openMs,
+    onStdout: answer.push,
+  });
+  const context = { what: "snapshots", redact: access.log.redact };
+  if (ended.exitCode !== 0) throw new RunError(resticFailure(restic, ended, context));
+  // With exit code 0, files it may not read are snapshots it does not show.
+  if (/^Ignoring /m.test(ended.stderr)) {
+    throw runError(
+      "repository.unreachable",
+      `restic snapshots: some snapshots can't be read by user ${access.user.name}`,
+      "Let one user alone work on the repository, and give it all of its files.",
+    );
+  }
+  return parseSnapshots(answer.text());
+}
+
+function parseSnapshots(text: string): SnapshotFacts[] {
+  const listed = z.array(ResticSnapshot).nullable().safeParse(parseJson(text));
+  if (!listed.success) throw unreadable();
+  const facts = (listed.data ?? []).map(({ id, time, paths, summary }) => ({
+    id,
+    takenAt: instantOf(time),
+    paths: (paths ?? []).slice(0, MOST_PATHS),
+    bytesTotal: summary?.total_bytes_processed ?? null,
+  }));
+  return facts.toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1)).slice(-MOST_LISTED);
+}
+
+/** restic writes nanoseconds and its own offset. */
+function instantOf(time: string): string {
+  const at = instantAt(Date.parse(time.replace(/(\.\d{3})\d+/, "$1")));
+  if (at === null) throw unreadable();
+  return at;
+}
+
+function unreadable(): RunError {
+  return runError("engine.failed", "restic snapshots: its answer can't be read");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

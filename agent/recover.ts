@@ -1,0 +1,147 @@
+import { rm } from "node:fs/promises";
+import type { Assignment } from "../shared/assignment.ts";
+import { type Id, instant } from "../shared/ids.ts";
+import type { RunReport } from "../shared/report.ts";
+import { isOver } from "../shared/run.ts";
+import { checkRepository } from "./policy/check.ts";
+import { ENGINE_LADDER, HOOK_LADDER } from "./system/process/kill-ladder.ts";
+import { isAlive, type ProcessMark } from "./system/process/mark.ts";
+import { DUMPING, endOrphans, enginesLeft, terminateWith } from "./system/process/orphans.ts";
+import { restoringDirectory } from "./consistency/staging.ts";
+import { findUser } from "./system/process/find-user.ts";
+import { prepare, type Prepared } from "./run/access.ts";
+import { runAfterHooks } from "./run/cleanup.ts";
+import type { RunnerDeps } from "./run/deps.ts";
+import { failureOf, runFailure } from "./run-error.ts";
+import { type Finished, type RunRecord, takeOverRecord } from "./run/record.ts";
+import { pingEnd } from "./run/pings.ts";
+import { NOTHING } from "./run/recorded.ts";
+import type { SpoolEntry } from "./state/spool-entry.ts";
+
+interface Abandoned {
+  readonly entry: SpoolEntry;
+  readonly report: RunReport;
+  readonly owner: ProcessMark;
+}
+
+/** Runs that are being ended by this process: it looks every minute, and a hook may take longer. */
+const inProgress = new Set<Id>();
+
+/** Ends every run whose process is gone. One that can't be ended now is tried again the next time. */
+export async function recover(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
+  for (const entry of await deps.spool.list()) {
+    const { report, owner } = entry;
+    if (report.type !== "run" || isOver(report.run.state) || owner === null || isAlive(owner)) continue;
+    if (inProgress.has(report.run.id)) continue;
+    inProgress.add(report.run.id);
+    try {
+      await recoverRun(deps, { entry, report, owner }, assignment);
+    } catch (error) {
+      deps.log(`run ${report.run.id} of a dead process can't be ended yet: ${failureOf(error).message}`);
+      await deps.spool.write(entry).catch(() => undefined);
+    } finally {
+      inProgress.delete(report.run.id);
+    }
+  }
+}
+
+async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: Assignment | null): Promise<void> {
+  const { entry, report, owner } = abandoned;
+  // From now on it is ours: another look at the spool passes it by.
+  const engines = [...(entry.engines ?? []), ...(entry.child?.is === "engine" ? [entry.child] : [])];
+  const record = await takeOverRecord(deps, { entry, engines }, report);
+  record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
+  deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
+  engines.push(...(await endChildren(deps, { entry, run: report.run.id })));
+  await rm(restoringDirectory(deps.paths, report.run.id), { recursive: true, force: true });
+  // Before the hooks: what they say must not show the repository's secrets.
+  const prepared = await prepareAgain(deps, { report, record, assignment });
+  const warnings = await payBack(deps, { entry, record });
+  const found = prepared === null ? {} : await lookAgain(deps, { report, record, prepared, engines });
+  const failure = runFailure("run.interrupted", "the agent's process ended in the middle of the run");
+  await record.finish({ ...NOTHING, ...found, warnings, state: "interrupted", failure });
+  const binding = assignment?.bindings.find(({ id }) => id === report.run.binding);
+  if (assignment === null || binding === undefined || report.run.kind !== "backup") return;
+  const end = { state: "interrupted" as const, message: failure.message, log: record.log.tail() };
+  pingEnd(deps, { assignment, binding, runId: report.run.id }, end);
+}
+
+/** @returns engines that nobody had written down */
+async function endChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry; run: Id }): Promise<ProcessMark[]> {
+  const { child } = entry;
+  const ladder = deps.ladder ?? ENGINE_LADDER;
+  // An engine may wait for the script whose output it stores.
+  await terminateWith([`HOLDFAST_RUN=${run}`, DUMPING]);
+  if (child) await endOrphans(child, run, child.is === "hook" ? HOOK_LADDER : ladder);
+  const unnoted = await enginesLeft(run);
+  for (const engine of unnoted) await endOrphans(engine, run, ladder);
+  return unnoted;
+}
+
+async function payBack(
+  deps: RunnerDeps,
+  { entry, record }: { entry: SpoolEntry; record: RunRecord },
+): Promise<string[]> {
+  const { after: owed } = entry;
+  if (owed === null) return [];
+  try {
+    const user = await findUser(owed.user);
+    const failures = await runAfterHooks({ record, fileDirectory: deps.paths.state }, { owed, user });
+    return failures.map(({ message }) => message);
+  } catch (error) {
+    return [`the after hooks did not run: ${failureOf(error).message}`];
+  }
+}
+
+/** @returns null when the repository can't be looked at any more, or may not be */
+async function prepareAgain(
+  deps: RunnerDeps,
+  { report, record, assignment }: { report: RunReport; record: RunRecord; assignment: Assignment | null },
+): Promise<Prepared | null> {
+  const { run } = report;
+  const binding = assignment?.bindings.find(({ id, repository }) =>
+    run.binding === null ? repository === run.repository : id === run.binding,
+  );
+  if (assignment === null || binding === undefined) return null;
+  try {
+    return await prepare(deps, {
+      ...{ assignment, binding, run: run.id, log: record.log, signal: new AbortController().signal },
+      onChild: (child) => record.noteChild("engine", child),
+      as: "contract",
+      mayGenerate: false,
+      check: (policy, _contract, repository) => checkRepository(policy, repository),
+    });
+  } catch (error) {
+    record.log.line(notLookedAt(error));
+    return null;
+  }
+}
+
+interface Again {
+  readonly report: RunReport;
+  readonly record: RunRecord;
+  readonly prepared: Prepared;
+  readonly engines: readonly ProcessMark[];
+}
+
+/** The engine may have stored its snapshot after all, and left its lock. */
+async function lookAgain(deps: RunnerDeps, { report, record, prepared, engines }: Again): Promise<Partial<Finished>> {
+  const { run } = report;
+  const { access, provider } = prepared;
+  try {
+    const repository = await provider.open(access, { mayCreate: false });
+    for (const engine of engines) await repository.releaseDeadLocks(engine);
+    const snapshots = await repository.snapshots();
+    const begunAt = run.startedAt ?? instant(deps.clock.now());
+    const stored = run.kind === "backup" ? snapshots.findLast(({ takenAt }) => takenAt >= begunAt) : undefined;
+    const { engineId } = repository;
+    return run.binding === null ? { engineId } : { engineId, snapshots, snapshot: stored?.id ?? null };
+  } catch (error) {
+    record.log.line(notLookedAt(error));
+    return {};
+  }
+}
+
+function notLookedAt(error: unknown): string {
+  return `the repository could not be looked at: ${failureOf(error).message}`;
+}

@@ -1,0 +1,140 @@
+import { rm } from "node:fs/promises";
+import { join, relative } from "node:path";
+import type { RestoreRequest } from "../../shared/assignment.ts";
+import type { Consistency } from "../../shared/consistency.ts";
+import { besideOf } from "../consistency/consistency.ts";
+import type { Doing } from "../consistency/run.ts";
+import type { Policy } from "../policy/policy.ts";
+import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "../policy/check.ts";
+import { restoreFiles } from "./files.ts";
+import type { RestoreResult } from "./request.ts";
+import { loadDatabase } from "./database.ts";
+import { chooseSnapshot } from "./snapshot.ts";
+import { fetchStaged, putBack, tidyTarget, withoutStaged } from "./staged.ts";
+import { readyTarget } from "./target.ts";
+import { prepare } from "../run/access.ts";
+import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
+import type { Finished } from "../run/record.ts";
+import type { RecordedRun } from "../run/recorded.ts";
+import { restoringDirectory } from "../consistency/staging.ts";
+import { realSource } from "../system/real-path.ts";
+
+/**
+ * The work of a restore's run. It takes no lock, so that it need not wait for a backup: it only reads the repository.
+ * Throws RunError for an early end.
+ */
+export async function performRestore(
+  deps: RunnerDeps,
+  input: RunnerInput & { readonly restore: RestoreRequest; readonly stopServices: () => Promise<void> },
+  run: RecordedRun,
+): Promise<Finished> {
+  const { assignment, binding, restore } = input;
+  const { record, signal } = run;
+  const prepared = await prepare(deps, {
+    ...{ assignment, binding, signal, run: input.runId, log: record.log },
+    onChild: (child) => record.noteChild("engine", child),
+    as: "agent",
+    mayGenerate: false,
+    check(policy, contract, repository) {
+      checkRestore(policy, restore);
+      checkRepository(policy, repository);
+      if (contract.kind === "databasebackup") checkUser(policy, contract.request.user);
+    },
+  });
+  const { contract, policy } = prepared;
+  if (contract.kind === "databasebackup" && restore.target === null) {
+    return await loadDatabase(deps, { prepared, request: contract.request, binding, restore });
+  }
+  const { target } = restore;
+  const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
+  const databases = contract.kind === "files" ? contract.consistency.flatMap(sqliteOf) : [];
+  const include = target === null ? await includeInPlace({ sources, databases, restore, policy }) : restore.include;
+  if (restore.target !== null) await readyTarget(restore.target, restore, policy);
+  const repository = await prepared.provider.open(prepared.access, { mayCreate: false });
+  const snapshots = await repository.snapshots();
+  const chosen = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
+  const { id: snapshot } = chosen;
+  const place = restore.target ?? "where they were";
+  record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
+  const work = restoringDirectory(deps.paths, input.runId);
+  try {
+    const staged = await fetchStaged({
+      repository,
+      access: prepared.access,
+      snapshot: chosen,
+      binding: binding.id,
+      work,
+    });
+    const forEngine = staged === null ? include : await withoutStaged(include, staged);
+    const options = {
+      ...{ snapshot, target, include: forEngine, overwrite: restore.overwrite, delete: restore.delete },
+      ...{ dryRun: restore.dryRun, verify: restore.verify && target === null, onProgress: run.onProgress },
+      beforeWriting: input.stopServices,
+      excludes: contract.kind === "files" ? [...contract.request.excludePatterns, ...databases.flatMap(besideOf)] : [],
+    };
+    const isForCopiesAlone = include.length > 0 && forEngine.length === 0;
+    const result = isForCopiesAlone ? NOTHING_TO_DO : await restoreFiles(repository, prepared.access, options);
+    const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
+    if (staged === null || contract.kind !== "files" || result.failure !== null)
+      return { ...known, state: stateOf(result) };
+    if (target !== null && !restore.dryRun) await tidyTarget(target, staged);
+    const doing: Doing = {
+      ...{ run: record.id, log: record.log, signal },
+      beforeStart: (child) => record.noteChild("hook", child),
+    };
+    if (isForCopiesAlone && !restore.dryRun) await input.stopServices();
+    const put = await putBack(doing, { staged, contract, policy, restore });
+    const stats = { ...result.stats, databasesRestored: put.length };
+    const items = restore.dryRun ? [...result.items, ...put] : result.items;
+    return { ...known, state: stateOf(result), stats, items };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+const NOTHING_TO_DO: RestoreResult = { failure: null, warnings: [], stats: {}, items: [] };
+
+function stateOf({ failure, warnings }: RestoreResult): Finished["state"] {
+  if (failure !== null) return "failed";
+  return warnings.length > 0 ? "warned" : "succeeded";
+}
+
+function sqliteOf(entry: Consistency): string[] {
+  return "sqlite" in entry ? [entry.sqlite] : [];
+}
+
+/**
+ * In place only what the contract keeps may be written. A path is given as the contract has it, and looked for as the
+ * snapshot has it: behind the symbolic links.
+ */
+async function includeInPlace({
+  sources,
+  databases,
+  restore,
+  policy,
+}: {
+  sources: readonly string[];
+  /** Copied databases: put back by themselves. */
+  databases: readonly string[];
+  restore: RestoreRequest;
+  policy: Policy;
+}): Promise<string[]> {
+  const places = await Promise.all(
+    [...sources, ...databases].map(async (source) => ({ source, path: (await realSource(source)) ?? source })),
+  );
+  for (const { source, path } of places) {
+    checkSource(policy, source);
+    checkSource(policy, path);
+  }
+  if (restore.include.length === 0) return [...new Set(places.slice(0, sources.length).map(({ path }) => path))];
+  return restore.include.map((wanted) => {
+    const exact = places.find(({ path }) => isWithin(wanted, path));
+    if (exact !== undefined) return wanted;
+    const named = places.find(({ source }) => isWithin(wanted, source));
+    if (named !== undefined) return join(named.path, relative(named.source, wanted));
+    throw new PolicyError(
+      "policy.restore",
+      `${wanted} is not inside the contract's source directories: it can be restored to a directory only, with a target`,
+    );
+  });
+}

@@ -1,0 +1,28 @@
+import type { AssignedRepository } from "../../shared/assignment.ts";
+import type { RunFailure } from "../../shared/failure.ts";
+import { isLocalLocation } from "../../shared/location.ts";
+import type { Paths } from "../config.ts";
+import { lackOf } from "../state/troubles.ts";
+import { runFailure } from "../run-error.ts";
+
+/** Tools say that no space is left, and seldom where: their cache is looked at before the repository is blamed. */
+export async function whoseDisk(
+  failure: RunFailure,
+  { paths, repository }: { paths: Pick<Paths, "cache">; repository: AssignedRepository | undefined },
+): Promise<RunFailure> {
+  if (failure.code !== "repository.full") return failure;
+  const isFull = async (directory: string): Promise<boolean> =>
+    await lackOf(directory).then(
+      (lack) => lack !== null,
+      () => false,
+    );
+  const isNamed = failure.message.includes(`${paths.cache}/`);
+  if (!isNamed && !(await isFull(paths.cache))) return failure;
+  const isLocal = repository !== undefined && isLocalLocation(repository.location);
+  if (!isNamed && isLocal && (await isFull(repository.location))) return failure;
+  return runFailure(
+    "host.failed",
+    `the disk of ${paths.cache} is full, where the tool keeps its cache and temporary files: ${failure.message}`,
+    "Make room on that disk, then run again.",
+  );
+}

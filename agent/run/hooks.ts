@@ -1,0 +1,145 @@
+import { type ContractRequest, HookName } from "../../shared/contract.ts";
+import type { Paths } from "../config.ts";
+import { findHook, type Policy } from "../policy/policy.ts";
+import { PolicyError } from "../policy/check.ts";
+import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
+import type { ProcessMark } from "../system/process/mark.ts";
+import { CHILD_PATH, findExecutable } from "../system/executables.ts";
+import { runProcess } from "../system/process/process.ts";
+import type { RunUser } from "../system/process/user.ts";
+import { runError } from "../run-error.ts";
+import type { RunLog } from "../run-log.ts";
+
+interface HookDeps {
+  readonly paths: Pick<Paths, "hooksDir">;
+  readonly policy: Policy;
+}
+
+/** A hook made ready: what is shown of it, and what is run. */
+export interface ReadyHook {
+  readonly name: string;
+  readonly command: string[];
+}
+
+/**
+ * Finds every hook of a contract before any of them runs, so that a missing after hook is not found out when the service
+ * is already stopped. Throws PolicyError, or `hook.missing`.
+ */
+export async function readyHooks(
+  deps: HookDeps,
+  { beforeBackup, afterBackup }: ContractRequest["hooks"],
+): Promise<{ before: ReadyHook[]; after: ReadyHook[] }> {
+  const before: ReadyHook[] = [];
+  const after: ReadyHook[] = [];
+  for (const hook of beforeBackup) before.push(await readyHook(deps, hook));
+  for (const hook of afterBackup) after.push(await readyHook(deps, hook));
+  return { before, after };
+}
+
+async function readyHook(deps: HookDeps, hook: string): Promise<ReadyHook> {
+  const { path } = await allowed(deps, hook);
+  return { name: titleOf(hook), command: path === null ? [...(await shellOf(deps.policy)), hook] : [path] };
+}
+
+/**
+ * A contract's command as bash runs it.
+ * @throws PolicyError, or `hook.missing`
+ */
+export async function readyScript(deps: HookDeps, command: string): Promise<string> {
+  const { path } = await allowed(deps, command);
+  return path === null ? command : `exec '${path.replaceAll("'", `'\\''`)}'`;
+}
+
+/** The one place where the host's owner is asked what may be run: the path of a hook of this name, or null for shell. */
+async function allowed({ policy, paths }: HookDeps, hook: string): Promise<{ path: string | null }> {
+  if (policy.hooks === "off")
+    throw new PolicyError("policy.hooks", policy.fault ?? "the host's policy allows no hooks");
+  const found = await findHook(paths, hook);
+  if (found !== null) {
+    if (found.fault !== null) throw new PolicyError("policy.hooks", found.fault);
+    return { path: found.path };
+  }
+  if (policy.hooks === "inline") return { path: null };
+  if (HookName.test(hook)) {
+    throw runError("hook.missing", `there is no hook "${hook}" in ${paths.hooksDir}`);
+  }
+  throw new PolicyError(
+    "policy.hooks",
+    `the host's policy allows only the names of hooks in ${paths.hooksDir}, not shell: ${titleOf(hook)}`,
+  );
+}
+
+/** Snippets that root declares are the seed's: bash, where a variable may be unset. The control plane's are plain sh. */
+async function shellOf(policy: Policy): Promise<string[]> {
+  const bash = policy.isDeclared ? await findExecutable("bash", CHILD_PATH) : null;
+  return bash === null ? ["/bin/sh", "-eu", "-c"] : [bash, "-e", "-c"];
+}
+
+export interface HookRun {
+  readonly hook: ReadyHook;
+  readonly phase: "before" | "after";
+  readonly user: RunUser;
+  readonly run: string;
+  readonly binding: string;
+  readonly contract: string;
+  readonly timeLimitMs: number;
+  readonly log: RunLog;
+  readonly fileDirectory: string;
+  readonly signal?: AbortSignal;
+  /** It does nothing before this has resolved. */
+  readonly beforeStart: (child: ProcessMark) => Promise<void>;
+}
+
+/** Runs one hook to its end. Throws `hook.failed`, `hook.timed_out`, or the signal's reason. */
+export async function runHook(input: HookRun): Promise<void> {
+  const { hook, phase, user, log, timeLimitMs, signal } = input;
+  log.line(`${phase} hook "${hook.name}" as ${user.name}`);
+  const [program = "", ...args] = hook.command;
+  const say = (line: string): void => log.line(`  ${line}`);
+  const ended = await runProcess(
+    {
+      program,
+      args,
+      user,
+      umask: "022",
+      env: {
+        PATH: CHILD_PATH,
+        HOME: user.home,
+        USER: user.name,
+        LANG: "C.UTF-8",
+        HOLDFAST_RUN: input.run,
+        HOLDFAST_BINDING: input.binding,
+        HOLDFAST_CONTRACT: input.contract,
+        HOLDFAST_PHASE: phase,
+      },
+      fileDirectory: input.fileDirectory,
+    },
+    {
+      ladder: HOOK_LADDER,
+      timeLimitMs,
+      beforeStart: input.beforeStart,
+      onStdout: say,
+      onStderr: say,
+      ...(signal === undefined ? {} : { signal }),
+    },
+  );
+  if (ended.cancelled) signal?.throwIfAborted();
+  const which = `the ${phase} hook "${hook.name}"`;
+  if (ended.timedOut) throw runError("hook.timed_out", `${which} was stopped after ${seconds(timeLimitMs)}`);
+  if (ended.startFailure !== null)
+    throw runError("hook.failed", `${which} could not be started: ${ended.startFailure}`);
+  if (ended.signal !== null) throw runError("hook.failed", `${which} was ended by ${ended.signal}`);
+  if (ended.exitCode !== 0) {
+    const last = log.redact(ended.stderr.trimEnd().split("\n").at(-1) ?? "").slice(0, 500);
+    throw runError("hook.failed", `${which} exited with ${ended.exitCode}${last === "" ? "" : `: ${last}`}`);
+  }
+}
+
+function titleOf(hook: string): string {
+  const [first = ""] = hook.trim().split("\n");
+  return first.length < hook.trim().length || first.length > 60 ? `${first.slice(0, 60)}…` : first;
+}
+
+function seconds(milliseconds: number): string {
+  return `${milliseconds / 1000} s`;
+}

@@ -1,0 +1,153 @@
+import type { AssignedBinding, Assignment } from "../../shared/assignment.ts";
+import type { Ping } from "../../shared/binding.ts";
+import type { Id } from "../../shared/ids.ts";
+import type { OutgoingRequest } from "../../shared/outgoing.ts";
+import { isGood, type RunState } from "../../shared/run.ts";
+import { readDeclared } from "../declared/contract-files.ts";
+import { sendAllowed, sendDeclared } from "../policy/outgoing.ts";
+import { loadPolicy } from "../policy/policy.ts";
+import { lastLines } from "../system/process/lines.ts";
+import type { Outcome, RunnerDeps } from "./deps.ts";
+import type { RunLog } from "../run-log.ts";
+
+/** How a backup has ended, as a dead man's switch is told. */
+interface Ended {
+  readonly state: RunState;
+  /** In one line, without secrets. */
+  readonly message: string;
+  readonly log: string;
+  /** Null when it is not known when it began. */
+  readonly tookMs: number | null;
+}
+
+interface Pinged {
+  readonly assignment: Assignment;
+  readonly binding: AssignedBinding;
+  readonly runId: Id;
+}
+
+const WITHIN_MS = 10_000;
+/** Together less than healthchecks keeps of a ping's body, 10 kB. */
+const LOG_BYTES = 9_000;
+const MOST_MESSAGE = 250;
+
+const underWay = new Set<Promise<void>>();
+
+/**
+ * Tells the binding's dead man's switches that a backup begins, and how it ended. Nothing of it delays the backup or makes it fail:
+ * what goes wrong is a line in the agent's log.
+ * @param backup told how to let the run's log be seen
+ */
+export async function pinged(
+  deps: RunnerDeps,
+  of: Pinged,
+  backup: (watch: (log: RunLog) => void) => Promise<Outcome>,
+): Promise<Outcome> {
+  const begunAt = deps.clock.now();
+  const starts = of.binding.settings.pings.map((ping) => send(deps, of, ping, startRequest(ping, of.runId)));
+  const seen: { log: RunLog | null } = { log: null };
+  const outcome = await backup((log) => (seen.log = log));
+  const { state, failure, warnings } = outcome;
+  const message = failure?.message ?? warnings.join("; ");
+  const { log } = seen;
+  const end = { state, message: log?.redact(message) ?? message, log: log?.tail() ?? "" };
+  tellEnd(deps, of, { ...end, tookMs: deps.clock.now() - begunAt }, starts);
+  return outcome;
+}
+
+/** Tells how a backup ended that began in a process that is gone. */
+export function pingEnd(deps: RunnerDeps, of: Pinged, end: Omit<Ended, "tookMs">): void {
+  tellEnd(deps, of, { ...end, tookMs: null }, []);
+}
+
+/** @returns once what is on its way has arrived, or was given up on */
+export async function pingsSent(): Promise<void> {
+  while (underWay.size > 0) await Promise.all(underWay);
+}
+
+/** In order: a start that comes late must not look like another run. */
+function tellEnd(deps: RunnerDeps, of: Pinged, end: Ended, starts: readonly Promise<void>[]): void {
+  for (const [index, ping] of of.binding.settings.pings.entries()) {
+    const started = starts[index] ?? Promise.resolve();
+    void noted(started.then(() => send(deps, of, ping, endRequest(ping, of.runId, end))));
+  }
+}
+
+function send(deps: RunnerDeps, of: Pinged, ping: Ping, request: OutgoingRequest | null): Promise<void> {
+  return request === null ? Promise.resolve() : noted(sendOne(deps, of, { ping, request }));
+}
+
+function noted(work: Promise<void>): Promise<void> {
+  underWay.add(work);
+  void work.finally(() => underWay.delete(work));
+  return work;
+}
+
+async function sendOne(
+  deps: RunnerDeps,
+  { assignment, binding }: Pinged,
+  { ping, request }: { ping: Ping; request: OutgoingRequest },
+): Promise<void> {
+  const name = `the ping of "${binding.name}" to ${new URL(ping.url).origin}`;
+  try {
+    const { status } = (await isDeclared(deps, { assignment, binding, ping }))
+      ? await sendDeclared(request, WITHIN_MS)
+      : await sendAllowed(await loadPolicy(deps.paths), request, WITHIN_MS);
+    if (status < 200 || status > 299) deps.log(`${name} was answered ${status}`);
+  } catch (error) {
+    deps.log(`${name} was not sent: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Whether root's own file on this host says that it is pinged: what the control plane says of that file is not asked. */
+async function isDeclared(
+  { paths }: RunnerDeps,
+  { assignment, binding, ping }: { assignment: Assignment; binding: AssignedBinding; ping: Ping },
+): Promise<boolean> {
+  const contract = assignment.contracts.find(({ id }) => id === binding.contract);
+  if (contract?.declared !== true) return false;
+  const { contracts } = await readDeclared(paths);
+  const own = contracts.find(({ name }) => name === contract.name);
+  return own?.bound?.settings.pings.some(({ kind, url }) => kind === ping.kind && url === ping.url) ?? false;
+}
+
+/** Uptime Kuma has no word for a start. */
+function startRequest({ kind, url }: Ping, run: Id): OutgoingRequest | null {
+  return kind === "healthchecks" ? healthchecks(url, "/start", run, "") : null;
+}
+
+function endRequest({ kind, url }: Ping, run: Id, { state, message, log, tookMs }: Ended): OutgoingRequest {
+  const isUp = isGood(state);
+  const said = cut(`${state}${message === "" ? "" : `: ${message}`}`);
+  if (kind === "healthchecks")
+    return healthchecks(url, isUp ? "" : "/fail", run, isUp ? said : `${said}\n\n${tail(log)}`);
+  const target = new URL(url);
+  target.searchParams.set("status", isUp ? "up" : "down");
+  target.searchParams.set("msg", said);
+  target.searchParams.set("ping", tookMs === null ? "" : String(tookMs));
+  return { method: "GET", url: target.href, headers: HEADERS, body: "" };
+}
+
+function healthchecks(url: string, path: "" | "/start" | "/fail", run: Id, body: string): OutgoingRequest {
+  const target = new URL(url);
+  target.pathname = `${target.pathname.replace(/\/+$/, "")}${path}`;
+  target.searchParams.set("rid", run);
+  return {
+    method: "POST",
+    url: target.href,
+    headers: { ...HEADERS, "content-type": "text/plain; charset=utf-8" },
+    body,
+  };
+}
+
+const HEADERS = { "user-agent": "Holdfast" };
+
+function cut(text: string): string {
+  return text.length <= MOST_MESSAGE ? text : `${text.slice(0, MOST_MESSAGE - 1).toWellFormed()}…`;
+}
+
+function tail(log: string): string {
+  const lines = lastLines(LOG_BYTES);
+  for (const line of log.split("\n")) lines.push(line);
+  return lines.text();
+}

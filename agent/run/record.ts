@@ -1,0 +1,139 @@
+import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
+import { type Id, instant, type Instant } from "../../shared/ids.ts";
+import type { RunReport } from "../../shared/report.ts";
+import { isOver, MOST_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKind } from "../../shared/run.ts";
+import type { RunState, RunStats, SnapshotFacts, Trigger } from "../../shared/run.ts";
+import { ownMark, type ProcessMark } from "../system/process/mark.ts";
+import { openRunLog, type RunLog } from "../run-log.ts";
+import type { Spool } from "../state/spool.ts";
+import type { AfterObligation, RunChild, SpoolEntry } from "../state/spool-entry.ts";
+
+/** How a run has ended. */
+export interface Finished {
+  readonly state: RunState;
+  readonly failure: RunFailure | null;
+  readonly snapshot: string | null;
+  readonly warnings: readonly string[];
+  readonly stats: RunStats | null;
+  readonly engineId: string | null;
+  readonly snapshots: SnapshotFacts[] | null;
+  /** Why a backup's sources look wrong, although something was stored. */
+  readonly suspicious?: string | null;
+  readonly plan?: PlannedSnapshot[] | null;
+  readonly items?: readonly RestoredItem[] | null;
+}
+
+/** One run's file in the spool, from before its first deed to its end. */
+export interface RunRecord {
+  readonly id: Id;
+  readonly log: RunLog;
+  /** Durable when it returns: from now on these hooks run, whatever happens to this process. */
+  oweAfter(after: AfterObligation): Promise<void>;
+  /** Notes which process the run has started last. Durable when it resolves; what goes wrong with that is only logged. */
+  noteChild(is: RunChild["is"], child: ProcessMark): Promise<void>;
+  finish(finished: Finished): Promise<void>;
+}
+
+interface RecordDeps {
+  readonly clock: { now(): number };
+  readonly spool: Spool;
+  readonly log: (line: string) => void;
+}
+
+export interface RecordInput {
+  /** Null for what is done to the repository as a whole. */
+  readonly binding: Id | null;
+  readonly repository: Id;
+  readonly kind: RunKind;
+  readonly runId: Id;
+  readonly trigger: Trigger;
+  readonly scheduledAt: Instant | null;
+}
+
+/** Writes that the run has begun, and only then returns. */
+export async function beginRecord(deps: RecordDeps, input: RecordInput): Promise<RunRecord> {
+  const { runId, binding, repository, kind, trigger, scheduledAt } = input;
+  const report: RunReport = {
+    type: "run",
+    sequence: 1,
+    run: {
+      ...{ id: runId, binding, repository, kind, trigger, state: "running", scheduledAt, queuedAt: null },
+      ...{ startedAt: instant(deps.clock.now()), finishedAt: null },
+      ...{ snapshot: null, failure: null, warnings: [], stats: null, plan: null, items: null },
+    },
+    log: "",
+    suspicious: null,
+    engineId: null,
+    snapshots: null,
+  };
+  const entry: SpoolEntry = { report, owner: ownMark(), after: null };
+  await deps.spool.write(entry);
+  return recordOf(deps, { entry, report });
+}
+
+/** Goes on with the record of a run whose process is gone. @param engines what may have left a lock */
+export async function takeOverRecord(
+  deps: RecordDeps,
+  { entry, engines }: { entry: SpoolEntry; engines: readonly ProcessMark[] },
+  report: RunReport,
+): Promise<RunRecord> {
+  const taken = { ...entry, owner: ownMark(), engines: [...engines] };
+  await deps.spool.write(taken);
+  return recordOf(deps, { entry: taken, report });
+}
+
+const MOST_WARNINGS = 100;
+
+function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunReport }): RunRecord {
+  const { report } = begun;
+  const log = openRunLog(deps.clock, report.log);
+  let entry = begun.entry;
+  let writing: Promise<void> = Promise.resolve();
+  /** One after the other, so that an older text never overwrites a newer one. */
+  const write = (change: Partial<SpoolEntry>): Promise<void> => {
+    writing = writing
+      .catch(() => undefined)
+      .then(() => {
+        entry = { ...entry, ...change };
+        return deps.spool.write(entry);
+      });
+    return writing;
+  };
+  return {
+    id: report.run.id,
+    log,
+    oweAfter: (after) => write({ after }),
+    noteChild(is, child) {
+      return write({ child: { ...child, is } }).catch((error: unknown) =>
+        deps.log(`the spool can't be written: ${String(error)}`),
+      );
+    },
+    async finish(finished) {
+      const { state, failure, snapshot, warnings, stats, engineId, snapshots } = finished;
+      const { plan = null, items = null } = finished;
+      const suspicious = report.run.kind === "backup" ? (finished.suspicious ?? faultOfSources(failure)) : null;
+      if (!isOver(state)) throw new Error(`a run can't end as ${state}`);
+      const ended: RunReport = {
+        ...report,
+        sequence: report.sequence + 1,
+        run: {
+          ...report.run,
+          ...{ state, failure, snapshot, stats, plan, items: items === null ? null : items.slice(0, MOST_ITEMS) },
+          warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => log.redact(warning).slice(0, 4096)),
+          finishedAt: instant(deps.clock.now()),
+        },
+        log: log.tail(),
+        suspicious: suspicious === null ? null : log.redact(suspicious).slice(0, 4096),
+        engineId,
+        snapshots,
+      };
+      await write({ report: ended, owner: null, after: null, child: null, engines: undefined });
+    },
+  };
+}
+
+const OF_SOURCES: readonly RunFailureCode[] = ["source.missing", "source.empty", "source.unmounted", "source.shrunk"];
+
+function faultOfSources(failure: RunFailure | null): string | null {
+  return failure !== null && OF_SOURCES.includes(failure.code) ? failure.message : null;
+}

@@ -1,0 +1,188 @@
+import { watch } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { HostTrouble } from "../../shared/host.ts";
+import type { Id } from "../../shared/ids.ts";
+import type { Refusal, Report } from "../../shared/report.ts";
+import { isOver } from "../../shared/run.ts";
+import type { Paths } from "../config.ts";
+import { syncDirectory, writeFileAtomically } from "../system/files.ts";
+import { SpoolEntry } from "./spool-entry.ts";
+import { type Bounds, BOUNDS, boundsOf, keepWithin, noteDropped } from "./bounds.ts";
+import { lookAtState, setAside, writeState } from "../system/state-file.ts";
+
+export interface Spool {
+  /** Everything not yet removed, oldest first. */
+  list(): Promise<SpoolEntry[]>;
+  /** Throws when there is no room for what a run says: one that can't be told of does not begin. */
+  ready(): Promise<void>;
+  /**
+   * Durable when it returns; throws when it can't be. Only what is over is kept in memory then, is delivered from there, and
+   * written once it can be.
+   */
+  write(entry: SpoolEntry): Promise<void>;
+  /**
+   * Removes what the control plane has. A run that is not over stays, and so does one that changed since.
+   * @param sequence of the report that was accepted; any number for a refusal
+   */
+  removeIfUnchanged(id: Id, sequence: number): Promise<void>;
+  addRefusal(refusal: Refusal): Promise<void>;
+  /** Calls the listener after every change, also one of another process; it may be called more often than that. */
+  changed(listener: () => void): () => void;
+  /** What a person has to look at, as far as is known since the last look: it can't be written, or fills up. */
+  troubles(): HostTrouble[];
+}
+
+/** What a run says at its end is seldom more. */
+const ROOM_BYTES = 65_536;
+
+export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUNDS): Spool {
+  const directory = paths.spoolDir;
+  const listeners = new Set<() => void>();
+  const tell = (): void => {
+    for (const listener of listeners) listener();
+  };
+  const fileOf = (id: Id): string => join(directory, `${id}.json`);
+  /** What is over and could not be written. */
+  const held = new Map<Id, SpoolEntry>();
+  /** Bytes of each file, as far as they are known. */
+  const sizes = new Map<Id, number>();
+  let fault: string | null = null;
+
+  const put = async (entry: SpoolEntry): Promise<void> => {
+    const id = idOf(entry.report);
+    try {
+      sizes.set(id, await writeState(fileOf(id), entry));
+      fault = null;
+    } catch (error) {
+      fault = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  };
+  const write = async (entry: SpoolEntry): Promise<void> => {
+    const id = idOf(entry.report);
+    try {
+      await put(entry);
+      held.delete(id);
+    } catch (error) {
+      if (!isEnd(entry)) throw error;
+      held.set(id, entry);
+    } finally {
+      tell();
+    }
+    if (isEnd(entry)) await bound();
+  };
+  let bounding = Promise.resolve();
+  /** One at a time: two would drop twice as much. What goes wrong is tried again with the next end of a run. */
+  const bound = async (): Promise<void> => {
+    const keep = async (): Promise<void> => {
+      const dropped = await keepWithin({ bounds, sizes, read, put, drop });
+      if (dropped > 0) await noteDropped(paths, dropped);
+    };
+    bounding = bounding.then(keep).catch(() => undefined);
+    await bounding;
+  };
+  const drop = async (id: Id): Promise<void> => {
+    held.delete(id);
+    sizes.delete(id);
+    await rm(fileOf(id), { force: true });
+  };
+  const read = async (id: Id): Promise<SpoolEntry | null> => {
+    const kept = held.get(id);
+    if (kept !== undefined) return kept;
+    const file = fileOf(id);
+    const found = await lookAtState(file, SpoolEntry);
+    if (found === "damaged") await setAside(file);
+    if (found === "none" || found === "damaged") {
+      sizes.delete(id);
+      return null;
+    }
+    sizes.set(id, found.bytes);
+    return found.value;
+  };
+  const ready = async (): Promise<void> => {
+    const probe = join(directory, "room");
+    try {
+      await writeFileAtomically(probe, " ".repeat(ROOM_BYTES));
+      await rm(probe, { force: true });
+      fault = null;
+    } catch (error) {
+      fault = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  };
+  const tryAgain = async (): Promise<void> => {
+    if (fault !== null) await ready();
+    for (const [id, entry] of held) await put(entry).then(() => held.delete(id));
+  };
+
+  return {
+    write,
+    ready,
+    addRefusal: (refusal) => write({ report: refusal, owner: null, after: null }),
+
+    async list() {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await tryAgain().catch(() => undefined);
+      const ids = (await readdir(directory)).flatMap((name) => /^([0-9a-f-]{36})\.json$/.exec(name)?.[1] ?? []);
+      const entries: SpoolEntry[] = [];
+      for (const id of [...new Set([...ids, ...held.keys()])].toSorted()) {
+        const entry = await read(id);
+        if (entry !== null) entries.push(entry);
+      }
+      for (const id of sizes.keys()) if (!ids.includes(id)) sizes.delete(id);
+      return entries;
+    },
+
+    async removeIfUnchanged(id, sequence) {
+      const entry = await read(id);
+      if (entry === null) return;
+      const { report } = entry;
+      if (report.type === "run" && (report.sequence !== sequence || !isOver(report.run.state))) return;
+      await drop(id);
+      await syncDirectory(directory);
+      tell();
+    },
+
+    changed(listener) {
+      listeners.add(listener);
+      const stopWatching = watchDirectory(directory, listener);
+      return () => {
+        listeners.delete(listener);
+        stopWatching();
+      };
+    },
+
+    troubles() {
+      const full = boundsOf(sizes, bounds).isNearlyFull
+        ? `${directory} holds more than 80 % of what it may (${bounds.entries} reports, ${bounds.bytes >> 20} MiB): soon the logs of the oldest runs are dropped, in the end their reports; is the control plane reachable?`
+        : null;
+      const unwritable = fault === null ? null : `${directory} can't be written, so no run begins: ${fault}`;
+      return [
+        ...(full === null ? [] : [{ code: "spool.full" as const, subject: directory, message: full }]),
+        ...(unwritable === null ? [] : [{ code: "disk.full" as const, subject: directory, message: unwritable }]),
+      ];
+    },
+  };
+}
+
+function isEnd({ report }: SpoolEntry): boolean {
+  return report.type === "refusal" || isOver(report.run.state);
+}
+
+function idOf(report: Report): Id {
+  return report.type === "run" ? report.run.id : report.id;
+}
+
+/** Where inotify is not to be had, the listener still hears this process's own changes. */
+function watchDirectory(directory: string, listener: () => void): () => void {
+  try {
+    const watcher = watch(directory, { persistent: false }, (_event, name) => {
+      if (name === null || name.endsWith(".json")) listener();
+    });
+    watcher.on("error", () => watcher.close());
+    return () => watcher.close();
+  } catch {
+    return () => undefined;
+  }
+}

@@ -1,0 +1,62 @@
+import { join } from "node:path";
+import * as z from "zod";
+import { type Id, Instant } from "../../shared/ids.ts";
+import type { Paths } from "../config.ts";
+import { PutOff, whileItRuns } from "./put-off.ts";
+import { lookAtState, setAside, writeState } from "../system/state-file.ts";
+
+const UpkeepState = z.strictObject({
+  nextPart: z.int().min(1).describe("of the data, that the next check reads"),
+  damagedSince: Instant.nullable().describe("since when a check finds damage; null: the last one found none"),
+  prune: PutOff.nullable(),
+  check: PutOff.nullable(),
+  isForgotten: z.boolean().default(false).describe("the file was damaged: what the last check found is not known"),
+});
+export type UpkeepState = z.infer<typeof UpkeepState>;
+
+export type UpkeepKind = "prune" | "check";
+
+const FRESH: UpkeepState = { nextPart: 1, damagedSince: null, prune: null, check: null, isForgotten: false };
+
+/** What this host remembers of its upkeep of a repository. In place of a damaged file there is one that says so. */
+export async function readUpkeep(paths: Pick<Paths, "repositoriesDir">, repository: Id): Promise<UpkeepState> {
+  const file = fileOf(paths, repository);
+  const found = await lookAtState(file, UpkeepState);
+  if (found !== "damaged") return found === "none" ? FRESH : found.value;
+  await setAside(file);
+  const forgotten = { ...FRESH, isForgotten: true };
+  await writeState(file, forgotten);
+  return forgotten;
+}
+
+export async function changeUpkeep(
+  paths: Pick<Paths, "repositoriesDir">,
+  repository: Id,
+  change: Partial<UpkeepState>,
+): Promise<void> {
+  const state = { ...(await readUpkeep(paths, repository)), ...change };
+  await writeState(fileOf(paths, repository), state);
+}
+
+/** When a run that was put off comes again, in ms; null when none was. */
+export async function putOffUntil(
+  paths: Pick<Paths, "repositoriesDir">,
+  { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
+): Promise<number | null> {
+  const putOff = (await readUpkeep(paths, repository.id))[kind];
+  return putOff === null ? null : Date.parse(putOff.againAt);
+}
+
+/** It runs now: while it does, and should this process die, it does not come a second time at once. */
+export async function beginAgain(
+  { paths, clock }: { paths: Pick<Paths, "repositoriesDir">; clock: { now(): number } },
+  { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
+): Promise<void> {
+  const putOff = (await readUpkeep(paths, repository.id))[kind];
+  if (putOff === null) return;
+  await changeUpkeep(paths, repository.id, { [kind]: whileItRuns(putOff, clock.now()) });
+}
+
+function fileOf(paths: Pick<Paths, "repositoriesDir">, repository: Id): string {
+  return join(paths.repositoriesDir, `${repository}.upkeep.json`);
+}

@@ -1,0 +1,102 @@
+import { randomUUID } from "node:crypto";
+import { link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { markOf } from "./process/mark.ts";
+
+/**
+ * Writes a file so that after a power cut there is the old text or the new one, never a part of either. A directory
+ * that is missing is made, 0700.
+ * @param mode of the file, whatever the umask
+ */
+export async function writeFileAtomically(path: string, text: string, mode = 0o600): Promise<void> {
+  await withDraft({ path, text, mode }, (draft) => rename(draft, path));
+}
+
+/**
+ * Makes a file that must not be there yet, whole and durable as above; of two that try, one does.
+ * @returns false when it was there
+ */
+export async function createFileAtomically(path: string, text: string, mode = 0o600): Promise<boolean> {
+  return await withDraft({ path, text, mode }, async (draft) => {
+    try {
+      await link(draft, path);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+      throw error;
+    }
+  });
+}
+
+const DRAFT = /\.(\d+)-[0-9a-f-]+\.tmp$/;
+
+/**
+ * Removes what killed processes have left of files they were writing. For the start of a process: its own number may have
+ * been that of one that was killed.
+ */
+export async function removeDrafts(directories: readonly string[]): Promise<void> {
+  for (const directory of directories) {
+    for (const name of await readdir(directory).catch(() => [])) {
+      const pid = Number(DRAFT.exec(name)?.[1] ?? Number.NaN);
+      const isOurs = Number.isInteger(pid) && (pid === process.pid || markOf(pid) === null);
+      if (isOurs) await rm(join(directory, name), { force: true });
+    }
+  }
+}
+
+async function withDraft<T>(
+  { path, text, mode }: { path: string; text: string; mode: number },
+  put: (draft: string) => Promise<T>,
+): Promise<T> {
+  const directory = dirname(path);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const draft = `${path}.${process.pid}-${randomUUID()}.tmp`;
+  try {
+    await fill(draft, { path, text, mode });
+    return await put(draft);
+  } finally {
+    await rm(draft, { force: true });
+    await syncDirectory(directory);
+  }
+}
+
+/** What goes wrong with a write, a full disk above all, tells by itself what it is, and not where. */
+async function fill(draft: string, { path, text, mode }: { path: string; text: string; mode: number }): Promise<void> {
+  try {
+    const file = await open(draft, "wx", mode);
+    try {
+      await file.chmod(mode);
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof Error) error.message = `${path} can't be written: ${error.message}`;
+    throw error;
+  }
+}
+
+/** @returns null when there is no such file; any other trouble is thrown */
+export async function readTextIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+/** Makes what was renamed in it, or removed from it, last through a power cut. */
+export async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

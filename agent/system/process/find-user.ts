@@ -1,0 +1,42 @@
+import { readFile } from "node:fs/promises";
+import { runError } from "../../run-error.ts";
+import { HOOK_LADDER } from "./kill-ladder.ts";
+import { CHILD_PATH } from "../executables.ts";
+import { accountsIn, ownUser, type RunUser } from "./user.ts";
+import { runProcess } from "./process.ts";
+
+/** Finds a user of the host. Throws `user.unavailable` when there is none, or the agent may not become it. */
+export async function findUser(name: string): Promise<RunUser> {
+  const own = ownUser();
+  if (name === own.name) return own;
+  const found = await lookUp(name, own);
+  if (found === null) throw runError("user.unavailable", `there is no user "${name}" on this host`);
+  if (found.uid === own.uid) return { ...found, isAnother: false };
+  if (own.uid !== 0) {
+    throw runError(
+      "user.unavailable",
+      `the contract's user is "${name}", but the agent runs as "${own.name}" and only root can become another user`,
+    );
+  }
+  return { ...found, isAnother: true };
+}
+
+async function lookUp(name: string, own: RunUser): Promise<RunUser | null> {
+  const lines: string[] = [];
+  // getent also knows the users that a directory service keeps; where it is missing, the file has to do.
+  const { exitCode } = await runProcess(
+    {
+      program: "getent",
+      args: ["passwd", name],
+      env: { PATH: CHILD_PATH },
+      user: own,
+      umask: "077",
+      fileDirectory: "/",
+    },
+    { ladder: HOOK_LADDER, timeLimitMs: 30_000, onStdout: (line) => lines.push(line) },
+  );
+  if (exitCode === 2) return null;
+  const known = exitCode === 0 ? lines : (await readFile("/etc/passwd", "utf8")).split("\n");
+  const account = accountsIn(known).find((found) => found.name === name);
+  return account === undefined ? null : { ...account, isAnother: true };
+}

@@ -1,0 +1,58 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { livingProcesses } from "./mark.ts";
+
+/** How a child is asked to end, more and more firmly: SIGINT, after a while SIGTERM, in the end SIGKILL to its group. */
+export interface KillLadder {
+  readonly interruptMs: number;
+  readonly terminateMs: number;
+  /** Whom SIGINT and SIGTERM go to: an engine's helpers (ssh) have to outlive it so that it can remove its lock. */
+  readonly to: "process" | "group";
+}
+
+export const ENGINE_LADDER: KillLadder = { interruptMs: 60_000, terminateMs: 30_000, to: "process" };
+export const HOOK_LADDER: KillLadder = { interruptMs: 5_000, terminateMs: 10_000, to: "group" };
+
+/** Climbs until `ended` settles. */
+export async function climbLadder(leader: number, ladder: KillLadder, ended: Promise<unknown>): Promise<void> {
+  const target = ladder.to === "group" ? -leader : leader;
+  const over = new AbortController();
+  const stop = (): void => over.abort();
+  ended.then(stop, stop);
+  send(target, "SIGINT");
+  if (await isOverWithin(ladder.interruptMs, over.signal)) return;
+  send(target, "SIGTERM");
+  if (await isOverWithin(ladder.terminateMs, over.signal)) return;
+  send(-leader, "SIGKILL");
+}
+
+const LEFTOVER_GRACE_MS = 2_000;
+
+/** Ends what a leader that is gone has left in its group: asked first, then not asked. */
+export async function endGroup(leader: number): Promise<void> {
+  if (!send(-leader, "SIGTERM")) return;
+  const deadline = performance.now() + LEFTOVER_GRACE_MS;
+  while (performance.now() < deadline) {
+    await delay(20);
+    if (!livingProcesses().some(({ group }) => group === leader)) return;
+  }
+  send(-leader, "SIGKILL");
+}
+
+/** @returns false when there is nobody (left) to send it to */
+function send(target: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(target, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function isOverWithin(milliseconds: number, over: AbortSignal): Promise<boolean> {
+  try {
+    await delay(milliseconds, undefined, { signal: over });
+    return false;
+  } catch {
+    return true;
+  }
+}

@@ -1,0 +1,252 @@
+import type { FileHandle } from "node:fs/promises";
+import { constants } from "node:os";
+import { execa } from "execa";
+import type { Performance } from "../../../shared/binding.ts";
+import { openNameless } from "./nameless-file.ts";
+import { type KillLadder, climbLadder, endGroup } from "./kill-ladder.ts";
+import { lastLines, lineSplitter } from "./lines.ts";
+import { markOf, type ProcessMark } from "./mark.ts";
+import type { RunUser } from "./user.ts";
+
+/** A program to run. Nothing of the agent's own environment reaches it but what is given here. */
+export interface Command {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly user: RunUser;
+  readonly umask: "022" | "077";
+  /** How much it gives way to the rest of the host; as the agent itself when it is not given. */
+  readonly performance?: Performance;
+  /** The root when it is not given. */
+  readonly cwd?: string;
+  /** Texts the child finds as /dev/fd/3, /dev/fd/4 …, in files without a name that only its user can open. */
+  readonly files?: readonly string[];
+  /** One more such file, empty, that the child may write into: what it says there is in Ended.note. */
+  readonly hasNote?: boolean;
+  /** Where such files are made on a host without a memory-backed directory. */
+  readonly fileDirectory: string;
+}
+
+export interface Watching {
+  readonly ladder: KillLadder;
+  /** Aborting it begins the ladder. */
+  readonly signal?: AbortSignal;
+  readonly timeLimitMs?: number;
+  /** Called with the child before it does anything: it begins when this has resolved, and never if this process dies before. */
+  readonly beforeStart?: (child: ProcessMark) => Promise<void>;
+  readonly onStdout?: (line: string) => void;
+  /** What it says on stdout as it comes, instead of lines. */
+  readonly onStdoutBytes?: (chunk: Uint8Array) => void;
+  /** For a program whose whole answer is one line; 1 MiB when it is not given. */
+  readonly maxStdoutLineBytes?: number;
+  readonly onStderr?: (line: string) => void;
+}
+
+export interface Ended {
+  /** Null when a signal ended it, or it never started. */
+  readonly exitCode: number | null;
+  /** Which process it was; null when it ended before anybody could look, or never started. */
+  readonly child: ProcessMark | null;
+  readonly signal: string | null;
+  readonly timedOut: boolean;
+  readonly cancelled: boolean;
+  /** The end of what it said on stderr, at most 64 KiB. */
+  readonly stderr: string;
+  /** What it wrote into its note, at most 64 KiB; "" when it had none. */
+  readonly note: string;
+  /** Why it never started; null when it did. */
+  readonly startFailure: string | null;
+}
+
+const STDERR_BYTES = 65_536;
+const NOTE_BYTES = 65_536;
+/** How long output is still read from something that outlived the whole group. */
+const DRAIN_MS = 2_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * Runs a child in a session of its own, with stdin closed, to its end, and then ends what it left in its group.
+ * @returns how it ended; never throws for what the child does
+ */
+export async function runProcess(command: Command, watching: Watching): Promise<Ended> {
+  const { signal, timeLimitMs } = watching;
+  if (signal?.aborted === true) return { ...NEVER_STARTED, cancelled: true };
+  const files: FileHandle[] = [];
+  try {
+    for (const text of [...(command.files ?? []), ...(command.hasNote === true ? [""] : [])]) {
+      files.push(await openNameless(text, command.user, command.fileDirectory));
+    }
+    const isHeld = watching.beforeStart !== undefined;
+    const child = execa(...commandLine(command, isHeld), {
+      env: command.env,
+      extendEnv: false,
+      cwd: command.cwd ?? "/",
+      detached: true,
+      cleanup: false,
+      reject: false,
+      buffer: false,
+      stdio: [isHeld ? "pipe" : "ignore", "pipe", "pipe", ...files.map(passedOn)],
+    });
+    const ended = child.then((result) => result);
+    const stderr = lastLines(STDERR_BYTES);
+    const fromStdout = lineSplitter((line) => watching.onStdout?.(line), watching.maxStdoutLineBytes);
+    const fromStderr = lineSplitter((line) => {
+      stderr.push(line);
+      watching.onStderr?.(line);
+    });
+    const { onStdoutBytes } = watching;
+    if (onStdoutBytes === undefined) follow(child.stdout, fromStdout);
+    else child.stdout.on("data", onStdoutBytes);
+    follow(child.stderr, fromStderr);
+
+    const { pid } = child;
+    if (pid === undefined) {
+      const { originalMessage } = await ended;
+      return { ...NEVER_STARTED, startFailure: originalMessage ?? `${command.program} could not be started` };
+    }
+    const mark = markOf(pid);
+    const exited = new Promise<void>((resolve) => child.nodeChildProcess.once("exit", () => resolve()));
+    const sweeping = exited.then(() => sweep(pid, child));
+    const stopped = stopWhenAsked(pid, { ladder: watching.ladder, exited, signal, timeLimitMs });
+    if (mark !== null) await watching.beforeStart?.(mark);
+    // It may be gone already: setpriv knows no such user.
+    child.stdin?.on("error", () => undefined).end(GO);
+    const [result] = await Promise.all([ended, sweeping]);
+    const reason = stopped();
+    return {
+      child: mark,
+      exitCode: result.exitCode ?? null,
+      signal: result.signal ?? null,
+      timedOut: reason === "time",
+      cancelled: reason === "signal",
+      stderr: stderr.text(),
+      note: command.hasNote === true ? await noteIn(files.at(-1)) : "",
+      startFailure: null,
+    };
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+/**
+ * Runs a child in the agent's own session with the terminal's stdin, stdout and stderr, for a person who looks on.
+ * @returns its exit code, 128 and the signal's number when a signal ended it, as shells count
+ */
+export async function runInherited(command: Command): Promise<number> {
+  const files: FileHandle[] = [];
+  const ignore = (): void => undefined;
+  // Ctrl-C goes to both: the child decides what it means.
+  process.on("SIGINT", ignore);
+  try {
+    for (const text of command.files ?? []) {
+      files.push(await openNameless(text, command.user, command.fileDirectory));
+    }
+    const result = await execa(...commandLine(command), {
+      env: command.env,
+      extendEnv: false,
+      reject: false,
+      buffer: false,
+      stdio: ["inherit", "inherit", "inherit", ...files.map(passedOn)],
+    });
+    if (result.exitCode !== undefined) return result.exitCode;
+    return 128 + (result.signal === undefined ? 0 : constants.signals[result.signal]);
+  } finally {
+    process.off("SIGINT", ignore);
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+const NEVER_STARTED: Ended = {
+  child: null,
+  exitCode: null,
+  signal: null,
+  timedOut: false,
+  cancelled: false,
+  stderr: "",
+  note: "",
+  startFailure: null,
+};
+
+/** What a held child waits for. */
+const GO = "go\n";
+
+/** spawn's own uid drops the supplementary groups, and it has no umask: both are set on the way, by exec. */
+function commandLine({ program, args, user, umask, performance }: Command, isHeld = false): [string, string[]] {
+  const begin = performance === undefined ? "" : givingWay(performance);
+  const held = isHeld ? "read -r go || exit 1; exec </dev/null; " : "";
+  const shell = ["-c", `umask ${umask}; ${user.isAnother ? "" : begin}${held}exec "$@"`, "sh", program, ...args];
+  if (!user.isAnother) return ["/bin/sh", shell];
+  const switched = [...userSwitch(user), "/bin/sh", ...shell];
+  const [first = "", ...rest] = switched;
+  // Before the switch: only root may ask for more than its share.
+  return begin === "" ? [first, rest] : ["/bin/sh", ["-c", `${begin}exec "$@"`, "sh", ...switched]];
+}
+
+/** What a command begins with to be run as that user, by the agent's own. */
+export function userSwitch(user: RunUser): string[] {
+  return user.isAnother ? ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--init-groups", "--"] : [];
+}
+
+const IO_CLASSES = { realtime: 1, "best-effort": 2, idle: 3 } as const;
+
+/** The shell sets it for itself, so that a host without these programs, or a user who may not, still gets its backup. */
+function givingWay({ niceness, ioSchedulingClass, ioPriority }: Performance): string {
+  const level = ioPriority === null || ioSchedulingClass === "idle" ? "" : ` -n ${ioPriority}`;
+  const commands = [`renice -n ${niceness} -p $$`, `ionice -c ${IO_CLASSES[ioSchedulingClass]}${level} -p $$`];
+  return commands.map((command) => `${command} >/dev/null 2>&1; `).join("");
+}
+
+async function noteIn(file: FileHandle | undefined): Promise<string> {
+  const read = await file?.read(Buffer.alloc(NOTE_BYTES), 0, NOTE_BYTES, 0);
+  return read === undefined ? "" : read.buffer.subarray(0, read.bytesRead).toString("utf8");
+}
+
+/** Any number will do; the types know of 3 to 9 only. */
+function passedOn(file: FileHandle): 3 {
+  return file.fd as 3;
+}
+
+function follow(stream: NodeJS.ReadableStream, lines: ReturnType<typeof lineSplitter>): void {
+  stream.on("data", (chunk: Uint8Array) => lines.push(chunk));
+  stream.once("end", () => lines.end());
+}
+
+interface Stopping {
+  ladder: KillLadder;
+  exited: Promise<void>;
+  signal: AbortSignal | undefined;
+  timeLimitMs: number | undefined;
+}
+
+/** @returns a function that lets go, and says why the child was stopped, if it was */
+function stopWhenAsked(pid: number, { ladder, exited, signal, timeLimitMs }: Stopping): () => "signal" | "time" | null {
+  let reason: "signal" | "time" | null = null;
+  const stop = (why: "signal" | "time"): void => {
+    if (reason !== null) return;
+    reason = why;
+    void climbLadder(pid, ladder, exited);
+  };
+  const onAbort = (): void => stop("signal");
+  signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted === true) onAbort();
+  const timer = timeLimitMs === undefined ? undefined : setTimeout(stop, Math.min(timeLimitMs, MAX_TIMER_MS), "time");
+  const letGo = (): void => {
+    signal?.removeEventListener("abort", onAbort);
+    clearTimeout(timer);
+  };
+  void exited.then(letGo);
+  return () => reason;
+}
+
+/** What left the group and holds the output open (a daemon a hook has started) is not waited for. */
+async function sweep(
+  pid: number,
+  { stdout, stderr }: { stdout: { destroy(): void }; stderr: { destroy(): void } },
+): Promise<void> {
+  await endGroup(pid);
+  const timer = setTimeout(() => {
+    stdout.destroy();
+    stderr.destroy();
+  }, DRAIN_MS);
+  timer.unref();
+}

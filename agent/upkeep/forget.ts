@@ -1,0 +1,112 @@
+import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
+import type { RunFailure } from "../../shared/failure.ts";
+import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
+import { isKeepingAll, planRetention } from "../../shared/retention.ts";
+import { hostZone } from "../system/zone.ts";
+import { newestGood } from "../state/good-snapshot.ts";
+import { takeLock } from "../state/locks.ts";
+import { checkBackup, checkRepository } from "../policy/check.ts";
+import { prepare } from "../run/access.ts";
+import { clockFault } from "../run/clock.ts";
+import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
+import { runError } from "../run-error.ts";
+import type { Finished } from "../run/record.ts";
+import type { RecordedRun } from "../run/recorded.ts";
+
+export interface ForgetInput extends RunnerInput {
+  /** Only say what would go, and by which rule each other stays. */
+  readonly dryRun: boolean;
+}
+
+/** Why a binding's old snapshots are not removed from here; null when they are. */
+export function heldBack({ assignment, binding }: Pick<RunnerInput, "assignment" | "binding">): string | null {
+  const repository = assignment.repositories.find(({ id }) => id === binding.repository);
+  if (repository?.appendOnly !== true || isKeepingAll(binding.settings.retention)) return null;
+  return `repository "${repository.name}" is append-only for this host: whoever may write it removes old snapshots`;
+}
+
+/** The work of a forget run. Throws RunError for an early end. */
+export async function performForget(deps: RunnerDeps, input: ForgetInput, run: RecordedRun): Promise<Finished> {
+  const { assignment, binding, dryRun } = input;
+  const { record, signal } = run;
+  const reason = heldBack(input);
+  if (reason !== null && !dryRun) throw runError("repository.append_only", reason);
+  const { access, provider } = await prepare(deps, {
+    ...{ assignment, binding, signal, run: input.runId, log: record.log },
+    onChild: (child) => record.noteChild("engine", child),
+    as: "contract",
+    mayGenerate: false,
+    check: (policy, contract, repository) =>
+      dryRun ? checkRepository(policy, repository) : checkBackup(policy, { contract, repository }),
+  });
+  const lock = dryRun
+    ? null
+    : await run.waiting(
+        takeLock(deps.paths, {
+          name: access.repository.id,
+          signal,
+          onWait: () => record.log.line("another run works on the repository: waiting for it"),
+        }),
+      );
+  try {
+    const repository = await provider.open(access, { mayCreate: false });
+    const { engineId } = repository;
+    const before = await repository.snapshots();
+    const plan = await planOf(deps, { binding, snapshots: before });
+    const warnings = warningsOf(deps, plan);
+    for (const warning of warnings) record.log.line(warning);
+    for (const line of linesOf(plan)) record.log.line(line);
+    if (dryRun) {
+      record.log.line("this was a dry run: nothing was removed");
+      return { ...ended({ snapshots: before, removed: 0, failure: null }, warnings), plan, engineId };
+    }
+    const going = clockFault(deps) !== null ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
+    return { ...ended(await repository.forget(going), warnings), plan, engineId };
+  } finally {
+    await lock?.release();
+  }
+}
+
+async function planOf(
+  deps: RunnerDeps,
+  { binding, snapshots }: Pick<RunnerInput, "binding"> & { snapshots: SnapshotFacts[] },
+): Promise<PlannedSnapshot[]> {
+  const { retention, zone } = binding.settings;
+  const good = await newestGood(deps.paths, binding.id);
+  return planRetention({
+    ...{ snapshots, retention, newestGood: good?.snapshot ?? null },
+    zone: zone ?? hostZone(),
+    now: deps.clock.now(),
+  });
+}
+
+function warningsOf(deps: RunnerDeps, plan: readonly PlannedSnapshot[]): string[] {
+  const fault = clockFault(deps);
+  const warnings = fault === null ? [] : [fault];
+  const future = plan.filter(({ takenAt }) => Date.parse(takenAt) > deps.clock.now() + CLOCK_WRONG_MS).length;
+  if (future > 0) {
+    warnings.push(`${future} snapshots are dated in the future: they are kept, and no rule counts them`);
+  }
+  return warnings;
+}
+
+function linesOf(plan: readonly PlannedSnapshot[]): string[] {
+  return plan.map(({ snapshot, takenAt, keep, reasons }) =>
+    keep
+      ? `keep ${snapshot.slice(0, 8)} of ${takenAt}: ${reasons.join(", ")}`
+      : `remove ${snapshot.slice(0, 8)} of ${takenAt}`,
+  );
+}
+
+/** A lock that another program holds is no failure: the next backup's retention removes what this one did not. */
+function ended(
+  { snapshots, removed, failure }: { snapshots: SnapshotFacts[]; removed: number; failure: RunFailure | null },
+  warnings: string[],
+): Omit<Finished, "engineId"> {
+  const isPutOff = failure?.code === "run.cancelled" || failure?.code === "repository.locked";
+  return {
+    state: failure !== null ? (isPutOff ? "cancelled" : "failed") : warnings.length > 0 ? "warned" : "succeeded",
+    ...{ failure, snapshots, snapshot: null, warnings },
+    stats: { snapshotsRemoved: removed, snapshotsKept: snapshots.length },
+  };
+}

@@ -1,0 +1,157 @@
+import type { AssignedBinding, AssignedRepository, Assignment } from "../../shared/assignment.ts";
+import type { RunFailure } from "../../shared/failure.ts";
+import { instant } from "../../shared/ids.ts";
+import { takeLock } from "../state/locks.ts";
+import { checkRepository } from "../policy/check.ts";
+import type { OpenRepository, UpkeepResult } from "../providers/provider.ts";
+import { limitOf, prepare } from "../run/access.ts";
+import { clockFault } from "../run/clock.ts";
+import type { RunnerDeps, RunStart } from "../run/deps.ts";
+import { runError } from "../run-error.ts";
+import type { Finished } from "../run/record.ts";
+import type { Recordable, RecordedRun } from "../run/recorded.ts";
+import { putOffAgain } from "../state/put-off.ts";
+import { changeUpkeep, readUpkeep, type UpkeepKind, type UpkeepState } from "../state/upkeep-state.ts";
+
+export interface UpkeepInput extends RunStart {
+  readonly kind: UpkeepKind;
+  readonly repository: AssignedRepository;
+}
+
+/** A run of a repository as a whole, done by the binding's means: its user owns the repository's files. */
+export function ofRepository(input: UpkeepInput): Recordable {
+  const { repository } = input;
+  return {
+    ...input,
+    ...{ binding: null, repository: repository.id, name: repository.name },
+    limitMs: () => limitOf(bindingFor(input).settings, "runTimeLimit"),
+  };
+}
+
+/** Frees a repository's space, or looks for damage in it. Throws RunError for an early end. */
+export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: RecordedRun): Promise<Finished> {
+  const { assignment, kind, repository } = input;
+  const { record, signal } = run;
+  const state = await readUpkeep(deps.paths, repository.id);
+  if (kind === "prune") refusePrune(repository, state);
+  const { access, provider } = await prepare(deps, {
+    ...{ assignment, binding: bindingFor(input), signal, run: input.runId, log: record.log },
+    onChild: (child) => record.noteChild("engine", child),
+    as: "contract",
+    mayGenerate: false,
+    check: (policy, _contract, place) => checkRepository(policy, place),
+  });
+  const lock = await run.waiting(
+    takeLock(deps.paths, {
+      name: repository.id,
+      signal,
+      onWait: () => record.log.line("another run works on the repository: waiting for it"),
+    }),
+  );
+  try {
+    const opened = await provider.open(access, { mayCreate: false });
+    const fault = kind === "prune" ? clockFault(deps) : null;
+    if (fault !== null) record.log.line(fault);
+    const result =
+      fault !== null
+        ? { failure: null, warnings: [fault], stats: {} }
+        : kind === "prune"
+          ? await opened.prune()
+          : await checkPart(deps, { input, run, opened, state });
+    return await finished(deps, { input, state, result, engineId: opened.engineId });
+  } finally {
+    await lock.release();
+  }
+}
+
+/** The oldest binding of this host that has the repository. */
+export function bindingFor({
+  assignment,
+  repository,
+}: {
+  assignment: Assignment;
+  repository: Pick<AssignedRepository, "id" | "name">;
+}): AssignedBinding {
+  const [first] = assignment.bindings
+    .filter((binding) => binding.repository === repository.id)
+    .toSorted((one, other) => (one.id < other.id ? -1 : 1));
+  if (first === undefined)
+    throw runError("binding.unknown", `no binding of this host has repository "${repository.name}"`);
+  return first;
+}
+
+function refusePrune(repository: AssignedRepository, { damagedSince, isForgotten }: UpkeepState): void {
+  if (repository.appendOnly) {
+    throw runError("repository.append_only", `repository "${repository.name}" is append-only for this host`);
+  }
+  if (isForgotten) {
+    throw runError(
+      "host.failed",
+      `what this host remembered of its checks of repository "${repository.name}" was damaged: it is not pruned until a check finds it whole`,
+      "Look at the host's disk, and let a check run.",
+    );
+  }
+  if (damagedSince === null) return;
+  throw runError(
+    "repository.damaged",
+    `repository "${repository.name}" is not pruned: since ${damagedSince} its check finds damage, and pruning could make it worse`,
+  );
+}
+
+interface Checking {
+  readonly input: UpkeepInput;
+  readonly run: RecordedRun;
+  readonly opened: OpenRepository;
+  readonly state: UpkeepState;
+}
+
+/** A part in which damage was found is read again until it is whole: only then is the repository called whole. */
+async function checkPart(deps: RunnerDeps, { input, run, opened, state }: Checking): Promise<UpkeepResult> {
+  const { id, maintenance } = input.repository;
+  const parts = maintenance.readDataParts;
+  const part = Math.min(state.nextPart, parts);
+  run.record.log.line(`checking the structure, and part ${part} of ${parts} of the data`);
+  const result = await opened.check({ part, parts });
+  const { failure } = result;
+  const known = { isForgotten: false };
+  if (failure === null)
+    await changeUpkeep(deps.paths, id, { ...known, nextPart: (part % parts) + 1, damagedSince: null });
+  else if (failure.code === "repository.damaged") {
+    await changeUpkeep(deps.paths, id, { ...known, damagedSince: state.damagedSince ?? instant(deps.clock.now()) });
+  }
+  return result;
+}
+
+interface Ending {
+  readonly input: UpkeepInput;
+  readonly state: UpkeepState;
+  readonly result: UpkeepResult;
+  readonly engineId: string;
+}
+
+async function finished(deps: RunnerDeps, { input, state, result, engineId }: Ending): Promise<Finished> {
+  const { failure, warnings, stats } = result;
+  const isPutOff = failure?.code === "repository.locked" && (await putOff(deps, { input, state }));
+  if (!isPutOff) await changeUpkeep(deps.paths, input.repository.id, { [input.kind]: null });
+  return {
+    state: stateOf(failure, { isPutOff, isWarned: warnings.length > 0 }),
+    ...{ failure, warnings, stats, engineId, snapshot: null, snapshots: null },
+  };
+}
+
+function stateOf(failure: RunFailure | null, { isPutOff, isWarned }: { isPutOff: boolean; isWarned: boolean }) {
+  if (failure === null) return isWarned ? "warned" : "succeeded";
+  return isPutOff || failure.code === "run.cancelled" ? "cancelled" : "failed";
+}
+
+/** A lock that another program holds is no failure of ours for a day: the run comes again, each time a little later. */
+async function putOff(
+  { paths, clock }: RunnerDeps,
+  { input, state }: Pick<Ending, "input" | "state">,
+): Promise<boolean> {
+  const { kind, repository, trigger } = input;
+  if (trigger !== "schedule" && trigger !== "catch-up") return true;
+  const again = putOffAgain(state[kind], clock.now());
+  if (again !== null) await changeUpkeep(paths, repository.id, { [kind]: again });
+  return again !== null;
+}
