@@ -18,7 +18,7 @@ import { enroll, EnrollError } from "./cli/enroll.ts";
 import { fetchSnapshot } from "./cli/fetch-snapshot.ts";
 import { copySqlite } from "./consistency/sqlite-copy.ts";
 import { sayStatus } from "./cli/status.ts";
-import { RunError } from "./runs.ts";
+import { RunError } from "./run-error.ts";
 import { realTimers } from "./system/timers.ts";
 import { uninstall } from "./cli/uninstall.ts";
 import { forgetByHand, upkeepByHand } from "./cli/upkeep.ts";

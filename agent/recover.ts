@@ -27,8 +27,12 @@ interface Abandoned {
 /** Runs that are being ended by this process: it looks every minute, and a hook may take longer. */
 const inProgress = new Set<Id>();
 
-/** Ends every run whose process is gone. One that can't be ended now is tried again the next time. */
-export async function recover(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
+/**
+ * Ends the runs whose process is gone, whoever began them: ends what they left running, runs the after hooks they owe, looks
+ * for their snapshot, and reports them as interrupted. Called at the start of the daemon, and every minute. One that can't be
+ * ended now is tried again the next time.
+ */
+export async function recoverInterrupted(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
   for (const entry of await deps.spool.list()) {
     const { report, owner } = entry;
     if (report.type !== "run" || isOver(report.run.state) || owner === null || isAlive(owner)) continue;

@@ -14,12 +14,8 @@ import { unlessLocked } from "./run/locked.ts";
 import { openRunLog } from "./run-log.ts";
 import { pinged } from "./run/pings.ts";
 import { ofBinding, recorded } from "./run/recorded.ts";
-import { recover } from "./recover.ts";
 import { type ForgetInput, heldBack, performForget } from "./upkeep/forget.ts";
 import { ofRepository, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
-
-export type { Outcome, RunnerDeps, RunnerInput } from "./run/deps.ts";
-export { RunError } from "./run-error.ts";
 
 /**
  * One backup, and after a good one the binding's retention as a run of its own. Never throws for what goes wrong in the
@@ -102,14 +98,6 @@ export async function execEngine(
 ): Promise<number> {
   const { access, provider } = await prepareUnrecorded(deps, asked);
   return await provider.exec(access, args);
-}
-
-/**
- * Ends the runs whose process is gone, whoever began them: ends what they left running, runs the after hooks they owe, looks
- * for their snapshot, and reports them as interrupted. Called at the start of the daemon, and every minute.
- */
-export async function recoverInterrupted(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
-  await recover(deps, assignment);
 }
 
 async function prepareUnrecorded(deps: RunnerDeps, { assignment, binding }: Asked): Promise<Prepared> {

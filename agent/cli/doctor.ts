@@ -12,7 +12,8 @@ import { loadIdentity } from "../link/identity.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import { findEngines } from "../providers/engines.ts";
 import { missingResults } from "../daemon/scripts.ts";
-import { listSnapshots, RunError } from "../runs.ts";
+import { listSnapshots } from "../runs.ts";
+import { RunError } from "../run-error.ts";
 import { openSpool } from "../state/spool.ts";
 import { findTroubles } from "../state/troubles.ts";
 

@@ -1,7 +1,7 @@
 import type { AssignedBinding, Assignment } from "../../shared/assignment.ts";
 import { loadAssignment } from "../link/assignments.ts";
 import { type AgentConfig, readConfig } from "../config.ts";
-import type { RunnerDeps } from "../runs.ts";
+import type { RunnerDeps } from "../run/deps.ts";
 import { openSpool } from "../state/spool.ts";
 import { type CliDeps, UsageError } from "./command.ts";
 

@@ -3,7 +3,8 @@ import { ApiError, openApi } from "../link/api.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { acknowledgeOrders } from "../link/orders.ts";
 import { deliverReports } from "../link/reporter.ts";
-import { type Outcome, RunError } from "../runs.ts";
+import { RunError } from "../run-error.ts";
+import { type Outcome } from "../run/deps.ts";
 import { type CliDeps, EXIT } from "./command.ts";
 import type { OpenHost } from "./host.ts";
 

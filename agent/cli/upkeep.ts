@@ -5,7 +5,8 @@ import { type CliDeps, UsageError } from "./command.ts";
 import { openBinding, openHost } from "./host.ts";
 import { sayOutcome } from "./outcome.ts";
 import type { ForgetInput } from "../upkeep/forget.ts";
-import { forget, type Outcome, upkeep } from "../runs.ts";
+import { forget, upkeep } from "../runs.ts";
+import { type Outcome } from "../run/deps.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";
 
 interface Asked {

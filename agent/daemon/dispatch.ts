@@ -3,7 +3,7 @@ import { instant } from "../../shared/ids.ts";
 import type { Id } from "../../shared/ids.ts";
 import { isAlive } from "../system/process/mark.ts";
 import { backup, forget, restore, upkeep } from "../runs.ts";
-import type { RunnerDeps } from "../runs.ts";
+import type { RunnerDeps } from "../run/deps.ts";
 import type { RunStart } from "../run/deps.ts";
 import type { Due } from "./scheduler.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";

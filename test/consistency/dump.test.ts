@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { livingProcesses, markOf } from "../../agent/system/process/mark.ts";
 import { requireBash } from "../../agent/providers/streams.ts";
-import { recoverInterrupted } from "../../agent/runs.ts";
+import { recoverInterrupted } from "../../agent/recover.ts";
 import { type EngineHost, newId, openEngineHost, textOf, useEngine } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
 import { newestRestic } from "../support/restic.ts";

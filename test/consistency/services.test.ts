@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { recoverInterrupted } from "../../agent/runs.ts";
+import { recoverInterrupted } from "../../agent/recover.ts";
 import { type EngineHost, newId, textOf, type Work } from "../engine/engine-host.ts";
 import { openReadyHost } from "../engine/ready-host.ts";
 import { until } from "../support/until.ts";

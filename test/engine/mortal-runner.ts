@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { agentPaths } from "../../agent/config.ts";
-import { backup, recoverInterrupted, restore, type RunnerDeps, type RunnerInput } from "../../agent/runs.ts";
+import { backup, restore } from "../../agent/runs.ts";
+import { type RunnerDeps, type RunnerInput } from "../../agent/run/deps.ts";
+import { recoverInterrupted } from "../../agent/recover.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
 import { openSpool } from "../../agent/state/spool.ts";
 import type { Work } from "./engine-host.ts";

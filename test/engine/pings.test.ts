@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ownMark } from "../../agent/system/process/mark.ts";
-import { recoverInterrupted } from "../../agent/runs.ts";
+import { recoverInterrupted } from "../../agent/recover.ts";
 import { pingsSent } from "../../agent/run/pings.ts";
 import { beginRecord } from "../../agent/run/record.ts";
 import { httpReceiver, listen } from "../node/http-receiver.ts";

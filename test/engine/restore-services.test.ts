@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { recoverInterrupted } from "../../agent/runs.ts";
+import { recoverInterrupted } from "../../agent/recover.ts";
 import { oldestAndNewest } from "../support/engines.ts";
 import { until } from "../support/until.ts";
 import { type EngineHost, newId, openEngineHost, textOf, type Work } from "./engine-host.ts";

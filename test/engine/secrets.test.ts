@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { livingProcesses } from "../../agent/system/process/mark.ts";
-import { recoverInterrupted } from "../../agent/runs.ts";
+import { recoverInterrupted } from "../../agent/recover.ts";
 import { everyRestic, newestRestic } from "../support/restic.ts";
 import { until } from "../support/until.ts";
 import { type EngineHost, newId, openEngineHost, textOf, type Work } from "./engine-host.ts";

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Outcome } from "../../agent/runs.ts";
+import type { Outcome } from "../../agent/run/deps.ts";
 import { livingProcesses } from "../../agent/system/process/mark.ts";
 import { isGood } from "../../shared/run.ts";
 import { type EngineHost, newId, openEngineHost, useEngine } from "../engine/engine-host.ts";

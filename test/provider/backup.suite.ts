@@ -4,7 +4,8 @@ import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { livingProcesses, markOf } from "../../agent/system/process/mark.ts";
-import { listSnapshots, recoverInterrupted } from "../../agent/runs.ts";
+import { listSnapshots } from "../../agent/runs.ts";
+import { recoverInterrupted } from "../../agent/recover.ts";
 import {
   type EngineHost,
   handEnvironment,
