@@ -166,8 +166,12 @@ async function restoreVerb(words: string[]): Promise<number> {
     restInto: "include",
   });
   const wanted = {
-    ...{ snapshot: given.name(1), target: given.text("target") ?? null, include: given.list("include") },
-    ...{ overwrite: given.text("overwrite"), delete: given.flag("delete"), dryRun: given.flag("dry-run") },
+    snapshot: given.name(1),
+    target: given.text("target") ?? null,
+    include: given.list("include"),
+    overwrite: given.text("overwrite"),
+    delete: given.flag("delete"),
+    dryRun: given.flag("dry-run"),
     verify: !given.flag("no-verify"),
   };
   const restore = RestoreRequest.safeParse(wanted);

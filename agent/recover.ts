@@ -109,7 +109,11 @@ async function prepareAgain(
   if (assignment === null || binding === undefined) return null;
   try {
     return await prepare(deps, {
-      ...{ assignment, binding, run: run.id, log: record.log, signal: new AbortController().signal },
+      assignment,
+      binding,
+      run: run.id,
+      log: record.log,
+      signal: new AbortController().signal,
       onChild: (child) => record.noteChild("engine", child),
       as: "contract",
       mayGenerate: false,

@@ -102,7 +102,9 @@ export async function execEngine(
 
 async function prepareUnrecorded(deps: RunnerDeps, { assignment, binding }: Asked): Promise<Prepared> {
   return await prepare(deps, {
-    ...{ assignment, binding, run: uuidv7(deps.clock.now(), deps.random(10)) },
+    assignment,
+    binding,
+    run: uuidv7(deps.clock.now(), deps.random(10)),
     log: openRunLog(deps.clock),
     signal: new AbortController().signal,
     onChild: async () => undefined,

@@ -24,7 +24,11 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
   const { assignment, binding } = input;
   const { record, signal } = run;
   const prepared = await prepare(deps, {
-    ...{ assignment, binding, signal, run: input.runId, log: record.log },
+    assignment,
+    binding,
+    signal,
+    run: input.runId,
+    log: record.log,
     onChild: (child) => record.noteChild("engine", child),
     as: "contract",
     mayGenerate: true,
@@ -109,8 +113,15 @@ async function runBefore(
 ): Promise<void> {
   const { record, signal } = run;
   await runHook({
-    ...{ hook, signal, phase: "before", run: record.id, log: record.log, user: prepared.access.user },
-    ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
+    hook,
+    signal,
+    phase: "before",
+    run: record.id,
+    log: record.log,
+    user: prepared.access.user,
+    binding: owed.binding,
+    contract: owed.contract,
+    timeLimitMs: owed.timeLimitMs,
     fileDirectory: deps.paths.state,
     beforeStart: (child) => record.noteChild("hook", child),
   });

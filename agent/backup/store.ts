@@ -50,17 +50,28 @@ export async function storeFiles(
   const { sourceDirectories, excludePatterns } = contract.request;
   // Only now: a before hook may make what is to be kept.
   const examined = await examineSources({
-    ...{ policy, user: access.user, log: access.log, fileDirectory: deps.paths.state },
+    policy,
+    user: access.user,
+    log: access.log,
+    fileDirectory: deps.paths.state,
     sources: sourceDirectories,
   });
   checkExcludes(examined.sources, excludePatterns);
   const look = await lookAtSources({
-    ...{ paths: deps.paths, log: access.log, binding: access.scope.binding, sources: examined.sources },
-    ...{ excludes: excludePatterns, mountPoints: contract.mountPoints, shrinkage: work.settings.shrinkage },
-    ...{ signal: run.signal, isAccepted: work.isAccepted },
+    paths: deps.paths,
+    log: access.log,
+    binding: access.scope.binding,
+    sources: examined.sources,
+    excludes: excludePatterns,
+    mountPoints: contract.mountPoints,
+    shrinkage: work.settings.shrinkage,
+    signal: run.signal,
+    isAccepted: work.isAccepted,
   });
   const doing: Doing = {
-    ...{ run: run.record.id, log: run.record.log, signal: run.signal },
+    run: run.record.id,
+    log: run.record.log,
+    signal: run.signal,
     beforeStart: (child) => run.record.noteChild("hook", child),
   };
   const timeLimitMs = limitOf(work.settings, "hookTimeLimit");

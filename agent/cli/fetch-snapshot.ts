@@ -27,9 +27,19 @@ export async function fetchSnapshot(deps: CliDeps, request: string, signal: Abor
   const log = openRunLog(deps.clock);
   log.hide(secretValues(secrets));
   const access: Access = {
-    ...{ repository, secrets, log, signal, scope: { host, binding }, paths: deps.paths, clock: deps.clock },
-    ...{ run: uuidv7(deps.clock.now(), deps.random(10)), user: ownUser(), onChild: async () => undefined },
-    ...{ ladder: ENGINE_LADDER, patience: PATIENCE, limits: { uploadKiBs: null, downloadKiBs: null } },
+    repository,
+    secrets,
+    log,
+    signal,
+    scope: { host, binding },
+    paths: deps.paths,
+    clock: deps.clock,
+    run: uuidv7(deps.clock.now(), deps.random(10)),
+    user: ownUser(),
+    onChild: async () => undefined,
+    ladder: ENGINE_LADDER,
+    patience: PATIENCE,
+    limits: { uploadKiBs: null, downloadKiBs: null },
     performance: Performance.parse({}),
   };
   const opened = await providerOf(repository).open(access, { mayCreate: false });

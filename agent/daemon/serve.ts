@@ -105,7 +105,11 @@ export async function serve(
   const find = (): Promise<HostTrouble[]> => findTroubles(paths, spool);
   const sendFacts = factsSender(api, () => collectFacts(paths, find));
   const declaring = startDeclaring({
-    ...{ paths, timers, log, config, api },
+    paths,
+    timers,
+    log,
+    config,
+    api,
     deliver: () => deliverReports({ spool, api, log, onAccepted }),
     onChange: () => puller.pull(),
   });

@@ -22,7 +22,10 @@ export async function judgeContract(
   return {
     contract,
     policy: {
-      ...{ ...policy, isDeclared: true, hooks: "inline", services: null },
+      ...policy,
+      isDeclared: true,
+      hooks: "inline",
+      services: null,
       users: withAlso(policy.users, users),
       sources: withAlso(policy.sources, sources),
     },

@@ -15,7 +15,11 @@ interface KnownBad {
 /** Versions that spoil what they are asked to do, and only where we ask it of them. `forget --prune` of 0.17.0 to 0.18.1 we never call. */
 const KNOWN_BAD: readonly KnownBad[] = [
   {
-    ...{ provider: "restic", since: "0.16.0", before: "0.16.3", operation: "prune", location: /^rclone:/ },
+    provider: "restic",
+    since: "0.16.0",
+    before: "0.16.3",
+    operation: "prune",
+    location: /^rclone:/,
     reason:
       "takes a failed listing through rclone for an empty repository, and may then remove everything (restic issue 4612)",
   },

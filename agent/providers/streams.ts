@@ -102,11 +102,7 @@ exec "\${@:${environment.length + 1}}" < <(feed "\${@:1:${environment.length}}")
 
 /** A script that reads what the engine writes. When the engine fails, the script is ended while its input is still open. */
 export function fedBy(bash: string, access: Access, load: { user: RunUser; engine: readonly string[] }): string[] {
-  const script = [
-    ...[...userSwitch(load.user), "env", "-i"],
-    ...scriptEnvironment(access, load.user),
-    ...[bash, "-c", RUN],
-  ];
+  const script = [...userSwitch(load.user), "env", "-i", ...scriptEnvironment(access, load.user), bash, "-c", RUN];
   const lines = `${HOLD}
 feed() {
   trap : TERM INT HUP PIPE

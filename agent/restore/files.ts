@@ -30,7 +30,9 @@ export async function restoreFiles(
   const selected = { root, snapshot, include, nodes };
   const mayHide = input.dryRun && input.overwrite === "always";
   const plan = await makePlan(openDisk(root, tool.standIn), {
-    ...{ nodes, overwrite: input.overwrite, isExact: input.dryRun },
+    nodes,
+    overwrite: input.overwrite,
+    isExact: input.dryRun,
     differing: mayHide ? await differingContents(tool, selected) : null,
   });
   if (input.dryRun) return await foretell(work, plan);
@@ -68,14 +70,14 @@ async function foretell({ tool, root, nodes, kept, input }: RestoreWork, plan: P
   const extras = { nodes, isKept: kept.isLeftOut, isBeyond: kept.isBeyond, dryRun: true };
   const { removed } = input.delete ? await removeExtras(disk, extras) : { removed: [] };
   return {
-    ...{ warnings: [], failure: null },
+    warnings: [],
+    failure: null,
     stats: {
-      ...{
-        filesToCreate: filesOf(plan.create).length,
-        filesToUpdate: filesOf(plan.update).length,
-        filesToDelete: removed.length,
-      },
-      ...{ bytesToRestore: bytesOf([...plan.create, ...plan.update]), filesSkipped: plan.skipped },
+      filesToCreate: filesOf(plan.create).length,
+      filesToUpdate: filesOf(plan.update).length,
+      filesToDelete: removed.length,
+      bytesToRestore: bytesOf([...plan.create, ...plan.update]),
+      filesSkipped: plan.skipped,
     },
     items: [
       ...plan.create.map(({ path }) => ({ path, action: "create" as const })),

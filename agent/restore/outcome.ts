@@ -51,8 +51,10 @@ export function outcomeOf({ access, input }: RestoreWork, { plan, written, verif
         ? null
         : runFailure("restore.incomplete", sayFaults({ failed: failed.size, wrong: wrong.length, of: files.length }))),
     stats: {
-      ...{ filesRestored: files.length - lost, bytesRestored: bytesOf(files.filter(({ path }) => !failed.has(path))) },
-      ...{ filesSkipped: plan.skipped, filesDeleted: removed?.length ?? 0 },
+      filesRestored: files.length - lost,
+      bytesRestored: bytesOf(files.filter(({ path }) => !failed.has(path))),
+      filesSkipped: plan.skipped,
+      filesDeleted: removed?.length ?? 0,
       ...(verification === null
         ? {}
         : { filesMatching: verification.matching, filesDiffering: verification.differing.length }),

@@ -31,7 +31,11 @@ export async function performRestore(
   const { assignment, binding, restore } = input;
   const { record, signal } = run;
   const prepared = await prepare(deps, {
-    ...{ assignment, binding, signal, run: input.runId, log: record.log },
+    assignment,
+    binding,
+    signal,
+    run: input.runId,
+    log: record.log,
     onChild: (child) => record.noteChild("engine", child),
     as: "agent",
     mayGenerate: false,
@@ -67,8 +71,14 @@ export async function performRestore(
     });
     const forEngine = staged === null ? include : await withoutStaged(include, staged);
     const options = {
-      ...{ snapshot, target, include: forEngine, overwrite: restore.overwrite, delete: restore.delete },
-      ...{ dryRun: restore.dryRun, verify: restore.verify && target === null, onProgress: run.onProgress },
+      snapshot,
+      target,
+      include: forEngine,
+      overwrite: restore.overwrite,
+      delete: restore.delete,
+      dryRun: restore.dryRun,
+      verify: restore.verify && target === null,
+      onProgress: run.onProgress,
       beforeWriting: input.stopServices,
       excludes: contract.kind === "files" ? [...contract.request.excludePatterns, ...databases.flatMap(besideOf)] : [],
     };
@@ -79,7 +89,9 @@ export async function performRestore(
       return { ...known, state: stateOf(result) };
     if (target !== null && !restore.dryRun) await tidyTarget(target, staged);
     const doing: Doing = {
-      ...{ run: record.id, log: record.log, signal },
+      run: record.id,
+      log: record.log,
+      signal,
       beforeStart: (child) => record.noteChild("hook", child),
     };
     if (isForCopiesAlone && !restore.dryRun) await input.stopServices();

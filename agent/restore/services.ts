@@ -32,8 +32,12 @@ export async function betweenServices(
   const timeLimitMs = limitOf(input.binding.settings, "hookTimeLimit");
   const user = ownUser();
   let owed: AfterObligation = {
-    ...{ user: user.name, timeLimitMs, hooks: [], resume: [] },
-    ...{ binding: input.binding.name, contract: input.binding.name },
+    user: user.name,
+    timeLimitMs,
+    hooks: [],
+    resume: [],
+    binding: input.binding.name,
+    contract: input.binding.name,
   };
   const beforeStart = (child: ProcessMark): Promise<void> => record.noteChild("hook", child);
   const doing = { run: record.id, log: record.log, signal, timeLimitMs, beforeStart };

@@ -59,8 +59,15 @@ export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Pr
   log.hide(secretValues(secrets));
   const { limitUploadKiBs, limitDownloadKiBs } = binding.settings;
   const access: Access = {
-    ...{ repository, secrets, user, log },
-    ...{ paths: deps.paths, clock: deps.clock, signal: input.signal, onChild: input.onChild, run: input.run },
+    repository,
+    secrets,
+    user,
+    log,
+    paths: deps.paths,
+    clock: deps.clock,
+    signal: input.signal,
+    onChild: input.onChild,
+    run: input.run,
     scope: { host: assignment.host, binding: binding.id },
     ladder: deps.ladder ?? ENGINE_LADDER,
     patience: deps.patience ?? PATIENCE,

@@ -62,8 +62,15 @@ export async function runAfterHooks(
   for (const hook of owed.hooks) {
     await attempt(() =>
       runHook({
-        ...{ hook, user, fileDirectory, phase: "after", run: record.id, log: record.log },
-        ...{ binding: owed.binding, contract: owed.contract, timeLimitMs: owed.timeLimitMs },
+        hook,
+        user,
+        fileDirectory,
+        phase: "after",
+        run: record.id,
+        log: record.log,
+        binding: owed.binding,
+        contract: owed.contract,
+        timeLimitMs: owed.timeLimitMs,
         beforeStart: (child) => record.noteChild("hook", child),
       }),
     );

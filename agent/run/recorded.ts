@@ -33,7 +33,10 @@ export function ofBinding(input: RunnerInput, kind: RunKind): Recordable {
   const { binding } = input;
   return {
     ...input,
-    ...{ kind, binding: binding.id, repository: binding.repository, name: binding.name },
+    kind,
+    binding: binding.id,
+    repository: binding.repository,
+    name: binding.name,
     limitMs: () => limitOf(binding.settings, "runTimeLimit"),
   };
 }
@@ -131,8 +134,12 @@ async function reportRefusal(
   before.add(key);
   const at = clock.now();
   await spool.addRefusal({
-    ...{ type: "refusal", id: uuidv7(at, random(10)), at: instant(at), code: error.refusal },
-    ...{ subject: input.name, message },
+    type: "refusal",
+    id: uuidv7(at, random(10)),
+    at: instant(at),
+    code: error.refusal,
+    subject: input.name,
+    message,
   });
 }
 

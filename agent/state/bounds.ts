@@ -29,8 +29,10 @@ export function boundsOf(
   const held = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   const reaches = (part: number): boolean => sizes.size > entries * part || held > bytes * part;
   return {
-    ...{ isNearlyFull: reaches(NEARLY), isOver: reaches(1) },
-    ...{ isTooHeavy: held > bytes * DOWN_TO, isTooMany: sizes.size > entries * DOWN_TO },
+    isNearlyFull: reaches(NEARLY),
+    isOver: reaches(1),
+    isTooHeavy: held > bytes * DOWN_TO,
+    isTooMany: sizes.size > entries * DOWN_TO,
   };
 }
 

@@ -56,7 +56,11 @@ export function watchTroubles(
 
 async function damagedFiles(paths: Paths): Promise<HostTrouble[]> {
   const directories = [
-    ...[paths.state, paths.spoolDir, paths.ordersDir, paths.bindingsDir, paths.repositoriesDir],
+    paths.state,
+    paths.spoolDir,
+    paths.ordersDir,
+    paths.bindingsDir,
+    paths.repositoriesDir,
     join(paths.state, "sources"),
   ];
   const found: HostTrouble[] = [];

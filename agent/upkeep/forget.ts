@@ -32,7 +32,11 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
   const reason = heldBack(input);
   if (reason !== null && !dryRun) throw runError("repository.append_only", reason);
   const { access, provider } = await prepare(deps, {
-    ...{ assignment, binding, signal, run: input.runId, log: record.log },
+    assignment,
+    binding,
+    signal,
+    run: input.runId,
+    log: record.log,
     onChild: (child) => record.noteChild("engine", child),
     as: "contract",
     mayGenerate: false,
@@ -74,7 +78,9 @@ async function planOf(
   const { retention, zone } = binding.settings;
   const good = await newestGood(deps.paths, binding.id);
   return planRetention({
-    ...{ snapshots, retention, newestGood: good?.snapshot ?? null },
+    snapshots,
+    retention,
+    newestGood: good?.snapshot ?? null,
     zone: zone ?? hostZone(),
     now: deps.clock.now(),
   });
@@ -106,7 +112,10 @@ function ended(
   const isPutOff = failure?.code === "run.cancelled" || failure?.code === "repository.locked";
   return {
     state: failure !== null ? (isPutOff ? "cancelled" : "failed") : warnings.length > 0 ? "warned" : "succeeded",
-    ...{ failure, snapshots, snapshot: null, warnings },
+    failure,
+    snapshots,
+    snapshot: null,
+    warnings,
     stats: { snapshotsRemoved: removed, snapshotsKept: snapshots.length },
   };
 }

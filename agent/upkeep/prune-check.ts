@@ -23,7 +23,9 @@ export function ofRepository(input: UpkeepInput): Recordable {
   const { repository } = input;
   return {
     ...input,
-    ...{ binding: null, repository: repository.id, name: repository.name },
+    binding: null,
+    repository: repository.id,
+    name: repository.name,
     limitMs: () => limitOf(bindingFor(input).settings, "runTimeLimit"),
   };
 }
@@ -35,7 +37,11 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
   const state = await readUpkeep(deps.paths, repository.id);
   if (kind === "prune") refusePrune(repository, state);
   const { access, provider } = await prepare(deps, {
-    ...{ assignment, binding: bindingFor(input), signal, run: input.runId, log: record.log },
+    assignment,
+    binding: bindingFor(input),
+    signal,
+    run: input.runId,
+    log: record.log,
     onChild: (child) => record.noteChild("engine", child),
     as: "contract",
     mayGenerate: false,
@@ -135,7 +141,12 @@ async function finished(deps: RunnerDeps, { input, state, result, engineId }: En
   if (!isPutOff) await changeUpkeep(deps.paths, input.repository.id, { [input.kind]: null });
   return {
     state: stateOf(failure, { isPutOff, isWarned: warnings.length > 0 }),
-    ...{ failure, warnings, stats, engineId, snapshot: null, snapshots: null },
+    failure,
+    warnings,
+    stats,
+    engineId,
+    snapshot: null,
+    snapshots: null,
   };
 }
 

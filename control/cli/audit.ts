@@ -15,8 +15,11 @@ export const audit: Verb = {
       args: words,
       allowPositionals: true,
       options: {
-        ...{ by: { type: "string" }, object: { type: "string" }, since: { type: "string" } },
-        ...{ limit: { type: "string" }, json: { type: "boolean", default: false } },
+        by: { type: "string" },
+        object: { type: "string" },
+        since: { type: "string" },
+        limit: { type: "string" },
+        json: { type: "boolean", default: false },
       },
     });
     exactly(positionals, []);

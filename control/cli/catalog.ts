@@ -14,8 +14,11 @@ export const catalog: Verb = {
       args: words,
       allowPositionals: true,
       options: {
-        ...{ json: { type: "boolean", default: false }, host: { type: "string" }, layout: { type: "string" } },
-        ...{ name: { type: "string" }, param: { type: "string", multiple: true, default: [] } },
+        json: { type: "boolean", default: false },
+        host: { type: "string" },
+        layout: { type: "string" },
+        name: { type: "string" },
+        param: { type: "string", multiple: true, default: [] },
       },
     });
     const client = await openClient(terminal);

@@ -31,10 +31,16 @@ export const recoveryKey: Verb = {
     if (repository.engineId === null)
       throw new ExitError(EXIT.later, `repository "${repository.name}" is not there yet: its first backup makes it`);
     const key: RecoveryKey = {
-      ...{ host: binding.host, binding: binding.id, controlKey: await fingerprintOf(config) },
+      host: binding.host,
+      binding: binding.id,
+      controlKey: await fingerprintOf(config),
       repository: {
-        ...{ id: repository.id, name: repository.name, provider: repository.provider, location: repository.location },
-        ...{ engineId: repository.engineId, hostKey: repository.ssh.hostKey },
+        id: repository.id,
+        name: repository.name,
+        provider: repository.provider,
+        location: repository.location,
+        engineId: repository.engineId,
+        hostKey: repository.ssh.hostKey,
       },
       ...(await secretsOf(config, repository)),
     };

@@ -15,8 +15,11 @@ export const restoreControl: Verb = {
       args: words,
       allowPositionals: true,
       options: {
-        ...{ "key-file": { type: "string" }, location: { type: "string" }, snapshot: { type: "string" } },
-        ...{ data: { type: "string" }, force: { type: "boolean", default: false } },
+        "key-file": { type: "string" },
+        location: { type: "string" },
+        snapshot: { type: "string" },
+        data: { type: "string" },
+        force: { type: "boolean", default: false },
       },
     });
     exactly(positionals, []);

@@ -85,7 +85,18 @@ export function assignedRepository(row: RepositoryRow & { firstUser: Id }, host:
   const maintains = (row.maintainer ?? row.firstUser) === host;
   const { existing, engineId } = row;
   return {
-    ...{ id, name, provider, location, passphrase, secrets, ssh, caFile, appendOnly, maintenance },
-    ...{ existing, engineId, maintains },
+    id,
+    name,
+    provider,
+    location,
+    passphrase,
+    secrets,
+    ssh,
+    caFile,
+    appendOnly,
+    maintenance,
+    existing,
+    engineId,
+    maintains,
   };
 }

@@ -27,8 +27,12 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
     const write = writeAll(deps.db, [
       ...stillBindable(deps, contract, repository),
       deps.db.insert(bindings).values({
-        ...{ ...row, settings: input.settings, labels: input.labels },
-        ...{ alertAt: now, createdAt: now, changedAt: now },
+        ...row,
+        settings: input.settings,
+        labels: input.labels,
+        alertAt: now,
+        createdAt: now,
+        changedAt: now,
       }),
       deps.db.update(repositories).set({ host: onlyHost }).where(eq(repositories.id, repository.id)),
       bumpHost(deps, contract.host),

@@ -24,8 +24,12 @@ export async function keepDetections(deps: Deps, host: Id, found: readonly Detec
   const keys = new Set(known.map((detection) => keyOf(detection)));
   const before = await deps.db
     .select({
-      ...{ id: detections.id, entry: detections.entry, layout: detections.layout, container: detections.container },
-      ...{ dismissedAt: detections.dismissedAt, accepted: contracts.id },
+      id: detections.id,
+      entry: detections.entry,
+      layout: detections.layout,
+      container: detections.container,
+      dismissedAt: detections.dismissedAt,
+      accepted: contracts.id,
     })
     .from(detections)
     .leftJoin(contracts, eq(contracts.id, detections.contract))

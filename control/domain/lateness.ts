@@ -163,7 +163,9 @@ function statementsOf(deps: Deps, row: Row, verdict: Verdict): Statement[] {
           deps,
           {
             kind: row.goodAt === null ? "binding.unprotected" : "binding.late",
-            ...{ host: row.host.id, binding: row.id, repository: row.repository.id },
+            host: row.host.id,
+            binding: row.id,
+            repository: row.repository.id,
           },
           { ...tellingOf(row, verdict.expected), when: sql`exists (select 1 from ${bindings} where ${isAsRead(row)})` },
         ),

@@ -121,7 +121,10 @@ function tellSources(deps: Deps, known: Outcomes, { binding, host }: Subject, re
   const sight = sightOf(known.sights, report);
   if (sight === null || binding === null) return [];
   const trouble: Trouble = {
-    ...{ kind: "binding.suspicious", host: host.id, binding: binding.id, repository: binding.repository.id },
+    kind: "binding.suspicious",
+    host: host.id,
+    binding: binding.id,
+    repository: binding.repository.id,
   };
   const data = suspicionData(report, { binding, host });
   if (!sight.isSuspicious) {

@@ -71,7 +71,9 @@ function foreignBinding(
     contract: { ...assignedContract(bound.contract), declared: false },
     repository: {
       ...assignedRepository({ ...bound.repository, firstUser: bound.host.id }, host.id),
-      ...{ passphrase: passphraseThere(bound, { host, passphrase }), existing: true, maintains: false },
+      passphrase: passphraseThere(bound, { host, passphrase }),
+      existing: true,
+      maintains: false,
     },
   };
 }

@@ -51,9 +51,11 @@ export function suspicionData(
   const { id, state, startedAt, finishedAt, snapshot } = run;
   const { contract, repository } = binding;
   return {
-    ...{ isStored: snapshot !== null },
+    isStored: snapshot !== null,
     run: { id, state, startedAt, finishedAt },
     binding: { id: binding.id, name: binding.name },
-    ...{ contract, repository, host: { id: host.id, name: host.name } },
+    contract,
+    repository,
+    host: { id: host.id, name: host.name },
   };
 }

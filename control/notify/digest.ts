@@ -38,7 +38,9 @@ async function digest(deps: Pick<Deps, "db" | "clock">, { id, name, digestAt }: 
       .set({ state: "digested" })
       .where(
         and(
-          ...[eq(deliveries.channel, id), eq(deliveries.state, "held"), sql`${deliveries.id} in (${told})`],
+          eq(deliveries.channel, id),
+          eq(deliveries.state, "held"),
+          sql`${deliveries.id} in (${told})`,
           sql`exists (select 1 from ${channels} where ${isAsRead})`,
         ),
       ),

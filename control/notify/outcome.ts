@@ -59,7 +59,12 @@ export async function record(deps: Deps, delivery: Attempted, outcome: Outcome):
     deps.db
       .update(deliveries)
       .set({
-        ...{ state, attempts, lastStatus: status, lastError: error, leaseUntil: null, leaseOwner: null },
+        state,
+        attempts,
+        lastStatus: status,
+        lastError: error,
+        leaseUntil: null,
+        leaseOwner: null,
         nextAttemptAt: isOver || wait === null ? null : instant(now + wait),
         deliveredAt: state === "delivered" ? instant(now) : null,
         ...(reached === undefined ? {} : { reached: [...reached] }),

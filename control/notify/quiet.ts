@@ -60,7 +60,9 @@ export function isHolding(): SQL {
 /** Its time has come, and nobody is sending it. What was never tried is due in any case: a clock may have been ahead when it was written. */
 export function isDue(now: number): SQL | undefined {
   const isNew = and(
-    ...[isNotNull(deliveries.nextAttemptAt), eq(deliveries.attempts, 0), ne(deliveries.type, "incident.digest")],
+    isNotNull(deliveries.nextAttemptAt),
+    eq(deliveries.attempts, 0),
+    ne(deliveries.type, "incident.digest"),
   );
   return and(
     or(lte(deliveries.nextAttemptAt, instant(now)), isNew),

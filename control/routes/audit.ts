@@ -44,8 +44,12 @@ export function audited(deps: Deps) {
     if (who === undefined) return;
     const route = routePath(context, -1);
     await keepAudit(deps, {
-      ...{ by: who.id, byName: who.name, byKind: token === undefined ? "host" : "token" },
-      ...{ method: method.data, route, object: objectIn(path, route) ?? (await objectMade(context.res)) },
+      by: who.id,
+      byName: who.name,
+      byKind: token === undefined ? "host" : "token",
+      method: method.data,
+      route,
+      object: objectIn(path, route) ?? (await objectMade(context.res)),
       status: context.res.status,
     });
   };

@@ -133,7 +133,10 @@ describe("a file of contracts.d", () => {
   it("binds it with the settings of the seed's borg instance, in borg's own words", () => {
     const settings = {
       provider: "borg",
-      ...{ enable: false, consistency: {}, stateDir: null, limitUploadKiBs: null },
+      enable: false,
+      consistency: {},
+      stateDir: null,
+      limitUploadKiBs: null,
       passphrase: { file: "/run/secrets/passphrase" },
       repository: { path: "ssh://backup@nas/srv/borg", timerConfig: { RandomizedDelaySec: 300, Persistent: "no" } },
       retention: { within: "36H", hourly: 24, daily: "7", keep_weekly: 4, monthly: null },

@@ -81,7 +81,8 @@ test("whatever becomes of what the agent remembers, it is read as it was or take
 
   await writeHistory(paths, binding, { of: "x", sizes: [{ files: 3, bytes: 9 }], mounts: { "/srv": "/srv" } });
   await damageOften(paths, {
-    ...{ file: join(paths.state, "sources", `${binding}.json`), safe: { of: "", sizes: [], mounts: {} } },
+    file: join(paths.state, "sources", `${binding}.json`),
+    safe: { of: "", sizes: [], mounts: {} },
     read: () => readHistory(paths, binding),
   });
   // Nothing is removed by a memory that is not whole.
@@ -122,7 +123,10 @@ test("an order whose memory is damaged is not done again, and one that expired b
   const time = holdTime();
   const refused: string[] = [];
   const deps: OrderDeps = {
-    ...{ paths, config, clock: time.clock, isKnown: async () => false },
+    paths,
+    config,
+    clock: time.clock,
+    isKnown: async () => false,
     refuse: async (code) => void refused.push(code),
   };
   const order = orderOf(config.host, { expiresAt: "2026-11-25T08:00:00.000Z" });

@@ -38,7 +38,9 @@ async function declaring(paths: Paths, name = "nas") {
   const order: string[] = [];
   const control = { answer: (): Error | null => null, changes: 0 };
   const running = startDeclaring({
-    ...{ paths, timers: time.timers, config: { name } },
+    paths,
+    timers: time.timers,
+    config: { name },
     log: (line) => lines.push(line),
     deliver: async () => void order.push("reports"),
     onChange: () => void control.changes++,

@@ -34,7 +34,10 @@ async function declare(value: unknown): Promise<void> {
 
 function declared(change: { excludePatterns?: string[] } = {}) {
   const request = {
-    ...{ user: "", sourceDirectories: [join(world.directory, "srv")], excludePatterns: [], ...change },
+    user: "",
+    sourceDirectories: [join(world.directory, "srv")],
+    excludePatterns: [],
+    ...change,
     hooks: { beforeBackup: [`date >'${world.directory}/srv/made-by-a-hook'`], afterBackup: [] },
   };
   const settings = {

@@ -39,7 +39,9 @@ beforeAll(async () => {
   const request = { user: world.user, sourceDirectories: [source] };
   const contract = await world.api.post("/contracts", { host: "one", name: "letters", request });
   repository = await world.api.post("/repositories", {
-    ...{ name: "nas", provider: "restic", passphrase: { generate: true } },
+    name: "nas",
+    provider: "restic",
+    passphrase: { generate: true },
     location: `rest:http://127.0.0.1:${port}/letters`,
   });
   const bound = { contract: contract["id"], repository: repository["id"], settings: { enable: false } };

@@ -52,7 +52,8 @@ test("an agent in its own process brings a notification where the control plane 
   expect(refused["lastError"]).toContain("the host's policy has to name its origin in outgoing");
   expect(receiver.requests).toEqual([]);
   expect(await holdfast(channels, [], env)).toMatchObject({
-    ...{ code: 3, out: expect.stringMatching(/^lan +ntfy +nas +failed 1 times +never +127\.0\.0\.1 is a private/m) },
+    code: 3,
+    out: expect.stringMatching(/^lan +ntfy +nas +failed 1 times +never +127\.0\.0\.1 is a private/m),
   });
 
   const etc = join(world.directory, "host/etc/holdfast");

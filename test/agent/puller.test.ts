@@ -7,11 +7,16 @@ test("what is wrong on the host is told, also when that is why what was pulled c
   const lines: string[] = [];
   await new Promise<void>((resolve) => {
     const puller = startPuller({
-      ...{ timers: realTimers, random: () => 0, isOnline: () => true, revision: () => null, onPulled: () => undefined },
+      timers: realTimers,
+      random: () => 0,
+      isOnline: () => true,
+      revision: () => null,
+      onPulled: () => undefined,
       log: (line) => lines.push(line),
       api: { getAssignment: async () => "assignment", getOrders: async () => [] },
       onAssignment: () => Promise.reject(new Error("assignment.jws can't be written: ENOSPC")),
-      ...{ onOrders: async () => [], onOrder: () => undefined },
+      onOrders: async () => [],
+      onOrder: () => undefined,
       sendFacts: async () => {
         puller.stop();
         resolve();

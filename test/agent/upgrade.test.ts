@@ -23,7 +23,10 @@ test("the assignment that version 0.1.0 has stored still holds after the upgrade
   const [contract, repository, binding] = [newId(), newId(), newId()];
   const request = { user: "root", sourceDirectories: ["/srv"], excludePatterns: [] };
   const old = {
-    ...{ protocol: 1, host: config.host, revision: 7, issuedAt: at },
+    protocol: 1,
+    host: config.host,
+    revision: 7,
+    issuedAt: at,
     contracts: [
       {
         id: contract,
@@ -34,18 +37,32 @@ test("the assignment that version 0.1.0 has stored still holds after the upgrade
     ],
     repositories: [
       {
-        ...{ id: repository, name: "disk", provider: "restic", location: "/backup", passphrase: { generate: true } },
-        ...{ secrets: {}, existing: false, engineId: null },
+        id: repository,
+        name: "disk",
+        provider: "restic",
+        location: "/backup",
+        passphrase: { generate: true },
+        secrets: {},
+        existing: false,
+        engineId: null,
       },
     ],
     bindings: [
       {
-        ...{ id: binding, name: "photos-disk", contract, repository, paused: false },
+        id: binding,
+        name: "photos-disk",
+        contract,
+        repository,
+        paused: false,
         settings: {
           enable: true,
           timerConfig: { OnCalendar: "03:00", RandomizedDelaySec: "5m", Persistent: true },
-          ...{ zone: null, retention: {}, limitUploadKiBs: null, limitDownloadKiBs: null },
-          ...{ hookTimeLimit: "10m", runTimeLimit: "24h" },
+          zone: null,
+          retention: {},
+          limitUploadKiBs: null,
+          limitDownloadKiBs: null,
+          hookTimeLimit: "10m",
+          runTimeLimit: "24h",
         },
       },
     ],
@@ -66,9 +83,19 @@ test("the assignment that version 0.1.0 has stored still holds after the upgrade
 test("a report that version 0.1.0 could not deliver is delivered after the upgrade", async () => {
   const paths = await oldHost();
   const run = {
-    ...{ id: newId(), binding: newId(), kind: "backup", trigger: "schedule", state: "succeeded" },
-    ...{ scheduledAt: at, queuedAt: null, startedAt: at, finishedAt: at },
-    ...{ snapshot: null, failure: null, warnings: [], stats: null },
+    id: newId(),
+    binding: newId(),
+    kind: "backup",
+    trigger: "schedule",
+    state: "succeeded",
+    scheduledAt: at,
+    queuedAt: null,
+    startedAt: at,
+    finishedAt: at,
+    snapshot: null,
+    failure: null,
+    warnings: [],
+    stats: null,
   };
   const report = { type: "run", sequence: 2, run, log: "", engineId: null, snapshots: null };
   await mkdir(paths.spoolDir, { recursive: true });

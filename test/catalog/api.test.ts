@@ -133,16 +133,17 @@ test("a host is told to look for what fits it, in a list that is its own", async
 });
 
 const radarr = {
-  ...{ entry: "radarr", layout: "docker", container: "films", params: { data: "/srv/films" } },
+  entry: "radarr",
+  layout: "docker",
+  container: "films",
+  params: { data: "/srv/films" },
   evidence: ["container films of image linuxserver/radarr"],
 };
 const nextcloud = {
-  ...{
-    entry: "nextcloud",
-    layout: "docker",
-    container: "cloud",
-    params: { home: "/srv/cloud", data: "/srv/cloud/data" },
-  },
+  entry: "nextcloud",
+  layout: "docker",
+  container: "cloud",
+  params: { home: "/srv/cloud", data: "/srv/cloud/data" },
   evidence: ["container cloud of image nextcloud"],
 };
 

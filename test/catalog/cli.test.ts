@@ -71,7 +71,10 @@ test("holdfast catalog lists the services, shows one with its layouts, and decla
 
 test("holdfast proposals shows what was found; accept and dismiss decide about it", async () => {
   const found = (container: string) => ({
-    ...{ entry: "radarr", layout: "docker", container, params: {} },
+    entry: "radarr",
+    layout: "docker",
+    container,
+    params: {},
     evidence: [`container ${container} of image linuxserver/radarr`],
   });
   const detections = [found("films"), found("more-films")];

@@ -48,11 +48,17 @@ test("a unit file is a service, wherever systemd would find it; a masked one and
   await writeFile(join(root, "usr/my-secret-project.service"), "[Service]\n");
   expect(await detect(UNITS, machine)).toEqual([
     {
-      ...{ entry: "jellyfin", layout: "debian", params: {}, container: null },
+      entry: "jellyfin",
+      layout: "debian",
+      params: {},
+      container: null,
       evidence: [`unit ${join(root, "etc/jellyfin.service")}`],
     },
     {
-      ...{ entry: "radarr", layout: "debian", params: {}, container: null },
+      entry: "radarr",
+      layout: "debian",
+      params: {},
+      container: null,
       evidence: [`unit ${join(root, "usr/radarr.service")}`],
     },
   ]);

@@ -30,7 +30,11 @@ async function bench(change: { host?: string; type?: string } = {}) {
   };
   const start = (): void => {
     const stop = startDetector({
-      ...{ config, paths, clock: time.clock, timers: time.timers, random: () => 0.5 },
+      config,
+      paths,
+      clock: time.clock,
+      timers: time.timers,
+      random: () => 0.5,
       machine: { unitDirectories: [units], sockets: [] },
       log: (line) => lines.push(line),
       api: {

@@ -34,9 +34,32 @@ function given(template: LayoutTemplate, choices: Record<string, string> = {}): 
 
 test("every service of the issue is there, in three layouts, by name", () => {
   expect(SERVICES.map(({ name }) => name)).toEqual([
-    ...["audiobookshelf", "bazarr", "deluge", "firefly-iii", "forgejo", "grocy", "hledger", "home-assistant", "immich"],
-    ...["jackett", "jellyfin", "karakeep", "lidarr", "lldap", "mail", "mail-dkim", "nextcloud", "open-webui"],
-    ...["paperless", "pinchflat", "postgresql", "prowlarr", "radarr", "readarr", "sonarr", "vaultwarden"],
+    "audiobookshelf",
+    "bazarr",
+    "deluge",
+    "firefly-iii",
+    "forgejo",
+    "grocy",
+    "hledger",
+    "home-assistant",
+    "immich",
+    "jackett",
+    "jellyfin",
+    "karakeep",
+    "lidarr",
+    "lldap",
+    "mail",
+    "mail-dkim",
+    "nextcloud",
+    "open-webui",
+    "paperless",
+    "pinchflat",
+    "postgresql",
+    "prowlarr",
+    "radarr",
+    "readarr",
+    "sonarr",
+    "vaultwarden",
   ]);
   for (const service of SERVICES) {
     expect(CatalogEntry.parse(shown(service)).layouts.map(({ layout }) => layout)).toEqual([

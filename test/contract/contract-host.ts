@@ -71,7 +71,9 @@ export async function openContractHost(): Promise<ContractHost> {
   const cheap = new Set<string>();
 
   return {
-    ...{ root, paths, agent },
+    root,
+    paths,
+    agent,
     async assign(bindings, unable = 0) {
       const assignment = assignmentOf(config, ++revision, bindings);
       await store({ paths, signer, assignment });
@@ -137,21 +139,37 @@ function assignmentOf(config: AgentConfig, revision: number, bindings: readonly 
     const contract = idOf(config, `contract ${each.contract ?? each.name}`);
     const repository = idOf(config, `repository ${each.location}`);
     contracts.set(contract, {
-      ...{ id: contract, name: each.contract ?? each.name, kind: each.kind ?? "files", request: each.request },
+      id: contract,
+      name: each.contract ?? each.name,
+      kind: each.kind ?? "files",
+      request: each.request,
     });
     repositories.set(repository, {
-      ...{ id: repository, name: `at-${repositories.size}`, provider: each.provider, location: each.location },
-      ...{ passphrase: { generate: true }, engineId: null, ...each.repository },
+      id: repository,
+      name: `at-${repositories.size}`,
+      provider: each.provider,
+      location: each.location,
+      passphrase: { generate: true },
+      engineId: null,
+      ...each.repository,
     });
     return {
-      ...{ id: idOf(config, each.formerly ?? each.name), name: each.name, paused: each.paused ?? false },
-      ...{ contract, repository },
+      id: idOf(config, each.formerly ?? each.name),
+      name: each.name,
+      paused: each.paused ?? false,
+      contract,
+      repository,
       settings: { timerConfig: { OnCalendar: "2199-01-01" }, retention: {}, ...each.settings },
     };
   });
   return Assignment.parse({
-    ...{ protocol: 1, host: config.host, revision, issuedAt: instant(Date.now()) },
-    ...{ contracts: [...contracts.values()], repositories: [...repositories.values()], bindings: bound },
+    protocol: 1,
+    host: config.host,
+    revision,
+    issuedAt: instant(Date.now()),
+    contracts: [...contracts.values()],
+    repositories: [...repositories.values()],
+    bindings: bound,
   });
 }
 

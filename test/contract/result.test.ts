@@ -9,7 +9,9 @@ import { openContractHost, type Bound, type ContractHost } from "./contract-host
 let host: ContractHost;
 
 const bound = (name: string, change: Partial<Bound> = {}): Bound => ({
-  ...{ name, provider: "restic", location: join(host.root, "opt/repository") },
+  name,
+  provider: "restic",
+  location: join(host.root, "opt/repository"),
   request: { user: "root", sourceDirectories: [join(host.root, "opt/files")] },
   ...change,
 });

@@ -31,7 +31,9 @@ export function sourcesOf(host: ContractHost, cell: Cell): string[] {
 /** The cell as a binding: what a person declares, with the repository wherever it is. */
 export function boundOf(host: ContractHost, cell: Cell, repository: Pick<Bound, "location" | "repository">): Bound {
   return {
-    ...{ name: nameOf(cell), provider: cell.provider, ...repository },
+    name: nameOf(cell),
+    provider: cell.provider,
+    ...repository,
     request: { user: cell.user, sourceDirectories: sourcesOf(host, cell) },
   };
 }

@@ -41,7 +41,12 @@ async function bindingsOf(provider: (typeof TOOLS)[number]): Promise<Bound[]> {
   const hooks = { beforeBackup: ["one", "two"], afterBackup: ["three"] };
   const excludePatterns = ["*.tmp", "cache/*"];
   const bound = (name: string, request: Bound["request"], change: Partial<Bound> = {}): Bound => ({
-    ...{ name: `${provider}-${name}`, provider, location: at("tree"), request, repository: { passphrase }, ...change },
+    name: `${provider}-${name}`,
+    provider,
+    location: at("tree"),
+    request,
+    repository: { passphrase },
+    ...change,
   });
   return [
     bound("tree", { ...files, excludePatterns, hooks }, { contract: "tree" }),

@@ -201,7 +201,10 @@ test("by declaring a repository of another host's name, a host takes nothing of 
     faults: [],
     declarations: [
       {
-        ...{ kind: "files", file: `${name}.json`, name, request: { user: "root", sourceDirectories: ["/srv"] } },
+        kind: "files",
+        file: `${name}.json`,
+        name,
+        request: { user: "root", sourceDirectories: ["/srv"] },
         bound: {
           repository: { name: "nas", provider: "restic", location, passphrase: { file: "/etc/passphrase" } },
           settings: {},

@@ -18,7 +18,9 @@ test("no route takes a body of any size, whoever sends it", async () => {
     const asker = path.startsWith("/agent/") ? host : control.admin;
     const answer = await asker.send(method, path.replaceAll(":id", NOBODY), TOO_MUCH);
     expect({ route, status: answer.status, body: answer.body }).toMatchObject({
-      ...{ route, status: 413, body: { error: { code: "request.too_large" } } },
+      route,
+      status: 413,
+      body: { error: { code: "request.too_large" } },
     });
   }
 });

@@ -20,7 +20,10 @@ async function webhook(more: object = {}) {
   control.deps.log.error = () => undefined;
   const receiver = await httpReceiver();
   const channel = await control.admin.ask(ChannelCreated, "POST", "/api/v1/channels", {
-    ...{ name: "me", kind: "webhook", url: receiver.url, ...more },
+    name: "me",
+    kind: "webhook",
+    url: receiver.url,
+    ...more,
   });
   const path = `/api/v1/channels/${channel.id}`;
   /** @returns which of the secrets a receiver that knows that one alone would find it signed with */
@@ -139,7 +142,8 @@ test("where no mail can be sent from, as on Workers, an e-mail channel is refuse
     .then(({ body }) => body as { token: string });
   const mail = { name: "mail", kind: "email", server: "127.0.0.1", from: "a@example.org", to: ["b@example.org"] };
   expect(await askerOf(app, () => token).refused("POST", "/api/v1/channels", mail)).toMatchObject({
-    ...{ status: 400, issues: [{ path: ["kind"], message: expect.stringContaining("only one on Node can") }] },
+    status: 400,
+    issues: [{ path: ["kind"], message: expect.stringContaining("only one on Node can") }],
   });
   expect(await control.admin.send("POST", "/api/v1/channels", mail)).toMatchObject({ status: 201 });
 });

@@ -17,7 +17,10 @@ test("a databasebackup contract is made, bound, assigned and changed by the API"
   const host = await control.enrol("one");
   const request = { user: "root", backupName: "app.sql", backupCmd: "pg_dump app", restoreCmd: "psql app" };
   const made = await control.admin.ask(Contract, "POST", "/api/v1/contracts", {
-    ...{ host: "one", name: "app-db", kind: "databasebackup", request },
+    host: "one",
+    name: "app-db",
+    kind: "databasebackup",
+    request,
   });
   expect(made).toMatchObject({ kind: "databasebackup", request });
   const { id: repository } = await declareRepository(control.admin, "disk");
@@ -40,8 +43,11 @@ test("consistency and mount points beside a request are kept, assigned, and chan
   const host = await control.enrol("one");
   const consistency = [{ stop: "app.service" }, { sqlite: "/srv/app/db.sqlite3" }, { mariadb: "*", container: "db" }];
   const made = await control.admin.ask(Contract, "POST", "/api/v1/contracts", {
-    ...{ host: "one", name: "app", request: { user: "root", sourceDirectories: ["/srv/app"] } },
-    ...{ consistency, mountPoints: ["/srv"] },
+    host: "one",
+    name: "app",
+    request: { user: "root", sourceDirectories: ["/srv/app"] },
+    consistency,
+    mountPoints: ["/srv"],
   });
   expect(made).toMatchObject({ kind: "files", consistency, mountPoints: ["/srv"] });
   const { id: repository } = await declareRepository(control.admin, "disk");

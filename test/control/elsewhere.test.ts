@@ -17,14 +17,21 @@ async function twoHosts(passphrase: Record<string, unknown> = { file: "/etc/pass
   const control = await testControl();
   const [one, two] = [await control.enrol("one"), await control.enrol("two")];
   const contract = await control.admin.ask(Contract, "POST", "/api/v1/contracts", {
-    ...{ host: one.id, name: "photos", request: { user: "root", sourceDirectories: ["/srv/photos"] } },
+    host: one.id,
+    name: "photos",
+    request: { user: "root", sourceDirectories: ["/srv/photos"] },
   });
   const repository = await control.admin.ask(Repository, "POST", "/api/v1/repositories", {
-    ...{ name: "nas", provider: "restic", location: "rest:https://nas.example/photos", passphrase },
+    name: "nas",
+    provider: "restic",
+    location: "rest:https://nas.example/photos",
+    passphrase,
     secrets: { RESTIC_REST_PASSWORD: { file: "/etc/nas" } },
   });
   const binding = await control.admin.ask(Binding, "POST", "/api/v1/bindings", {
-    ...{ name: "photos", contract: contract.id, repository: repository.id },
+    name: "photos",
+    contract: contract.id,
+    repository: repository.id,
   });
   const restore = (body: Record<string, unknown>) => ({ binding: "photos", snapshot: "latest", ...body });
   return { control, one, two, contract, repository, binding, restore };
@@ -44,12 +51,12 @@ test("a restore on another host gives that host access: the binding, its contrac
         binding: { id: binding.id, contract: contract.id },
         contract: { id: contract.id, request: contract.request },
         repository: {
-          ...{
-            id: repository.id,
-            location: "rest:https://nas.example/photos",
-            passphrase: { file: "/etc/passphrase" },
-          },
-          ...{ secrets: { RESTIC_REST_PASSWORD: { file: "/etc/nas" } }, existing: true, maintains: false },
+          id: repository.id,
+          location: "rest:https://nas.example/photos",
+          passphrase: { file: "/etc/passphrase" },
+          secrets: { RESTIC_REST_PASSWORD: { file: "/etc/nas" } },
+          existing: true,
+          maintains: false,
         },
       },
     },

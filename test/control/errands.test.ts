@@ -24,7 +24,10 @@ async function inTheLan(policy: (origin: string) => unknown = (origin) => [origi
   const receiver = await httpReceiver();
   const agent = await agentOf(control, host, policy(new URL(receiver.url).origin));
   const channel = await control.admin.ask(ChannelCreated, "POST", "/api/v1/channels", {
-    ...{ name: "lan", kind: "webhook", url: receiver.url, via: host.id },
+    name: "lan",
+    kind: "webhook",
+    url: receiver.url,
+    via: host.id,
   });
   const tell = async () => {
     await control.admin.ask(Delivery, "POST", `/api/v1/channels/${channel.id}/test`);
@@ -48,7 +51,11 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
     clock: control.deps.clock,
     log: (line) => said.push(line),
     config: {
-      ...{ url: URL_OF_CONTROL, host: host.id, name: "nas", audience: URL_OF_CONTROL, controlKey: host.controlKey },
+      url: URL_OF_CONTROL,
+      host: host.id,
+      name: "nas",
+      audience: URL_OF_CONTROL,
+      controlKey: host.controlKey,
     },
     api: {
       getErrands: () => getErrands(),
@@ -93,7 +100,10 @@ test("a channel with `via` is sent by that host's agent alone, signed, and its o
     "webhook-signature": String(headers["webhook-signature"]),
   });
   expect(await control.admin.ask(Channel, "GET", `/api/v1/channels/${channel.id}`)).toMatchObject({
-    ...{ via: host.id, failures: 0, lastStatus: 204, lastDeliveredAt: delivery.deliveredAt },
+    via: host.id,
+    failures: 0,
+    lastStatus: 204,
+    lastDeliveredAt: delivery.deliveredAt,
   });
   await agent.run();
   expect(receiver.requests).toHaveLength(1);
@@ -135,7 +145,9 @@ test("a host that is away: the attempts count and are seen, and it gets what wai
   expect(waiting.attempts).toBeGreaterThan(2);
   expect(waiting.lastError).toContain("its host has not come for it");
   expect(await control.admin.ask(Channel, "GET", `/api/v1/channels/${channel.id}`)).toMatchObject({
-    ...{ failures: waiting.attempts, lastError: waiting.lastError, lastDeliveredAt: null },
+    failures: waiting.attempts,
+    lastError: waiting.lastError,
+    lastDeliveredAt: null,
   });
   expect(receiver.requests).toEqual([]);
   // Its first question makes what it missed due, the outbox is woken, and it is rung for.

@@ -43,8 +43,11 @@ test("what opens for the fourth time within six hours is told once as flapping, 
   const told = await deliveriesOf(control);
   expect(typesOf(told)).toEqual([...six, "incident.flapping"]);
   expect(told.at(-1)?.payload.data).toMatchObject({
-    ...{ host: HOST, text: "the backup fails", summary: "the backup fails" },
-    ...{ openings: 4, since: "2026-11-23T08:01:00.000Z" },
+    host: HOST,
+    text: "the backup fails",
+    summary: "the backup fails",
+    openings: 4,
+    since: "2026-11-23T08:01:00.000Z",
   });
   expect(await newest(control)).toMatchObject({ isFlapping: true, openings: 7, closedAt: "2026-11-23T08:20:00.000Z" });
 

@@ -23,16 +23,16 @@ type Row = typeof runs.$inferInsert;
 function runOn(day: number, more: Partial<Row> & Pick<Row, "host" | "binding">): Row {
   const at = instant(START + day * DAY);
   return {
-    ...{ id: uuidv7(START + day * DAY, crypto.getRandomValues(new Uint8Array(10))), repository: null, kind: "backup" },
-    ...{
-      trigger: "schedule",
-      state: "succeeded",
-      sequence: 2,
-      startedAt: at,
-      finishedAt: at,
-      heardAt: at,
-      warnings: [],
-    },
+    id: uuidv7(START + day * DAY, crypto.getRandomValues(new Uint8Array(10))),
+    repository: null,
+    kind: "backup",
+    trigger: "schedule",
+    state: "succeeded",
+    sequence: 2,
+    startedAt: at,
+    finishedAt: at,
+    heardAt: at,
+    warnings: [],
     stats: { bytesAdded: 1000 + Math.floor(day) },
     ...more,
   };
@@ -255,13 +255,26 @@ async function leaveTraces({ deps: { db } }: TestControl, at: number, host: stri
     db.insert(deliveries).values({ ...delivery, id, state: "delivered" }),
     db.insert(deliveries).values({ ...delivery, id: another, state: "failed" }),
     db.insert(incidents).values({
-      ...{ id, kind: "binding.failing", key: id, summary: "s", timeline: [], openedAt: when, closedAt: when },
+      id,
+      kind: "binding.failing",
+      key: id,
+      summary: "s",
+      timeline: [],
+      openedAt: when,
+      closedAt: when,
     }),
     db.insert(refusals).values({ id, host, at: when, code: "policy.hooks", subject: "s", message: "m" }),
     db.insert(orders).values({ id, host, kind: "backup", run: id, issuedAt: when, expiresAt: when, closedAt: when }),
     db.insert(tokens).values({ id, name: id, scope: "read", hash: id, expiresAt: when, createdAt: when }),
     db.insert(audit).values({
-      ...{ id, at: when, by: id, byName: "x", byKind: "token", method: "POST", route: "/", status: 200 },
+      id,
+      at: when,
+      by: id,
+      byName: "x",
+      byKind: "token",
+      method: "POST",
+      route: "/",
+      status: 200,
     }),
   ]);
 }

@@ -23,7 +23,9 @@ test("hosts and bindings are labelled, listed by label, and a label wakes no hos
     settings: binding.settings,
   });
   expect(await admin.ask(Host, "PATCH", `/api/v1/hosts/${host.id}`, { labels: ["attic"] })).toMatchObject({
-    ...{ name: "one", labels: ["attic"], revision },
+    name: "one",
+    labels: ["attic"],
+    revision,
   });
   expect(control.hubCalls).toHaveLength(calls);
   const names = async (list: string) =>
@@ -43,7 +45,10 @@ test("hosts and bindings are labelled, listed by label, and a label wakes no hos
     code: "bindings.declared_on_host",
   });
   const repository = await admin.send("POST", "/api/v1/repositories", {
-    ...{ name: "second", provider: "restic", location: "/srv/second", passphrase: { generate: true } },
+    name: "second",
+    provider: "restic",
+    location: "/srv/second",
+    passphrase: { generate: true },
   });
   expect(repository.status).toBe(201);
   const made = { contract: contract.id, repository: "second", labels: ["new"] };
@@ -96,7 +101,8 @@ test("channels choose by event, host and label, whatever the type of the event",
       await control.deps.db.run("delete from deliveries");
       const wanted = expected[whom as keyof typeof abouts];
       expect({ type, whom, heard }).toEqual({
-        ...{ type, whom },
+        type,
+        whom,
         heard: type === "backup.late" ? [...wanted, "by-type"].toSorted() : wanted,
       });
     }

@@ -156,7 +156,8 @@ test("what was mended in the night and is broken again is not told as well", asy
   await fail(control, troubleOf("once"), "once, again");
   await send();
   expect(digestOf(await deliveriesOf(control))?.data).toMatchObject({
-    ...{ count: 5, more: 0 },
+    count: 5,
+    more: 0,
     items: [
       { title: "still so: twice, again", state: "open" },
       { title: "wrong again: once", state: "open", incident: { closedAt: "2026-11-23T21:00:00.000Z" } },
@@ -213,7 +214,10 @@ test("wrong quiet hours are refused at their field", async () => {
   const { control } = await sleeping();
   const refused = (quietHours: object) =>
     control.admin.refused("POST", "/api/v1/channels", {
-      ...{ name: "x", kind: "webhook", url: "http://127.0.0.1/", quietHours },
+      name: "x",
+      kind: "webhook",
+      url: "http://127.0.0.1/",
+      quietHours,
     });
   expect(await refused({ ...NIGHT, zone: "Mars/Olympus" })).toMatchObject({
     code: "request.invalid",

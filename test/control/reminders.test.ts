@@ -58,7 +58,10 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     const last = (await deliveriesOf(control, `&incident=${id}`)).at(-1);
     expect(last).toMatchObject({ type: "incident.reminder", incident: id });
     expect(last?.payload.data).toMatchObject({
-      ...{ summary: "the disk is full", text: "the disk is full", days: 7, isFlapping: false },
+      summary: "the disk is full",
+      text: "the disk is full",
+      days: 7,
+      isFlapping: false,
       incident: { id, kind: "host.trouble", openedAt: "2026-11-23T08:00:00.000Z" },
     });
   });

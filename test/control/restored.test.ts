@@ -33,7 +33,10 @@ async function threeDaysLater() {
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/resume`);
   control.pass(3 * DAY);
   const settled = await settleRestored(control.deps, {
-    ...{ host: self.id, binding: own.id, snapshot: "a".repeat(64), takenAt: "2026-11-23T08:00:05.000Z" },
+    host: self.id,
+    binding: own.id,
+    snapshot: "a".repeat(64),
+    takenAt: "2026-11-23T08:00:05.000Z",
     moved: { repository: repository.id, location: "/mnt/new/control" },
     staging: { directory: "/srv/data/backup", user: "backup" },
   });
@@ -47,7 +50,8 @@ test("what may have been done since the copy is not done again: orders end, toke
   expect(await control.admin.ask(Run, "GET", `/api/v1/runs/${queued.id}`)).toMatchObject({ state: "cancelled" });
   const { publicKey } = await newHostKey();
   const answer = await control.app.request("/agent/v1/enroll", {
-    ...{ method: "POST", headers: { "content-type": "application/json" } },
+    method: "POST",
+    headers: { "content-type": "application/json" },
     body: JSON.stringify({ token, publicKey, facts: FACTS }),
   });
   expect(await answer.json()).toMatchObject({ error: { code: "enrollments.token_refused" } });
@@ -58,7 +62,9 @@ test("what may have been done since the copy is not done again: orders end, toke
 test("how a run ended that nobody knows of is not known; the backup it came from is one; a late report has the last word", async () => {
   const { control, one, running, begun } = await threeDaysLater();
   expect(await control.admin.ask(Run, "GET", `/api/v1/runs/${running.run.id}`)).toMatchObject({
-    ...{ state: "warned", snapshot: "a".repeat(64), finishedAt: "2026-11-23T08:00:05.000Z" },
+    state: "warned",
+    snapshot: "a".repeat(64),
+    finishedAt: "2026-11-23T08:00:05.000Z",
     warnings: [expect.stringContaining("restored")],
   });
   const unknown = await control.admin.ask(Run, "GET", `/api/v1/runs/${begun.run.id}`);

@@ -31,7 +31,9 @@ it("that says an older snapshot's id again, or none, has stored nothing", async 
       `echo '{"message_type":"summary","snapshot_id":"${id}","total_files_processed":1}'; exit 0`,
     );
     expect(await host.backup(host.work())).toMatchObject({
-      ...{ state: "failed", snapshot: null, failure: { code: "snapshot.not_listed" } },
+      state: "failed",
+      snapshot: null,
+      failure: { code: "snapshot.not_listed" },
     });
   }
 });

@@ -87,7 +87,9 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
   const ids = { host: newId(), contract: newId(), repository: newId(), binding: newId() };
   const ladder: KillLadder = { interruptMs: 20_000, terminateMs: 5_000, to: "process" };
   const deps: RunnerDeps = {
-    ...{ paths, spool, clock: Date },
+    paths,
+    spool,
+    clock: Date,
     random: (bytes) => randomBytes(bytes),
     log: (line) => lines.push(line),
     onProgress: (_run, at) => progress.push(at),
@@ -102,11 +104,21 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
   let running = 0;
   const isCheap = new Set<string>();
   const host: EngineHost = {
-    ...{ root, paths, spool, deps, lines, progress, reports },
+    root,
+    paths,
+    spool,
+    deps,
+    lines,
+    progress,
+    reports,
 
     work(wanted = {}) {
       const binding: AssignedBinding = {
-        ...{ id: ids.binding, name: "files-nas", contract: ids.contract, repository: ids.repository, paused: false },
+        id: ids.binding,
+        name: "files-nas",
+        contract: ids.contract,
+        repository: ids.repository,
+        paused: false,
         // At the priority of everything else: a busy machine would make the tests wait for what is not shown here.
         settings: Settings.parse({ retention: {}, performance: { niceness: 0 }, ...wanted.settings }),
       };
@@ -117,26 +129,44 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
         hooks: { beforeBackup: wanted.before ?? [], afterBackup: wanted.after ?? [] },
       };
       const assignment: Assignment = {
-        ...{ protocol: 1, host: ids.host, revision: 1, issuedAt: instant(Date.now()) },
+        protocol: 1,
+        host: ids.host,
+        revision: 1,
+        issuedAt: instant(Date.now()),
         contracts: [
           wanted.database === undefined
             ? {
-                ...{ id: ids.contract, name: "files", kind: "files", declared: false, request },
-                ...{ consistency: [], mountPoints: [], stopForRestore: [], ...wanted.contract },
+                id: ids.contract,
+                name: "files",
+                kind: "files",
+                declared: false,
+                request,
+                consistency: [],
+                mountPoints: [],
+                stopForRestore: [],
+                ...wanted.contract,
               }
             : {
-                ...{ id: ids.contract, name: "database", kind: "databasebackup", declared: false },
+                id: ids.contract,
+                name: "database",
+                kind: "databasebackup",
+                declared: false,
                 request: { user: request.user, backupName: "dump", backupCmd: "", restoreCmd: "", ...wanted.database },
               },
         ],
         repositories: [
           {
-            ...{ id: ids.repository, name: "nas", provider: engine.provider },
+            id: ids.repository,
+            name: "nas",
+            provider: engine.provider,
             location: wanted.location ?? join(root, "srv/repository"),
             passphrase: wanted.passphrase ?? { generate: true },
             secrets: wanted.secrets ?? {},
-            ...{ ssh: { identityFile: null, hostKey: null }, caFile: null, appendOnly: false },
-            ...{ maintenance: Maintenance.parse({}), maintains: true },
+            ssh: { identityFile: null, hostKey: null },
+            caFile: null,
+            appendOnly: false,
+            maintenance: Maintenance.parse({}),
+            maintains: true,
             existing: wanted.existing ?? false,
             engineId: wanted.engineId ?? null,
             ...wanted.repository,
@@ -151,8 +181,13 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
       const { assignment, binding } = work;
       running++;
       const outcome = await backup(deps, {
-        ...{ assignment, binding, runId: newId(), trigger: "manual", scheduledAt: null },
-        ...{ signal: new AbortController().signal, ...change },
+        assignment,
+        binding,
+        runId: newId(),
+        trigger: "manual",
+        scheduledAt: null,
+        signal: new AbortController().signal,
+        ...change,
       });
       running--;
       if (running === 0 && outcome.state === "succeeded") await cheapen(host, work, isCheap);
@@ -161,7 +196,11 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
 
     restore: ({ assignment, binding }, request) =>
       restore(deps, {
-        ...{ assignment, binding, runId: newId(), trigger: "manual", scheduledAt: null },
+        assignment,
+        binding,
+        runId: newId(),
+        trigger: "manual",
+        scheduledAt: null,
         signal: new AbortController().signal,
         restore: RestoreRequest.parse({ snapshot: "latest", ...request }),
       }),
@@ -233,7 +272,10 @@ export function handEnvironment({ root, paths }: EngineHost, work: Work): Record
   return repository.provider === "restic"
     ? { ...plain, RESTIC_REPOSITORY: repository.location, RESTIC_PASSWORD_FILE: secret, RESTIC_CACHE_DIR: cache }
     : {
-        ...{ ...plain, BORG_REPO: repository.location, BORG_PASSCOMMAND: `cat ${secret}`, BORG_BASE_DIR: cache },
+        ...plain,
+        BORG_REPO: repository.location,
+        BORG_PASSCOMMAND: `cat ${secret}`,
+        BORG_BASE_DIR: cache,
         BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
       };
 }

@@ -17,8 +17,11 @@ export async function holdLock(
     stdio: ["pipe", "ignore", "ignore"],
     env: {
       ...process.env,
-      ...{ RESTIC_REPOSITORY: repository, RESTIC_PASSWORD_FILE: secret, RESTIC_CACHE_DIR: join(root, "hand") },
-      ...{ BORG_BASE_DIR: join(root, "hand"), BORG_PASSCOMMAND: `cat ${secret}` },
+      RESTIC_REPOSITORY: repository,
+      RESTIC_PASSWORD_FILE: secret,
+      RESTIC_CACHE_DIR: join(root, "hand"),
+      BORG_BASE_DIR: join(root, "hand"),
+      BORG_PASSCOMMAND: `cat ${secret}`,
     },
   });
   const gone = new Promise<void>((resolve) => holder.once("exit", () => resolve()));

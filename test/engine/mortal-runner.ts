@@ -14,11 +14,19 @@ const [root = "", runId = "", kind = "backup"] = process.argv.slice(2);
 const paths = agentPaths(root);
 const { assignment, binding } = JSON.parse(readFileSync(`${root}/work.json`, "utf8")) as Work;
 const deps: RunnerDeps = {
-  ...{ paths, spool: openSpool(paths), clock: Date, random: (bytes) => randomBytes(bytes) },
-  ...{ log: () => undefined, onProgress: () => undefined },
+  paths,
+  spool: openSpool(paths),
+  clock: Date,
+  random: (bytes) => randomBytes(bytes),
+  log: () => undefined,
+  onProgress: () => undefined,
 };
 const input: RunnerInput = {
-  ...{ assignment, binding, runId, trigger: "schedule", scheduledAt: null },
+  assignment,
+  binding,
+  runId,
+  trigger: "schedule",
+  scheduledAt: null,
   signal: new AbortController().signal,
 };
 if (kind === "backup") await backup(deps, input);

@@ -111,7 +111,8 @@ describe("a binding's dead man's switches", () => {
     const file = {
       request: contract?.request,
       settings: {
-        ...{ passphrase: "/run/passphrase", repository: { path: join(host.root, "srv/repository") } },
+        passphrase: "/run/passphrase",
+        repository: { path: join(host.root, "srv/repository") },
         pings: [both(origin)[0]],
       },
     };
@@ -128,7 +129,10 @@ describe("a binding's dead man's switches", () => {
     await host.policy({ outgoing: [origin] });
     const { assignment, binding } = host.work({ settings: { pings: both(origin) } });
     const of = {
-      ...{ binding: binding.id, repository: binding.repository, kind: "backup" as const, scheduledAt: null },
+      binding: binding.id,
+      repository: binding.repository,
+      kind: "backup" as const,
+      scheduledAt: null,
     };
     const { id } = await beginRecord(host.deps, { ...of, runId: newId(), trigger: "schedule" });
     const [entry] = await host.spool.list();

@@ -24,8 +24,13 @@ async function sh(script: string, change: Partial<Command> = {}, watching: Parti
   const lines: string[] = [];
   const ended = await runProcess(
     {
-      ...{ program: "/bin/sh", args: ["-c", script], user: ownUser(), umask: "022", fileDirectory: directory },
-      ...{ env: { PATH: "/usr/bin:/bin" }, ...change },
+      program: "/bin/sh",
+      args: ["-c", script],
+      user: ownUser(),
+      umask: "022",
+      fileDirectory: directory,
+      env: { PATH: "/usr/bin:/bin" },
+      ...change,
     },
     { ladder: { ...PATIENT, to: "process" }, onStdout: (line) => lines.push(line), ...watching },
   );
@@ -164,7 +169,8 @@ describe("the kill ladder", () => {
       "trap '' INT TERM; sh -c 'trap \"\" INT TERM; echo $$; while :; do sleep 0.05; done' & while :; do sleep 0.05; done",
       {},
       {
-        ...{ ladder: { ...QUICK, to: "process" }, signal: stop.signal },
+        ladder: { ...QUICK, to: "process" },
+        signal: stop.signal,
         onStdout(line) {
           child = Number(line);
           stop.abort();

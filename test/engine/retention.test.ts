@@ -41,7 +41,10 @@ describe.each([...RESTIC, ...BORG])("the retention with $provider $version", (en
     const { snapshot } = await host.backup(keeping(1));
     const { run, snapshots, engineId } = await host.report({ kind: "forget" });
     expect(run).toMatchObject({
-      ...{ trigger: "retention", state: "succeeded", snapshot: null, binding: work.binding.id },
+      trigger: "retention",
+      state: "succeeded",
+      snapshot: null,
+      binding: work.binding.id,
       stats: { snapshotsRemoved: 2, snapshotsKept: 1 },
     });
     expect(run.plan?.flatMap((one) => (one.keep ? [] : [one.snapshot]))).toEqual([oldest, middle]);
@@ -135,7 +138,11 @@ function onHost(engine: FoundEngine) {
     keeping: (keep_last: number): Work => host.work({ settings: { retention: { keep_last } } }),
     ask: (work: Work, dryRun: boolean): Promise<Outcome> =>
       forget(host.deps, {
-        ...{ ...work, dryRun, runId: newId(), trigger: "order", scheduledAt: null },
+        ...work,
+        dryRun,
+        runId: newId(),
+        trigger: "order",
+        scheduledAt: null,
         signal: new AbortController().signal,
       }),
   };

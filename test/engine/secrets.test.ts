@@ -82,8 +82,17 @@ describe("while restic stores, its secrets", () => {
     // The shell on the way sets these for itself.
     const own = names.filter((name) => !["PWD", "OLDPWD", "SHLVL", "_"].includes(name));
     expect(own.toSorted()).toEqual([
-      ...["AWS_SECRET_ACCESS_KEY", "HOLDFAST_RUN", "HOME", "LANG", "PATH", "RESTIC_CACHE_DIR"],
-      ...["RESTIC_PASSWORD_FILE", "RESTIC_PROGRESS_FPS", "RESTIC_REPOSITORY", "TMPDIR", "USER"],
+      "AWS_SECRET_ACCESS_KEY",
+      "HOLDFAST_RUN",
+      "HOME",
+      "LANG",
+      "PATH",
+      "RESTIC_CACHE_DIR",
+      "RESTIC_PASSWORD_FILE",
+      "RESTIC_PROGRESS_FPS",
+      "RESTIC_REPOSITORY",
+      "TMPDIR",
+      "USER",
     ]);
     expect(environment).not.toContain("inherited");
     expect(environment).not.toContain(passphrase);

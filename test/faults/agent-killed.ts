@@ -30,7 +30,8 @@ export const agentKilledOnTime: Fault = agentKilledAt("agent-killed-on-time", 40
 /** @param choose the turn of each round */
 export function agentKilledAt(name: string, rounds: number, choose: (dice: Dice) => Turn): Fault {
   return {
-    ...{ name, rounds },
+    name,
+    rounds,
     async start(log) {
       const host = await openKillableHost();
       const struck = new Map<string, number>();

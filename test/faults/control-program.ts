@@ -29,8 +29,13 @@ export async function openControlProgram(program: string, data: string): Promise
     await ended;
   };
   return {
-    ...{ name: "node", url, database, adminToken: await makeToken(program, data) },
-    ...{ kill, stop: kill, output: () => said },
+    name: "node",
+    url,
+    database,
+    adminToken: await makeToken(program, data),
+    kill,
+    stop: kill,
+    output: () => said,
     async start() {
       child = spawn(process.execPath, [program, "serve"], {
         env: { ...process.env, HOLDFAST_DATA: data, HOLDFAST_PORT: String(port) },

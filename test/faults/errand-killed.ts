@@ -139,7 +139,10 @@ async function openLan() {
   const hook = { name: "lan", kind: "webhook", url: `${receiver.origin}/hook`, events: [], via };
   const { id: channel } = await client.ask(ChannelCreated, "POST", "/api/v1/channels", hook);
   return {
-    ...{ agent, client, receiver, channel },
+    agent,
+    client,
+    receiver,
+    channel,
     now: () => clock.now(),
     pass(milliseconds: number): void {
       ahead += milliseconds;

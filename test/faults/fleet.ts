@@ -47,7 +47,10 @@ export async function enrolFleet(control: ControlUnderTest, size: number): Promi
     const request = { user: "root", sourceDirectories: ["/srv"] };
     const contract = await admin.ask(Contract, "POST", "/api/v1/contracts", { host: host.id, name: "srv", request });
     const binding = await admin.ask(Binding, "POST", "/api/v1/bindings", {
-      ...{ name: `srv-${number}`, contract: contract.id, repository: repository.id, settings: { enable: false } },
+      name: `srv-${number}`,
+      contract: contract.id,
+      repository: repository.id,
+      settings: { enable: false },
     });
     members.push({ host, binding, spool: [], isBad: false, badTurns: 0 });
   }
@@ -93,12 +96,29 @@ function turns(member: Member, dice: Dice): boolean {
 function begin({ binding, spool }: Member): RunReport {
   const now = Date.now();
   const report: RunReport = {
-    ...{ type: "run", sequence: 1, log: "", suspicious: null, engineId: null, snapshots: null },
+    type: "run",
+    sequence: 1,
+    log: "",
+    suspicious: null,
+    engineId: null,
+    snapshots: null,
     run: {
-      ...{ id: uuidv7(now, randomBytes(10)), binding: binding.id, repository: binding.repository, kind: "backup" },
-      ...{ trigger: "schedule", state: "running", scheduledAt: null, queuedAt: null },
-      ...{ startedAt: instant(now), finishedAt: null, snapshot: null, failure: null, warnings: [], stats: null },
-      ...{ plan: null, items: null },
+      id: uuidv7(now, randomBytes(10)),
+      binding: binding.id,
+      repository: binding.repository,
+      kind: "backup",
+      trigger: "schedule",
+      state: "running",
+      scheduledAt: null,
+      queuedAt: null,
+      startedAt: instant(now),
+      finishedAt: null,
+      snapshot: null,
+      failure: null,
+      warnings: [],
+      stats: null,
+      plan: null,
+      items: null,
     },
   };
   spool.push(report);
@@ -112,7 +132,9 @@ function finish(member: Member, state: State, { begun, isBad }: { begun: RunRepo
     sequence: 2,
     run: {
       ...begun.run,
-      ...{ state: isBad ? "failed" : "succeeded", failure: isBad ? failure : null, finishedAt: instant(Date.now()) },
+      state: isBad ? "failed" : "succeeded",
+      failure: isBad ? failure : null,
+      finishedAt: instant(Date.now()),
       snapshot: isBad ? null : randomBytes(32).toString("hex"),
     },
   };

@@ -135,13 +135,17 @@ async function openService(admin: Client, root: string, provider: ProviderName):
     },
   });
   const repository = await admin.ask(Repository, "POST", "/api/v1/repositories", {
-    ...{ name: `disk-${provider}`, provider, location, passphrase: { file: join(root, "passphrase") } },
+    name: `disk-${provider}`,
+    provider,
+    location,
+    passphrase: { file: join(root, "passphrase") },
   });
   const settings = {
-    ...{ timerConfig: { OnCalendar: "2099-01-01", RandomizedDelaySec: "0" } },
+    timerConfig: { OnCalendar: "2099-01-01", RandomizedDelaySec: "0" },
     // One of them is enough for a forget to be killed; borg takes seconds for one.
     retention: provider === "restic" ? { keep_last: 6 } : {},
-    ...{ limitUploadKiBs: 2000, performance: { niceness: 0 } },
+    limitUploadKiBs: 2000,
+    performance: { niceness: 0 },
   };
   const body = { contract: contract.id, repository: repository.id, settings };
   return { ...service, killIn, binding: await admin.ask(Binding, "POST", "/api/v1/bindings", body) };

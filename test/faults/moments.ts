@@ -47,7 +47,9 @@ export const MOMENTS: readonly [Moment, ...Moment[]] = [
   moment("between the spool and the start", async ({ host, dice, isNew, kill, dead }) => {
     const waitMs = dice.below(25);
     whenWritten(host.paths.spoolDir, {
-      ...{ name: /^([0-9a-f-]{36})\.json$/, isIt: isNew, until: dead },
+      name: /^([0-9a-f-]{36})\.json$/,
+      isIt: isNew,
+      until: dead,
       call: () => void delay(waitMs).then(kill),
     });
   }),
@@ -72,14 +74,16 @@ export const MOMENTS: readonly [Moment, ...Moment[]] = [
   moment("in the middle of writing an assignment", async ({ host, service, dice, kill, dead }) => {
     const waitMs = dice.below(6);
     whenWritten(dirname(host.paths.assignmentFile), {
-      ...{ name: /^assignment\.jws/, until: dead },
+      name: /^assignment\.jws/,
+      until: dead,
       call: () => (waitMs < 3 ? kill() : void delay(waitMs - 3).then(kill)),
     });
     const settings = { limitUploadKiBs: 1000 + dice.below(1000) };
     await host.admin.ask(z.unknown(), "PATCH", `/api/v1/bindings/${service.binding.id}`, { settings });
   }),
   moment("while it ends an interrupted run", async ({ service }) => writeFile(service.killIn.before, "0\n"), {
-    ...{ mayRepeatAfter: true, killsAgain: true },
+    mayRepeatAfter: true,
+    killsAgain: true,
   }),
   moment(
     "at any time",
@@ -97,7 +101,9 @@ export const ON_TIME = moment(
   async ({ host, dice, isNew, kill, dead }) => {
     const waitMs = dice.below(30);
     whenWritten(host.paths.spoolDir, {
-      ...{ name: /^([0-9a-f-]{36})\.json/, isIt: isNew, until: dead },
+      name: /^([0-9a-f-]{36})\.json/,
+      isIt: isNew,
+      until: dead,
       call: () => (waitMs < 10 ? kill() : void delay(waitMs - 10).then(kill)),
     });
   },

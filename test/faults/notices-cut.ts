@@ -41,7 +41,10 @@ export const noticesCut: Fault = {
         const said: Said[] = [];
         let isWell = false;
         const deps: Deps = {
-          ...{ db, signingKey, mail: null, wakeOutbox: () => undefined },
+          db,
+          signingKey,
+          mail: null,
+          wakeOutbox: () => undefined,
           clock: { now: () => now },
           random: (bytes) => Uint8Array.from({ length: bytes }, () => dice.below(256)),
           log: { info: () => undefined, error: () => undefined },
@@ -134,7 +137,12 @@ function mortal(db: Database, calls: number): Database {
 function channelOf({ clock, random }: Deps, name: "day" | "night"): typeof channels.$inferInsert {
   const at = instant(clock.now());
   return {
-    ...{ id: uuidv7(clock.now(), random(16)), name, kind: "webhook", enabled: true, createdAt: at, changedAt: at },
+    id: uuidv7(clock.now(), random(16)),
+    name,
+    kind: "webhook",
+    enabled: true,
+    createdAt: at,
+    changedAt: at,
     target: { kind: "webhook", url: `http://${name}.test/` },
     secret: `whsec_${btoa("0123456789abcdef0123456789abcdef")}`,
     remindEveryDays: 1,

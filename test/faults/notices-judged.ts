@@ -48,7 +48,9 @@ export function judgeNotices(
   const [day = [], night = []] = tellings.map(({ of }) => of.filter((one) => !isDigest(one)).map(turnOf));
   faults.lost.push(...day.filter((turn) => !night.includes(turn)), ...night.filter((turn) => !day.includes(turn)));
   return {
-    ...{ lost: faults.lost.length, doubled: faults.doubled.length, lied: faults.lied.length },
+    lost: faults.lost.length,
+    doubled: faults.doubled.length,
+    lied: faults.lied.length,
     said: Object.entries(faults).flatMap(([what, lines]) => lines.map((line) => `${what}: ${line}`)),
   };
 }

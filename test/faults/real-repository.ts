@@ -80,9 +80,16 @@ async function call(root: string, provider: ProviderName, args: string[]): Promi
   const { stdout } = await promisify(execFile)(provider, args, {
     maxBuffer: 64 * 1024 * 1024,
     env: {
-      ...{ PATH: process.env["PATH"], LANG: "C.UTF-8", TZ: "UTC", HOME: cache },
-      ...{ RESTIC_REPOSITORY: repository, RESTIC_PASSWORD_FILE: secret, RESTIC_CACHE_DIR: cache },
-      ...{ BORG_REPO: repository, BORG_PASSCOMMAND: `cat ${secret}`, BORG_BASE_DIR: cache },
+      PATH: process.env["PATH"],
+      LANG: "C.UTF-8",
+      TZ: "UTC",
+      HOME: cache,
+      RESTIC_REPOSITORY: repository,
+      RESTIC_PASSWORD_FILE: secret,
+      RESTIC_CACHE_DIR: cache,
+      BORG_REPO: repository,
+      BORG_PASSCOMMAND: `cat ${secret}`,
+      BORG_BASE_DIR: cache,
     },
   });
   return stdout;

@@ -23,7 +23,8 @@ export const wireBroken: Fault = {
   rounds: 40,
   async start(log) {
     const host = await openWiredHost({
-      ...{ clock: Date, timers: hastily(realTimers) },
+      clock: Date,
+      timers: hastily(realTimers),
       calendar: `*-*-* *:*:00/${EVERY_SECONDS}`,
     });
     await until(`the first backup; the agent said:\n${host.said()}`, async () =>

@@ -107,7 +107,8 @@ export async function openWiredHost(agent: {
     const repository = await admin.ask(Repository, "POST", "/api/v1/repositories", wanted);
     const timerConfig = { OnCalendar: agent.calendar, RandomizedDelaySec: "0" };
     await admin.ask(Binding, "POST", "/api/v1/bindings", {
-      ...{ contract: contract.id, repository: repository.id },
+      contract: contract.id,
+      repository: repository.id,
       settings: { timerConfig, retention: agent.retention ?? {}, zone: "UTC" },
     });
     const machine = { unitDirectories: [], sockets: [] };

@@ -41,7 +41,9 @@ export function accessOf(provider: Tool): Access {
   if (repository === undefined || binding === undefined) throw new Error("an assignment without a binding");
   const clock = { now: () => Date.parse("2026-11-23T08:00:00.000Z") };
   return {
-    ...{ clock, repository: { ...repository, provider }, secrets: { passphrase: "hunter2-hunter2", env: {} } },
+    clock,
+    repository: { ...repository, provider },
+    secrets: { passphrase: "hunter2-hunter2", env: {} },
     paths: agentPaths("/nonexistent/holdfast-fuzz"),
     scope: { host: assignment.host, binding: binding.id },
     run: newId(),
@@ -146,7 +148,11 @@ export const ENDED_WELL: Ended = {
 function ending(dice: Dice, stderr: string): Ended {
   const exitCode = dice.pick([0, 0, 0, 0, 1, 2, 3, 10, 11, 12, 13, 100, 105, 130, 255, null]);
   return {
-    ...{ ...ENDED_WELL, exitCode, stderr, signal: exitCode === null ? "SIGKILL" : null },
-    ...{ timedOut: dice.isLucky(0.02), startFailure: dice.isLucky(0.01) ? "ENOENT" : null },
+    ...ENDED_WELL,
+    exitCode,
+    stderr,
+    signal: exitCode === null ? "SIGKILL" : null,
+    timedOut: dice.isLucky(0.02),
+    startFailure: dice.isLucky(0.01) ? "ENOENT" : null,
   };
 }

@@ -19,7 +19,10 @@ const OLD = "a".repeat(64);
 function saying(tool: "restic" | "borg", answers: Readonly<Record<string, string>>) {
   const engine = { path: `/usr/bin/${tool}`, version: "1.4.0", isAtLeast: () => true };
   return {
-    ...{ restic: engine, borg: engine, access: accessOf(tool), callInherited: () => Promise.resolve(0) },
+    restic: engine,
+    borg: engine,
+    access: accessOf(tool),
+    callInherited: () => Promise.resolve(0),
     call({ args, onStdout, onStdoutBytes }: EngineCall) {
       const text = answers[args[0] ?? ""] ?? "";
       for (const line of text.split("\n")) onStdout?.(line);

@@ -48,7 +48,9 @@ export async function routesOf({
     const answer = good?.content?.["application/json"].schema;
     const pattern = new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`);
     return {
-      ...{ method, path, body: described?.requestBody?.content?.["application/json"].schema ?? null },
+      method,
+      path,
+      body: described?.requestBody?.content?.["application/json"].schema ?? null,
       query: (described?.parameters ?? []).filter((parameter) => parameter.in === "query"),
       answer: answer === undefined ? null : zodOf(answer, components.schemas),
       recorded: () => traffic.requests.filter((request) => request.method === method && pattern.test(request.path)),

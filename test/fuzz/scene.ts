@@ -46,7 +46,12 @@ export async function openScene(): Promise<Scene> {
   // A query's, which are called otherwise.
   traffic.seen.set("expression", traffic.seen.get("OnCalendar") ?? []);
   return {
-    ...{ control, host, neighbour, tokens, traffic, errors },
+    control,
+    host,
+    neighbour,
+    tokens,
+    traffic,
+    errors,
     pillars: [host.id, ...(traffic.ids.get("tokens") ?? [])],
     async end() {
       db.$client.close();
@@ -90,17 +95,17 @@ async function populate(control: TestControl, host: TestHost): Promise<void> {
     consistency: [{ sqlite: "/srv/db.sqlite3" }, { postgres: "*", port: 5432 }, { stop: "web.service" }],
   });
   await ask("POST", "/api/v1/contracts", {
-    ...{ host: name, name: `db-${name}`, kind: "databasebackup" },
+    host: name,
+    name: `db-${name}`,
+    kind: "databasebackup",
     request: { backupName: "dump.sql", backupCmd: "pg_dump x", restoreCmd: "psql x" },
   });
   await ask("POST", "/api/v1/contracts", {
-    ...{
-      host: host.id,
-      name: `vault-${name}`,
-      fromCatalog: "vaultwarden",
-      layout: "docker",
-      params: { data: "/srv/vault/" },
-    },
+    host: host.id,
+    name: `vault-${name}`,
+    fromCatalog: "vaultwarden",
+    layout: "docker",
+    params: { data: "/srv/vault/" },
   });
   await ask("PATCH", `/api/v1/bindings/${binding.id}`, {
     settings: {
@@ -157,20 +162,21 @@ const CHANNELS = {
 };
 
 const detection = {
-  ...{ entry: "radarr", layout: "docker", container: "films", params: { data: "/srv/films" } },
+  entry: "radarr",
+  layout: "docker",
+  container: "films",
+  params: { data: "/srv/films" },
   evidence: ["container films of image radarr"],
 };
 
 function declaration(name: string): object {
   return {
-    ...{
-      kind: "files",
-      file: "notes.json",
-      name: `notes-${name}`,
-      consistency: [],
-      mountPoints: [],
-      stopForRestore: [],
-    },
+    kind: "files",
+    file: "notes.json",
+    name: `notes-${name}`,
+    consistency: [],
+    mountPoints: [],
+    stopForRestore: [],
     request: {
       user: "root",
       sourceDirectories: ["/srv/notes"],

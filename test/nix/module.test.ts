@@ -95,12 +95,10 @@ describe("the NixOS module", () => {
         },
         bound: {
           repository: {
-            ...{
-              provider: "restic",
-              location: repository.path,
-              appendOnly: true,
-              passphrase: { file: "/run/secrets/p" },
-            },
+            provider: "restic",
+            location: repository.path,
+            appendOnly: true,
+            passphrase: { file: "/run/secrets/p" },
             secrets: { AWS_ACCESS_KEY_ID: { file: "/run/secrets/id" } },
           },
           settings: {

@@ -30,7 +30,8 @@ async function overHttp(input: {
       change === undefined
         ? null
         : {
-            ...{ field: change.field, value },
+            field: change.field,
+            value,
             wasUsed: () => value.includes(change.used(receiver.requests.at(-1) ?? expect.fail("nothing came"))),
           },
   };
@@ -126,8 +127,13 @@ channelSuite("email", async () => {
   onTestFinished(() => smtp.stop());
   return {
     fields: {
-      ...{ server: "127.0.0.1", port: smtp.port, security: "none", username: "me", password: "SECRETp" },
-      ...{ from: "holdfast@example.org", to: ["one@example.org", "two@example.org"] },
+      server: "127.0.0.1",
+      port: smtp.port,
+      security: "none",
+      username: "me",
+      password: "SECRETp",
+      from: "holdfast@example.org",
+      to: ["one@example.org", "two@example.org"],
     },
     seen: () => smtp.mails.map(readMail),
     ids: () => smtp.mails.map(({ text: mail }) => header(mail, "message-id")),

@@ -19,8 +19,16 @@ async function smtpServer(...given: Parameters<typeof startSmtp>): Promise<SmtpS
 
 function letterTo({ port }: SmtpServer, change: Partial<Letter> = {}): Letter {
   return {
-    ...{ server: "localhost", port, security: "none", username: null, password: null, from: "me@example.org" },
-    ...{ to: ["one@example.org"], subject: "Subject", text: "Text\n.\n..two dots\n", messageId: "<1@example.org>" },
+    server: "localhost",
+    port,
+    security: "none",
+    username: null,
+    password: null,
+    from: "me@example.org",
+    to: ["one@example.org"],
+    subject: "Subject",
+    text: "Text\n.\n..two dots\n",
+    messageId: "<1@example.org>",
     sentAt: "2026-11-23T08:00:00.000Z",
     ...change,
   };
@@ -97,7 +105,9 @@ test.each(["greeting", "MAIL", "RCPT", "DATA", "AUTH"] as const)(
     const letter = letterTo(smtp, { username: "me", password: "hunter2" });
     const { reached, status, error } = await send(letter);
     expect({ reached, status, error }).toEqual({
-      ...{ reached: [], status: 554, error: "answered 554: not delivered to one@example.org" },
+      reached: [],
+      status: 554,
+      error: "answered 554: not delivered to one@example.org",
     });
     expect(smtp.mails).toEqual([]);
   },

@@ -4,12 +4,21 @@ import { uuidv7 } from "../../shared/ids.ts";
 
 const id = uuidv7(0, new Uint8Array(10));
 const key = {
-  ...{ host: id, binding: id, controlKey: "fingerprint" },
+  host: id,
+  binding: id,
+  controlKey: "fingerprint",
   repository: {
-    ...{ id, name: "offsite", provider: "borg" as const, location: "ssh://backup@nas.example/./control" },
-    ...{ engineId: "e".repeat(64), hostKey: "ssh-ed25519 AAAA" },
+    id,
+    name: "offsite",
+    provider: "borg" as const,
+    location: "ssh://backup@nas.example/./control",
+    engineId: "e".repeat(64),
+    hostKey: "ssh-ed25519 AAAA",
   },
-  ...{ passphrase: "correct horse", secrets: { AWS_ACCESS_KEY_ID: "id" }, identity: "-----BEGIN", certificates: null },
+  passphrase: "correct horse",
+  secrets: { AWS_ACCESS_KEY_ID: "id" },
+  identity: "-----BEGIN",
+  certificates: null,
 };
 
 test("a recovery key is one line, and is read again however it was wrapped", () => {

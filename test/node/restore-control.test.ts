@@ -116,7 +116,11 @@ test("a control plane whose data directory is gone comes back with its recovery 
   expect(await ran(client, local)).toMatchObject({ state: "failed", failure: { code: "repository.missing" } });
 
   const stolen = await agentIn(join(directory, "third"), {}, programs.agent).cli(
-    ...["enroll", "--url", origin(), "--token", token],
+    "enroll",
+    "--url",
+    origin(),
+    "--token",
+    token,
   );
   expect(stolen).toMatchObject({ code: 1, stderr: expect.stringContaining("was used already") });
 });
@@ -154,12 +158,10 @@ test("its repository may be somewhere else by then, and so may it; what is in it
 
 async function keepElsewhere(client: Client): Promise<Binding> {
   const repository = await client.ask(Repository, "POST", "/api/v1/repositories", {
-    ...{
-      name: "elsewhere",
-      provider: "restic",
-      location: join(directory, "elsewhere"),
-      passphrase: { generate: true },
-    },
+    name: "elsewhere",
+    provider: "restic",
+    location: join(directory, "elsewhere"),
+    passphrase: { generate: true },
   });
   const [contract] = (await all(client, Contract, "contracts")).filter(({ name }) => name === "control-plane");
   const bound = { contract: contract?.id, repository: repository.id, settings: { enable: false } };
@@ -177,7 +179,10 @@ async function declare(client: Client, { host, name, source }: { host: string; n
   const request = { user: userInfo().username, sourceDirectories: [source] };
   const contract = await client.ask(Contract, "POST", "/api/v1/contracts", { host, name, request });
   const repository = await client.ask(Repository, "POST", "/api/v1/repositories", {
-    ...{ name, provider: "restic", location: join(directory, name), passphrase: { generate: true } },
+    name,
+    provider: "restic",
+    location: join(directory, name),
+    passphrase: { generate: true },
   });
   const bound = { name, contract: contract.id, repository: repository.id, settings: { enable: false, retention: {} } };
   return client.ask(Binding, "POST", "/api/v1/bindings", bound);
@@ -216,7 +221,8 @@ function environment(): NodeJS.ProcessEnv {
 /** As `npm start`, until it has printed its lines. */
 async function start(): Promise<void> {
   const child = spawn(process.execPath, [programs.holdfast, "start"], {
-    ...{ env: environment(), stdio: ["ignore", "pipe", "pipe"] },
+    env: environment(),
+    stdio: ["ignore", "pipe", "pipe"],
   });
   said = "";
   for (const stream of [child.stdout, child.stderr])

@@ -36,7 +36,18 @@ function randomPart(dice: Dice, name: string, tag: string): string {
 function randomClass(dice: Dice, character: string): string {
   const member = /[\]\\^-]/.test(character) ? `\\${character}` : character;
   return dice.pick([
-    ...[`[${member}]`, `[^${member}]`, `[x${member}]`, `[^a${member}]`, `[${member}a-c]`, "[^é€]", "[+-9]"],
-    ...["[ -~]", "[^ -~]", "[a-é]", "[\u{80}-\u{d7ff}]", "[\u{10000}-\u{10ffff}]", `[!${member}]`],
+    `[${member}]`,
+    `[^${member}]`,
+    `[x${member}]`,
+    `[^a${member}]`,
+    `[${member}a-c]`,
+    "[^é€]",
+    "[+-9]",
+    "[ -~]",
+    "[^ -~]",
+    "[a-é]",
+    "[\u{80}-\u{d7ff}]",
+    "[\u{10000}-\u{10ffff}]",
+    `[!${member}]`,
   ] as [string, ...string[]]);
 }

@@ -89,7 +89,9 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       await mkdir(join(host.root, "hollow/inside"), { recursive: true });
       const hollow = host.work({ user: "nobody", sources: [join(host.root, "hollow")] });
       expect(await host.backup(hollow)).toMatchObject({
-        ...{ state: "failed", snapshot: null, failure: { code: "source.empty" } },
+        state: "failed",
+        snapshot: null,
+        failure: { code: "source.empty" },
       });
       await chmod(join(host.root, "data/file"), 0);
       const unreadable = await host.backup(host.work({ user: "nobody" }));

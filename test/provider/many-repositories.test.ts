@@ -29,7 +29,10 @@ it("one contract is kept in several places, with both tools, each at its own tim
     return { ...repository, id: newId(), name: `place-${index}`, provider, location, maintains: false };
   });
   const bindings = repositories.map(({ id }, index) => ({
-    ...{ ...binding, id: newId(), name: index === 0 ? "myservice" : `myservice_${index + 1}`, repository: id },
+    ...binding,
+    id: newId(),
+    name: index === 0 ? "myservice" : `myservice_${index + 1}`,
+    repository: id,
     settings: Settings.parse({
       retention: { keep_last: 5 },
       performance: { niceness: 0 },
@@ -44,7 +47,11 @@ it("one contract is kept in several places, with both tools, each at its own tim
   const due: string[] = [];
   const running: Promise<unknown>[] = [];
   const scheduler = startScheduler({
-    ...{ paths: host.paths, ...time, zone: "UTC", log: () => undefined, assignment: () => all },
+    paths: host.paths,
+    ...time,
+    zone: "UTC",
+    log: () => undefined,
+    assignment: () => all,
     onDue({ task, begins }) {
       // A time is said again until its run has begun.
       if (task.kind !== "backup" || due.includes(task.binding.name)) return;

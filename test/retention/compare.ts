@@ -34,8 +34,11 @@ export async function compareRetention(
   const dice = diceOf(seed);
   const scratch = await mkdtemp(join(tmpdir(), "holdfast-retention-"));
   const env = {
-    ...{ PATH: process.env["PATH"], TZ: ZONE, RESTIC_PASSWORD: "retention" },
-    ...{ RESTIC_REPOSITORY: join(scratch, "repository"), RESTIC_CACHE_DIR: join(scratch, "cache") },
+    PATH: process.env["PATH"],
+    TZ: ZONE,
+    RESTIC_PASSWORD: "retention",
+    RESTIC_REPOSITORY: join(scratch, "repository"),
+    RESTIC_CACHE_DIR: join(scratch, "cache"),
   };
   const call = async (...args: string[]): Promise<string> =>
     (await run(restic, args, { env, maxBuffer: 64 << 20 })).stdout;

@@ -27,7 +27,9 @@ describe("a retention", () => {
       { snapshot: "2026-11-23T10:00Z", takenAt: "2026-11-23T10:00:00.000Z", keep: false, reasons: [] },
       { snapshot: "2026-11-24T10:00Z", takenAt: "2026-11-24T10:00:00.000Z", keep: false, reasons: [] },
       {
-        ...{ snapshot: "2026-11-24T11:00Z", takenAt: "2026-11-24T11:00:00.000Z", keep: true },
+        snapshot: "2026-11-24T11:00Z",
+        takenAt: "2026-11-24T11:00:00.000Z",
+        keep: true,
         reasons: ["keep_last 1", "keep_daily 1"],
       },
     ]);

@@ -53,7 +53,9 @@ export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<S
         timestamp: "2026-11-23T08:00:00.000Z",
         data: {
           run: { kind: "backup", failure: { message: "/srv/photos is not there", next: "Mount it." } },
-          ...{ binding: { name: "photos" }, host: { name: "nas" }, repository: { name: "offsite" } },
+          binding: { name: "photos" },
+          host: { name: "nas" },
+          repository: { name: "offsite" },
           failedSince: "2026-11-21T03:04:05.678Z",
         },
       });
@@ -125,8 +127,12 @@ async function write(deps: HeldDeps, channel: Id, events: readonly Event[]): Pro
   const at = instant(deps.clock.now());
   await deps.db.insert(deliveries).values(
     events.map((payload) => ({
-      ...{ id: uuidv7(deps.clock.now(), deps.random(10)), channel, type: payload.type, payload },
-      ...{ nextAttemptAt: at, createdAt: at },
+      id: uuidv7(deps.clock.now(), deps.random(10)),
+      channel,
+      type: payload.type,
+      payload,
+      nextAttemptAt: at,
+      createdAt: at,
     })),
   );
 }

@@ -25,7 +25,12 @@ export function declaredSuite(control: () => ControlUnderTest): void {
       passphrase: { file: "/p" },
     };
     return {
-      ...{ kind: "files", file: `${name}.json`, name, consistency: [], mountPoints: [], stopForRestore: [] },
+      kind: "files",
+      file: `${name}.json`,
+      name,
+      consistency: [],
+      mountPoints: [],
+      stopForRestore: [],
       request: { ...request, hooks: { beforeBackup: [], afterBackup: [] } },
       bound: { repository: RepositorySpec.parse(place), settings: Settings.parse({}) },
     };

@@ -31,9 +31,17 @@ export async function startSshd({ command }: { command: string | null }): Promis
   await writeFile(file("authorized_keys"), `${restriction}${await readFile(file("user.pub"), "utf8")}`);
   const port = await freePort();
   const config = [
-    ...[`Port ${port}`, "ListenAddress 127.0.0.1", `HostKey ${file("host")}`, "PidFile none", "UsePAM no"],
-    ...[`AuthorizedKeysFile ${file("authorized_keys")}`, "StrictModes no", "PermitRootLogin prohibit-password"],
-    ...["PasswordAuthentication no", "KbdInteractiveAuthentication no", "Subsystem sftp internal-sftp"],
+    `Port ${port}`,
+    "ListenAddress 127.0.0.1",
+    `HostKey ${file("host")}`,
+    "PidFile none",
+    "UsePAM no",
+    `AuthorizedKeysFile ${file("authorized_keys")}`,
+    "StrictModes no",
+    "PermitRootLogin prohibit-password",
+    "PasswordAuthentication no",
+    "KbdInteractiveAuthentication no",
+    "Subsystem sftp internal-sftp",
   ];
   await writeFile(file("sshd_config"), `${config.join("\n")}\n`);
   // Where sshd puts itself to sleep between logins; systemd makes it where there is one.

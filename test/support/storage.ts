@@ -73,7 +73,9 @@ async function start(
     ready: () => answers(port),
   });
   return {
-    ...{ port, caFile: certificate, ...credentials },
+    port,
+    caFile: certificate,
+    ...credentials,
     names: (bucket = "") => readdir(join(data, bucket)),
     async stop() {
       await running.stop();

@@ -23,7 +23,10 @@ async function maintaining(change: Partial<Assignment["repositories"][number]> =
   const repository = Object.assign(found, { maintains: true, maintenance, ...change });
   const dues: Due[] = [];
   const scheduler = startScheduler({
-    ...{ paths, ...time, zone: "UTC", log: () => undefined },
+    paths,
+    ...time,
+    zone: "UTC",
+    log: () => undefined,
     assignment: () => assignment,
     onDue: (due) => void dues.push(due),
   });

@@ -26,7 +26,12 @@ async function perform(kind: "prune" | "check", trigger: Trigger = "order", on =
   const [repository] = on.assignment.repositories;
   if (repository === undefined) throw new Error("no repository");
   return await upkeep(host.deps, {
-    ...{ kind, trigger, repository, assignment: on.assignment, runId: newId(), scheduledAt: null },
+    kind,
+    trigger,
+    repository,
+    assignment: on.assignment,
+    runId: newId(),
+    scheduledAt: null,
     signal: new AbortController().signal,
   });
 }

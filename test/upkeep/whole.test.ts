@@ -43,15 +43,16 @@ test("a person sees first what a retention would remove, removes it, and hears o
   const request = { user: world.user, sourceDirectories: [join(directory, "srv")] };
   const contract = await api.post("/contracts", { host: "nas", name: "photos", request });
   const repository = await api.post("/repositories", {
-    ...{ name: "disk", provider: "restic", location: join(directory, "repository"), passphrase: { generate: true } },
+    name: "disk",
+    provider: "restic",
+    location: join(directory, "repository"),
+    passphrase: { generate: true },
     maintenance: { readDataParts: 1 },
   });
   const binding = await api.post("/bindings", {
-    ...{
-      contract: contract["id"],
-      repository: "disk",
-      settings: { enable: false, retention: {}, performance: { niceness: 0 } },
-    },
+    contract: contract["id"],
+    repository: "disk",
+    settings: { enable: false, retention: {}, performance: { niceness: 0 } },
   });
   const runs: string[] = [];
   for (let count = 0; count < 2; count++) {

@@ -66,7 +66,10 @@ export async function settle(
   let nameById = new Map<string, string>();
   let unfinished: string[] = [];
   const result = await settleStore({
-    ...{ engine: "borg", warnings: ending.warnings, stats: statsOf(ending.text), failure: ending.failure },
+    engine: "borg",
+    warnings: ending.warnings,
+    stats: statsOf(ending.text),
+    failure: ending.failure,
     async list() {
       const { archives, ...rest } = await listAll(runner);
       ({ unfinished } = rest);

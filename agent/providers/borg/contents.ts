@@ -12,7 +12,13 @@ export const STAND_IN = "?";
 /** A map: no name that JavaScript has a meaning for is in it. */
 const TYPES = new Map<string, NodeType>(
   Object.entries({
-    ...{ "-": "file", d: "dir", l: "symlink", p: "fifo", s: "socket", c: "chardev", b: "blockdev" },
+    "-": "file",
+    d: "dir",
+    l: "symlink",
+    p: "fifo",
+    s: "socket",
+    c: "chardev",
+    b: "blockdev",
   }),
 );
 

@@ -19,7 +19,10 @@ export async function forget(runner: BorgRunner, unwanted: readonly string[]): P
   });
   const after = (await listArchives(runner)).map(({ name: _name, ...facts }) => facts);
   return judgeForget(access, {
-    ...{ before, unwanted: going.map(({ id }) => id), ended, after },
+    before,
+    unwanted: going.map(({ id }) => id),
+    ended,
+    after,
     failureOf: () => borgFailure(ended, { what: "delete", redact: access.log.redact }),
   });
 }

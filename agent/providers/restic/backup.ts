@@ -48,7 +48,10 @@ export async function settle(
   ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: Moment },
 ): Promise<BackupResult> {
   return await settleStore({
-    ...{ engine: "restic", warnings: ending.warnings, stats: statsOf(ending.summary), failure: ending.failure },
+    engine: "restic",
+    warnings: ending.warnings,
+    stats: statsOf(ending.summary),
+    failure: ending.failure,
     list: () => listSnapshots(runner),
     find: (snapshots) => findNew(snapshots, ending),
     faultOf: ending.faultOf,
@@ -59,7 +62,8 @@ export async function settle(
 function backupArgs(runner: ResticRunner, { excludes }: BackupInput): string[] {
   return [
     ...storeArgs(runner),
-    ...["--files-from-verbatim", "/dev/fd/4"],
+    "--files-from-verbatim",
+    "/dev/fd/4",
     ...excludes.map((pattern) => `--exclude=${resticPattern(pattern)}`),
   ];
 }
@@ -70,7 +74,10 @@ export function storeArgs({ restic, access }: ResticRunner): string[] {
   return [
     "backup",
     "--json",
-    ...["--host", scope.host, "--tag", tagOf(scope)],
+    "--host",
+    scope.host,
+    "--tag",
+    tagOf(scope),
     // The newest snapshot of the binding is what a new one is compared with, also after its paths were changed.
     ...(restic.isAtLeast("0.16.0") ? ["--group-by", "host,tags"] : []),
     ...lockArgs({ restic, access }),

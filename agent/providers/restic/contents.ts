@@ -21,8 +21,13 @@ export const STAND_IN = "\ufffd";
 /** A map: no name that JavaScript has a meaning for is in it. */
 const TYPES = new Map<string, NodeType>(
   Object.entries({
-    ...{ file: "file", dir: "dir", symlink: "symlink", fifo: "fifo", socket: "socket" },
-    ...{ chardev: "chardev", dev: "blockdev" },
+    file: "file",
+    dir: "dir",
+    symlink: "symlink",
+    fifo: "fifo",
+    socket: "socket",
+    chardev: "chardev",
+    dev: "blockdev",
   }),
 );
 

@@ -19,7 +19,10 @@ export async function forget(runner: ResticRunner, unwanted: readonly string[]):
   );
   await releaseOwnLock(runner, ended);
   return judgeForget(access, {
-    ...{ before, unwanted: ids, ended, after: await listSnapshots(runner) },
+    before,
+    unwanted: ids,
+    ended,
+    after: await listSnapshots(runner),
     failureOf: () => resticFailure(restic, ended, { what: "forget", redact: access.log.redact }),
   });
 }

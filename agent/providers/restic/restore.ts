@@ -28,7 +28,12 @@ async function extract(
   const way = chooseWay(restic, extraction);
   const ended = await runner.call({
     args: [
-      ...["restore", snapshot, "--no-lock", "--target", root === "" ? "/" : root, ...way.args],
+      "restore",
+      snapshot,
+      "--no-lock",
+      "--target",
+      root === "" ? "/" : root,
+      ...way.args,
       // Over a file that is there, what it would leave out as a hole may hold something.
       ...(isFresh && restic.isAtLeast("0.15.0") ? ["--sparse"] : []),
       // Before, it says its errors as text, also with --json.

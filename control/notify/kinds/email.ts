@@ -14,7 +14,12 @@ export function emailLetter(
 ): Letter {
   const { server, port, security, username, password, from, to } = target;
   return {
-    ...{ server, port, security, username, password, from },
+    server,
+    port,
+    security,
+    username,
+    password,
+    from,
     to: to.filter((address) => !reached.includes(address)),
     subject: cut(words.title, MOST_SUBJECT),
     text: `${cut(words.body === "" ? words.title : words.body, MOST_TEXT)}\n\n${event.type}, ${event.timestamp}\n`,

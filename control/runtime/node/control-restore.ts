@@ -133,7 +133,10 @@ async function settle(
     const settled = await settleRestored(
       { db, clock: Date },
       {
-        ...{ host: key.host, binding: key.binding, snapshot: facts.id, takenAt: facts.takenAt },
+        host: key.host,
+        binding: key.binding,
+        snapshot: facts.id,
+        takenAt: facts.takenAt,
         moved: location === null ? null : { repository: key.repository.id, location },
         staging: { directory: stagingDirectory(config), user: userInfo().username },
       },

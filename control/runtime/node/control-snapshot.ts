@@ -28,10 +28,22 @@ export async function fetchControlSnapshot(
   const secrets = await writeSecrets(key, join(work, "keys"));
   const { id, name, provider, engineId, hostKey } = key.repository;
   const wanted: SnapshotWanted = {
-    ...{ host: key.host, binding: key.binding, snapshot, target },
+    host: key.host,
+    binding: key.binding,
+    snapshot,
+    target,
     repository: {
-      ...{ id, name, provider, location, engineId, appendOnly: false, existing: true, maintains: false },
-      ...{ passphrase: secrets.passphrase, secrets: secrets.named, caFile: secrets.certificates },
+      id,
+      name,
+      provider,
+      location,
+      engineId,
+      appendOnly: false,
+      existing: true,
+      maintains: false,
+      passphrase: secrets.passphrase,
+      secrets: secrets.named,
+      caFile: secrets.certificates,
       ssh: { identityFile: secrets.identity, hostKey },
       maintenance: Maintenance.parse({}),
     },

@@ -35,15 +35,24 @@ interface SmtpError extends Error {
 async function hand(letter: Letter, connection: Socket): Promise<Mailed> {
   const { server, port, security, username, password } = letter;
   const transport = createTransport({
-    ...{ host: server, port, connection, secure: security === "tls" },
-    ...{ requireTLS: security === "starttls", ignoreTLS: security === "none" },
+    host: server,
+    port,
+    connection,
+    secure: security === "tls",
+    requireTLS: security === "starttls",
+    ignoreTLS: security === "none",
     ...(username === null ? {} : { auth: { user: username, pass: password ?? "" } }),
-    ...{ disableFileAccess: true, disableUrlAccess: true },
+    disableFileAccess: true,
+    disableUrlAccess: true,
   });
   try {
     const sent = await transport.sendMail({
-      ...{ from: letter.from, to: [...letter.to], subject: letter.subject, text: letter.text },
-      ...{ messageId: letter.messageId, date: new Date(letter.sentAt) },
+      from: letter.from,
+      to: [...letter.to],
+      subject: letter.subject,
+      text: letter.text,
+      messageId: letter.messageId,
+      date: new Date(letter.sentAt),
       headers: { "auto-submitted": "auto-generated" },
     });
     const refused = letter.to.filter((address) => !sent.accepted.some((one) => addressOf(one) === address));

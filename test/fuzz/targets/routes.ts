@@ -49,23 +49,22 @@ function credentialFor(
   const right = route.path.startsWith("/agent/") ? agentToken : tokens.admin;
   if (dice.isLucky(0.93)) return `Bearer ${right}`;
   return one(dice, [
-    ...[
-      null,
-      "",
-      "Bearer",
-      "Bearer ",
-      `Basic ${btoa("a:b")}`,
-      `bearer ${right}`,
-      `Bearer ${right} `,
-      `Bearer ${right}x`,
-    ],
-    ...[`Bearer ${tokens.read}`, `Bearer ${tokens.operate}`, `Bearer ${agentToken}`, `Bearer ${tokens.admin}`],
-    ...[
-      `Bearer ${agentToken.replace(/\.[^.]*$/, ".")}`,
-      "Bearer a.b.c",
-      "Bearer eyJhbGciOiJub25lIn0.e30.",
-      `Bearer ${"a".repeat(20_000)}`,
-    ],
+    null,
+    "",
+    "Bearer",
+    "Bearer ",
+    `Basic ${btoa("a:b")}`,
+    `bearer ${right}`,
+    `Bearer ${right} `,
+    `Bearer ${right}x`,
+    `Bearer ${tokens.read}`,
+    `Bearer ${tokens.operate}`,
+    `Bearer ${agentToken}`,
+    `Bearer ${tokens.admin}`,
+    `Bearer ${agentToken.replace(/\.[^.]*$/, ".")}`,
+    "Bearer a.b.c",
+    "Bearer eyJhbGciOiJub25lIn0.e30.",
+    `Bearer ${"a".repeat(20_000)}`,
   ]);
 }
 

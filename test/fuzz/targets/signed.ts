@@ -11,8 +11,16 @@ import { NO_SPARE, one, spoilJson, spoilText } from "../mutation.ts";
 import { mustHold, type Target } from "../target.ts";
 
 const POLICY: Policy = {
-  ...{ hooks: "named", restore: "staging", detect: true, fault: null, isDeclared: false, outgoing: "off" },
-  ...{ sources: ["/srv/photos"], repositories: ["/backup"], users: ["root"], services: [] },
+  hooks: "named",
+  restore: "staging",
+  detect: true,
+  fault: null,
+  isDeclared: false,
+  outgoing: "off",
+  sources: ["/srv/photos"],
+  repositories: ["/backup"],
+  users: ["root"],
+  services: [],
 };
 
 /** What a control plane signs that means harm: it is judged, and nothing of it gets past the host's policy. */

@@ -104,15 +104,15 @@ const FRAMES: readonly unknown[] = [
 async function frame(dice: Dice, sockets: WebSocketServer, url: string): Promise<void> {
   const connected = once(sockets, "connection");
   const connection = keepConnected({
-    ...{
-      timers: realTimers,
-      random: () => 0,
-      log: () => undefined,
-      agentVersion: "0",
-      isRevoked: () => Promise.resolve(false),
-    },
+    timers: realTimers,
+    random: () => 0,
+    log: () => undefined,
+    agentVersion: "0",
+    isRevoked: () => Promise.resolve(false),
     target: () => Promise.resolve({ url: url.replace("http", "ws"), headers: {} }),
-    ...{ onOnline: () => undefined, onOffline: () => undefined, onPoke: () => undefined },
+    onOnline: () => undefined,
+    onOffline: () => undefined,
+    onPoke: () => undefined,
   });
   const [socket] = (await connected) as [WebSocket];
   const ended = once(socket, "close");
