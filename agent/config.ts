@@ -2,7 +2,7 @@ import { chmod, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { Id, Name } from "../shared/ids.ts";
-import { readTextIfThere, writeFileAtomically } from "./system/files.ts";
+import { readTextIfExists, writeFileAtomically } from "./system/files.ts";
 
 /** Where everything of one agent lives on its host. All of it moves with HOLDFAST_AGENT_ROOT. */
 export interface Paths {
@@ -83,7 +83,7 @@ export type AgentConfig = z.infer<typeof AgentConfig>;
 
 /** @returns null when this host is not enrolled. @throws when the file is there and not what `enroll` writes */
 export async function readConfig(paths: Paths): Promise<AgentConfig | null> {
-  const text = await readTextIfThere(paths.agentJson);
+  const text = await readTextIfExists(paths.agentJson);
   if (text === null) return null;
   try {
     return AgentConfig.parse(JSON.parse(text));

@@ -3,27 +3,27 @@ import { uptime } from "node:os";
 import { text } from "node:stream/consumers";
 import { RestoreRequest } from "../shared/assignment.ts";
 import { ApiError } from "./link/api.ts";
-import { backupByHand } from "./cli/backup.ts";
-import { execByHand } from "./cli/exec.ts";
-import { EXIT, UsageError } from "./cli/command.ts";
-import { listByHand } from "./cli/snapshots.ts";
-import { restoreByHand } from "./cli/restore.ts";
-import { sayRunError } from "./cli/outcome.ts";
-import { type CliDeps } from "./cli/command.ts";
+import { backupCommand } from "./cli/backup.ts";
+import { execCommand } from "./cli/exec.ts";
+import { EXIT, UsageError } from "./cli/deps.ts";
+import { snapshotsCommand } from "./cli/snapshots.ts";
+import { restoreCommand } from "./cli/restore.ts";
+import { printRunError } from "./cli/print-outcome.ts";
+import { type CliDeps } from "./cli/deps.ts";
 import { agentPaths } from "./config.ts";
 import { runDaemon } from "./daemon/daemon.ts";
-import { machineOf } from "./detect/machine.ts";
-import { examine } from "./cli/doctor.ts";
+import { searchPathsFrom } from "./detect/search-paths.ts";
+import { doctorCommand } from "./cli/doctor.ts";
 import { enroll, EnrollError } from "./cli/enroll.ts";
 import { fetchSnapshot } from "./cli/fetch-snapshot.ts";
 import { copySqlite } from "./consistency/sqlite-copy.ts";
-import { sayStatus } from "./cli/status.ts";
+import { statusCommand } from "./cli/status.ts";
 import { RunError } from "./run-error.ts";
 import { realTimers } from "./system/timers.ts";
 import { uninstall } from "./cli/uninstall.ts";
-import { forgetByHand, upkeepByHand } from "./cli/upkeep.ts";
+import { forgetCommand, upkeepCommand } from "./cli/upkeep.ts";
 import { VERSION } from "./version.ts";
-import { readWords } from "./cli/arguments.ts";
+import { parseArguments } from "./cli/arguments.ts";
 
 const USAGE = `holdfast-agent ${VERSION}: does this host's backups
 
@@ -57,65 +57,65 @@ const deps: CliDeps = {
   log: (line) => void process.stderr.write(`${line}\n`),
 };
 
-const SAME_WISH_MS = 2_000;
+const REPEATED_SIGNAL_MS = 2_000;
 
 process.umask(0o077);
 process.exitCode = await main(process.argv.slice(2));
 
-async function main(words: string[]): Promise<number> {
+async function main(args: string[]): Promise<number> {
   try {
-    return await perform(words);
+    return await dispatch(args);
   } catch (error) {
-    return explain(error);
+    return printError(error);
   }
 }
 
-async function perform([verb, ...words]: string[]): Promise<number> {
+async function dispatch([verb, ...args]: string[]): Promise<number> {
   switch (verb) {
     case "enroll":
-      return await enrollVerb(words);
+      return await enrollVerb(args);
     case "run":
-      readWords(words, {});
+      parseArguments(args, {});
       return await runVerb();
     case "status":
-      return await sayStatus(deps, { json: readWords(words, { flags: ["json"] }).flag("json") });
+      return await statusCommand(deps, { json: parseArguments(args, { flags: ["json"] }).flag("json") });
     case "backup": {
-      const given = readWords(words, { flags: ["json", "accept-sources"], names: ["BINDING"] });
+      const given = parseArguments(args, { flags: ["json", "accept-sources"], names: ["BINDING"] });
       const options = { acceptSources: given.flag("accept-sources"), json: given.flag("json") };
-      return await backupByHand(deps, { binding: given.name(0), ...options, signal: stopSignal() });
+      return await backupCommand(deps, { binding: given.name(0), ...options, signal: stopSignal() });
     }
     case "snapshots": {
-      const given = readWords(words, { flags: ["json"], names: ["BINDING"] });
-      return await listByHand(deps, { binding: given.name(0), json: given.flag("json") });
+      const given = parseArguments(args, { flags: ["json"], names: ["BINDING"] });
+      return await snapshotsCommand(deps, { binding: given.name(0), json: given.flag("json") });
     }
     case "restore":
-      return await restoreVerb(words);
+      return await restoreVerb(args);
     case "forget": {
-      const given = readWords(words, { flags: ["json", "dry-run"], names: ["BINDING"] });
+      const given = parseArguments(args, { flags: ["json", "dry-run"], names: ["BINDING"] });
       const [dryRun, json] = [given.flag("dry-run"), given.flag("json")];
-      return await forgetByHand(deps, { binding: given.name(0), dryRun, json, signal: stopSignal() });
+      return await forgetCommand(deps, { binding: given.name(0), dryRun, json, signal: stopSignal() });
     }
     case "check":
     case "prune": {
-      const given = readWords(words, { flags: ["json"], names: ["REPOSITORY"] });
+      const given = parseArguments(args, { flags: ["json"], names: ["REPOSITORY"] });
       const [repository, json] = [given.name(0), given.flag("json")];
-      return await upkeepByHand(deps, { kind: verb, repository, json, signal: stopSignal() });
+      return await upkeepCommand(deps, { kind: verb, repository, json, signal: stopSignal() });
     }
     case "exec":
-      return await execVerb(words);
+      return await execVerb(args);
     case "doctor":
-      return await examine(deps, { json: readWords(words, { flags: ["json"] }).flag("json") });
+      return await doctorCommand(deps, { json: parseArguments(args, { flags: ["json"] }).flag("json") });
     case "uninstall":
-      return await uninstall(deps, { yes: readWords(words, { flags: ["yes"] }).flag("yes") });
+      return await uninstall(deps, { yes: parseArguments(args, { flags: ["yes"] }).flag("yes") });
     case "copy-sqlite": {
       // Nobody types it: a backup begins it as the user who may read the database.
-      const given = readWords(words, { names: ["SOURCE", "COPY"] });
+      const given = parseArguments(args, { names: ["SOURCE", "COPY"] });
       await copySqlite(given.name(0), given.name(1));
       return EXIT.done;
     }
     case "fetch-snapshot": {
       // Nor this: `holdfast restore-control` begins it, and hands it what it needs on standard input.
-      readWords(words, {});
+      parseArguments(args, {});
       const snapshot = await fetchSnapshot(deps, await text(process.stdin), stopSignal());
       deps.out(`${JSON.stringify(snapshot)}\n`);
       return EXIT.done;
@@ -133,8 +133,8 @@ async function perform([verb, ...words]: string[]): Promise<number> {
   }
 }
 
-async function enrollVerb(words: string[]): Promise<number> {
-  const given = readWords(words, { texts: ["url", "token"] });
+async function enrollVerb(args: string[]): Promise<number> {
+  const given = parseArguments(args, { texts: ["url", "token"] });
   const url = given.text("url");
   const token = given.text("token") ?? process.env["HOLDFAST_ENROLL_TOKEN"];
   if (url === undefined) throw new UsageError("--url is missing");
@@ -152,13 +152,16 @@ async function enrollVerb(words: string[]): Promise<number> {
 async function runVerb(): Promise<number> {
   const isInJournal = process.env["JOURNAL_STREAM"] !== undefined;
   const log = (line: string): void => deps.log(isInJournal ? line : `${new Date().toISOString()} ${line}`);
-  const status = await runDaemon({ ...deps, log, timers: realTimers, machine: machineOf(process.env) }, stopSignal());
+  const status = await runDaemon(
+    { ...deps, log, timers: realTimers, searchPaths: searchPathsFrom(process.env) },
+    stopSignal(),
+  );
   // What is still open then (a socket's goodbye, a hanging request) must not keep the service from ending.
   process.exit(status);
 }
 
-async function restoreVerb(words: string[]): Promise<number> {
-  const given = readWords(words, {
+async function restoreVerb(args: string[]): Promise<number> {
+  const given = parseArguments(args, {
     flags: ["json", "delete", "dry-run", "no-verify"],
     texts: ["target", "overwrite"],
     lists: ["include"],
@@ -181,7 +184,7 @@ async function restoreVerb(words: string[]): Promise<number> {
       `${issue?.path[0] === "snapshot" ? "SNAPSHOT" : `--${String(issue?.path[0])}`} ${issue?.message}`,
     );
   }
-  return await restoreByHand(deps, {
+  return await restoreCommand(deps, {
     binding: given.name(0),
     restore: restore.data,
     json: given.flag("json"),
@@ -189,11 +192,11 @@ async function restoreVerb(words: string[]): Promise<number> {
   });
 }
 
-async function execVerb(words: string[]): Promise<number> {
-  const dashes = words.indexOf("--");
+async function execVerb(args: string[]): Promise<number> {
+  const dashes = args.indexOf("--");
   if (dashes < 0) throw new UsageError("exec BINDING -- ARGS…: the '--' is missing");
-  const given = readWords(words.slice(0, dashes), { names: ["BINDING"] });
-  return await execByHand(deps, { binding: given.name(0), args: words.slice(dashes + 1) });
+  const given = parseArguments(args.slice(0, dashes), { names: ["BINDING"] });
+  return await execCommand(deps, { binding: given.name(0), args: args.slice(dashes + 1) });
 }
 
 /**
@@ -202,23 +205,23 @@ async function execVerb(words: string[]): Promise<number> {
  */
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
-  let askedAt = 0;
+  let firstSignalAt = 0;
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
-      if (!stop.signal.aborted) askedAt = performance.now();
-      else if (performance.now() - askedAt > SAME_WISH_MS) process.exit(EXIT.failed);
+      if (!stop.signal.aborted) firstSignalAt = performance.now();
+      else if (performance.now() - firstSignalAt > REPEATED_SIGNAL_MS) process.exit(EXIT.failed);
       stop.abort();
     });
   }
   return stop.signal;
 }
 
-function explain(error: unknown): number {
+function printError(error: unknown): number {
   if (error instanceof UsageError || (error instanceof EnrollError && error.isUsage)) {
     deps.log(`holdfast-agent: ${error.message} (see 'holdfast-agent --help')`);
     return EXIT.usage;
   }
-  if (error instanceof RunError) return sayRunError(deps, error);
+  if (error instanceof RunError) return printRunError(deps, error);
   deps.log(`holdfast-agent: ${error instanceof Error ? error.message : String(error)}`);
-  return error instanceof ApiError && error.trouble === "offline" ? EXIT.tryLater : EXIT.failed;
+  return error instanceof ApiError && error.kind === "offline" ? EXIT.tryLater : EXIT.failed;
 }

@@ -5,23 +5,23 @@ import type { RunReport } from "../shared/report.ts";
 import { isOver } from "../shared/run.ts";
 import { checkRepository } from "./policy/check.ts";
 import { ENGINE_LADDER, HOOK_LADDER } from "./system/process/kill-ladder.ts";
-import { isAlive, type ProcessMark } from "./system/process/mark.ts";
-import { DUMPING, endOrphans, enginesLeft, terminateWith } from "./system/process/orphans.ts";
-import { restoringDirectory } from "./consistency/staging.ts";
+import { isAlive, type ProcessRef } from "./system/process/process-ref.ts";
+import { DUMP_PHASE_ENV, killOrphans, findOrphanEngines, terminateByEnvironment } from "./system/process/orphans.ts";
+import { restoreWorkDirectory } from "./consistency/staging.ts";
 import { findUser } from "./system/process/find-user.ts";
-import { prepare, type Prepared } from "./run/access.ts";
-import { runAfterHooks } from "./run/cleanup.ts";
+import { prepareAccess, type Prepared } from "./run/access.ts";
+import { runCleanup } from "./run/cleanup.ts";
 import type { RunnerDeps } from "./run/deps.ts";
 import { failureOf, runFailure } from "./run-error.ts";
-import { type Finished, type RunRecord, takeOverRecord } from "./run/record.ts";
-import { pingEnd } from "./run/pings.ts";
-import { NOTHING } from "./run/recorded.ts";
+import { type RunResult, type RunRecord, takeOverRecord } from "./run/record.ts";
+import { pingBackupEnd } from "./run/pings.ts";
+import { EMPTY_RESULT } from "./run/record-run.ts";
 import type { SpoolEntry } from "./state/spool-entry.ts";
 
-interface Abandoned {
+interface InterruptedRun {
   readonly entry: SpoolEntry;
   readonly report: RunReport;
-  readonly owner: ProcessMark;
+  readonly owner: ProcessRef;
 }
 
 /** Runs that are being ended by this process: it looks every minute, and a hook may take longer. */
@@ -49,48 +49,48 @@ export async function recoverInterrupted(deps: RunnerDeps, assignment: Assignmen
   }
 }
 
-async function recoverRun(deps: RunnerDeps, abandoned: Abandoned, assignment: Assignment | null): Promise<void> {
+async function recoverRun(deps: RunnerDeps, abandoned: InterruptedRun, assignment: Assignment | null): Promise<void> {
   const { entry, report, owner } = abandoned;
   // From now on it is ours: another look at the spool passes it by.
   const engines = [...(entry.engines ?? []), ...(entry.child?.is === "engine" ? [entry.child] : [])];
   const record = await takeOverRecord(deps, { entry, engines }, report);
   record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
   deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
-  engines.push(...(await endChildren(deps, { entry, run: report.run.id })));
-  await rm(restoringDirectory(deps.paths, report.run.id), { recursive: true, force: true });
+  engines.push(...(await killChildren(deps, { entry, run: report.run.id })));
+  await rm(restoreWorkDirectory(deps.paths, report.run.id), { recursive: true, force: true });
   // Before the hooks: what they say must not show the repository's secrets.
-  const prepared = await prepareAgain(deps, { report, record, assignment });
-  const warnings = await payBack(deps, { entry, record });
-  const found = prepared === null ? {} : await lookAgain(deps, { report, record, prepared, engines });
+  const prepared = await prepareForLookup(deps, { report, record, assignment });
+  const warnings = await finishCleanup(deps, { entry, record });
+  const found = prepared === null ? {} : await findStoredSnapshot(deps, { report, record, prepared, engines });
   const failure = runFailure("run.interrupted", "the agent's process ended in the middle of the run");
-  await record.finish({ ...NOTHING, ...found, warnings, state: "interrupted", failure });
+  await record.finish({ ...EMPTY_RESULT, ...found, warnings, state: "interrupted", failure });
   const binding = assignment?.bindings.find(({ id }) => id === report.run.binding);
   if (assignment === null || binding === undefined || report.run.kind !== "backup") return;
   const end = { state: "interrupted" as const, message: failure.message, log: record.log.tail() };
-  pingEnd(deps, { assignment, binding, runId: report.run.id }, end);
+  pingBackupEnd(deps, { assignment, binding, runId: report.run.id }, end);
 }
 
 /** @returns engines that nobody had written down */
-async function endChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry; run: Id }): Promise<ProcessMark[]> {
+async function killChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry; run: Id }): Promise<ProcessRef[]> {
   const { child } = entry;
   const ladder = deps.ladder ?? ENGINE_LADDER;
   // An engine may wait for the script whose output it stores.
-  await terminateWith([`HOLDFAST_RUN=${run}`, DUMPING]);
-  if (child) await endOrphans(child, run, child.is === "hook" ? HOOK_LADDER : ladder);
-  const unnoted = await enginesLeft(run);
-  for (const engine of unnoted) await endOrphans(engine, run, ladder);
+  await terminateByEnvironment([`HOLDFAST_RUN=${run}`, DUMP_PHASE_ENV]);
+  if (child) await killOrphans(child, run, child.is === "hook" ? HOOK_LADDER : ladder);
+  const unnoted = await findOrphanEngines(run);
+  for (const engine of unnoted) await killOrphans(engine, run, ladder);
   return unnoted;
 }
 
-async function payBack(
+async function finishCleanup(
   deps: RunnerDeps,
   { entry, record }: { entry: SpoolEntry; record: RunRecord },
 ): Promise<string[]> {
-  const { after: owed } = entry;
-  if (owed === null) return [];
+  const { after: cleanup } = entry;
+  if (cleanup === null) return [];
   try {
-    const user = await findUser(owed.user);
-    const failures = await runAfterHooks({ record, fileDirectory: deps.paths.state }, { owed, user });
+    const user = await findUser(cleanup.user);
+    const failures = await runCleanup({ record, fileDirectory: deps.paths.state }, { cleanup, user });
     return failures.map(({ message }) => message);
   } catch (error) {
     return [`the after hooks did not run: ${failureOf(error).message}`];
@@ -98,7 +98,7 @@ async function payBack(
 }
 
 /** @returns null when the repository can't be looked at any more, or may not be */
-async function prepareAgain(
+async function prepareForLookup(
   deps: RunnerDeps,
   { report, record, assignment }: { report: RunReport; record: RunRecord; assignment: Assignment | null },
 ): Promise<Prepared | null> {
@@ -108,48 +108,51 @@ async function prepareAgain(
   );
   if (assignment === null || binding === undefined) return null;
   try {
-    return await prepare(deps, {
+    return await prepareAccess(deps, {
       assignment,
       binding,
       run: run.id,
       log: record.log,
       signal: new AbortController().signal,
-      onChild: (child) => record.noteChild("engine", child),
+      onChild: (child) => record.recordChild("engine", child),
       as: "contract",
       mayGenerate: false,
       check: (policy, _contract, repository) => checkRepository(policy, repository),
     });
   } catch (error) {
-    record.log.line(notLookedAt(error));
+    record.log.line(lookupFailedMessage(error));
     return null;
   }
 }
 
-interface Again {
+interface LookupInput {
   readonly report: RunReport;
   readonly record: RunRecord;
   readonly prepared: Prepared;
-  readonly engines: readonly ProcessMark[];
+  readonly engines: readonly ProcessRef[];
 }
 
 /** The engine may have stored its snapshot after all, and left its lock. */
-async function lookAgain(deps: RunnerDeps, { report, record, prepared, engines }: Again): Promise<Partial<Finished>> {
+async function findStoredSnapshot(
+  deps: RunnerDeps,
+  { report, record, prepared, engines }: LookupInput,
+): Promise<Partial<RunResult>> {
   const { run } = report;
   const { access, provider } = prepared;
   try {
     const repository = await provider.open(access, { mayCreate: false });
-    for (const engine of engines) await repository.releaseDeadLocks(engine);
+    for (const engine of engines) await repository.removeStaleLocks(engine);
     const snapshots = await repository.snapshots();
     const begunAt = run.startedAt ?? instant(deps.clock.now());
     const stored = run.kind === "backup" ? snapshots.findLast(({ takenAt }) => takenAt >= begunAt) : undefined;
     const { engineId } = repository;
     return run.binding === null ? { engineId } : { engineId, snapshots, snapshot: stored?.id ?? null };
   } catch (error) {
-    record.log.line(notLookedAt(error));
+    record.log.line(lookupFailedMessage(error));
     return {};
   }
 }
 
-function notLookedAt(error: unknown): string {
+function lookupFailedMessage(error: unknown): string {
   return `the repository could not be looked at: ${failureOf(error).message}`;
 }

@@ -2,88 +2,88 @@ import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assi
 import { instant, uuidv7 } from "../shared/ids.ts";
 import { isKeepingAll } from "../shared/retention.ts";
 import { isGood, type SnapshotFacts } from "../shared/run.ts";
-import { rememberGood } from "./state/good-snapshot.ts";
+import { recordGoodSnapshot } from "./state/good-snapshot.ts";
 import { checkRepository } from "./policy/check.ts";
 import { performRestore } from "./restore/restore.ts";
-import { betweenServices } from "./restore/services.ts";
-import { prepare, type Prepared } from "./run/access.ts";
+import { withServicesStopped } from "./restore/services.ts";
+import { prepareAccess, type Prepared } from "./run/access.ts";
 import { performBackup } from "./backup/backup.ts";
-import type { Outcome, RunnerDeps, RunnerInput } from "./run/deps.ts";
+import type { RunOutcome, RunnerDeps, RunnerInput } from "./run/deps.ts";
 import { failureOf } from "./run-error.ts";
-import { unlessLocked } from "./run/locked.ts";
+import { deferIfLocked } from "./run/locked.ts";
 import { openRunLog } from "./run-log.ts";
-import { pinged } from "./run/pings.ts";
-import { ofBinding, recorded } from "./run/recorded.ts";
-import { type ForgetInput, heldBack, performForget } from "./upkeep/forget.ts";
-import { ofRepository, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
+import { withPings } from "./run/pings.ts";
+import { bindingRun, recordRun } from "./run/record-run.ts";
+import { type ForgetInput, forgetBlockedReason, performForget } from "./upkeep/forget.ts";
+import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
 
 /**
  * One backup, and after a good one the binding's retention as a run of its own. Never throws for what goes wrong in the
  * run: that is in the outcome, and in the spool before this returns.
  */
-export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<Outcome> {
+export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunOutcome> {
   const { retention } = input.binding.settings;
   const at = instant(deps.clock.now());
-  const outcome = await pinged(deps, input, (watch) =>
-    recorded(deps, ofBinding(input, "backup"), async (run) => {
+  const outcome = await withPings(deps, input, (watch) =>
+    recordRun(deps, bindingRun(input, "backup"), async (run) => {
       watch(run.record.log);
-      const finished = await unlessLocked(deps, input, () => performBackup(deps, input, run));
+      const finished = await deferIfLocked(deps, input, () => performBackup(deps, input, run));
       const { snapshot, state } = finished;
-      const forgotten =
-        snapshot !== null && isGood(state) ? await remembered(deps, { binding: input.binding.id, snapshot, at }) : [];
-      const reason = heldBack(input);
+      const recordWarnings =
+        snapshot !== null && isGood(state) ? await recordGood(deps, { binding: input.binding.id, snapshot, at }) : [];
+      const reason = forgetBlockedReason(input);
       if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
       if (state === "warned" && !isKeepingAll(retention)) {
         run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
       }
-      if (forgotten.length === 0) return finished;
-      return { ...finished, state: "warned", warnings: [...finished.warnings, ...forgotten] };
+      if (recordWarnings.length === 0) return finished;
+      return { ...finished, state: "warned", warnings: [...finished.warnings, ...recordWarnings] };
     }),
   );
-  if (outcome.state === "succeeded" && !isKeepingAll(retention) && heldBack(input) === null) {
+  if (outcome.state === "succeeded" && !isKeepingAll(retention) && forgetBlockedReason(input) === null) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
-    const { onBegun: _ofTheBackup, ...rest } = input;
+    const { onStarted: _ofTheBackup, ...rest } = input;
     await forget(deps, { ...rest, runId, trigger: "retention", scheduledAt: null, dryRun: false });
   }
   return outcome;
 }
 
 /** What was stored is stored, also when this host can't remember it. @returns what is to be warned of */
-async function remembered({ paths }: RunnerDeps, good: Parameters<typeof rememberGood>[1]): Promise<string[]> {
-  return await rememberGood(paths, good).then(
+async function recordGood({ paths }: RunnerDeps, good: Parameters<typeof recordGoodSnapshot>[1]): Promise<string[]> {
+  return await recordGoodSnapshot(paths, good).then(
     () => [],
     (error: unknown) => [`the snapshot is not remembered as the newest good one: ${failureOf(error).message}`],
   );
 }
 
 /** What the binding's retention says of its snapshots, done or only told. Never throws for what goes wrong in the run. */
-export async function forget(deps: RunnerDeps, input: ForgetInput): Promise<Outcome> {
-  return await recorded(deps, ofBinding(input, "forget"), (run) => performForget(deps, input, run));
+export async function forget(deps: RunnerDeps, input: ForgetInput): Promise<RunOutcome> {
+  return await recordRun(deps, bindingRun(input, "forget"), (run) => performForget(deps, input, run));
 }
 
 /** One prune or check of a repository as a whole. Never throws for what goes wrong in the run. */
-export async function upkeep(deps: RunnerDeps, input: UpkeepInput): Promise<Outcome> {
-  return await recorded(deps, ofRepository(input), (run) => performUpkeep(deps, input, run));
+export async function runUpkeep(deps: RunnerDeps, input: UpkeepInput): Promise<RunOutcome> {
+  return await recordRun(deps, repositoryRun(input), (run) => performUpkeep(deps, input, run));
 }
 
 /** One restore, in place or to a directory. Like a backup, it never throws for what goes wrong in the run. */
 export async function restore(
   deps: RunnerDeps,
   input: RunnerInput & { readonly restore: RestoreRequest },
-): Promise<Outcome> {
-  return await recorded(deps, ofBinding(input, "restore"), (run) =>
-    betweenServices(deps, { input, run }, (stopServices) => performRestore(deps, { ...input, stopServices }, run)),
+): Promise<RunOutcome> {
+  return await recordRun(deps, bindingRun(input, "restore"), (run) =>
+    withServicesStopped(deps, { input, run }, (stopServices) => performRestore(deps, { ...input, stopServices }, run)),
   );
 }
 
-interface Asked {
+interface BindingInput {
   readonly assignment: Assignment;
   readonly binding: AssignedBinding;
 }
 
 /** The binding's snapshots, oldest first. Throws RunError. */
-export async function listSnapshots(deps: RunnerDeps, asked: Asked): Promise<SnapshotFacts[]> {
-  const { access, provider } = await prepareUnrecorded(deps, asked);
+export async function listSnapshots(deps: RunnerDeps, asked: BindingInput): Promise<SnapshotFacts[]> {
+  const { access, provider } = await prepareWithoutRun(deps, asked);
   const repository = await provider.open(access, { mayCreate: false });
   return await repository.snapshots();
 }
@@ -94,14 +94,14 @@ export async function listSnapshots(deps: RunnerDeps, asked: Asked): Promise<Sna
  */
 export async function execEngine(
   deps: RunnerDeps,
-  { args, ...asked }: Asked & { readonly args: readonly string[] },
+  { args, ...asked }: BindingInput & { readonly args: readonly string[] },
 ): Promise<number> {
-  const { access, provider } = await prepareUnrecorded(deps, asked);
+  const { access, provider } = await prepareWithoutRun(deps, asked);
   return await provider.exec(access, args);
 }
 
-async function prepareUnrecorded(deps: RunnerDeps, { assignment, binding }: Asked): Promise<Prepared> {
-  return await prepare(deps, {
+async function prepareWithoutRun(deps: RunnerDeps, { assignment, binding }: BindingInput): Promise<Prepared> {
+  return await prepareAccess(deps, {
     assignment,
     binding,
     run: uuidv7(deps.clock.now(), deps.random(10)),

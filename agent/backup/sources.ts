@@ -6,7 +6,7 @@ import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
 import { CHILD_PATH } from "../system/executables.ts";
 import { runProcess } from "../system/process/process.ts";
 import type { RunUser } from "../system/process/user.ts";
-import { realSource } from "../system/real-path.ts";
+import { realPathIfExists } from "../system/real-path.ts";
 import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 
@@ -23,7 +23,7 @@ interface SourcesInput {
  * @returns the sources as they really are, behind their symbolic links, and what a person has to know
  * @throws `source.missing`, `source.empty`, `source.unreadable`, or PolicyError
  */
-export async function examineSources(input: SourcesInput): Promise<{ sources: string[]; warnings: string[] }> {
+export async function checkSources(input: SourcesInput): Promise<{ sources: string[]; warnings: string[] }> {
   const real = await resolveSources(input.sources);
   for (const { source, path } of real) {
     checkSource(input.policy, path);
@@ -41,14 +41,14 @@ export async function examineSources(input: SourcesInput): Promise<{ sources: st
 }
 
 async function resolveSources(sources: readonly string[]): Promise<{ source: string; path: string }[]> {
-  const found = await Promise.all(sources.map(async (source) => ({ source, path: await realSource(source) })));
+  const found = await Promise.all(sources.map(async (source) => ({ source, path: await realPathIfExists(source) })));
   const missing = found.filter(({ path }) => path === null).map(({ source }) => source);
   if (missing.length > 0) throw runError("source.missing", `${missing.join(", ")}: there is nothing there`);
   return found.flatMap(({ source, path }) => (path === null ? [] : [{ source, path }]));
 }
 
 async function unreadableFor({ user, fileDirectory }: SourcesInput, paths: string[]): Promise<string[]> {
-  if (!user.isAnother) {
+  if (!user.needsSwitch) {
     const isFine = await Promise.all(paths.map(canOpen));
     return paths.filter((_path, index) => isFine[index] !== true);
   }

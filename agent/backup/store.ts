@@ -1,23 +1,23 @@
 import { rm } from "node:fs/promises";
 import type { AssignedContract } from "../../shared/assignment.ts";
 import type { Settings } from "../../shared/binding.ts";
-import { stage, type Staged } from "../consistency/consistency.ts";
-import type { Doing } from "../consistency/run.ts";
+import { stageDatabases, type StagedSource } from "../consistency/consistency.ts";
+import type { CommandContext } from "../consistency/run-command.ts";
 import { findHalts, halt } from "../consistency/services.ts";
 import type { BackupResult, OpenRepository } from "../providers/provider.ts";
-import { limitOf, type Prepared } from "../run/access.ts";
+import { readTimeLimit, type Prepared } from "../run/access.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import { checkExcludes } from "./excludes.ts";
 import { failureOf } from "../run-error.ts";
-import type { RecordedRun } from "../run/recorded.ts";
-import { examineSources } from "./sources.ts";
-import { lookAtSources } from "./suspicion.ts";
-import type { Resumption } from "../state/spool-entry.ts";
+import type { RunContext } from "../run/record-run.ts";
+import { checkSources } from "./sources.ts";
+import { checkSourceHistory } from "./suspicion.ts";
+import type { ResumeCommand } from "../state/spool-entry.ts";
 import { stagingDirectory } from "../consistency/staging.ts";
 
-interface StoreWork {
+interface StoreInput {
   readonly deps: RunnerDeps;
-  readonly run: RecordedRun;
+  readonly run: RunContext;
   readonly prepared: Prepared;
   readonly repository: OpenRepository;
   readonly settings: Settings;
@@ -27,7 +27,7 @@ interface StoreWork {
 
 /** Stores what a database's command writes. */
 export async function storeDump(
-  { run, prepared, repository }: StoreWork,
+  { run, prepared, repository }: StoreInput,
   contract: Extract<AssignedContract, { kind: "databasebackup" }>,
   script: string,
 ): Promise<BackupResult> {
@@ -38,18 +38,18 @@ export async function storeDump(
 
 /**
  * Stores the contract's sources, with what has to be copied or dumped beside them, while what has to stand still does.
- * @param owe writes down, before something is halted, what will set it going again
+ * @param addCleanup writes down, before something is halted, what will set it going again
  */
 export async function storeFiles(
-  work: StoreWork,
+  work: StoreInput,
   contract: Extract<AssignedContract, { kind: "files" }>,
-  owe: (resumption: Resumption) => Promise<void>,
+  addCleanup: (resumption: ResumeCommand) => Promise<void>,
 ): Promise<BackupResult & { suspicious: string | null }> {
   const { deps, prepared, repository, run } = work;
   const { access, policy } = prepared;
   const { sourceDirectories, excludePatterns } = contract.request;
   // Only now: a before hook may make what is to be kept.
-  const examined = await examineSources({
+  const examined = await checkSources({
     policy,
     user: access.user,
     log: access.log,
@@ -57,7 +57,7 @@ export async function storeFiles(
     sources: sourceDirectories,
   });
   checkExcludes(examined.sources, excludePatterns);
-  const look = await lookAtSources({
+  const sourceCheck = await checkSourceHistory({
     paths: deps.paths,
     log: access.log,
     binding: access.scope.binding,
@@ -68,37 +68,37 @@ export async function storeFiles(
     signal: run.signal,
     isAccepted: work.isAccepted,
   });
-  const doing: Doing = {
+  const context: CommandContext = {
     run: run.record.id,
     log: run.record.log,
     signal: run.signal,
-    beforeStart: (child) => run.record.noteChild("hook", child),
+    beforeStart: (child) => run.record.recordChild("hook", child),
   };
-  const timeLimitMs = limitOf(work.settings, "hookTimeLimit");
-  for (const one of await findHalts({ ...doing, timeLimitMs }, contract.consistency)) {
-    await owe(one.resumption);
-    await halt({ ...doing, timeLimitMs }, one);
+  const timeLimitMs = readTimeLimit(work.settings, "hookTimeLimit");
+  for (const one of await findHalts({ ...context, timeLimitMs }, contract.consistency)) {
+    await addCleanup(one.resumption);
+    await halt({ ...context, timeLimitMs }, one);
   }
   const binding = access.scope.binding;
   try {
     const input = { paths: deps.paths, binding, user: access.user, policy, entries: contract.consistency };
-    const staged = await stage(doing, input);
+    const staged = await stageDatabases(context, input);
     const result = await repository.backup({
-      sources: withStaged(examined.sources, staged),
+      sources: addStagedSource(examined.sources, staged),
       excludes: [...excludePatterns, ...(staged?.excludes ?? [])],
       onProgress: run.onProgress,
     });
-    const unremembered = result.snapshot === null ? [] : await unlessRemembered(look.remember());
-    const suspicions = look.suspicion === null ? [] : [look.suspicion];
+    const unremembered = result.snapshot === null ? [] : await warnIfNotRecorded(sourceCheck.record());
+    const suspicions = sourceCheck.suspicion === null ? [] : [sourceCheck.suspicion];
     const warnings = [...suspicions, ...examined.warnings, ...result.warnings, ...unremembered];
-    return { ...result, warnings, suspicious: look.suspicion };
+    return { ...result, warnings, suspicious: sourceCheck.suspicion };
   } finally {
     await rm(stagingDirectory(deps.paths, binding), { recursive: true, force: true });
   }
 }
 
 /** What is stored stays a backup, also when this host can't write down what it was of. */
-async function unlessRemembered(remembering: Promise<void>): Promise<string[]> {
+async function warnIfNotRecorded(remembering: Promise<void>): Promise<string[]> {
   return await remembering.then(
     () => [],
     (error: unknown) => [`what the sources are like is not remembered: ${failureOf(error).message}`],
@@ -106,7 +106,7 @@ async function unlessRemembered(remembering: Promise<void>): Promise<string[]> {
 }
 
 /** A live database that is a source by itself is kept by its copy alone. */
-function withStaged(sources: readonly string[], staged: Staged | null): readonly string[] {
+function addStagedSource(sources: readonly string[], staged: StagedSource | null): readonly string[] {
   if (staged === null) return sources;
   return [...sources.filter((source) => !staged.databases.includes(source)), staged.directory];
 }

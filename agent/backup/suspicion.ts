@@ -5,10 +5,16 @@ import { isWithin } from "../policy/check.ts";
 import { mountPoints } from "../system/mounts.ts";
 import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
-import { realSource } from "../system/real-path.ts";
-import { measureSources, readHistory, type SourceSize, usualSize, writeHistory } from "../state/source-history.ts";
+import { realPathIfExists } from "../system/real-path.ts";
+import {
+  measureSources,
+  readSourceHistory,
+  type SourceSize,
+  medianSize,
+  writeSourceHistory,
+} from "../state/source-history.ts";
 
-interface LookInput {
+interface SourceCheckInput {
   readonly paths: Pick<Paths, "state">;
   readonly log: RunLog;
   readonly binding: Id;
@@ -22,11 +28,11 @@ interface LookInput {
   readonly isAccepted: boolean;
 }
 
-export interface Look {
+export interface SourceCheck {
   /** Why the sources look wrong although they may be stored; null when they do not. */
   readonly suspicion: string | null;
   /** What is seen now is the next thing to compare with. Called once something is stored. */
-  remember(): Promise<void>;
+  record(): Promise<void>;
 }
 
 /**
@@ -34,38 +40,38 @@ export interface Look {
  * sources were like before.
  * @throws `source.unmounted`, `source.shrunk`
  */
-export async function lookAtSources(input: LookInput): Promise<Look> {
+export async function checkSourceHistory(input: SourceCheckInput): Promise<SourceCheck> {
   const { paths, binding, sources, shrinkage } = input;
   const mounted = mountPoints();
-  await checkDeclared(input.mountPoints, mounted);
-  const history = await readHistory(paths, binding);
-  if (!input.isAccepted) checkRemembered(sources, { mounts: history.mounts, mounted });
+  await checkMountPoints(input.mountPoints, mounted);
+  const history = await readSourceHistory(paths, binding);
+  if (!input.isAccepted) checkKnownMounts(sources, { mounts: history.mounts, mounted });
   const size = await measureSources(sources, input);
-  const mounts = Object.fromEntries(sources.map((source) => [source, mountOf(source, mounted)]));
+  const mounts = Object.fromEntries(sources.map((source) => [source, mountPointOf(source, mounted)]));
   // A contract that asks for other things than before has nothing to be compared with.
   const of = JSON.stringify([sources, input.excludes]);
   const before = input.isAccepted || history.of !== of ? [] : history.sizes;
-  const usual = usualSize(before);
-  const suspicion = usual === null ? null : shrinkageOf({ usual, size, percent: shrinkage.percent });
+  const usual = medianSize(before);
+  const suspicion = usual === null ? null : describeShrinkage({ usual, size, percent: shrinkage.percent });
   const sizes = [...before, size];
   if (suspicion !== null && shrinkage.action === "fail") {
     // Counted all the same: what stays as it is becomes the usual.
-    await writeHistory(paths, binding, { ...history, of, sizes });
+    await writeSourceHistory(paths, binding, { ...history, of, sizes });
     throw runError("source.shrunk", suspicion);
   }
-  return { suspicion, remember: () => writeHistory(paths, binding, { of, sizes, mounts }) };
+  return { suspicion, record: () => writeSourceHistory(paths, binding, { of, sizes, mounts }) };
 }
 
-async function checkDeclared(declared: readonly string[], mounted: ReadonlySet<string>): Promise<void> {
+async function checkMountPoints(declared: readonly string[], mounted: ReadonlySet<string>): Promise<void> {
   const missing: string[] = [];
   for (const path of declared) {
-    const place = (await realSource(path)) ?? path;
+    const place = (await realPathIfExists(path)) ?? path;
     if (!mounted.has(place === "/" ? place : place.replace(/\/+$/, ""))) missing.push(path);
   }
   if (missing.length > 0) throw runError("source.unmounted", `${missing.join(", ")}: nothing is mounted there`);
 }
 
-function checkRemembered(
+function checkKnownMounts(
   sources: readonly string[],
   { mounts, mounted }: { mounts: Readonly<Record<string, string>>; mounted: ReadonlySet<string> },
 ): void {
@@ -80,7 +86,7 @@ function checkRemembered(
   }
 }
 
-function mountOf(source: string, mounted: ReadonlySet<string>): string {
+function mountPointOf(source: string, mounted: ReadonlySet<string>): string {
   let longest = "/";
   for (const point of mounted) if (isWithin(source, point) && point.length > longest.length) longest = point;
   return longest;
@@ -90,7 +96,7 @@ function mountOf(source: string, mounted: ReadonlySet<string>): string {
 const LEAST_FILES = 10;
 const LEAST_BYTES = 1 << 20;
 
-function shrinkageOf({
+function describeShrinkage({
   usual,
   size,
   percent,

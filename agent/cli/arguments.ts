@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
-import { UsageError } from "./command.ts";
+import { UsageError } from "./deps.ts";
 
 /** What a verb takes after its name. */
-interface Shape {
+interface ArgumentSpec {
   /** Options without a value. */
   flags?: readonly string[];
   /** Options with a value, given once. */
@@ -15,7 +15,7 @@ interface Shape {
   restInto?: string;
 }
 
-export interface Words {
+export interface Arguments {
   flag(name: string): boolean;
   text(name: string): string | undefined;
   list(name: string): string[];
@@ -24,8 +24,8 @@ export interface Words {
 }
 
 /** @throws UsageError with what is wrong */
-export function readWords(words: readonly string[], shape: Shape): Words {
-  const { values, positionals } = parse(words, shape);
+export function parseArguments(args: readonly string[], shape: ArgumentSpec): Arguments {
+  const { values, positionals } = parse(args, shape);
   const names = shape.names ?? [];
   const missing = names[positionals.length];
   if (missing !== undefined) throw new UsageError(`${missing} is missing`);
@@ -42,14 +42,17 @@ export function readWords(words: readonly string[], shape: Shape): Words {
   };
 }
 
-function parse(words: readonly string[], shape: Shape): { values: Record<string, unknown>; positionals: string[] } {
+function parse(
+  args: readonly string[],
+  shape: ArgumentSpec,
+): { values: Record<string, unknown>; positionals: string[] } {
   const options = Object.fromEntries([
     ...(shape.flags ?? []).map((name) => [name, { type: "boolean" as const }]),
     ...(shape.texts ?? []).map((name) => [name, { type: "string" as const }]),
     ...(shape.lists ?? []).map((name) => [name, { type: "string" as const, multiple: true }]),
   ]);
   try {
-    return parseArgs({ args: [...words], options, allowPositionals: true, strict: true });
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }

@@ -1,17 +1,17 @@
 import { stat } from "node:fs/promises";
 import { ApiError, openApi } from "../link/api.ts";
 import { loadAssignment } from "../link/assignments.ts";
-import { EXIT } from "./command.ts";
-import { type CliDeps } from "./command.ts";
+import { EXIT } from "./deps.ts";
+import { type CliDeps } from "./deps.ts";
 import { readConfig } from "../config.ts";
 import type { AgentConfig } from "../config.ts";
-import { surveyDeclared } from "../declared/contract-files.ts";
+import { summarizeDeclared } from "../declared/contract-files.ts";
 import { readDaemonState } from "../daemon/claim.ts";
 import { isMissing } from "../system/files.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import { findEngines } from "../providers/engines.ts";
-import { missingResults } from "../daemon/scripts.ts";
+import { findMissingResults } from "../daemon/scripts.ts";
 import { listSnapshots } from "../runs.ts";
 import { RunError } from "../run-error.ts";
 import { openSpool } from "../state/spool.ts";
@@ -28,7 +28,7 @@ const OLD_REPORT_MS = 3_600_000;
 const CLOCK_MATTERS_MS = 60_000;
 
 /** Looks at everything a backup of this host needs. @returns the exit status: the worst it found */
-export async function examine(deps: CliDeps, input: { json: boolean }): Promise<number> {
+export async function doctorCommand(deps: CliDeps, input: { json: boolean }): Promise<number> {
   const findings: Finding[] = [];
   const found = (level: Finding["level"], subject: string, message: string): void => {
     findings.push({ level, subject, message });
@@ -56,9 +56,12 @@ export async function examine(deps: CliDeps, input: { json: boolean }): Promise<
   return findings.some(({ level }) => level === "warn") ? EXIT.warned : EXIT.done;
 }
 
-type Found = (level: Finding["level"], subject: string, message: string) => void;
+type AddFinding = (level: Finding["level"], subject: string, message: string) => void;
 
-async function examineControl(deps: CliDeps, { config, found }: { config: AgentConfig; found: Found }): Promise<void> {
+async function examineControl(
+  deps: CliDeps,
+  { config, found }: { config: AgentConfig; found: AddFinding },
+): Promise<void> {
   try {
     const identity = await loadIdentity(deps.paths);
     if (identity === null)
@@ -80,13 +83,13 @@ async function examineControl(deps: CliDeps, { config, found }: { config: AgentC
     );
   } catch (error) {
     if (!(error instanceof ApiError)) return found("fail", "key", messageOf(error));
-    if (error.trouble === "revoked")
+    if (error.kind === "revoked")
       return found("fail", "control plane", "it has revoked this host: enrol again with a new token");
     found("warn", "control plane", `${error.message}. Backups go on; reports are kept until it is back`);
   }
 }
 
-async function examineDaemon(deps: CliDeps, found: Found): Promise<void> {
+async function examineDaemon(deps: CliDeps, found: AddFinding): Promise<void> {
   const daemon = await readDaemonState(deps.paths);
   if (daemon === null) {
     found(
@@ -106,7 +109,7 @@ async function examineDaemon(deps: CliDeps, found: Found): Promise<void> {
 }
 
 /** One tool is enough, unless a repository of this host's wants the other: then that repository says so. */
-async function examineEngines(found: Found): Promise<void> {
+async function examineEngines(found: AddFinding): Promise<void> {
   const engines = await findEngines();
   if (engines.every(({ fault }) => fault !== null)) {
     const how = "apt install restic or borgbackup, or name one with HOLDFAST_RESTIC or HOLDFAST_BORG";
@@ -118,7 +121,7 @@ async function examineEngines(found: Found): Promise<void> {
   }
 }
 
-async function examinePolicy(deps: CliDeps, found: Found): Promise<void> {
+async function examinePolicy(deps: CliDeps, found: AddFinding): Promise<void> {
   const policy = await loadPolicy(deps.paths);
   if (policy.fault !== null) found("fail", "policy", `${policy.fault}. Until it is mended, nothing is allowed`);
   else found("ok", "policy", `hooks ${policy.hooks}, restore ${policy.restore}`);
@@ -126,7 +129,7 @@ async function examinePolicy(deps: CliDeps, found: Found): Promise<void> {
 }
 
 /** Who may write into hooks.d may run anything as the contracts' users. */
-async function examineHooks(deps: CliDeps, found: Found): Promise<void> {
+async function examineHooks(deps: CliDeps, found: AddFinding): Promise<void> {
   const { hooksDir } = deps.paths;
   try {
     const { mode, uid } = await stat(hooksDir);
@@ -140,13 +143,13 @@ async function examineHooks(deps: CliDeps, found: Found): Promise<void> {
   }
 }
 
-async function examineContracts(deps: CliDeps, found: Found): Promise<void> {
-  const { declared, faults } = await surveyDeclared(deps.paths);
+async function examineContracts(deps: CliDeps, found: AddFinding): Promise<void> {
+  const { declared, faults } = await summarizeDeclared(deps.paths);
   for (const { file, message } of faults) found("fail", "contracts.d", `${file}: ${message}`);
   if (faults.length === 0) found("ok", "contracts.d", declared === 0 ? "declares nothing" : `declares ${declared}`);
 }
 
-async function examineSpool(deps: CliDeps, found: Found): Promise<void> {
+async function examineSpool(deps: CliDeps, found: AddFinding): Promise<void> {
   const entries = await openSpool(deps.paths).list();
   const finishedAt = entries.flatMap(({ report }) =>
     report.type === "refusal" ? [report.at] : (report.run.finishedAt ?? []),
@@ -158,17 +161,20 @@ async function examineSpool(deps: CliDeps, found: Found): Promise<void> {
   found(isOld ? "warn" : "ok", "reports", isOld ? `${message}: is the control plane reachable?` : message);
 }
 
-async function examineResults(deps: CliDeps, { config, found }: { config: AgentConfig; found: Found }): Promise<void> {
+async function examineResults(
+  deps: CliDeps,
+  { config, found }: { config: AgentConfig; found: AddFinding },
+): Promise<void> {
   const assignment = await loadAssignment({ ...deps, config });
   if (assignment === null) return;
-  const missing = await missingResults(deps.paths, assignment);
+  const missing = await findMissingResults(deps.paths, assignment);
   for (const trouble of missing) found("warn", "results", trouble);
   if (missing.length === 0) found("ok", "results", "every binding has its command, and there is the unit they share");
 }
 
 async function examineRepositories(
   deps: CliDeps,
-  { config, found }: { config: AgentConfig; found: Found },
+  { config, found }: { config: AgentConfig; found: AddFinding },
 ): Promise<void> {
   const assignment = await loadAssignment({ ...deps, config });
   if (assignment === null) return found("warn", "assignment", "there is none yet: nothing is asked of this host");

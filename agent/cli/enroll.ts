@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { Enrolment, EnrollmentToken } from "../../shared/host.ts";
 import { ApiError, openApi, postEnrolment } from "../link/api.ts";
-import { forgetAssignment } from "../link/assignments.ts";
+import { removeAssignment } from "../link/assignments.ts";
 import { readConfig, writeConfig } from "../config.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { collectFacts } from "../daemon/facts.ts";
-import { loadIdentity, makeIdentity, setIdentityAside } from "../link/identity.ts";
+import { loadIdentity, loadOrCreateIdentity, retireIdentity } from "../link/identity.ts";
 import type { Identity } from "../link/identity.ts";
 import { parseJson } from "../../shared/json.ts";
 import { verifySigned } from "../link/signed.ts";
@@ -44,22 +44,22 @@ export async function enroll(
   const url = originOf(input.url);
   const fingerprint = token.data.split(".")[2] ?? "";
 
-  const there = await readConfig(deps.paths);
-  if (there !== null) {
-    if (fingerprintOf(there.controlKey) !== fingerprint) {
+  const existing = await readConfig(deps.paths);
+  if (existing !== null) {
+    if (fingerprintOf(existing.controlKey) !== fingerprint) {
       throw new EnrollError(
-        `this machine is already host ${there.name} of ${there.url}, another control plane than the token's. ` +
+        `this machine is already host ${existing.name} of ${existing.url}, another control plane than the token's. ` +
           "To move it, run 'holdfast-agent uninstall' first: it says what that takes away",
       );
     }
-    if (!(await isRevoked(deps, there))) return { config: there, wasAlready: true };
-    deps.log(`this machine was host ${there.name} and has been revoked: it becomes a new host`);
-    await setIdentityAside(deps.paths, deps.clock.now());
-    await dropReports(deps.paths);
-    await forgetAssignment(deps.paths);
+    if (!(await isRevoked(deps, existing))) return { config: existing, wasAlready: true };
+    deps.log(`this machine was host ${existing.name} and has been revoked: it becomes a new host`);
+    await retireIdentity(deps.paths, deps.clock.now());
+    await discardReports(deps.paths);
+    await removeAssignment(deps.paths);
   }
 
-  const identity = await makeIdentity(deps.paths);
+  const identity = await loadOrCreateIdentity(deps.paths);
   const facts = await collectFacts(deps.paths);
   const jws = await postEnrolment(url, { token: token.data, publicKey: identity.publicKey, facts });
   const enrolment = await verifyEnrolment(jws, { fingerprint, identity });
@@ -91,7 +91,7 @@ async function verifyEnrolment(jws: string, expected: { fingerprint: string; ide
 }
 
 /** What the old host had still to say, nobody takes from the new one. */
-async function dropReports(paths: Paths): Promise<void> {
+async function discardReports(paths: Paths): Promise<void> {
   const spool = openSpool(paths);
   for (const { report } of await spool.list()) {
     if (report.type === "run") await spool.removeIfUnchanged(report.run.id, report.sequence);
@@ -108,7 +108,7 @@ async function isRevoked(deps: EnrollDeps, config: AgentConfig): Promise<boolean
     await openApi({ config, identity, clock: deps.clock, random: deps.random }).getOrders();
     return false;
   } catch (error) {
-    return error instanceof ApiError && error.trouble === "revoked";
+    return error instanceof ApiError && error.kind === "revoked";
   }
 }
 

@@ -1,14 +1,14 @@
 import { execEngine } from "../runs.ts";
-import type { CliDeps } from "./command.ts";
-import { openBinding } from "./host.ts";
-import { sayRunError } from "./outcome.ts";
+import type { CliDeps } from "./deps.ts";
+import { loadBindingContext } from "./host.ts";
+import { printRunError } from "./print-outcome.ts";
 
 /** Runs the engine on a binding's repository with a person's own arguments. @returns the engine's exit status */
-export async function execByHand(deps: CliDeps, input: { binding: string; args: string[] }): Promise<number> {
-  const host = await openBinding(deps, input.binding);
+export async function execCommand(deps: CliDeps, input: { binding: string; args: string[] }): Promise<number> {
+  const host = await loadBindingContext(deps, input.binding);
   try {
-    return await execEngine(host.runner, { ...host.chosen, args: input.args });
+    return await execEngine(host.runner, { ...host.target, args: input.args });
   } catch (error) {
-    return sayRunError(deps, error);
+    return printRunError(deps, error);
   }
 }

@@ -2,7 +2,7 @@ import { Performance } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { SnapshotWanted } from "../../shared/recovery.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
-import { type CliDeps } from "./command.ts";
+import { type CliDeps } from "./deps.ts";
 import { parseJson } from "../../shared/json.ts";
 import { ENGINE_LADDER } from "../system/process/kill-ladder.ts";
 import { ownUser } from "../system/process/user.ts";
@@ -10,7 +10,7 @@ import { providerOf } from "../providers/engines.ts";
 import type { Access } from "../providers/provider.ts";
 import { restoreFiles } from "../restore/files.ts";
 import { chooseSnapshot } from "../restore/snapshot.ts";
-import { PATIENCE } from "../run/access.ts";
+import { ENGINE_TIMEOUTS } from "../run/access.ts";
 import { RunError } from "../run-error.ts";
 import { openRunLog } from "../run-log.ts";
 import { readSecrets, secretValues } from "../policy/secrets.ts";
@@ -38,7 +38,7 @@ export async function fetchSnapshot(deps: CliDeps, request: string, signal: Abor
     user: ownUser(),
     onChild: async () => undefined,
     ladder: ENGINE_LADDER,
-    patience: PATIENCE,
+    timeouts: ENGINE_TIMEOUTS,
     limits: { uploadKiBs: null, downloadKiBs: null },
     performance: Performance.parse({}),
   };

@@ -3,16 +3,16 @@ import { loadAssignment } from "../link/assignments.ts";
 import { type AgentConfig, readConfig } from "../config.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import { openSpool } from "../state/spool.ts";
-import { type CliDeps, UsageError } from "./command.ts";
+import { type CliDeps, UsageError } from "./deps.ts";
 
-export interface OpenHost {
+export interface HostContext {
   config: AgentConfig;
   runner: RunnerDeps;
   assignment: Assignment;
 }
 
 /** What this host has to do, for a verb that does a part of it now. Throws what to do first when it has nothing yet. */
-export async function openHost(deps: CliDeps): Promise<OpenHost> {
+export async function loadHostContext(deps: CliDeps): Promise<HostContext> {
   const config = await readConfig(deps.paths);
   if (config === null)
     throw new Error("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN' first");
@@ -26,16 +26,16 @@ export async function openHost(deps: CliDeps): Promise<OpenHost> {
   return { config, runner: { ...deps, spool, onProgress: () => {} }, assignment };
 }
 
-interface OpenBinding extends OpenHost {
-  chosen: { assignment: Assignment; binding: AssignedBinding };
+interface BindingContext extends HostContext {
+  target: { assignment: Assignment; binding: AssignedBinding };
 }
 
 /** The same, and one of its bindings. Throws UsageError. */
-export async function openBinding(deps: CliDeps, wanted: string): Promise<OpenBinding> {
-  const host = await openHost(deps);
+export async function loadBindingContext(deps: CliDeps, wanted: string): Promise<BindingContext> {
+  const host = await loadHostContext(deps);
   const { assignment } = host;
   const binding = assignment.bindings.find(({ id, name }) => id === wanted || name === wanted);
-  if (binding !== undefined) return { ...host, chosen: { assignment, binding } };
+  if (binding !== undefined) return { ...host, target: { assignment, binding } };
   const names = assignment.bindings.map(({ name }) => name);
   throw new UsageError(
     `no binding '${wanted}' here; ${names.length === 0 ? "there is none yet" : `there is: ${names.join(", ")}`}`,

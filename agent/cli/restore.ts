@@ -2,20 +2,20 @@ import type { RestoreRequest } from "../../shared/assignment.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { restoredLines } from "../../shared/restored.ts";
 import { restore } from "../runs.ts";
-import type { CliDeps } from "./command.ts";
-import { openBinding } from "./host.ts";
-import { sayOutcome } from "./outcome.ts";
+import type { CliDeps } from "./deps.ts";
+import { loadBindingContext } from "./host.ts";
+import { printOutcome } from "./print-outcome.ts";
 
 /** Restores from one snapshot of a binding. @returns the exit status */
-export async function restoreByHand(
+export async function restoreCommand(
   deps: CliDeps,
   input: { binding: string; restore: RestoreRequest; json: boolean; signal: AbortSignal },
 ): Promise<number> {
-  const host = await openBinding(deps, input.binding);
+  const host = await loadBindingContext(deps, input.binding);
   if (!input.json) deps.out(`Will restore snapshot '${input.restore.snapshot}'\n`);
   const runId = uuidv7(deps.clock.now(), deps.random(10));
   const outcome = await restore(host.runner, {
-    ...host.chosen,
+    ...host.target,
     runId,
     trigger: "manual",
     scheduledAt: null,
@@ -23,7 +23,7 @@ export async function restoreByHand(
     restore: input.restore,
   });
   if (!input.json) deps.out(lines(restoredLines(outcome)));
-  return await sayOutcome(deps, host, { what: `restore of ${host.chosen.binding.name}`, outcome, json: input.json });
+  return await printOutcome(deps, host, { what: `restore of ${host.target.binding.name}`, outcome, json: input.json });
 }
 
 function lines(texts: readonly string[]): string {

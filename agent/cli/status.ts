@@ -6,16 +6,16 @@ import { nextExpected } from "../../shared/lateness.ts";
 import { type Result, resultOf } from "../../shared/result.ts";
 import { isOver } from "../../shared/run.ts";
 import { loadAssignment } from "../link/assignments.ts";
-import { EXIT } from "./command.ts";
-import { type CliDeps } from "./command.ts";
+import { EXIT } from "./deps.ts";
+import { type CliDeps } from "./deps.ts";
 import { readConfig, type Paths } from "../config.ts";
-import { surveyDeclared } from "../declared/contract-files.ts";
+import { summarizeDeclared } from "../declared/contract-files.ts";
 import { readDaemonState, type DaemonState } from "../daemon/claim.ts";
 import { hostZone } from "../system/zone.ts";
-import { missingResults } from "../daemon/scripts.ts";
-import { newestGood } from "../state/good-snapshot.ts";
-import { clockFault } from "../run/clock.ts";
-import { followedSince, nextDueAt } from "../daemon/scheduler.ts";
+import { findMissingResults } from "../daemon/scripts.ts";
+import { readNewestGood } from "../state/good-snapshot.ts";
+import { clockSkewFault } from "../run/clock-skew.ts";
+import { scheduledSince, nextDueAt } from "../daemon/scheduler.ts";
 import { openSpool } from "../state/spool.ts";
 import { upkeepLines, type UpkeepStatus, upkeepStatus } from "./status-upkeep.ts";
 import { VERSION } from "../version.ts";
@@ -47,7 +47,7 @@ interface Status {
 }
 
 /** Says how this host is, from its own files, without asking anybody. @returns the exit status */
-export async function sayStatus(deps: CliDeps, input: { json: boolean }): Promise<number> {
+export async function statusCommand(deps: CliDeps, input: { json: boolean }): Promise<number> {
   const status = await statusOf(deps);
   deps.out(input.json ? `${JSON.stringify(status, null, 2)}\n` : `${linesOf(status, deps.clock.now()).join("\n")}\n`);
   if (status.enrolled === null) return EXIT.failed;
@@ -72,7 +72,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
       state: binding.paused ? "paused" : binding.settings.enable ? "on" : "off",
       running: running.has(binding.id),
       nextDueAt: dueAt === null ? null : instant(dueAt),
-      ...(await goodOf(deps.paths, binding, now.zone)),
+      ...(await lastGoodOf(deps.paths, binding, now.zone)),
       result: resultOf(binding.name),
     });
   }
@@ -83,8 +83,8 @@ async function statusOf(deps: CliDeps): Promise<Status> {
     revision: assignment?.revision ?? null,
     bindings,
     upkeep: await upkeepStatus(deps.paths, assignment, now),
-    contracts: await surveyDeclared(deps.paths),
-    missingResults: assignment === null ? [] : await missingResults(deps.paths, assignment),
+    contracts: await summarizeDeclared(deps.paths),
+    missingResults: assignment === null ? [] : await findMissingResults(deps.paths, assignment),
     undelivered: entries.filter(({ report }) => report.type === "refusal" || isOver(report.run.state)).length,
   };
 }
@@ -93,15 +93,15 @@ function daemonOf({ process, socket, since, clockOffsetMs }: DaemonState): NonNu
   return { pid: process.pid, socket, since, clockOffsetMs };
 }
 
-async function goodOf(
+async function lastGoodOf(
   paths: Paths,
   binding: AssignedBinding,
   zone: string,
 ): Promise<Pick<Status["bindings"][number], "lastGoodAt" | "lateAt">> {
   // What is damaged is told as a trouble of the host.
-  const good = await newestGood(paths, binding.id).catch(() => ({ at: null }));
+  const good = await readNewestGood(paths, binding.id).catch(() => ({ at: null }));
   const lastGoodAt = good?.at ?? null;
-  const sinceMs = await followedSince(paths, { kind: "backup", binding });
+  const sinceMs = await scheduledSince(paths, { kind: "backup", binding });
   const isKnown = good === null || lastGoodAt !== null;
   if (binding.paused || !binding.settings.enable || !isKnown || sinceMs === null) return { lastGoodAt, lateAt: null };
   const expected = nextExpected(binding, {
@@ -123,7 +123,7 @@ function bindingLine(binding: Status["bindings"][number], now: number): string {
 }
 
 function clockLines({ daemon }: Status): string[] {
-  const fault = clockFault({ clockOffset: () => daemon?.clockOffsetMs ?? 0 });
+  const fault = clockSkewFault({ clockOffset: () => daemon?.clockOffsetMs ?? 0 });
   return fault === null ? [] : [`clock       ${fault}`];
 }
 

@@ -3,13 +3,13 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { loadAssignment } from "../link/assignments.ts";
-import { EXIT } from "./command.ts";
-import { type CliDeps } from "./command.ts";
+import { EXIT } from "./deps.ts";
+import { type CliDeps } from "./deps.ts";
 import { readConfig } from "../config.ts";
 import type { Paths } from "../config.ts";
 import { readDaemonState } from "../daemon/claim.ts";
 import { isMissing } from "../system/files.ts";
-import { resultsIn } from "../daemon/scripts.ts";
+import { installedResultFiles } from "../daemon/scripts.ts";
 import { isUnderSystemd, systemctl } from "../systemctl.ts";
 
 const UNIT_NAME = "holdfast-agent.service";
@@ -21,25 +21,25 @@ const UNIT_NAME = "holdfast-agent.service";
 export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise<number> {
   const { paths } = deps;
   const own = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache].filter((path) => existsSync(path));
-  const there = [...own, ...(await resultsIn(paths))];
-  if (there.length === 0) {
+  const installed = [...own, ...(await installedResultFiles(paths))];
+  if (installed.length === 0) {
     deps.out("nothing of the Holdfast agent is installed here\n");
     return EXIT.done;
   }
   const repositories = await knownRepositories(deps);
   const inside = repositories
     .map(({ location }) => location)
-    .filter((location) => existsSync(location) && there.some((path) => `${location}/`.startsWith(`${path}/`)));
+    .filter((location) => existsSync(location) && installed.some((path) => `${location}/`.startsWith(`${path}/`)));
   if (inside.length > 0) {
     deps.log(`a repository lies in what would be removed: move it away first: ${inside.join(", ")}`);
     return EXIT.failed;
   }
   const passphrases = await filesIn(paths.secretsDir);
-  deps.out(`${input.yes ? "removing" : "this would remove"}:\n${there.map((path) => `  ${path}\n`).join("")}`);
+  deps.out(`${input.yes ? "removing" : "this would remove"}:\n${installed.map((path) => `  ${path}\n`).join("")}`);
   if (passphrases.length > 0) {
     deps.out(
       "with these passphrases, which were made on this host and are nowhere else. Without them nobody can read the repositories:\n" +
-        passphrases.map((path) => `  ${ofRepository(path, repositories)}\n`).join(""),
+        passphrases.map((path) => `  ${describePassphraseFile(path, repositories)}\n`).join(""),
     );
   }
   if (!input.yes) {
@@ -59,7 +59,7 @@ export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise
     deps.log(`the agent still runs as process ${daemon.process.pid}: stop it, then run this again`);
     return EXIT.failed;
   }
-  for (const path of there) await rm(path, { recursive: true, force: true });
+  for (const path of installed) await rm(path, { recursive: true, force: true });
   if (isUnderSystemd(paths)) {
     const trouble = await systemctl(paths, ["daemon-reload"]);
     if (trouble !== null) deps.log(trouble);
@@ -75,7 +75,7 @@ async function knownRepositories(deps: CliDeps): Promise<AssignedRepository[]> {
 }
 
 /** The files of generated passphrases are called after their repository's id; people know it by its name and place. */
-function ofRepository(path: string, repositories: readonly AssignedRepository[]): string {
+function describePassphraseFile(path: string, repositories: readonly AssignedRepository[]): string {
   const repository = repositories.find(({ id }) => path.includes(id));
   return repository === undefined ? path : `${path} (${repository.name}, ${repository.location})`;
 }

@@ -4,14 +4,14 @@ import type { Consistency } from "../../shared/consistency.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { dumpServer } from "./dumps.ts";
-import { type Doing, perform } from "./run.ts";
+import { type CommandContext, runCommand } from "./run-command.ts";
 import { isMissing } from "../system/files.ts";
 import { ownProgram } from "../system/own-program.ts";
 import type { Policy } from "../policy/policy.ts";
 import { checkSource } from "../policy/check.ts";
 import type { RunUser } from "../system/process/user.ts";
 import { runError } from "../run-error.ts";
-import { openStaging, type Manifest, sealStaging, type StagedSqlite, type Staging } from "./staging.ts";
+import { openStaging, type Manifest, finishStaging, type StagedSqlite, type Staging } from "./staging.ts";
 
 interface StageInput {
   readonly paths: Pick<Paths, "cache">;
@@ -22,7 +22,7 @@ interface StageInput {
 }
 
 /** What was staged: a source of its own, and what is left out where it lives. */
-export interface Staged {
+export interface StagedSource {
   readonly directory: string;
   readonly excludes: string[];
   /** The live databases, behind their symbolic links. */
@@ -33,7 +33,7 @@ export interface Staged {
  * Copies and dumps what the contract names into the binding's staging directory, each as it is at one moment.
  * @returns null when it names nothing to be copied. Throws `consistency.failed`, PolicyError, or the signal's reason
  */
-export async function stage(doing: Doing, input: StageInput): Promise<Staged | null> {
+export async function stageDatabases(context: CommandContext, input: StageInput): Promise<StagedSource | null> {
   const copied = input.entries.filter((entry) => "sqlite" in entry || "postgres" in entry || "mariadb" in entry);
   if (copied.length === 0) return null;
   const staging = await openStaging(input.paths, input);
@@ -41,22 +41,28 @@ export async function stage(doing: Doing, input: StageInput): Promise<Staged | n
   const databases: string[] = [];
   for (const entry of copied) {
     if ("sqlite" in entry) {
-      const path = await realDatabase(entry.sqlite);
+      const path = await resolveDatabasePath(entry.sqlite);
       checkSource(input.policy, path);
       manifest.sqlite.push(
-        await stageSqlite(doing, { staging, user: input.user, declared: entry.sqlite, path, index: databases.length }),
+        await stageSqlite(context, {
+          staging,
+          user: input.user,
+          declared: entry.sqlite,
+          path,
+          index: databases.length,
+        }),
       );
       databases.push(path);
     } else {
-      const dumps = await dumpServer(doing, { entry, directory: staging.dumps, before: manifest.dumps.length });
+      const dumps = await dumpServer(context, { entry, directory: staging.dumps, before: manifest.dumps.length });
       manifest.dumps.push(...dumps);
     }
   }
-  await sealStaging(staging, { manifest, user: input.user });
-  return { directory: staging.directory, excludes: databases.flatMap(besideOf), databases };
+  await finishStaging(staging, { manifest, user: input.user });
+  return { directory: staging.directory, excludes: databases.flatMap(sqliteFilePatterns), databases };
 }
 
-async function realDatabase(path: string): Promise<string> {
+async function resolveDatabasePath(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
@@ -77,11 +83,14 @@ interface SqliteInput {
   readonly index: number;
 }
 
-async function stageSqlite(doing: Doing, { staging, user, declared, path, index }: SqliteInput): Promise<StagedSqlite> {
+async function stageSqlite(
+  context: CommandContext,
+  { staging, user, declared, path, index }: SqliteInput,
+): Promise<StagedSqlite> {
   const file = `${index}`;
   const { uid, gid, mode } = await stat(path);
-  doing.log.line(`copying the SQLite database ${path}`);
-  await perform(doing, {
+  context.log.line(`copying the SQLite database ${path}`);
+  await runCommand(context, {
     what: `copying the SQLite database ${path}`,
     user,
     command: [...ownProgram(), "copy-sqlite", path, join(staging.sqlite, file)],
@@ -90,7 +99,7 @@ async function stageSqlite(doing: Doing, { staging, user, declared, path, index 
 }
 
 /** Patterns of the live file and what SQLite keeps beside it, exactly there and nowhere else. */
-export function besideOf(path: string): string[] {
+export function sqliteFilePatterns(path: string): string[] {
   const literal = path.replace(/[\\*?[\]]/g, "\\$&");
   return ["", "-wal", "-shm", "-journal"].map((ending) => literal + ending);
 }

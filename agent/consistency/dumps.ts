@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Deed, type Doing, perform } from "./run.ts";
+import { type CommandSpec, type CommandContext, runCommand } from "./run-command.ts";
 import {
   checkListed,
   type MariadbEntry,
@@ -21,54 +21,59 @@ const MARIADB_LIST =
  * @param directory the agent's own, where nobody else can put a link
  */
 export async function dumpServer(
-  doing: Doing,
+  context: CommandContext,
   { entry, directory, before }: { entry: PostgresEntry | MariadbEntry; directory: string; before: number },
 ): Promise<StagedDump[]> {
   const dumps: StagedDump[] = [];
-  const add = async (dump: Omit<StagedDump, "file">, begin: Pick<Deed, "user" | "command">): Promise<void> => {
+  const add = async (dump: Omit<StagedDump, "file">, begin: Pick<CommandSpec, "user" | "command">): Promise<void> => {
     const accounts = dump.server === "postgres" ? "roles" : "users";
     const file = fileOf(dump, { accounts, index: before + dumps.length });
     const what = `dumping the ${dump.database === null ? accounts : `database "${dump.database}"`} of ${dump.server}`;
-    doing.log.line(what);
-    await perform(doing, { what, ...begin, output: join(directory, file) });
+    context.log.line(what);
+    await runCommand(context, { what, ...begin, output: join(directory, file) });
     dumps.push({ ...dump, file });
   };
-  await ("postgres" in entry ? dumpPostgres(doing, entry, add) : dumpMariadb(doing, entry, add));
+  await ("postgres" in entry ? dumpPostgres(context, entry, add) : dumpMariadb(context, entry, add));
   return dumps;
 }
 
-type Add = (dump: Omit<StagedDump, "file">, begin: Pick<Deed, "user" | "command">) => Promise<void>;
+type Add = (dump: Omit<StagedDump, "file">, begin: Pick<CommandSpec, "user" | "command">) => Promise<void>;
 
-async function dumpPostgres(doing: Doing, entry: PostgresEntry, add: Add): Promise<void> {
-  const tool = postgresTool(doing, entry);
+async function dumpPostgres(context: CommandContext, entry: PostgresEntry, add: Add): Promise<void> {
+  const tool = postgresTool(context, entry);
   const isAll = entry.postgres === "*";
   if (isAll) await add({ server: "postgres", database: null }, await tool("pg_dumpall", ["--roles-only"]));
-  for (const database of isAll ? await listPostgres(doing, entry) : [entry.postgres]) {
+  for (const database of isAll ? await listPostgres(context, entry) : [entry.postgres]) {
     const args = ["--clean", "--if-exists", postgresDatabase(database)];
     await add({ server: "postgres", database }, await tool("pg_dump", args));
   }
 }
 
-async function listPostgres(doing: Doing, entry: PostgresEntry): Promise<string[]> {
-  const asking = await postgresTool(doing, entry)("psql", ["-XAtq", "-c", POSTGRES_LIST, postgresDatabase("postgres")]);
-  return checkListed(await perform(doing, { what: "listing the PostgreSQL databases", ...asking }));
+async function listPostgres(context: CommandContext, entry: PostgresEntry): Promise<string[]> {
+  const asking = await postgresTool(context, entry)("psql", [
+    "-XAtq",
+    "-c",
+    POSTGRES_LIST,
+    postgresDatabase("postgres"),
+  ]);
+  return checkListed(await runCommand(context, { what: "listing the PostgreSQL databases", ...asking }));
 }
 
-async function dumpMariadb(doing: Doing, entry: MariadbEntry, add: Add): Promise<void> {
-  const tool = mariadbTool(doing, entry);
+async function dumpMariadb(context: CommandContext, entry: MariadbEntry, add: Add): Promise<void> {
+  const tool = mariadbTool(context, entry);
   const isAll = entry.mariadb === "*";
   const accounts = ["--system=users", "--insert-ignore"];
   if (isAll) await add({ server: "mariadb", database: null }, await tool("mariadb-dump", accounts));
-  for (const database of isAll ? await listMariadb(doing, entry) : [entry.mariadb]) {
+  for (const database of isAll ? await listMariadb(context, entry) : [entry.mariadb]) {
     const whole = ["--routines", "--events", "--triggers", "--hex-blob", "--add-drop-database"];
     const args = ["--single-transaction", "--quick", ...whole, "--databases", "--", database];
     await add({ server: "mariadb", database }, await tool("mariadb-dump", args));
   }
 }
 
-async function listMariadb(doing: Doing, entry: MariadbEntry): Promise<string[]> {
-  const asking = await mariadbTool(doing, entry)("mariadb", ["--batch", "--skip-column-names", "-e", MARIADB_LIST]);
-  return checkListed(await perform(doing, { what: "listing the MariaDB databases", ...asking }));
+async function listMariadb(context: CommandContext, entry: MariadbEntry): Promise<string[]> {
+  const asking = await mariadbTool(context, entry)("mariadb", ["--batch", "--skip-column-names", "-e", MARIADB_LIST]);
+  return checkListed(await runCommand(context, { what: "listing the MariaDB databases", ...asking }));
 }
 
 /** A name that any database can have as a file. */
@@ -84,21 +89,21 @@ function fileOf(
  * @param file the agent's own. Throws `database.failed` with the database's last words
  */
 export async function loadDump(
-  doing: Doing,
+  context: CommandContext,
   { entry, dump, file }: { entry: PostgresEntry | MariadbEntry; dump: StagedDump; file: string },
 ): Promise<void> {
   const { database } = dump;
   const what = `loading ${database === null ? "the accounts" : `"${database}"`} into ${dump.server}`;
-  doing.log.line(what);
+  context.log.line(what);
   if ("mariadb" in entry) {
-    const loading = await mariadbTool(doing, entry)("mariadb", ["--batch"]);
-    await perform(doing, { what, ...loading, input: file, code: "database.failed" });
+    const loading = await mariadbTool(context, entry)("mariadb", ["--batch"]);
+    await runCommand(context, { what, ...loading, input: file, code: "database.failed" });
     return;
   }
-  const tool = postgresTool(doing, entry);
+  const tool = postgresTool(context, entry);
   if (database === null) await allowKnownRoles(file);
-  else if (!(await listPostgres(doing, entry)).includes(database)) {
-    await perform(doing, {
+  else if (!(await listPostgres(context, entry)).includes(database)) {
+    await runCommand(context, {
       what: `creating "${database}"`,
       ...(await tool("createdb", ["--", database])),
       code: "database.failed",
@@ -106,7 +111,7 @@ export async function loadDump(
   }
   const strict = ["-Xq", "--set=ON_ERROR_STOP=1", "--single-transaction", "--output=/dev/null"];
   const loading = await tool("psql", [...strict, postgresDatabase(database ?? "postgres")]);
-  await perform(doing, { what, ...loading, input: file, code: "database.failed" });
+  await runCommand(context, { what, ...loading, input: file, code: "database.failed" });
 }
 
 /** A role that is there already is no fault: the dump goes on to give it what it had. */

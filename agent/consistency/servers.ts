@@ -1,5 +1,5 @@
 import { type Consistency, serverUser } from "../../shared/consistency.ts";
-import { containerProgram, type Deed, type Doing, requireProgram } from "./run.ts";
+import { containerProgram, type CommandSpec, type CommandContext, requireProgram } from "./run-command.ts";
 import { findUser } from "../system/process/find-user.ts";
 import { runError } from "../run-error.ts";
 
@@ -7,7 +7,10 @@ export type PostgresEntry = Extract<Consistency, { postgres: string }>;
 export type MariadbEntry = Extract<Consistency, { mariadb: string }>;
 
 /** Where a server is, and whom its tools run as there: command lines of nothing but checked parts. */
-export type Tool = (program: string, args: readonly string[]) => Promise<Pick<Deed, "user" | "command">>;
+export type ServerCommand = (
+  program: string,
+  args: readonly string[],
+) => Promise<Pick<CommandSpec, "user" | "command">>;
 
 /**
  * Inside the container of an image that has passwords in its environment, root's and its own user's; elsewhere it changes
@@ -21,7 +24,7 @@ fi
 [ -z "$MYSQL_PWD" ] || export MYSQL_PWD
 exec "$@"`;
 
-export function postgresTool(doing: Doing, entry: PostgresEntry): Tool {
+export function postgresTool(context: CommandContext, entry: PostgresEntry): ServerCommand {
   const { role = entry.container === undefined ? undefined : "postgres", socket, port } = entry;
   const where = [
     "--no-password",
@@ -30,13 +33,13 @@ export function postgresTool(doing: Doing, entry: PostgresEntry): Tool {
     ...(role === undefined ? [] : [`--username=${role}`]),
   ];
   return async (program, args) => {
-    if (entry.container !== undefined) return await inContainer(doing, entry, [program, ...where, ...args]);
+    if (entry.container !== undefined) return await inContainer(context, entry, [program, ...where, ...args]);
     const command = [await requireProgram(program), ...where, ...args];
     return { user: await findUser(serverUser(entry)), command };
   };
 }
 
-export function mariadbTool(doing: Doing, entry: MariadbEntry): Tool {
+export function mariadbTool(context: CommandContext, entry: MariadbEntry): ServerCommand {
   const { role, socket, port } = entry;
   const where = [
     ...(socket === undefined ? [] : [`--socket=${socket}`]),
@@ -46,7 +49,7 @@ export function mariadbTool(doing: Doing, entry: MariadbEntry): Tool {
   return async (program, args) => {
     if (entry.container !== undefined) {
       const command = ["sh", "-c", WITH_PASSWORD, "sh", role ?? "root", program, ...where, ...args];
-      return await inContainer(doing, entry, command);
+      return await inContainer(context, entry, command);
     }
     const command = [await requireProgram(program, OLD_NAMES[program] ?? program), ...where, ...args];
     return { user: await findUser(serverUser(entry)), command };
@@ -56,11 +59,11 @@ export function mariadbTool(doing: Doing, entry: MariadbEntry): Tool {
 const OLD_NAMES: Record<string, string> = { mariadb: "mysql", "mariadb-dump": "mysqldump" };
 
 async function inContainer(
-  doing: Doing,
+  context: CommandContext,
   { container = "", user }: { container?: string | undefined; user?: string | undefined },
   command: readonly string[],
-): Promise<Pick<Deed, "command">> {
-  const program = await containerProgram(doing, container);
+): Promise<Pick<CommandSpec, "command">> {
+  const program = await containerProgram(context, container);
   return {
     command: [program, "exec", "-i", ...(user === undefined ? [] : [`--user=${user}`]), container, ...command],
   };

@@ -46,7 +46,7 @@ export function stagingDirectory({ cache }: Pick<Paths, "cache">, binding: Id): 
 }
 
 /** Where the copies of one restore are on their way. */
-export function restoringDirectory({ cache }: Pick<Paths, "cache">, run: Id): string {
+export function restoreWorkDirectory({ cache }: Pick<Paths, "cache">, run: Id): string {
   return join(cache, "staging", `restore-${run}`);
 }
 
@@ -63,18 +63,18 @@ export async function openStaging(
   // borg also opens the directory that a source is in.
   await chmod(join(paths.cache, "staging"), 0o755);
   for (const path of [staging.sqlite, staging.dumps]) await mkdir(path, { mode: 0o700 });
-  if (user.isAnother) await chown(staging.sqlite, user.uid, user.gid);
+  if (user.needsSwitch) await chown(staging.sqlite, user.uid, user.gid);
   return staging;
 }
 
 /** Writes what is where, and lets the user who does the backup read all of it. */
-export async function sealStaging(
+export async function finishStaging(
   staging: Staging,
   { manifest, user }: { manifest: Manifest; user: RunUser },
 ): Promise<void> {
   const file = join(staging.directory, MANIFEST);
   await writeFile(file, `${JSON.stringify(manifest)}\n`, { mode: 0o600, flag: "wx" });
-  if (!user.isAnother) return;
+  if (!user.needsSwitch) return;
   const dumps = await readdir(staging.dumps);
   for (const path of [...dumps.map((name) => join(staging.dumps, name)), staging.dumps, file, staging.directory]) {
     await chown(path, user.uid, user.gid);

@@ -3,13 +3,13 @@ import * as z from "zod";
 import { Instant, instant } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { writeFileAtomically } from "../system/files.ts";
-import { takeLock } from "../state/locks.ts";
-import { isAlive, ownMark, ProcessMark } from "../system/process/mark.ts";
-import { lookAtState } from "../system/state-file.ts";
+import { acquireLock } from "../state/locks.ts";
+import { isAlive, ownProcessRef, ProcessRef } from "../system/process/process-ref.ts";
+import { peekState } from "../system/state-file.ts";
 
 /** What the running daemon says of itself, for `status` and `doctor`. */
 export const DaemonState = z.strictObject({
-  process: ProcessMark,
+  process: ProcessRef,
   socket: z.enum(["open", "closed"]),
   since: Instant,
   clockOffsetMs: z.number(),
@@ -24,7 +24,7 @@ export async function claimDaemon(paths: Paths): Promise<Claim> {
   const isTaken = new AbortController();
   const onWait = (): void => isTaken.abort();
   try {
-    const lock = await takeLock(paths, { name: "daemon", signal: isTaken.signal, onWait });
+    const lock = await acquireLock(paths, { name: "daemon", signal: isTaken.signal, onWait });
     return {
       ok: true,
       async release() {
@@ -40,7 +40,7 @@ export async function claimDaemon(paths: Paths): Promise<Claim> {
 
 /** @returns null when no daemon runs */
 export async function readDaemonState(paths: Paths): Promise<DaemonState | null> {
-  const state = await lookAtState(paths.daemonFile, DaemonState);
+  const state = await peekState(paths.daemonFile, DaemonState);
   return typeof state === "object" && isAlive(state.value.process) ? state.value : null;
 }
 
@@ -49,7 +49,7 @@ export async function writeDaemonState(
   state: { isOnline: boolean; now: number; clockOffsetMs: number },
 ): Promise<void> {
   const text: DaemonState = {
-    process: ownMark(),
+    process: ownProcessRef(),
     socket: state.isOnline ? "open" : "closed",
     since: instant(state.now),
     clockOffsetMs: state.clockOffsetMs,

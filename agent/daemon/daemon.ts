@@ -2,12 +2,12 @@ import { openApi } from "../link/api.ts";
 import { readConfig } from "../config.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { claimDaemon } from "./claim.ts";
-import { removeDrafts } from "../system/files.ts";
+import { removeStaleTempFiles } from "../system/files.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { serve } from "./serve.ts";
 import type { ServeDeps } from "./serve.ts";
 
-const LOOK_AT_CONFIG_EVERY_MS = 10_000;
+const CONFIG_POLL_MS = 10_000;
 
 /**
  * Does this host's backups until `stop` is aborted; then ends what runs in order and tries to report it.
@@ -22,7 +22,7 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
     return 75;
   }
   try {
-    await removeDrafts(directoriesOf(deps.paths));
+    await removeStaleTempFiles(directoriesOf(deps.paths));
     while (!stop.aborted) {
       const config = await readConfig(deps.paths);
       const identity = config === null ? null : await loadIdentity(deps.paths);
@@ -31,10 +31,10 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
         return 1;
       }
       const enrolledAgain = new AbortController();
-      const stopLooking = whenConfigChanges(deps, config, () => enrolledAgain.abort());
+      const stopWatching = watchConfig(deps, config, () => enrolledAgain.abort());
       const until = AbortSignal.any([stop, enrolledAgain.signal]);
       await serve(deps, { config, api: openApi({ ...deps, config, identity }) }, until);
-      stopLooking();
+      stopWatching();
     }
     return 0;
   } finally {
@@ -49,16 +49,16 @@ function directoriesOf({ etc, state, ...paths }: Paths): string[] {
 }
 
 /** A host that was revoked and is enrolled again is another host, with another key: the daemon begins anew as that one. */
-function whenConfigChanges(deps: ServeDeps, config: AgentConfig, then: () => void): () => void {
-  let takeBack = (): void => {};
-  const look = async (): Promise<void> => {
+function watchConfig(deps: ServeDeps, config: AgentConfig, then: () => void): () => void {
+  let cancelTimer = (): void => {};
+  const check = async (): Promise<void> => {
     const now = await readConfig(deps.paths).catch(() => null);
     if (now !== null && now.host !== config.host) return then();
     wait();
   };
   const wait = (): void => {
-    takeBack = deps.timers.after(LOOK_AT_CONFIG_EVERY_MS, () => void look());
+    cancelTimer = deps.timers.after(CONFIG_POLL_MS, () => void check());
   };
   wait();
-  return () => takeBack();
+  return () => cancelTimer();
 }

@@ -1,80 +1,80 @@
 import type { Assignment, ForeignBinding, Order } from "../../shared/assignment.ts";
 import { instant } from "../../shared/ids.ts";
 import type { Id } from "../../shared/ids.ts";
-import { isAlive } from "../system/process/mark.ts";
-import { backup, forget, restore, upkeep } from "../runs.ts";
+import { isAlive } from "../system/process/process-ref.ts";
+import { backup, forget, restore, runUpkeep } from "../runs.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import type { RunStart } from "../run/deps.ts";
-import type { Due } from "./scheduler.ts";
+import type { DueTask } from "./scheduler.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";
-import type { Workload } from "./queue.ts";
+import type { Queue } from "./queue.ts";
 
 export interface DispatchDeps {
   runner: RunnerDeps;
-  workload: Workload;
+  queue: Queue;
   newId: () => Id;
   assignment: () => Assignment | null;
   /** Runs left over from before are ended first: a service they had stopped is started before it is stopped again. */
-  ready: Promise<void>;
+  interruptedRunsEnded: Promise<void>;
 }
 
 type RunOrder = Exclude<Order, { kind: "cancel" }>;
 type BindingOrder = Exclude<RunOrder, { kind: UpkeepKind }>;
 
 /** Puts a task whose time has come into the workload. */
-export function dispatchDue(deps: DispatchDeps, due: Due): void {
+export function dispatchDue(deps: DispatchDeps, due: DueTask): void {
   const { task, trigger } = due;
   const run = deps.newId();
   const subject = task.kind === "backup" ? task.binding.id : task.repository.id;
   const begin = async (signal: AbortSignal): Promise<void> => {
-    await deps.ready;
-    let isBegun = false;
-    const onBegun = async (): Promise<void> => {
-      isBegun = true;
-      await due.begins();
+    await deps.interruptedRunsEnded;
+    let hasStarted = false;
+    const onStarted = async (): Promise<void> => {
+      hasStarted = true;
+      await due.onStarted();
     };
-    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal, onBegun };
+    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal, onBegun: onStarted };
     try {
-      await deps.runner.spool.ready();
+      await deps.runner.spool.ensureWritable();
       await runTask(deps, task, start);
     } finally {
       // A run that can't be told of does not begin, and its time is not behind us.
-      if (!isBegun) due.putBack();
+      if (!hasStarted) due.onNotStarted();
     }
   };
-  deps.workload.add({ run, subject, begin: (signal) => logged(deps, run, begin(signal)) });
+  deps.queue.add({ run, subject, start: (signal) => logErrors(deps, run, begin(signal)) });
 }
 
-async function runTask(deps: DispatchDeps, task: Due["task"], start: Omit<RunStart, "assignment">): Promise<void> {
+async function runTask(deps: DispatchDeps, task: DueTask["task"], start: Omit<RunStart, "assignment">): Promise<void> {
   if (task.kind === "backup") {
     const now = findBinding(deps, task.binding.id);
     if (now !== null) await backup(deps.runner, { ...now, ...start });
     return;
   }
   const now = findRepository(deps, task.repository.id);
-  if (now !== null) await upkeep(deps.runner, { ...now, ...start, kind: task.kind });
+  if (now !== null) await runUpkeep(deps.runner, { ...now, ...start, kind: task.kind });
 }
 
 /** Does what an order says. Its run has the order's own id. */
 export function dispatchOrder(deps: DispatchDeps, order: Order): void {
   if (order.kind === "cancel") {
-    if (!deps.workload.cancel(order.run)) void logged(deps, order.run, cancelElsewhere(deps, order.run));
+    if (!deps.queue.cancel(order.run)) void logErrors(deps, order.run, cancelInOtherProcess(deps, order.run));
     return;
   }
-  const begin = (signal: AbortSignal): Promise<void> => logged(deps, order.id, runOrder(deps, order, signal));
-  deps.workload.add({ run: order.id, subject: "binding" in order ? order.binding : order.repository, begin });
+  const begin = (signal: AbortSignal): Promise<void> => logErrors(deps, order.id, runOrder(deps, order, signal));
+  deps.queue.add({ run: order.id, subject: "binding" in order ? order.binding : order.repository, start: begin });
 }
 
 async function runOrder(deps: DispatchDeps, order: RunOrder, signal: AbortSignal): Promise<void> {
-  await deps.ready;
+  await deps.interruptedRunsEnded;
   const start = { runId: order.id, trigger: "order" as const, scheduledAt: null, signal };
   if (order.kind === "prune" || order.kind === "check") {
     const now = findRepository(deps, order.repository);
     if (now === null) return await reportUnknown(deps, order);
-    await upkeep(deps.runner, { ...now, ...start, kind: order.kind });
+    await runUpkeep(deps.runner, { ...now, ...start, kind: order.kind });
     return;
   }
-  const now = boundTo(deps, order);
+  const now = bindingForOrder(deps, order);
   if (now === null) return await reportUnknown(deps, order);
   const input = { ...now, ...start };
   if (order.kind === "backup") await backup(deps.runner, input);
@@ -82,7 +82,7 @@ async function runOrder(deps: DispatchDeps, order: RunOrder, signal: AbortSignal
   else await restore(deps.runner, { ...input, restore: order.restore });
 }
 
-function boundTo(deps: DispatchDeps, order: BindingOrder): ReturnType<typeof findBinding> {
+function bindingForOrder(deps: DispatchDeps, order: BindingOrder): ReturnType<typeof findBinding> {
   const from = order.kind === "restore" ? order.from : null;
   return from === null ? findBinding(deps, order.binding) : foreignBinding(from, order);
 }
@@ -158,14 +158,14 @@ async function reportUnknown(deps: DispatchDeps, order: RunOrder): Promise<void>
 }
 
 /** A run that a person started on the host by hand lives in a process of its own. It takes SIGINT as a wish to stop. */
-async function cancelElsewhere(deps: DispatchDeps, run: Id): Promise<void> {
+async function cancelInOtherProcess(deps: DispatchDeps, run: Id): Promise<void> {
   for (const { report, owner } of await deps.runner.spool.list()) {
     const isIt = report.type === "run" && report.run.id === run;
     if (isIt && owner !== null && owner.pid !== process.pid && isAlive(owner)) process.kill(owner.pid, "SIGINT");
   }
 }
 
-async function logged(deps: DispatchDeps, run: Id, work: Promise<void>): Promise<void> {
+async function logErrors(deps: DispatchDeps, run: Id, work: Promise<void>): Promise<void> {
   try {
     await work;
   } catch (error) {

@@ -3,7 +3,7 @@ import type { Timetable } from "../../shared/schedule.ts";
 import type { Scheduled } from "./tasks.ts";
 
 /** What a task's schedule has behind it. All in milliseconds; times of the calendar, without the task's own delay. */
-export interface History {
+export interface ScheduleState {
   /** The last time of the calendar that was run or skipped: it never comes again. */
   lastDueAt: number | null;
   /** When this calendar was first seen: no time before it was missed. */
@@ -13,11 +13,11 @@ export interface History {
 }
 
 export type Decision =
-  | { kind: "wait"; nextDueAt: number | null; history: History }
-  | { kind: "run"; dueAt: number; trigger: "schedule" | "catch-up"; history: History };
+  | { kind: "wait"; nextDueAt: number | null; history: ScheduleState }
+  | { kind: "run"; dueAt: number; trigger: "schedule" | "catch-up"; history: ScheduleState };
 
 /** A run that begins later than this was missed: it is caught up or skipped. */
-const PUNCTUAL_MS = 90_000;
+const ON_TIME_WITHIN_MS = 90_000;
 const FIRST_WINDOW_MS = 3_600_000;
 
 /**
@@ -25,27 +25,32 @@ const FIRST_WINDOW_MS = 3_600_000;
  * @param zone the host's own, for a task without one
  * @returns to wait, or to run now; either way the history that holds from then on (the same object: nothing to write)
  */
-export function decide(input: { task: Scheduled; zone: string; now: number; history: History | null }): Decision {
+export function decideTask(input: {
+  task: Scheduled;
+  zone: string;
+  now: number;
+  history: ScheduleState | null;
+}): Decision {
   const { task, now } = input;
   const schedule = scheduleOf(task, input.zone);
-  const history = historyFor(schedule, input.history, now);
+  const history = currentState(schedule, input.history, now);
   const wait = (nextDueAt: number | null, kept = history): Decision => ({ kind: "wait", nextDueAt, history: kept });
 
-  const first = next(schedule, Math.max(history.lastDueAt ?? history.since, history.since));
+  const first = nextOccurrence(schedule, Math.max(history.lastDueAt ?? history.since, history.since));
   const isOff = task.paused || !task.settings.enable;
   if (first === null) return wait(null);
   if (first + schedule.delayMs > now) return wait(isOff ? null : first + schedule.delayMs);
 
-  const last = lastUntil(schedule, first, now - schedule.delayMs);
-  const settled: History = { ...history, lastDueAt: last };
+  const last = lastOccurrenceUntil(schedule, first, now - schedule.delayMs);
+  const advanced: ScheduleState = { ...history, lastDueAt: last };
   const dueAt = last + schedule.delayMs;
-  const isPunctual = now - dueAt <= PUNCTUAL_MS;
-  if (isOff) return wait(null, settled);
-  if (isPunctual || schedule.isPersistent) {
-    return { kind: "run", dueAt, trigger: isPunctual ? "schedule" : "catch-up", history: settled };
+  const isOnTime = now - dueAt <= ON_TIME_WITHIN_MS;
+  if (isOff) return wait(null, advanced);
+  if (isOnTime || schedule.isPersistent) {
+    return { kind: "run", dueAt, trigger: isOnTime ? "schedule" : "catch-up", history: advanced };
   }
-  const after = next(schedule, last);
-  return wait(after === null ? null : after + schedule.delayMs, settled);
+  const after = nextOccurrence(schedule, last);
+  return wait(after === null ? null : after + schedule.delayMs, advanced);
 }
 
 interface Schedule {
@@ -73,31 +78,33 @@ function scheduleOf(task: Scheduled, hostZone: string): Schedule {
  * counts for nothing, and the calendar begins afresh. Only the very next one may be behind us: a clock set back a little brings
  * no time a second time.
  */
-function historyFor(schedule: Schedule, history: History | null, now: number): History {
+function currentState(schedule: Schedule, history: ScheduleState | null, now: number): ScheduleState {
   const calendar = `${schedule.timetable.normalized} in ${schedule.zone}`;
   if (history === null) return { lastDueAt: null, since: now, calendar };
   const { lastDueAt } = history;
-  const isFromTheFuture = lastDueAt !== null && lastDueAt > (next(schedule, now - schedule.delayMs) ?? lastDueAt);
+  const isFromTheFuture =
+    lastDueAt !== null && lastDueAt > (nextOccurrence(schedule, now - schedule.delayMs) ?? lastDueAt);
   if (isFromTheFuture) return { lastDueAt: null, since: now, calendar };
   if (history.calendar !== calendar || history.since > now) return { lastDueAt, since: now, calendar };
   return history;
 }
 
 /** The latest time of the calendar not after `until`, looked for backwards: a host may have been away for a year. */
-function lastUntil(schedule: Schedule, first: number, until: number): number {
+function lastOccurrenceUntil(schedule: Schedule, first: number, until: number): number {
   for (let window = FIRST_WINDOW_MS; until - window > first; window *= 4) {
-    const inWindow = next(schedule, until - window);
-    if (inWindow !== null && inWindow <= until) return walk(schedule, inWindow, until);
+    const inWindow = nextOccurrence(schedule, until - window);
+    if (inWindow !== null && inWindow <= until) return walkOccurrences(schedule, inWindow, until);
   }
-  return walk(schedule, first, until);
+  return walkOccurrences(schedule, first, until);
 }
 
-function walk(schedule: Schedule, from: number, until: number): number {
+function walkOccurrences(schedule: Schedule, from: number, until: number): number {
   let last = from;
-  for (let time = next(schedule, last); time !== null && time <= until; time = next(schedule, last)) last = time;
+  for (let time = nextOccurrence(schedule, last); time !== null && time <= until; time = nextOccurrence(schedule, last))
+    last = time;
   return last;
 }
 
-function next(schedule: Schedule, after: number): number | null {
+function nextOccurrence(schedule: Schedule, after: number): number | null {
   return nextOf(schedule.timetable, after, schedule.zone);
 }

@@ -1,7 +1,7 @@
 import { arch, hostname, userInfo } from "node:os";
 import type { HostFacts, HostTrouble } from "../../shared/host.ts";
 import type { Paths } from "../config.ts";
-import { readTextIfThere } from "../system/files.ts";
+import { readTextIfExists } from "../system/files.ts";
 import { listHooks, loadPolicy } from "../policy/policy.ts";
 import { findEngines } from "../providers/engines.ts";
 import { hostZone } from "../system/zone.ts";
@@ -10,11 +10,11 @@ import { VERSION } from "../version.ts";
 
 /**
  * What this host is and can do, cut to what the model takes.
- * @param find what a person has to look at, when more is known than the disk shows
+ * @param listTroubles what a person has to look at, when more is known than the disk shows
  */
 export async function collectFacts(
   paths: Paths,
-  find = (): Promise<HostTrouble[]> => findTroubles(paths),
+  listTroubles = (): Promise<HostTrouble[]> => findTroubles(paths),
 ): Promise<HostFacts> {
   const [os, users, engines, policy, hooks, troubles] = await Promise.all([
     osName(),
@@ -22,7 +22,7 @@ export async function collectFacts(
     findEngines(),
     loadPolicy(paths),
     listHooks(paths),
-    find(),
+    listTroubles(),
   ]);
   return {
     troubles: troubles.slice(0, 100),
@@ -40,7 +40,7 @@ export async function collectFacts(
 }
 
 async function osName(): Promise<string> {
-  const release = (await readTextIfThere("/etc/os-release")) ?? "";
+  const release = (await readTextIfExists("/etc/os-release")) ?? "";
   return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(release)?.[1] ?? "Linux";
 }
 
@@ -51,7 +51,7 @@ interface LocalUser {
 
 /** The local ones only: a directory service may have a hundred thousand. */
 async function localUsers(): Promise<LocalUser[]> {
-  const lines = ((await readTextIfThere("/etc/passwd")) ?? "").split("\n").map((line) => line.split(":"));
+  const lines = ((await readTextIfExists("/etc/passwd")) ?? "").split("\n").map((line) => line.split(":"));
   return lines.flatMap(([name = "", , uid]) => (name === "" || name.length > 64 ? [] : [{ name, uid: Number(uid) }]));
 }
 

@@ -5,11 +5,11 @@ export interface Job {
   run: Id;
   /** The binding, or the repository as a whole: no two runs of one at once. */
   subject: Id;
-  begin: (signal: AbortSignal) => Promise<void>;
+  start: (signal: AbortSignal) => Promise<void>;
 }
 
 /** What this agent runs now, and what waits for its turn: one run per binding or repository, a few per host, first come first served. */
-export interface Workload {
+export interface Queue {
   add(job: Job): void;
   has(run: Id): boolean;
   /** Waiting or running: it ends as cancelled. @returns false when it is not here */
@@ -18,32 +18,32 @@ export interface Workload {
   drain(): Promise<void>;
 }
 
-interface Running {
+interface RunningJob {
   job: Job;
   abort: AbortController;
   ended: Promise<void>;
 }
 
 /** @param limit how many runs at once */
-export function openWorkload(limit: number): Workload {
-  const running = new Map<Id, Running>();
+export function openQueue(limit: number): Queue {
+  const running = new Map<Id, RunningJob>();
   let waiting: Job[] = [];
   let isDraining = false;
 
-  const begin = (job: Job, abort = new AbortController()): void => {
-    const ended = job.begin(abort.signal).finally(() => {
+  const start = (job: Job, abort = new AbortController()): void => {
+    const ended = job.start(abort.signal).finally(() => {
       running.delete(job.run);
-      beginWhatMay();
+      startNext();
     });
     running.set(job.run, { job, abort, ended });
   };
   const isBusy = (subject: Id): boolean => [...running.values()].some(({ job }) => job.subject === subject);
-  const beginWhatMay = (): void => {
+  const startNext = (): void => {
     for (const job of waiting.slice()) {
       if (isDraining || running.size >= limit) return;
       if (isBusy(job.subject)) continue;
       waiting = waiting.filter((other) => other !== job);
-      begin(job);
+      start(job);
     }
   };
 
@@ -51,7 +51,7 @@ export function openWorkload(limit: number): Workload {
     add(job) {
       if (isDraining) return;
       waiting.push(job);
-      beginWhatMay();
+      startNext();
     },
     has: (run) => running.has(run) || waiting.some((job) => job.run === run),
     cancel(run) {
@@ -63,7 +63,7 @@ export function openWorkload(limit: number): Workload {
       waiting = waiting.filter((other) => other !== job);
       const aborted = new AbortController();
       aborted.abort();
-      begin(job, aborted);
+      start(job, aborted);
       return true;
     },
     async drain() {

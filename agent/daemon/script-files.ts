@@ -13,12 +13,12 @@ export interface ResultFile {
 /** In every file the agent keeps here, and in no other: what lacks it is somebody else's. */
 const MARKER = "# Kept by holdfast-agent: changes here are lost.";
 
-export function isOurs(text: string): boolean {
+export function isManaged(text: string): boolean {
   return text.split("\n", 2).includes(MARKER);
 }
 
 /** A unit that somebody else keeps (the NixOS module, say) and that does what ours would. */
-export function doesOurs(text: string): boolean {
+export function isEquivalentUnit(text: string): boolean {
   return /^ExecStart=.*holdfast-agent"? backup %i$/m.test(text);
 }
 

@@ -4,10 +4,10 @@ import { dirname, join } from "node:path";
 import type { Assignment } from "../../shared/assignment.ts";
 import { resultOf } from "../../shared/result.ts";
 import { makeReadableDirectory, type Paths } from "../config.ts";
-import { isMissing, readTextIfThere, writeFileAtomically } from "../system/files.ts";
+import { isMissing, readTextIfExists, writeFileAtomically } from "../system/files.ts";
 import { ownProgram } from "../system/own-program.ts";
 import { ownUser } from "../system/process/user.ts";
-import { doesOurs, isOurs, resultFiles, type ResultFile } from "./script-files.ts";
+import { isEquivalentUnit, isManaged, resultFiles, type ResultFile } from "./script-files.ts";
 import { isUnderSystemd, systemctl } from "../systemctl.ts";
 
 export interface ResultDeps {
@@ -22,53 +22,53 @@ const SCRIPT_PREFIX = resultOf("").restoreScript;
  * written, backups go on all the same.
  * @returns `keep`, to be called with each assignment; a trouble is logged once, and again when it was gone in between
  */
-export function openResults(deps: ResultDeps): { keep: (assignment: Assignment | null) => Promise<void> } {
-  let saidBefore: readonly string[] = [];
+export function openResultFiles(deps: ResultDeps): { sync: (assignment: Assignment | null) => Promise<void> } {
+  let lastLogged: readonly string[] = [];
   return {
-    async keep(assignment) {
+    async sync(assignment) {
       if (assignment === null) return;
-      const troubles = await keepFiles(deps, wantedFiles(deps.paths, assignment));
-      for (const trouble of troubles) if (!saidBefore.includes(trouble)) deps.log(trouble);
-      saidBefore = troubles;
+      const troubles = await syncFiles(deps, expectedFiles(deps.paths, assignment));
+      for (const trouble of troubles) if (!lastLogged.includes(trouble)) deps.log(trouble);
+      lastLogged = troubles;
     },
   };
 }
 
 /** What of the results is not there, and why: for a person who asks, without touching anything. */
-export async function missingResults(paths: Paths, assignment: Assignment): Promise<string[]> {
+export async function findMissingResults(paths: Paths, assignment: Assignment): Promise<string[]> {
   const looked = await Promise.all(
-    wantedFiles(paths, assignment).map(async ({ path }) => {
-      const text = await readTextIfThere(path).catch(() => "");
+    expectedFiles(paths, assignment).map(async ({ path }) => {
+      const text = await readTextIfExists(path).catch(() => "");
       if (text === null) return `${path} is missing: ${await whyMissing(path)}`;
-      return isOurs(text) || doesOurs(text) ? null : notOurs(path);
+      return isManaged(text) || isEquivalentUnit(text) ? null : unmanagedMessage(path);
     }),
   );
   return looked.filter((trouble) => trouble !== null);
 }
 
 /** All that `keep` has put on the machine, for whoever takes the agent off it. */
-export async function resultsIn(paths: Paths): Promise<string[]> {
-  const unit = await readTextIfThere(paths.backupUnit).catch(() => "");
-  return [...(await scriptsIn(paths)), ...(unit !== null && isOurs(unit) ? [paths.backupUnit] : [])];
+export async function installedResultFiles(paths: Paths): Promise<string[]> {
+  const unit = await readTextIfExists(paths.backupUnit).catch(() => "");
+  return [...(await scriptsIn(paths)), ...(unit !== null && isManaged(unit) ? [paths.backupUnit] : [])];
 }
 
-function wantedFiles(paths: Paths, { bindings }: Assignment): ResultFile[] {
+function expectedFiles(paths: Paths, { bindings }: Assignment): ResultFile[] {
   return resultFiles({ paths, bindings, command: ownProgram(), user: ownUser().name });
 }
 
-async function keepFiles({ paths }: ResultDeps, wanted: ResultFile[]): Promise<string[]> {
+async function syncFiles({ paths }: ResultDeps, wanted: ResultFile[]): Promise<string[]> {
   const troubles: string[] = [];
   const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
     } catch (error) {
-      troubles.push(error instanceof NotOurs ? error.message : `${path} can't be kept: ${reasonOf(error)}`);
+      troubles.push(error instanceof UnmanagedFileError ? error.message : `${path} can't be kept: ${reasonOf(error)}`);
     }
   };
   let isUnitNew = false;
   for (const file of wanted) {
     await attempt(file.path, async () => {
-      const isNew = await writeIfDifferent(file);
+      const isNew = await writeIfChanged(file);
       if (file.path === paths.backupUnit) isUnitNew = isNew;
     });
   }
@@ -83,14 +83,14 @@ async function keepFiles({ paths }: ResultDeps, wanted: ResultFile[]): Promise<s
   return troubles;
 }
 
-class NotOurs extends Error {}
+class UnmanagedFileError extends Error {}
 
 /** @returns whether it was written */
-async function writeIfDifferent({ path, text, mode }: ResultFile): Promise<boolean> {
-  const found = await readTextIfThere(path);
-  if (found !== null && !isOurs(found)) {
-    if (doesOurs(found)) return false;
-    throw new NotOurs(notOurs(path));
+async function writeIfChanged({ path, text, mode }: ResultFile): Promise<boolean> {
+  const found = await readTextIfExists(path);
+  if (found !== null && !isManaged(found)) {
+    if (isEquivalentUnit(found)) return false;
+    throw new UnmanagedFileError(unmanagedMessage(path));
   }
   if (found === text) {
     if (((await stat(path)).mode & 0o777) !== mode) await chmod(path, mode);
@@ -111,11 +111,11 @@ async function scriptsIn({ scriptsDir }: Paths): Promise<string[]> {
     throw error;
   }
   const paths = names.filter((name) => name.startsWith(SCRIPT_PREFIX)).map((name) => join(scriptsDir, name));
-  const texts = await Promise.all(paths.map((path) => readTextIfThere(path).catch(() => null)));
-  return paths.filter((_path, index) => isOurs(texts[index] ?? "")).toSorted();
+  const texts = await Promise.all(paths.map((path) => readTextIfExists(path).catch(() => null)));
+  return paths.filter((_path, index) => isManaged(texts[index] ?? "")).toSorted();
 }
 
-function notOurs(path: string): string {
+function unmanagedMessage(path: string): string {
   return `${path} is not the agent's and stays as it is: move it away, then restart the agent`;
 }
 

@@ -4,39 +4,39 @@ import type { HostFacts, HostTrouble } from "../../shared/host.ts";
 import { uuidv7, type Id } from "../../shared/ids.ts";
 import { ApiError } from "../link/api.ts";
 import type { Api } from "../link/api.ts";
-import { loadAssignment, takeAssignment } from "../link/assignments.ts";
+import { loadAssignment, acceptAssignment } from "../link/assignments.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { keepConnected } from "../link/connection.ts";
 import type { Connection } from "../link/connection.ts";
 import { writeDaemonState } from "./claim.ts";
-import { startDeclaring } from "../declared/declaring.ts";
-import type { Machine } from "../detect/machine.ts";
+import { startDeclarationSync } from "../declared/declaration-sync.ts";
+import type { SearchPaths } from "../detect/search-paths.ts";
 import { startDetector } from "../detect/detector.ts";
 import { dispatchDue, dispatchOrder } from "./dispatch.ts";
 import type { DispatchDeps } from "./dispatch.ts";
-import { startErrands } from "../link/relay.ts";
+import { startRelay } from "../link/relay.ts";
 import { collectFacts } from "./facts.ts";
 import { hostZone } from "../system/zone.ts";
-import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "../link/orders.ts";
+import { acknowledgeOrders, removeExpiredOrders, acceptOrders } from "../link/orders.ts";
 import type { OrderDeps } from "../link/orders.ts";
 import { startPuller } from "../link/puller.ts";
-import { openRefusals } from "../link/refusals.ts";
+import { createRefuse } from "../link/refusals.ts";
 import { deliverReports, startReporter } from "../link/reporter.ts";
-import { openResults } from "./scripts.ts";
+import { openResultFiles } from "./scripts.ts";
 import { recoverInterrupted } from "../recover.ts";
 import type { RunnerDeps } from "../run/deps.ts";
-import { pingsSent } from "../run/pings.ts";
+import { untilPingsSent } from "../run/pings.ts";
 import { startScheduler } from "./scheduler.ts";
 import { openSpool } from "../state/spool.ts";
 import type { Timers } from "../system/timers.ts";
 import { findTroubles, watchTroubles } from "../state/troubles.ts";
 import { VERSION } from "../version.ts";
-import { openWorkload } from "./queue.ts";
+import { openQueue } from "./queue.ts";
 
 export interface ServeDeps {
   paths: Paths;
   /** Where services are looked for that the catalogue knows. */
-  machine: Machine;
+  searchPaths: SearchPaths;
   clock: { now(): number };
   /** Milliseconds since the machine was started, its sleep included. */
   uptime?: () => number;
@@ -57,15 +57,15 @@ export async function serve(
 ): Promise<void> {
   const { paths, clock, timers, log } = deps;
   const { config, api } = host;
-  const chance = (): number => new DataView(deps.random(4).slice().buffer).getUint32(0) / 2 ** 32;
+  const randomFraction = (): number => new DataView(deps.random(4).slice().buffer).getUint32(0) / 2 ** 32;
   await mkdir(paths.spoolDir, { recursive: true, mode: 0o700 });
   const spool = openSpool(paths);
-  const refuse = openRefusals({ ...deps, spool });
+  const refuse = createRefuse({ ...deps, spool });
   const controlClock = { now: () => clock.now() + api.clockOffset() };
   let assignment = await loadAssignment({ ...deps, config });
   let connection: Connection | null = null;
-  const results = openResults(deps);
-  await results.keep(assignment);
+  const results = openResultFiles(deps);
+  await results.sync(assignment);
 
   const runner: RunnerDeps = {
     ...deps,
@@ -73,13 +73,13 @@ export async function serve(
     clockOffset: api.clockOffset,
     onProgress: (run, progress) => connection?.sendProgress(run, progress),
   };
-  const workload = openWorkload(RUNS_AT_ONCE);
+  const queue = openQueue(RUNS_AT_ONCE);
   log(`Holdfast agent ${VERSION}, host ${config.name} of ${config.url}`);
-  const recovery = keepRecovering(deps, runner, () => assignment);
+  const interruptedRuns = watchInterruptedRuns(deps, runner, () => assignment);
   const dispatch: DispatchDeps = {
     runner,
-    workload,
-    ready: recovery.first,
+    queue,
+    interruptedRunsEnded: interruptedRuns.first,
     // By the control plane's clock: there runs of all hosts are put in order by their ids.
     newId: () => uuidv7(controlClock.now(), deps.random(10)),
     assignment: () => assignment,
@@ -91,20 +91,20 @@ export async function serve(
     clock: controlClock,
     refuse,
     isKnown: async (run) =>
-      workload.has(run) || (await spool.list()).some(({ report }) => report.type === "run" && report.run.id === run),
+      queue.has(run) || (await spool.list()).some(({ report }) => report.type === "run" && report.run.id === run),
   };
   const onAccepted = (ids: readonly Id[]): Promise<void> => acknowledgeOrders(orders, ids);
-  const reporter = startReporter({ spool, api, timers, log, random: chance, onAccepted });
-  const stopListening = spool.changed(reporter.wake);
+  const reporter = startReporter({ spool, api, timers, log, random: randomFraction, onAccepted });
+  const stopListening = spool.onChange(reporter.wake);
   const scheduler = startScheduler({
     ...deps,
     zone: hostZone(),
     assignment: () => assignment,
     onDue: (due) => dispatchDue(dispatch, due),
   });
-  const find = (): Promise<HostTrouble[]> => findTroubles(paths, spool);
-  const sendFacts = factsSender(api, () => collectFacts(paths, find));
-  const declaring = startDeclaring({
+  const listTroubles = (): Promise<HostTrouble[]> => findTroubles(paths, spool);
+  const sendFacts = factsSender(api, () => collectFacts(paths, listTroubles));
+  const declarations = startDeclarationSync({
     paths,
     timers,
     log,
@@ -113,54 +113,54 @@ export async function serve(
     deliver: () => deliverReports({ spool, api, log, onAccepted }),
     onChange: () => puller.pull(),
   });
-  const errands = startErrands({ paths, config, api, timers, log, clock: controlClock });
+  const relay = startRelay({ paths, config, api, timers, log, clock: controlClock });
   const puller = startPuller({
     api,
     timers,
     log,
-    random: chance,
+    random: randomFraction,
     isOnline: () => connection?.isOnline() ?? false,
     revision: () => assignment?.revision ?? null,
     sendFacts: async () => {
       await sendFacts();
       // What was declared comes back as an assignment.
-      if (await declaring.publish()) puller.pull();
+      if (await declarations.publish()) puller.pull();
     },
     onAssignment: async (jws) => {
       const before = assignment;
-      assignment = await takeAssignment({ ...deps, config, refuse }, { jws, current: before });
+      assignment = await acceptAssignment({ ...deps, config, refuse }, { jws, current: before });
       if (assignment !== before) {
         await scheduler.wake();
-        await results.keep(assignment);
+        await results.sync(assignment);
       }
       return assignment;
     },
     onOrders: async (signed) => {
-      await forgetExpiredOrders(orders);
-      return await takeOrders(orders, signed);
+      await removeExpiredOrders(orders);
+      return await acceptOrders(orders, signed);
     },
     onOrder: (order) => dispatchOrder(dispatch, order),
-    onPulled: () => void errands.run(),
+    onPulled: () => void relay.run(),
   });
-  const stopWatching = watchTroubles({ timers, find }, () => puller.pull());
-  const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: chance });
-  const tellState = stateTeller(deps, api);
-  await tellState(false);
+  const stopWatching = watchTroubles({ timers, find: listTroubles }, () => puller.pull());
+  const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: randomFraction });
+  const saveState = daemonStateWriter(deps, api);
+  await saveState(false);
   connection = keepConnected({
     timers,
     log,
-    random: chance,
+    random: randomFraction,
     agentVersion: VERSION,
     target: () => api.socket(),
     isRevoked: () => isRevoked(api),
     onOnline: () => {
       log("connected");
-      declaring.forget();
+      declarations.reset();
       puller.pull();
       reporter.wake();
-      void tellState(true);
+      void saveState(true);
     },
-    onOffline: () => void tellState(false),
+    onOffline: () => void saveState(false),
     onPoke: () => puller.pull(),
   });
 
@@ -171,25 +171,25 @@ export async function serve(
   log("stopping: what runs is ended in order");
   scheduler.stop();
   puller.stop();
-  declaring.stop();
-  errands.stop();
+  declarations.stop();
+  relay.stop();
   stopDetecting();
   stopWatching();
-  recovery.stop();
-  await workload.drain();
+  interruptedRuns.stop();
+  await queue.drain();
   stopListening();
   await Promise.race([
-    Promise.all([reporter.stop(), pingsSent()]),
+    Promise.all([reporter.stop(), untilPingsSent()]),
     new Promise<void>((resolve) => timers.after(LAST_REPORTS_WITHIN_MS, resolve)),
   ]);
   connection.stop();
   // Behind what is still being written: nothing of this host is touched any more once we have returned.
-  await tellState(false);
+  await saveState(false);
   log("stopped");
 }
 
 /** Runs whose process died (this agent's, before a crash, or a person's) are ended now, and looked for every minute. */
-function keepRecovering(
+function watchInterruptedRuns(
   deps: ServeDeps,
   runner: RunnerDeps,
   assignment: () => Assignment | null,
@@ -226,14 +226,14 @@ function factsSender(api: Api, collect: () => Promise<HostFacts>): () => Promise
 }
 
 /** Keeps daemon.json true, in the order things happened. */
-function stateTeller(deps: ServeDeps, api: Api): (isOnline: boolean) => Promise<void> {
-  let telling = Promise.resolve();
+function daemonStateWriter(deps: ServeDeps, api: Api): (isOnline: boolean) => Promise<void> {
+  let writing = Promise.resolve();
   return (isOnline) => {
     const state = { isOnline, now: deps.clock.now(), clockOffsetMs: Math.round(api.clockOffset()) };
-    telling = telling
+    writing = writing
       .then(() => writeDaemonState(deps.paths, state))
       .catch((error: unknown) => deps.log(`${deps.paths.daemonFile} can't be written: ${String(error)}`));
-    return telling;
+    return writing;
   };
 }
 
@@ -242,6 +242,6 @@ async function isRevoked(api: Api): Promise<boolean> {
     await api.getOrders();
     return false;
   } catch (error) {
-    return error instanceof ApiError && error.trouble === "revoked";
+    return error instanceof ApiError && error.kind === "revoked";
   }
 }

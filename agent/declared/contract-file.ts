@@ -8,7 +8,7 @@ import {
 } from "../../shared/contract.ts";
 import { Name } from "../../shared/ids.ts";
 import { RepositorySpec } from "../../shared/repository.ts";
-import { type Bound, boundBy, ContractSettings } from "./contract-settings.ts";
+import { type DeclaredBinding, toDeclaredBinding, ContractSettings } from "./contract-settings.ts";
 import { isRecord } from "../../shared/json.ts";
 
 /** What one file of contracts.d declares. */
@@ -17,10 +17,10 @@ export interface ContractFile {
   readonly name: string;
   readonly body: ContractBody;
   /** Where and when, if the file says so itself. */
-  readonly bound: Bound | null;
+  readonly bound: DeclaredBinding | null;
 }
 
-export type Read =
+export type ContractReadResult =
   | { readonly ok: true; readonly contract: ContractFile }
   | { readonly ok: false; readonly message: string };
 
@@ -30,7 +30,7 @@ export type Read =
  * @param file its name in contracts.d, by which the contract is called when it says none
  * @param me whom the seed's empty user means: who the agent runs as
  */
-export function readContract(file: string, text: string, me: string): Read {
+export function readContract(file: string, text: string, me: string): ContractReadResult {
   const value = parsed(text);
   if (typeof value === "string") return { ok: false, message: value };
   const isBare = !("request" in value);
@@ -38,16 +38,16 @@ export function readContract(file: string, text: string, me: string): Read {
   if (isRecord(request) && "dataset" in request) {
     return { ok: false, message: "asks for a dataset (datasetbackup): Holdfast keeps files and databases only" };
   }
-  const said = Said.safeParse({ name: name ?? undefined, settings });
+  const said = ContractHeader.safeParse({ name: name ?? undefined, settings });
   const body = bodyOf(request, beside, me);
-  const called = said.data?.name ?? asName(file);
+  const called = said.data?.name ?? nameFromFile(file);
   const faults = [
     ...faultsOf(said, isBare),
     ...faultsOf(body, isBare),
     ...(called === null ? [`name: "${file}" has nothing a name can be made of: give a name beside the request`] : []),
   ];
   if (!said.success || !body.success || called === null) return { ok: false, message: faults.join("; ") };
-  const bound = said.data.settings === null ? null : boundBy(said.data.settings);
+  const bound = said.data.settings === null ? null : toDeclaredBinding(said.data.settings);
   const place =
     bound === null ? null : RepositorySpec.safeParse({ ...bound.repository, name: bound.repository.name ?? "x" });
   if (place?.success === false) {
@@ -71,10 +71,10 @@ function parsed(text: string): Record<string, unknown> | string {
   }
 }
 
-const Said = z.strictObject({ name: Name.optional(), settings: ContractSettings.nullable() });
+const ContractHeader = z.strictObject({ name: Name.optional(), settings: ContractSettings.nullable() });
 
 function bodyOf(request: unknown, beside: Record<string, unknown>, me: string): z.ZodSafeParseResult<ContractBody> {
-  const named = isRecord(request) ? { ...request, user: asUser(request["user"], me) } : request;
+  const named = isRecord(request) ? { ...request, user: userOrDefault(request["user"], me) } : request;
   const isDatabase = isRecord(request) && Object.keys(request).some((key) => OF_DATABASES.has(key));
   return isDatabase
     ? DatabaseContract.safeParse({ ...beside, kind: "databasebackup", request: named })
@@ -83,7 +83,7 @@ function bodyOf(request: unknown, beside: Record<string, unknown>, me: string): 
 
 const OF_DATABASES = new Set(Object.keys(DatabaseRequest.shape).filter((key) => !(key in ContractRequest.shape)));
 
-function asUser(user: unknown, me: string): unknown {
+function userOrDefault(user: unknown, me: string): unknown {
   return user === "" || user === undefined || user === null ? me : user;
 }
 
@@ -101,7 +101,7 @@ function faultsOf(parsed: z.ZodSafeParseResult<unknown>, isBare: boolean): strin
 }
 
 /** The file's name less its ending, as far as a name can look like it. */
-function asName(file: string): string | null {
+function nameFromFile(file: string): string | null {
   const wish = file.replace(/\.json$/, "").toLowerCase();
   const name = wish
     .replace(/[^a-z0-9._-]+/g, "-")

@@ -4,7 +4,7 @@ import type { ContractBody } from "../../shared/contract.ts";
 import type { DeclarationFault } from "../../shared/declaration.ts";
 import type { Paths } from "../config.ts";
 import { type ContractFile, readContract } from "./contract-file.ts";
-import { digestOf, readContractMemory } from "./contract-memory.ts";
+import { digestOf, readContractState } from "./contract-state.ts";
 import { readContractTexts } from "./contract-texts.ts";
 import { ownUser } from "../system/process/user.ts";
 
@@ -26,7 +26,7 @@ interface Candidate {
  * mended or removed.
  */
 export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contractsFile">): Promise<DeclaredContracts> {
-  const [{ files, fault }, memory] = await Promise.all([readContractTexts(paths), readContractMemory(paths)]);
+  const [{ files, fault }, memory] = await Promise.all([readContractTexts(paths), readContractState(paths)]);
   const me = ownUser().name;
   const faults: DeclarationFault[] = [];
   const now: Candidate[] = [];
@@ -37,7 +37,7 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
   }
   const clashing = now.flatMap(
     ({ contract }) =>
-      clashOf(
+      conflictOf(
         contract,
         now.map((other) => other.contract),
       ) ?? [],
@@ -52,7 +52,7 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
     const before = text === undefined ? null : readContract(file, text, me);
     if (text === undefined || before?.ok !== true) continue;
     const others = followed.map(({ contract }) => contract);
-    if (clashOf(before.contract, [...others, before.contract]) === null)
+    if (conflictOf(before.contract, [...others, before.contract]) === null)
       followed.push({ contract: before.contract, text });
   }
   return {
@@ -67,7 +67,7 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
  * While the control plane does not know what the file says now, or does not take it, the file goes before the assignment.
  * @returns null when no file asks for it, or asks for something else than is assigned: then it is the control plane's word
  */
-export async function declaredHere(
+export async function findOwnDeclaration(
   paths: Pick<Paths, "contractsDir" | "contractsFile">,
   assigned: AssignedContract,
 ): Promise<ContractBody | null> {
@@ -75,7 +75,7 @@ export async function declaredHere(
   const { id: _id, name, declared: _said, ...body } = assigned;
   const [{ contracts, texts }, { settled, refused }] = await Promise.all([
     readDeclared(paths),
-    readContractMemory(paths),
+    readContractState(paths),
   ]);
   const own = contracts.find((contract) => contract.name === name && contract.body.kind === assigned.kind);
   if (own === undefined) return null;
@@ -84,18 +84,18 @@ export async function declaredHere(
 }
 
 /** For whoever looks at the host: how many files are followed, and which are not, by us or by the control plane. */
-export async function surveyDeclared(
+export async function summarizeDeclared(
   paths: Pick<Paths, "contractsDir" | "contractsFile">,
 ): Promise<{ declared: number; faults: DeclarationFault[] }> {
   const [{ contracts, faults, texts }, { refused }] = await Promise.all([
     readDeclared(paths),
-    readContractMemory(paths),
+    readContractState(paths),
   ]);
   return { declared: contracts.length, faults: [...faults, ...refused.filter(({ file }) => file in texts)] };
 }
 
 /** Two files may not give one name to two contracts, nor say different things of one repository. */
-function clashOf(contract: ContractFile, all: readonly ContractFile[]): DeclarationFault | null {
+function conflictOf(contract: ContractFile, all: readonly ContractFile[]): DeclarationFault | null {
   const { file, name } = contract;
   const others = all.filter((other) => other.file !== file);
   const namesake = others.find((other) => other.name === name);

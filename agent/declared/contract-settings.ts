@@ -63,12 +63,12 @@ export const ContractSettings = z.strictObject({
 type ContractSettings = z.infer<typeof ContractSettings>;
 
 /** Where and when, as the control plane has it. The repository's name may be left to whoever knows the host's. */
-export interface Bound {
+export interface DeclaredBinding {
   readonly repository: Omit<RepositorySpec, "name"> & { readonly name: string | null };
   readonly settings: Settings;
 }
 
-export function boundBy(given: ContractSettings): Bound {
+export function toDeclaredBinding(given: ContractSettings): DeclaredBinding {
   const { provider, passphrase, repository, consistency: _none, stateDir: _unset, ...settings } = given;
   const { path: location, timerConfig, ...place } = repository;
   return { repository: { ...place, provider, location, passphrase }, settings: { ...settings, timerConfig } };

@@ -8,7 +8,7 @@ export interface WatchDeps {
   paths: Pick<Paths, "contractsDir">;
   timers: Timers;
   /** Something may have changed: look. */
-  onLook: () => void;
+  onPossibleChange: () => void;
 }
 
 /** A switch of NixOS swaps a symbolic link far above the directory, which no watch on the directory sees. */
@@ -17,37 +17,37 @@ const LOOK_EVERY_MS = 30_000;
 const SETTLE_MS = 500;
 
 /** Says when contracts.d may have changed: soon where the kernel tells, else within half a minute. @returns stops it */
-export function watchContracts({ paths, timers, onLook }: WatchDeps): () => void {
+export function watchContracts({ paths, timers, onPossibleChange }: WatchDeps): () => void {
   let unwatch: (() => void)[] = [];
-  let takeBackLook = (): void => {};
-  let takeBackSettle = (): void => {};
+  let cancelPoll = (): void => {};
+  let cancelSettle = (): void => {};
   let isStopped = false;
 
-  const look = async (): Promise<void> => {
-    takeBackLook();
-    const places = await placesOf(paths.contractsDir);
+  const check = async (): Promise<void> => {
+    cancelPoll();
+    const places = await watchedDirectories(paths.contractsDir);
     if (isStopped) return;
     // Anew each time: a directory that was removed and made again is another one under the same name.
     for (const close of unwatch) close();
     unwatch = places.flatMap((place) => startWatch(place, onEvent) ?? []);
-    takeBackLook = timers.after(LOOK_EVERY_MS, () => void look());
-    onLook();
+    cancelPoll = timers.after(LOOK_EVERY_MS, () => void check());
+    onPossibleChange();
   };
   const onEvent = (): void => {
-    takeBackSettle();
-    if (!isStopped) takeBackSettle = timers.after(SETTLE_MS, () => void look());
+    cancelSettle();
+    if (!isStopped) cancelSettle = timers.after(SETTLE_MS, () => void check());
   };
-  void look();
+  void check();
   return () => {
     isStopped = true;
-    takeBackLook();
-    takeBackSettle();
+    cancelPoll();
+    cancelSettle();
     for (const close of unwatch) close();
   };
 }
 
 /** The directory as it really is, and the one it is in: that is where it appears, and where it is swapped. */
-async function placesOf(directory: string): Promise<string[]> {
+async function watchedDirectories(directory: string): Promise<string[]> {
   const real = await realpath(directory).catch(() => null);
   return [...new Set(real === null ? [dirname(directory)] : [dirname(directory), real])];
 }

@@ -1,7 +1,7 @@
 import { serverUser } from "../../shared/consistency.ts";
 import type { AssignedContract } from "../../shared/assignment.ts";
 import type { Paths } from "../config.ts";
-import { declaredHere } from "./contract-files.ts";
+import { findOwnDeclaration } from "./contract-files.ts";
 import { loadPolicy, type Policy } from "../policy/policy.ts";
 
 /**
@@ -9,16 +9,16 @@ import { loadPolicy, type Policy } from "../policy/policy.ts";
  * leave: its user, its sources as they are written, its hooks and commands, and what it has copied, dumped or halted. Where
  * it may be kept and restored stays the policy's to say, and a policy that can't be followed still allows nothing.
  */
-export async function judgeContract(
+export async function resolveContract(
   paths: Paths,
   assigned: AssignedContract,
 ): Promise<{ contract: AssignedContract; policy: Policy }> {
   const policy = await loadPolicy(paths);
-  const own = policy.fault === null ? await declaredHere(paths, assigned) : null;
+  const own = policy.fault === null ? await findOwnDeclaration(paths, assigned) : null;
   if (own === null) return { contract: assigned, policy };
   const { id, name, declared } = assigned;
   const contract: AssignedContract = { id, name, declared, ...own };
-  const { sources, users } = neededBy(contract);
+  const { sources, users } = grantsOf(contract);
   return {
     contract,
     policy: {
@@ -26,13 +26,13 @@ export async function judgeContract(
       isDeclared: true,
       hooks: "inline",
       services: null,
-      users: withAlso(policy.users, users),
-      sources: withAlso(policy.sources, sources),
+      users: extendList(policy.users, users),
+      sources: extendList(policy.sources, sources),
     },
   };
 }
 
-function neededBy(contract: AssignedContract): { sources: string[]; users: string[] } {
+function grantsOf(contract: AssignedContract): { sources: string[]; users: string[] } {
   const users = [contract.request.user];
   if (contract.kind !== "files") return { sources: [], users };
   const sources = [...contract.request.sourceDirectories];
@@ -44,6 +44,6 @@ function neededBy(contract: AssignedContract): { sources: string[]; users: strin
 }
 
 /** A list that is null allows everything already. */
-function withAlso(allowed: readonly string[] | null, more: readonly string[]): readonly string[] | null {
+function extendList(allowed: readonly string[] | null, more: readonly string[]): readonly string[] | null {
   return allowed === null ? null : [...allowed, ...more];
 }

@@ -15,7 +15,7 @@ const InspectedContainer = z.object({
 });
 
 /** A container that runs. */
-export interface Listed {
+export interface ListedContainer {
   readonly id: string;
   readonly name: string;
   /** `name` is null when the engine only knows the image by its digest. */
@@ -38,7 +38,7 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const PROJECT = "com.docker.compose.project";
 
 /** @returns none when there is no engine, or this user may not ask it */
-export async function listContainers(socket: string): Promise<Listed[]> {
+export async function listContainers(socket: string): Promise<ListedContainer[]> {
   const answer = ListedContainers.safeParse(await get(socket, "/containers/json"));
   if (!answer.success) return [];
   return answer.data.map(({ Id, Names, Image, Labels: labels }) => ({

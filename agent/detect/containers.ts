@@ -1,6 +1,6 @@
 import type { Detection, Probe } from "../../shared/catalog.ts";
 import { ContainerName } from "../../shared/unix.ts";
-import { imageName, inspectContainer, listContainers, type Container, type Listed } from "./container-api.ts";
+import { imageName, inspectContainer, listContainers, type Container, type ListedContainer } from "./container-api.ts";
 
 type Mounts = Container["mounts"];
 
@@ -33,7 +33,7 @@ async function findAt(socket: string, { probes, wanted }: Search): Promise<Detec
   return detections;
 }
 
-function detectionOf(probe: Probe, seen: { container: Container; listed: readonly Listed[] }): Detection {
+function detectionOf(probe: Probe, seen: { container: Container; listed: readonly ListedContainer[] }): Detection {
   const { entry, layout } = probe;
   const { container, listed } = seen;
   const params: Record<string, string> = {};
@@ -69,7 +69,11 @@ function onHost(inside: string, mounts: Mounts): string | null {
 }
 
 /** Only when there is exactly one: a guess between two would be a wrong backup. */
-function companionOf({ project }: Container, images: readonly string[], listed: readonly Listed[]): string | null {
+function companionOf(
+  { project }: Container,
+  images: readonly string[],
+  listed: readonly ListedContainer[],
+): string | null {
   if (project === null) return null;
   const [only, ...more] = listed.filter(
     (other) => other.project === project && other.image.name !== null && images.includes(other.image.name),

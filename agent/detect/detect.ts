@@ -2,15 +2,15 @@ import { access, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import type { Detection, Probe } from "../../shared/catalog.ts";
 import { findContainers } from "./containers.ts";
-import type { Machine } from "./machine.ts";
+import type { SearchPaths } from "./search-paths.ts";
 
 /**
  * Looks on the host for what the probes name, and for nothing else.
  * @returns one detection per layout of a service, and per container
  */
-export async function detect(probes: readonly Probe[], machine: Machine): Promise<Detection[]> {
-  const onHost = await Promise.all(probes.map((probe) => detectOnHost(probe, machine)));
-  const inContainers = await findContainers(probes, machine.sockets);
+export async function detect(probes: readonly Probe[], searchPaths: SearchPaths): Promise<Detection[]> {
+  const onHost = await Promise.all(probes.map((probe) => detectOnHost(probe, searchPaths)));
+  const inContainers = await findContainers(probes, searchPaths.sockets);
   const found = [...onHost.flatMap((one) => one ?? []), ...inContainers];
   const best = new Map<string, Detection>();
   for (const detection of found) {
@@ -29,8 +29,13 @@ function better(one: Detection, other: Detection): Detection {
   return agreed.length === mine.length ? one : { ...one, params: Object.fromEntries(agreed) };
 }
 
-async function detectOnHost({ entry, layout, units, paths }: Probe, machine: Machine): Promise<Detection | null> {
-  const unitFiles = (await Promise.all(units.map((unit) => findUnit(unit, machine)))).filter((file) => file !== null);
+async function detectOnHost(
+  { entry, layout, units, paths }: Probe,
+  searchPaths: SearchPaths,
+): Promise<Detection | null> {
+  const unitFiles = (await Promise.all(units.map((unit) => findUnit(unit, searchPaths)))).filter(
+    (file) => file !== null,
+  );
   const there = await Promise.all(paths.map(isThere));
   const hasPaths = paths.length > 0 && there.every(Boolean);
   if (unitFiles.length === 0 && !hasPaths) return null;
@@ -42,7 +47,7 @@ async function detectOnHost({ entry, layout, units, paths }: Probe, machine: Mac
 }
 
 /** The unit's file, as systemd would find it; one that is masked is a link to nothing. */
-async function findUnit(unit: string, { unitDirectories }: Machine): Promise<string | null> {
+async function findUnit(unit: string, { unitDirectories }: SearchPaths): Promise<string | null> {
   for (const directory of unitDirectories) {
     const file = join(directory, unit);
     try {

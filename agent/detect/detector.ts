@@ -4,7 +4,7 @@ import { ApiError } from "../link/api.ts";
 import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { detect } from "./detect.ts";
-import type { Machine } from "./machine.ts";
+import type { SearchPaths } from "./search-paths.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import { verifySigned } from "../link/signed.ts";
 import type { Timers } from "../system/timers.ts";
@@ -13,7 +13,7 @@ export interface DetectorDeps {
   api: Pick<Api, "getProbes" | "putDetections">;
   config: AgentConfig;
   paths: Pick<Paths, "policyJson">;
-  machine: Machine;
+  searchPaths: SearchPaths;
   clock: { now(): number };
   timers: Timers;
   random: () => number;
@@ -22,7 +22,7 @@ export interface DetectorDeps {
 
 const LOOK_EVERY_MS = 60 * 60_000;
 const AFTER_TROUBLE_MS = 5 * 60_000;
-const ASK_AND_TELL_EVERY_MS = 24 * 60 * 60_000;
+const REFRESH_EVERY_MS = 24 * 60 * 60_000;
 
 /**
  * Looks for services that the catalogue knows: at once, hourly, and tells the control plane when it found something else
@@ -30,25 +30,25 @@ const ASK_AND_TELL_EVERY_MS = 24 * 60 * 60_000;
  * @returns stops it
  */
 export function startDetector(deps: DetectorDeps): () => void {
-  let takeBack = (): void => {};
+  let cancelTimer = (): void => {};
   let isStopped = false;
   let saidBefore = "";
   let probes: { list: Probe[]; askedAt: number } | null = null;
-  let told: { text: string; at: number } | null = null;
-  const isOld = (at: number): boolean => deps.clock.now() - at >= ASK_AND_TELL_EVERY_MS;
+  let lastSent: { text: string; at: number } | null = null;
+  const isOld = (at: number): boolean => deps.clock.now() - at >= REFRESH_EVERY_MS;
 
   const look = async (): Promise<void> => {
     const mayLook = (await loadPolicy(deps.paths)).detect;
     if (mayLook && (probes === null || isOld(probes.askedAt))) {
-      probes = { list: await askProbes(deps), askedAt: deps.clock.now() };
+      probes = { list: await fetchProbes(deps), askedAt: deps.clock.now() };
     }
-    const detections = mayLook && probes !== null ? await detect(probes.list, deps.machine) : [];
+    const detections = mayLook && probes !== null ? await detect(probes.list, deps.searchPaths) : [];
     const text = JSON.stringify(detections);
-    if (told !== null && told.text === text && !isOld(told.at)) return;
+    if (lastSent !== null && lastSent.text === text && !isOld(lastSent.at)) return;
     await deps.api.putDetections(detections.slice(0, 200));
-    told = { text, at: deps.clock.now() };
+    lastSent = { text, at: deps.clock.now() };
   };
-  const lookAndWait = async (): Promise<void> => {
+  const detectAndReschedule = async (): Promise<void> => {
     let wait = LOOK_EVERY_MS;
     try {
       await look();
@@ -57,21 +57,21 @@ export function startDetector(deps: DetectorDeps): () => void {
       wait = AFTER_TROUBLE_MS;
       const said = error instanceof Error ? error.message : String(error);
       // That nobody answers is said already by who asks for orders.
-      const isKnown = error instanceof ApiError && error.trouble === "offline";
+      const isKnown = error instanceof ApiError && error.kind === "offline";
       if (!isKnown && said !== saidBefore) deps.log(`services are not looked for: ${said}`);
       saidBefore = said;
     }
-    if (!isStopped) takeBack = deps.timers.after(wait * (0.9 + deps.random() / 5), () => void lookAndWait());
+    if (!isStopped) cancelTimer = deps.timers.after(wait * (0.9 + deps.random() / 5), () => void detectAndReschedule());
   };
 
-  void lookAndWait();
+  void detectAndReschedule();
   return () => {
     isStopped = true;
-    takeBack();
+    cancelTimer();
   };
 }
 
-async function askProbes({ api, config }: DetectorDeps): Promise<Probe[]> {
+async function fetchProbes({ api, config }: DetectorDeps): Promise<Probe[]> {
   const opened = await verifySigned(await api.getProbes(), config.controlKey, JWS_TYPES.probes, Probes);
   if (!opened.ok) throw new Error(`the list of what to look for ${opened.message}`);
   const { host, probes } = opened.value;

@@ -18,17 +18,17 @@ import type { Identity } from "./identity.ts";
 import { parseJson } from "../../shared/json.ts";
 
 /** `offline`: nobody answered sensibly, try later. `revoked`: this host is no longer one. `refused`: asking again is no use. */
-export type ApiTrouble = "offline" | "revoked" | "refused";
+export type ApiErrorKind = "offline" | "revoked" | "refused";
 
 export class ApiError extends Error {
   override readonly name = "ApiError";
-  readonly trouble: ApiTrouble;
+  readonly kind: ApiErrorKind;
   readonly status: number | null;
   readonly code: string | null;
 
-  constructor(trouble: ApiTrouble, message: string, facts: { status?: number; code?: string | undefined } = {}) {
+  constructor(kind: ApiErrorKind, message: string, facts: { status?: number; code?: string | undefined } = {}) {
     super(message);
-    this.trouble = trouble;
+    this.kind = kind;
     this.status = facts.status ?? null;
     this.code = facts.code ?? null;
   }
@@ -45,8 +45,8 @@ export interface Api {
   /** @returns the JWS of what to look for */
   getProbes(): Promise<string>;
   /** @returns the JWS of every notification that is to be sent from here now */
-  getErrands(): Promise<string[]>;
-  postErrandOutcomes(outcomes: ErrandOutcome[]): Promise<void>;
+  getRelayedDeliveries(): Promise<string[]>;
+  postRelayResults(outcomes: ErrandOutcome[]): Promise<void>;
   putDetections(detections: Detection[]): Promise<void>;
   /** @returns the ids that the control plane's database has now */
   postReports(reports: Report[]): Promise<Id[]>;
@@ -65,7 +65,7 @@ export interface ApiDeps {
   uptime?: () => number;
 }
 
-const ANSWER_WITHIN_MS = 30_000;
+const RESPONSE_TIMEOUT_MS = 30_000;
 /** The slowest line that reports still get through: a modem's. */
 const SLOWEST_BYTES_PER_SECOND = 4_000;
 
@@ -75,13 +75,17 @@ export function openApi(deps: ApiDeps): Api {
     const now = deps.clock.now() + offset.now();
     return `Bearer ${await mintToken(deps.identity, deps.config, { now, random: deps.random })}`;
   };
-  const ask = async (method: string, path: string, more: { body?: unknown; headers?: Record<string, string> } = {}) => {
+  const call = async (
+    method: string,
+    path: string,
+    more: { body?: unknown; headers?: Record<string, string> } = {},
+  ) => {
     for (let attempt = 1; ; attempt++) {
       const bearer = await authorization();
       const sentAt = deps.clock.now();
       const headers = { ...more.headers, authorization: bearer, [CLOCK_HEADER]: instant(sentAt) };
-      const answer = await send(addressOf(deps.config.url, path), { method, headers, body: more.body });
-      offset.learn(answer.headers.get("date"), sentAt);
+      const answer = await send(endpointUrl(deps.config.url, path), { method, headers, body: more.body });
+      offset.update(answer.headers.get("date"), sentAt);
       if (answer.ok || answer.status === 304) return answer;
       const error = await errorOf(answer);
       if (error.code !== "auth.clock_wrong" || attempt > 1) throw error;
@@ -89,36 +93,36 @@ export function openApi(deps: ApiDeps): Api {
   };
   return {
     async putFacts(facts) {
-      await ask("PUT", "facts", { body: facts });
+      await call("PUT", "facts", { body: facts });
     },
     async putDeclarations(declarations) {
-      return await bodyOf(DeclarationsTaken, await ask("PUT", "declarations", { body: declarations }));
+      return await bodyOf(DeclarationsTaken, await call("PUT", "declarations", { body: declarations }));
     },
     async getAssignment(revision) {
       const headers = revision === null ? {} : { "if-none-match": `"${revision}"` };
-      const answer = await ask("GET", "assignment", { headers });
+      const answer = await call("GET", "assignment", { headers });
       return answer.status === 304 ? null : (await bodyOf(SignedAssignment, answer)).jws;
     },
     async getOrders() {
-      return (await bodyOf(SignedOrders, await ask("GET", "orders"))).orders;
+      return (await bodyOf(SignedOrders, await call("GET", "orders"))).orders;
     },
     async getProbes() {
-      return (await bodyOf(SignedProbes, await ask("GET", "probes"))).jws;
+      return (await bodyOf(SignedProbes, await call("GET", "probes"))).jws;
     },
-    async getErrands() {
-      return (await bodyOf(SignedErrands, await ask("GET", "deliveries"))).deliveries;
+    async getRelayedDeliveries() {
+      return (await bodyOf(SignedErrands, await call("GET", "deliveries"))).deliveries;
     },
-    async postErrandOutcomes(outcomes) {
-      await ask("POST", "deliveries", { body: { outcomes } });
+    async postRelayResults(outcomes) {
+      await call("POST", "deliveries", { body: { outcomes } });
     },
     async putDetections(detections) {
-      await ask("PUT", "detections", { body: { detections } });
+      await call("PUT", "detections", { body: { detections } });
     },
     async postReports(reports) {
-      return (await bodyOf(ReportsAccepted, await ask("POST", "reports", { body: { reports } }))).accepted;
+      return (await bodyOf(ReportsAccepted, await call("POST", "reports", { body: { reports } }))).accepted;
     },
     async socket() {
-      const url = addressOf(deps.config.url, "socket").replace(/^http/, "ws");
+      const url = endpointUrl(deps.config.url, "socket").replace(/^http/, "ws");
       return { url, headers: { authorization: await authorization(), [CLOCK_HEADER]: instant(deps.clock.now()) } };
     },
     clockOffset: offset.now,
@@ -127,7 +131,7 @@ export function openApi(deps: ApiDeps): Api {
 
 /** Asks to be a host. @returns the JWS of the enrolment, not yet verified */
 export async function postEnrolment(url: string, request: EnrollRequest): Promise<string> {
-  const answer = await send(addressOf(url, "enroll"), { method: "POST", headers: {}, body: request });
+  const answer = await send(endpointUrl(url, "enroll"), { method: "POST", headers: {}, body: request });
   if (!answer.ok) throw await errorOf(answer);
   return (await bodyOf(SignedAssignment, answer)).jws;
 }
@@ -137,11 +141,11 @@ export async function postEnrolment(url: string, request: EnrollRequest): Promis
  * with much to say on a thin line would begin again for ever.
  * @param size of the body, in characters
  */
-export function patienceFor(size: number): number {
-  return ANSWER_WITHIN_MS + Math.ceil((size / SLOWEST_BYTES_PER_SECOND) * 1000);
+export function requestTimeoutMs(size: number): number {
+  return RESPONSE_TIMEOUT_MS + Math.ceil((size / SLOWEST_BYTES_PER_SECOND) * 1000);
 }
 
-function addressOf(url: string, path: string): string {
+function endpointUrl(url: string, path: string): string {
   return `${url.replace(/\/+$/, "")}/agent/v1/${path}`;
 }
 
@@ -150,7 +154,7 @@ async function send(
   request: { method: string; headers: Record<string, string>; body?: unknown },
 ): Promise<Response> {
   const body = request.body === undefined ? null : JSON.stringify(request.body);
-  const patienceMs = patienceFor(body?.length ?? 0);
+  const timeoutMs = requestTimeoutMs(body?.length ?? 0);
   try {
     return await fetch(url, {
       method: request.method,
@@ -158,10 +162,10 @@ async function send(
       body,
       // What is signed for one origin is never carried on to another.
       redirect: "manual",
-      signal: AbortSignal.timeout(patienceMs),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch (error) {
-    throw new ApiError("offline", `${new URL(url).origin} does not answer: ${causeOf(error, patienceMs)}`);
+    throw new ApiError("offline", `${new URL(url).origin} does not answer: ${causeOf(error, timeoutMs)}`);
   }
 }
 
@@ -197,13 +201,13 @@ async function textOf(answer: Response): Promise<string> {
   try {
     return await answer.text();
   } catch (error) {
-    throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error, ANSWER_WITHIN_MS)}`);
+    throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error, RESPONSE_TIMEOUT_MS)}`);
   }
 }
 
-function causeOf(error: unknown, patienceMs: number): string {
+function causeOf(error: unknown, timeoutMs: number): string {
   if (!(error instanceof Error)) return String(error);
-  if (error.name === "TimeoutError") return `no answer within ${Math.round(patienceMs / 1000)} s`;
+  if (error.name === "TimeoutError") return `no answer within ${Math.round(timeoutMs / 1000)} s`;
   const cause: unknown = error.cause;
   if (!(cause instanceof Error)) return error.message;
   return cause.message === "" && "code" in cause ? String(cause.code) : cause.message;

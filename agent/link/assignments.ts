@@ -6,7 +6,7 @@ import type { AgentConfig, Paths } from "../config.ts";
 import { writeFileAtomically } from "../system/files.ts";
 import type { Refuse } from "./refusals.ts";
 import { verifySigned } from "./signed.ts";
-import { ASIDE, setAside, textOf } from "../system/state-file.ts";
+import { QUARANTINE_SUFFIX, quarantine, readStateText } from "../system/state-file.ts";
 
 export interface AssignmentDeps {
   paths: Paths;
@@ -15,7 +15,7 @@ export interface AssignmentDeps {
   log: (line: string) => void;
 }
 
-export type Judgement =
+export type AssignmentVerdict =
   | { verdict: "take"; assignment: Assignment }
   | { verdict: "keep" }
   | { verdict: "refuse"; code: RefusalCode; subject: string; message: string };
@@ -24,29 +24,29 @@ export type Judgement =
  * Takes an assignment from the control plane, if it is one for us and not older than ours: verified, then stored.
  * @returns the assignment that holds from now on
  */
-export async function takeAssignment(
+export async function acceptAssignment(
   deps: AssignmentDeps & { refuse: Refuse },
   input: { jws: string; current: Assignment | null },
 ): Promise<Assignment | null> {
-  const judged = await judgeAssignment(deps.config, input);
-  switch (judged.verdict) {
+  const verified = await verifyAssignment(deps.config, input);
+  switch (verified.verdict) {
     case "keep":
       return input.current;
     case "refuse":
-      await deps.refuse(judged.code, judged.subject, judged.message);
+      await deps.refuse(verified.code, verified.subject, verified.message);
       return input.current;
     case "take":
       await store(deps, input.jws);
-      deps.log(`assignment ${judged.assignment.revision}: ${countOf(judged.assignment)}`);
-      return judged.assignment;
+      deps.log(`assignment ${verified.assignment.revision}: ${countOf(verified.assignment)}`);
+      return verified.assignment;
   }
 }
 
 /** Whether an assignment may replace the one we have, and why not. Touches nothing. */
-export async function judgeAssignment(
+export async function verifyAssignment(
   config: AgentConfig,
   input: { jws: string; current: Assignment | null },
-): Promise<Judgement> {
+): Promise<AssignmentVerdict> {
   const opened = await verifySigned(input.jws, config.controlKey, JWS_TYPES.assignment, Assignment);
   if (!opened.ok) {
     const message = `the assignment ${opened.message}`;
@@ -80,7 +80,7 @@ export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment |
 }
 
 /** What this machine had to do as another host, before it was enrolled again. */
-export async function forgetAssignment({ assignmentFile, assignmentCopy }: Paths): Promise<void> {
+export async function removeAssignment({ assignmentFile, assignmentCopy }: Paths): Promise<void> {
   for (const file of [assignmentFile, assignmentCopy]) await rm(file, { force: true });
 }
 
@@ -90,14 +90,16 @@ async function store({ paths, log }: AssignmentDeps, jws: string): Promise<void>
 }
 
 async function loadFrom(deps: AssignmentDeps, file: string): Promise<{ jws: string; assignment: Assignment } | null> {
-  const jws = await textOf(file);
+  const jws = await readStateText(file);
   if (jws === null) return null;
-  const judged = await judgeAssignment(deps.config, { jws, current: null });
-  if (judged.verdict === "take") return { jws, assignment: judged.assignment };
-  if (judged.verdict === "keep") return null;
-  const isDamaged = judged.code === "assignment.bad_signature";
-  if (isDamaged) await setAside(file);
-  deps.log(`${file} is not used${isDamaged ? ` and was moved to ${file}${ASIDE}` : ""}: ${judged.message}`);
+  const verified = await verifyAssignment(deps.config, { jws, current: null });
+  if (verified.verdict === "take") return { jws, assignment: verified.assignment };
+  if (verified.verdict === "keep") return null;
+  const isDamaged = verified.code === "assignment.bad_signature";
+  if (isDamaged) await quarantine(file);
+  deps.log(
+    `${file} is not used${isDamaged ? ` and was moved to ${file}${QUARANTINE_SUFFIX}` : ""}: ${verified.message}`,
+  );
   return null;
 }
 

@@ -42,7 +42,7 @@ const PING_EVERY_MS = 30_000;
 const SILENT_AFTER_MS = 75_000;
 const STABLE_AFTER_MS = 60_000;
 const HANDSHAKE_WITHIN_MS = 20_000;
-const GONE_WITHIN_MS = 2_000;
+const TERMINATE_AFTER_MS = 2_000;
 const REVOKED_RETRY_MS = 3_600_000;
 
 /** Keeps one socket to the control plane, for as long as it is not stopped. */
@@ -50,13 +50,13 @@ export function keepConnected(deps: ConnectionDeps): Connection {
   const backoff = openBackoff(deps.random);
   let socket: Socket | null = null;
   let isStopped = false;
-  let takeBackRetry = (): void => {};
+  let cancelRetry = (): void => {};
 
   const retryAfter = (milliseconds: number): void => {
-    if (!isStopped) takeBackRetry = deps.timers.after(milliseconds, () => void connect());
+    if (!isStopped) cancelRetry = deps.timers.after(milliseconds, () => void connect());
   };
-  const ended = async (end: SocketEnd): Promise<void> => {
-    const wasOnline = socket?.isWelcome() ?? false;
+  const onSocketEnd = async (end: SocketEnd): Promise<void> => {
+    const wasOnline = socket?.isReady() ?? false;
     socket = null;
     if (wasOnline) deps.onOffline();
     if (isStopped) return;
@@ -83,19 +83,19 @@ export function keepConnected(deps: ConnectionDeps): Connection {
       return retryAfter(backoff.next());
     }
     if (isStopped) return;
-    socket = openSocket(deps, target, { backoff, ended: (end) => void ended(end) });
+    socket = openSocket(deps, target, { backoff, onSocketEnd: (end) => void onSocketEnd(end) });
   };
   const progress = throttleProgress(deps.timers, (run, latest) => {
-    if (socket?.isWelcome() ?? false) socket?.send({ type: "progress", run, progress: latest });
+    if (socket?.isReady() ?? false) socket?.send({ type: "progress", run, progress: latest });
   });
 
   void connect();
   return {
-    isOnline: () => socket?.isWelcome() ?? false,
+    isOnline: () => socket?.isReady() ?? false,
     sendProgress: progress.send,
     stop() {
       isStopped = true;
-      takeBackRetry();
+      cancelRetry();
       progress.stop();
       socket?.close(1000, "the agent stops");
     },
@@ -110,7 +110,7 @@ interface SocketEnd {
 }
 
 interface Socket {
-  isWelcome(): boolean;
+  isReady(): boolean;
   send(frame: FrameFromAgent): void;
   close(code: number, reason: string): void;
 }
@@ -119,7 +119,7 @@ interface Socket {
 function openSocket(
   deps: ConnectionDeps,
   target: { url: string; headers: Record<string, string> },
-  keeper: { backoff: { reset(): void }; ended: (end: SocketEnd) => void },
+  callbacks: { backoff: { reset(): void }; onSocketEnd: (end: SocketEnd) => void },
 ): Socket {
   const ws = new WebSocket(target.url, [SUBPROTOCOL], {
     headers: target.headers,
@@ -129,35 +129,35 @@ function openSocket(
   });
   let state: "opening" | "open" | "welcome" | "ended" = "opening";
   let lastError = "closed without a word";
-  let takeBackPing = (): void => {};
-  let takeBackStable = (): void => {};
-  let takeBackSilence = (): void => {};
+  let cancelPing = (): void => {};
+  let cancelStableTimer = (): void => {};
+  let cancelSilenceTimer = (): void => {};
 
   const end = (code: number, reason: string): void => {
     if (state === "ended") return;
     const wasOpen = state !== "opening";
-    takeBackPing();
-    takeBackStable();
-    takeBackSilence();
-    keeper.ended({ code, reason, wasOpen });
+    cancelPing();
+    cancelStableTimer();
+    cancelSilenceTimer();
+    callbacks.onSocketEnd({ code, reason, wasOpen });
     state = "ended";
   };
   // A peer that is gone never answers a close: we go on at once, and the socket is torn down a little later.
   const close = (code: number, reason: string): void => {
     ws.close(code, reason);
-    const takeBack = deps.timers.after(GONE_WITHIN_MS, () => ws.terminate());
-    ws.once("close", takeBack);
+    const cancelTerminate = deps.timers.after(TERMINATE_AFTER_MS, () => ws.terminate());
+    ws.once("close", cancelTerminate);
     end(code, reason);
   };
-  const heard = (): void => {
+  const resetSilenceTimer = (): void => {
     // What comes after the end must not set a timer that nobody takes back.
     if (state === "ended") return;
-    takeBackSilence();
-    takeBackSilence = deps.timers.after(SILENT_AFTER_MS, () => close(CLOSE.silent.code, CLOSE.silent.reason));
+    cancelSilenceTimer();
+    cancelSilenceTimer = deps.timers.after(SILENT_AFTER_MS, () => close(CLOSE.silent.code, CLOSE.silent.reason));
   };
   const ping = (): void => {
     ws.send(PING_TEXT);
-    takeBackPing = deps.timers.after(PING_EVERY_MS, ping);
+    cancelPing = deps.timers.after(PING_EVERY_MS, ping);
   };
   const send = (frame: FrameFromAgent): void => {
     if (ws.readyState === WebSocket.OPEN) ws.send(JSON.stringify(frame));
@@ -174,32 +174,32 @@ function openSocket(
         if (frame.protocol !== PROTOCOL) return close(CLOSE.protocol.code, CLOSE.protocol.reason);
         if (state !== "open") return;
         state = "welcome";
-        takeBackStable = deps.timers.after(STABLE_AFTER_MS, () => keeper.backoff.reset());
+        cancelStableTimer = deps.timers.after(STABLE_AFTER_MS, () => callbacks.backoff.reset());
         return deps.onOnline();
     }
   };
 
-  heard();
+  resetSilenceTimer();
   ws.on("open", () => {
     if (state !== "opening") return;
     state = "open";
-    heard();
+    resetSilenceTimer();
     send({ type: "hello", protocol: PROTOCOL, agentVersion: deps.agentVersion });
-    takeBackPing = deps.timers.after(PING_EVERY_MS, ping);
+    cancelPing = deps.timers.after(PING_EVERY_MS, ping);
   });
   ws.on("message", (data: RawData, isBinary: boolean) => {
     if (state === "ended") return;
-    heard();
+    resetSilenceTimer();
     const frame = isBinary ? null : decode(FrameFromControl, textOf(data));
     if (frame === null) return close(CLOSE.badFrame.code, CLOSE.badFrame.reason);
     receive(frame);
   });
-  ws.on("ping", heard);
+  ws.on("ping", resetSilenceTimer);
   ws.on("error", (error: Error) => {
     lastError = error.message;
   });
   ws.on("close", (code: number, reason: Buffer) => end(code, reason.toString() || lastError));
-  return { isWelcome: () => state === "welcome", send, close };
+  return { isReady: () => state === "welcome", send, close };
 }
 
 function textOf(data: RawData): string {

@@ -5,7 +5,7 @@ import * as z from "zod";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import type { AgentConfig, Paths } from "../config.ts";
-import { readTextIfThere, writeFileAtomically } from "../system/files.ts";
+import { readTextIfExists, writeFileAtomically } from "../system/files.ts";
 import { parseJson } from "../../shared/json.ts";
 
 /** This host's own key. Its private half never leaves the file it was made into, but for a backup of the control plane beside it. */
@@ -19,9 +19,9 @@ const PrivateJwk = z.object({ kty: z.literal("OKP"), crv: z.literal("Ed25519"), 
 const LIFETIME_SECONDS = 60;
 
 /** Makes the host's key, or gives back the one there is: an enrolment whose answer was lost is tried again with it. */
-export async function makeIdentity(paths: Paths): Promise<Identity> {
-  const there = await loadIdentity(paths);
-  if (there !== null) return there;
+export async function loadOrCreateIdentity(paths: Paths): Promise<Identity> {
+  const existing = await loadIdentity(paths);
+  if (existing !== null) return existing;
   const keys = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
   const jwk = PrivateJwk.parse(await exportJWK(keys.privateKey));
   await mkdir(paths.state, { recursive: true, mode: 0o700 });
@@ -32,7 +32,7 @@ export async function makeIdentity(paths: Paths): Promise<Identity> {
 
 /** @returns null when there is none yet. @throws when the file is damaged, or others may read it */
 export async function loadIdentity(paths: Paths): Promise<Identity | null> {
-  const text = await readTextIfThere(paths.keyFile);
+  const text = await readTextIfExists(paths.keyFile);
   if (text === null) return null;
   const mode = (await stat(paths.keyFile)).mode & 0o777;
   if ((mode & 0o077) !== 0) {
@@ -49,7 +49,7 @@ export async function loadIdentity(paths: Paths): Promise<Identity | null> {
 }
 
 /** Moves the key of an identity that is no longer any good out of the way. It is kept, for whoever asks what happened. */
-export async function setIdentityAside(paths: Paths, now: number): Promise<void> {
+export async function retireIdentity(paths: Paths, now: number): Promise<void> {
   await rename(paths.keyFile, `${paths.keyFile}.revoked-${now}`);
 }
 

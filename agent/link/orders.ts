@@ -6,7 +6,7 @@ import { Id, Instant, instant } from "../../shared/ids.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import type { Refuse } from "./refusals.ts";
 import { verifySigned } from "./signed.ts";
-import { isSetAside, lookAtState, readState, setAside, writeState } from "../system/state-file.ts";
+import { isQuarantined, peekState, readState, quarantine, writeState } from "../system/state-file.ts";
 
 export interface OrderDeps {
   paths: Paths;
@@ -19,26 +19,26 @@ export interface OrderDeps {
 }
 
 /** What we remember of an order until it expires: `acknowledgedAt`, when the control plane had a report of its run. */
-const Memory = z.strictObject({ id: Id, expiresAt: Instant, acknowledgedAt: Instant.nullable() });
-type Memory = z.infer<typeof Memory>;
+const StoredOrder = z.strictObject({ id: Id, expiresAt: Instant, acknowledgedAt: Instant.nullable() });
+type StoredOrder = z.infer<typeof StoredOrder>;
 
 /** Orders that expired up to here are forgotten, and never taken again, whatever a clock says. */
 const Floor = z.strictObject({ expiredUntil: Instant });
 
 /** An answer that was on its way while the report was accepted still carries the order: that is no replay. */
 const IN_FLIGHT_MS = 10 * 60_000;
-const FORGET_AFTER_MS = 3_600_000;
+const REMOVE_AFTER_MS = 3_600_000;
 
 /**
  * Opens the orders the control plane holds for us. They come again at every pull until a report of their run is accepted;
  * each is done once.
  * @returns what is to be done now: orders to run first, cancels last
  */
-export async function takeOrders(deps: OrderDeps, signed: string[]): Promise<Order[]> {
+export async function acceptOrders(deps: OrderDeps, signed: string[]): Promise<Order[]> {
   const taken: Order[] = [];
   for (const jws of signed) {
     const order = await openOrder(deps, jws);
-    if (order !== null && (await isToDo(deps, order))) taken.push(order);
+    if (order !== null && (await shouldRun(deps, order))) taken.push(order);
   }
   return [...taken.filter((order) => order.kind !== "cancel"), ...taken.filter((order) => order.kind === "cancel")];
 }
@@ -46,28 +46,28 @@ export async function takeOrders(deps: OrderDeps, signed: string[]): Promise<Ord
 /** Called with the ids of runs the control plane has, before anything else of them is forgotten. */
 export async function acknowledgeOrders(deps: Pick<OrderDeps, "paths" | "clock">, runs: readonly Id[]): Promise<void> {
   for (const run of runs) {
-    const memory = await recall(deps.paths, run);
-    if (memory === null || memory.acknowledgedAt !== null) continue;
-    await remember(deps.paths, { ...memory, acknowledgedAt: instant(deps.clock.now()) });
+    const stored = await readStoredOrder(deps.paths, run);
+    if (stored === null || stored.acknowledgedAt !== null) continue;
+    await writeStoredOrder(deps.paths, { ...stored, acknowledgedAt: instant(deps.clock.now()) });
   }
 }
 
 /** Forgets orders that expired more than an hour ago. */
-export async function forgetExpiredOrders(deps: Pick<OrderDeps, "paths" | "clock">): Promise<void> {
+export async function removeExpiredOrders(deps: Pick<OrderDeps, "paths" | "clock">): Promise<void> {
   await mkdir(deps.paths.ordersDir, { recursive: true, mode: 0o700 });
-  const before = instant(deps.clock.now() - FORGET_AFTER_MS);
+  const before = instant(deps.clock.now() - REMOVE_AFTER_MS);
   let floor = await readFloor(deps);
   const old: Id[] = [];
   for (const name of await readdir(deps.paths.ordersDir)) {
     const id = Id.safeParse(name.replace(/\.json$/, ""));
-    const memory = id.success ? await recall(deps.paths, id.data) : null;
-    if (memory === null || memory.expiresAt >= before) continue;
-    old.push(memory.id);
-    if (memory.expiresAt > floor) floor = memory.expiresAt;
+    const stored = id.success ? await readStoredOrder(deps.paths, id.data) : null;
+    if (stored === null || stored.expiresAt >= before) continue;
+    old.push(stored.id);
+    if (stored.expiresAt > floor) floor = stored.expiresAt;
   }
   if (old.length === 0) return;
   await writeState(floorFile(deps.paths), { expiredUntil: floor });
-  for (const id of old) await rm(memoryFile(deps.paths, id), { force: true });
+  for (const id of old) await rm(orderFile(deps.paths, id), { force: true });
 }
 
 async function openOrder(deps: OrderDeps, jws: string): Promise<Order | null> {
@@ -83,23 +83,23 @@ async function openOrder(deps: OrderDeps, jws: string): Promise<Order | null> {
   return null;
 }
 
-async function isToDo(deps: OrderDeps, order: Order): Promise<boolean> {
+async function shouldRun(deps: OrderDeps, order: Order): Promise<boolean> {
   const now = deps.clock.now();
-  const memory = await recall(deps.paths, order.id);
+  const stored = await readStoredOrder(deps.paths, order.id);
   const isExpired = Date.parse(order.expiresAt) <= now || order.expiresAt <= (await readFloor(deps));
-  if (isExpired && memory === null) {
+  if (isExpired && stored === null) {
     await deps.refuse("order.expired", order.id, `order ${order.id} expired at ${order.expiresAt}`);
     return false;
   }
   // A run's id is never used twice: cancelling it again changes nothing.
   if (order.kind === "cancel") return true;
-  if (memory === null && (await isSetAside(memoryFile(deps.paths, order.id)))) {
+  if (stored === null && (await isQuarantined(orderFile(deps.paths, order.id)))) {
     if (await deps.isKnown(order.id)) return false;
     const message = `what this host remembered of order ${order.id} was damaged, so it may have been done: ask again`;
     await deps.refuse("order.replayed", order.id, message);
     return false;
   }
-  const acknowledgedAt = memory?.acknowledgedAt ?? null;
+  const acknowledgedAt = stored?.acknowledgedAt ?? null;
   if (acknowledgedAt !== null) {
     if (now - Date.parse(acknowledgedAt) > IN_FLIGHT_MS) {
       await deps.refuse("order.replayed", order.id, `order ${order.id} came again after it was done and reported`);
@@ -107,30 +107,30 @@ async function isToDo(deps: OrderDeps, order: Order): Promise<boolean> {
     return false;
   }
   if (isExpired || (await deps.isKnown(order.id))) return false;
-  await remember(deps.paths, { id: order.id, expiresAt: order.expiresAt, acknowledgedAt: null });
+  await writeStoredOrder(deps.paths, { id: order.id, expiresAt: order.expiresAt, acknowledgedAt: null });
   return true;
 }
 
-async function recall(paths: Paths, id: Id): Promise<Memory | null> {
-  return await readState(memoryFile(paths, id), Memory);
+async function readStoredOrder(paths: Paths, id: Id): Promise<StoredOrder | null> {
+  return await readState(orderFile(paths, id), StoredOrder);
 }
 
-async function remember(paths: Paths, memory: Memory): Promise<void> {
-  await writeState(memoryFile(paths, memory.id), memory);
+async function writeStoredOrder(paths: Paths, stored: StoredOrder): Promise<void> {
+  await writeState(orderFile(paths, stored.id), stored);
 }
 
 /** One that is damaged is now, so that nothing comes again that was forgotten. */
 async function readFloor({ paths, clock }: Pick<OrderDeps, "paths" | "clock">): Promise<Instant> {
   const file = floorFile(paths);
-  const floor = await lookAtState(file, Floor);
+  const floor = await peekState(file, Floor);
   if (floor !== "damaged") return floor === "none" ? instant(0) : floor.value.expiredUntil;
-  await setAside(file);
+  await quarantine(file);
   const expiredUntil = instant(clock.now());
   await writeState(file, { expiredUntil });
   return expiredUntil;
 }
 
-function memoryFile(paths: Paths, id: Id): string {
+function orderFile(paths: Paths, id: Id): string {
   return join(paths.ordersDir, `${id}.json`);
 }
 

@@ -9,25 +9,25 @@ export function throttleProgress(
   timers: Timers,
   deliver: (run: Id, progress: Progress) => void,
 ): { send: (run: Id, progress: Progress) => void; stop: () => void } {
-  const held = new Map<Id, { latest: Progress | null; takeBack: () => void }>();
+  const held = new Map<Id, { latest: Progress | null; cancel: () => void }>();
 
-  const deliverAndHold = (run: Id, progress: Progress): void => {
+  const deliverAndPause = (run: Id, progress: Progress): void => {
     deliver(run, progress);
-    const takeBack = timers.after(ONCE_IN_MS, () => {
+    const cancel = timers.after(ONCE_IN_MS, () => {
       const latest = held.get(run)?.latest ?? null;
       held.delete(run);
-      if (latest !== null) deliverAndHold(run, latest);
+      if (latest !== null) deliverAndPause(run, latest);
     });
-    held.set(run, { latest: null, takeBack });
+    held.set(run, { latest: null, cancel });
   };
   return {
     send(run, progress) {
       const now = held.get(run);
-      if (now === undefined) deliverAndHold(run, progress);
+      if (now === undefined) deliverAndPause(run, progress);
       else now.latest = progress;
     },
     stop() {
-      for (const { takeBack } of held.values()) takeBack();
+      for (const { cancel } of held.values()) cancel();
       held.clear();
     },
   };

@@ -31,11 +31,11 @@ const WHEN_REVOKED_MS = 60 * 60_000;
 
 /** Fetches what there is to do: when poked, and slowly by itself, in case nobody could poke. */
 export function startPuller(deps: PullerDeps): Puller {
-  let takeBack = (): void => {};
+  let cancelTimer = (): void => {};
   let isPulling = false;
-  let isAskedAgain = false;
+  let isPullRequested = false;
   let isStopped = false;
-  let saidBefore = "";
+  let lastLogged = "";
 
   const pullOnce = async (): Promise<"fine" | "trouble" | "revoked"> => {
     try {
@@ -46,30 +46,30 @@ export function startPuller(deps: PullerDeps): Puller {
       for (const order of await deps.onOrders(signed)) deps.onOrder(order);
       deps.onPulled();
       await deps.sendFacts();
-      if (saidBefore !== "") deps.log("the control plane answers again");
-      saidBefore = "";
+      if (lastLogged !== "") deps.log("the control plane answers again");
+      lastLogged = "";
       return "fine";
     } catch (error) {
       const said = error instanceof Error ? error.message : String(error);
-      if (said !== saidBefore) deps.log(`going on with the assignment of before: ${said}`);
-      saidBefore = said;
+      if (said !== lastLogged) deps.log(`going on with the assignment of before: ${said}`);
+      lastLogged = said;
       // It is this host that has failed, and not the wire: what is wrong here can still be told.
       if (!(error instanceof ApiError)) await deps.sendFacts().catch(() => undefined);
-      return error instanceof ApiError && error.trouble === "revoked" ? "revoked" : "trouble";
+      return error instanceof ApiError && error.kind === "revoked" ? "revoked" : "trouble";
     }
   };
   const pull = (): void => {
-    takeBack();
+    cancelTimer();
     if (isStopped) return;
-    isAskedAgain = isPulling;
+    isPullRequested = isPulling;
     if (isPulling) return;
     isPulling = true;
     void pullOnce().then((end) => {
       isPulling = false;
-      if (isAskedAgain) return pull();
+      if (isPullRequested) return pull();
       const wait =
         end === "revoked" ? WHEN_REVOKED_MS : deps.isOnline() && end === "fine" ? WITH_SOCKET_MS : WITHOUT_SOCKET_MS;
-      if (!isStopped) takeBack = deps.timers.after(wait * (0.9 + deps.random() / 5), pull);
+      if (!isStopped) cancelTimer = deps.timers.after(wait * (0.9 + deps.random() / 5), pull);
     });
   };
 
@@ -78,7 +78,7 @@ export function startPuller(deps: PullerDeps): Puller {
     pull,
     stop() {
       isStopped = true;
-      takeBack();
+      cancelTimer();
     },
   };
 }

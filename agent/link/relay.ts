@@ -8,62 +8,62 @@ import { loadPolicy } from "../policy/policy.ts";
 import { verifySigned } from "./signed.ts";
 import type { Timers } from "../system/timers.ts";
 
-export interface ErrandDeps {
+export interface RelayDeps {
   paths: Pick<Paths, "policyJson">;
   config: AgentConfig;
-  api: Pick<Api, "getErrands" | "postErrandOutcomes">;
+  api: Pick<Api, "getRelayedDeliveries" | "postRelayResults">;
   /** The control plane's time: it is its clock that errands expire by. */
   clock: { now(): number };
   timers: Timers;
   log: (line: string) => void;
 }
 
-export interface Errands {
+export interface Relay {
   /** Asks for what is to be sent from here, sends it, and says what came of it; while it does, once more after it. Never rejects. */
   run(): Promise<void>;
   stop(): void;
 }
 
-const SAY_AGAIN_MS = 5_000;
+const RETRY_MS = 5_000;
 /** After that the control plane has given it out again, or is about to. */
-const MOST_TRIES_TO_SAY = 10;
+const MAX_ATTEMPTS = 10;
 const MOST_ERROR_CHARACTERS = 500;
 
 /** Sends notifications for the control plane, from where this host is. */
-export function startErrands(deps: ErrandDeps): Errands {
+export function startRelay(deps: RelayDeps): Relay {
   let running: Promise<void> | null = null;
-  let isAskedAgain = false;
+  let isRunRequested = false;
   let isStopped = false;
-  let saidBefore = "";
+  let lastLogged = "";
 
   const runOnce = async (): Promise<void> => {
     for (;;) {
-      const signed = await deps.api.getErrands();
+      const signed = await deps.api.getRelayedDeliveries();
       if (signed.length === 0 || isStopped) return;
-      const outcomes = (await Promise.all(signed.map((jws) => perform(deps, jws)))).filter((one) => one !== null);
-      if (outcomes.length === 0) return;
-      await say(deps, outcomes, () => isStopped);
+      const results = (await Promise.all(signed.map((jws) => sendDelivery(deps, jws)))).filter((one) => one !== null);
+      if (results.length === 0) return;
+      await postResults(deps, results, () => isStopped);
     }
   };
   const rounds = async (): Promise<void> => {
     do {
-      isAskedAgain = false;
+      isRunRequested = false;
       try {
         await runOnce();
-        saidBefore = "";
+        lastLogged = "";
       } catch (error) {
         // An older control plane has no such thing.
         if (error instanceof ApiError && error.code === "route.not_found") continue;
         const said = messageOf(error);
-        if (said !== saidBefore) deps.log(`notifications that others wait for can't be sent from here: ${said}`);
-        saidBefore = said;
+        if (said !== lastLogged) deps.log(`notifications that others wait for can't be sent from here: ${said}`);
+        lastLogged = said;
       }
-    } while (isAskedAgain && !isStopped);
+    } while (isRunRequested && !isStopped);
     running = null;
   };
   return {
     run() {
-      isAskedAgain = true;
+      isRunRequested = true;
       return (running ??= rounds());
     },
     stop() {
@@ -73,13 +73,13 @@ export function startErrands(deps: ErrandDeps): Errands {
 }
 
 /** @returns null for what is not ours to do: then the control plane hears nothing, and counts it as failed */
-async function perform(deps: ErrandDeps, jws: string): Promise<ErrandOutcome | null> {
-  const errand = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.delivery, Errand);
-  if (!errand.ok) {
-    deps.log(`a notification to send ${errand.message}`);
+async function sendDelivery(deps: RelayDeps, jws: string): Promise<ErrandOutcome | null> {
+  const opened = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.delivery, Errand);
+  if (!opened.ok) {
+    deps.log(`a notification to send ${opened.message}`);
     return null;
   }
-  const { id, lease, host, expiresAt, request } = errand.value;
+  const { id, lease, host, expiresAt, request } = opened.value;
   if (host !== deps.config.host || Date.parse(expiresAt) <= deps.clock.now()) {
     deps.log(`notification ${id} is ${host === deps.config.host ? "too old" : "for another host"} and is not sent`);
     return null;
@@ -95,15 +95,15 @@ async function perform(deps: ErrandDeps, jws: string): Promise<ErrandOutcome | n
 }
 
 /** What can't be said for long enough is forgotten: it is given out again, under the same id. */
-async function say(deps: ErrandDeps, outcomes: ErrandOutcome[], isStopped: () => boolean): Promise<void> {
+async function postResults(deps: RelayDeps, results: ErrandOutcome[], isStopped: () => boolean): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      return await deps.api.postErrandOutcomes(outcomes);
+      return await deps.api.postRelayResults(results);
     } catch (error) {
-      const isOver = !(error instanceof ApiError) || error.trouble !== "offline" || tries >= MOST_TRIES_TO_SAY;
-      if (isOver || isStopped()) throw error;
+      const mustGiveUp = !(error instanceof ApiError) || error.kind !== "offline" || tries >= MAX_ATTEMPTS;
+      if (mustGiveUp || isStopped()) throw error;
     }
-    await new Promise<void>((resolve) => deps.timers.after(SAY_AGAIN_MS, resolve));
+    await new Promise<void>((resolve) => deps.timers.after(RETRY_MS, resolve));
   }
 }
 

@@ -28,11 +28,11 @@ const DELIVER_EVERY_MS = 60_000;
 const FIRST_RETRY_MS = 2_000;
 
 /** What earlier deliveries taught. */
-export interface Delivered {
+export interface DeliveryState {
   /** Up to which sequence each was accepted: a running run that has not changed is not sent again. */
   accepted: Map<Id, number>;
   /** What was refused and said so: once is enough. */
-  refused: Set<Id>;
+  rejected: Set<Id>;
 }
 
 /**
@@ -41,24 +41,24 @@ export interface Delivered {
  */
 export async function deliverReports(
   deps: DeliverDeps,
-  before: Delivered = { accepted: new Map(), refused: new Set() },
+  before: DeliveryState = { accepted: new Map(), rejected: new Set() },
 ): Promise<number> {
   const { accepted } = before;
   const entries = await deps.spool.list();
   for (const id of accepted.keys()) {
     if (!entries.some(({ report }) => idOf(report) === id)) accepted.delete(id);
   }
-  const isNews = (entry: SpoolEntry): boolean =>
-    isDone(entry) || accepted.get(idOf(entry.report)) !== sequenceOf(entry.report);
+  const isUnsent = (entry: SpoolEntry): boolean =>
+    isComplete(entry) || accepted.get(idOf(entry.report)) !== sequenceOf(entry.report);
   let left = 0;
-  for (const batch of batchesOf(entries.filter(isNews))) left += await deliverBatch(deps, batch, before);
+  for (const batch of batchesOf(entries.filter(isUnsent))) left += await deliverBatch(deps, batch, before);
   return left;
 }
 
 /** Delivers when woken, every minute, and after a failure again and again, later each time. */
 export function startReporter(deps: DeliverDeps & { timers: Timers; random: () => number }): Reporter {
-  const before: Delivered = { accepted: new Map(), refused: new Set() };
-  let takeBack = (): void => {};
+  const before: DeliveryState = { accepted: new Map(), rejected: new Set() };
+  let cancelTimer = (): void => {};
   let delivering: Promise<void> | null = null;
   let isWokenAgain = false;
   let failures = 0;
@@ -73,7 +73,7 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
     }
   };
   const wake = (): void => {
-    takeBack();
+    cancelTimer();
     if (delivering !== null) {
       isWokenAgain = true;
       return;
@@ -86,51 +86,51 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
       }
       isWokenAgain = false;
       const retry = Math.min(DELIVER_EVERY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.5 + deps.random() / 2);
-      takeBack = deps.timers.after(failures === 0 ? DELIVER_EVERY_MS : retry, wake);
+      cancelTimer = deps.timers.after(failures === 0 ? DELIVER_EVERY_MS : retry, wake);
     });
   };
   wake();
   return {
     wake,
     async stop() {
-      takeBack();
+      cancelTimer();
       while (delivering !== null) await delivering;
-      takeBack();
+      cancelTimer();
       await deliver();
     },
   };
 }
 
-async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: Delivered): Promise<number> {
+async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: DeliveryState): Promise<number> {
   let ids: Id[];
   try {
     ids = await deps.api.postReports(batch.map(({ report }) => report));
   } catch (error) {
-    if (!(error instanceof ApiError) || error.trouble !== "refused") throw error;
-    return await deliverAroundRefused(deps, batch, { before, error });
+    if (!(error instanceof ApiError) || error.kind !== "refused") throw error;
+    return await deliverSplit(deps, batch, { before, error });
   }
   const taken = batch.filter(({ report }) => ids.includes(idOf(report)));
   await deps.onAccepted(taken.map(({ report }) => idOf(report)));
   for (const entry of taken) {
     const [id, sequence] = [idOf(entry.report), sequenceOf(entry.report)];
     before.accepted.set(id, sequence);
-    if (isDone(entry)) await deps.spool.removeIfUnchanged(id, sequence);
+    if (isComplete(entry)) await deps.spool.removeIfUnchanged(id, sequence);
   }
   return batch.length - taken.length;
 }
 
 /** One report the control plane can't take must not keep the others from it: halve until it is alone. It is kept. */
-async function deliverAroundRefused(
+async function deliverSplit(
   deps: DeliverDeps,
   batch: SpoolEntry[],
-  context: { before: Delivered; error: ApiError },
+  context: { before: DeliveryState; error: ApiError },
 ): Promise<number> {
   const [only] = batch;
   if (only === undefined) return 0;
   if (batch.length === 1) {
     const id = idOf(only.report);
-    if (context.before.refused.has(id)) return 1;
-    context.before.refused.add(id);
+    if (context.before.rejected.has(id)) return 1;
+    context.before.rejected.add(id);
     deps.log(`the control plane refused the report of ${id}, which is kept: ${context.error.message}`);
     return 1;
   }
@@ -157,7 +157,7 @@ function batchesOf(entries: SpoolEntry[]): SpoolEntry[][] {
 }
 
 /** Nothing more will be said of it, and nothing is owed. */
-function isDone({ report, after }: SpoolEntry): boolean {
+function isComplete({ report, after }: SpoolEntry): boolean {
   return report.type === "refusal" || (isOver(report.run.state) && after === null);
 }
 

@@ -6,11 +6,11 @@ import { RunError, runFailure } from "../run-error.ts";
 
 /** The host's policy says no. Ends the run, and is reported as a refusal as well. */
 export class PolicyError extends RunError {
-  readonly refusal: RefusalCode;
+  readonly refusalCode: RefusalCode;
 
-  constructor(refusal: RefusalCode, message: string) {
+  constructor(refusalCode: RefusalCode, message: string) {
     super(runFailure("policy.refused", message));
-    this.refusal = refusal;
+    this.refusalCode = refusalCode;
   }
 }
 

@@ -12,7 +12,7 @@ export async function sendAllowed(
   request: OutgoingRequest,
   withinMs?: number,
 ): Promise<OutgoingAnswer> {
-  const judge = judgeOf(policy, request.url);
+  const judge = destinationCheckFor(policy, request.url);
   return await sendRequest(request, { judge, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
@@ -21,16 +21,16 @@ export async function sendDeclared(request: OutgoingRequest, withinMs?: number):
   return await sendRequest(request, { judge: () => null, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
-function judgeOf({ outgoing, fault }: Pick<Policy, "outgoing" | "fault">, url: string): Judge {
+function destinationCheckFor({ outgoing, fault }: Pick<Policy, "outgoing" | "fault">, url: string): Judge {
   const { origin } = new URL(url);
   if (fault !== null) throw new Error(fault);
   if (outgoing === "off") throw new Error("the host's policy lets nothing be sent from here (outgoing is off)");
-  if (outgoing === "public") return judgePublic;
+  if (outgoing === "public") return allowPublicOnly;
   if (outgoing.includes(origin)) return () => null;
   throw new Error(`the host's policy does not let anything be sent to ${origin}`);
 }
 
-const judgePublic: Judge = ({ host, address }) => {
+const allowPublicOnly: Judge = ({ host, address }) => {
   if (kindOfAddress(address) === "public") return null;
   const where = host === address ? address : `${host} (${address})`;
   return `${where} is a private address: the host's policy has to name its origin in outgoing`;

@@ -55,12 +55,12 @@ export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Poli
   const file = paths.policyJson;
   try {
     const fault = (await ownershipFault(dirname(file))) ?? (await ownershipFault(file));
-    if (fault !== null) return refusingAll(fault);
+    if (fault !== null) return denyAll(fault);
     const { approve: _none, ...policy } = PolicyFile.parse(JSON.parse(await readFile(file, "utf8")));
     return { ...policy, fault: null, isDeclared: false };
   } catch (error) {
     if (isMissing(error)) return DEFAULT_POLICY;
-    return refusingAll(`${file} can't be followed: ${faultOf(error)}`);
+    return denyAll(`${file} can't be followed: ${faultOf(error)}`);
   }
 }
 
@@ -118,7 +118,7 @@ const DEFAULT_POLICY: Policy = {
   isDeclared: false,
 };
 
-function refusingAll(fault: string): Policy {
+function denyAll(fault: string): Policy {
   const nothing = { sources: [], repositories: [], users: [], services: [], detect: false, isDeclared: false };
   return { ...nothing, hooks: "off", restore: "off", outgoing: "off", fault };
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { SecretName } from "../../shared/repository.ts";
 import type { Paths } from "../config.ts";
-import { createFileAtomically, readTextIfThere } from "../system/files.ts";
+import { createFileAtomically, readTextIfExists } from "../system/files.ts";
 import { runError } from "../run-error.ts";
 
 /** What opens a repository. Never logged, never in argv, never sent anywhere but to the engine. */
@@ -56,7 +56,7 @@ async function readGenerated(
   { repository, wasSeen, mayGenerate }: SecretsInput,
 ): Promise<string> {
   const file = join(paths.secretsDir, repository.id);
-  const kept = (await readTextIfThere(file))?.trim();
+  const kept = (await readTextIfExists(file))?.trim();
   if (kept !== undefined && kept !== "") return kept;
   if (wasSeen || repository.existing || kept === "") {
     throw runError(

@@ -9,7 +9,7 @@ export interface Selection {
 }
 
 /** All that a selection holds, parents before children. */
-export interface Listed {
+export interface NodeList {
   readonly nodes: readonly SnapshotNode[];
 }
 
@@ -58,7 +58,7 @@ export interface Extraction {
   /** The directory that the paths are joined to; "" puts everything where it was. */
   readonly root: string;
   /** Nothing stays in an entry's place: the tool's own overwrite mode would choose the same entries. */
-  readonly mayChooseItself: boolean;
+  readonly mayUseOwnOverwrite: boolean;
   /** Nothing of it is there yet: files may be made with holes where they hold zeros. */
   readonly isFresh: boolean;
   readonly onProgress: (progress: Progress) => void;
@@ -67,13 +67,13 @@ export interface Extraction {
 /** What one backup tool contributes to a restore. What the rest of it means is the same for all of them. */
 export interface SnapshotContents {
   /** What a listing shows for a byte of a name that is not UTF-8. */
-  readonly standIn: "\ufffd" | "?";
+  readonly replacementChar: "\ufffd" | "?";
   /** A second name of a file that is there already would be written through, or lost. */
   readonly needsSingleNames: boolean;
   /** Goes through all of a snapshot's entries, parents before children. Throws RunError. */
   list(snapshot: string, onNode: (node: SnapshotNode) => void): Promise<void>;
   /** Reads the files and links of the selection from the repository, whole. Throws RunError. */
-  readContents(content: Selection & Listed, onContent: (content: NodeContent) => void): Promise<void>;
+  readContents(content: Selection & NodeList, onContent: (content: NodeContent) => void): Promise<void>;
   /**
    * Writes entries over what is there. Nothing of another type is in their way any more.
    * @returns what could not be written, and why it stopped early, if it did; throws the signal's reason

@@ -1,23 +1,23 @@
-import { type Command, type Ended, runInherited, runProcess } from "../system/process/process.ts";
+import { type Command, type ProcessResult, runInherited, runProcess } from "../system/process/process.ts";
 import type { KillLadder } from "../system/process/kill-ladder.ts";
-import { MAX_ANSWER_BYTES } from "../system/process/lines.ts";
+import { MAX_OUTPUT_BYTES } from "../system/process/lines.ts";
 import type { Access } from "./provider.ts";
 
 export interface EngineCall {
   readonly args: readonly string[];
   /** Texts it finds as /dev/fd/4, /dev/fd/5 …; the passphrase is 3. */
   readonly files?: readonly string[];
-  /** It has one more file, that it may write into: see Command.hasNote. */
-  readonly hasNote?: boolean;
+  /** It has one more file, that it may write into: see Command.hasStatusFile. */
+  readonly hasStatusFile?: boolean;
   /** The directory it works in; the root when none is given. */
   readonly cwd?: string;
   /** Puts its command line into another's that begins it. */
-  readonly within?: (engine: readonly string[]) => readonly string[];
+  readonly wrap?: (engine: readonly string[]) => readonly string[];
   /** When it is ended in another way than the run's engine is. */
   readonly ladder?: KillLadder;
   readonly timeLimitMs?: number;
   /** It looks for the truth of a run, also after that was stopped. */
-  readonly isAfterwards?: boolean;
+  readonly runsAfterCancel?: boolean;
   /** Its whole answer may be one line. */
   readonly isOneLine?: boolean;
   readonly onStdout?: (line: string) => void;
@@ -29,7 +29,7 @@ export interface EngineCall {
 export interface EngineCalls {
   readonly access: Access;
   /** Runs it to its end. Throws the signal's reason when the run was cancelled before it began. */
-  call(call: EngineCall): Promise<Ended>;
+  call(call: EngineCall): Promise<ProcessResult>;
   /** The same in the agent's terminal. @returns its exit code */
   callInherited(args: readonly string[]): Promise<number>;
 }
@@ -45,17 +45,23 @@ interface EngineProgram {
 
 /** Nothing secret and no location is ever in argv, where every user of the host can read it: that is for `env` and files. */
 export function engineCalls(access: Access, { path, options, env, unattendedEnv = {} }: EngineProgram): EngineCalls {
-  const command = ({ args, files = [], hasNote = false, cwd, within = (engine) => engine }: EngineCall): Command => {
-    const [program = path, ...words] = within([path, ...options, ...args]);
+  const command = ({
+    args,
+    files = [],
+    hasStatusFile = false,
+    cwd,
+    wrap = (engine) => engine,
+  }: EngineCall): Command => {
+    const [program = path, ...rest] = wrap([path, ...options, ...args]);
     return {
       program,
-      args: words,
+      args: rest,
       env: { ...env, ...unattendedEnv },
       user: access.user,
       umask: "077",
       performance: access.performance,
       files: [`${access.secrets.passphrase}\n`, ...files],
-      hasNote,
+      hasStatusFile,
       fileDirectory: access.paths.state,
       ...(cwd === undefined ? {} : { cwd }),
     };
@@ -65,16 +71,16 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
     callInherited: (args) => runInherited({ ...command({ args }), env }),
     async call(call) {
       const { signal } = access;
-      const { ladder = access.ladder, isAfterwards = false, isOneLine = false } = call;
+      const { ladder = access.ladder, runsAfterCancel = false, isOneLine = false } = call;
       // What the run's own limit no longer reaches must end all the same.
-      const { timeLimitMs = isAfterwards ? access.patience.lockMs + access.patience.openMs : undefined } = call;
+      const { timeLimitMs = runsAfterCancel ? access.timeouts.lockMs + access.timeouts.openMs : undefined } = call;
       const { onStdout, onStdoutBytes, onStderr } = call;
-      if (!isAfterwards) signal.throwIfAborted();
+      if (!runsAfterCancel) signal.throwIfAborted();
       return await runProcess(command(call), {
         ladder,
         beforeStart: access.onChild,
-        ...(isAfterwards ? {} : { signal }),
-        ...(isOneLine ? { maxStdoutLineBytes: MAX_ANSWER_BYTES } : {}),
+        ...(runsAfterCancel ? {} : { signal }),
+        ...(isOneLine ? { maxStdoutLineBytes: MAX_OUTPUT_BYTES } : {}),
         ...(onStdout === undefined ? {} : { onStdout }),
         ...(onStdoutBytes === undefined ? {} : { onStdoutBytes }),
         ...(onStderr === undefined ? {} : { onStderr }),

@@ -1,8 +1,8 @@
 import type { RunFailureCode } from "../../shared/failure.ts";
-import type { Ended } from "../system/process/process.ts";
+import type { ProcessResult } from "../system/process/process.ts";
 
 /** What the codes that every engine knows mean, in a sentence's end. */
-export const PLAIN_WORDS: Partial<Record<RunFailureCode, string>> = {
+export const FAILURE_TEXTS: Partial<Record<RunFailureCode, string>> = {
   "repository.missing": "there is no repository in that place",
   "repository.locked": "the repository is locked by another program",
   "repository.wrong_passphrase": "the passphrase does not open the repository",
@@ -16,12 +16,12 @@ const OUT_OF_MEMORY =
   /^(fatal error: runtime: (out of memory|cannot allocate memory)|runtime: out of memory|MemoryError)/m;
 
 /** Why it said nothing by itself; null when its exit code and words count. */
-export function unableToRun({
+export function abnormalEnd({
   exitCode,
   signal,
   startFailure,
   stderr,
-}: Ended): { code: RunFailureCode; how: string } | null {
+}: ProcessResult): { code: RunFailureCode; how: string } | null {
   if (startFailure !== null) return { code: "engine.missing", how: `could not be started, ${startFailure}` };
   if (signal !== null) return { code: "engine.crashed", how: `was ended by ${signal}` };
   // What a program that ends by a signal of its child's tells of it, as shells do.

@@ -7,7 +7,7 @@ import { ownUser } from "../system/process/user.ts";
 import { runError } from "../run-error.ts";
 
 /** What a backup tool is called, and which of its versions will do. */
-export interface Tool {
+export interface EngineDefinition {
   readonly provider: ProviderName;
   /** The environment variable that names another one than PATH has. */
   readonly variable: string;
@@ -33,8 +33,8 @@ export interface Engine {
 const VERSION_LIMIT_MS = 60_000;
 
 /** The tool that the variable names, else the one in PATH; null when there is none. */
-export async function findEngine(tool: Tool): Promise<EngineFacts | null> {
-  const named = namedBy(tool);
+export async function findEngine(tool: EngineDefinition): Promise<EngineFacts | null> {
+  const named = configuredPath(tool);
   for (const program of named === "" ? tool.programs : [named]) {
     const path = await findExecutable(program, process.env["PATH"] ?? CHILD_PATH);
     const version = path === null ? null : await versionOf(tool, path);
@@ -45,10 +45,10 @@ export async function findEngine(tool: Tool): Promise<EngineFacts | null> {
 }
 
 /** Throws `engine.missing` or `engine.unsupported`. */
-export async function requireEngine(tool: Tool): Promise<Engine> {
+export async function requireEngine(tool: EngineDefinition): Promise<Engine> {
   const found = await findEngine(tool);
   if (found === null) {
-    const named = namedBy(tool);
+    const named = configuredPath(tool);
     const message =
       named === "" ? `${tool.provider} is not installed on this host` : `${named} is not a ${tool.provider}`;
     throw runError("engine.missing", message, tool.install);
@@ -69,12 +69,12 @@ export function isAtLeast(version: string, wanted: string): boolean {
   return true;
 }
 
-function namedBy({ variable }: Tool): string {
+function configuredPath({ variable }: EngineDefinition): string {
   return process.env[variable] ?? "";
 }
 
 /** Asked each time: the package may have been upgraded since. */
-async function versionOf({ versionArgs, versionLine }: Tool, path: string): Promise<string | null> {
+async function versionOf({ versionArgs, versionLine }: EngineDefinition, path: string): Promise<string | null> {
   let first: string | null = null;
   await runProcess(
     {

@@ -6,14 +6,14 @@ import type { Id } from "../../shared/ids.ts";
 import type { Progress, RunStats, SnapshotFacts } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
 import type { KillLadder } from "../system/process/kill-ladder.ts";
-import type { ProcessMark } from "../system/process/mark.ts";
+import type { ProcessRef } from "../system/process/process-ref.ts";
 import type { RunUser } from "../system/process/user.ts";
 import type { SnapshotContents } from "./contents.ts";
 import type { RunLog } from "../run-log.ts";
 import type { RepositorySecrets } from "../policy/secrets.ts";
 
 /** How long the engine may take for what is not the work itself. Tests shorten it. */
-export interface Patience {
+export interface EngineTimeouts {
   /** For a lock another program holds. */
   readonly lockMs: number;
   /** For finding out whether the repository is there. */
@@ -34,12 +34,12 @@ export interface Access {
   readonly log: RunLog;
   readonly signal: AbortSignal;
   readonly ladder: KillLadder;
-  readonly patience: Patience;
+  readonly timeouts: EngineTimeouts;
   readonly limits: { readonly uploadKiBs: number | null; readonly downloadKiBs: number | null };
   /** How much every engine process gives way to the rest of the host. */
   readonly performance: Performance;
   /** Told of each process that is started for the run. */
-  readonly onChild: (child: ProcessMark) => Promise<void>;
+  readonly onChild: (child: ProcessRef) => Promise<void>;
 }
 
 export interface BackupInput {
@@ -126,7 +126,7 @@ export interface OpenRepository {
   /** Gives what was dumped to a command. A command that complains, or a dump that can't be read whole, is a failure. */
   load(input: LoadInput): Promise<RunFailure | null>;
   /** Removes the locks that a process of this host left when it died, and no other. */
-  releaseDeadLocks(dead: ProcessMark): Promise<void>;
+  removeStaleLocks(dead: ProcessRef): Promise<void>;
 }
 
 /** A backup tool. The same suite runs on every one. */

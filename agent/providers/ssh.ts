@@ -1,7 +1,7 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { sshTarget } from "../../shared/location.ts";
-import { readTextIfThere, writeFileAtomically } from "../system/files.ts";
+import { readTextIfExists, writeFileAtomically } from "../system/files.ts";
 import { runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 
@@ -52,5 +52,5 @@ const FIXED = [
 ];
 
 async function writeReadable(path: string, text: string): Promise<void> {
-  if ((await readTextIfThere(path)) !== text) await writeFileAtomically(path, text, 0o644);
+  if ((await readTextIfExists(path)) !== text) await writeFileAtomically(path, text, 0o644);
 }

@@ -23,16 +23,16 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
   await mkdir(ofProvider, { recursive: true, mode: 0o711 });
   // The machine's own /var and /var/cache are not the agent's to open; those of a root of its own are.
   const stopAt = paths.root === "/" ? dirname(paths.cache) : paths.root;
-  if (user.isAnother) await openTheWay(ofProvider, stopAt);
+  if (user.needsSwitch) await makeTraversable(ofProvider, stopAt);
   for (const directory of [cache, temporary]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    if (user.isAnother) await chown(directory, user.uid, user.gid);
+    if (user.needsSwitch) await chown(directory, user.uid, user.gid);
   }
-  return !user.isAnother || (await canUse(access, temporary)) ? { cache, temporary } : null;
+  return !user.needsSwitch || (await canUse(access, temporary)) ? { cache, temporary } : null;
 }
 
 /** The agent may have made them, for itself alone, when it first wrote its state: walking through is all that is allowed. */
-async function openTheWay(directory: string, stopAt: string): Promise<void> {
+async function makeTraversable(directory: string, stopAt: string): Promise<void> {
   const own = process.getuid?.();
   for (let path = directory; path !== stopAt && path !== "/"; path = dirname(path)) {
     const { mode, uid } = await stat(path);

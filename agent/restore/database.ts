@@ -1,14 +1,14 @@
 import type { AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
 import type { DatabaseRequest } from "../../shared/contract.ts";
-import { readyScript } from "../run/hooks.ts";
+import { resolveScript } from "../run/hooks.ts";
 import { findUser } from "../system/process/find-user.ts";
 import { chooseSnapshot } from "./snapshot.ts";
 import type { Prepared } from "../run/access.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import { runError } from "../run-error.ts";
-import type { Finished } from "../run/record.ts";
+import type { RunResult } from "../run/record.ts";
 
-interface LoadWork {
+interface RestoreDatabaseInput {
   readonly prepared: Prepared;
   readonly request: DatabaseRequest;
   readonly binding: AssignedBinding;
@@ -16,10 +16,10 @@ interface LoadWork {
 }
 
 /** A restore of a database in place: what was dumped is given to the contract's restoreCmd. Throws RunError. */
-export async function loadDatabase(
+export async function restoreDatabase(
   { paths }: Pick<RunnerDeps, "paths">,
-  { prepared, request, binding, restore }: LoadWork,
-): Promise<Finished> {
+  { prepared, request, binding, restore }: RestoreDatabaseInput,
+): Promise<RunResult> {
   const { access, policy, provider } = prepared;
   if (restore.include.length > 0) {
     throw runError(
@@ -28,7 +28,7 @@ export async function loadDatabase(
       "Leave the paths out, or restore the dump's file to a directory, with a target.",
     );
   }
-  const script = await readyScript({ paths, policy }, request.restoreCmd);
+  const script = await resolveScript({ paths, policy }, request.restoreCmd);
   const user = await findUser(request.user);
   const repository = await provider.open(access, { mayCreate: false });
   const snapshots = await repository.snapshots();

@@ -15,7 +15,7 @@ interface Attributes {
  * the snapshot, change them.
  * @param restored directories that get the snapshot's attributes
  */
-export function rememberDirectories(
+export function readDirectoryAttributes(
   disk: Disk,
   { paths, restored }: { paths: Iterable<string>; restored: ReadonlySet<string> },
 ): Map<string, Attributes> {
@@ -26,7 +26,7 @@ export function rememberDirectories(
       if (seen.has(at)) break;
       seen.add(at);
       if (restored.has(at)) continue;
-      const there = disk.look(at);
+      const there = disk.stat(at);
       if (there?.isDirectory() !== true) continue;
       const { uid, gid } = there;
       found.set(at, { uid: Number(uid), gid: Number(gid), mode: modeOf(there), mtimeUs: mtimeUsOf(there) });
@@ -59,7 +59,7 @@ function makeParent(path: string): void {
 }
 
 /** Gives directories their attributes again, whatever the tool has made of them, the deepest first. */
-export function settleDirectories(
+export function applyDirectoryAttributes(
   disk: Disk,
   { remembered, restored }: { remembered: Map<string, Attributes>; restored: readonly SnapshotNode[] },
 ): FailedPath[] {
@@ -71,7 +71,7 @@ export function settleDirectories(
     const place = disk.find(path);
     if (place === null) continue;
     try {
-      settle(place, attributes);
+      applyAttributes(place, attributes);
     } catch (error) {
       failed.push({ path, reason: error instanceof Error ? error.message : String(error) });
     }
@@ -79,7 +79,7 @@ export function settleDirectories(
   return failed;
 }
 
-function settle(place: DiskPath, { mode, uid, gid, mtimeUs }: Attributes): void {
+function applyAttributes(place: DiskPath, { mode, uid, gid, mtimeUs }: Attributes): void {
   const there = lstat(place);
   if (there?.isDirectory() !== true) return;
   const isOwned = there.uid === BigInt(uid) && there.gid === BigInt(gid);

@@ -1,6 +1,6 @@
 import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
-import { shownName } from "../system/shown-name.ts";
+import { shownName } from "../system/display-name.ts";
 import type { NodeType, SnapshotNode } from "../providers/contents.ts";
 
 export type DiskPath = string | Buffer;
@@ -10,14 +10,14 @@ export interface Disk {
   /** The entry's own path; null when nothing there fits its name, or several do. */
   find(path: string): DiskPath | null;
   /** What is there now, itself and not behind a link; null when there is nothing. */
-  look(path: string): BigIntStats | null;
+  stat(path: string): BigIntStats | null;
   /** Names as a listing would show them, with the bytes they really have; null where several look alike. */
   names(path: string): Map<string, Buffer | null>;
   /** Which of several entries is meant can't be told: their names differ in bytes that are not UTF-8 alone. */
-  isDoubtful(path: string): boolean;
+  isAmbiguous(path: string): boolean;
 }
 
-const EVERY = 500;
+const YIELD_EVERY = 500;
 
 /**
  * @param root what paths are joined to, "" for the machine itself
@@ -32,9 +32,9 @@ export function openDisk(root: string, standIn: string): Disk {
       const { parent, name } = split(path);
       const directory = disk.find(parent);
       const found = directory === null ? undefined : disk.names(parent).get(name);
-      return directory === null || found === undefined || found === null ? null : joined(directory, found);
+      return directory === null || found === undefined || found === null ? null : joinBytes(directory, found);
     },
-    look(path) {
+    stat(path) {
       const found = disk.find(path);
       return found === null ? null : lstat(found);
     },
@@ -44,10 +44,10 @@ export function openDisk(root: string, standIn: string): Disk {
       last = { path, names: directory === null ? new Map() : readNames(directory, standIn) };
       return last.names;
     },
-    isDoubtful(path) {
+    isAmbiguous(path) {
       if (!path.includes(standIn) || lstat(root + path) !== null) return false;
       const { parent, name } = split(path);
-      return disk.names(parent).get(name) === null || disk.isDoubtful(parent);
+      return disk.names(parent).get(name) === null || disk.isAmbiguous(parent);
     },
   };
   return disk;
@@ -71,7 +71,7 @@ function readNames(directory: DiskPath, standIn: string): Map<string, Buffer | n
   return names;
 }
 
-export function joined(directory: DiskPath, name: Buffer): Buffer {
+export function joinBytes(directory: DiskPath, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(directory), Buffer.from("/"), name]);
 }
 
@@ -119,10 +119,10 @@ export function difference(node: SnapshotNode, there: BigIntStats): string | nul
 }
 
 /** Does the work for each, and lets everything else in this process have its turn in between. */
-export async function eachInTurns<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
+export async function forEachYielding<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
   let count = 0;
   for (const item of items) {
     work(item);
-    if (++count % EVERY === 0) await turn();
+    if (++count % YIELD_EVERY === 0) await turn();
   }
 }

@@ -1,5 +1,5 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { type Disk, type DiskPath, eachInTurns, joined, lstat } from "./disk.ts";
+import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface ExtrasInput {
@@ -36,7 +36,7 @@ export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun
     try {
       if (isDirectory) {
         const names = readdirSync(path, { encoding: "buffer" });
-        const gone = names.map((name) => remove(joined(path, name), `${shown}/${name.toString()}`));
+        const gone = names.map((name) => remove(joinBytes(path, name), `${shown}/${name.toString()}`));
         if (gone.includes(false)) return false;
       }
       if (!dryRun) (isDirectory ? rmdirSync : unlinkSync)(path);
@@ -47,12 +47,12 @@ export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun
       return false;
     }
   };
-  await eachInTurns(children, ([directory, expected]) => {
+  await forEachYielding(children, ([directory, expected]) => {
     const place = disk.find(directory);
     if (place === null || lstat(place)?.isDirectory() !== true || isBeyond(directory)) return;
     for (const [name, bytes] of disk.names(directory)) {
       if (bytes === null || expected.has(name)) continue;
-      remove(joined(place, bytes), `${directory}/${name}`);
+      remove(joinBytes(place, bytes), `${directory}/${name}`);
     }
   });
   return { removed, failed };

@@ -2,8 +2,8 @@ import type { Access, OpenRepository } from "../providers/provider.ts";
 import type { RestoreInput, RestoreResult } from "./request.ts";
 import { openDisk } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
-import { openKept } from "./kept.ts";
-import { bytesOf, filesOf, outcomeOf } from "./outcome.ts";
+import { findProtectedPaths } from "./protected-paths.ts";
+import { bytesOf, filesOf, buildRestoreResult } from "./result.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { isAtOrBelow, isSelected, type SnapshotContents, type SnapshotNode } from "../providers/contents.ts";
 import { differingContents, verify } from "./verify.ts";
@@ -21,29 +21,29 @@ export async function restoreFiles(
 ): Promise<RestoreResult> {
   const tool = repository.contents();
   const root = input.target ?? "";
-  const { nodes, above } = await collect(tool, input);
+  const { nodes, above } = await listSelection(tool, input);
   const { include, excludes, snapshot } = input;
   if (!input.dryRun) await input.beforeWriting();
   const tops = include.length > 0 ? include : nodes.slice(0, 1).map(({ path }) => path);
-  const kept = openKept(access, { root, include: tops, excludes });
-  const work: RestoreWork = { tool, access, input, root, nodes, above, kept };
+  const protectedPaths = findProtectedPaths(access, { root, include: tops, excludes });
+  const work: RestoreWork = { tool, access, input, root, nodes, above, protectedPaths };
   const selected = { root, snapshot, include, nodes };
   const mayHide = input.dryRun && input.overwrite === "always";
-  const plan = await makePlan(openDisk(root, tool.standIn), {
+  const plan = await makePlan(openDisk(root, tool.replacementChar), {
     nodes,
     overwrite: input.overwrite,
     isExact: input.dryRun,
     differing: mayHide ? await differingContents(tool, selected) : null,
   });
-  if (input.dryRun) return await foretell(work, plan);
+  if (input.dryRun) return await dryRunResult(work, plan);
   const written = await write(work, plan);
   const verification = input.verify && written.failure === null ? await verify(tool, selected) : null;
   access.signal.throwIfAborted();
-  return outcomeOf(work, { plan, written, verification });
+  return buildRestoreResult(work, { plan, written, verification });
 }
 
 /** A path that the snapshot does not hold is found out before anything is written. */
-async function collect(
+async function listSelection(
   tool: SnapshotContents,
   { snapshot, include }: RestoreInput,
 ): Promise<{ nodes: SnapshotNode[]; above: SnapshotNode[] }> {
@@ -65,9 +65,12 @@ async function collect(
   );
 }
 
-async function foretell({ tool, root, nodes, kept, input }: RestoreWork, plan: Plan): Promise<RestoreResult> {
-  const disk = openDisk(root, tool.standIn);
-  const extras = { nodes, isKept: kept.isLeftOut, isBeyond: kept.isBeyond, dryRun: true };
+async function dryRunResult(
+  { tool, root, nodes, protectedPaths, input }: RestoreWork,
+  plan: Plan,
+): Promise<RestoreResult> {
+  const disk = openDisk(root, tool.replacementChar);
+  const extras = { nodes, isKept: protectedPaths.mustStay, isBeyond: protectedPaths.isOtherFilesystem, dryRun: true };
   const { removed } = input.delete ? await removeExtras(disk, extras) : { removed: [] };
   return {
     warnings: [],

@@ -1,5 +1,5 @@
 import type { RestoreRequest } from "../../shared/assignment.ts";
-import { difference, type Disk, eachInTurns, isSameTime, mtimeUsOf, typeOf } from "./disk.ts";
+import { difference, type Disk, forEachYielding, isSameTime, mtimeUsOf, typeOf } from "./disk.ts";
 import type { SnapshotNode } from "../providers/contents.ts";
 
 /** What is to be done, entry by entry, parents first. */
@@ -29,13 +29,13 @@ export async function makePlan(disk: Disk, input: PlanInput): Promise<Plan> {
   let skipped = 0;
   let blocked: string | null = null;
   let isBlocked = false;
-  await eachInTurns(input.nodes, (node) => {
+  await forEachYielding(input.nodes, (node) => {
     if (node.type === "socket") return;
     if (blocked !== null && node.path.startsWith(blocked)) {
       skipped++;
       return;
     }
-    switch (decide(disk, node, input)) {
+    switch (decideEntry(disk, node, input)) {
       case "create":
         create.push(node);
         break;
@@ -53,10 +53,10 @@ export async function makePlan(disk: Disk, input: PlanInput): Promise<Plan> {
   return { create, update, skipped, isBlocked };
 }
 
-function decide(disk: Disk, node: SnapshotNode, input: PlanInput): "create" | "update" | "skip" {
+function decideEntry(disk: Disk, node: SnapshotNode, input: PlanInput): "create" | "update" | "skip" {
   const { overwrite, differing, isExact } = input;
-  const there = disk.look(node.path);
-  if (there === null) return disk.isDoubtful(node.path) && overwrite !== "always" ? "skip" : "create";
+  const there = disk.stat(node.path);
+  if (there === null) return disk.isAmbiguous(node.path) && overwrite !== "always" ? "skip" : "create";
   const changes = (): boolean => difference(node, there) !== null || differing?.has(node.path) === true;
   switch (overwrite) {
     case "never":
@@ -72,6 +72,6 @@ function decide(disk: Disk, node: SnapshotNode, input: PlanInput): "create" | "u
 }
 
 function isOccupied(disk: Disk, { path }: SnapshotNode): boolean {
-  const there = disk.look(path);
+  const there = disk.stat(path);
   return there !== null && typeOf(there) !== "dir";
 }

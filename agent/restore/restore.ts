@@ -2,22 +2,22 @@ import { rm } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { RestoreRequest } from "../../shared/assignment.ts";
 import type { Consistency } from "../../shared/consistency.ts";
-import { besideOf } from "../consistency/consistency.ts";
-import type { Doing } from "../consistency/run.ts";
+import { sqliteFilePatterns } from "../consistency/consistency.ts";
+import type { CommandContext } from "../consistency/run-command.ts";
 import type { Policy } from "../policy/policy.ts";
 import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "../policy/check.ts";
 import { restoreFiles } from "./files.ts";
 import type { RestoreResult } from "./request.ts";
-import { loadDatabase } from "./database.ts";
+import { restoreDatabase } from "./database.ts";
 import { chooseSnapshot } from "./snapshot.ts";
-import { fetchStaged, putBack, tidyTarget, withoutStaged } from "./staged.ts";
-import { readyTarget } from "./target.ts";
-import { prepare } from "../run/access.ts";
+import { fetchStaged, restoreStaged, removeStagingFrom, excludeStaged } from "./staged.ts";
+import { prepareTarget } from "./target.ts";
+import { prepareAccess } from "../run/access.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
-import type { Finished } from "../run/record.ts";
-import type { RecordedRun } from "../run/recorded.ts";
-import { restoringDirectory } from "../consistency/staging.ts";
-import { realSource } from "../system/real-path.ts";
+import type { RunResult } from "../run/record.ts";
+import type { RunContext } from "../run/record-run.ts";
+import { restoreWorkDirectory } from "../consistency/staging.ts";
+import { realPathIfExists } from "../system/real-path.ts";
 
 /**
  * The work of a restore's run. It takes no lock, so that it need not wait for a backup: it only reads the repository.
@@ -26,17 +26,17 @@ import { realSource } from "../system/real-path.ts";
 export async function performRestore(
   deps: RunnerDeps,
   input: RunnerInput & { readonly restore: RestoreRequest; readonly stopServices: () => Promise<void> },
-  run: RecordedRun,
-): Promise<Finished> {
+  run: RunContext,
+): Promise<RunResult> {
   const { assignment, binding, restore } = input;
   const { record, signal } = run;
-  const prepared = await prepare(deps, {
+  const prepared = await prepareAccess(deps, {
     assignment,
     binding,
     signal,
     run: input.runId,
     log: record.log,
-    onChild: (child) => record.noteChild("engine", child),
+    onChild: (child) => record.recordChild("engine", child),
     as: "agent",
     mayGenerate: false,
     check(policy, contract, repository) {
@@ -47,20 +47,21 @@ export async function performRestore(
   });
   const { contract, policy } = prepared;
   if (contract.kind === "databasebackup" && restore.target === null) {
-    return await loadDatabase(deps, { prepared, request: contract.request, binding, restore });
+    return await restoreDatabase(deps, { prepared, request: contract.request, binding, restore });
   }
   const { target } = restore;
   const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
   const databases = contract.kind === "files" ? contract.consistency.flatMap(sqliteOf) : [];
-  const include = target === null ? await includeInPlace({ sources, databases, restore, policy }) : restore.include;
-  if (restore.target !== null) await readyTarget(restore.target, restore, policy);
+  const include =
+    target === null ? await resolveInPlacePaths({ sources, databases, restore, policy }) : restore.include;
+  if (restore.target !== null) await prepareTarget(restore.target, restore, policy);
   const repository = await prepared.provider.open(prepared.access, { mayCreate: false });
   const snapshots = await repository.snapshots();
   const chosen = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
   const { id: snapshot } = chosen;
   const place = restore.target ?? "where they were";
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
-  const work = restoringDirectory(deps.paths, input.runId);
+  const work = restoreWorkDirectory(deps.paths, input.runId);
   try {
     const staged = await fetchStaged({
       repository,
@@ -69,7 +70,7 @@ export async function performRestore(
       binding: binding.id,
       work,
     });
-    const forEngine = staged === null ? include : await withoutStaged(include, staged);
+    const forEngine = staged === null ? include : await excludeStaged(include, staged);
     const options = {
       snapshot,
       target,
@@ -80,22 +81,25 @@ export async function performRestore(
       verify: restore.verify && target === null,
       onProgress: run.onProgress,
       beforeWriting: input.stopServices,
-      excludes: contract.kind === "files" ? [...contract.request.excludePatterns, ...databases.flatMap(besideOf)] : [],
+      excludes:
+        contract.kind === "files"
+          ? [...contract.request.excludePatterns, ...databases.flatMap(sqliteFilePatterns)]
+          : [],
     };
-    const isForCopiesAlone = include.length > 0 && forEngine.length === 0;
-    const result = isForCopiesAlone ? NOTHING_TO_DO : await restoreFiles(repository, prepared.access, options);
+    const isStagedOnly = include.length > 0 && forEngine.length === 0;
+    const result = isStagedOnly ? EMPTY_RESULT : await restoreFiles(repository, prepared.access, options);
     const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
     if (staged === null || contract.kind !== "files" || result.failure !== null)
       return { ...known, state: stateOf(result) };
-    if (target !== null && !restore.dryRun) await tidyTarget(target, staged);
-    const doing: Doing = {
+    if (target !== null && !restore.dryRun) await removeStagingFrom(target, staged);
+    const context: CommandContext = {
       run: record.id,
       log: record.log,
       signal,
-      beforeStart: (child) => record.noteChild("hook", child),
+      beforeStart: (child) => record.recordChild("hook", child),
     };
-    if (isForCopiesAlone && !restore.dryRun) await input.stopServices();
-    const put = await putBack(doing, { staged, contract, policy, restore });
+    if (isStagedOnly && !restore.dryRun) await input.stopServices();
+    const put = await restoreStaged(context, { staged, contract, policy, restore });
     const stats = { ...result.stats, databasesRestored: put.length };
     const items = restore.dryRun ? [...result.items, ...put] : result.items;
     return { ...known, state: stateOf(result), stats, items };
@@ -104,9 +108,9 @@ export async function performRestore(
   }
 }
 
-const NOTHING_TO_DO: RestoreResult = { failure: null, warnings: [], stats: {}, items: [] };
+const EMPTY_RESULT: RestoreResult = { failure: null, warnings: [], stats: {}, items: [] };
 
-function stateOf({ failure, warnings }: RestoreResult): Finished["state"] {
+function stateOf({ failure, warnings }: RestoreResult): RunResult["state"] {
   if (failure !== null) return "failed";
   return warnings.length > 0 ? "warned" : "succeeded";
 }
@@ -119,7 +123,7 @@ function sqliteOf(entry: Consistency): string[] {
  * In place only what the contract keeps may be written. A path is given as the contract has it, and looked for as the
  * snapshot has it: behind the symbolic links.
  */
-async function includeInPlace({
+async function resolveInPlacePaths({
   sources,
   databases,
   restore,
@@ -132,7 +136,7 @@ async function includeInPlace({
   policy: Policy;
 }): Promise<string[]> {
   const places = await Promise.all(
-    [...sources, ...databases].map(async (source) => ({ source, path: (await realSource(source)) ?? source })),
+    [...sources, ...databases].map(async (source) => ({ source, path: (await realPathIfExists(source)) ?? source })),
   );
   for (const { source, path } of places) {
     checkSource(policy, source);

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { AssignedContract, RestoreRequest } from "../../shared/assignment.ts";
 import type { RestoredItem, SnapshotFacts } from "../../shared/run.ts";
 import { loadDump } from "../consistency/dumps.ts";
-import type { Doing } from "../consistency/run.ts";
+import type { CommandContext } from "../consistency/run-command.ts";
 import type { MariadbEntry, PostgresEntry } from "../consistency/servers.ts";
 import { syncDirectory } from "../system/files.ts";
 import { checkConsistency, isWithin } from "../policy/check.ts";
@@ -13,7 +13,7 @@ import type { Access, OpenRepository } from "../providers/provider.ts";
 import { restoreFiles } from "./files.ts";
 import { RunError, runError } from "../run-error.ts";
 import { Manifest, MANIFEST, type StagedDump, type StagedSqlite } from "../consistency/staging.ts";
-import { realSource } from "../system/real-path.ts";
+import { realPathIfExists } from "../system/real-path.ts";
 
 type Files = Extract<AssignedContract, { kind: "files" }>;
 
@@ -73,13 +73,13 @@ export async function fetchStaged({
 }
 
 /** Which of the paths are the engine's to restore: a copied database's own is not in the snapshot. */
-export async function withoutStaged(paths: readonly string[], { manifest }: StagedRestore): Promise<string[]> {
+export async function excludeStaged(paths: readonly string[], { manifest }: StagedRestore): Promise<string[]> {
   const copied = new Set<string>();
-  for (const { path } of manifest.sqlite) copied.add(path).add((await realSource(path)) ?? path);
+  for (const { path } of manifest.sqlite) copied.add(path).add((await realPathIfExists(path)) ?? path);
   return paths.filter((path) => !copied.has(path));
 }
 
-interface PutBackInput {
+interface RestoreStagedInput {
   readonly staged: StagedRestore;
   readonly contract: Files;
   readonly policy: Policy;
@@ -91,36 +91,36 @@ interface PutBackInput {
  * names now: what a snapshot says of itself is no leave to write anywhere.
  * @returns what was done or would be. Throws `database.failed`, PolicyError
  */
-export async function putBack(
-  doing: Doing,
-  { staged, contract, policy, restore }: PutBackInput,
+export async function restoreStaged(
+  context: CommandContext,
+  { staged, contract, policy, restore }: RestoreStagedInput,
 ): Promise<RestoredItem[]> {
   const { manifest, directory } = staged;
   const { target, include, overwrite, dryRun } = restore;
   const isWanted = (path: string): boolean => include.length === 0 || include.some((one) => isWithin(path, one));
   const items: RestoredItem[] = [];
   for (const copy of manifest.sqlite.filter(({ path }) => isWanted(path))) {
-    const place = target === null ? await placeOf(copy, { contract, policy }) : join(target, copy.path);
+    const place = target === null ? await destinationOf(copy, { contract, policy }) : join(target, copy.path);
     const isThere = existsSync(place);
     if (overwrite === "never" && isThere) continue;
     items.push({ path: copy.path, action: isThere ? "update" : "create" });
     if (dryRun) continue;
-    doing.log.line(`putting the SQLite database back to ${place}`);
-    await putSqlite(copy, { from: join(directory, "sqlite", copy.file), place });
+    context.log.line(`putting the SQLite database back to ${place}`);
+    await replaceDatabase(copy, { from: join(directory, "sqlite", copy.file), place });
   }
   // A database is restored as a whole, and only with everything else.
   for (const dump of include.length === 0 ? manifest.dumps : []) {
     const file = join(directory, "dumps", dump.file);
     items.push({ path: `${dump.server}: ${dump.database ?? "accounts"}`, action: "update" });
     if (dryRun) continue;
-    if (target === null) await loadDump(doing, { entry: entryOf(dump, { contract, policy }), dump, file });
-    else await layFile(file, join(target, "databases", dump.file));
+    if (target === null) await loadDump(context, { entry: findEntry(dump, { contract, policy }), dump, file });
+    else await copyDump(file, join(target, "databases", dump.file));
   }
   return items;
 }
 
 /** What the engine has laid below the target is not where anybody looks for it. */
-export async function tidyTarget(target: string, { path }: StagedRestore): Promise<void> {
+export async function removeStagingFrom(target: string, { path }: StagedRestore): Promise<void> {
   await rm(join(target, path), { recursive: true, force: true });
   for (let parent = dirname(path); parent !== "/"; parent = dirname(parent)) {
     const isEmptied = await rmdir(join(target, parent)).then(
@@ -131,19 +131,19 @@ export async function tidyTarget(target: string, { path }: StagedRestore): Promi
   }
 }
 
-async function placeOf(
+async function destinationOf(
   { path }: StagedSqlite,
   { contract, policy }: { contract: Files; policy: Policy },
 ): Promise<string> {
   const entry = contract.consistency.find((one) => "sqlite" in one && one.sqlite === path);
-  if (entry === undefined) throw notNamed(path);
+  if (entry === undefined) throw notInContractError(path);
   checkConsistency(policy, entry);
-  const place = (await realSource(path)) ?? path;
+  const place = (await realPathIfExists(path)) ?? path;
   checkConsistency(policy, { sqlite: place });
   return place;
 }
 
-function entryOf(
+function findEntry(
   dump: StagedDump,
   { contract, policy }: { contract: Files; policy: Policy },
 ): PostgresEntry | MariadbEntry {
@@ -157,10 +157,10 @@ function entryOf(
     checkConsistency(policy, entry);
     return entry;
   }
-  throw notNamed(`the ${dump.server} database "${dump.database ?? "accounts"}"`);
+  throw notInContractError(`the ${dump.server} database "${dump.database ?? "accounts"}"`);
 }
 
-function notNamed(what: string): RunError {
+function notInContractError(what: string): RunError {
   return runError(
     "restore.incomplete",
     `the snapshot holds ${what}, which the contract's consistency does not name any more`,
@@ -172,7 +172,7 @@ function notNamed(what: string): RunError {
  * Whole or not at all, beside the old one first. What SQLite kept beside the old file goes before the new one comes: it would
  * be taken for a part of it.
  */
-async function putSqlite(copy: StagedSqlite, { from, place }: { from: string; place: string }): Promise<void> {
+async function replaceDatabase(copy: StagedSqlite, { from, place }: { from: string; place: string }): Promise<void> {
   await mkdir(dirname(place), { recursive: true });
   const draft = join(dirname(place), `.${basename(place)}.holdfast-${process.pid}`);
   try {
@@ -188,7 +188,7 @@ async function putSqlite(copy: StagedSqlite, { from, place }: { from: string; pl
   }
 }
 
-async function layFile(from: string, to: string): Promise<void> {
+async function copyDump(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true, mode: 0o700 });
   await rm(to, { force: true });
   await copyFile(from, to, constants.COPYFILE_EXCL);

@@ -9,7 +9,7 @@ import { runError } from "../run-error.ts";
  * Sees to the directory that is restored to. What is in it already is mixed with only where the request says how; that is
  * as much as a restore in place, and needs the same leave. Throws RunError.
  */
-export async function readyTarget(target: string, restore: RestoreRequest, policy: Policy): Promise<void> {
+export async function prepareTarget(target: string, restore: RestoreRequest, policy: Policy): Promise<void> {
   switch (await stateOf(target)) {
     case "missing":
       if (!restore.dryRun) await mkdir(target, { recursive: true, mode: 0o700 });
@@ -17,24 +17,24 @@ export async function readyTarget(target: string, restore: RestoreRequest, polic
     case "empty":
       return;
     case "another":
-      throw refused(`${target} is not a directory`);
+      throw targetError(`${target} is not a directory`);
     case "filled":
       break;
   }
   if (restore.overwrite === "always" && !restore.delete) {
-    throw refused(
+    throw targetError(
       `${target} is not an empty directory`,
       "Name a directory that is empty, or does not exist yet; or say what becomes of what is there: overwrite if-changed, if-newer or never, or delete.",
     );
   }
-  if (target === "/") throw refused("the root is no target", "Leave the target out: that restores in place.");
+  if (target === "/") throw targetError("the root is no target", "Leave the target out: that restores in place.");
   if (policy.restore !== "in-place") {
     throw new PolicyError("policy.restore", `the host's policy allows restores to an empty directory only: ${target}`);
   }
   checkSource(policy, target);
 }
 
-function refused(what: string, next = "Name a directory that is empty, or does not exist yet.") {
+function targetError(what: string, next = "Name a directory that is empty, or does not exist yet.") {
   return runError("restore.incomplete", `${what}; nothing was restored`, next);
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync, readlinkSync } from "node:fs";
-import { difference, type Disk, type DiskPath, eachInTurns, lstat, openDisk } from "./disk.ts";
-import type { FailedPath, Listed, NodeContent, SnapshotContents, Selection } from "../providers/contents.ts";
+import { difference, type Disk, type DiskPath, forEachYielding, lstat, openDisk } from "./disk.ts";
+import type { FailedPath, NodeList, NodeContent, SnapshotContents, Selection } from "../providers/contents.ts";
 
 export interface Verification {
   /** Files, links and the like that are as in the snapshot. Directories are not counted. */
@@ -15,14 +15,14 @@ export interface Verification {
  */
 export async function verify(
   tool: SnapshotContents,
-  { root, ...selected }: Selection & Listed & { readonly root: string },
+  { root, ...selected }: Selection & NodeList & { readonly root: string },
 ): Promise<Verification> {
-  const disk = openDisk(root, tool.standIn);
+  const disk = openDisk(root, tool.replacementChar);
   const others = selected.nodes.filter(({ type }) => type !== "dir" && type !== "socket");
   const differing = new Map<string, string>();
-  await eachInTurns(others, (node) => {
-    const there = disk.look(node.path);
-    const reason = there !== null ? difference(node, there) : disk.isDoubtful(node.path) ? null : "is not there";
+  await forEachYielding(others, (node) => {
+    const there = disk.stat(node.path);
+    const reason = there !== null ? difference(node, there) : disk.isAmbiguous(node.path) ? null : "is not there";
     if (reason !== null) differing.set(node.path, reason);
   });
   for (const path of await differingContents(tool, { root, ...selected })) {
@@ -37,9 +37,9 @@ export async function verify(
 /** @returns the files and links that are there and hold something else than in the snapshot */
 export async function differingContents(
   tool: SnapshotContents,
-  { root, ...selected }: Selection & Listed & { readonly root: string },
+  { root, ...selected }: Selection & NodeList & { readonly root: string },
 ): Promise<Set<string>> {
-  const disk = openDisk(root, tool.standIn);
+  const disk = openDisk(root, tool.replacementChar);
   const differing = new Set<string>();
   let compared: Promise<void> = Promise.resolve();
   await tool.readContents(selected, (content) => {
@@ -57,7 +57,7 @@ async function isSame(disk: Disk, { path, sha256, linkTarget, sameFileAs }: Node
   const there = place === null ? null : lstat(place);
   if (place === null || there === null) return true;
   if (sameFileAs !== null) {
-    const first = disk.look(sameFileAs);
+    const first = disk.stat(sameFileAs);
     return first === null || (first.ino === there.ino && first.dev === there.dev);
   }
   if (linkTarget !== null) return !there.isSymbolicLink() || readlinkSync(place, "buffer").equals(linkTarget);

@@ -1,12 +1,12 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import type { Access } from "../providers/provider.ts";
 import type { RestoreInput } from "./request.ts";
-import { makeParents, rememberDirectories, settleDirectories } from "./directories.ts";
+import { makeParents, readDirectoryAttributes, applyDirectoryAttributes } from "./directories.ts";
 import { openDisk } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
-import type { Kept } from "./kept.ts";
+import type { ProtectedPaths } from "./protected-paths.ts";
 import type { Plan } from "./plan.ts";
-import { makeRoom } from "./room.ts";
+import { removeObstacles } from "./obstacles.ts";
 import { type FailedPath, isAtOrBelow, type SnapshotContents, type SnapshotNode } from "../providers/contents.ts";
 
 /** One restore: what all of its steps know. */
@@ -20,7 +20,7 @@ export interface RestoreWork {
   readonly nodes: readonly SnapshotNode[];
   /** The snapshot's directories above the selection. */
   readonly above: readonly SnapshotNode[];
-  readonly kept: Kept;
+  readonly protectedPaths: ProtectedPaths;
 }
 
 export interface Written {
@@ -35,32 +35,37 @@ export interface Written {
 
 /** Makes room, has the tool write, removes what is to go, and puts every directory's attributes right. */
 export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
-  const { tool, input, root, nodes, above, kept } = work;
-  const disk = openDisk(root, tool.standIn);
+  const { tool, input, root, nodes, above, protectedPaths } = work;
+  const disk = openDisk(root, tool.replacementChar);
   const chosen = new Set([...plan.create, ...plan.update]);
   const planned = nodes.filter((node) => chosen.has(node));
-  const made = above.filter(({ path }) => disk.look(path) === null);
+  const made = above.filter(({ path }) => disk.stat(path) === null);
   const restored = [...made, ...planned.filter(({ type }) => type === "dir")];
   const failed = new Map<string, string>();
-  const remembered = rememberDirectories(disk, {
+  const remembered = readDirectoryAttributes(disk, {
     paths: new Set(nodes.map(({ path, type }) => (type === "dir" ? path : path.slice(0, path.lastIndexOf("/"))))),
     restored: new Set(restored.map(({ path }) => path)),
   });
   let failure: RunFailure | null = null;
   let removed: readonly string[] | null = null;
   try {
-    note(failed, makeParents(root, input.include));
+    addFailures(failed, makeParents(root, input.include));
     failure = await extract(work, { plan, planned, failed });
     if (failure === null && failed.size === 0) {
-      const extras = { nodes, isKept: kept.isLeftOut, isBeyond: kept.isBeyond, dryRun: false };
+      const extras = {
+        nodes,
+        isKept: protectedPaths.mustStay,
+        isBeyond: protectedPaths.isOtherFilesystem,
+        dryRun: false,
+      };
       const done = input.delete
-        ? await removeExtras(openDisk(root, tool.standIn), extras)
+        ? await removeExtras(openDisk(root, tool.replacementChar), extras)
         : { removed: [], failed: [] };
       removed = done.removed;
-      note(failed, done.failed);
+      addFailures(failed, done.failed);
     }
   } finally {
-    note(failed, settleDirectories(openDisk(root, tool.standIn), { remembered, restored }));
+    addFailures(failed, applyDirectoryAttributes(openDisk(root, tool.replacementChar), { remembered, restored }));
   }
   return { nodes: planned, failed, failure, removed };
 }
@@ -73,25 +78,29 @@ interface Planned {
 }
 
 async function extract(work: RestoreWork, { plan, planned, failed }: Planned): Promise<RunFailure | null> {
-  const { tool, input, root, nodes, kept, access } = work;
+  const { tool, input, root, nodes, protectedPaths, access } = work;
   const { snapshot, include, overwrite, onProgress } = input;
   const isWhole = planned.length === nodes.filter(({ type }) => type !== "socket").length;
   for (let isAgain = false; ; isAgain = true) {
-    const room = { nodes: isAgain ? planned : plan.update, singleNames: tool.needsSingleNames, isKept: kept.isNeeded };
-    note(failed, await makeRoom(openDisk(root, tool.standIn), room));
+    const room = {
+      nodes: isAgain ? planned : plan.update,
+      singleNames: tool.needsSingleNames,
+      isKept: protectedPaths.isProtected,
+    };
+    addFailures(failed, await removeObstacles(openDisk(root, tool.replacementChar), room));
     const wanted = failed.size === 0 ? planned : planned.filter(({ path }) => !isAtOrBelowAny(path, failed));
     if (wanted.length === 0) return null;
     const isAll = isWhole && failed.size === 0;
     const which = { snapshot, include, overwrite, all: nodes, nodes: isAll ? null : wanted };
     const isFresh = !plan.update.some(({ type }) => type !== "dir");
-    const mayChooseItself = !plan.isBlocked && failed.size === 0;
-    const done = await tool.extract({ ...which, root, isFresh, mayChooseItself, onProgress });
-    note(failed, done.failed);
+    const mayUseOwnOverwrite = !plan.isBlocked && failed.size === 0;
+    const done = await tool.extract({ ...which, root, isFresh, mayUseOwnOverwrite, onProgress });
+    addFailures(failed, done.failed);
     if (done.failure !== null) return done.failure;
     const missing = missingOf(work, wanted, failed);
     if (missing.length === 0) return null;
     if (isAgain || failed.size > 0) {
-      note(failed, missing);
+      addFailures(failed, missing);
       return null;
     }
     // restic 0.14 deletes a second name of a file without making it again; once everything has one name only, it does not.
@@ -104,8 +113,8 @@ function missingOf(
   wanted: readonly SnapshotNode[],
   failed: ReadonlyMap<string, string>,
 ): FailedPath[] {
-  const disk = openDisk(root, tool.standIn);
-  const missing = wanted.filter(({ path }) => !failed.has(path) && disk.look(path) === null && !disk.isDoubtful(path));
+  const disk = openDisk(root, tool.replacementChar);
+  const missing = wanted.filter(({ path }) => !failed.has(path) && disk.stat(path) === null && !disk.isAmbiguous(path));
   return missing.map(({ path }) => ({ path, reason: "is not there after the restore" }));
 }
 
@@ -113,6 +122,6 @@ function isAtOrBelowAny(path: string, failed: ReadonlyMap<string, string>): bool
   return [...failed.keys()].some((blocked) => isAtOrBelow(path, blocked));
 }
 
-function note(failed: Map<string, string>, more: readonly FailedPath[]): void {
+function addFailures(failed: Map<string, string>, more: readonly FailedPath[]): void {
   for (const { path, reason } of more) if (!failed.has(path)) failed.set(path, reason);
 }

@@ -2,21 +2,21 @@ import type { AssignedBinding, AssignedContract, Assignment } from "../../shared
 import type { Settings } from "../../shared/binding.ts";
 import type { Id } from "../../shared/ids.ts";
 import { parseTimeSpan } from "../../shared/schedule.ts";
-import { judgeContract } from "../declared/policy.ts";
+import { resolveContract } from "../declared/policy.ts";
 import type { Policy } from "../policy/policy.ts";
 import { ENGINE_LADDER } from "../system/process/kill-ladder.ts";
-import type { ProcessMark } from "../system/process/mark.ts";
+import type { ProcessRef } from "../system/process/process-ref.ts";
 import { ownUser } from "../system/process/user.ts";
 import { findUser } from "../system/process/find-user.ts";
 import { providerOf } from "../providers/engines.ts";
-import type { Access, Patience, Provider } from "../providers/provider.ts";
-import { knownEngineIds } from "../providers/remembered.ts";
+import type { Access, EngineTimeouts, Provider } from "../providers/provider.ts";
+import { knownEngineIds } from "../providers/engine-ids.ts";
 import type { RunnerDeps } from "./deps.ts";
 import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 import { readSecrets, secretValues } from "../policy/secrets.ts";
 
-export const PATIENCE: Patience = { lockMs: 5 * 60_000, openMs: 2 * 60_000 };
+export const ENGINE_TIMEOUTS: EngineTimeouts = { lockMs: 5 * 60_000, openMs: 2 * 60_000 };
 
 export interface Prepared {
   readonly access: Access;
@@ -31,7 +31,7 @@ interface PrepareInput {
   readonly run: Id;
   readonly log: RunLog;
   readonly signal: AbortSignal;
-  readonly onChild: (child: ProcessMark) => Promise<void>;
+  readonly onChild: (child: ProcessRef) => Promise<void>;
   /** Whom the engine runs as: restores are the agent's own, so that they may give files back to their owners. */
   readonly as: "contract" | "agent";
   /** The repository's passphrase may be made now. */
@@ -41,7 +41,7 @@ interface PrepareInput {
 }
 
 /** Gathers what a run needs: its contract and repository, the owner's leave, the user, the secrets. Throws RunError. */
-export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Prepared> {
+export async function prepareAccess(deps: RunnerDeps, input: PrepareInput): Promise<Prepared> {
   const { assignment, binding, log } = input;
   const assigned = assignment.contracts.find(({ id }) => id === binding.contract);
   const repository = assignment.repositories.find(({ id }) => id === binding.repository);
@@ -51,7 +51,7 @@ export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Pr
       `binding "${binding.name}" has no contract or repository in the host's assignment`,
     );
   }
-  const { contract, policy } = await judgeContract(deps.paths, assigned);
+  const { contract, policy } = await resolveContract(deps.paths, assigned);
   input.check(policy, contract, repository);
   const user = input.as === "agent" ? ownUser() : await findUser(contract.request.user);
   const wasSeen = (await knownEngineIds(deps.paths, repository)).length > 0;
@@ -70,7 +70,7 @@ export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Pr
     run: input.run,
     scope: { host: assignment.host, binding: binding.id },
     ladder: deps.ladder ?? ENGINE_LADDER,
-    patience: deps.patience ?? PATIENCE,
+    timeouts: deps.timeouts ?? ENGINE_TIMEOUTS,
     limits: { uploadKiBs: limitUploadKiBs, downloadKiBs: limitDownloadKiBs },
     performance: binding.settings.performance,
   };
@@ -78,7 +78,7 @@ export async function prepare(deps: RunnerDeps, input: PrepareInput): Promise<Pr
 }
 
 /** A span of the settings in ms. */
-export function limitOf(settings: Settings, name: "hookTimeLimit" | "runTimeLimit"): number {
+export function readTimeLimit(settings: Settings, name: "hookTimeLimit" | "runTimeLimit"): number {
   const span = parseTimeSpan(settings[name]);
   if (!span.ok) throw runError("host.failed", `the binding's ${name} can't be read: ${span.message}`);
   return span.value;

@@ -1,31 +1,31 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import { resume } from "../consistency/services.ts";
 import { runHook } from "./hooks.ts";
-import type { ProcessMark } from "../system/process/mark.ts";
+import type { ProcessRef } from "../system/process/process-ref.ts";
 import type { RunUser } from "../system/process/user.ts";
 import { failureOf, withWarnings } from "../run-error.ts";
-import type { Finished, RunRecord } from "./record.ts";
-import type { AfterObligation } from "../state/spool-entry.ts";
+import type { RunResult, RunRecord } from "./record.ts";
+import type { Cleanup } from "../state/spool-entry.ts";
 
 /**
  * Does the work, and pays back what is owed for it, whatever became of it. What goes wrong with that makes a good run a warned one.
- * @param payBack `runAfterHooks` of what is owed by then. @returns the work's outcome, with what it says; its error is thrown with that as warnings
+ * @param cleanUp `runAfterHooks` of what is owed by then. @returns the work's outcome, with what it says; its error is thrown with that as warnings
  */
-export async function payingBack(
-  payBack: () => Promise<RunFailure[]>,
-  work: () => Promise<Finished>,
-): Promise<Finished> {
-  let finished: Finished;
+export async function withCleanup(
+  cleanUp: () => Promise<RunFailure[]>,
+  work: () => Promise<RunResult>,
+): Promise<RunResult> {
+  let finished: RunResult;
   try {
     finished = await work();
   } catch (error) {
-    const failures = await payBack();
+    const failures = await cleanUp();
     throw withWarnings(
       error,
       failures.map(({ message }) => message),
     );
   }
-  const failures = await payBack();
+  const failures = await cleanUp();
   const [first = null] = failures;
   return {
     ...finished,
@@ -40,26 +40,26 @@ export async function payingBack(
  * was stopped has to be started again. Their time limit does.
  * @returns what went wrong
  */
-export async function runAfterHooks(
+export async function runCleanup(
   { record, fileDirectory }: { record: RunRecord; fileDirectory: string },
-  { owed, user }: { owed: AfterObligation; user: RunUser },
+  { cleanup, user }: { cleanup: Cleanup; user: RunUser },
 ): Promise<RunFailure[]> {
   const failures: RunFailure[] = [];
-  const attempt = async (deed: () => Promise<void>): Promise<void> => {
+  const attempt = async (step: () => Promise<void>): Promise<void> => {
     try {
-      await deed();
+      await step();
     } catch (error) {
       const failure = failureOf(error);
       record.log.line(`${failure.code}: ${failure.message}`);
       failures.push(failure);
     }
   };
-  for (const resumption of owed.resume.toReversed()) {
-    const beforeStart = (child: ProcessMark): Promise<void> => record.noteChild("hook", child);
-    const doing = { run: record.id, log: record.log, timeLimitMs: owed.timeLimitMs, beforeStart };
-    await attempt(() => resume(doing, resumption));
+  for (const resumption of cleanup.resume.toReversed()) {
+    const beforeStart = (child: ProcessRef): Promise<void> => record.recordChild("hook", child);
+    const context = { run: record.id, log: record.log, timeLimitMs: cleanup.timeLimitMs, beforeStart };
+    await attempt(() => resume(context, resumption));
   }
-  for (const hook of owed.hooks) {
+  for (const hook of cleanup.hooks) {
     await attempt(() =>
       runHook({
         hook,
@@ -68,10 +68,10 @@ export async function runAfterHooks(
         phase: "after",
         run: record.id,
         log: record.log,
-        binding: owed.binding,
-        contract: owed.contract,
-        timeLimitMs: owed.timeLimitMs,
-        beforeStart: (child) => record.noteChild("hook", child),
+        binding: cleanup.binding,
+        contract: cleanup.contract,
+        timeLimitMs: cleanup.timeLimitMs,
+        beforeStart: (child) => record.recordChild("hook", child),
       }),
     );
   }

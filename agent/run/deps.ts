@@ -4,7 +4,7 @@ import type { Id, Instant } from "../../shared/ids.ts";
 import type { PlannedSnapshot, Progress, RestoredItem, RunState, RunStats, Trigger } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
 import type { KillLadder } from "../system/process/kill-ladder.ts";
-import type { Patience } from "../providers/provider.ts";
+import type { EngineTimeouts } from "../providers/provider.ts";
 import type { Spool } from "../state/spool.ts";
 
 /** What every verb of the runner is handed. */
@@ -19,10 +19,10 @@ export interface RunnerDeps {
   /** How far the control plane's clock is ahead of this host's, in ms, as far as it is known. */
   readonly clockOffset?: () => number;
   /** How often a run says that it gets on; only tests can't wait. */
-  readonly pulseEveryMs?: number;
+  readonly activityEveryMs?: number;
   /** How an engine is ended, and how long it is waited for; only tests are less patient. */
   readonly ladder?: KillLadder;
-  readonly patience?: Patience;
+  readonly timeouts?: EngineTimeouts;
 }
 
 /** Which run it is, whatever it does. */
@@ -32,7 +32,7 @@ export interface RunStart {
   readonly trigger: Trigger;
   readonly scheduledAt: Instant | null;
   /** Called once its first line in the spool is durable, before anything is done. */
-  readonly onBegun?: () => Promise<void>;
+  readonly onStarted?: () => Promise<void>;
   /** The sources of a backup are taken as they are now, whatever they were like before. */
   readonly acceptSources?: boolean;
   /** Aborting it cancels the run. */
@@ -43,7 +43,7 @@ export interface RunnerInput extends RunStart {
   readonly binding: AssignedBinding;
 }
 
-export interface Outcome {
+export interface RunOutcome {
   readonly runId: Id;
   readonly state: RunState;
   readonly failure: RunFailure | null;

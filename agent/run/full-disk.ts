@@ -2,17 +2,17 @@ import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import { isLocalLocation } from "../../shared/location.ts";
 import type { Paths } from "../config.ts";
-import { lackOf } from "../state/troubles.ts";
+import { describeLowSpace } from "../state/troubles.ts";
 import { runFailure } from "../run-error.ts";
 
 /** Tools say that no space is left, and seldom where: their cache is looked at before the repository is blamed. */
-export async function whoseDisk(
+export async function attributeFullDisk(
   failure: RunFailure,
   { paths, repository }: { paths: Pick<Paths, "cache">; repository: AssignedRepository | undefined },
 ): Promise<RunFailure> {
   if (failure.code !== "repository.full") return failure;
   const isFull = async (directory: string): Promise<boolean> =>
-    await lackOf(directory).then(
+    await describeLowSpace(directory).then(
       (lack) => lack !== null,
       () => false,
     );

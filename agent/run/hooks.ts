@@ -3,7 +3,7 @@ import type { Paths } from "../config.ts";
 import { findHook, type Policy } from "../policy/policy.ts";
 import { PolicyError } from "../policy/check.ts";
 import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
-import type { ProcessMark } from "../system/process/mark.ts";
+import type { ProcessRef } from "../system/process/process-ref.ts";
 import { CHILD_PATH, findExecutable } from "../system/executables.ts";
 import { runProcess } from "../system/process/process.ts";
 import type { RunUser } from "../system/process/user.ts";
@@ -16,7 +16,7 @@ interface HookDeps {
 }
 
 /** A hook made ready: what is shown of it, and what is run. */
-export interface ReadyHook {
+export interface ResolvedHook {
   readonly name: string;
   readonly command: string[];
 }
@@ -25,33 +25,33 @@ export interface ReadyHook {
  * Finds every hook of a contract before any of them runs, so that a missing after hook is not found out when the service
  * is already stopped. Throws PolicyError, or `hook.missing`.
  */
-export async function readyHooks(
+export async function resolveHooks(
   deps: HookDeps,
   { beforeBackup, afterBackup }: ContractRequest["hooks"],
-): Promise<{ before: ReadyHook[]; after: ReadyHook[] }> {
-  const before: ReadyHook[] = [];
-  const after: ReadyHook[] = [];
-  for (const hook of beforeBackup) before.push(await readyHook(deps, hook));
-  for (const hook of afterBackup) after.push(await readyHook(deps, hook));
+): Promise<{ before: ResolvedHook[]; after: ResolvedHook[] }> {
+  const before: ResolvedHook[] = [];
+  const after: ResolvedHook[] = [];
+  for (const hook of beforeBackup) before.push(await resolveHook(deps, hook));
+  for (const hook of afterBackup) after.push(await resolveHook(deps, hook));
   return { before, after };
 }
 
-async function readyHook(deps: HookDeps, hook: string): Promise<ReadyHook> {
-  const { path } = await allowed(deps, hook);
-  return { name: titleOf(hook), command: path === null ? [...(await shellOf(deps.policy)), hook] : [path] };
+async function resolveHook(deps: HookDeps, hook: string): Promise<ResolvedHook> {
+  const { path } = await findAllowedHook(deps, hook);
+  return { name: shortTitle(hook), command: path === null ? [...(await shellOf(deps.policy)), hook] : [path] };
 }
 
 /**
  * A contract's command as bash runs it.
  * @throws PolicyError, or `hook.missing`
  */
-export async function readyScript(deps: HookDeps, command: string): Promise<string> {
-  const { path } = await allowed(deps, command);
+export async function resolveScript(deps: HookDeps, command: string): Promise<string> {
+  const { path } = await findAllowedHook(deps, command);
   return path === null ? command : `exec '${path.replaceAll("'", `'\\''`)}'`;
 }
 
 /** The one place where the host's owner is asked what may be run: the path of a hook of this name, or null for shell. */
-async function allowed({ policy, paths }: HookDeps, hook: string): Promise<{ path: string | null }> {
+async function findAllowedHook({ policy, paths }: HookDeps, hook: string): Promise<{ path: string | null }> {
   if (policy.hooks === "off")
     throw new PolicyError("policy.hooks", policy.fault ?? "the host's policy allows no hooks");
   const found = await findHook(paths, hook);
@@ -65,7 +65,7 @@ async function allowed({ policy, paths }: HookDeps, hook: string): Promise<{ pat
   }
   throw new PolicyError(
     "policy.hooks",
-    `the host's policy allows only the names of hooks in ${paths.hooksDir}, not shell: ${titleOf(hook)}`,
+    `the host's policy allows only the names of hooks in ${paths.hooksDir}, not shell: ${shortTitle(hook)}`,
   );
 }
 
@@ -76,7 +76,7 @@ async function shellOf(policy: Policy): Promise<string[]> {
 }
 
 export interface HookRun {
-  readonly hook: ReadyHook;
+  readonly hook: ResolvedHook;
   readonly phase: "before" | "after";
   readonly user: RunUser;
   readonly run: string;
@@ -87,7 +87,7 @@ export interface HookRun {
   readonly fileDirectory: string;
   readonly signal?: AbortSignal;
   /** It does nothing before this has resolved. */
-  readonly beforeStart: (child: ProcessMark) => Promise<void>;
+  readonly beforeStart: (child: ProcessRef) => Promise<void>;
 }
 
 /** Runs one hook to its end. Throws `hook.failed`, `hook.timed_out`, or the signal's reason. */
@@ -135,7 +135,7 @@ export async function runHook(input: HookRun): Promise<void> {
   }
 }
 
-function titleOf(hook: string): string {
+function shortTitle(hook: string): string {
   const [first = ""] = hook.trim().split("\n");
   return first.length < hook.trim().length || first.length > 60 ? `${first.slice(0, 60)}…` : first;
 }

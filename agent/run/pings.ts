@@ -7,11 +7,11 @@ import { readDeclared } from "../declared/contract-files.ts";
 import { sendAllowed, sendDeclared } from "../policy/outgoing.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import { lastLines } from "../system/process/lines.ts";
-import type { Outcome, RunnerDeps } from "./deps.ts";
+import type { RunOutcome, RunnerDeps } from "./deps.ts";
 import type { RunLog } from "../run-log.ts";
 
 /** How a backup has ended, as a dead man's switch is told. */
-interface Ended {
+interface BackupEnd {
   readonly state: RunState;
   /** In one line, without secrets. */
   readonly message: string;
@@ -20,7 +20,7 @@ interface Ended {
   readonly tookMs: number | null;
 }
 
-interface Pinged {
+interface PingSubject {
   readonly assignment: Assignment;
   readonly binding: AssignedBinding;
   readonly runId: Id;
@@ -31,18 +31,18 @@ const WITHIN_MS = 10_000;
 const LOG_BYTES = 9_000;
 const MOST_MESSAGE = 250;
 
-const underWay = new Set<Promise<void>>();
+const pendingPings = new Set<Promise<void>>();
 
 /**
  * Tells the binding's dead man's switches that a backup begins, and how it ended. Nothing of it delays the backup or makes it fail:
  * what goes wrong is a line in the agent's log.
  * @param backup told how to let the run's log be seen
  */
-export async function pinged(
+export async function withPings(
   deps: RunnerDeps,
-  of: Pinged,
-  backup: (watch: (log: RunLog) => void) => Promise<Outcome>,
-): Promise<Outcome> {
+  of: PingSubject,
+  backup: (onLog: (log: RunLog) => void) => Promise<RunOutcome>,
+): Promise<RunOutcome> {
   const begunAt = deps.clock.now();
   const starts = of.binding.settings.pings.map((ping) => send(deps, of, ping, startRequest(ping, of.runId)));
   const seen: { log: RunLog | null } = { log: null };
@@ -51,41 +51,41 @@ export async function pinged(
   const message = failure?.message ?? warnings.join("; ");
   const { log } = seen;
   const end = { state, message: log?.redact(message) ?? message, log: log?.tail() ?? "" };
-  tellEnd(deps, of, { ...end, tookMs: deps.clock.now() - begunAt }, starts);
+  sendEndPings(deps, of, { ...end, tookMs: deps.clock.now() - begunAt }, starts);
   return outcome;
 }
 
 /** Tells how a backup ended that began in a process that is gone. */
-export function pingEnd(deps: RunnerDeps, of: Pinged, end: Omit<Ended, "tookMs">): void {
-  tellEnd(deps, of, { ...end, tookMs: null }, []);
+export function pingBackupEnd(deps: RunnerDeps, of: PingSubject, end: Omit<BackupEnd, "tookMs">): void {
+  sendEndPings(deps, of, { ...end, tookMs: null }, []);
 }
 
 /** @returns once what is on its way has arrived, or was given up on */
-export async function pingsSent(): Promise<void> {
-  while (underWay.size > 0) await Promise.all(underWay);
+export async function untilPingsSent(): Promise<void> {
+  while (pendingPings.size > 0) await Promise.all(pendingPings);
 }
 
 /** In order: a start that comes late must not look like another run. */
-function tellEnd(deps: RunnerDeps, of: Pinged, end: Ended, starts: readonly Promise<void>[]): void {
+function sendEndPings(deps: RunnerDeps, of: PingSubject, end: BackupEnd, starts: readonly Promise<void>[]): void {
   for (const [index, ping] of of.binding.settings.pings.entries()) {
     const started = starts[index] ?? Promise.resolve();
-    void noted(started.then(() => send(deps, of, ping, endRequest(ping, of.runId, end))));
+    void trackPing(started.then(() => send(deps, of, ping, endRequest(ping, of.runId, end))));
   }
 }
 
-function send(deps: RunnerDeps, of: Pinged, ping: Ping, request: OutgoingRequest | null): Promise<void> {
-  return request === null ? Promise.resolve() : noted(sendOne(deps, of, { ping, request }));
+function send(deps: RunnerDeps, of: PingSubject, ping: Ping, request: OutgoingRequest | null): Promise<void> {
+  return request === null ? Promise.resolve() : trackPing(sendOne(deps, of, { ping, request }));
 }
 
-function noted(work: Promise<void>): Promise<void> {
-  underWay.add(work);
-  void work.finally(() => underWay.delete(work));
+function trackPing(work: Promise<void>): Promise<void> {
+  pendingPings.add(work);
+  void work.finally(() => pendingPings.delete(work));
   return work;
 }
 
 async function sendOne(
   deps: RunnerDeps,
-  { assignment, binding }: Pinged,
+  { assignment, binding }: PingSubject,
   { ping, request }: { ping: Ping; request: OutgoingRequest },
 ): Promise<void> {
   const name = `the ping of "${binding.name}" to ${new URL(ping.url).origin}`;
@@ -116,9 +116,9 @@ function startRequest({ kind, url }: Ping, run: Id): OutgoingRequest | null {
   return kind === "healthchecks" ? healthchecks(url, "/start", run, "") : null;
 }
 
-function endRequest({ kind, url }: Ping, run: Id, { state, message, log, tookMs }: Ended): OutgoingRequest {
+function endRequest({ kind, url }: Ping, run: Id, { state, message, log, tookMs }: BackupEnd): OutgoingRequest {
   const isUp = isGood(state);
-  const said = cut(`${state}${message === "" ? "" : `: ${message}`}`);
+  const said = truncate(`${state}${message === "" ? "" : `: ${message}`}`);
   if (kind === "healthchecks")
     return healthchecks(url, isUp ? "" : "/fail", run, isUp ? said : `${said}\n\n${tail(log)}`);
   const target = new URL(url);
@@ -142,7 +142,7 @@ function healthchecks(url: string, path: "" | "/start" | "/fail", run: Id, body:
 
 const HEADERS = { "user-agent": "Holdfast" };
 
-function cut(text: string): string {
+function truncate(text: string): string {
   return text.length <= MOST_MESSAGE ? text : `${text.slice(0, MOST_MESSAGE - 1).toWellFormed()}…`;
 }
 

@@ -3,13 +3,13 @@ import { type Id, instant, type Instant } from "../../shared/ids.ts";
 import type { RunReport } from "../../shared/report.ts";
 import { isOver, MOST_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKind } from "../../shared/run.ts";
 import type { RunState, RunStats, SnapshotFacts, Trigger } from "../../shared/run.ts";
-import { ownMark, type ProcessMark } from "../system/process/mark.ts";
+import { ownProcessRef, type ProcessRef } from "../system/process/process-ref.ts";
 import { openRunLog, type RunLog } from "../run-log.ts";
 import type { Spool } from "../state/spool.ts";
-import type { AfterObligation, RunChild, SpoolEntry } from "../state/spool-entry.ts";
+import type { Cleanup, RunChild, SpoolEntry } from "../state/spool-entry.ts";
 
 /** How a run has ended. */
-export interface Finished {
+export interface RunResult {
   readonly state: RunState;
   readonly failure: RunFailure | null;
   readonly snapshot: string | null;
@@ -28,10 +28,10 @@ export interface RunRecord {
   readonly id: Id;
   readonly log: RunLog;
   /** Durable when it returns: from now on these hooks run, whatever happens to this process. */
-  oweAfter(after: AfterObligation): Promise<void>;
+  addCleanup(after: Cleanup): Promise<void>;
   /** Notes which process the run has started last. Durable when it resolves; what goes wrong with that is only logged. */
-  noteChild(is: RunChild["is"], child: ProcessMark): Promise<void>;
-  finish(finished: Finished): Promise<void>;
+  recordChild(is: RunChild["is"], child: ProcessRef): Promise<void>;
+  finish(finished: RunResult): Promise<void>;
 }
 
 interface RecordDeps {
@@ -51,7 +51,7 @@ export interface RecordInput {
 }
 
 /** Writes that the run has begun, and only then returns. */
-export async function beginRecord(deps: RecordDeps, input: RecordInput): Promise<RunRecord> {
+export async function startRecord(deps: RecordDeps, input: RecordInput): Promise<RunRecord> {
   const { runId, binding, repository, kind, trigger, scheduledAt } = input;
   const report: RunReport = {
     type: "run",
@@ -79,25 +79,25 @@ export async function beginRecord(deps: RecordDeps, input: RecordInput): Promise
     engineId: null,
     snapshots: null,
   };
-  const entry: SpoolEntry = { report, owner: ownMark(), after: null };
+  const entry: SpoolEntry = { report, owner: ownProcessRef(), after: null };
   await deps.spool.write(entry);
-  return recordOf(deps, { entry, report });
+  return openRecord(deps, { entry, report });
 }
 
 /** Goes on with the record of a run whose process is gone. @param engines what may have left a lock */
 export async function takeOverRecord(
   deps: RecordDeps,
-  { entry, engines }: { entry: SpoolEntry; engines: readonly ProcessMark[] },
+  { entry, engines }: { entry: SpoolEntry; engines: readonly ProcessRef[] },
   report: RunReport,
 ): Promise<RunRecord> {
-  const taken = { ...entry, owner: ownMark(), engines: [...engines] };
+  const taken = { ...entry, owner: ownProcessRef(), engines: [...engines] };
   await deps.spool.write(taken);
-  return recordOf(deps, { entry: taken, report });
+  return openRecord(deps, { entry: taken, report });
 }
 
 const MOST_WARNINGS = 100;
 
-function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunReport }): RunRecord {
+function openRecord(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunReport }): RunRecord {
   const { report } = begun;
   const log = openRunLog(deps.clock, report.log);
   let entry = begun.entry;
@@ -115,8 +115,8 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
   return {
     id: report.run.id,
     log,
-    oweAfter: (after) => write({ after }),
-    noteChild(is, child) {
+    addCleanup: (after) => write({ after }),
+    recordChild(is, child) {
       return write({ child: { ...child, is } }).catch((error: unknown) =>
         deps.log(`the spool can't be written: ${String(error)}`),
       );
@@ -124,7 +124,7 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
     async finish(finished) {
       const { state, failure, snapshot, warnings, stats, engineId, snapshots } = finished;
       const { plan = null, items = null } = finished;
-      const suspicious = report.run.kind === "backup" ? (finished.suspicious ?? faultOfSources(failure)) : null;
+      const suspicious = report.run.kind === "backup" ? (finished.suspicious ?? sourceFault(failure)) : null;
       if (!isOver(state)) throw new Error(`a run can't end as ${state}`);
       const ended: RunReport = {
         ...report,
@@ -150,8 +150,13 @@ function recordOf(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRepor
   };
 }
 
-const OF_SOURCES: readonly RunFailureCode[] = ["source.missing", "source.empty", "source.unmounted", "source.shrunk"];
+const SOURCE_FAILURES: readonly RunFailureCode[] = [
+  "source.missing",
+  "source.empty",
+  "source.unmounted",
+  "source.shrunk",
+];
 
-function faultOfSources(failure: RunFailure | null): string | null {
-  return failure !== null && OF_SOURCES.includes(failure.code) ? failure.message : null;
+function sourceFault(failure: RunFailure | null): string | null {
+  return failure !== null && SOURCE_FAILURES.includes(failure.code) ? failure.message : null;
 }

@@ -6,7 +6,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * One signal for both reasons to stop a run: it was cancelled, or it takes too long. Its reason is the RunError to end by.
  * @param begin what is stopped; the time counts from the call
  */
-export async function untilStopped<T>(
+export async function withStopSignal<T>(
   { signal, limitMs }: { signal: AbortSignal; limitMs: number },
   begin: (stopped: AbortSignal) => Promise<T>,
 ): Promise<T> {

@@ -18,25 +18,25 @@ export interface Bounds {
  */
 export const BOUNDS: Bounds = { entries: 10_000, bytes: 64 << 20 };
 
-const NEARLY = 0.8;
+const NEARLY_FULL = 0.8;
 /** It is made smaller than it has to be, so that not every run has to do it again. */
-const DOWN_TO = 0.9;
+const TRIM_TO = 0.9;
 
-export function boundsOf(
+export function usageOf(
   sizes: ReadonlyMap<Id, number>,
   { entries, bytes }: Bounds,
 ): { isNearlyFull: boolean; isOver: boolean; isTooHeavy: boolean; isTooMany: boolean } {
   const held = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   const reaches = (part: number): boolean => sizes.size > entries * part || held > bytes * part;
   return {
-    isNearlyFull: reaches(NEARLY),
+    isNearlyFull: reaches(NEARLY_FULL),
     isOver: reaches(1),
-    isTooHeavy: held > bytes * DOWN_TO,
-    isTooMany: sizes.size > entries * DOWN_TO,
+    isTooHeavy: held > bytes * TRIM_TO,
+    isTooMany: sizes.size > entries * TRIM_TO,
   };
 }
 
-export interface Keeping {
+export interface TrimInput {
   readonly bounds: Bounds;
   /** Bytes of each entry; kept up to date by the others. */
   readonly sizes: ReadonlyMap<Id, number>;
@@ -51,19 +51,19 @@ export interface Keeping {
  * are over. What a run that goes on needs is never touched.
  * @returns how many reports of runs were dropped
  */
-export async function keepWithin(keeping: Keeping): Promise<number> {
+export async function trimSpool(keeping: TrimInput): Promise<number> {
   const { bounds, sizes } = keeping;
-  if (!boundsOf(sizes, bounds).isOver) return 0;
-  const { refusals, runs, newestLists } = await survey(keeping);
+  if (!usageOf(sizes, bounds).isOver) return 0;
+  const { refusals, runs, newestLists } = await classifyEntries(keeping);
   const isTooLong = sizes.size > bounds.entries;
   const hasEnough = (): boolean => {
-    const { isTooHeavy, isTooMany } = boundsOf(sizes, bounds);
+    const { isTooHeavy, isTooMany } = usageOf(sizes, bounds);
     return !isTooHeavy && !(isTooLong && isTooMany);
   };
   for (const id of refusals) if (!hasEnough()) await keeping.drop(id);
   const isNewestList = (report: RunReport): boolean => newestLists.has(report.run.id);
   /** Null where nothing is to be pared: then nothing is written. */
-  const parings: ((report: RunReport) => RunReport | null)[] = [
+  const reductions: ((report: RunReport) => RunReport | null)[] = [
     (report) => (report.log.length <= LOG_DROPPED.length ? null : { ...report, log: LOG_DROPPED }),
     (report) => (report.snapshots === null || isNewestList(report) ? null : { ...report, snapshots: null }),
     (report) =>
@@ -71,12 +71,12 @@ export async function keepWithin(keeping: Keeping): Promise<number> {
         ? null
         : { ...report, run: { ...report.run, plan: null, items: null } },
   ];
-  for (const pare of parings) {
+  for (const reduce of reductions) {
     for (const id of runs) {
-      if (!boundsOf(sizes, bounds).isTooHeavy) break;
+      if (!usageOf(sizes, bounds).isTooHeavy) break;
       const entry = await keeping.read(id);
-      const pared = entry?.report.type === "run" ? pare(entry.report) : null;
-      if (entry !== null && pared !== null) await keeping.put({ ...entry, report: pared });
+      const reduced = entry?.report.type === "run" ? reduce(entry.report) : null;
+      if (entry !== null && reduced !== null) await keeping.put({ ...entry, report: reduced });
     }
   }
   let dropped = 0;
@@ -95,7 +95,7 @@ export function droppedFile({ spoolDir }: Pick<Paths, "spoolDir">): string {
   return join(spoolDir, "dropped.json");
 }
 
-export async function noteDropped(paths: Pick<Paths, "spoolDir">, reports: number): Promise<void> {
+export async function recordDropped(paths: Pick<Paths, "spoolDir">, reports: number): Promise<void> {
   const file = droppedFile(paths);
   await writeState(file, { reports: reports + (await droppedReports(paths)) });
 }
@@ -107,7 +107,10 @@ export async function droppedReports(paths: Pick<Paths, "spoolDir">): Promise<nu
 const LOG_DROPPED = "(the log is not here: too much waited on the host to be reported)\n";
 
 /** What may go, by its kind, the oldest first; and the runs whose list of a binding's snapshots is the newest there is. */
-async function survey({ sizes, read }: Keeping): Promise<{ refusals: Id[]; runs: Id[]; newestLists: Set<Id> }> {
+async function classifyEntries({
+  sizes,
+  read,
+}: TrimInput): Promise<{ refusals: Id[]; runs: Id[]; newestLists: Set<Id> }> {
   const [refusals, runs]: [Id[], Id[]] = [[], []];
   const newest = new Map<Id | null, Id>();
   for (const id of [...sizes.keys()].toSorted()) {

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import type { Paths } from "../config.ts";
-import { createFileAtomically, readTextIfThere } from "../system/files.ts";
-import { isAlive, ownMark, ProcessMark } from "../system/process/mark.ts";
+import { createFileAtomically, readTextIfExists } from "../system/files.ts";
+import { isAlive, ownProcessRef, ProcessRef } from "../system/process/process-ref.ts";
 
-const Holder = ProcessMark.extend({ token: z.string() });
+const LockHolder = ProcessRef.extend({ token: z.string() });
 
 const POLL_MS = 1_000;
 /** Breaking a dead lock takes milliseconds: whoever began it this long ago is dead as well. */
@@ -24,19 +24,19 @@ export interface Lock {
  * @param onWait called once when it has to wait
  * @throws the signal's reason when that aborts first
  */
-export async function takeLock(
+export async function acquireLock(
   paths: Pick<Paths, "locksDir">,
   input: { name: string; signal: AbortSignal; onWait: () => void },
 ): Promise<Lock> {
   const { name, signal, onWait } = input;
   const file = join(paths.locksDir, `${name}.lock`);
-  const text = JSON.stringify({ ...ownMark(), token: randomUUID() });
-  let changes: Changes | null = null;
+  const text = JSON.stringify({ ...ownProcessRef(), token: randomUUID() });
+  let changes: LockChanges | null = null;
   try {
     for (;;) {
       signal.throwIfAborted();
       if (await createFileAtomically(file, text)) return { release: () => release(file, text) };
-      if (await breakIfDead(file)) continue;
+      if (await removeIfStale(file)) continue;
       if (changes === null) {
         // Looked at once more before the first wait: it may have been freed before anybody watched.
         changes = watchChanges(paths.locksDir);
@@ -49,12 +49,12 @@ export async function takeLock(
 }
 
 async function release(file: string, text: string): Promise<void> {
-  if ((await readTextIfThere(file)) === text) await rm(file, { force: true });
+  if ((await readTextIfExists(file)) === text) await rm(file, { force: true });
 }
 
 /** Two that wait may both find it dead: only the one with the `.break` file may remove it, having looked again. */
-async function breakIfDead(file: string): Promise<boolean> {
-  if (!(await isDead(file))) return false;
+async function removeIfStale(file: string): Promise<boolean> {
+  if (!(await isStale(file))) return false;
   const breaker = `${file}.break`;
   try {
     await (await open(breaker, "wx", 0o600)).close();
@@ -66,43 +66,43 @@ async function breakIfDead(file: string): Promise<boolean> {
     return false;
   }
   try {
-    if (await isDead(file)) await rm(file, { force: true });
+    if (await isStale(file)) await rm(file, { force: true });
     return true;
   } finally {
     await rm(breaker, { force: true });
   }
 }
 
-async function isDead(file: string): Promise<boolean> {
-  const text = await readTextIfThere(file);
+async function isStale(file: string): Promise<boolean> {
+  const text = await readTextIfExists(file);
   if (text === null) return false;
   try {
-    return !isAlive(Holder.parse(JSON.parse(text)));
+    return !isAlive(LockHolder.parse(JSON.parse(text)));
   } catch {
     // Not written by us in one piece: after a power cut the file may be empty.
     return true;
   }
 }
 
-interface Changes {
+interface LockChanges {
   /** Resolves after a change since it was last asked, within a second without one: a holder may die silently. */
   next(signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
-function watchChanges(directory: string): Changes {
+function watchChanges(directory: string): LockChanges {
   let hasChanged = false;
-  let tell = (): void => undefined;
+  let notify = (): void => undefined;
   const onChange = (): void => {
     hasChanged = true;
-    tell();
+    notify();
   };
-  const watcher = watchQuietly(directory, onChange);
+  const watcher = tryWatch(directory, onChange);
   return {
     async next(signal) {
       if (!hasChanged) {
         const waiting = new AbortController();
-        tell = () => waiting.abort();
+        notify = () => waiting.abort();
         await delay(POLL_MS, undefined, { signal: AbortSignal.any([signal, waiting.signal]) }).catch(() => undefined);
       }
       hasChanged = false;
@@ -111,7 +111,7 @@ function watchChanges(directory: string): Changes {
   };
 }
 
-function watchQuietly(directory: string, onChange: () => void): { close(): void } | null {
+function tryWatch(directory: string, onChange: () => void): { close(): void } | null {
   try {
     const watcher = watch(directory, (_event, name) => {
       if (name?.endsWith(".lock") === true) onChange();

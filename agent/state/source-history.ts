@@ -21,11 +21,15 @@ export type SourceHistory = z.infer<typeof SourceHistory>;
 const MOST_SIZES = 5;
 
 /** One that is missing or damaged is an empty one: then there is nothing to compare with. */
-export async function readHistory(paths: Pick<Paths, "state">, binding: Id): Promise<SourceHistory> {
+export async function readSourceHistory(paths: Pick<Paths, "state">, binding: Id): Promise<SourceHistory> {
   return (await readState(fileOf(paths, binding), SourceHistory)) ?? { of: "", sizes: [], mounts: {} };
 }
 
-export async function writeHistory(paths: Pick<Paths, "state">, binding: Id, history: SourceHistory): Promise<void> {
+export async function writeSourceHistory(
+  paths: Pick<Paths, "state">,
+  binding: Id,
+  history: SourceHistory,
+): Promise<void> {
   const kept = { ...history, sizes: history.sizes.slice(-MOST_SIZES) };
   await writeState(fileOf(paths, binding), kept);
 }
@@ -35,7 +39,7 @@ function fileOf({ state }: Pick<Paths, "state">, binding: Id): string {
 }
 
 /** The one in the middle, for files and bytes each; null when there is nothing to go by. */
-export function usualSize(sizes: readonly SourceSize[]): SourceSize | null {
+export function medianSize(sizes: readonly SourceSize[]): SourceSize | null {
   const middle = (of: (size: SourceSize) => number): number | undefined =>
     sizes.map(of).toSorted((one, other) => one - other)[sizes.length >> 1];
   const [files, bytes] = [middle((size) => size.files), middle((size) => size.bytes)];

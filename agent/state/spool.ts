@@ -8,14 +8,14 @@ import { isOver } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
 import { syncDirectory, writeFileAtomically } from "../system/files.ts";
 import { SpoolEntry } from "./spool-entry.ts";
-import { type Bounds, BOUNDS, boundsOf, keepWithin, noteDropped } from "./bounds.ts";
-import { lookAtState, setAside, writeState } from "../system/state-file.ts";
+import { type Bounds, BOUNDS, usageOf, trimSpool, recordDropped } from "./bounds.ts";
+import { peekState, quarantine, writeState } from "../system/state-file.ts";
 
 export interface Spool {
   /** Everything not yet removed, oldest first. */
   list(): Promise<SpoolEntry[]>;
   /** Throws when there is no room for what a run says: one that can't be told of does not begin. */
-  ready(): Promise<void>;
+  ensureWritable(): Promise<void>;
   /**
    * Durable when it returns; throws when it can't be. Only what is over is kept in memory then, is delivered from there, and
    * written once it can be.
@@ -28,7 +28,7 @@ export interface Spool {
   removeIfUnchanged(id: Id, sequence: number): Promise<void>;
   addRefusal(refusal: Refusal): Promise<void>;
   /** Calls the listener after every change, also one of another process; it may be called more often than that. */
-  changed(listener: () => void): () => void;
+  onChange(listener: () => void): () => void;
   /** What a person has to look at, as far as is known since the last look: it can't be written, or fills up. */
   troubles(): HostTrouble[];
 }
@@ -39,12 +39,12 @@ const ROOM_BYTES = 65_536;
 export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUNDS): Spool {
   const directory = paths.spoolDir;
   const listeners = new Set<() => void>();
-  const tell = (): void => {
+  const notify = (): void => {
     for (const listener of listeners) listener();
   };
   const fileOf = (id: Id): string => join(directory, `${id}.json`);
   /** What is over and could not be written. */
-  const held = new Map<Id, SpoolEntry>();
+  const unwritten = new Map<Id, SpoolEntry>();
   /** Bytes of each file, as far as they are known. */
   const sizes = new Map<Id, number>();
   let fault: string | null = null;
@@ -63,36 +63,36 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
     const id = idOf(entry.report);
     try {
       await put(entry);
-      held.delete(id);
+      unwritten.delete(id);
     } catch (error) {
-      if (!isEnd(entry)) throw error;
-      held.set(id, entry);
+      if (!isFinal(entry)) throw error;
+      unwritten.set(id, entry);
     } finally {
-      tell();
+      notify();
     }
-    if (isEnd(entry)) await bound();
+    if (isFinal(entry)) await enforceBounds();
   };
   let bounding = Promise.resolve();
   /** One at a time: two would drop twice as much. What goes wrong is tried again with the next end of a run. */
-  const bound = async (): Promise<void> => {
+  const enforceBounds = async (): Promise<void> => {
     const keep = async (): Promise<void> => {
-      const dropped = await keepWithin({ bounds, sizes, read, put, drop });
-      if (dropped > 0) await noteDropped(paths, dropped);
+      const dropped = await trimSpool({ bounds, sizes, read, put, drop });
+      if (dropped > 0) await recordDropped(paths, dropped);
     };
     bounding = bounding.then(keep).catch(() => undefined);
     await bounding;
   };
   const drop = async (id: Id): Promise<void> => {
-    held.delete(id);
+    unwritten.delete(id);
     sizes.delete(id);
     await rm(fileOf(id), { force: true });
   };
   const read = async (id: Id): Promise<SpoolEntry | null> => {
-    const kept = held.get(id);
+    const kept = unwritten.get(id);
     if (kept !== undefined) return kept;
     const file = fileOf(id);
-    const found = await lookAtState(file, SpoolEntry);
-    if (found === "damaged") await setAside(file);
+    const found = await peekState(file, SpoolEntry);
+    if (found === "damaged") await quarantine(file);
     if (found === "none" || found === "damaged") {
       sizes.delete(id);
       return null;
@@ -100,7 +100,7 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
     sizes.set(id, found.bytes);
     return found.value;
   };
-  const ready = async (): Promise<void> => {
+  const ensureWritable = async (): Promise<void> => {
     const probe = join(directory, "room");
     try {
       await writeFileAtomically(probe, " ".repeat(ROOM_BYTES));
@@ -111,22 +111,22 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
       throw error;
     }
   };
-  const tryAgain = async (): Promise<void> => {
-    if (fault !== null) await ready();
-    for (const [id, entry] of held) await put(entry).then(() => held.delete(id));
+  const retryUnwritten = async (): Promise<void> => {
+    if (fault !== null) await ensureWritable();
+    for (const [id, entry] of unwritten) await put(entry).then(() => unwritten.delete(id));
   };
 
   return {
     write,
-    ready,
+    ensureWritable,
     addRefusal: (refusal) => write({ report: refusal, owner: null, after: null }),
 
     async list() {
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      await tryAgain().catch(() => undefined);
+      await retryUnwritten().catch(() => undefined);
       const ids = (await readdir(directory)).flatMap((name) => /^([0-9a-f-]{36})\.json$/.exec(name)?.[1] ?? []);
       const entries: SpoolEntry[] = [];
-      for (const id of [...new Set([...ids, ...held.keys()])].toSorted()) {
+      for (const id of [...new Set([...ids, ...unwritten.keys()])].toSorted()) {
         const entry = await read(id);
         if (entry !== null) entries.push(entry);
       }
@@ -141,10 +141,10 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
       if (report.type === "run" && (report.sequence !== sequence || !isOver(report.run.state))) return;
       await drop(id);
       await syncDirectory(directory);
-      tell();
+      notify();
     },
 
-    changed(listener) {
+    onChange(listener) {
       listeners.add(listener);
       const stopWatching = watchDirectory(directory, listener);
       return () => {
@@ -154,7 +154,7 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
     },
 
     troubles() {
-      const full = boundsOf(sizes, bounds).isNearlyFull
+      const full = usageOf(sizes, bounds).isNearlyFull
         ? `${directory} holds more than 80 % of what it may (${bounds.entries} reports, ${bounds.bytes >> 20} MiB): soon the logs of the oldest runs are dropped, in the end their reports; is the control plane reachable?`
         : null;
       const unwritable = fault === null ? null : `${directory} can't be written, so no run begins: ${fault}`;
@@ -166,7 +166,7 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
   };
 }
 
-function isEnd({ report }: SpoolEntry): boolean {
+function isFinal({ report }: SpoolEntry): boolean {
   return report.type === "refusal" || isOver(report.run.state);
 }
 

@@ -5,7 +5,7 @@ import type { Paths } from "../config.ts";
 import { isMissing } from "../system/files.ts";
 import type { Spool } from "./spool.ts";
 import { droppedFile, droppedReports } from "./bounds.ts";
-import { ASIDE } from "../system/state-file.ts";
+import { QUARANTINE_SUFFIX } from "../system/state-file.ts";
 import type { Timers } from "../system/timers.ts";
 
 /** So many damaged files are named; of more than that only how many there are. */
@@ -23,7 +23,7 @@ const LOOK_EVERY_MS = 60_000;
 export async function findTroubles(paths: Paths, spool?: Pick<Spool, "troubles">): Promise<HostTrouble[]> {
   const found = [
     ...(await damagedFiles(paths)),
-    ...(await droppedOnes(paths)),
+    ...(await droppedReportTroubles(paths)),
     ...(spool?.troubles() ?? []),
     ...(await fullDisks(paths)),
   ];
@@ -37,7 +37,7 @@ export function watchTroubles(
   { timers, find }: { timers: Timers; find: () => Promise<HostTrouble[]> },
   onChange: () => void,
 ): () => void {
-  let takeBack = (): void => {};
+  let cancelTimer = (): void => {};
   let isStopped = false;
   let before: string | null = null;
   const look = async (): Promise<void> => {
@@ -45,12 +45,12 @@ export function watchTroubles(
     if (isStopped) return;
     if (before !== null && now !== before) onChange();
     before = now;
-    takeBack = timers.after(LOOK_EVERY_MS, () => void look());
+    cancelTimer = timers.after(LOOK_EVERY_MS, () => void look());
   };
   void look();
   return () => {
     isStopped = true;
-    takeBack();
+    cancelTimer();
   };
 }
 
@@ -65,17 +65,17 @@ async function damagedFiles(paths: Paths): Promise<HostTrouble[]> {
   ];
   const found: HostTrouble[] = [];
   for (const directory of directories) {
-    for (const name of (await namesIn(directory)).filter((one) => one.endsWith(ASIDE)).toSorted()) {
-      found.push(troubleOf(paths, { directory, name }));
+    for (const name of (await namesIn(directory)).filter((one) => one.endsWith(QUARANTINE_SUFFIX)).toSorted()) {
+      found.push(damagedFileTrouble(paths, { directory, name }));
     }
   }
   const named = found.slice(0, MOST_NAMED);
   if (found.length <= MOST_NAMED) return named;
-  const more = `${found.length - MOST_NAMED} more files below ${paths.state} were damaged and are set aside as *${ASIDE}`;
+  const more = `${found.length - MOST_NAMED} more files below ${paths.state} were damaged and are set aside as *${QUARANTINE_SUFFIX}`;
   return [...named, { code: "state.damaged", subject: paths.state, message: `${more}: look at the host's disk` }];
 }
 
-function troubleOf(paths: Paths, { directory, name }: { directory: string; name: string }): HostTrouble {
+function damagedFileTrouble(paths: Paths, { directory, name }: { directory: string; name: string }): HostTrouble {
   const subject = join(directory, name);
   const code =
     directory === paths.spoolDir
@@ -93,7 +93,7 @@ const SENTENCE = {
   "state.damaged": "This host has forgotten what it kept in",
 } as const;
 
-async function droppedOnes(paths: Paths): Promise<HostTrouble[]> {
+async function droppedReportTroubles(paths: Paths): Promise<HostTrouble[]> {
   const reports = await droppedReports(paths);
   const subject = droppedFile(paths);
   const message = `${reports} reports of runs were dropped, since too many waited to be delivered: look into the repositories what was backed up, then remove ${subject}`;
@@ -110,7 +110,7 @@ async function fullDisks(paths: Paths): Promise<HostTrouble[]> {
     );
     if (device === null || seen.has(device)) continue;
     seen.add(device);
-    const missing = await lackOf(directory);
+    const missing = await describeLowSpace(directory);
     if (missing === null) continue;
     const message = `the disk of ${directory} is full (${missing}): make room, else runs can't begin or be told of`;
     troubles.push({ code: "disk.full", subject: directory, message });
@@ -119,7 +119,7 @@ async function fullDisks(paths: Paths): Promise<HostTrouble[]> {
 }
 
 /** What a directory's disk has too little of; null when there is enough. */
-export async function lackOf(directory: string): Promise<string | null> {
+export async function describeLowSpace(directory: string): Promise<string | null> {
   const { bavail, bsize, files, ffree } = await statfs(directory);
   if (bavail * bsize < LEAST_BYTES) return `less than ${LEAST_BYTES >> 20} MiB free`;
   // Filesystems that make them as they need say that they have none at all.

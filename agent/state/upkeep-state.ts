@@ -2,14 +2,14 @@ import { join } from "node:path";
 import * as z from "zod";
 import { type Id, Instant } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
-import { PutOff, whileItRuns } from "./put-off.ts";
-import { lookAtState, setAside, writeState } from "../system/state-file.ts";
+import { Deferral, extendWhileRunning } from "./deferral.ts";
+import { peekState, quarantine, writeState } from "../system/state-file.ts";
 
 const UpkeepState = z.strictObject({
   nextPart: z.int().min(1).describe("of the data, that the next check reads"),
   damagedSince: Instant.nullable().describe("since when a check finds damage; null: the last one found none"),
-  prune: PutOff.nullable(),
-  check: PutOff.nullable(),
+  prune: Deferral.nullable(),
+  check: Deferral.nullable(),
   isForgotten: z.boolean().default(false).describe("the file was damaged: what the last check found is not known"),
 });
 export type UpkeepState = z.infer<typeof UpkeepState>;
@@ -21,9 +21,9 @@ const FRESH: UpkeepState = { nextPart: 1, damagedSince: null, prune: null, check
 /** What this host remembers of its upkeep of a repository. In place of a damaged file there is one that says so. */
 export async function readUpkeep(paths: Pick<Paths, "repositoriesDir">, repository: Id): Promise<UpkeepState> {
   const file = fileOf(paths, repository);
-  const found = await lookAtState(file, UpkeepState);
+  const found = await peekState(file, UpkeepState);
   if (found !== "damaged") return found === "none" ? FRESH : found.value;
-  await setAside(file);
+  await quarantine(file);
   const forgotten = { ...FRESH, isForgotten: true };
   await writeState(file, forgotten);
   return forgotten;
@@ -39,22 +39,22 @@ export async function changeUpkeep(
 }
 
 /** When a run that was put off comes again, in ms; null when none was. */
-export async function putOffUntil(
+export async function upkeepDeferredUntil(
   paths: Pick<Paths, "repositoriesDir">,
   { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
 ): Promise<number | null> {
-  const putOff = (await readUpkeep(paths, repository.id))[kind];
-  return putOff === null ? null : Date.parse(putOff.againAt);
+  const deferral = (await readUpkeep(paths, repository.id))[kind];
+  return deferral === null ? null : Date.parse(deferral.againAt);
 }
 
 /** It runs now: while it does, and should this process die, it does not come a second time at once. */
-export async function beginAgain(
+export async function markUpkeepRetry(
   { paths, clock }: { paths: Pick<Paths, "repositoriesDir">; clock: { now(): number } },
   { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
 ): Promise<void> {
-  const putOff = (await readUpkeep(paths, repository.id))[kind];
-  if (putOff === null) return;
-  await changeUpkeep(paths, repository.id, { [kind]: whileItRuns(putOff, clock.now()) });
+  const deferral = (await readUpkeep(paths, repository.id))[kind];
+  if (deferral === null) return;
+  await changeUpkeep(paths, repository.id, { [kind]: extendWhileRunning(deferral, clock.now()) });
 }
 
 function fileOf(paths: Pick<Paths, "repositoriesDir">, repository: Id): string {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { markOf } from "./process/mark.ts";
+import { processRefOf } from "./process/process-ref.ts";
 
 /**
  * Writes a file so that after a power cut there is the old text or the new one, never a part of either. A directory
@@ -9,7 +9,7 @@ import { markOf } from "./process/mark.ts";
  * @param mode of the file, whatever the umask
  */
 export async function writeFileAtomically(path: string, text: string, mode = 0o600): Promise<void> {
-  await withDraft({ path, text, mode }, (draft) => rename(draft, path));
+  await withTempFile({ path, text, mode }, (tempPath) => rename(tempPath, path));
 }
 
 /**
@@ -17,9 +17,9 @@ export async function writeFileAtomically(path: string, text: string, mode = 0o6
  * @returns false when it was there
  */
 export async function createFileAtomically(path: string, text: string, mode = 0o600): Promise<boolean> {
-  return await withDraft({ path, text, mode }, async (draft) => {
+  return await withTempFile({ path, text, mode }, async (tempPath) => {
     try {
-      await link(draft, path);
+      await link(tempPath, path);
       return true;
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
@@ -28,42 +28,45 @@ export async function createFileAtomically(path: string, text: string, mode = 0o
   });
 }
 
-const DRAFT = /\.(\d+)-[0-9a-f-]+\.tmp$/;
+const TEMP_FILE = /\.(\d+)-[0-9a-f-]+\.tmp$/;
 
 /**
  * Removes what killed processes have left of files they were writing. For the start of a process: its own number may have
  * been that of one that was killed.
  */
-export async function removeDrafts(directories: readonly string[]): Promise<void> {
+export async function removeStaleTempFiles(directories: readonly string[]): Promise<void> {
   for (const directory of directories) {
     for (const name of await readdir(directory).catch(() => [])) {
-      const pid = Number(DRAFT.exec(name)?.[1] ?? Number.NaN);
-      const isOurs = Number.isInteger(pid) && (pid === process.pid || markOf(pid) === null);
+      const pid = Number(TEMP_FILE.exec(name)?.[1] ?? Number.NaN);
+      const isOurs = Number.isInteger(pid) && (pid === process.pid || processRefOf(pid) === null);
       if (isOurs) await rm(join(directory, name), { force: true });
     }
   }
 }
 
-async function withDraft<T>(
+async function withTempFile<T>(
   { path, text, mode }: { path: string; text: string; mode: number },
-  put: (draft: string) => Promise<T>,
+  put: (tempPath: string) => Promise<T>,
 ): Promise<T> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const draft = `${path}.${process.pid}-${randomUUID()}.tmp`;
+  const tempPath = `${path}.${process.pid}-${randomUUID()}.tmp`;
   try {
-    await fill(draft, { path, text, mode });
-    return await put(draft);
+    await writeTempFile(tempPath, { path, text, mode });
+    return await put(tempPath);
   } finally {
-    await rm(draft, { force: true });
+    await rm(tempPath, { force: true });
     await syncDirectory(directory);
   }
 }
 
 /** What goes wrong with a write, a full disk above all, tells by itself what it is, and not where. */
-async function fill(draft: string, { path, text, mode }: { path: string; text: string; mode: number }): Promise<void> {
+async function writeTempFile(
+  tempPath: string,
+  { path, text, mode }: { path: string; text: string; mode: number },
+): Promise<void> {
   try {
-    const file = await open(draft, "wx", mode);
+    const file = await open(tempPath, "wx", mode);
     try {
       await file.chmod(mode);
       await file.writeFile(text);
@@ -78,7 +81,7 @@ async function fill(draft: string, { path, text, mode }: { path: string; text: s
 }
 
 /** @returns null when there is no such file; any other trouble is thrown */
-export async function readTextIfThere(path: string): Promise<string | null> {
+export async function readTextIfExists(path: string): Promise<string | null> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {

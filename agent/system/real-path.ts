@@ -2,7 +2,7 @@ import { realpath } from "node:fs/promises";
 import { isMissing } from "./files.ts";
 
 /** The path behind a source's symbolic links, for policy and in-place restores; null when there is nothing there. */
-export async function realSource(source: string): Promise<string | null> {
+export async function realPathIfExists(source: string): Promise<string | null> {
   try {
     return await realpath(source);
   } catch (error) {

@@ -3,15 +3,15 @@ import type { RunFailure } from "../../shared/failure.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
 import { isKeepingAll, planRetention } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
-import { newestGood } from "../state/good-snapshot.ts";
-import { takeLock } from "../state/locks.ts";
+import { readNewestGood } from "../state/good-snapshot.ts";
+import { acquireLock } from "../state/locks.ts";
 import { checkBackup, checkRepository } from "../policy/check.ts";
-import { prepare } from "../run/access.ts";
-import { clockFault } from "../run/clock.ts";
+import { prepareAccess } from "../run/access.ts";
+import { clockSkewFault } from "../run/clock-skew.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
 import { runError } from "../run-error.ts";
-import type { Finished } from "../run/record.ts";
-import type { RecordedRun } from "../run/recorded.ts";
+import type { RunResult } from "../run/record.ts";
+import type { RunContext } from "../run/record-run.ts";
 
 export interface ForgetInput extends RunnerInput {
   /** Only say what would go, and by which rule each other stays. */
@@ -19,25 +19,28 @@ export interface ForgetInput extends RunnerInput {
 }
 
 /** Why a binding's old snapshots are not removed from here; null when they are. */
-export function heldBack({ assignment, binding }: Pick<RunnerInput, "assignment" | "binding">): string | null {
+export function forgetBlockedReason({
+  assignment,
+  binding,
+}: Pick<RunnerInput, "assignment" | "binding">): string | null {
   const repository = assignment.repositories.find(({ id }) => id === binding.repository);
   if (repository?.appendOnly !== true || isKeepingAll(binding.settings.retention)) return null;
   return `repository "${repository.name}" is append-only for this host: whoever may write it removes old snapshots`;
 }
 
 /** The work of a forget run. Throws RunError for an early end. */
-export async function performForget(deps: RunnerDeps, input: ForgetInput, run: RecordedRun): Promise<Finished> {
+export async function performForget(deps: RunnerDeps, input: ForgetInput, run: RunContext): Promise<RunResult> {
   const { assignment, binding, dryRun } = input;
   const { record, signal } = run;
-  const reason = heldBack(input);
+  const reason = forgetBlockedReason(input);
   if (reason !== null && !dryRun) throw runError("repository.append_only", reason);
-  const { access, provider } = await prepare(deps, {
+  const { access, provider } = await prepareAccess(deps, {
     assignment,
     binding,
     signal,
     run: input.runId,
     log: record.log,
-    onChild: (child) => record.noteChild("engine", child),
+    onChild: (child) => record.recordChild("engine", child),
     as: "contract",
     mayGenerate: false,
     check: (policy, contract, repository) =>
@@ -45,8 +48,8 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
   });
   const lock = dryRun
     ? null
-    : await run.waiting(
-        takeLock(deps.paths, {
+    : await run.whileWaiting(
+        acquireLock(deps.paths, {
           name: access.repository.id,
           signal,
           onWait: () => record.log.line("another run works on the repository: waiting for it"),
@@ -56,27 +59,28 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
     const repository = await provider.open(access, { mayCreate: false });
     const { engineId } = repository;
     const before = await repository.snapshots();
-    const plan = await planOf(deps, { binding, snapshots: before });
+    const plan = await planForget(deps, { binding, snapshots: before });
     const warnings = warningsOf(deps, plan);
     for (const warning of warnings) record.log.line(warning);
     for (const line of linesOf(plan)) record.log.line(line);
     if (dryRun) {
       record.log.line("this was a dry run: nothing was removed");
-      return { ...ended({ snapshots: before, removed: 0, failure: null }, warnings), plan, engineId };
+      return { ...forgetRunResult({ snapshots: before, removed: 0, failure: null }, warnings), plan, engineId };
     }
-    const going = clockFault(deps) !== null ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
-    return { ...ended(await repository.forget(going), warnings), plan, engineId };
+    const toRemove =
+      clockSkewFault(deps) !== null ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
+    return { ...forgetRunResult(await repository.forget(toRemove), warnings), plan, engineId };
   } finally {
     await lock?.release();
   }
 }
 
-async function planOf(
+async function planForget(
   deps: RunnerDeps,
   { binding, snapshots }: Pick<RunnerInput, "binding"> & { snapshots: SnapshotFacts[] },
 ): Promise<PlannedSnapshot[]> {
   const { retention, zone } = binding.settings;
-  const good = await newestGood(deps.paths, binding.id);
+  const good = await readNewestGood(deps.paths, binding.id);
   return planRetention({
     snapshots,
     retention,
@@ -87,7 +91,7 @@ async function planOf(
 }
 
 function warningsOf(deps: RunnerDeps, plan: readonly PlannedSnapshot[]): string[] {
-  const fault = clockFault(deps);
+  const fault = clockSkewFault(deps);
   const warnings = fault === null ? [] : [fault];
   const future = plan.filter(({ takenAt }) => Date.parse(takenAt) > deps.clock.now() + CLOCK_WRONG_MS).length;
   if (future > 0) {
@@ -105,10 +109,10 @@ function linesOf(plan: readonly PlannedSnapshot[]): string[] {
 }
 
 /** A lock that another program holds is no failure: the next backup's retention removes what this one did not. */
-function ended(
+function forgetRunResult(
   { snapshots, removed, failure }: { snapshots: SnapshotFacts[]; removed: number; failure: RunFailure | null },
   warnings: string[],
-): Omit<Finished, "engineId"> {
+): Omit<RunResult, "engineId"> {
   const isPutOff = failure?.code === "run.cancelled" || failure?.code === "repository.locked";
   return {
     state: failure !== null ? (isPutOff ? "cancelled" : "failed") : warnings.length > 0 ? "warned" : "succeeded",

@@ -1,16 +1,16 @@
 import type { AssignedBinding, AssignedRepository, Assignment } from "../../shared/assignment.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import { instant } from "../../shared/ids.ts";
-import { takeLock } from "../state/locks.ts";
+import { acquireLock } from "../state/locks.ts";
 import { checkRepository } from "../policy/check.ts";
 import type { OpenRepository, UpkeepResult } from "../providers/provider.ts";
-import { limitOf, prepare } from "../run/access.ts";
-import { clockFault } from "../run/clock.ts";
+import { readTimeLimit, prepareAccess } from "../run/access.ts";
+import { clockSkewFault } from "../run/clock-skew.ts";
 import type { RunnerDeps, RunStart } from "../run/deps.ts";
 import { runError } from "../run-error.ts";
-import type { Finished } from "../run/record.ts";
-import type { Recordable, RecordedRun } from "../run/recorded.ts";
-import { putOffAgain } from "../state/put-off.ts";
+import type { RunResult } from "../run/record.ts";
+import type { RunSpec, RunContext } from "../run/record-run.ts";
+import { nextDeferral } from "../state/deferral.ts";
 import { changeUpkeep, readUpkeep, type UpkeepKind, type UpkeepState } from "../state/upkeep-state.ts";
 
 export interface UpkeepInput extends RunStart {
@@ -19,36 +19,36 @@ export interface UpkeepInput extends RunStart {
 }
 
 /** A run of a repository as a whole, done by the binding's means: its user owns the repository's files. */
-export function ofRepository(input: UpkeepInput): Recordable {
+export function repositoryRun(input: UpkeepInput): RunSpec {
   const { repository } = input;
   return {
     ...input,
     binding: null,
     repository: repository.id,
     name: repository.name,
-    limitMs: () => limitOf(bindingFor(input).settings, "runTimeLimit"),
+    limitMs: () => readTimeLimit(oldestBindingOf(input).settings, "runTimeLimit"),
   };
 }
 
 /** Frees a repository's space, or looks for damage in it. Throws RunError for an early end. */
-export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: RecordedRun): Promise<Finished> {
+export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: RunContext): Promise<RunResult> {
   const { assignment, kind, repository } = input;
   const { record, signal } = run;
   const state = await readUpkeep(deps.paths, repository.id);
-  if (kind === "prune") refusePrune(repository, state);
-  const { access, provider } = await prepare(deps, {
+  if (kind === "prune") assertMayPrune(repository, state);
+  const { access, provider } = await prepareAccess(deps, {
     assignment,
-    binding: bindingFor(input),
+    binding: oldestBindingOf(input),
     signal,
     run: input.runId,
     log: record.log,
-    onChild: (child) => record.noteChild("engine", child),
+    onChild: (child) => record.recordChild("engine", child),
     as: "contract",
     mayGenerate: false,
     check: (policy, _contract, place) => checkRepository(policy, place),
   });
-  const lock = await run.waiting(
-    takeLock(deps.paths, {
+  const lock = await run.whileWaiting(
+    acquireLock(deps.paths, {
       name: repository.id,
       signal,
       onWait: () => record.log.line("another run works on the repository: waiting for it"),
@@ -56,7 +56,7 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
   );
   try {
     const opened = await provider.open(access, { mayCreate: false });
-    const fault = kind === "prune" ? clockFault(deps) : null;
+    const fault = kind === "prune" ? clockSkewFault(deps) : null;
     if (fault !== null) record.log.line(fault);
     const result =
       fault !== null
@@ -64,14 +64,14 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
         : kind === "prune"
           ? await opened.prune()
           : await checkPart(deps, { input, run, opened, state });
-    return await finished(deps, { input, state, result, engineId: opened.engineId });
+    return await finishUpkeep(deps, { input, state, result, engineId: opened.engineId });
   } finally {
     await lock.release();
   }
 }
 
 /** The oldest binding of this host that has the repository. */
-export function bindingFor({
+export function oldestBindingOf({
   assignment,
   repository,
 }: {
@@ -86,7 +86,7 @@ export function bindingFor({
   return first;
 }
 
-function refusePrune(repository: AssignedRepository, { damagedSince, isForgotten }: UpkeepState): void {
+function assertMayPrune(repository: AssignedRepository, { damagedSince, isForgotten }: UpkeepState): void {
   if (repository.appendOnly) {
     throw runError("repository.append_only", `repository "${repository.name}" is append-only for this host`);
   }
@@ -104,15 +104,15 @@ function refusePrune(repository: AssignedRepository, { damagedSince, isForgotten
   );
 }
 
-interface Checking {
+interface CheckInput {
   readonly input: UpkeepInput;
-  readonly run: RecordedRun;
+  readonly run: RunContext;
   readonly opened: OpenRepository;
   readonly state: UpkeepState;
 }
 
 /** A part in which damage was found is read again until it is whole: only then is the repository called whole. */
-async function checkPart(deps: RunnerDeps, { input, run, opened, state }: Checking): Promise<UpkeepResult> {
+async function checkPart(deps: RunnerDeps, { input, run, opened, state }: CheckInput): Promise<UpkeepResult> {
   const { id, maintenance } = input.repository;
   const parts = maintenance.readDataParts;
   const part = Math.min(state.nextPart, parts);
@@ -128,16 +128,16 @@ async function checkPart(deps: RunnerDeps, { input, run, opened, state }: Checki
   return result;
 }
 
-interface Ending {
+interface UpkeepEnd {
   readonly input: UpkeepInput;
   readonly state: UpkeepState;
   readonly result: UpkeepResult;
   readonly engineId: string;
 }
 
-async function finished(deps: RunnerDeps, { input, state, result, engineId }: Ending): Promise<Finished> {
+async function finishUpkeep(deps: RunnerDeps, { input, state, result, engineId }: UpkeepEnd): Promise<RunResult> {
   const { failure, warnings, stats } = result;
-  const isPutOff = failure?.code === "repository.locked" && (await putOff(deps, { input, state }));
+  const isPutOff = failure?.code === "repository.locked" && (await deferUpkeep(deps, { input, state }));
   if (!isPutOff) await changeUpkeep(deps.paths, input.repository.id, { [input.kind]: null });
   return {
     state: stateOf(failure, { isPutOff, isWarned: warnings.length > 0 }),
@@ -156,13 +156,13 @@ function stateOf(failure: RunFailure | null, { isPutOff, isWarned }: { isPutOff:
 }
 
 /** A lock that another program holds is no failure of ours for a day: the run comes again, each time a little later. */
-async function putOff(
+async function deferUpkeep(
   { paths, clock }: RunnerDeps,
-  { input, state }: Pick<Ending, "input" | "state">,
+  { input, state }: Pick<UpkeepEnd, "input" | "state">,
 ): Promise<boolean> {
   const { kind, repository, trigger } = input;
   if (trigger !== "schedule" && trigger !== "catch-up") return true;
-  const again = putOffAgain(state[kind], clock.now());
+  const again = nextDeferral(state[kind], clock.now());
   if (again !== null) await changeUpkeep(paths, repository.id, { [kind]: again });
   return again !== null;
 }

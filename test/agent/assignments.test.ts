@@ -1,8 +1,8 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { loadAssignment, takeAssignment } from "../../agent/link/assignments.ts";
+import { loadAssignment, acceptAssignment } from "../../agent/link/assignments.ts";
 import type { AssignmentDeps } from "../../agent/link/assignments.ts";
-import { openRefusals } from "../../agent/link/refusals.ts";
+import { createRefuse } from "../../agent/link/refusals.ts";
 import { openSpool } from "../../agent/state/spool.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import type { Assignment } from "../../shared/assignment.ts";
@@ -13,7 +13,7 @@ import { assignmentOf, configOf, makeSigner, newId } from "./signer.ts";
 import type { Signer } from "./signer.ts";
 
 interface Bench {
-  deps: AssignmentDeps & { refuse: ReturnType<typeof openRefusals> };
+  deps: AssignmentDeps & { refuse: ReturnType<typeof createRefuse> };
   signer: Signer;
   stranger: Signer;
   current: Assignment;
@@ -32,10 +32,10 @@ async function bench(): Promise<Bench> {
   const spool = openSpool(paths);
   const log = (line: string): void => void lines.push(line);
   const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
-  const refuse = openRefusals({ clock: time.clock, random, log, spool });
+  const refuse = createRefuse({ clock: time.clock, random, log, spool });
   const deps = { paths, config, clock: time.clock, log, refuse };
   const current = assignmentOf(config.host, 5);
-  await takeAssignment(deps, { jws: await signer.sign(current, JWS_TYPES.assignment), current: null });
+  await acceptAssignment(deps, { jws: await signer.sign(current, JWS_TYPES.assignment), current: null });
   return {
     deps,
     signer,
@@ -118,7 +118,7 @@ test.each(Object.entries(refused))(
     const one = await bench();
     const signed = await jws(one);
 
-    expect(await takeAssignment(one.deps, { jws: signed, current: one.current })).toEqual(one.current);
+    expect(await acceptAssignment(one.deps, { jws: signed, current: one.current })).toEqual(one.current);
     expect(await one.refusals()).toEqual([{ code, subject }]);
     expect(await loadAssignment(one.deps)).toEqual(one.current);
   },
@@ -128,7 +128,7 @@ test("takes a newer one, and finds it again after a restart", async () => {
   const one = await bench();
   const jws = await one.signer.sign(newer(one), JWS_TYPES.assignment);
 
-  expect(await takeAssignment(one.deps, { jws, current: one.current })).toEqual(newer(one));
+  expect(await acceptAssignment(one.deps, { jws, current: one.current })).toEqual(newer(one));
   expect(await loadAssignment(one.deps)).toEqual(newer(one));
   expect(await one.refusals()).toEqual([]);
 });
@@ -138,18 +138,18 @@ test("the same one, signed again, changes nothing and is no offence", async () =
   const again = { ...one.current, issuedAt: "2026-11-23T09:00:00.000Z" };
   const jws = await one.signer.sign(again, JWS_TYPES.assignment);
 
-  expect(await takeAssignment(one.deps, { jws, current: one.current })).toEqual(one.current);
+  expect(await acceptAssignment(one.deps, { jws, current: one.current })).toEqual(one.current);
   expect(await one.refusals()).toEqual([]);
 });
 
 test("what is refused again at every poll is reported once a day", async () => {
   const one = await bench();
   const jws = await one.signer.sign({ ...one.current, revision: 4 }, JWS_TYPES.assignment);
-  for (let poll = 0; poll < 3; poll++) await takeAssignment(one.deps, { jws, current: one.current });
+  for (let poll = 0; poll < 3; poll++) await acceptAssignment(one.deps, { jws, current: one.current });
   expect(await one.refusals()).toHaveLength(1);
 
   one.time.jump(25 * 3_600_000);
-  await takeAssignment(one.deps, { jws, current: one.current });
+  await acceptAssignment(one.deps, { jws, current: one.current });
   expect(await one.refusals()).toHaveLength(2);
 });
 

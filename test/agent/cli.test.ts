@@ -3,9 +3,9 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
-import { takeAssignment } from "../../agent/link/assignments.ts";
+import { acceptAssignment } from "../../agent/link/assignments.ts";
 import { agentPaths, writeConfig } from "../../agent/config.ts";
-import { makeIdentity } from "../../agent/link/identity.ts";
+import { loadOrCreateIdentity } from "../../agent/link/identity.ts";
 import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
 import { until } from "../support/until.ts";
 import { agentIn, type AgentProcess } from "../support/agent.ts";
@@ -35,11 +35,11 @@ beforeAll(async () => {
     repositories: one.repositories.map((repository) => ({ ...repository, location: join(root, "repository") })),
   });
   await writeConfig(paths, config);
-  await makeIdentity(paths);
+  await loadOrCreateIdentity(paths);
   const log = (): void => undefined;
   const refuse = async (): Promise<void> => Promise.reject(new Error("the test's own assignment was refused"));
   const jws = await signer.sign(assignment, JWS_TYPES.assignment);
-  await takeAssignment({ paths, config, clock: Date, log, refuse }, { jws, current: null });
+  await acceptAssignment({ paths, config, clock: Date, log, refuse }, { jws, current: null });
 });
 
 afterAll(async () => {

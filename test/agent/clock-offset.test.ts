@@ -14,7 +14,7 @@ function machine(behindMs: number) {
     pass: (milliseconds: number) => void (passed += milliseconds),
     set: (byMs: number) => void (set += byMs),
     /** The control plane, whose clock is right, answers at once. */
-    answer: () => offset.learn(new Date(begun + passed - 500).toUTCString(), begun + set + passed),
+    answer: () => offset.update(new Date(begun + passed - 500).toUTCString(), begun + set + passed),
   };
 }
 
@@ -36,8 +36,8 @@ test("a clock that is set while nobody answers is off by that from then on, and 
 
 test("one that was wrong from the start is known by the first answer, and an answer without a date teaches nothing", () => {
   const host = machine(HOUR);
-  host.offset.learn(null, 0);
-  host.offset.learn("soon", 0);
+  host.offset.update(null, 0);
+  host.offset.update("soon", 0);
   expect(host.offset.now()).toBe(0);
   host.answer();
   expect(host.offset.now() / HOUR).toBeCloseTo(1, 2);
@@ -48,7 +48,7 @@ test("one that was wrong from the start is known by the first answer, and an ans
 test("without the machine's own count it is what the last answer said", () => {
   let now = Date.parse("2026-11-23T08:00:00.000Z");
   const offset = openClockOffset({ clock: { now: () => now } });
-  offset.learn("Mon, 23 Nov 2026 09:00:00 GMT", now);
+  offset.update("Mon, 23 Nov 2026 09:00:00 GMT", now);
   now += 24 * HOUR;
   expect(offset.now() / HOUR).toBeCloseTo(1, 2);
 });

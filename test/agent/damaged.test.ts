@@ -2,12 +2,12 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Paths } from "../../agent/config.ts";
-import { readContractMemory, updateContractMemory } from "../../agent/declared/contract-memory.ts";
-import { newestGood, rememberGood } from "../../agent/state/good-snapshot.ts";
-import { acknowledgeOrders, forgetExpiredOrders, type OrderDeps, takeOrders } from "../../agent/link/orders.ts";
-import { knownEngineIds, rememberEngineId } from "../../agent/providers/remembered.ts";
+import { readContractState, updateContractState } from "../../agent/declared/contract-state.ts";
+import { readNewestGood, recordGoodSnapshot } from "../../agent/state/good-snapshot.ts";
+import { acknowledgeOrders, removeExpiredOrders, type OrderDeps, acceptOrders } from "../../agent/link/orders.ts";
+import { knownEngineIds, storeEngineId } from "../../agent/providers/engine-ids.ts";
 import { nextDueAt, startScheduler } from "../../agent/daemon/scheduler.ts";
-import { readHistory, writeHistory } from "../../agent/state/source-history.ts";
+import { readSourceHistory, writeSourceHistory } from "../../agent/state/source-history.ts";
 import { findTroubles } from "../../agent/state/troubles.ts";
 import { changeUpkeep, readUpkeep } from "../../agent/state/upkeep-state.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
@@ -75,22 +75,22 @@ async function damageOften<T>(paths: Paths, { file, safe, read }: Memory<T>): Pr
 test("whatever becomes of what the agent remembers, it is read as it was or taken for lost, and never for something else", async () => {
   const paths = await inMemory();
   const binding = newId();
-  await updateContractMemory(paths, { settled: "digest" });
+  await updateContractState(paths, { settled: "digest" });
   const nothing = { texts: {}, refused: [], settled: null };
-  await damageOften(paths, { file: paths.contractsFile, safe: nothing, read: () => readContractMemory(paths) });
+  await damageOften(paths, { file: paths.contractsFile, safe: nothing, read: () => readContractState(paths) });
 
-  await writeHistory(paths, binding, { of: "x", sizes: [{ files: 3, bytes: 9 }], mounts: { "/srv": "/srv" } });
+  await writeSourceHistory(paths, binding, { of: "x", sizes: [{ files: 3, bytes: 9 }], mounts: { "/srv": "/srv" } });
   await damageOften(paths, {
     file: join(paths.state, "sources", `${binding}.json`),
     safe: { of: "", sizes: [], mounts: {} },
-    read: () => readHistory(paths, binding),
+    read: () => readSourceHistory(paths, binding),
   });
   // Nothing is removed by a memory that is not whole.
-  await rememberGood(paths, { binding, snapshot: "a".repeat(64), at: "2026-11-23T08:00:00.000Z" });
+  await recordGoodSnapshot(paths, { binding, snapshot: "a".repeat(64), at: "2026-11-23T08:00:00.000Z" });
   await damageOften(paths, {
     file: join(paths.bindingsDir, `${binding}.good.json`),
     safe: expect.stringContaining("is damaged: nothing is removed"),
-    read: () => newestGood(paths, binding),
+    read: () => readNewestGood(paths, binding),
   });
 });
 
@@ -98,7 +98,7 @@ test("a repository that is no longer remembered is never taken for new, nor for 
   const paths = await inMemory();
   const [repository] = assignmentOf(newId(), 1).repositories;
   if (repository === undefined) throw new Error("no repository");
-  await rememberEngineId(paths, repository, "e".repeat(64));
+  await storeEngineId(paths, repository, "e".repeat(64));
   const file = join(paths.repositoriesDir, `${repository.id}.json`);
   const read = () => knownEngineIds(paths, repository);
   await damageOften(paths, { file, safe: expect.stringContaining("was damaged"), read });
@@ -131,18 +131,18 @@ test("an order whose memory is damaged is not done again, and one that expired b
   };
   const order = orderOf(config.host, { expiresAt: "2026-11-25T08:00:00.000Z" });
   const jws = await signer.sign(order, JWS_TYPES.order);
-  expect(await takeOrders(deps, [jws])).toHaveLength(1);
+  expect(await acceptOrders(deps, [jws])).toHaveLength(1);
   await acknowledgeOrders(deps, [order.id]);
   await writeFile(join(paths.ordersDir, `${order.id}.json`), "");
-  for (let pull = 0; pull < 3; pull++) expect(await takeOrders(deps, [jws])).toEqual([]);
+  for (let pull = 0; pull < 3; pull++) expect(await acceptOrders(deps, [jws])).toEqual([]);
   expect(refused).toContain("order.replayed");
   expect(await findTroubles(paths)).toMatchObject([{ code: "state.damaged" }]);
 
   await writeFile(join(paths.ordersDir, "floor.json"), "{");
-  await forgetExpiredOrders(deps);
+  await removeExpiredOrders(deps);
   time.jump(-48 * 3_600_000);
   const old = orderOf(config.host, { expiresAt: "2026-11-22T12:00:00.000Z" });
-  expect(await takeOrders(deps, [await signer.sign(old, JWS_TYPES.order)])).toEqual([]);
+  expect(await acceptOrders(deps, [await signer.sign(old, JWS_TYPES.order)])).toEqual([]);
 });
 
 test("a schedule that is forgotten begins afresh: it runs at its next time, and nothing at once", async () => {

@@ -3,8 +3,8 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readDeclared } from "../../agent/declared/contract-files.ts";
-import { digestOf, readContractMemory } from "../../agent/declared/contract-memory.ts";
-import { startDeclaring } from "../../agent/declared/declaring.ts";
+import { digestOf, readContractState } from "../../agent/declared/contract-state.ts";
+import { startDeclarationSync } from "../../agent/declared/declaration-sync.ts";
 import { ApiError } from "../../agent/link/api.ts";
 import type { Paths } from "../../agent/config.ts";
 import type { Declarations } from "../../shared/declaration.ts";
@@ -37,7 +37,7 @@ async function declaring(paths: Paths, name = "nas") {
   const lines: string[] = [];
   const order: string[] = [];
   const control = { answer: (): Error | null => null, changes: 0 };
-  const running = startDeclaring({
+  const running = startDeclarationSync({
     paths,
     timers: time.timers,
     config: { name },
@@ -206,7 +206,7 @@ test("told to a control plane that is away, it is said again; refused, it is sai
   expect(await agent.publish()).toBe(true);
   expect(await agent.publish()).toBe(false);
   // Connected anew: who is there may have lost it.
-  agent.forget();
+  agent.reset();
   expect(await agent.publish()).toBe(true);
   expect(agent.told[1]).toEqual(agent.told[0]);
   agent.stop();
@@ -219,7 +219,7 @@ test("what ran is told before what is declared no more, and the assignment count
   await agent.publish();
   expect(agent.order).toEqual(["reports", "declarations"]);
   const settled = async () => {
-    const [{ settled: before }, { texts }] = await Promise.all([readContractMemory(paths), readDeclared(paths)]);
+    const [{ settled: before }, { texts }] = await Promise.all([readContractState(paths), readDeclared(paths)]);
     return before === digestOf(texts);
   };
   expect(await settled()).toBe(false);

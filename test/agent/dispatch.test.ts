@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { dispatchDue } from "../../agent/daemon/dispatch.ts";
 import type { SpoolEntry } from "../../agent/state/spool-entry.ts";
-import { openWorkload } from "../../agent/daemon/queue.ts";
+import { openQueue } from "../../agent/daemon/queue.ts";
 import { type EngineHost, newId } from "../engine/engine-host.ts";
 import { openReadyHost } from "../engine/ready-host.ts";
 
@@ -21,24 +21,24 @@ async function dueOnce(change: { write?: (entry: SpoolEntry) => Promise<void> } 
   };
   const { assignment, binding } = host.work({ settings: { retention: { keep_last: 3 } } });
   const ended = Promise.withResolvers<void>();
-  const workload = openWorkload(1);
+  const workload = openQueue(1);
   const deps = {
     runner: { ...host.deps, spool: { ...host.spool, write } },
-    workload: {
+    queue: {
       ...workload,
       add: (job: Parameters<typeof workload.add>[0]) =>
-        void job.begin(new AbortController().signal).then(ended.resolve),
+        void job.start(new AbortController().signal).then(ended.resolve),
     },
     newId,
     assignment: () => assignment,
-    ready: Promise.resolve(),
+    interruptedRunsEnded: Promise.resolve(),
   };
   dispatchDue(deps, {
     task: { kind: "backup", binding },
     dueAt: Date.now(),
     trigger: "schedule",
-    begins: async () => void happened.push("its time is behind us"),
-    putBack: () => void happened.push("its time is put back"),
+    onStarted: async () => void happened.push("its time is behind us"),
+    onNotStarted: () => void happened.push("its time is put back"),
   });
   await ended.promise;
   return happened.filter((what, at) => what !== happened[at - 1]);

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { decide } from "../../agent/daemon/due.ts";
-import type { History } from "../../agent/daemon/due.ts";
+import { decideTask } from "../../agent/daemon/due.ts";
+import type { ScheduleState } from "../../agent/daemon/due.ts";
 import { randomizedDelayMs } from "../../shared/schedule.ts";
 import { assignmentOf, newId } from "./signer.ts";
 
@@ -19,10 +19,10 @@ function bindingOf(timerConfig: Record<string, unknown>, more: Record<string, un
 
 /** Lives through moments one after the other, running what is due. @returns what ran, as `TIME trigger` */
 function live(binding: ReturnType<typeof bindingOf>, moments: string[], zone = "UTC"): string[] {
-  let history: History | null = null;
+  let history: ScheduleState | null = null;
   const ran: string[] = [];
   for (const moment of moments) {
-    const decision = decide({ task: binding, zone, now: at(moment), history });
+    const decision = decideTask({ task: binding, zone, now: at(moment), history });
     if (decision.kind === "run") ran.push(`${new Date(decision.dueAt).toISOString()} ${decision.trigger}`);
     history = decision.history;
   }
@@ -91,18 +91,18 @@ test.each([
 ])("a %s binding never runs, and its times are not made up for afterwards", (_name, change) => {
   const on = bindingOf({ OnCalendar: "hourly" });
   const off = { ...on, ...change, settings: { ...on.settings, ...("settings" in change ? change.settings : {}) } };
-  const start = decide({ task: on, zone: "UTC", now: at("2026-11-23T08:10:00Z"), history: null });
-  const slept = decide({ task: off, zone: "UTC", now: at("2026-11-23T12:10:00Z"), history: start.history });
+  const start = decideTask({ task: on, zone: "UTC", now: at("2026-11-23T08:10:00Z"), history: null });
+  const slept = decideTask({ task: off, zone: "UTC", now: at("2026-11-23T12:10:00Z"), history: start.history });
   expect(slept).toMatchObject({ kind: "wait", nextDueAt: null });
-  const woken = decide({ task: on, zone: "UTC", now: at("2026-11-23T12:20:00Z"), history: slept.history });
+  const woken = decideTask({ task: on, zone: "UTC", now: at("2026-11-23T12:20:00Z"), history: slept.history });
   expect(woken).toMatchObject({ kind: "wait", nextDueAt: at("2026-11-23T13:00:00Z") });
 });
 
 test("a changed calendar counts from its change: nothing before it was missed", () => {
   const weekly = bindingOf({ OnCalendar: "weekly" });
   const hourly = { ...weekly, settings: bindingOf({ OnCalendar: "hourly" }).settings };
-  const before = decide({ task: weekly, zone: "UTC", now: at("2026-11-24T08:10:00Z"), history: null });
-  const after = decide({ task: hourly, zone: "UTC", now: at("2026-11-27T08:10:00Z"), history: before.history });
+  const before = decideTask({ task: weekly, zone: "UTC", now: at("2026-11-24T08:10:00Z"), history: null });
+  const after = decideTask({ task: hourly, zone: "UTC", now: at("2026-11-27T08:10:00Z"), history: before.history });
   expect(after).toMatchObject({ kind: "wait", nextDueAt: at("2026-11-27T09:00:00Z") });
 });
 
@@ -142,11 +142,11 @@ interface Setting {
 /** Lives from setting to setting of the clock, asking whenever the last answer said to, as the scheduler does. */
 function liveWith(binding: ReturnType<typeof bindingOf>, settings: readonly Setting[], until: number) {
   const ran: { trueTime: number; dueAt: number; trigger: string; setting: number }[] = [];
-  let history: History | null = null;
+  let history: ScheduleState | null = null;
   for (const [index, { at: from, error }] of settings.entries()) {
     const end = settings[index + 1]?.at ?? until;
     for (let now = from; now < end;) {
-      const decision = decide({ task: binding, zone: "UTC", now: now + error, history });
+      const decision = decideTask({ task: binding, zone: "UTC", now: now + error, history });
       history = decision.history;
       if (decision.kind === "run") {
         ran.push({ trueTime: now, dueAt: decision.dueAt, trigger: decision.trigger, setting: index });

@@ -9,7 +9,7 @@ import { openApi } from "../../agent/link/api.ts";
 import { agentPaths, readConfig } from "../../agent/config.ts";
 import type { Paths } from "../../agent/config.ts";
 import { enroll } from "../../agent/cli/enroll.ts";
-import { loadIdentity, makeIdentity } from "../../agent/link/identity.ts";
+import { loadIdentity, loadOrCreateIdentity } from "../../agent/link/identity.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { EnrollmentCreated } from "../../shared/host.ts";
 import { openClient } from "../support/client.ts";
@@ -173,7 +173,7 @@ async function apiAgainst(answer: Parameters<typeof serve>[0], now = Date.now())
   const { paths } = await scratchRoot();
   const url = await serve(answer);
   const config = configOf(await makeSigner(), { url, audience: url });
-  return openApi({ config, identity: await makeIdentity(paths), clock: { now: () => now }, random });
+  return openApi({ config, identity: await loadOrCreateIdentity(paths), clock: { now: () => now }, random });
 }
 
 test("a host whose clock is wrong learns the time from the refusal, and is heard at its second try", async () => {

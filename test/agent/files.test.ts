@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createFileAtomically, removeDrafts, writeFileAtomically } from "../../agent/system/files.ts";
+import { createFileAtomically, removeStaleTempFiles, writeFileAtomically } from "../../agent/system/files.ts";
 
 let directory: string;
 beforeEach(async () => {
@@ -33,7 +33,7 @@ test("drafts of processes that are gone are removed, those of one that lives are
   await writeFile(`${path}.${gone}-3f0c9d6e-1111-4222-8333-944445555666.tmp`, "half");
   await writeFile(`${path}.${process.ppid}-3f0c9d6e-1111-4222-8333-944445555666.tmp`, "half");
   await writeFile(join(directory, "mine.tmp"), "kept");
-  await removeDrafts([directory, join(directory, "not-there")]);
+  await removeStaleTempFiles([directory, join(directory, "not-there")]);
   expect((await readdir(directory)).toSorted()).toEqual([
     "mine.tmp",
     "state.json",

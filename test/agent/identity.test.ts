@@ -1,7 +1,7 @@
 import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { compactVerify, decodeProtectedHeader, importJWK } from "jose";
 import { expect, test } from "vitest";
-import { loadIdentity, makeIdentity, mintToken } from "../../agent/link/identity.ts";
+import { loadIdentity, loadOrCreateIdentity, mintToken } from "../../agent/link/identity.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { scratchRoot } from "./scratch.ts";
 import { configOf, makeSigner } from "./signer.ts";
@@ -11,16 +11,16 @@ const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Ar
 test("the key is made once, in a file of this agent's alone", async () => {
   const { paths } = await scratchRoot();
   expect(await loadIdentity(paths)).toBeNull();
-  const made = await makeIdentity(paths);
+  const made = await loadOrCreateIdentity(paths);
   expect((await stat(paths.keyFile)).mode & 0o777).toBe(0o600);
   expect((await stat(paths.state)).mode & 0o777).toBe(0o700);
-  expect((await makeIdentity(paths)).publicKey).toBe(made.publicKey);
+  expect((await loadOrCreateIdentity(paths)).publicKey).toBe(made.publicKey);
   expect((await loadIdentity(paths))?.publicKey).toBe(made.publicKey);
 });
 
 test("each token is for one minute, one host, one control plane, and never the same", async () => {
   const { paths } = await scratchRoot();
-  const identity = await makeIdentity(paths);
+  const identity = await loadOrCreateIdentity(paths);
   const config = configOf(await makeSigner(), { audience: "https://backup.example.org" });
   const now = Date.parse("2026-11-23T08:00:00.900Z");
   const [one, other] = [
@@ -42,7 +42,7 @@ test("each token is for one minute, one host, one control plane, and never the s
 
 test("a key that others can read, or that is damaged, is not used", async () => {
   const { paths } = await scratchRoot();
-  await makeIdentity(paths);
+  await loadOrCreateIdentity(paths);
   await chmod(paths.keyFile, 0o644);
   await expect(loadIdentity(paths)).rejects.toThrow("can be read by others (mode 0644)");
   await chmod(paths.keyFile, 0o600);

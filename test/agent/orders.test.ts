@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { acknowledgeOrders, forgetExpiredOrders, takeOrders } from "../../agent/link/orders.ts";
+import { acknowledgeOrders, removeExpiredOrders, acceptOrders } from "../../agent/link/orders.ts";
 import type { OrderDeps } from "../../agent/link/orders.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { holdTime } from "./held-time.ts";
@@ -31,18 +31,18 @@ test("an order is done once, though it comes again at every pull until its run i
   const order = orderOf(host);
   const jws = await signed(order);
 
-  expect(await takeOrders(deps, [jws])).toEqual([order]);
+  expect(await acceptOrders(deps, [jws])).toEqual([order]);
   known.add(order.id);
-  expect(await takeOrders(deps, [jws, jws])).toEqual([]);
+  expect(await acceptOrders(deps, [jws, jws])).toEqual([]);
 
   // The report of its run is accepted and leaves the host; an answer that was on its way still carries the order.
   await acknowledgeOrders(deps, [order.id]);
   known.clear();
-  expect(await takeOrders(deps, [jws])).toEqual([]);
+  expect(await acceptOrders(deps, [jws])).toEqual([]);
   expect(refused).toEqual([]);
 
   time.jump(HOUR);
-  expect(await takeOrders(deps, [jws])).toEqual([]);
+  expect(await acceptOrders(deps, [jws])).toEqual([]);
   expect(refused).toEqual([`order.replayed ${order.id}`]);
 });
 
@@ -50,32 +50,32 @@ test("an order whose run was lost in a crash before it began is begun again", as
   const { deps, host, signed } = await bench();
   const order = orderOf(host);
   const jws = await signed(order);
-  await takeOrders(deps, [jws]);
-  expect(await takeOrders(deps, [jws])).toEqual([order]);
+  await acceptOrders(deps, [jws]);
+  expect(await acceptOrders(deps, [jws])).toEqual([order]);
 });
 
 test("an expired order is never done, not even when the clock goes back after it was forgotten", async () => {
   const { deps, host, signed, time, refused } = await bench();
   const order = orderOf(host);
   const jws = await signed(order);
-  await takeOrders(deps, [jws]);
+  await acceptOrders(deps, [jws]);
   await acknowledgeOrders(deps, [order.id]);
 
   time.jump(26 * HOUR);
-  await forgetExpiredOrders(deps);
-  expect(await takeOrders(deps, [jws])).toEqual([]);
+  await removeExpiredOrders(deps);
+  expect(await acceptOrders(deps, [jws])).toEqual([]);
   time.jump(-26 * HOUR);
-  expect(await takeOrders(deps, [jws])).toEqual([]);
+  expect(await acceptOrders(deps, [jws])).toEqual([]);
   expect(refused).toEqual([`order.expired ${order.id}`, `order.expired ${order.id}`]);
 });
 
 test("an order of after the forgotten ones is done", async () => {
   const { deps, host, signed, time } = await bench();
-  await takeOrders(deps, [await signed(orderOf(host))]);
+  await acceptOrders(deps, [await signed(orderOf(host))]);
   time.jump(26 * HOUR);
-  await forgetExpiredOrders(deps);
+  await removeExpiredOrders(deps);
   const order = orderOf(host, { expiresAt: "2026-11-25T10:00:00.000Z" });
-  expect(await takeOrders(deps, [await signed(order)])).toEqual([order]);
+  expect(await acceptOrders(deps, [await signed(order)])).toEqual([order]);
 });
 
 test("what is not signed for this host is refused, and does not keep the rest from being done", async () => {
@@ -83,7 +83,7 @@ test("what is not signed for this host is refused, and does not keep the rest fr
   const good = orderOf(host);
   const foreign = orderOf(newId());
   const late = orderOf(host, { expiresAt: "2026-11-23T07:59:59.999Z" });
-  const taken = await takeOrders(deps, [
+  const taken = await acceptOrders(deps, [
     await stranger.sign(orderOf(host), JWS_TYPES.order),
     await signer.sign(orderOf(host), JWS_TYPES.assignment),
     await signed({ ...orderOf(host), kind: "format the disk" }),
@@ -108,5 +108,5 @@ test("a cancel comes after the run it is about, whatever their order in the answ
   const order = orderOf(host);
   const { id, expiresAt, issuedAt } = orderOf(host);
   const cancel = { kind: "cancel", id, host, expiresAt, issuedAt, run: order.id };
-  expect(await takeOrders(deps, [await signed(cancel), await signed(order)])).toEqual([order, cancel]);
+  expect(await acceptOrders(deps, [await signed(cancel), await signed(order)])).toEqual([order, cancel]);
 });

@@ -3,8 +3,8 @@ import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { openApi, patienceFor } from "../../agent/link/api.ts";
-import { makeIdentity } from "../../agent/link/identity.ts";
+import { openApi, requestTimeoutMs } from "../../agent/link/api.ts";
+import { loadOrCreateIdentity } from "../../agent/link/identity.ts";
 import { deliverReports, startReporter } from "../../agent/link/reporter.ts";
 import { openSpool } from "../../agent/state/spool.ts";
 import { ErrorBody } from "../../shared/failure.ts";
@@ -57,7 +57,7 @@ async function bench() {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const config = configOf(await makeSigner(), { url, audience: url });
   const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
-  const api = openApi({ config, identity: await makeIdentity(paths), clock: Date, random });
+  const api = openApi({ config, identity: await loadOrCreateIdentity(paths), clock: Date, random });
   const spool = openSpool(paths);
   const accepted: string[] = [];
   const lines: string[] = [];
@@ -119,7 +119,7 @@ test("a run that changed while its report was on its way is kept and sent again"
   const { deps, spool, committed, held } = await bench();
   const running = entryOf("running", 1);
   await spool.write(running);
-  const seen = { accepted: new Map<string, number>(), refused: new Set<string>() };
+  const seen = { accepted: new Map<string, number>(), rejected: new Set<string>() };
   const end = entryOf("succeeded", 2, idOf(running));
   await deliverReports({ ...deps, onAccepted: () => spool.write(end) }, seen);
   expect(await held()).toBe(1);
@@ -133,7 +133,7 @@ test("a run whose after hooks are still owed stays until they are paid, whatever
   const after = { user: "root", timeLimitMs: 1000, binding: "photos-disk", contract: "photos", hooks: [], resume: [] };
   const owing = { ...entryOf("interrupted"), after };
   await spool.write(owing);
-  const seen = { accepted: new Map<string, number>(), refused: new Set<string>() };
+  const seen = { accepted: new Map<string, number>(), rejected: new Set<string>() };
   expect(await deliverReports(deps, seen)).toBe(0);
   expect(await held()).toBe(1);
   await spool.write({ ...owing, after: null });
@@ -156,8 +156,8 @@ test("many reports go in batches of at most a hundred, and long logs in smaller 
 
 test("the fullest batch has the time it needs on a line of 4 kB/s, and what has no body half a minute", () => {
   // As many characters as a batch may have, give or take the last report's log.
-  expect(patienceFor(1_000_000)).toBeGreaterThan((1_000_000 / 4_000) * 1000);
-  expect(patienceFor(0)).toBe(30_000);
+  expect(requestTimeoutMs(1_000_000)).toBeGreaterThan((1_000_000 / 4_000) * 1000);
+  expect(requestTimeoutMs(0)).toBe(30_000);
 });
 
 test("a report the control plane can't take is kept, said, and does not hold up the others", async () => {

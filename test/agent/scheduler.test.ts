@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished, expect, test } from "vitest";
-import { writePutOff } from "../../agent/state/backup-put-off.ts";
+import { writeBackupDeferral } from "../../agent/state/backup-deferral.ts";
 import { nextDueAt, startScheduler } from "../../agent/daemon/scheduler.ts";
-import type { Due } from "../../agent/daemon/scheduler.ts";
+import type { DueTask } from "../../agent/daemon/scheduler.ts";
 import type { Paths } from "../../agent/config.ts";
 import { holdTime } from "./held-time.ts";
 import type { HeldTime } from "./held-time.ts";
@@ -14,7 +14,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
 function start(deps: { paths: Paths; time: HeldTime; assignment: ReturnType<typeof assignmentOf> | null }) {
-  const dues: Due[] = [];
+  const dues: DueTask[] = [];
   const lines: string[] = [];
   const scheduler = startScheduler({
     paths: deps.paths,
@@ -53,7 +53,7 @@ test("a time is behind us once its run began, over a restart too; before that it
   const second = start({ paths, time, assignment });
   await second.scheduler.wake();
   expect(second.said()).toEqual(["09:00 schedule"]);
-  await second.dues[0]?.begins();
+  await second.dues[0]?.onStarted();
   second.scheduler.stop();
 
   const third = start({ paths, time, assignment });
@@ -70,7 +70,7 @@ test("a look at the schedules while a run begins does not make it begin twice", 
   const { scheduler, said, dues } = start({ paths, time, assignment: hourly() });
   await scheduler.wake();
   await pass(time, scheduler, HOUR);
-  await Promise.all([dues[0]?.begins(), scheduler.wake(), scheduler.wake()]);
+  await Promise.all([dues[0]?.onStarted(), scheduler.wake(), scheduler.wake()]);
   await scheduler.wake();
   expect(said()).toEqual(["09:00 schedule"]);
 });
@@ -84,7 +84,7 @@ test("a run that waits for its turn over several of its times is one run for all
   await pass(time, scheduler, 3 * HOUR);
   expect(said()).toEqual(["09:00 schedule"]);
 
-  await dues[0]?.begins();
+  await dues[0]?.onStarted();
   await pass(time, scheduler, MINUTE);
   expect(said()).toEqual(["09:00 schedule"]);
   await pass(time, scheduler, HOUR);
@@ -97,10 +97,10 @@ test("what can't begin now comes again within half a minute, and its time is not
   const { scheduler, dues, said } = start({ paths, time, assignment: hourly() });
   await scheduler.wake();
   await pass(time, scheduler, HOUR);
-  dues[0]?.putBack();
+  dues[0]?.onNotStarted();
   await pass(time, scheduler, MINUTE / 2);
   expect(said()).toEqual(["09:00 schedule", "09:00 schedule"]);
-  await dues[1]?.begins();
+  await dues[1]?.onStarted();
   await pass(time, scheduler, MINUTE);
   expect(said()).toHaveLength(2);
 });
@@ -114,7 +114,7 @@ test("a backup that a lock has put off comes again at its time, and not twice wh
   const [binding] = assignment.bindings;
   const [since, againAt] = [0, 10 * MINUTE].map((after) => new Date(time.clock.now() + after).toISOString());
   const putOff = { since: since ?? "", times: 1, againAt: againAt ?? "" };
-  await writePutOff(paths, { binding: binding?.id ?? "", putOff });
+  await writeBackupDeferral(paths, { binding: binding?.id ?? "", deferral: putOff });
   await pass(time, scheduler, 9 * MINUTE);
   expect(said()).toEqual([]);
   await pass(time, scheduler, MINUTE);
@@ -139,12 +139,12 @@ test("a clock that was set a day ahead and right again: one catch-up, and no tim
   await scheduler.wake();
   time.jump(25 * HOUR + 10 * MINUTE);
   await pass(time, scheduler, MINUTE);
-  await dues[0]?.begins();
+  await dues[0]?.onStarted();
   await pass(time, scheduler, MINUTE);
   time.jump(-25 * HOUR - 10 * MINUTE);
   for (let minutes = 0; minutes < 125; minutes++) {
     await pass(time, scheduler, MINUTE);
-    await dues.at(-1)?.begins();
+    await dues.at(-1)?.onStarted();
   }
   expect(said()).toEqual(["09:00 catch-up", "09:00 schedule", "10:00 schedule"]);
 });

@@ -28,11 +28,11 @@ test("on a full disk no run can begin, what is over is delivered from memory, an
   const running = entryOf("running", 1);
   const elsewhere = entryOf("running", 1);
   for (const entry of [running, elsewhere]) await spool.write(entry);
-  await spool.ready();
+  await spool.ensureWritable();
   expect(spool.troubles()).toEqual([]);
 
   disk.fill();
-  await expect(spool.ready()).rejects.toThrow("ENOSPC");
+  await expect(spool.ensureWritable()).rejects.toThrow("ENOSPC");
   await expect(spool.write(entryOf("running"))).rejects.toThrow("ENOSPC");
   const [over, gone] = [entryOf("succeeded", 2, idOf(running)), entryOf("failed", 2, idOf(elsewhere))];
   for (const entry of [over, gone]) await spool.write(entry);

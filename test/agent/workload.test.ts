@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openWorkload } from "../../agent/daemon/queue.ts";
+import { openQueue } from "../../agent/daemon/queue.ts";
 import type { Job } from "../../agent/daemon/queue.ts";
 import { newId } from "./signer.ts";
 
@@ -10,7 +10,7 @@ function bench() {
   const job = (name: string, binding: string): Job => ({
     run: name,
     subject: binding,
-    begin: (signal) =>
+    start: (signal) =>
       new Promise((resolve) => {
         log.push(`${name} begins${signal.aborted ? " cancelled" : ""}`);
         const end = (how: string) => () => {
@@ -27,7 +27,7 @@ function bench() {
     await Promise.resolve();
     await new Promise(setImmediate);
   };
-  return { workload: openWorkload(2), log, job, end };
+  return { workload: openQueue(2), log, job, end };
 }
 
 test("two runs at once, one per binding, first come first served", async () => {

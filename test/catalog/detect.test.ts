@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { imageName } from "../../agent/detect/container-api.ts";
 import { detect } from "../../agent/detect/detect.ts";
-import { machineOf, type Machine } from "../../agent/detect/machine.ts";
+import { searchPathsFrom, type SearchPaths } from "../../agent/detect/search-paths.ts";
 import { SERVICES } from "../../control/catalog/catalog.ts";
 import { Probe, type Detection } from "../../shared/catalog.ts";
 import { SECRET, startFakeDocker, type FakeContainer, type FakeDocker } from "../support/fake-docker.ts";
 
 let root: string;
 let docker: FakeDocker;
-let machine: Machine;
+let machine: SearchPaths;
 
 const PROBES = SERVICES.flatMap(({ name, layouts }) =>
   (["debian", "docker"] as const).flatMap((layout) =>
@@ -177,13 +177,13 @@ test("no engine, one that may not be asked, or one that answers nonsense, is no 
 });
 
 test("where to look is what systemd and Docker themselves go by", () => {
-  expect(machineOf({})).toMatchObject({ sockets: ["/var/run/docker.sock", "/run/podman/podman.sock"] });
-  expect(machineOf({}).unitDirectories).toContain("/etc/systemd/system");
-  expect(machineOf({ DOCKER_HOST: "unix:///run/user/1000/docker.sock", SYSTEMD_UNIT_PATH: "/a:/b:" })).toEqual({
+  expect(searchPathsFrom({})).toMatchObject({ sockets: ["/var/run/docker.sock", "/run/podman/podman.sock"] });
+  expect(searchPathsFrom({}).unitDirectories).toContain("/etc/systemd/system");
+  expect(searchPathsFrom({ DOCKER_HOST: "unix:///run/user/1000/docker.sock", SYSTEMD_UNIT_PATH: "/a:/b:" })).toEqual({
     unitDirectories: ["/a", "/b"],
     sockets: ["/run/user/1000/docker.sock"],
   });
-  expect(machineOf({ DOCKER_HOST: "tcp://10.0.0.1:2375" }).sockets).toContain("/var/run/docker.sock");
+  expect(searchPathsFrom({ DOCKER_HOST: "tcp://10.0.0.1:2375" }).sockets).toContain("/var/run/docker.sock");
 });
 
 test.each([

@@ -35,7 +35,7 @@ async function bench(change: { host?: string; type?: string } = {}) {
       clock: time.clock,
       timers: time.timers,
       random: () => 0.5,
-      machine: { unitDirectories: [units], sockets: [] },
+      searchPaths: { unitDirectories: [units], sockets: [] },
       log: (line) => lines.push(line),
       api: {
         getProbes: async () => {

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, chown, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { livingProcesses, markOf } from "../../agent/system/process/mark.ts";
-import { requireBash } from "../../agent/providers/streams.ts";
+import { listProcesses, processRefOf } from "../../agent/system/process/process-ref.ts";
+import { requireBash } from "../../agent/providers/dump-pipe.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
 import { type EngineHost, newId, openEngineHost, textOf, useEngine } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
@@ -235,8 +235,8 @@ async function damage(directory: string): Promise<void> {
 
 async function processesWith(text: string): Promise<number[]> {
   const found: number[] = [];
-  for (const { pid } of livingProcesses()) {
-    if (pid === process.pid || markOf(pid) === null) continue;
+  for (const { pid } of listProcesses()) {
+    if (pid === process.pid || processRefOf(pid) === null) continue;
     const said = `${await textOf(`/proc/${pid}/cmdline`)}${await textOf(`/proc/${pid}/environ`)}`;
     if (said.includes(text)) found.push(pid);
   }

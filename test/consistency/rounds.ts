@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { dumpServer, loadDump } from "../../agent/consistency/dumps.ts";
-import type { Doing } from "../../agent/consistency/run.ts";
+import type { CommandContext } from "../../agent/consistency/run-command.ts";
 import { openRunLog } from "../../agent/run-log.ts";
 import type { Server } from "./servers.ts";
 import { HELD, isPrefix, startWriter, type Writer } from "./writers.ts";
@@ -43,7 +43,7 @@ export async function hammeredRounds(
   server: Server,
   { rounds, directory }: { rounds: number; directory: string },
 ): Promise<Round[]> {
-  const doing: Doing = {
+  const doing: CommandContext = {
     run: "01a21264-c0e7-7269-a84b-9fc1588e8b2c",
     log: openRunLog(Date),
     beforeStart: async () => undefined,

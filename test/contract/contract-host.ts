@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/p
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { agentPaths, writeConfig, type AgentConfig, type Paths } from "../../agent/config.ts";
-import { makeIdentity } from "../../agent/link/identity.ts";
+import { loadOrCreateIdentity } from "../../agent/link/identity.ts";
 import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
 import type { SettingsInput } from "../../shared/binding.ts";
 import type * as z from "zod";
@@ -63,7 +63,7 @@ export async function openContractHost(): Promise<ContractHost> {
   const signer = await makeSigner();
   const config = configOf(signer);
   await writeConfig(paths, config);
-  await makeIdentity(paths);
+  await loadOrCreateIdentity(paths);
   const agent = agentIn(root, {}, built.agent);
   let revision = 0;
   let assigned: Assignment | null = null;

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
-import { startErrands } from "../../agent/link/relay.ts";
+import { startRelay } from "../../agent/link/relay.ts";
 import { ApiError } from "../../agent/link/api.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { page } from "../../shared/api.ts";
@@ -45,7 +45,7 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
   const wire = { isDead: false };
   const { timers } = holdTime();
   let getErrands = async () => (await host.ask(SignedErrands, "GET", "/agent/v1/deliveries")).deliveries;
-  const errands = startErrands({
+  const errands = startRelay({
     paths,
     timers,
     clock: control.deps.clock,
@@ -58,8 +58,8 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
       controlKey: host.controlKey,
     },
     api: {
-      getErrands: () => getErrands(),
-      postErrandOutcomes: async (outcomes: ErrandOutcome[]) => {
+      getRelayedDeliveries: () => getErrands(),
+      postRelayResults: async (outcomes: ErrandOutcome[]) => {
         if (wire.isDead) throw new ApiError("refused", "this process was killed");
         expect((await host.send("POST", "/agent/v1/deliveries", { outcomes })).status).toBe(204);
       },

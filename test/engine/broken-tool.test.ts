@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { readPutOff } from "../../agent/state/backup-put-off.ts";
-import { livingProcesses } from "../../agent/system/process/mark.ts";
+import { readBackupDeferral } from "../../agent/state/backup-deferral.ts";
+import { listProcesses } from "../../agent/system/process/process-ref.ts";
 import { newestRestic } from "../support/restic.ts";
 import { type EngineHost, newId, useEngine } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";
@@ -51,7 +51,7 @@ it("that hangs is stopped when its time is over, told so, and nothing of it is l
   const runId = newId();
   const outcome = await host.backup(host.work({ settings: { runTimeLimit: "1s" } }), { runId });
   expect(outcome).toMatchObject({ state: "failed", failure: { code: "run.timed_out" } });
-  const environments = livingProcesses().map(({ pid }) => {
+  const environments = listProcesses().map(({ pid }) => {
     try {
       return readFileSync(`/proc/${pid}/environ`, "latin1");
     } catch {
@@ -80,7 +80,7 @@ it("that finds the repository locked puts a scheduled backup off for a day, a li
   Object.assign(host.deps, { clock: { now: () => now } });
   await instead("backup", "echo 'unable to create lock in backend: repository is already locked' >&2; exit 11");
   const minutesUntilAgain = async (): Promise<number> =>
-    (Date.parse((await readPutOff(host.paths, binding.id))?.againAt ?? "") - now) / 60_000;
+    (Date.parse((await readBackupDeferral(host.paths, binding.id))?.againAt ?? "") - now) / 60_000;
   const locked = { failure: { code: "repository.locked" } };
   expect(await host.backup(host.work())).toMatchObject({ ...locked, state: "failed" });
   for (const [trigger, minutes] of [
@@ -93,5 +93,5 @@ it("that finds the repository locked puts a scheduled backup off for a day, a li
   }
   now += 24 * 3_600_000;
   expect(await host.backup(host.work(), { trigger: "catch-up" })).toMatchObject({ ...locked, state: "failed" });
-  expect(await readPutOff(host.paths, binding.id)).toBeNull();
+  expect(await readBackupDeferral(host.paths, binding.id)).toBeNull();
 });

@@ -2,7 +2,7 @@ import { access, chmod, mkdir, readFile, rename, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readDeclared } from "../../agent/declared/contract-files.ts";
-import { digestOf, updateContractMemory } from "../../agent/declared/contract-memory.ts";
+import { digestOf, updateContractState } from "../../agent/declared/contract-state.ts";
 import { type EngineHost, type Wanted } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";
 
@@ -30,7 +30,7 @@ type Assigned = ReturnType<typeof assigned>;
 /** The control plane was told of the file and everything was pulled since: what it assigns should be what the file says. */
 async function settled(...given: Parameters<typeof declare>): Promise<void> {
   await declare(...given);
-  await updateContractMemory(host.paths, { settled: digestOf((await readDeclared(host.paths)).texts) });
+  await updateContractState(host.paths, { settled: digestOf((await readDeclared(host.paths)).texts) });
 }
 
 /** A file that asks for what is assigned, with a change. */

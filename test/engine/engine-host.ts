@@ -7,7 +7,7 @@ import { agentPaths, type Paths } from "../../agent/config.ts";
 import type { KillLadder } from "../../agent/system/process/kill-ladder.ts";
 import { ownUser } from "../../agent/system/process/user.ts";
 import { backup, restore } from "../../agent/runs.ts";
-import { type Outcome, type RunnerDeps, type RunnerInput } from "../../agent/run/deps.ts";
+import { type RunOutcome, type RunnerDeps, type RunnerInput } from "../../agent/run/deps.ts";
 import { openSpool, type Spool } from "../../agent/state/spool.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
 import type { Assignment, AssignedBinding, AssignedRepository } from "../../shared/assignment.ts";
@@ -59,8 +59,8 @@ export interface EngineHost {
   lines: string[];
   progress: Progress[];
   work(wanted?: Wanted): Work;
-  backup(work: Work, change?: Partial<RunnerInput>): Promise<Outcome>;
-  restore(work: Work, request: Partial<RestoreRequest>): Promise<Outcome>;
+  backup(work: Work, change?: Partial<RunnerInput>): Promise<RunOutcome>;
+  restore(work: Work, request: Partial<RestoreRequest>): Promise<RunOutcome>;
   /** The newest report of a run, or of the newest run of that kind. */
   report(which: { runId: string } | { kind: string }): Promise<RunReport>;
   reports(): Promise<RunReport[]>;
@@ -94,7 +94,7 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
     log: (line) => lines.push(line),
     onProgress: (_run, at) => progress.push(at),
     ladder,
-    patience: { lockMs: 3_000, openMs: 8_000 },
+    timeouts: { lockMs: 3_000, openMs: 8_000 },
   };
   await mkdir(paths.hooksDir, { recursive: true, mode: 0o755 });
 

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { markOf } from "../../agent/system/process/mark.ts";
+import { processRefOf } from "../../agent/system/process/process-ref.ts";
 import { until } from "../support/until.ts";
 import { type EngineHost, textOf } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";
@@ -77,7 +77,7 @@ describe("hooks", () => {
     await host.hook("slow", `sleep 300 & echo $! >${out("child")}; sleep 300`);
     const outcome = await host.backup(host.work({ before: ["slow"], settings: { hookTimeLimit: "1s" } }));
     expect(outcome).toMatchObject({ state: "failed", failure: { code: "hook.timed_out" } });
-    expect(markOf(Number(await readFile(out("child"), "utf8")))).toBeNull();
+    expect(processRefOf(Number(await readFile(out("child"), "utf8")))).toBeNull();
   });
 
   it("before end when the run is cancelled, those after run all the same", async () => {
@@ -124,7 +124,7 @@ describe("hooks", () => {
     });
     const child = Number(await readFile(out("child"), "utf8"));
     expect(child).toBeGreaterThan(1);
-    await until("the child's end", () => markOf(child) === null, 10);
+    await until("the child's end", () => processRefOf(child) === null, 10);
   });
 
   it("in line fail by what fails early, though the last command is fine", async () => {

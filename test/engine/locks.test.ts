@@ -3,8 +3,8 @@ import { mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { takeLock } from "../../agent/state/locks.ts";
-import { markOf } from "../../agent/system/process/mark.ts";
+import { acquireLock } from "../../agent/state/locks.ts";
+import { processRefOf } from "../../agent/system/process/process-ref.ts";
 
 let locksDir: string;
 beforeEach(async () => {
@@ -14,7 +14,7 @@ afterEach(() => rm(locksDir, { recursive: true, force: true }));
 
 const forever = new AbortController().signal;
 const take = (signal = forever, onWait: () => void = () => undefined) =>
-  takeLock({ locksDir }, { name: "nas", signal, onWait });
+  acquireLock({ locksDir }, { name: "nas", signal, onWait });
 
 it("is one run's at a time, and the next one's when it is given back", async () => {
   const order: string[] = [];
@@ -24,7 +24,7 @@ it("is one run's at a time, and the next one's when it is given back", async () 
     order.push("second has it");
     return lock;
   });
-  const third = takeLock({ locksDir }, { name: "other", signal: forever, onWait: () => undefined });
+  const third = acquireLock({ locksDir }, { name: "other", signal: forever, onWait: () => undefined });
   await (await third).release();
   order.push("first gives it back");
   await first.release();
@@ -50,7 +50,7 @@ it("never is two runs', however many want it", async () => {
 });
 
 it("is broken although who began to break it died, and the clock was set back a day since", async () => {
-  const dead = { ...markOf(process.pid), pid: 999_999_999, token: "its" };
+  const dead = { ...processRefOf(process.pid), pid: 999_999_999, token: "its" };
   await writeFile(join(locksDir, "nas.lock"), JSON.stringify(dead));
   await writeFile(join(locksDir, "nas.lock.break"), "");
   const tomorrow = Date.now() / 1000 + 86_400;
@@ -61,7 +61,7 @@ it("is broken although who began to break it died, and the clock was set back a 
 
 it("of a process that is gone is broken, one of a living process is not", async () => {
   const child = spawn("sleep", ["60"]);
-  const mark = markOf(child.pid ?? 0);
+  const mark = processRefOf(child.pid ?? 0);
   await writeFile(join(locksDir, "nas.lock"), JSON.stringify({ ...mark, token: "its" }));
   const stop = new AbortController();
   const waiting = take(stop.signal, () => stop.abort(new Error("it waits")));

@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { ownMark } from "../../agent/system/process/mark.ts";
+import { ownProcessRef } from "../../agent/system/process/process-ref.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
-import { pingsSent } from "../../agent/run/pings.ts";
-import { beginRecord } from "../../agent/run/record.ts";
+import { untilPingsSent } from "../../agent/run/pings.ts";
+import { startRecord } from "../../agent/run/record.ts";
 import { httpReceiver, listen } from "../node/http-receiver.ts";
 import { newId, textOf, type EngineHost } from "./engine-host.ts";
 import { openReadyHost } from "./ready-host.ts";
@@ -36,7 +36,7 @@ describe("a binding's dead man's switches", () => {
     for (const trigger of ["schedule", "order", "manual"] as const) {
       const outcome = await host.backup(host.work({ settings: { pings: both(origin) } }), { trigger });
       expect(outcome.state).toBe("succeeded");
-      await pingsSent();
+      await untilPingsSent();
       const [start, ...ends] = asked().splice(0);
       expect(start).toBe(`POST /ping/uuid/start?rid=${outcome.runId}`);
       expect(ends.toSorted()).toEqual([
@@ -55,7 +55,7 @@ describe("a binding's dead man's switches", () => {
     await host.hook("dump", `seq -f 'line %06g of what the hook says' 2000; echo "it is '${passphrase}'"; exit 3`);
     const work = host.work({ before: ["dump"], settings: { pings: both(origin) } });
     expect((await host.backup(work)).state).toBe("failed");
-    await pingsSent();
+    await untilPingsSent();
     const failed = requests.find(({ path }) => path.startsWith("/ping/uuid/fail?rid="));
     expect(failed?.body).toMatch(/^failed: .*hook "dump"/);
     expect(failed?.body).toContain("line 002000 of what the hook says");
@@ -83,7 +83,7 @@ describe("a binding's dead man's switches", () => {
     // It is over while its first ping has still not been answered.
     await asked.promise;
     held.resolve();
-    await pingsSent();
+    await untilPingsSent();
     expect(host.lines.join("\n")).toMatch(
       /the ping of "files-nas" to http:\/\/127\.0\.0\.1:1 was not sent: .*ECONNREFUSED/,
     );
@@ -100,7 +100,7 @@ describe("a binding's dead man's switches", () => {
     ] as const) {
       await host.policy(policy);
       expect((await host.backup(work)).state).toBe("succeeded");
-      await pingsSent();
+      await untilPingsSent();
       expect(host.lines.join("\n")).toContain(why);
     }
     expect(asked()).toEqual([]);
@@ -119,7 +119,7 @@ describe("a binding's dead man's switches", () => {
     await mkdir(host.paths.contractsDir, { recursive: true, mode: 0o755 });
     await writeFile(join(host.paths.contractsDir, "files.json"), JSON.stringify(file), { mode: 0o644 });
     expect((await host.backup({ ...work, assignment: declared })).state).toBe("succeeded");
-    await pingsSent();
+    await untilPingsSent();
     // What the control plane adds to it is not root's word.
     expect(requests.map(({ path }) => path.replace(/\?.*/, ""))).toEqual(["/ping/uuid/start", "/ping/uuid"]);
   });
@@ -134,11 +134,11 @@ describe("a binding's dead man's switches", () => {
       kind: "backup" as const,
       scheduledAt: null,
     };
-    const { id } = await beginRecord(host.deps, { ...of, runId: newId(), trigger: "schedule" });
+    const { id } = await startRecord(host.deps, { ...of, runId: newId(), trigger: "schedule" });
     const [entry] = await host.spool.list();
-    await host.spool.write({ ...(entry ?? expect.fail("no entry")), owner: { ...ownMark(), pid: 2 ** 22 + 1 } });
+    await host.spool.write({ ...(entry ?? expect.fail("no entry")), owner: { ...ownProcessRef(), pid: 2 ** 22 + 1 } });
     await recoverInterrupted(host.deps, assignment);
-    await pingsSent();
+    await untilPingsSent();
     expect(requests.map(({ path }) => path.replace(/&msg=.*/, "")).toSorted()).toEqual([
       "/api/push/key?status=down",
       `/ping/uuid/fail?rid=${id}`,

@@ -5,8 +5,8 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lineSplitter } from "../../agent/system/process/lines.ts";
-import { markOf, type ProcessMark } from "../../agent/system/process/mark.ts";
-import { type Command, runProcess, type Watching } from "../../agent/system/process/process.ts";
+import { processRefOf, type ProcessRef } from "../../agent/system/process/process-ref.ts";
+import { type Command, runProcess, type ProcessOptions } from "../../agent/system/process/process.ts";
 import { ownUser } from "../../agent/system/process/user.ts";
 import { findUser } from "../../agent/system/process/find-user.ts";
 import { until } from "../support/until.ts";
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-async function sh(script: string, change: Partial<Command> = {}, watching: Partial<Watching> = {}) {
+async function sh(script: string, change: Partial<Command> = {}, watching: Partial<ProcessOptions> = {}) {
   const lines: string[] = [];
   const ended = await runProcess(
     {
@@ -38,7 +38,7 @@ async function sh(script: string, change: Partial<Command> = {}, watching: Parti
 }
 
 /** Cancels the child when it says "ready". */
-async function cancelWhenReady(script: string, ladder: Watching["ladder"]) {
+async function cancelWhenReady(script: string, ladder: ProcessOptions["ladder"]) {
   const stop = new AbortController();
   const lines: string[] = [];
   const onStdout = (line: string): void => {
@@ -78,7 +78,7 @@ describe("a child", () => {
     });
     const [said] = await once(holder.stdout, "data");
     holder.kill("SIGKILL");
-    await until("the child of the dead to be gone", () => markOf(Number(String(said))) === null);
+    await until("the child of the dead to be gone", () => processRefOf(Number(String(said))) === null);
     expect(await readdir(directory)).not.toContain("made");
     free.resolve();
     expect(await held).toMatchObject({ exitCode: 0, lines: [] });
@@ -91,7 +91,7 @@ describe("a child", () => {
   });
 
   it("that can't be switched to its user has not started, and says why", async () => {
-    const nobody = { ...ownUser(), isAnother: true };
+    const nobody = { ...ownUser(), needsSwitch: true };
     const { startFailure } = await sh("true", { user: nobody, env: { PATH: "/nowhere" } });
     expect(startFailure).toContain("ENOENT");
   });
@@ -110,7 +110,7 @@ describe("a child", () => {
 
 it("finds its texts also where memory is full: on the agent's own disk then", () => {
   const program = `
-    import { openNameless } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/nameless-file.ts"))};
+    import { openNameless } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/unlinked-file.ts"))};
     import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/user.ts"))};
     import { readFileSync } from "node:fs";
     const file = await openNameless("the passphrase", ownUser(), ${JSON.stringify(directory)});
@@ -128,7 +128,7 @@ describe("a user", () => {
   });
 
   it("that is the agent's own needs no switch", async () => {
-    expect(await findUser(userInfo().username)).toMatchObject({ isAnother: false, uid: userInfo().uid });
+    expect(await findUser(userInfo().username)).toMatchObject({ needsSwitch: false, uid: userInfo().uid });
   });
 
   const isRoot = process.getuid?.() === 0;
@@ -178,7 +178,7 @@ describe("the kill ladder", () => {
       },
     );
     expect(signal).toBe("SIGKILL");
-    expect(markOf(child ?? 0)).toBeNull();
+    expect(processRefOf(child ?? 0)).toBeNull();
   });
 
   it("is begun by the time limit too", async () => {
@@ -195,12 +195,12 @@ describe("the kill ladder", () => {
 describe("what a child leaves behind", () => {
   it("in its group is ended with it", async () => {
     const { lines } = await sh("sleep 60 & echo $!");
-    expect(markOf(Number(lines[0]))).toBeNull();
+    expect(processRefOf(Number(lines[0]))).toBeNull();
   });
 
   it("in a session of its own lives on, and its open output is not waited for", async () => {
     const { exitCode, lines } = await sh("setsid sleep 60 & sleep 0.3; echo $!");
-    const left = markOf(Number(lines[0]));
+    const left = processRefOf(Number(lines[0]));
     if (left !== null) process.kill(left.pid, "SIGKILL");
     expect(exitCode).toBe(0);
     expect(left).not.toBeNull();
@@ -209,11 +209,11 @@ describe("what a child leaves behind", () => {
 
 describe("a process mark", () => {
   it("is of one process only, not of its pid", async () => {
-    let mark: ProcessMark | undefined;
+    let mark: ProcessRef | undefined;
     await sh("sleep 0.3", {}, { beforeStart: async (child) => void (mark = child) });
     expect(mark?.startTicks).toMatch(/^\d+@[0-9a-f]{8}$/);
-    expect(markOf(mark?.pid ?? 0)).toBeNull();
-    expect(markOf(process.pid)).toEqual(markOf(process.pid));
+    expect(processRefOf(mark?.pid ?? 0)).toBeNull();
+    expect(processRefOf(process.pid)).toEqual(processRefOf(process.pid));
   });
 });
 

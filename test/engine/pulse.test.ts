@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, it, onTestFinished } from "vitest";
-import { markOf } from "../../agent/system/process/mark.ts";
-import { startPulse } from "../../agent/run/pulse.ts";
+import { processRefOf } from "../../agent/system/process/process-ref.ts";
+import { startActivityMonitor } from "../../agent/run/activity.ts";
 import type { Progress } from "../../shared/run.ts";
 
 /** A child in a session of its own, as the agent's are, that is there as long as the test. */
@@ -16,7 +16,7 @@ async function child(script: string) {
     await ended;
   });
   await once(started.stdout, "data");
-  const mark = markOf(pid);
+  const mark = processRefOf(pid);
   if (mark === null) throw new Error("it is gone");
   return mark;
 }
@@ -24,7 +24,7 @@ async function child(script: string) {
 function pulse() {
   const told: Progress[] = [];
   const listeners = new Set<() => void>();
-  const begun = startPulse(
+  const begun = startActivityMonitor(
     { now: Date.now },
     (progress) => {
       told.push(progress);
@@ -54,11 +54,11 @@ it("grows while the run's processes read, and stands still while they hang, what
   const { begun, after, told } = pulse();
   begun.progress({ fraction: 0.5, bytesDone: 7, at: "2026-11-23T08:00:00.000Z" });
   const hangs = await child("while :; do echo '{\"percent_done\":0.5}'; sleep 0.1; done");
-  begun.child(hangs);
+  begun.addProcess(hangs);
   const seen = await after(2);
   expect(await after(3)).toBe(seen);
   expect(told.at(-1)).toMatchObject({ fraction: 0.5, bytesDone: 7 });
-  begun.child(await child("echo; (while :; do head -c 10000000 /dev/zero >/dev/null; sleep 0.05; done) & wait"));
+  begun.addProcess(await child("echo; (while :; do head -c 10000000 /dev/zero >/dev/null; sleep 0.05; done) & wait"));
   const started = await after(1);
   while ((await after(1)) < started + 3) expect(told.length).toBeLessThan(1000);
 });
@@ -67,7 +67,7 @@ it("counts it as getting on that it waits for another run", async () => {
   const { begun, after } = pulse();
   expect(await after(2)).toBe(0);
   let free = (): void => {};
-  const wait = begun.during(new Promise<void>((resolve) => (free = resolve)));
+  const wait = begun.whileWaiting(new Promise<void>((resolve) => (free = resolve)));
   expect(await after(2)).toBe(2);
   free();
   await wait;

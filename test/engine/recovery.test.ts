@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { livingProcesses, markOf } from "../../agent/system/process/mark.ts";
+import { listProcesses, processRefOf } from "../../agent/system/process/process-ref.ts";
 import { backup } from "../../agent/runs.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
 import { everyRestic, newestRestic } from "../support/restic.ts";
@@ -45,7 +45,7 @@ async function environmentOf(pid: number): Promise<string> {
 /** The run's processes that are alive, whoever their parent is. */
 async function processesOfRun(): Promise<number[]> {
   const found: number[] = [];
-  for (const { pid } of livingProcesses()) {
+  for (const { pid } of listProcesses()) {
     if ((await environmentOf(pid)).includes(`HOLDFAST_RUN=${runId}`)) found.push(pid);
   }
   return found;
@@ -88,7 +88,7 @@ describe("a run whose process was killed", () => {
     expect(log).toContain('after hook "start"');
     expect(await textOf(out("service"))).toBe("started\n");
     expect(await textOf(out("phase"))).toBe("after\n");
-    expect(markOf(Number(await readFile(out("child"), "utf8")))).toBeNull();
+    expect(processRefOf(Number(await readFile(out("child"), "utf8")))).toBeNull();
     expect(await processesOfRun()).toEqual([]);
   });
 
@@ -181,9 +181,9 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     await begin(work);
     const pid = await until("restic", resticOfRun);
     await killRunner();
-    expect(markOf(pid)).not.toBeNull();
+    expect(processRefOf(pid)).not.toBeNull();
     await recoverInterrupted(host.deps, work.assignment);
-    expect(markOf(pid)).toBeNull();
+    expect(processRefOf(pid)).toBeNull();
     expect(await locks()).toEqual([]);
     const { run, snapshots } = await host.report({ runId });
     expect(run).toMatchObject({ state: "interrupted", snapshot: null });
@@ -206,7 +206,7 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     await host.spool.write({ ...entry, child: null });
     host.impatient();
     await recoverInterrupted(host.deps, work.assignment);
-    expect(markOf(pid)).toBeNull();
+    expect(processRefOf(pid)).toBeNull();
     expect(await locks()).toEqual([]);
   });
 

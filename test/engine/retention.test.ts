@@ -1,9 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { rememberGood } from "../../agent/state/good-snapshot.ts";
+import { recordGoodSnapshot } from "../../agent/state/good-snapshot.ts";
 import { forget } from "../../agent/runs.ts";
-import { type Outcome } from "../../agent/run/deps.ts";
+import { type RunOutcome } from "../../agent/run/deps.ts";
 import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
 import { holdLock } from "./held-lock.ts";
 import { type EngineHost, newId, openEngineHost, useEngine, type Work } from "./engine-host.ts";
@@ -64,7 +64,7 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     const { snapshot: bad } = await host.backup(host.work());
     expect(await host.reports()).toHaveLength(2);
     // As after a backup that stored something, and did not end well.
-    await rememberGood(host.paths, {
+    await recordGoodSnapshot(host.paths, {
       binding: host.work().binding.id,
       snapshot: good ?? "",
       at: "2026-11-23T08:00:00.000Z",
@@ -136,7 +136,7 @@ function onHost(engine: FoundEngine) {
   afterEach(() => host.close());
   return {
     keeping: (keep_last: number): Work => host.work({ settings: { retention: { keep_last } } }),
-    ask: (work: Work, dryRun: boolean): Promise<Outcome> =>
+    ask: (work: Work, dryRun: boolean): Promise<RunOutcome> =>
       forget(host.deps, {
         ...work,
         dryRun,

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { livingProcesses } from "../../agent/system/process/mark.ts";
+import { listProcesses } from "../../agent/system/process/process-ref.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
 import { everyRestic, newestRestic } from "../support/restic.ts";
 import { until } from "../support/until.ts";
@@ -51,7 +51,7 @@ describe("while restic stores, its secrets", () => {
     running = host.backup(work, { runId });
     restic = await until("restic in the middle of its backup", async () => {
       if (host.progress.length === 0) return undefined;
-      for (const { pid } of livingProcesses()) {
+      for (const { pid } of listProcesses()) {
         const isOfRun = (await textOf(`/proc/${pid}/environ`)).includes(`HOLDFAST_RUN=${runId}`);
         if (isOfRun && (await textOf(`/proc/${pid}/cmdline`)).includes("\0backup\0")) return pid;
       }
@@ -61,7 +61,7 @@ describe("while restic stores, its secrets", () => {
   });
 
   it("are in no command line, and in no file but their own", async () => {
-    const lines = await Promise.all(livingProcesses().map(({ pid }) => textOf(`/proc/${pid}/cmdline`)));
+    const lines = await Promise.all(listProcesses().map(({ pid }) => textOf(`/proc/${pid}/cmdline`)));
     expect(lines.some((line) => line.includes(work.binding.id))).toBe(true);
     for (const hidden of [passphrase, key]) expect(lines.filter((line) => line.includes(hidden))).toEqual([]);
     const whereTheyMayBe = [[passphraseFile(work)], [join(host.root, "key")]];

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openSpool } from "../../agent/state/spool.ts";
-import { ASIDE } from "../../agent/system/state-file.ts";
+import { QUARANTINE_SUFFIX } from "../../agent/system/state-file.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import { isGood, isOver } from "../../shared/run.ts";
 import { type EngineHost, newId, openEngineHost, useEngine } from "../engine/engine-host.ts";
@@ -129,7 +129,9 @@ function namesDisk({ paths }: EngineHost, place: Place, failure: RunFailure | nu
 /** Files that were set aside, and drafts that were left. */
 function damageIn({ paths }: EngineHost): string[] {
   const names = readdirSync(paths.state, { recursive: true, encoding: "utf8" });
-  return names.filter((name) => name.endsWith(ASIDE) || name.endsWith(".tmp")).map((name) => `${name} is left`);
+  return names
+    .filter((name) => name.endsWith(QUARANTINE_SUFFIX) || name.endsWith(".tmp"))
+    .map((name) => `${name} is left`);
 }
 
 function isWhole(host: EngineHost, { provider }: FoundEngine): boolean {

@@ -3,7 +3,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import * as z from "zod";
-import { livingProcesses } from "../../agent/system/process/mark.ts";
+import { listProcesses } from "../../agent/system/process/process-ref.ts";
 import type { ProviderName } from "../../shared/repository.ts";
 
 /** What a killed agent's repositories and processes are really like, by the tools themselves and by /proc. */
@@ -51,7 +51,7 @@ export async function locksOf(root: string, provider: ProviderName): Promise<str
 /** @returns the command lines of living processes that work below the directory, but for the one with that pid */
 export async function processesOf(root: string, but: number | undefined): Promise<string[]> {
   const found: string[] = [];
-  for (const { pid } of livingProcesses()) {
+  for (const { pid } of listProcesses()) {
     if (pid === but || pid === process.pid) continue;
     const [environment, command] = await Promise.all(
       ["environ", "cmdline"].map((name) => readFile(`/proc/${pid}/${name}`, "latin1").catch(() => "")),
@@ -63,7 +63,7 @@ export async function processesOf(root: string, but: number | undefined): Promis
 
 /** A run's engine that stores, if one runs now. */
 export async function storingEngine(isOfRun: (run: string) => boolean): Promise<number | undefined> {
-  for (const { pid } of livingProcesses()) {
+  for (const { pid } of listProcesses()) {
     const command = (await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")).split("\0");
     if (!command.includes("backup") && !command.includes("create")) continue;
     const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");

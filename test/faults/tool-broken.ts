@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Outcome } from "../../agent/run/deps.ts";
-import { livingProcesses } from "../../agent/system/process/mark.ts";
+import type { RunOutcome } from "../../agent/run/deps.ts";
+import { listProcesses } from "../../agent/system/process/process-ref.ts";
 import { isGood } from "../../shared/run.ts";
 import { type EngineHost, newId, openEngineHost, useEngine } from "../engine/engine-host.ts";
 import { BY_TOOL } from "../provider/by-tool.ts";
@@ -75,7 +75,7 @@ async function breakOnce(bench: Bench, way: Way, dice: Dice): Promise<Found> {
   const before = idsNow();
   const runId = newId();
   const mend = await way.begin(bench, dice);
-  let outcome: Outcome;
+  let outcome: RunOutcome;
   try {
     outcome = await host.backup(bench.work(way.limit === undefined ? undefined : { runTimeLimit: way.limit }), {
       runId,
@@ -112,7 +112,7 @@ async function breakOnce(bench: Bench, way: Way, dice: Dice): Promise<Found> {
 }
 
 /** What was said of the run and is not so. */
-function liesOf({ state, failure, snapshot }: Outcome, { codes }: Way, made: readonly string[]): string[] {
+function liesOf({ state, failure, snapshot }: RunOutcome, { codes }: Way, made: readonly string[]): string[] {
   const how = `${state}${failure === null ? "" : ` (${failure.code}: ${failure.message.slice(0, 300)})`}`;
   if (isGood(state)) {
     return snapshot !== null && made.includes(snapshot)
@@ -125,7 +125,7 @@ function liesOf({ state, failure, snapshot }: Outcome, { codes }: Way, made: rea
 
 /** Processes of the run that live on. */
 function leftBehind(run: string): string[] {
-  return livingProcesses().flatMap(({ pid }) => {
+  return listProcesses().flatMap(({ pid }) => {
     try {
       return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`HOLDFAST_RUN=${run}`)
         ? [`process ${pid} is left`]

@@ -113,7 +113,7 @@ export async function openWiredHost(agent: {
     });
     const machine = { unitDirectories: [], sockets: [] };
     const api = openApi({ config, identity, clock, random });
-    served = serve({ ...deps, machine, timers }, { config, api }, stop.signal);
+    served = serve({ ...deps, searchPaths: machine, timers }, { config, api }, stop.signal);
     await until(`the host to be online; the agent said:\n${host.said()}`, () => host.isOnline());
     return host;
   } catch (error) {

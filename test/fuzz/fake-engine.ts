@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { EngineCall, EngineCalls } from "../../agent/providers/engine-calls.ts";
 import type { Access } from "../../agent/providers/provider.ts";
-import type { Ended } from "../../agent/system/process/process.ts";
+import type { ProcessResult } from "../../agent/system/process/process.ts";
 import { lineSplitter } from "../../agent/system/process/lines.ts";
 import { HOOK_LADDER } from "../../agent/system/process/kill-ladder.ts";
 import { ownUser } from "../../agent/system/process/user.ts";
@@ -51,7 +51,7 @@ export function accessOf(provider: Tool): Access {
     log: openRunLog(clock),
     signal: new AbortController().signal,
     ladder: HOOK_LADDER,
-    patience: { lockMs: 0, openMs: 1000 },
+    timeouts: { lockMs: 0, openMs: 1000 },
     limits: { uploadKiBs: null, downloadKiBs: null },
     performance: Performance.parse({}),
     onChild: async () => undefined,
@@ -134,18 +134,18 @@ function feed(dice: Dice, bytes: Uint8Array, to: (chunk: Uint8Array) => void): v
   to(new Uint8Array());
 }
 
-export const ENDED_WELL: Ended = {
+export const ENDED_WELL: ProcessResult = {
   exitCode: 0,
   child: null,
   signal: null,
   timedOut: false,
   cancelled: false,
   stderr: "",
-  note: "",
+  statusText: "",
   startFailure: null,
 };
 
-function ending(dice: Dice, stderr: string): Ended {
+function ending(dice: Dice, stderr: string): ProcessResult {
   const exitCode = dice.pick([0, 0, 0, 0, 1, 2, 3, 10, 11, 12, 13, 100, 105, 130, 255, null]);
   return {
     ...ENDED_WELL,

@@ -5,7 +5,7 @@ import { loadAssignment } from "../../agent/link/assignments.ts";
 import { readDaemonState } from "../../agent/daemon/claim.ts";
 import { readContract } from "../../agent/declared/contract-file.ts";
 import { loadIdentity } from "../../agent/link/identity.ts";
-import { readState, setAside } from "../../agent/system/state-file.ts";
+import { readState, quarantine } from "../../agent/system/state-file.ts";
 import { readUpkeep } from "../../agent/state/upkeep-state.ts";
 import { DaemonState } from "../../agent/daemon/claim.ts";
 import { scratchRoot } from "../agent/scratch.ts";
@@ -57,7 +57,7 @@ test("a directory in the place of a file is set aside too, over what was set asi
   const file = `${paths.repositoriesDir}/${repository}.upkeep.json`;
   await mkdir(paths.repositoriesDir, { recursive: true });
   for (const damage of [() => writeFile(file, "{"), () => mkdir(file), () => writeFile(file, "{"), () => mkdir(file)]) {
-    await setAside(file);
+    await quarantine(file);
     await damage();
     expect(await readUpkeep(paths, repository)).toMatchObject({ isForgotten: true });
   }

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { backup } from "../../agent/providers/restic/backup.ts";
 import { listNodes as resticNodes, readContents } from "../../agent/providers/restic/contents.ts";
-import { releaseDeadLocks } from "../../agent/providers/restic/locks.ts";
+import { removeStaleLocks } from "../../agent/providers/restic/locks.ts";
 import { listSnapshots as resticSnapshots } from "../../agent/providers/restic/snapshots.ts";
 import { listNodes as borgNodes } from "../../agent/providers/borg/contents.ts";
 import { borgFailure } from "../../agent/providers/borg/failures.ts";
 import { readProgress } from "../../agent/providers/borg/messages.ts";
-import { bytesIn } from "../../agent/providers/byte-words.ts";
+import { parseByteSize } from "../../agent/providers/byte-size.ts";
 import { listSnapshots as borgSnapshots } from "../../agent/providers/borg/snapshots.ts";
 import type { EngineCall } from "../../agent/providers/engine-calls.ts";
 import { accessOf, ENDED_WELL } from "./fake-engine.ts";
@@ -87,11 +87,14 @@ describe("what a tool prints", () => {
   test("a number that no control plane takes is not passed on", () => {
     const line = (current: number): string => JSON.stringify({ type: "progress_percent", current, total: 7 });
     expect([readProgress(line(1e29), 0), readProgress(line(3), 0)]).toMatchObject([null, { bytesDone: 3 }]);
-    expect([bytesIn("total prune: 9 blobs / 99999999999 TiB"), bytesIn("7 blobs / 2 kB")]).toEqual([null, 2000]);
+    expect([parseByteSize("total prune: 9 blobs / 99999999999 TiB"), parseByteSize("7 blobs / 2 kB")]).toEqual([
+      null,
+      2000,
+    ]);
   });
 
   test("a lock that is no JSON is nobody's", async () => {
     const runner = saying("restic", { list: OLD, cat: "{ half" });
-    await expect(releaseDeadLocks(runner, { pid: 999_999_999, startTicks: "1@none" })).resolves.toBeUndefined();
+    await expect(removeStaleLocks(runner, { pid: 999_999_999, startTicks: "1@none" })).resolves.toBeUndefined();
   });
 });

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { livingProcesses, markOf } from "../../agent/system/process/mark.ts";
+import { listProcesses, processRefOf } from "../../agent/system/process/process-ref.ts";
 import { listSnapshots } from "../../agent/runs.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
 import {
@@ -40,7 +40,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
 
     /** The process that stores for the run. */
     async function engineOf(runId: string): Promise<number | undefined> {
-      for (const { pid } of livingProcesses()) {
+      for (const { pid } of listProcesses()) {
         if (!(await textOf(`/proc/${pid}/environ`)).includes(`HOLDFAST_RUN=${runId}`)) continue;
         if ((await textOf(`/proc/${pid}/cmdline`)).includes(`\0${tool.store}\0`)) return pid;
       }
@@ -108,7 +108,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       const pid = await storing(runId);
       stop.abort();
       expect(await running).toMatchObject({ state: "cancelled", snapshot: null, failure: { code: "run.cancelled" } });
-      expect(livingProcesses().some((status) => status.pid === pid)).toBe(false);
+      expect(listProcesses().some((status) => status.pid === pid)).toBe(false);
       expect(await tool.locks(host)).toEqual([]);
       expect((await host.report({ kind: "backup" })).snapshots).toEqual([]);
       await rm(join(host.root, "data/slow"), { recursive: true });
@@ -184,7 +184,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       runner.kill("SIGKILL");
       await gone;
       process.kill(pid, "SIGKILL");
-      await until("its death", () => markOf(pid) === null);
+      await until("its death", () => processRefOf(pid) === null);
       expect(await tool.locks(host)).not.toEqual([]);
       await recoverInterrupted(host.deps, work.assignment);
       expect(await tool.locks(host)).toEqual([]);

@@ -52,7 +52,7 @@ it("one contract is kept in several places, with both tools, each at its own tim
     zone: "UTC",
     log: () => undefined,
     assignment: () => all,
-    onDue({ task, begins }) {
+    onDue({ task, onStarted: begins }) {
       // A time is said again until its run has begun.
       if (task.kind !== "backup" || due.includes(task.binding.name)) return;
       due.push(task.binding.name);

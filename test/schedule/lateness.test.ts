@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decide, type History } from "../../agent/daemon/due.ts";
+import { decideTask, type ScheduleState } from "../../agent/daemon/due.ts";
 import { Settings } from "../../shared/binding.ts";
 import { delayOf, nextExpected } from "../../shared/lateness.ts";
 import { parseTimetable } from "../../shared/schedule.ts";
@@ -47,14 +47,14 @@ describe("when a backup is late", () => {
         const task = bindingOf({ OnCalendar: text, RandomizedDelaySec: spread });
         // Made in the control plane, and heard of by the agent a little later.
         const heard = made + (jitters[0] ?? 0) * 5;
-        let history: History | null = null;
+        let history: ScheduleState | null = null;
         let good: number | null = null;
         let now = heard;
         for (const late of jitters) {
-          const decision = decide({ task, zone, now, history });
+          const decision = decideTask({ task, zone, now, history });
           history = decision.history;
           if (decision.kind === "run") good = now;
-          const next = decision.kind === "run" ? decide({ task, zone, now, history }) : decision;
+          const next = decision.kind === "run" ? decideTask({ task, zone, now, history }) : decision;
           const dueAt = next.kind === "wait" ? next.nextDueAt : now;
           const expected = nextExpected(task, { zone, goodMs: good, sinceMs: made });
           if (dueAt === null) {

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
-import { rememberEngineId } from "../../agent/providers/remembered.ts";
-import { type Due, startScheduler } from "../../agent/daemon/scheduler.ts";
+import { storeEngineId } from "../../agent/providers/engine-ids.ts";
+import { type DueTask, startScheduler } from "../../agent/daemon/scheduler.ts";
 import { scheduledOf } from "../../agent/daemon/tasks.ts";
 import { changeUpkeep, readUpkeep } from "../../agent/state/upkeep-state.ts";
 import type { Assignment } from "../../shared/assignment.ts";
@@ -21,7 +21,7 @@ async function maintaining(change: Partial<Assignment["repositories"][number]> =
   const at = (OnCalendar: string) => ({ timerConfig: { OnCalendar, RandomizedDelaySec: "0" } });
   const maintenance = Maintenance.parse({ prune: at("09:00"), check: at("10:00"), zone: "UTC" });
   const repository = Object.assign(found, { maintains: true, maintenance, ...change });
-  const dues: Due[] = [];
+  const dues: DueTask[] = [];
   const scheduler = startScheduler({
     paths,
     ...time,
@@ -31,11 +31,11 @@ async function maintaining(change: Partial<Assignment["repositories"][number]> =
     onDue: (due) => void dues.push(due),
   });
   onTestFinished(() => scheduler.stop());
-  const seen = (): Promise<void> => rememberEngineId(paths, repository, "f".repeat(64));
+  const seen = (): Promise<void> => storeEngineId(paths, repository, "f".repeat(64));
   const pass = async (milliseconds: number): Promise<string[]> => {
     await time.advance(milliseconds);
     await scheduler.wake();
-    const said = dues.splice(0).map(async ({ task, trigger, begins }) => {
+    const said = dues.splice(0).map(async ({ task, trigger, onStarted: begins }) => {
       await begins();
       return `${scheduledOf(task).name}, ${trigger}`;
     });

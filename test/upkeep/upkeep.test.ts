@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { upkeep } from "../../agent/runs.ts";
-import { type Outcome } from "../../agent/run/deps.ts";
+import { runUpkeep } from "../../agent/runs.ts";
+import { type RunOutcome } from "../../agent/run/deps.ts";
 import { changeUpkeep, readUpkeep } from "../../agent/state/upkeep-state.ts";
 import { Maintenance } from "../../shared/repository.ts";
 import type { Trigger } from "../../shared/run.ts";
@@ -22,10 +22,10 @@ function work(keep_last: number, repository: Partial<Work["assignment"]["reposit
   return host.work({ settings, repository: { maintenance, ...repository } });
 }
 
-async function perform(kind: "prune" | "check", trigger: Trigger = "order", on = work(1)): Promise<Outcome> {
+async function perform(kind: "prune" | "check", trigger: Trigger = "order", on = work(1)): Promise<RunOutcome> {
   const [repository] = on.assignment.repositories;
   if (repository === undefined) throw new Error("no repository");
-  return await upkeep(host.deps, {
+  return await runUpkeep(host.deps, {
     kind,
     trigger,
     repository,

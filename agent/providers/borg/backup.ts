@@ -1,16 +1,16 @@
 import * as z from "zod";
-import { wholeText } from "../../system/process/lines.ts";
+import { boundedText } from "../../system/process/lines.ts";
 import type { RunFailure } from "../../../shared/failure.ts";
 import type { RunStats } from "../../../shared/run.ts";
 import { borgPattern } from "../../../shared/pattern-dialects.ts";
-import type { Ended } from "../../system/process/process.ts";
+import type { ProcessResult } from "../../system/process/process.ts";
 import { failureOf, runFailure } from "../../run-error.ts";
 import { type BorgRunner, lockArgs } from "./command.ts";
 import { borgFailure, isFull, isWarning } from "./failures.ts";
-import { releaseOwnLock } from "./locks.ts";
-import { itemOf, readProgress, wordsOf } from "./messages.ts";
+import { removeOwnLock } from "./locks.ts";
+import { splitItemWarning, readProgress, readLogMessage } from "./messages.ts";
 import { archiveName, commentArgs, listAll } from "./snapshots.ts";
-import { settleStore, type StoreEnding } from "../engine-result.ts";
+import { buildBackupResult, type EngineEnd } from "../backup-result.ts";
 import { itemWarnings } from "../item-warnings.ts";
 import type { BackupInput, BackupResult } from "../provider.ts";
 
@@ -27,7 +27,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
   const { access } = runner;
   const name = archiveName(access, access.clock.now());
   const problems = itemWarnings();
-  const answer = wholeText();
+  const answer = boundedText();
   const ended = await runner.call({
     args: [
       "create",
@@ -42,30 +42,31 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
     onStderr(line) {
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) return input.onProgress(progress);
-      const words = wordsOf(line);
+      const words = readLogMessage(line);
       if (words === null) return;
-      const { item, reason } = itemOf(words.message);
+      const { item, reason } = splitItemWarning(words.message);
       if (words.levelname === "WARNING" && !OF_NO_FILE.test(words.message)) problems.add(item, reason);
       else access.log.line(`borg: ${words.message}`);
     },
   });
-  await releaseOwnLock(runner, ended);
+  await removeOwnLock(runner, ended);
   const warnings = problems.warnings().map(access.log.redact);
   if (isWarning(ended) && warnings.length === 0) warnings.push("borg could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
   const failure = storeFailure(runner, ended);
-  const faultOf = (stats: RunStats | null): RunFailure | null => emptiness(stats, { user: access.user.name, warnings });
-  return await settle(runner, { name, text: answer.text(), warnings, failure, faultOf });
+  const faultOf = (stats: RunStats | null): RunFailure | null =>
+    emptyBackupFailure(stats, { user: access.user.name, warnings });
+  return await resolveBackup(runner, { name, text: answer.text(), warnings, failure, faultOf });
 }
 
 /** What became of a borg that was to store an archive of that name: looked up in the repository. */
-export async function settle(
+export async function resolveBackup(
   runner: BorgRunner,
-  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
+  ending: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
 ): Promise<BackupResult> {
   let nameById = new Map<string, string>();
   let unfinished: string[] = [];
-  const result = await settleStore({
+  const result = await buildBackupResult({
     engine: "borg",
     warnings: ending.warnings,
     stats: statsOf(ending.text),
@@ -78,11 +79,11 @@ export async function settle(
     },
     find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === ending.name) ?? null,
     faultOf: ending.faultOf,
-    discard: () => remove(runner, ending.name),
+    discard: () => deleteArchive(runner, ending.name),
   });
   // What an interrupted run had stored was of use to this one, and to none after it.
   if (result.snapshot !== null && !runner.access.repository.appendOnly) {
-    for (const name of unfinished) await remove(runner, name);
+    for (const name of unfinished) await deleteArchive(runner, name);
   }
   return result;
 }
@@ -93,7 +94,7 @@ export function createArgs(runner: BorgRunner): string[] {
 }
 
 /** Null when it ended well, or left out single files only. */
-export function storeFailure({ access }: BorgRunner, ended: Ended): RunFailure | null {
+export function storeFailure({ access }: BorgRunner, ended: ProcessResult): RunFailure | null {
   if (ended.exitCode === 0) return null;
   if (ended.cancelled) return failureOf(access.signal.reason);
   if (isWarning(ended) && !isFull(ended)) return null;
@@ -101,7 +102,7 @@ export function storeFailure({ access }: BorgRunner, ended: Ended): RunFailure |
 }
 
 /** Borg stores an archive with nothing in it, and calls that a warning. */
-function emptiness(
+function emptyBackupFailure(
   stats: RunStats | null,
   { user, warnings }: { user: string; warnings: string[] },
 ): RunFailure | null {
@@ -111,12 +112,12 @@ function emptiness(
     : runFailure("source.empty", "the sources hold no file, so nothing was backed up");
 }
 
-async function remove(runner: BorgRunner, name: string): Promise<boolean> {
+async function deleteArchive(runner: BorgRunner, name: string): Promise<boolean> {
   const { access } = runner;
   const ended = await runner.call({
     args: ["delete", "--log-json", ...lockArgs(runner), `::${name}`],
-    isAfterwards: true,
-    timeLimitMs: access.patience.lockMs + access.patience.openMs,
+    runsAfterCancel: true,
+    timeLimitMs: access.timeouts.lockMs + access.timeouts.openMs,
   });
   if (ended.exitCode === 0) return true;
   access.log.line(

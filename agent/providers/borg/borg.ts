@@ -3,9 +3,9 @@ import { check } from "./check.ts";
 import { prepareBorg } from "./command.ts";
 import { dump, load } from "./dump.ts";
 import { forget } from "./forget.ts";
-import { releaseDeadLocks } from "./locks.ts";
+import { removeStaleLocks } from "./locks.ts";
 import { prune } from "./prune.ts";
-import { identifyBorg } from "./repository.ts";
+import { ensureBorgRepository } from "./repository.ts";
 import { borgContents } from "./restore.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { BORG } from "./version.ts";
@@ -18,7 +18,7 @@ export const borg: Provider = {
 
   async open(access, { mayCreate }) {
     const runner = await prepareBorg(await requireEngine(BORG), access);
-    const engineId = await identifyBorg(runner, { mayCreate });
+    const engineId = await ensureBorgRepository(runner, { mayCreate });
     return {
       engineId,
       backup: (input) => backup(runner, input),
@@ -29,7 +29,7 @@ export const borg: Provider = {
       load: (input) => load(runner, input),
       prune: () => prune(runner),
       check: (input) => check(runner, input),
-      releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
+      removeStaleLocks: (dead) => removeStaleLocks(runner, dead),
     };
   },
 

@@ -1,7 +1,7 @@
 import { failureOf, runFailure } from "../../run-error.ts";
 import { type BorgRunner, lockArgs } from "./command.ts";
 import { borgFailure } from "./failures.ts";
-import { wordsOf } from "./messages.ts";
+import { readLogMessage } from "./messages.ts";
 import type { OpenRepository, UpkeepResult } from "../provider.ts";
 
 /** What borg check exits with when it found damage: the same as for a warning of any other command. */
@@ -20,7 +20,7 @@ export async function check(
   const ended = await runner.call({
     args: ["check", "--log-json", ...lockArgs(runner), ...(part === parts ? ["--verify-data"] : [])],
     onStderr(line) {
-      const words = wordsOf(line);
+      const words = readLogMessage(line);
       if (words === null) return;
       access.log.line(`borg: ${words.message}`);
       if (words.levelname === "ERROR" && said.length < 3) said.push(words.message);

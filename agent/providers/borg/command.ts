@@ -46,7 +46,7 @@ function limits({ limits: { uploadKiBs, downloadKiBs }, repository, log }: Acces
 
 /** Waits for a lock that another program holds: by itself borg waits a second. */
 export function lockArgs({ access }: Pick<BorgRunner, "access">): string[] {
-  return ["--lock-wait", `${Math.ceil(access.patience.lockMs / 1000)}`];
+  return ["--lock-wait", `${Math.ceil(access.timeouts.lockMs / 1000)}`];
 }
 
 function environment(

@@ -4,7 +4,7 @@ import { RunError } from "../../run-error.ts";
 import type { BorgRunner } from "./command.ts";
 import { borgFailure } from "./failures.ts";
 import { readMessage } from "./messages.ts";
-import { onlyBelow } from "./selection.ts";
+import { selectBelow } from "./selection.ts";
 
 /** What borg's listings show for a byte that is not UTF-8. */
 export const STAND_IN = "?";
@@ -101,7 +101,7 @@ async function list(
   onStdout: (line: string) => void,
 ): Promise<void> {
   const { access } = runner;
-  const { args, files } = onlyBelow(include);
+  const { args, files } = selectBelow(include);
   const options = ["--json-lines", "--log-json", "--bypass-lock", "--format", format, ...args];
   const ended = await runner.call({ args: ["list", ...options, `::${archive}`], files, onStdout });
   if (ended.cancelled) access.signal.throwIfAborted();

@@ -1,22 +1,31 @@
-import { wholeText } from "../../system/process/lines.ts";
+import { boundedText } from "../../system/process/lines.ts";
 import type { RunFailure } from "../../../shared/failure.ts";
 import { HOOK_LADDER } from "../../system/process/kill-ladder.ts";
 import { failureOf } from "../../run-error.ts";
-import { createArgs, settle, storeFailure } from "./backup.ts";
+import { createArgs, resolveBackup, storeFailure } from "./backup.ts";
 import type { BorgRunner } from "./command.ts";
 import { borgFailure } from "./failures.ts";
-import { readProgress, wordsOf } from "./messages.ts";
+import { readProgress, readLogMessage } from "./messages.ts";
 import { archiveName, commentArgs, nameOf } from "./snapshots.ts";
 import type { BackupResult, DumpInput, LoadInput } from "../provider.ts";
-import { dumpedBy, fedBy, stoppably, loadFailure, loadWords, ownWords, requireBash, scriptWords } from "../streams.ts";
+import {
+  dumpCommand,
+  loadPipeCommand,
+  withDumpTermination,
+  loadFailure,
+  openLoadOutput,
+  engineOutputOnly,
+  requireBash,
+  openDumpOutput,
+} from "../dump-pipe.ts";
 
 /** See OpenRepository.dump. */
 export async function dump(runner: BorgRunner, input: DumpInput): Promise<BackupResult> {
   const { access } = runner;
   const bash = await requireBash();
-  const words = scriptWords(access.log);
+  const words = openDumpOutput(access.log);
   const name = archiveName(access, access.clock.now());
-  const answer = wholeText();
+  const answer = boundedText();
   const call = runner.call({
     args: [
       "create",
@@ -27,50 +36,50 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
       "--content-from-command",
       `::${name}`,
       "--",
-      ...dumpedBy(bash, access),
+      ...dumpCommand(bash, access),
     ],
     files: [input.script],
-    hasNote: true,
+    hasStatusFile: true,
     onStdout: answer.push,
     onStderr(line) {
       if (words.add(line)) return;
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) return input.onProgress(progress);
-      const said = wordsOf(line);
+      const said = readLogMessage(line);
       if (said !== null) access.log.line(`borg: ${said.message}`);
     },
   });
-  const ended = ownWords(await stoppably(access, () => call));
-  words.settle(ended.note);
+  const ended = engineOutputOnly(await withDumpTermination(access, () => call));
+  words.readStatus(ended.statusText);
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
-  return await settle(runner, { name, text: answer.text(), warnings: [], failure, faultOf: () => fault });
+  return await resolveBackup(runner, { name, text: answer.text(), warnings: [], failure, faultOf: () => fault });
 }
 
 /** See OpenRepository.load. */
 export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFailure | null> {
   const { access } = runner;
   const bash = await requireBash();
-  const words = loadWords();
+  const words = openLoadOutput();
   const name = await nameOf(runner, input.snapshot);
   const ended = await runner.call({
     args: ["extract", "--log-json", "--bypass-lock", "--stdout", `::${name}`, `pp:${input.name}`],
     files: [input.script],
-    within: (engine) => fedBy(bash, access, { user: input.user, engine }),
+    wrap: (engine) => loadPipeCommand(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,
     onStdout(line) {
-      words.said(line);
+      words.addScriptLine(line);
       access.log.line(`  ${line}`);
     },
     onStderr(line) {
       if (words.add(line)) return;
-      const said = wordsOf(line);
+      const said = readLogMessage(line);
       if (said !== null) access.log.line(`borg: ${said.message}`);
     },
   });
   if (ended.cancelled) return failureOf(access.signal.reason);
   const { redact } = access.log;
   const engineFailure = (): RunFailure =>
-    borgFailure({ ...ownWords(ended), exitCode: 2, signal: null }, { what: "extract", redact });
+    borgFailure({ ...engineOutputOnly(ended), exitCode: 2, signal: null }, { what: "extract", redact });
   return loadFailure(ended, words, { engineFailure, redact });
 }

@@ -1,9 +1,9 @@
 import type { RunFailure, RunFailureCode } from "../../../shared/failure.ts";
 import type { Redact } from "../../redact.ts";
-import type { Ended } from "../../system/process/process.ts";
+import type { ProcessResult } from "../../system/process/process.ts";
 import { runFailure } from "../../run-error.ts";
-import { type LogMessage, wordsOf } from "./messages.ts";
-import { PLAIN_WORDS, unableToRun } from "../engine-failures.ts";
+import { type LogMessage, readLogMessage } from "./messages.ts";
+import { FAILURE_TEXTS, abnormalEnd } from "../engine-failures.ts";
 
 /** Borg's own names of its errors. They are the same in every version; its exit codes are not. */
 const NAMES = new Map<string, RunFailureCode>(
@@ -40,7 +40,7 @@ const NAMES = new Map<string, RunFailureCode>(
 );
 
 /** For what has no name, in this order. A full disk is told of as a fault of the file that was being read. */
-const WORDS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
+const PATTERNS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
   {
     pattern: /\[Errno 13\]|\[Errno 30\]|permission denied|connection refused|host key verification failed/i,
     code: "repository.unreachable",
@@ -55,34 +55,34 @@ const ABSENT = new Set([
   "Repository.ParentPathDoesNotExist",
 ]);
 
-export function saysAbsent({ stderr, timedOut }: Ended): boolean {
+export function isRepositoryAbsent({ stderr, timedOut }: ProcessResult): boolean {
   return !timedOut && messagesIn(stderr).some(({ msgid }) => msgid !== undefined && ABSENT.has(msgid));
 }
 
 /** Whether it ended by leaving out single files only: 1 up to 1.2, a code for each kind of warning since. */
-export function isWarning({ exitCode }: Ended): boolean {
+export function isWarning({ exitCode }: ProcessResult): boolean {
   return exitCode === 1 || (exitCode !== null && exitCode >= 100 && exitCode < 126);
 }
 
 /** A disk that is full, whatever else the exit code says. */
-export function isFull({ stderr }: Ended): boolean {
+export function isFull({ stderr }: ProcessResult): boolean {
   return messagesIn(stderr).some(({ message }) => FULL.test(message));
 }
 
 /** Why a borg that did not end well did so. @param what it was doing, for the message */
-export function borgFailure(ended: Ended, context: { what: string; redact: Redact }): RunFailure {
+export function borgFailure(ended: ProcessResult, context: { what: string; redact: Redact }): RunFailure {
   const messages = messagesIn(ended.stderr).filter(({ levelname }) => levelname !== "INFO");
   const said = context.redact(messages.map(sentenceOf).slice(-3).join(" ").slice(0, 1500));
   const describe = (code: RunFailureCode, how: string): RunFailure =>
     runFailure(code, `borg ${context.what}: ${how}${said === "" ? "" : `: ${said}`}`, NEXT[code]);
-  const unable = unableToRun(ended);
+  const unable = abnormalEnd(ended);
   if (unable !== null) return describe(unable.code, unable.how);
   const named = messages.map(({ msgid = "" }) => NAMES.get(msgid)).find((code) => code !== undefined);
   const text = messages.map(({ message }) => message).join("\n");
   const code = FULL.test(text)
     ? "repository.full"
-    : (named ?? WORDS.find(({ pattern }) => pattern.test(text))?.code ?? "engine.failed");
-  return describe(code, PLAIN_WORDS[code] ?? `exited with ${ended.exitCode}`);
+    : (named ?? PATTERNS.find(({ pattern }) => pattern.test(text))?.code ?? "engine.failed");
+  return describe(code, FAILURE_TEXTS[code] ?? `exited with ${ended.exitCode}`);
 }
 
 const NEXT: Partial<Record<RunFailureCode, string>> = {
@@ -93,7 +93,7 @@ const NEXT: Partial<Record<RunFailureCode, string>> = {
 };
 
 function messagesIn(stderr: string): LogMessage[] {
-  return stderr.split("\n").flatMap((line) => wordsOf(line) ?? []);
+  return stderr.split("\n").flatMap((line) => readLogMessage(line) ?? []);
 }
 
 /** Of a traceback, the line that says what it is. */

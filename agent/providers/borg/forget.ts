@@ -1,7 +1,7 @@
 import { lockArgs, type BorgRunner } from "./command.ts";
 import { borgFailure } from "./failures.ts";
 import { listArchives } from "./snapshots.ts";
-import { judgeForget } from "../forgotten.ts";
+import { buildForgetResult } from "../forget-result.ts";
 import type { ForgetResult } from "../provider.ts";
 
 /** See OpenRepository.forget. By name, archive by archive: borg's own `prune` has rules that are not restic's. */
@@ -18,7 +18,7 @@ export async function forget(runner: BorgRunner, unwanted: readonly string[]): P
     onStderr: (line) => access.log.line(`borg: ${line}`),
   });
   const after = (await listArchives(runner)).map(({ name: _name, ...facts }) => facts);
-  return judgeForget(access, {
+  return buildForgetResult(access, {
     before,
     unwanted: going.map(({ id }) => id),
     ended,

@@ -47,7 +47,7 @@ export function readProgress(line: string, at: number): Progress | null {
 }
 
 /** What a line of stderr has to say to a person; null for progress, prompts and empty lines. */
-export function wordsOf(line: string): LogMessage | null {
+export function readLogMessage(line: string): LogMessage | null {
   const message = readMessage(LogMessage, line);
   if (message !== null) return message;
   if (line.trim() === "" || /^\{"?.*"type": "/.test(line)) return null;
@@ -55,7 +55,7 @@ export function wordsOf(line: string): LogMessage | null {
 }
 
 /** A warning as one about a single file: `PATH: what is wrong with it`. */
-export function itemOf(message: string): { item: string; reason: string } {
+export function splitItemWarning(message: string): { item: string; reason: string } {
   const [, item, reason] = /^(\/?.*?): ((?:\w+: )?\[?\w.*)$/s.exec(message) ?? [];
   return item === undefined || reason === undefined ? { item: message, reason: message } : { item, reason };
 }

@@ -1,8 +1,8 @@
 import { failureOf } from "../../run-error.ts";
 import { type BorgRunner, lockArgs } from "./command.ts";
 import { borgFailure } from "./failures.ts";
-import { wordsOf } from "./messages.ts";
-import { bytesIn } from "../byte-words.ts";
+import { readLogMessage } from "./messages.ts";
+import { parseByteSize } from "../byte-size.ts";
 import type { UpkeepResult } from "../provider.ts";
 
 /** See OpenRepository.prune: what borg calls `compact`. Its own `prune` is what we call forget. */
@@ -12,9 +12,9 @@ export async function prune(runner: BorgRunner): Promise<UpkeepResult> {
   const ended = await runner.call({
     args: ["compact", "--verbose", "--log-json", ...lockArgs(runner)],
     onStderr(line) {
-      const message = wordsOf(line)?.message;
+      const message = readLogMessage(line)?.message;
       if (message === undefined) return;
-      if (message.startsWith("compaction freed")) freed = bytesIn(message);
+      if (message.startsWith("compaction freed")) freed = parseByteSize(message);
       access.log.line(`borg: ${message}`);
     },
   });

@@ -1,15 +1,15 @@
-import { wholeText } from "../../system/process/lines.ts";
+import { boundedText } from "../../system/process/lines.ts";
 import { RunError, runError } from "../../run-error.ts";
 import type { BorgRunner } from "./command.ts";
-import { borgFailure, saysAbsent } from "./failures.ts";
+import { borgFailure, isRepositoryAbsent } from "./failures.ts";
 import { Listing } from "./snapshots.ts";
-import { identify, unanswered } from "../identity.ts";
+import { ensureRepository, timeoutError } from "../ensure-repository.ts";
 
 const PARTS = /^(config|data|README|nonce|(hints|index|integrity)\.\d+)$/;
 
 /** See identify. */
-export async function identifyBorg(runner: BorgRunner, { mayCreate }: { mayCreate: boolean }): Promise<string> {
-  return await identify(runner.access, {
+export async function ensureBorgRepository(runner: BorgRunner, { mayCreate }: { mayCreate: boolean }): Promise<string> {
+  return await ensureRepository(runner.access, {
     mayCreate,
     readId: () => readId(runner),
     create: () => create(runner),
@@ -20,17 +20,17 @@ export async function identifyBorg(runner: BorgRunner, { mayCreate }: { mayCreat
 /** Also opens it: the list of archives is encrypted. */
 async function readId(runner: BorgRunner): Promise<string | null> {
   const { access } = runner;
-  const answer = wholeText();
+  const answer = boundedText();
   const ended = await runner.call({
     args: ["list", "--json", "--log-json", "--bypass-lock", "--last", "1"],
-    timeLimitMs: access.patience.openMs,
+    timeLimitMs: access.timeouts.openMs,
     onStdout: answer.push,
   });
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode === 0) return idOf(answer.text());
-  if (saysAbsent(ended)) return null;
+  if (isRepositoryAbsent(ended)) return null;
   const failure = borgFailure(ended, { what: "list", redact: access.log.redact });
-  throw ended.timedOut ? unanswered(access, failure.message) : new RunError(failure);
+  throw ended.timedOut ? timeoutError(access, failure.message) : new RunError(failure);
 }
 
 function idOf(text: string): string {
@@ -46,7 +46,7 @@ async function create(runner: BorgRunner): Promise<void> {
   const { access } = runner;
   const ended = await runner.call({
     args: ["init", "--log-json", "--encryption", "repokey-blake2"],
-    timeLimitMs: access.patience.openMs,
+    timeLimitMs: access.timeouts.openMs,
   });
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "init", redact: access.log.redact }));

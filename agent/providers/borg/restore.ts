@@ -3,8 +3,8 @@ import type { Extraction, FailedPath, SnapshotContents } from "../contents.ts";
 import type { BorgRunner } from "./command.ts";
 import { listNodes, readContents, STAND_IN } from "./contents.ts";
 import { borgFailure, isWarning } from "./failures.ts";
-import { itemOf, readProgress, wordsOf } from "./messages.ts";
-import { onlyBelow, onlyThese } from "./selection.ts";
+import { splitItemWarning, readProgress, readLogMessage } from "./messages.ts";
+import { selectBelow, selectExactly } from "./selection.ts";
 import { nameOf } from "./snapshots.ts";
 import { itemWarnings } from "../item-warnings.ts";
 
@@ -13,7 +13,7 @@ export function borgContents(runner: BorgRunner): SnapshotContents {
   let named: Promise<string> | null = null;
   const archiveOf = (snapshot: string): Promise<string> => (named ??= nameOf(runner, snapshot));
   return {
-    standIn: STAND_IN,
+    replacementChar: STAND_IN,
     // It removes whatever is in a file's place before it makes the file.
     needsSingleNames: false,
     list: async (snapshot, onNode) => listNodes(runner, await archiveOf(snapshot), onNode),
@@ -32,7 +32,7 @@ async function extract(
 ): Promise<{ failed: FailedPath[]; failure: RunFailure | null }> {
   const { access } = runner;
   const errors = itemWarnings();
-  const { args, files } = nodes === null ? onlyBelow(include) : onlyThese(nodes.map(({ path }) => path));
+  const { args, files } = nodes === null ? selectBelow(include) : selectExactly(nodes.map(({ path }) => path));
   const options = ["--log-json", "--progress", "--bypass-lock", "--numeric-ids", "--sparse", ...args];
   const ended = await runner.call({
     args: ["extract", ...options, `::${archive}`],
@@ -41,9 +41,9 @@ async function extract(
     onStderr(line) {
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) return onProgress(progress);
-      const words = wordsOf(line);
+      const words = readLogMessage(line);
       if (words === null) return;
-      const { item, reason } = itemOf(words.message);
+      const { item, reason } = splitItemWarning(words.message);
       if (words.levelname === "WARNING" && !words.message.startsWith("Remote:")) errors.add(`/${item}`, reason);
       else access.log.line(`borg: ${words.message}`);
     },

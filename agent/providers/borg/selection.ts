@@ -1,22 +1,22 @@
 /** How borg is told what is meant. */
-interface Way {
+interface SelectionArgs {
   readonly args: readonly string[];
   /** Texts it finds as /dev/fd/4 and on. */
   readonly files: readonly string[];
 }
 
 /** These paths and what is below them; none, or the root among them: everything. */
-export function onlyBelow(include: readonly string[]): Way {
+export function selectBelow(include: readonly string[]): SelectionArgs {
   if (include.length === 0 || include.includes("/")) return { args: [], files: [] };
   return only(include.map((path) => (isPlain(path) ? `pp:${path.slice(1)}` : `re:^${expression(path)}(?:/|\\Z)`)));
 }
 
 /** Exactly these entries, which borg looks up one by one, however many there are. */
-export function onlyThese(paths: readonly string[]): Way {
+export function selectExactly(paths: readonly string[]): SelectionArgs {
   return only(paths.map((path) => (isPlain(path) ? `pf:${path.slice(1)}` : `re:^${expression(path)}\\Z`)));
 }
 
-function only(patterns: readonly string[]): Way {
+function only(patterns: readonly string[]): SelectionArgs {
   const text = [...patterns.map((pattern) => `+ ${pattern}`), "- re:^"].join("\n");
   return { args: ["--patterns-from", "/dev/fd/4"], files: [`${text}\n`] };
 }

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { wholeText } from "../../system/process/lines.ts";
+import { boundedText } from "../../system/process/lines.ts";
 import { instantAt } from "../../../shared/ids.ts";
 import type { SnapshotFacts } from "../../../shared/run.ts";
 import { RunError, runError } from "../../run-error.ts";
@@ -72,12 +72,12 @@ const UNFINISHED = /\.checkpoint(\.\d+)?$/;
  */
 export async function listAll(runner: BorgRunner): Promise<{ archives: NamedSnapshot[]; unfinished: string[] }> {
   const { access } = runner;
-  const answer = wholeText();
+  const answer = boundedText();
   const what = ["--json", "--consider-checkpoints", "--format", "{comment}", ...scopeArgs(access)];
   const ended = await runner.call({
     args: ["list", "--log-json", "--bypass-lock", ...what],
-    isAfterwards: true,
-    timeLimitMs: access.patience.openMs,
+    runsAfterCancel: true,
+    timeLimitMs: access.timeouts.openMs,
     onStdout: answer.push,
   });
   if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));

@@ -1,10 +1,10 @@
-import { type Engine, isAtLeast, type Tool } from "../engine-version.ts";
+import { type Engine, isAtLeast, type EngineDefinition } from "../engine-version.ts";
 
 export type Borg = Engine;
 
 const OLDEST = "1.2.0";
 
-export const BORG: Tool = {
+export const BORG: EngineDefinition = {
   provider: "borg",
   variable: "HOLDFAST_BORG",
   // The second only so that it can be told why it won't do.

@@ -1,13 +1,13 @@
 import type { RunFailure } from "../../../shared/failure.ts";
 import { resticPattern } from "../../../shared/pattern-dialects.ts";
 import type { RunStats, SnapshotFacts } from "../../../shared/run.ts";
-import type { Ended } from "../../system/process/process.ts";
+import type { ProcessResult } from "../../system/process/process.ts";
 import { failureOf, runFailure } from "../../run-error.ts";
-import { settleStore, type StoreEnding } from "../engine-result.ts";
+import { buildBackupResult, type EngineEnd } from "../backup-result.ts";
 import type { BackupInput, BackupResult } from "../provider.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
-import { lockArgs, releaseOwnLock, whileLocked } from "./locks.ts";
+import { lockArgs, removeOwnLock, retryWhileLocked } from "./locks.ts";
 import { BackupSummary, itemErrors, readMessage, readProgress } from "./messages.ts";
 import { listSnapshots, tagOf } from "./snapshots.ts";
 
@@ -19,8 +19,8 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   const { access } = runner;
   const errors = itemErrors();
   let summary: BackupSummary | null = null;
-  const begun = momentNow();
-  const ended = await whileLocked(runner, () =>
+  const begun = startTimeNow();
+  const ended = await retryWhileLocked(runner, () =>
     runner.call({
       args: backupArgs(runner, input),
       files: [input.sources.map((source) => `${source}\n`).join("")],
@@ -34,20 +34,20 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
       },
     }),
   );
-  await releaseOwnLock(runner, ended);
+  await removeOwnLock(runner, ended);
   const warnings = errors.warnings().map(access.log.redact);
   if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
   const failure = storeFailure(runner, ended);
-  return await settle(runner, { summary, begun, warnings, failure, faultOf: emptiness });
+  return await resolveBackup(runner, { summary, begun, warnings, failure, faultOf: emptyBackupFailure });
 }
 
 /** What became of a restic that was to store something: looked up in the repository. */
-export async function settle(
+export async function resolveBackup(
   runner: ResticRunner,
-  ending: Pick<StoreEnding, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: Moment },
+  ending: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: StartTime },
 ): Promise<BackupResult> {
-  return await settleStore({
+  return await buildBackupResult({
     engine: "restic",
     warnings: ending.warnings,
     stats: statsOf(ending.summary),
@@ -55,7 +55,7 @@ export async function settle(
     list: () => listSnapshots(runner),
     find: (snapshots) => findNew(snapshots, ending),
     faultOf: ending.faultOf,
-    discard: ({ id }) => remove(runner, id),
+    discard: ({ id }) => forgetSnapshot(runner, id),
   });
 }
 
@@ -90,37 +90,37 @@ export function storeArgs({ restic, access }: ResticRunner): string[] {
  */
 function findNew(
   snapshots: readonly SnapshotFacts[],
-  { summary, begun }: { summary: BackupSummary | null; begun: Moment },
+  { summary, begun }: { summary: BackupSummary | null; begun: StartTime },
 ): SnapshotFacts | null {
   const said = summary?.snapshot_id;
   const isNew = ({ takenAt }: SnapshotFacts): boolean => Date.parse(takenAt) >= begun.wall;
   if (said === undefined || said === "") return snapshots.findLast(isNew) ?? null;
-  return snapshots.findLast((one) => one.id.startsWith(said) && (isNew(one) || hasJumped(begun))) ?? null;
+  return snapshots.findLast((one) => one.id.startsWith(said) && (isNew(one) || wasClockSet(begun))) ?? null;
 }
 
 /** When something began, by the clock and by what no clock's setting changes; ms. */
-interface Moment {
+interface StartTime {
   readonly wall: number;
   readonly steady: number;
 }
 
-export function momentNow(): Moment {
+export function startTimeNow(): StartTime {
   return { wall: Date.now(), steady: performance.now() };
 }
 
 /** Somebody has set the clock since: times tell nothing then. */
-function hasJumped({ wall, steady }: Moment): boolean {
+function wasClockSet({ wall, steady }: StartTime): boolean {
   return Math.abs(Date.now() - wall - (performance.now() - steady)) > CLOCK_MAY_SLEW_MS;
 }
 
 const CLOCK_MAY_SLEW_MS = 1_000;
 
-function emptiness(stats: RunStats | null): RunFailure | null {
+function emptyBackupFailure(stats: RunStats | null): RunFailure | null {
   if (stats?.filesTotal !== 0) return null;
   return runFailure("source.empty", "the sources hold no file, so nothing was backed up");
 }
 
-async function remove(runner: ResticRunner, id: string): Promise<boolean> {
+async function forgetSnapshot(runner: ResticRunner, id: string): Promise<boolean> {
   if (runner.access.repository.appendOnly) {
     runner.access.log.line(
       `snapshot ${id} must not count, but nothing is ever removed here: the storage is append-only`,
@@ -128,7 +128,7 @@ async function remove(runner: ResticRunner, id: string): Promise<boolean> {
     return false;
   }
   const args = ["forget", id, ...lockArgs(runner)];
-  await whileLocked(runner, () => runner.call({ args, isAfterwards: true }));
+  await retryWhileLocked(runner, () => runner.call({ args, runsAfterCancel: true }));
   // Some versions answer 0 also when nothing could be removed.
   const isGone = await listSnapshots(runner).then(
     (left) => !left.some((one) => one.id === id),
@@ -139,7 +139,7 @@ async function remove(runner: ResticRunner, id: string): Promise<boolean> {
 }
 
 /** Null when it ended well, or left out single files only. */
-export function storeFailure({ restic, access }: ResticRunner, ended: Ended): RunFailure | null {
+export function storeFailure({ restic, access }: ResticRunner, ended: ProcessResult): RunFailure | null {
   if (ended.exitCode === 0 || ended.exitCode === SOME_UNREADABLE) return null;
   if (ended.cancelled) return failureOf(access.signal.reason);
   if (/snapshot is empty|all source directories|all target directories/.test(ended.stderr)) {

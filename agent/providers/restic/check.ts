@@ -2,7 +2,7 @@ import { failureOf, runFailure } from "../../run-error.ts";
 import type { OpenRepository, UpkeepResult } from "../provider.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
-import { lockArgs, releaseOwnLock, whileLocked } from "./locks.ts";
+import { lockArgs, removeOwnLock, retryWhileLocked } from "./locks.ts";
 
 /** What every version says at the end of a check that was one. */
 const FOUND_NONE = /no errors were found/;
@@ -20,7 +20,7 @@ export async function check(
 ): Promise<UpkeepResult> {
   const { restic, access } = runner;
   let hasFoundNone = false;
-  const ended = await whileLocked(runner, () =>
+  const ended = await retryWhileLocked(runner, () =>
     runner.call({
       args: ["check", `--read-data-subset=${part}/${parts}`, ...lockArgs(runner)],
       onStdout(line) {
@@ -30,7 +30,7 @@ export async function check(
       onStderr: (line) => access.log.line(`restic: ${line}`),
     }),
   );
-  await releaseOwnLock(runner, ended);
+  await removeOwnLock(runner, ended);
   const result = { warnings: [], stats: {} };
   if (ended.cancelled) return { ...result, failure: failureOf(access.signal.reason) };
   if (ended.exitCode === 0 && hasFoundNone) return { ...result, failure: null };

@@ -1,9 +1,9 @@
 import { createHash, type Hash } from "node:crypto";
 import * as z from "zod";
-import { shownName } from "../../system/shown-name.ts";
+import { shownName } from "../../system/display-name.ts";
 import {
   isSelected,
-  type Listed,
+  type NodeList,
   type NodeContent,
   type NodeType,
   type Selection,
@@ -69,7 +69,7 @@ const MOST_DUMPS = 20;
 /** See SnapshotContents.readContents: restic's own archive of each path, which it writes from the repository. */
 export async function readContents(
   runner: ResticRunner,
-  { snapshot, include, nodes }: Selection & Listed,
+  { snapshot, include, nodes }: Selection & NodeList,
   onContent: (content: NodeContent) => void,
 ): Promise<void> {
   const asked = new Set(include);

@@ -1,41 +1,41 @@
 import type { RunFailure } from "../../../shared/failure.ts";
 import { HOOK_LADDER } from "../../system/process/kill-ladder.ts";
-import type { Ended } from "../../system/process/process.ts";
+import type { ProcessResult } from "../../system/process/process.ts";
 import { failureOf } from "../../run-error.ts";
 import type { BackupResult, DumpInput, LoadInput } from "../provider.ts";
-import { momentNow, settle, storeArgs, storeFailure } from "./backup.ts";
+import { startTimeNow, resolveBackup, storeArgs, storeFailure } from "./backup.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
-import { releaseOwnLock, whileLocked } from "./locks.ts";
+import { removeOwnLock, retryWhileLocked } from "./locks.ts";
 import { BackupSummary, readMessage, readProgress } from "./messages.ts";
 import {
-  dumpedBy,
-  fedBy,
-  feeding,
-  stoppably,
+  dumpCommand,
+  loadPipeCommand,
+  dumpPipeCommand,
+  withDumpTermination,
   loadFailure,
-  loadWords,
-  ownWords,
+  openLoadOutput,
+  engineOutputOnly,
   requireBash,
-  scriptWords,
-} from "../streams.ts";
+  openDumpOutput,
+} from "../dump-pipe.ts";
 
 /** See OpenRepository.dump. restic starts the script itself since 0.17.1; before, it reads a pipe to its end. */
 export async function dump(runner: ResticRunner, input: DumpInput): Promise<BackupResult> {
   const { restic, access } = runner;
   const bash = await requireBash();
-  const words = scriptWords(access.log);
+  const words = openDumpOutput(access.log);
   let summary: BackupSummary | null = null;
-  const begun = momentNow();
+  const begun = startTimeNow();
   // 0.17.0 has it too, and may panic when the command fails.
   const startsIt = restic.isAtLeast("0.17.1");
-  const source = startsIt ? ["--stdin-from-command", "--", ...dumpedBy(bash, access)] : ["--stdin"];
-  const call = (): Promise<Ended> =>
+  const source = startsIt ? ["--stdin-from-command", "--", ...dumpCommand(bash, access)] : ["--stdin"];
+  const call = (): Promise<ProcessResult> =>
     runner.call({
       args: [...storeArgs(runner), "--stdin-filename", input.name, ...source],
       files: [input.script],
-      hasNote: true,
-      ...(startsIt ? {} : { within: (engine) => feeding(bash, access, engine) }),
+      hasStatusFile: true,
+      ...(startsIt ? {} : { wrap: (engine) => dumpPipeCommand(bash, access, engine) }),
       onStdout(line) {
         const progress = readProgress(line, access.clock.now());
         if (progress !== null) return input.onProgress(progress);
@@ -45,26 +45,26 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
         if (!words.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
       },
     });
-  const ended = ownWords(await stoppably(access, () => whileLocked(runner, call)));
-  await releaseOwnLock(runner, ended);
-  words.settle(ended.note);
+  const ended = engineOutputOnly(await withDumpTermination(access, () => retryWhileLocked(runner, call)));
+  await removeOwnLock(runner, ended);
+  words.readStatus(ended.statusText);
   const fault = words.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
-  return await settle(runner, { summary, begun, warnings: [], failure, faultOf: () => fault });
+  return await resolveBackup(runner, { summary, begun, warnings: [], failure, faultOf: () => fault });
 }
 
 /** See OpenRepository.load. */
 export async function load(runner: ResticRunner, input: LoadInput): Promise<RunFailure | null> {
   const { restic, access } = runner;
   const bash = await requireBash();
-  const words = loadWords();
+  const words = openLoadOutput();
   const ended = await runner.call({
     args: ["dump", "--no-lock", input.snapshot, `/${input.name}`],
     files: [input.script],
-    within: (engine) => fedBy(bash, access, { user: input.user, engine }),
+    wrap: (engine) => loadPipeCommand(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,
     onStdout(line) {
-      words.said(line);
+      words.addScriptLine(line);
       access.log.line(`  ${line}`);
     },
     onStderr(line) {
@@ -74,6 +74,6 @@ export async function load(runner: ResticRunner, input: LoadInput): Promise<RunF
   if (ended.cancelled) return failureOf(access.signal.reason);
   const { redact } = access.log;
   const engineFailure = (): RunFailure =>
-    resticFailure(restic, { ...ownWords(ended), exitCode: 1, signal: null }, { what: "dump", redact });
+    resticFailure(restic, { ...engineOutputOnly(ended), exitCode: 1, signal: null }, { what: "dump", redact });
   return loadFailure(ended, words, { engineFailure, redact });
 }

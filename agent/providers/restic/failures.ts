@@ -1,9 +1,9 @@
 import type { RunFailure, RunFailureCode } from "../../../shared/failure.ts";
 import { parseJson } from "../../../shared/json.ts";
-import type { Ended } from "../../system/process/process.ts";
+import type { ProcessResult } from "../../system/process/process.ts";
 import { runFailure } from "../../run-error.ts";
 import type { Redact } from "../../redact.ts";
-import { PLAIN_WORDS, unableToRun } from "../engine-failures.ts";
+import { FAILURE_TEXTS, abnormalEnd } from "../engine-failures.ts";
 import type { Restic } from "./version.ts";
 
 /** What restic's exit codes say since 0.17; before that, and for all else, its words have to do. */
@@ -14,7 +14,7 @@ const EXIT_CODES: readonly { since: string; exitCode: number; code: RunFailureCo
 ];
 
 /** In this order: the first whose words are there. */
-const WORDS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
+const PATTERNS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
   { pattern: /no space left on device|disk quota exceeded|insufficient storage|\b507\b/i, code: "repository.full" },
   { pattern: /wrong password or no key found/, code: "repository.wrong_passphrase" },
   {
@@ -38,32 +38,36 @@ const NOT_CLEARLY_ABSENT =
  * Whether restic said, without a doubt, that there is no repository. Only then may one be created: before 0.17 the same
  * exit code and hint stand for an unreachable one.
  */
-export function saysAbsent(restic: Restic, { exitCode, stderr, timedOut }: Ended): boolean {
+export function isRepositoryAbsent(restic: Restic, { exitCode, stderr, timedOut }: ProcessResult): boolean {
   if (timedOut || NOT_CLEARLY_ABSENT.test(stderr)) return false;
   return restic.isAtLeast("0.17.0") ? exitCode === 10 : exitCode === 1 && ABSENT.test(stderr);
 }
 
 /** Why a restic that did not end well did so. @param what it was doing, for the message */
-export function resticFailure(restic: Restic, ended: Ended, context: { what: string; redact: Redact }): RunFailure {
+export function resticFailure(
+  restic: Restic,
+  ended: ProcessResult,
+  context: { what: string; redact: Redact },
+): RunFailure {
   const { exitCode, stderr } = ended;
-  const words = stderr.split("\n").flatMap((line) => wordsOf(line) ?? []);
+  const words = stderr.split("\n").flatMap((line) => errorText(line) ?? []);
   const said = context.redact(words.slice(-3).join(" ").slice(0, 1500));
   const describe = (code: RunFailureCode, how: string): RunFailure =>
     runFailure(code, `restic ${context.what}: ${how}${said === "" ? "" : `: ${said}`}`);
-  const unable = unableToRun(ended);
+  const unable = abnormalEnd(ended);
   if (unable !== null) return describe(unable.code, unable.how);
   if (exitCode === 2 && /goroutine|panic/.test(stderr)) return describe("engine.crashed", "crashed");
   // Before all that it says of what it was doing then: a lock it could not take any more is nobody's.
   if (/^signal \w+ received, cleaning up/m.test(stderr)) return describe("engine.crashed", "was ended from outside");
   const known = EXIT_CODES.find((entry) => entry.exitCode === exitCode && restic.isAtLeast(entry.since));
-  if (known !== undefined) return describe(known.code, PLAIN_WORDS[known.code] ?? "failed");
-  if (saysAbsent(restic, ended)) return describe("repository.missing", "there is no repository in that place");
-  const code = WORDS.find(({ pattern }) => pattern.test(words.join("\n")))?.code ?? "engine.failed";
-  return describe(code, PLAIN_WORDS[code] ?? `exited with ${exitCode}`);
+  if (known !== undefined) return describe(known.code, FAILURE_TEXTS[known.code] ?? "failed");
+  if (isRepositoryAbsent(restic, ended)) return describe("repository.missing", "there is no repository in that place");
+  const code = PATTERNS.find(({ pattern }) => pattern.test(words.join("\n")))?.code ?? "engine.failed";
+  return describe(code, FAILURE_TEXTS[code] ?? `exited with ${exitCode}`);
 }
 
 /** What a line says of the whole, null when it is of a single file or says nothing. */
-function wordsOf(line: string): string | null {
+function errorText(line: string): string | null {
   if (line.trim() === "" || line.startsWith("Is there a repository at the following location")) return null;
   if (!line.startsWith("{")) return line.trim();
   const message = /"message_type":"exit_error".*"message":("(?:[^"\\]|\\.)*")/.exec(line)?.[1];

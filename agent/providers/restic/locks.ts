@@ -2,9 +2,9 @@ import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { parseJson } from "../../../shared/json.ts";
-import { isAlive, type ProcessMark, untilCollected } from "../../system/process/mark.ts";
-import { wholeText } from "../../system/process/lines.ts";
-import type { Ended } from "../../system/process/process.ts";
+import { isAlive, type ProcessRef, untilReaped } from "../../system/process/process-ref.ts";
+import { boundedText } from "../../system/process/lines.ts";
+import type { ProcessResult } from "../../system/process/process.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
 
@@ -12,13 +12,16 @@ const RETRY_MS = 5_000;
 
 /** Since 0.16 restic waits by itself for a lock that another program holds. */
 export function lockArgs({ restic, access }: Pick<ResticRunner, "restic" | "access">): string[] {
-  return restic.isAtLeast("0.16.0") ? ["--retry-lock", `${Math.ceil(access.patience.lockMs / 1000)}s`] : [];
+  return restic.isAtLeast("0.16.0") ? ["--retry-lock", `${Math.ceil(access.timeouts.lockMs / 1000)}s`] : [];
 }
 
 /** Calls again while the repository is locked by another program, for an older restic. @returns how the last one ended */
-export async function whileLocked(runner: ResticRunner, call: () => Promise<Ended>): Promise<Ended> {
+export async function retryWhileLocked(
+  runner: ResticRunner,
+  call: () => Promise<ProcessResult>,
+): Promise<ProcessResult> {
   const { restic, access } = runner;
-  const deadline = performance.now() + access.patience.lockMs;
+  const deadline = performance.now() + access.timeouts.lockMs;
   let hasSaid = false;
   for (;;) {
     const ended = await call();
@@ -34,26 +37,26 @@ export async function whileLocked(runner: ResticRunner, call: () => Promise<Ende
 }
 
 /** A restic that a signal ended (the ladder's last rung, the OOM killer) could not remove its own lock. */
-export async function releaseOwnLock(runner: ResticRunner, { child, signal }: Ended): Promise<void> {
-  if (child !== null && signal !== null) await releaseDeadLocks(runner, child);
+export async function removeOwnLock(runner: ResticRunner, { child, signal }: ProcessResult): Promise<void> {
+  if (child !== null && signal !== null) await removeStaleLocks(runner, child);
 }
 
 const LockFile = z.object({ hostname: z.string(), pid: z.int() });
 
 /** See OpenRepository.releaseDeadLocks. `unlock` alone never removes the lock of a program that may be alive. */
-export async function releaseDeadLocks(runner: ResticRunner, dead: ProcessMark): Promise<void> {
+export async function removeStaleLocks(runner: ResticRunner, dead: ProcessRef): Promise<void> {
   const { access } = runner;
   if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
-  await untilCollected(dead);
+  await untilReaped(dead);
   const lock = `the lock that process ${dead.pid} of this host left when it died`;
-  const timeLimitMs = access.patience.openMs;
-  const { exitCode } = await runner.call({ args: ["unlock"], isAfterwards: true, timeLimitMs });
+  const timeLimitMs = access.timeouts.openMs;
+  const { exitCode } = await runner.call({ args: ["unlock"], runsAfterCancel: true, timeLimitMs });
   // restic answers 0 also when it removed nothing.
   const isRemoved = exitCode === 0 && !(await holdsLock(runner, dead));
   access.log.line(isRemoved ? `removed ${lock}` : `restic did not remove ${lock}`);
 }
 
-async function holdsLock(runner: ResticRunner, { pid }: ProcessMark): Promise<boolean> {
+async function holdsLock(runner: ResticRunner, { pid }: ProcessRef): Promise<boolean> {
   for (const id of await outputOf(runner, ["list", "locks", "--no-lock"])) {
     if (!/^[0-9a-f]{64}$/.test(id)) continue;
     const text = (await outputOf(runner, ["cat", "lock", id, "--no-lock"])).join("");
@@ -64,11 +67,11 @@ async function holdsLock(runner: ResticRunner, { pid }: ProcessMark): Promise<bo
 }
 
 async function outputOf(runner: ResticRunner, args: string[]): Promise<string[]> {
-  const answer = wholeText();
+  const answer = boundedText();
   const { exitCode } = await runner.call({
     args,
-    isAfterwards: true,
-    timeLimitMs: runner.access.patience.openMs,
+    runsAfterCancel: true,
+    timeLimitMs: runner.access.timeouts.openMs,
     onStdout: (line) => answer.push(`${line}\n`),
   });
   return exitCode === 0 ? answer.text().split("\n") : [];

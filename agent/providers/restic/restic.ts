@@ -3,9 +3,9 @@ import { check } from "./check.ts";
 import { prepareRestic } from "./command.ts";
 import { dump, load } from "./dump.ts";
 import { forget } from "./forget.ts";
-import { releaseDeadLocks } from "./locks.ts";
+import { removeStaleLocks } from "./locks.ts";
 import { prune } from "./prune.ts";
-import { identifyRestic } from "./repository.ts";
+import { ensureResticRepository } from "./repository.ts";
 import { resticContents } from "./restore.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { RESTIC } from "./version.ts";
@@ -18,7 +18,7 @@ export const restic: Provider = {
 
   async open(access, { mayCreate }) {
     const runner = await prepareRestic(await requireEngine(RESTIC), access);
-    const engineId = await identifyRestic(runner, { mayCreate });
+    const engineId = await ensureResticRepository(runner, { mayCreate });
     return {
       engineId,
       backup: (input) => backup(runner, input),
@@ -29,7 +29,7 @@ export const restic: Provider = {
       load: (input) => load(runner, input),
       prune: () => prune(runner),
       check: (input) => check(runner, input),
-      releaseDeadLocks: (dead) => releaseDeadLocks(runner, dead),
+      removeStaleLocks: (dead) => removeStaleLocks(runner, dead),
     };
   },
 

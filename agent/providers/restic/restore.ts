@@ -4,12 +4,12 @@ import type { ResticRunner } from "./command.ts";
 import { listNodes, readContents, STAND_IN } from "./contents.ts";
 import { resticFailure } from "./failures.ts";
 import { itemErrors, readProgress } from "./messages.ts";
-import { chooseWay } from "./selection.ts";
+import { selectionArgs } from "./selection.ts";
 
 /** restic's part of one restore. */
 export function resticContents(runner: ResticRunner): SnapshotContents {
   return {
-    standIn: STAND_IN,
+    replacementChar: STAND_IN,
     // Before, it writes through links, fails on special files, and deletes a hard link without making it again (0.14).
     needsSingleNames: !runner.restic.isAtLeast("0.17.0"),
     list: (snapshot, onNode) => listNodes(runner, snapshot, onNode),
@@ -25,7 +25,7 @@ async function extract(
   const { restic, access } = runner;
   const { snapshot, root, isFresh, onProgress } = extraction;
   const errors = itemErrors();
-  const way = chooseWay(restic, extraction);
+  const way = selectionArgs(restic, extraction);
   const ended = await runner.call({
     args: [
       "restore",

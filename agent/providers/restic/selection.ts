@@ -9,7 +9,7 @@ const MOST_PATTERNS = 2_000;
 const MOST_ARGUMENT_BYTES = 1 << 20;
 
 /** How restic is told what to restore. */
-export interface Way {
+export interface SelectionArgs {
   readonly args: readonly string[];
   /** Texts it finds as /dev/fd/4 and on. */
   readonly files: readonly string[];
@@ -19,10 +19,10 @@ export interface Way {
  * All of the selection, or chosen entries of it: named in a file where restic takes one, else in its arguments. Where there
  * are too many to name, restic's own overwrite mode chooses them. Throws `engine.refused` where it has none, or would choose others.
  */
-export function chooseWay(restic: Restic, extraction: Extraction): Way {
-  const { include, nodes, all, overwrite, mayChooseItself } = extraction;
+export function selectionArgs(restic: Restic, extraction: Extraction): SelectionArgs {
+  const { include, nodes, all, overwrite, mayUseOwnOverwrite } = extraction;
   if (nodes === null) return { args: include.map((path) => `--include=${literal(path)}`), files: [] };
-  const patterns = coverings(nodes, all).map(({ path }) => literal(path));
+  const patterns = minimalCover(nodes, all).map(({ path }) => literal(path));
   const hasOwnModes = restic.isAtLeast("0.17.0");
   if (patterns.length <= MOST_PATTERNS && hasOwnModes) {
     return { args: ["--include-file=/dev/fd/4"], files: [patterns.map(inFile).join("\n")] };
@@ -31,7 +31,7 @@ export function chooseWay(restic: Restic, extraction: Extraction): Way {
   if (patterns.length <= MOST_PATTERNS && bytes <= MOST_ARGUMENT_BYTES) {
     return { args: patterns.map((pattern) => `--include=${pattern}`), files: [] };
   }
-  if (hasOwnModes && mayChooseItself) {
+  if (hasOwnModes && mayUseOwnOverwrite) {
     return { args: [`--overwrite=${overwrite}`, ...include.map((path) => `--include=${literal(path)}`)], files: [] };
   }
   throw runError(
@@ -45,7 +45,7 @@ export function chooseWay(restic: Restic, extraction: Extraction): Way {
  * The fewest paths that stand for exactly these entries: a directory for all that is in it, where all of it is wanted. A
  * directory of which only a part is wanted is not named: restic would restore all of it.
  */
-function coverings(nodes: readonly SnapshotNode[], all: readonly SnapshotNode[]): SnapshotNode[] {
+function minimalCover(nodes: readonly SnapshotNode[], all: readonly SnapshotNode[]): SnapshotNode[] {
   const wanted = new Set(nodes.map(({ path }) => path));
   const mixed = new Set<string>();
   for (const { path, type } of all) {

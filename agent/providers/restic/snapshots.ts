@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { wholeText } from "../../system/process/lines.ts";
+import { boundedText } from "../../system/process/lines.ts";
 import { instantAt } from "../../../shared/ids.ts";
 import type { SnapshotFacts } from "../../../shared/run.ts";
 import { RunError, runError } from "../../run-error.ts";
@@ -32,12 +32,12 @@ export function tagOf({ binding }: Access["scope"]): string {
  */
 export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts[]> {
   const { access, restic } = runner;
-  const answer = wholeText();
+  const answer = boundedText();
   const ended = await runner.call({
     args: ["snapshots", "--json", "--no-lock", ...scopeArgs(access)],
-    isAfterwards: true,
+    runsAfterCancel: true,
     isOneLine: true,
-    timeLimitMs: access.patience.openMs,
+    timeLimitMs: access.timeouts.openMs,
     onStdout: answer.push,
   });
   const context = { what: "snapshots", redact: access.log.redact };

@@ -1,10 +1,10 @@
-import { type Engine, isAtLeast, type Tool } from "../engine-version.ts";
+import { type Engine, isAtLeast, type EngineDefinition } from "../engine-version.ts";
 
 export type Restic = Engine;
 
 const OLDEST = "0.14.0";
 
-export const RESTIC: Tool = {
+export const RESTIC: EngineDefinition = {
   provider: "restic",
   variable: "HOLDFAST_RESTIC",
   programs: ["restic"],

@@ -2,26 +2,26 @@ import { readFile } from "node:fs/promises";
 import { runError } from "../../run-error.ts";
 import { HOOK_LADDER } from "./kill-ladder.ts";
 import { CHILD_PATH } from "../executables.ts";
-import { accountsIn, ownUser, type RunUser } from "./user.ts";
+import { parsePasswd, ownUser, type RunUser } from "./user.ts";
 import { runProcess } from "./process.ts";
 
 /** Finds a user of the host. Throws `user.unavailable` when there is none, or the agent may not become it. */
 export async function findUser(name: string): Promise<RunUser> {
   const own = ownUser();
   if (name === own.name) return own;
-  const found = await lookUp(name, own);
+  const found = await lookUpUser(name, own);
   if (found === null) throw runError("user.unavailable", `there is no user "${name}" on this host`);
-  if (found.uid === own.uid) return { ...found, isAnother: false };
+  if (found.uid === own.uid) return { ...found, needsSwitch: false };
   if (own.uid !== 0) {
     throw runError(
       "user.unavailable",
       `the contract's user is "${name}", but the agent runs as "${own.name}" and only root can become another user`,
     );
   }
-  return { ...found, isAnother: true };
+  return { ...found, needsSwitch: true };
 }
 
-async function lookUp(name: string, own: RunUser): Promise<RunUser | null> {
+async function lookUpUser(name: string, own: RunUser): Promise<RunUser | null> {
   const lines: string[] = [];
   // getent also knows the users that a directory service keeps; where it is missing, the file has to do.
   const { exitCode } = await runProcess(
@@ -37,6 +37,6 @@ async function lookUp(name: string, own: RunUser): Promise<RunUser | null> {
   );
   if (exitCode === 2) return null;
   const known = exitCode === 0 ? lines : (await readFile("/etc/passwd", "utf8")).split("\n");
-  const account = accountsIn(known).find((found) => found.name === name);
-  return account === undefined ? null : { ...account, isAnother: true };
+  const account = parsePasswd(known).find((found) => found.name === name);
+  return account === undefined ? null : { ...account, needsSwitch: true };
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { livingProcesses } from "./mark.ts";
+import { listProcesses } from "./process-ref.ts";
 
 /** How a child is asked to end, more and more firmly: SIGINT, after a while SIGTERM, in the end SIGKILL to its group. */
 export interface KillLadder {
@@ -13,27 +13,27 @@ export const ENGINE_LADDER: KillLadder = { interruptMs: 60_000, terminateMs: 30_
 export const HOOK_LADDER: KillLadder = { interruptMs: 5_000, terminateMs: 10_000, to: "group" };
 
 /** Climbs until `ended` settles. */
-export async function climbLadder(leader: number, ladder: KillLadder, ended: Promise<unknown>): Promise<void> {
+export async function runKillLadder(leader: number, ladder: KillLadder, ended: Promise<unknown>): Promise<void> {
   const target = ladder.to === "group" ? -leader : leader;
   const over = new AbortController();
   const stop = (): void => over.abort();
   ended.then(stop, stop);
   send(target, "SIGINT");
-  if (await isOverWithin(ladder.interruptMs, over.signal)) return;
+  if (await endsWithin(ladder.interruptMs, over.signal)) return;
   send(target, "SIGTERM");
-  if (await isOverWithin(ladder.terminateMs, over.signal)) return;
+  if (await endsWithin(ladder.terminateMs, over.signal)) return;
   send(-leader, "SIGKILL");
 }
 
 const LEFTOVER_GRACE_MS = 2_000;
 
 /** Ends what a leader that is gone has left in its group: asked first, then not asked. */
-export async function endGroup(leader: number): Promise<void> {
+export async function killGroup(leader: number): Promise<void> {
   if (!send(-leader, "SIGTERM")) return;
   const deadline = performance.now() + LEFTOVER_GRACE_MS;
   while (performance.now() < deadline) {
     await delay(20);
-    if (!livingProcesses().some(({ group }) => group === leader)) return;
+    if (!listProcesses().some(({ group }) => group === leader)) return;
   }
   send(-leader, "SIGKILL");
 }
@@ -48,7 +48,7 @@ function send(target: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-async function isOverWithin(milliseconds: number, over: AbortSignal): Promise<boolean> {
+async function endsWithin(milliseconds: number, over: AbortSignal): Promise<boolean> {
   try {
     await delay(milliseconds, undefined, { signal: over });
     return false;

@@ -38,10 +38,10 @@ export function lineSplitter(
 }
 
 /** What any tool answers us at once is less: a repository of 10,000 snapshots lists them in a few megabytes. */
-export const MAX_ANSWER_BYTES = 64 << 20;
+export const MAX_OUTPUT_BYTES = 64 << 20;
 
 /** Joins lines to one text. One that gets longer than that is no answer, whatever it says: it is forgotten. */
-export function wholeText(maxCharacters = MAX_ANSWER_BYTES): { push(line: string): void; text(): string } {
+export function boundedText(maxCharacters = MAX_OUTPUT_BYTES): { push(line: string): void; text(): string } {
   let text = "";
   let isTooLong = false;
   return {

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { climbLadder, endGroup, type KillLadder } from "./kill-ladder.ts";
-import { isAlive, livingProcesses, markOf, type ProcessMark } from "./mark.ts";
+import { runKillLadder, killGroup, type KillLadder } from "./kill-ladder.ts";
+import { isAlive, listProcesses, processRefOf, type ProcessRef } from "./process-ref.ts";
 
 /** In the environment of a script whose output an engine stores. */
-export const DUMPING = "HOLDFAST_PHASE=dump";
+export const DUMP_PHASE_ENV = "HOLDFAST_PHASE=dump";
 
 const LOOK_EVERY_MS = 100;
 
@@ -13,33 +13,33 @@ const LOOK_EVERY_MS = 100;
  * A service that a hook has started is in a session of its own, and stays.
  * @param run what HOLDFAST_RUN is in the environment of every child of the run
  */
-export async function endOrphans(child: ProcessMark, run: string, ladder: KillLadder): Promise<void> {
+export async function killOrphans(child: ProcessRef, run: string, ladder: KillLadder): Promise<void> {
   if (isAlive(child)) {
-    const ended = untilGone(child);
-    await climbLadder(child.pid, ladder, ended);
+    const ended = untilExited(child);
+    await runKillLadder(child.pid, ladder, ended);
     await ended;
   }
-  for (const group of await groupsLeft(child.pid, run)) await endGroup(group);
+  for (const group of await findOrphanGroups(child.pid, run)) await killGroup(group);
 }
 
 /**
  * A run's engines that live on. The run notes each child when it has begun, and may have died before that.
  * A hook's child has HOLDFAST_PHASE in its environment, an engine has not.
  */
-export async function enginesLeft(run: string): Promise<ProcessMark[]> {
-  const found: ProcessMark[] = [];
-  for (const { pid } of livingProcesses().filter((status) => status.pid === status.session)) {
+export async function findOrphanEngines(run: string): Promise<ProcessRef[]> {
+  const found: ProcessRef[] = [];
+  for (const { pid } of listProcesses().filter((status) => status.pid === status.session)) {
     const environment = await environmentOf(pid);
     if (!environment.includes(`HOLDFAST_RUN=${run}`)) continue;
-    const mark = environment.some((line) => line.startsWith("HOLDFAST_PHASE=")) ? null : markOf(pid);
+    const mark = environment.some((line) => line.startsWith("HOLDFAST_PHASE=")) ? null : processRefOf(pid);
     if (mark !== null) found.push(mark);
   }
   return found;
 }
 
 /** Ends every process that has all of these in its environment. Not by SIGINT: borg has its command ignore that. */
-export async function terminateWith(environment: readonly string[]): Promise<void> {
-  for (const { pid } of livingProcesses()) {
+export async function terminateByEnvironment(environment: readonly string[]): Promise<void> {
+  for (const { pid } of listProcesses()) {
     const found = await environmentOf(pid);
     if (!environment.every((line) => found.includes(line))) continue;
     try {
@@ -51,14 +51,14 @@ export async function terminateWith(environment: readonly string[]): Promise<voi
 }
 
 /** It is not our child, so nobody tells when it ends. */
-async function untilGone(mark: ProcessMark): Promise<void> {
+async function untilExited(mark: ProcessRef): Promise<void> {
   while (isAlive(mark)) await delay(LOOK_EVERY_MS);
 }
 
 /** The session's id is the dead leader's pid; the environment tells it from a later session with the same number. */
-async function groupsLeft(session: number, run: string): Promise<number[]> {
+async function findOrphanGroups(session: number, run: string): Promise<number[]> {
   const groups = new Set<number>();
-  for (const status of livingProcesses().filter((found) => found.session === session)) {
+  for (const status of listProcesses().filter((found) => found.session === session)) {
     if ((await environmentOf(status.pid)).includes(`HOLDFAST_RUN=${run}`)) groups.add(status.group);
   }
   return [...groups];

@@ -2,10 +2,10 @@ import type { FileHandle } from "node:fs/promises";
 import { constants } from "node:os";
 import { execa } from "execa";
 import type { Performance } from "../../../shared/binding.ts";
-import { openNameless } from "./nameless-file.ts";
-import { type KillLadder, climbLadder, endGroup } from "./kill-ladder.ts";
+import { openUnlinkedFile } from "./unlinked-file.ts";
+import { type KillLadder, runKillLadder, killGroup } from "./kill-ladder.ts";
 import { lastLines, lineSplitter } from "./lines.ts";
-import { markOf, type ProcessMark } from "./mark.ts";
+import { processRefOf, type ProcessRef } from "./process-ref.ts";
 import type { RunUser } from "./user.ts";
 
 /** A program to run. Nothing of the agent's own environment reaches it but what is given here. */
@@ -22,18 +22,18 @@ export interface Command {
   /** Texts the child finds as /dev/fd/3, /dev/fd/4 …, in files without a name that only its user can open. */
   readonly files?: readonly string[];
   /** One more such file, empty, that the child may write into: what it says there is in Ended.note. */
-  readonly hasNote?: boolean;
+  readonly hasStatusFile?: boolean;
   /** Where such files are made on a host without a memory-backed directory. */
   readonly fileDirectory: string;
 }
 
-export interface Watching {
+export interface ProcessOptions {
   readonly ladder: KillLadder;
   /** Aborting it begins the ladder. */
   readonly signal?: AbortSignal;
   readonly timeLimitMs?: number;
   /** Called with the child before it does anything: it begins when this has resolved, and never if this process dies before. */
-  readonly beforeStart?: (child: ProcessMark) => Promise<void>;
+  readonly beforeStart?: (child: ProcessRef) => Promise<void>;
   readonly onStdout?: (line: string) => void;
   /** What it says on stdout as it comes, instead of lines. */
   readonly onStdoutBytes?: (chunk: Uint8Array) => void;
@@ -42,24 +42,24 @@ export interface Watching {
   readonly onStderr?: (line: string) => void;
 }
 
-export interface Ended {
+export interface ProcessResult {
   /** Null when a signal ended it, or it never started. */
   readonly exitCode: number | null;
   /** Which process it was; null when it ended before anybody could look, or never started. */
-  readonly child: ProcessMark | null;
+  readonly child: ProcessRef | null;
   readonly signal: string | null;
   readonly timedOut: boolean;
   readonly cancelled: boolean;
   /** The end of what it said on stderr, at most 64 KiB. */
   readonly stderr: string;
   /** What it wrote into its note, at most 64 KiB; "" when it had none. */
-  readonly note: string;
+  readonly statusText: string;
   /** Why it never started; null when it did. */
   readonly startFailure: string | null;
 }
 
 const STDERR_BYTES = 65_536;
-const NOTE_BYTES = 65_536;
+const STATUS_FILE_BYTES = 65_536;
 /** How long output is still read from something that outlived the whole group. */
 const DRAIN_MS = 2_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -68,16 +68,16 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * Runs a child in a session of its own, with stdin closed, to its end, and then ends what it left in its group.
  * @returns how it ended; never throws for what the child does
  */
-export async function runProcess(command: Command, watching: Watching): Promise<Ended> {
-  const { signal, timeLimitMs } = watching;
+export async function runProcess(command: Command, options: ProcessOptions): Promise<ProcessResult> {
+  const { signal, timeLimitMs } = options;
   if (signal?.aborted === true) return { ...NEVER_STARTED, cancelled: true };
   const files: FileHandle[] = [];
   try {
-    for (const text of [...(command.files ?? []), ...(command.hasNote === true ? [""] : [])]) {
-      files.push(await openNameless(text, command.user, command.fileDirectory));
+    for (const text of [...(command.files ?? []), ...(command.hasStatusFile === true ? [""] : [])]) {
+      files.push(await openUnlinkedFile(text, command.user, command.fileDirectory));
     }
-    const isHeld = watching.beforeStart !== undefined;
-    const child = execa(...commandLine(command, isHeld), {
+    const waitsForGo = options.beforeStart !== undefined;
+    const child = execa(...commandLine(command, waitsForGo), {
       env: command.env,
       extendEnv: false,
       cwd: command.cwd ?? "/",
@@ -85,33 +85,33 @@ export async function runProcess(command: Command, watching: Watching): Promise<
       cleanup: false,
       reject: false,
       buffer: false,
-      stdio: [isHeld ? "pipe" : "ignore", "pipe", "pipe", ...files.map(passedOn)],
+      stdio: [waitsForGo ? "pipe" : "ignore", "pipe", "pipe", ...files.map(inheritedFd)],
     });
     const ended = child.then((result) => result);
     const stderr = lastLines(STDERR_BYTES);
-    const fromStdout = lineSplitter((line) => watching.onStdout?.(line), watching.maxStdoutLineBytes);
+    const fromStdout = lineSplitter((line) => options.onStdout?.(line), options.maxStdoutLineBytes);
     const fromStderr = lineSplitter((line) => {
       stderr.push(line);
-      watching.onStderr?.(line);
+      options.onStderr?.(line);
     });
-    const { onStdoutBytes } = watching;
-    if (onStdoutBytes === undefined) follow(child.stdout, fromStdout);
+    const { onStdoutBytes } = options;
+    if (onStdoutBytes === undefined) pipeLines(child.stdout, fromStdout);
     else child.stdout.on("data", onStdoutBytes);
-    follow(child.stderr, fromStderr);
+    pipeLines(child.stderr, fromStderr);
 
     const { pid } = child;
     if (pid === undefined) {
       const { originalMessage } = await ended;
       return { ...NEVER_STARTED, startFailure: originalMessage ?? `${command.program} could not be started` };
     }
-    const mark = markOf(pid);
+    const mark = processRefOf(pid);
     const exited = new Promise<void>((resolve) => child.nodeChildProcess.once("exit", () => resolve()));
-    const sweeping = exited.then(() => sweep(pid, child));
-    const stopped = stopWhenAsked(pid, { ladder: watching.ladder, exited, signal, timeLimitMs });
-    if (mark !== null) await watching.beforeStart?.(mark);
+    const leftoversKilled = exited.then(() => killLeftovers(pid, child));
+    const stopped = stopOnSignalOrTimeout(pid, { ladder: options.ladder, exited, signal, timeLimitMs });
+    if (mark !== null) await options.beforeStart?.(mark);
     // It may be gone already: setpriv knows no such user.
     child.stdin?.on("error", () => undefined).end(GO);
-    const [result] = await Promise.all([ended, sweeping]);
+    const [result] = await Promise.all([ended, leftoversKilled]);
     const reason = stopped();
     return {
       child: mark,
@@ -120,7 +120,7 @@ export async function runProcess(command: Command, watching: Watching): Promise<
       timedOut: reason === "time",
       cancelled: reason === "signal",
       stderr: stderr.text(),
-      note: command.hasNote === true ? await noteIn(files.at(-1)) : "",
+      statusText: command.hasStatusFile === true ? await readStatusFile(files.at(-1)) : "",
       startFailure: null,
     };
   } finally {
@@ -139,14 +139,14 @@ export async function runInherited(command: Command): Promise<number> {
   process.on("SIGINT", ignore);
   try {
     for (const text of command.files ?? []) {
-      files.push(await openNameless(text, command.user, command.fileDirectory));
+      files.push(await openUnlinkedFile(text, command.user, command.fileDirectory));
     }
     const result = await execa(...commandLine(command), {
       env: command.env,
       extendEnv: false,
       reject: false,
       buffer: false,
-      stdio: ["inherit", "inherit", "inherit", ...files.map(passedOn)],
+      stdio: ["inherit", "inherit", "inherit", ...files.map(inheritedFd)],
     });
     if (result.exitCode !== undefined) return result.exitCode;
     return 128 + (result.signal === undefined ? 0 : constants.signals[result.signal]);
@@ -156,14 +156,14 @@ export async function runInherited(command: Command): Promise<number> {
   }
 }
 
-const NEVER_STARTED: Ended = {
+const NEVER_STARTED: ProcessResult = {
   child: null,
   exitCode: null,
   signal: null,
   timedOut: false,
   cancelled: false,
   stderr: "",
-  note: "",
+  statusText: "",
   startFailure: null,
 };
 
@@ -171,11 +171,11 @@ const NEVER_STARTED: Ended = {
 const GO = "go\n";
 
 /** spawn's own uid drops the supplementary groups, and it has no umask: both are set on the way, by exec. */
-function commandLine({ program, args, user, umask, performance }: Command, isHeld = false): [string, string[]] {
-  const begin = performance === undefined ? "" : givingWay(performance);
-  const held = isHeld ? "read -r go || exit 1; exec </dev/null; " : "";
-  const shell = ["-c", `umask ${umask}; ${user.isAnother ? "" : begin}${held}exec "$@"`, "sh", program, ...args];
-  if (!user.isAnother) return ["/bin/sh", shell];
+function commandLine({ program, args, user, umask, performance }: Command, waitsForGo = false): [string, string[]] {
+  const begin = performance === undefined ? "" : priorityCommands(performance);
+  const held = waitsForGo ? "read -r go || exit 1; exec </dev/null; " : "";
+  const shell = ["-c", `umask ${umask}; ${user.needsSwitch ? "" : begin}${held}exec "$@"`, "sh", program, ...args];
+  if (!user.needsSwitch) return ["/bin/sh", shell];
   const switched = [...userSwitch(user), "/bin/sh", ...shell];
   const [first = "", ...rest] = switched;
   // Before the switch: only root may ask for more than its share.
@@ -184,34 +184,34 @@ function commandLine({ program, args, user, umask, performance }: Command, isHel
 
 /** What a command begins with to be run as that user, by the agent's own. */
 export function userSwitch(user: RunUser): string[] {
-  return user.isAnother ? ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--init-groups", "--"] : [];
+  return user.needsSwitch ? ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--init-groups", "--"] : [];
 }
 
 const IO_CLASSES = { realtime: 1, "best-effort": 2, idle: 3 } as const;
 
 /** The shell sets it for itself, so that a host without these programs, or a user who may not, still gets its backup. */
-function givingWay({ niceness, ioSchedulingClass, ioPriority }: Performance): string {
+function priorityCommands({ niceness, ioSchedulingClass, ioPriority }: Performance): string {
   const level = ioPriority === null || ioSchedulingClass === "idle" ? "" : ` -n ${ioPriority}`;
   const commands = [`renice -n ${niceness} -p $$`, `ionice -c ${IO_CLASSES[ioSchedulingClass]}${level} -p $$`];
   return commands.map((command) => `${command} >/dev/null 2>&1; `).join("");
 }
 
-async function noteIn(file: FileHandle | undefined): Promise<string> {
-  const read = await file?.read(Buffer.alloc(NOTE_BYTES), 0, NOTE_BYTES, 0);
+async function readStatusFile(file: FileHandle | undefined): Promise<string> {
+  const read = await file?.read(Buffer.alloc(STATUS_FILE_BYTES), 0, STATUS_FILE_BYTES, 0);
   return read === undefined ? "" : read.buffer.subarray(0, read.bytesRead).toString("utf8");
 }
 
 /** Any number will do; the types know of 3 to 9 only. */
-function passedOn(file: FileHandle): 3 {
+function inheritedFd(file: FileHandle): 3 {
   return file.fd as 3;
 }
 
-function follow(stream: NodeJS.ReadableStream, lines: ReturnType<typeof lineSplitter>): void {
+function pipeLines(stream: NodeJS.ReadableStream, lines: ReturnType<typeof lineSplitter>): void {
   stream.on("data", (chunk: Uint8Array) => lines.push(chunk));
   stream.once("end", () => lines.end());
 }
 
-interface Stopping {
+interface StopConditions {
   ladder: KillLadder;
   exited: Promise<void>;
   signal: AbortSignal | undefined;
@@ -219,31 +219,34 @@ interface Stopping {
 }
 
 /** @returns a function that lets go, and says why the child was stopped, if it was */
-function stopWhenAsked(pid: number, { ladder, exited, signal, timeLimitMs }: Stopping): () => "signal" | "time" | null {
+function stopOnSignalOrTimeout(
+  pid: number,
+  { ladder, exited, signal, timeLimitMs }: StopConditions,
+): () => "signal" | "time" | null {
   let reason: "signal" | "time" | null = null;
   const stop = (why: "signal" | "time"): void => {
     if (reason !== null) return;
     reason = why;
-    void climbLadder(pid, ladder, exited);
+    void runKillLadder(pid, ladder, exited);
   };
   const onAbort = (): void => stop("signal");
   signal?.addEventListener("abort", onAbort, { once: true });
   if (signal?.aborted === true) onAbort();
   const timer = timeLimitMs === undefined ? undefined : setTimeout(stop, Math.min(timeLimitMs, MAX_TIMER_MS), "time");
-  const letGo = (): void => {
+  const removeListeners = (): void => {
     signal?.removeEventListener("abort", onAbort);
     clearTimeout(timer);
   };
-  void exited.then(letGo);
+  void exited.then(removeListeners);
   return () => reason;
 }
 
 /** What left the group and holds the output open (a daemon a hook has started) is not waited for. */
-async function sweep(
+async function killLeftovers(
   pid: number,
   { stdout, stderr }: { stdout: { destroy(): void }; stderr: { destroy(): void } },
 ): Promise<void> {
-  await endGroup(pid);
+  await killGroup(pid);
   const timer = setTimeout(() => {
     stdout.destroy();
     stderr.destroy();

@@ -8,21 +8,21 @@ export interface RunUser {
   readonly gid: number;
   readonly home: string;
   /** Not the agent's own user: the child has to be switched to it. */
-  readonly isAnother: boolean;
+  readonly needsSwitch: boolean;
 }
 
 /** The user the agent itself runs as: by its number, since Bun's userInfo believes the environment. */
 export function ownUser(): RunUser {
   const uid = process.getuid?.() ?? 0;
   const gid = process.getgid?.() ?? 0;
-  const local = accountsIn(readFileSync("/etc/passwd", "utf8").split("\n")).find((account) => account.uid === uid);
-  if (local !== undefined) return { ...local, gid, isAnother: false };
+  const local = parsePasswd(readFileSync("/etc/passwd", "utf8").split("\n")).find((account) => account.uid === uid);
+  if (local !== undefined) return { ...local, gid, needsSwitch: false };
   const { username, homedir } = userInfo();
-  return { name: username, uid, gid, home: homedir, isAnother: false };
+  return { name: username, uid, gid, home: homedir, needsSwitch: false };
 }
 
 /** Reads lines as passwd(5) has them. */
-export function accountsIn(lines: string[]): Omit<RunUser, "isAnother">[] {
+export function parsePasswd(lines: string[]): Omit<RunUser, "needsSwitch">[] {
   return lines.flatMap((line) => {
     const [name, , uid, gid, , home = ""] = line.split(":");
     if (name === undefined || uid === undefined || gid === undefined) return [];

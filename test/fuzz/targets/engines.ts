@@ -3,16 +3,16 @@ import { backup as borgBackup } from "../../../agent/providers/borg/backup.ts";
 import { check as borgCheck } from "../../../agent/providers/borg/check.ts";
 import { forget as borgForget } from "../../../agent/providers/borg/forget.ts";
 import { prune as borgPrune } from "../../../agent/providers/borg/prune.ts";
-import { identifyBorg } from "../../../agent/providers/borg/repository.ts";
+import { ensureBorgRepository } from "../../../agent/providers/borg/repository.ts";
 import { borgContents } from "../../../agent/providers/borg/restore.ts";
 import { listSnapshots as borgSnapshots } from "../../../agent/providers/borg/snapshots.ts";
 import { isAtLeast } from "../../../agent/providers/engine-version.ts";
-import { releaseDeadLocks } from "../../../agent/providers/restic/locks.ts";
+import { removeStaleLocks } from "../../../agent/providers/restic/locks.ts";
 import { backup as resticBackup } from "../../../agent/providers/restic/backup.ts";
 import { check as resticCheck } from "../../../agent/providers/restic/check.ts";
 import { forget as resticForget } from "../../../agent/providers/restic/forget.ts";
 import { prune as resticPrune } from "../../../agent/providers/restic/prune.ts";
-import { identifyRestic } from "../../../agent/providers/restic/repository.ts";
+import { ensureResticRepository } from "../../../agent/providers/restic/repository.ts";
 import { resticContents } from "../../../agent/providers/restic/restore.ts";
 import { listSnapshots as resticSnapshots } from "../../../agent/providers/restic/snapshots.ts";
 import type { BackupResult } from "../../../agent/providers/provider.ts";
@@ -88,11 +88,11 @@ const DEEDS: readonly ((dice: Dice) => Promise<unknown>)[] = [
   async (dice) => report(RunStats, (await borgPrune(borg(dice))).stats),
   async (dice) => report(RunFailure.nullable(), (await resticCheck(restic(dice), { part: 1, parts: 2 })).failure),
   async (dice) => report(RunFailure.nullable(), (await borgCheck(borg(dice), { part: 1, parts: 2 })).failure),
-  (dice) => releaseDeadLocks(restic(dice), { pid: 999_999_999, startTicks: "1@none" }),
+  (dice) => removeStaleLocks(restic(dice), { pid: 999_999_999, startTicks: "1@none" }),
   (dice) => restored(resticContents(restic(dice))),
   (dice) => restored(borgContents(borg(dice))),
-  (dice) => identified(() => identifyRestic(restic(dice), { mayCreate: false })),
-  (dice) => identified(() => identifyBorg(borg(dice), { mayCreate: false })),
+  (dice) => identified(() => ensureResticRepository(restic(dice), { mayCreate: false })),
+  (dice) => identified(() => ensureBorgRepository(borg(dice), { mayCreate: false })),
 ];
 
 /** Nothing is remembered on the disk here: that it would be is enough. */

@@ -2,19 +2,19 @@ import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { readDeclared } from "../../../agent/declared/contract-files.ts";
-import { readContractMemory } from "../../../agent/declared/contract-memory.ts";
+import { readContractState } from "../../../agent/declared/contract-state.ts";
 import { loadAssignment } from "../../../agent/link/assignments.ts";
 import { agentPaths, type Paths, readConfig } from "../../../agent/config.ts";
 import { readDaemonState } from "../../../agent/daemon/claim.ts";
-import { newestGood } from "../../../agent/state/good-snapshot.ts";
-import { loadIdentity, makeIdentity } from "../../../agent/link/identity.ts";
-import { takeLock } from "../../../agent/state/locks.ts";
-import { forgetExpiredOrders } from "../../../agent/link/orders.ts";
+import { readNewestGood } from "../../../agent/state/good-snapshot.ts";
+import { loadIdentity, loadOrCreateIdentity } from "../../../agent/link/identity.ts";
+import { acquireLock } from "../../../agent/state/locks.ts";
+import { removeExpiredOrders } from "../../../agent/link/orders.ts";
 import { listHooks, loadPolicy } from "../../../agent/policy/policy.ts";
-import { ownMark } from "../../../agent/system/process/mark.ts";
-import { knownEngineIds } from "../../../agent/providers/remembered.ts";
+import { ownProcessRef } from "../../../agent/system/process/process-ref.ts";
+import { knownEngineIds } from "../../../agent/providers/engine-ids.ts";
 import { readSecrets } from "../../../agent/policy/secrets.ts";
-import { readHistory } from "../../../agent/state/source-history.ts";
+import { readSourceHistory } from "../../../agent/state/source-history.ts";
 import { openSpool } from "../../../agent/state/spool.ts";
 import { writeState } from "../../../agent/system/state-file.ts";
 import { readUpkeep } from "../../../agent/state/upkeep-state.ts";
@@ -106,7 +106,7 @@ async function readablesOf(paths: Paths): Promise<Readable[]> {
   };
   const state = async (file: string, value: object, read: () => Promise<unknown>): Promise<Readable> =>
     made(file, value, async () => void (await read()));
-  await makeIdentity(paths);
+  await loadOrCreateIdentity(paths);
 
   return [
     await made(paths.agentJson, JSON.stringify(config), () => orSays(() => readConfig(paths), /is damaged/)),
@@ -130,13 +130,13 @@ async function readablesOf(paths: Paths): Promise<Readable[]> {
       paths.contractsFile,
       { texts: { "photos.json": JSON.stringify(CONTRACT) }, refused: [], settled: null },
       async () => {
-        await readContractMemory(paths);
+        await readContractState(paths);
         await readDeclared(paths);
       },
     ),
     await state(
       paths.daemonFile,
-      { process: ownMark(), socket: "open", since: "2026-11-23T08:00:00.000Z", clockOffsetMs: 0 },
+      { process: ownProcessRef(), socket: "open", since: "2026-11-23T08:00:00.000Z", clockOffsetMs: 0 },
       () => readDaemonState(paths),
     ),
     await state(join(paths.spoolDir, `${run.run.id}.json`), { report: run, owner: null, after: null }, async () => {
@@ -146,10 +146,10 @@ async function readablesOf(paths: Paths): Promise<Readable[]> {
     await state(
       join(paths.ordersDir, `${binding.id}.json`),
       { id: binding.id, expiresAt: "2026-11-24T08:00:00.000Z", acknowledgedAt: null },
-      () => forgetExpiredOrders({ paths, clock }),
+      () => removeExpiredOrders({ paths, clock }),
     ),
     await state(join(paths.ordersDir, "floor.json"), { expiredUntil: "2026-11-20T08:00:00.000Z" }, () =>
-      forgetExpiredOrders({ paths, clock }),
+      removeExpiredOrders({ paths, clock }),
     ),
     await state(
       join(paths.repositoriesDir, `${repository.id}.json`),
@@ -167,12 +167,12 @@ async function readablesOf(paths: Paths): Promise<Readable[]> {
       readUpkeep(paths, repository.id),
     ),
     await state(join(paths.bindingsDir, `${binding.id}.good.json`), { snapshot: good }, () =>
-      orRunError(() => newestGood(paths, binding.id)),
+      orRunError(() => readNewestGood(paths, binding.id)),
     ),
     await state(
       join(paths.state, "sources", `${binding.id}.json`),
       { of: "x", sizes: [{ files: 1, bytes: 2 }], mounts: { "/srv": "/" } },
-      () => readHistory(paths, binding.id),
+      () => readSourceHistory(paths, binding.id),
     ),
     await made(join(paths.secretsDir, repository.id), "hunter2-hunter2\n", async () => {
       const input = { repository, wasSeen: true, mayGenerate: true };
@@ -246,7 +246,7 @@ async function judgePolicy(paths: Paths, text: string | null): Promise<void> {
 async function lock(paths: Paths): Promise<void> {
   const isTaken = new AbortController();
   try {
-    const taken = await takeLock(paths, { name: "photos", signal: isTaken.signal, onWait: () => isTaken.abort() });
+    const taken = await acquireLock(paths, { name: "photos", signal: isTaken.signal, onWait: () => isTaken.abort() });
     await taken.release();
   } catch (error) {
     // Somebody who lives may have it: then whoever wants it waits.

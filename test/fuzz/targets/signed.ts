@@ -1,5 +1,5 @@
 import { CompactSign, exportJWK, generateKeyPair } from "jose";
-import { judgeAssignment } from "../../../agent/link/assignments.ts";
+import { verifyAssignment } from "../../../agent/link/assignments.ts";
 import { checkBackup, checkRestore } from "../../../agent/policy/check.ts";
 import type { Policy } from "../../../agent/policy/policy.ts";
 import { RunError } from "../../../agent/run-error.ts";
@@ -65,7 +65,7 @@ export const signed: Target = {
         if (type === JWS_TYPES.order) return judgeOrder(await verifySigned(jws, controlKey, type, Order));
         if (type === JWS_TYPES.probes) return void (await verifySigned(jws, controlKey, type, Probes));
         const current = dice.isLucky(0.5) ? null : assignment;
-        const judged = await judgeAssignment(config, { jws, current });
+        const judged = await verifyAssignment(config, { jws, current });
         if (judged.verdict !== "take") return;
         mustHold(judged.assignment.host === host, () => "took what is for another host");
         mustHold(current === null || judged.assignment.revision > current.revision, () => "took what is older");

@@ -6,32 +6,32 @@ import * as z from "zod";
  * One process, told apart from a later one with the same pid: `startTicks` is its start time as /proc counts it, and
  * the boot it happened in.
  */
-export const ProcessMark = z.object({ pid: z.int(), startTicks: z.string() });
-export type ProcessMark = z.infer<typeof ProcessMark>;
+export const ProcessRef = z.object({ pid: z.int(), startTicks: z.string() });
+export type ProcessRef = z.infer<typeof ProcessRef>;
 
 /** @returns null when there is no such process (a zombie counts as none) */
-export function markOf(pid: number): ProcessMark | null {
+export function processRefOf(pid: number): ProcessRef | null {
   const status = statusOf(pid);
   return status === null ? null : { pid, startTicks: `${status.startTicks}@${bootId()}` };
 }
 
 /** The mark of the process that asks. */
-export function ownMark(): ProcessMark {
-  return markOf(process.pid) ?? { pid: process.pid, startTicks: "unknown" };
+export function ownProcessRef(): ProcessRef {
+  return processRefOf(process.pid) ?? { pid: process.pid, startTicks: "unknown" };
 }
 
-export function isAlive(mark: ProcessMark): boolean {
-  return markOf(mark.pid)?.startTicks === mark.startTicks;
+export function isAlive(mark: ProcessRef): boolean {
+  return processRefOf(mark.pid)?.startTicks === mark.startTicks;
 }
 
-const COLLECTED_WITHIN_MS = 10_000;
+const REAPED_WITHIN_MS = 10_000;
 
 /**
  * Waits until a dead process has left the process table: engines take one that its parent has not collected yet for
  * alive, and leave its lock. An orphan is collected by init, and some look only every few seconds.
  */
-export async function untilCollected({ pid }: ProcessMark): Promise<void> {
-  const end = performance.now() + COLLECTED_WITHIN_MS;
+export async function untilReaped({ pid }: ProcessRef): Promise<void> {
+  const end = performance.now() + REAPED_WITHIN_MS;
   while (existsSync(`/proc/${pid}`) && performance.now() < end) await delay(100);
 }
 
@@ -46,7 +46,7 @@ export interface ProcessStatus {
 }
 
 /** The processes that are alive now; zombies, which nobody may ever collect in a container, are not. */
-export function livingProcesses(): ProcessStatus[] {
+export function listProcesses(): ProcessStatus[] {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   return pids.map((pid) => statusOf(Number(pid))).filter((status) => status !== null);
 }

@@ -4,35 +4,35 @@ import { loadIdentity } from "../link/identity.ts";
 import { acknowledgeOrders } from "../link/orders.ts";
 import { deliverReports } from "../link/reporter.ts";
 import { RunError } from "../run-error.ts";
-import { type Outcome } from "../run/deps.ts";
-import { type CliDeps, EXIT } from "./command.ts";
-import type { OpenHost } from "./host.ts";
+import { type RunOutcome } from "../run/deps.ts";
+import { type CliDeps, EXIT } from "./deps.ts";
+import type { HostContext } from "./host.ts";
 
 const TRY_LATER: ReadonlySet<RunFailureCode> = new Set(["repository.locked", "repository.unreachable", "run.busy"]);
 const DELIVER_WITHIN_MS = 10_000;
 
 /** Says how a run ended, and reports it. @returns the exit status */
-export async function sayOutcome(
+export async function printOutcome(
   deps: CliDeps,
-  host: OpenHost,
-  said: { what: string; outcome: Outcome; json: boolean },
+  host: HostContext,
+  said: { what: string; outcome: RunOutcome; json: boolean },
 ): Promise<number> {
   const { outcome } = said;
   const snapshot = outcome.snapshot === null ? "" : `, snapshot ${outcome.snapshot}`;
   deps.out(said.json ? `${JSON.stringify(outcome)}\n` : `${said.what}: ${outcome.state}${snapshot}\n`);
-  if (outcome.failure !== null) sayFailure(deps, outcome.failure);
+  if (outcome.failure !== null) printFailure(deps, outcome.failure);
   await deliverNow(deps, host);
   return exitStatusOf(outcome);
 }
 
-function exitStatusOf({ state, failure }: Outcome): number {
+function exitStatusOf({ state, failure }: RunOutcome): number {
   if (state === "succeeded") return EXIT.done;
   if (state === "warned") return EXIT.warned;
   return failure !== null && TRY_LATER.has(failure.code) ? EXIT.tryLater : EXIT.failed;
 }
 
 /** What can't be delivered stays in the spool: the daemon does it. */
-async function deliverNow(deps: CliDeps, { config, runner }: OpenHost): Promise<void> {
+async function deliverNow(deps: CliDeps, { config, runner }: HostContext): Promise<void> {
   const identity = await loadIdentity(deps.paths);
   if (identity === null) return;
   const api = openApi({ config, identity, clock: deps.clock, random: deps.random });
@@ -50,13 +50,13 @@ async function deliverNow(deps: CliDeps, { config, runner }: OpenHost): Promise<
 }
 
 /** Says why it could not be done, and what to do. @returns the exit status */
-export function sayRunError(deps: CliDeps, error: unknown): number {
+export function printRunError(deps: CliDeps, error: unknown): number {
   if (!(error instanceof RunError)) throw error;
-  sayFailure(deps, error.failure);
+  printFailure(deps, error.failure);
   return TRY_LATER.has(error.failure.code) ? EXIT.tryLater : EXIT.failed;
 }
 
-function sayFailure(deps: CliDeps, failure: RunFailure): void {
+function printFailure(deps: CliDeps, failure: RunFailure): void {
   deps.log(`${failure.message} (${failure.code})`);
   deps.log(failure.next);
 }

@@ -1,6 +1,6 @@
 import { CHILD_PATH, findExecutable } from "../system/executables.ts";
 import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
-import type { ProcessMark } from "../system/process/mark.ts";
+import type { ProcessRef } from "../system/process/process-ref.ts";
 import { runProcess, userSwitch } from "../system/process/process.ts";
 import { ownUser, type RunUser } from "../system/process/user.ts";
 import { runError } from "../run-error.ts";
@@ -8,16 +8,16 @@ import type { RunLog } from "../run-log.ts";
 import type { RunFailureCode } from "../../shared/failure.ts";
 
 /** What everything that is done to databases and services of a host needs. */
-export interface Doing {
+export interface CommandContext {
   readonly run: string;
   readonly log: RunLog;
   /** Absent for what has to be done whatever happens. */
   readonly signal?: AbortSignal;
   readonly timeLimitMs?: number;
-  readonly beforeStart: (child: ProcessMark) => Promise<void>;
+  readonly beforeStart: (child: ProcessRef) => Promise<void>;
 }
 
-export interface Deed {
+export interface CommandSpec {
   /** For a person: what is done, and to what. */
   readonly what: string;
   readonly user?: RunUser;
@@ -30,10 +30,10 @@ export interface Deed {
 }
 
 /** Does one thing to its end. @returns the lines of its output. Throws the signal's reason, or a RunError with its last words */
-export async function perform(doing: Doing, deed: Deed): Promise<string[]> {
-  const { user = ownUser(), what, code = "consistency.failed" } = deed;
+export async function runCommand(context: CommandContext, command: CommandSpec): Promise<string[]> {
+  const { user = ownUser(), what, code = "consistency.failed" } = command;
   const lines: string[] = [];
-  const redirect = `${deed.input === undefined ? "" : ' <"$in"'}${deed.output === undefined ? "" : ' >"$out"'}`;
+  const redirect = `${command.input === undefined ? "" : ' <"$in"'}${command.output === undefined ? "" : ' >"$out"'}`;
   const ended = await runProcess(
     {
       program: "/bin/sh",
@@ -41,9 +41,9 @@ export async function perform(doing: Doing, deed: Deed): Promise<string[]> {
         "-c",
         `in=$1; out=$2; shift 2; exec "$@"${redirect}`,
         "sh",
-        deed.input ?? "",
-        deed.output ?? "",
-        ...switched(user, deed),
+        command.input ?? "",
+        command.output ?? "",
+        ...switched(user, command),
       ],
       env: {
         PATH: process.env["PATH"] ?? CHILD_PATH,
@@ -51,7 +51,7 @@ export async function perform(doing: Doing, deed: Deed): Promise<string[]> {
         USER: user.name,
         LOGNAME: user.name,
         LANG: "C.UTF-8",
-        HOLDFAST_RUN: doing.run,
+        HOLDFAST_RUN: context.run,
         HOLDFAST_PHASE: "consistency",
       },
       user: ownUser(),
@@ -60,23 +60,23 @@ export async function perform(doing: Doing, deed: Deed): Promise<string[]> {
     },
     {
       ladder: HOOK_LADDER,
-      beforeStart: doing.beforeStart,
+      beforeStart: context.beforeStart,
       onStdout: (line) => lines.push(line),
-      onStderr: (line) => doing.log.line(`  ${line}`),
-      ...(doing.timeLimitMs === undefined ? {} : { timeLimitMs: doing.timeLimitMs }),
-      ...(doing.signal === undefined ? {} : { signal: doing.signal }),
+      onStderr: (line) => context.log.line(`  ${line}`),
+      ...(context.timeLimitMs === undefined ? {} : { timeLimitMs: context.timeLimitMs }),
+      ...(context.signal === undefined ? {} : { signal: context.signal }),
     },
   );
-  if (ended.cancelled) doing.signal?.throwIfAborted();
+  if (ended.cancelled) context.signal?.throwIfAborted();
   if (ended.timedOut) throw runError(code, `${what} did not end in time`);
-  const last = doing.log.redact(ended.stderr.trimEnd().split("\n").at(-1) ?? "").slice(0, 500);
+  const last = context.log.redact(ended.stderr.trimEnd().split("\n").at(-1) ?? "").slice(0, 500);
   const how =
     ended.startFailure ?? (ended.signal === null ? `exited with ${ended.exitCode}` : `was ended by ${ended.signal}`);
   if (ended.exitCode !== 0) throw runError(code, `${what} ${how}${last === "" ? "" : `: ${last}`}`);
   return lines;
 }
 
-function switched(user: RunUser, { command }: Deed): string[] {
+function switched(user: RunUser, { command }: CommandSpec): string[] {
   return [...userSwitch(user), ...command];
 }
 
@@ -90,25 +90,25 @@ export async function requireProgram(...names: [string, ...string[]]): Promise<s
 }
 
 /** Docker or Podman: whichever has the container. Throws `consistency.failed` when neither has. */
-export async function containerProgram(doing: Doing, container: string): Promise<string> {
+export async function containerProgram(context: CommandContext, container: string): Promise<string> {
   for (const name of ["docker", "podman"]) {
     const program = await findExecutable(name, process.env["PATH"] ?? CHILD_PATH);
-    if (program !== null && (await stateOfContainer(doing, { program, container })) !== null) return program;
+    if (program !== null && (await stateOfContainer(context, { program, container })) !== null) return program;
   }
   throw runError("consistency.failed", `neither Docker nor Podman has a container "${container}" here`);
 }
 
 /** @returns its state as the engine calls it; null when it has none of that name */
 export async function stateOfContainer(
-  doing: Doing,
+  context: CommandContext,
   { program, container }: { program: string; container: string },
 ): Promise<string | null> {
   try {
     const command = [program, "container", "inspect", "--format", "{{.State.Status}}", container];
-    const [state = null] = await perform(doing, { what: `looking for container ${container}`, command });
+    const [state = null] = await runCommand(context, { what: `looking for container ${container}`, command });
     return state;
   } catch {
-    doing.signal?.throwIfAborted();
+    context.signal?.throwIfAborted();
     return null;
   }
 }

@@ -9,7 +9,7 @@ import { runFailure } from "../run-error.ts";
 const MOST_WARNINGS = 100;
 const MAX_WARNING_CHARACTERS = 1000;
 
-interface Done {
+interface RestoreParts {
   readonly plan: Plan;
   readonly written: Written;
   /** Null when there was none. */
@@ -20,7 +20,10 @@ interface Done {
  * What a restore comes to. A path that was to be written and is not, or that does not hold afterwards what the snapshot
  * does, makes it a failure; what was left alone on purpose and differs is only named.
  */
-export function outcomeOf({ access, input }: RestoreWork, { plan, written, verification }: Done): RestoreResult {
+export function buildRestoreResult(
+  { access, input }: RestoreWork,
+  { plan, written, verification }: RestoreParts,
+): RestoreResult {
   const { redact } = access.log;
   const { failed, removed } = written;
   const files = filesOf(written.nodes);
@@ -49,7 +52,10 @@ export function outcomeOf({ access, input }: RestoreWork, { plan, written, verif
       written.failure ??
       (faults === 0
         ? null
-        : runFailure("restore.incomplete", sayFaults({ failed: failed.size, wrong: wrong.length, of: files.length }))),
+        : runFailure(
+            "restore.incomplete",
+            describeFaults({ failed: failed.size, wrong: wrong.length, of: files.length }),
+          )),
     stats: {
       filesRestored: files.length - lost,
       bytesRestored: bytesOf(files.filter(({ path }) => !failed.has(path))),
@@ -79,7 +85,7 @@ function item(path: string, action: "failed" | "differs", reason: string): Resto
   return { path, action, reason: reason.slice(0, MAX_WARNING_CHARACTERS) };
 }
 
-function sayFaults({ failed, wrong, of }: { failed: number; wrong: number; of: number }): string {
+function describeFaults({ failed, wrong, of }: { failed: number; wrong: number; of: number }): string {
   const parts = [
     ...(failed === 0 ? [] : [`${failed} of ${of} files were not restored`]),
     ...(wrong === 0 ? [] : [`${wrong} are not as in the snapshot afterwards`]),

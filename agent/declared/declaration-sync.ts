@@ -5,11 +5,11 @@ import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import type { ContractFile } from "./contract-file.ts";
 import { readDeclared } from "./contract-files.ts";
-import { digestOf, readContractMemory, updateContractMemory } from "./contract-memory.ts";
+import { digestOf, readContractState, updateContractState } from "./contract-state.ts";
 import { watchContracts } from "./contract-watch.ts";
 import type { Timers } from "../system/timers.ts";
 
-export interface DeclaringDeps {
+export interface DeclarationSyncDeps {
   paths: Paths;
   config: Pick<AgentConfig, "name">;
   api: Pick<Api, "putDeclarations">;
@@ -21,70 +21,70 @@ export interface DeclaringDeps {
   onChange: () => void;
 }
 
-export interface Declaring {
+export interface DeclarationSync {
   /** Tells the control plane, if it has not been told. @returns whether it was told now; throws an ApiError when it is away */
   publish(): Promise<boolean>;
   /** Whoever is there now may be another, or have an older database: the next publishing tells all of it again. */
-  forget(): void;
+  reset(): void;
   stop(): void;
 }
 
 /** Keeps the control plane told of what the host's own files declare. */
-export function startDeclaring(deps: DeclaringDeps): Declaring {
-  let told = "";
-  let seen = "";
-  let saidBefore = "contracts.d: 0 declared";
-  const say = (...lines: string[]): void => {
+export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync {
+  let lastPublished = "";
+  let lastSeen = "";
+  let lastLogged = "contracts.d: 0 declared";
+  const logIfChanged = (...lines: string[]): void => {
     const said = lines.join("\n");
-    if (said !== saidBefore) for (const line of lines) deps.log(line);
-    saidBefore = said;
+    if (said !== lastLogged) for (const line of lines) deps.log(line);
+    lastLogged = said;
   };
-  const looked = async (): Promise<void> => {
+  const checkFiles = async (): Promise<void> => {
     try {
       const text = JSON.stringify((await declarationsOf(deps)).now);
       // While nobody takes it, pulls try again at their own slow pace.
-      if (text !== told && text !== seen) deps.onChange();
-      seen = text;
+      if (text !== lastPublished && text !== lastSeen) deps.onChange();
+      lastSeen = text;
     } catch (error) {
-      say(`contracts.d can't be looked at: ${error instanceof Error ? error.message : String(error)}`);
+      logIfChanged(`contracts.d can't be looked at: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
   return {
     async publish() {
       const { now, texts } = await declarationsOf(deps);
       const text = JSON.stringify(now);
-      if (text === told) {
+      if (text === lastPublished) {
         // Everything was pulled since it was told: the assignment is of what it says.
         const settled = digestOf(texts);
-        if ((await readContractMemory(deps.paths)).settled !== settled)
-          await updateContractMemory(deps.paths, { settled });
+        if ((await readContractState(deps.paths)).settled !== settled)
+          await updateContractState(deps.paths, { settled });
         return false;
       }
       // Remembered before it is told: what the control plane has, this host can always say again.
-      await updateContractMemory(deps.paths, { texts });
+      await updateContractState(deps.paths, { texts });
       await deps.deliver();
       try {
         const { faults } = await deps.api.putDeclarations(now);
-        await updateContractMemory(deps.paths, { refused: faults });
+        await updateContractState(deps.paths, { refused: faults });
         const troubles = [...now.faults, ...faults].map(({ file, message }) => `contracts.d: ${file}: ${message}`);
-        say(...troubles, `contracts.d: ${now.declarations.length} declared`);
+        logIfChanged(...troubles, `contracts.d: ${now.declarations.length} declared`);
       } catch (error) {
-        if (!(error instanceof ApiError) || error.trouble !== "refused") throw error;
-        say(`the control plane does not take what contracts.d declares: ${error.message}`);
+        if (!(error instanceof ApiError) || error.kind !== "refused") throw error;
+        logIfChanged(`the control plane does not take what contracts.d declares: ${error.message}`);
         return false;
       }
-      told = text;
+      lastPublished = text;
       return true;
     },
-    forget() {
-      told = "";
+    reset() {
+      lastPublished = "";
     },
-    stop: watchContracts({ ...deps, onLook: () => void looked() }),
+    stop: watchContracts({ ...deps, onPossibleChange: () => void checkFiles() }),
   };
 }
 
 async function declarationsOf(
-  deps: Pick<DeclaringDeps, "paths" | "config">,
+  deps: Pick<DeclarationSyncDeps, "paths" | "config">,
 ): Promise<{ now: Declarations; texts: Readonly<Record<string, string>> }> {
   const { contracts, faults, texts } = await readDeclared(deps.paths);
   const declarations = contracts.slice(0, 1000).map((contract) => declarationOf(contract, deps.config.name));

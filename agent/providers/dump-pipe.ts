@@ -1,7 +1,7 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import { CHILD_PATH, findExecutable } from "../system/executables.ts";
-import { DUMPING, terminateWith } from "../system/process/orphans.ts";
-import { type Ended, userSwitch } from "../system/process/process.ts";
+import { DUMP_PHASE_ENV, terminateByEnvironment } from "../system/process/orphans.ts";
+import { type ProcessResult, userSwitch } from "../system/process/process.ts";
 import type { RunUser } from "../system/process/user.ts";
 import { runError, runFailure } from "../run-error.ts";
 import type { Access } from "./provider.ts";
@@ -14,18 +14,18 @@ import type { Access } from "./provider.ts";
  */
 
 /** The descriptor the engine finds the script's text at, beside the passphrase at 3. */
-const SCRIPT = 4;
+const SCRIPT_FD = 4;
 /**
  * And the file it is told in how the script ended. Not on standard error, which restic may pass on without its last lines
  * (tried with 0.19.1: 1 in 10 under load).
  */
-const NOTE = 5;
+const STATUS_FD = 5;
 const EMPTY = 65;
-const SAID = "holdfast-script: ";
-const READ = "holdfast-dump-read: ";
+const SCRIPT_PREFIX = "holdfast-script: ";
+const READ_PREFIX = "holdfast-dump-read: ";
 
 /** In a bash of its own: neither the text nor anything of the engine's environment is its to see in argv or env. */
-const RUN = `IFS= read -r -d '' script <&${SCRIPT}; exec ${SCRIPT}<&-; set -euo pipefail; eval "$script"`;
+const RUN = `IFS= read -r -d '' script <&${SCRIPT_FD}; exec ${SCRIPT_FD}<&-; set -euo pipefail; eval "$script"`;
 
 const HOLD = "hold() { trap : TERM INT HUP PIPE; while :; do sleep 3600; done; }";
 
@@ -33,7 +33,7 @@ const HOLD = "hold() { trap : TERM INT HUP PIPE; while :; do sleep 3600; done; }
 const DUMP = `
 say() {
   while IFS= read -r line || [ -n "$line" ]; do
-    printf '${SAID}%s\\n' "$line" >&2
+    printf '${SCRIPT_PREFIX}%s\\n' "$line" >&2
     [ -z "$line" ] || last=$line
   done
   printf 'said %s\\n' "\${last-}" >&6
@@ -44,10 +44,10 @@ pass_on() {
   printf "\\\\x$first" && exec cat
 }
 dump() {
-  exec 3<&- ${SCRIPT}<"$1" 6>>"$2"
+  exec 3<&- ${SCRIPT_FD}<"$1" 6>>"$2"
   exec 5> >(say)
   words=$!
-  env -i "\${@:3}" "$BASH" -c ${quoted(RUN)} </dev/null 2>&5 5>&- 6>&- | pass_on 5>&- 6>&- ${SCRIPT}<&-
+  env -i "\${@:3}" "$BASH" -c ${quoted(RUN)} </dev/null 2>&5 5>&- 6>&- | pass_on 5>&- 6>&- ${SCRIPT_FD}<&-
   ended=("\${PIPESTATUS[@]}")
   exec 5>&-
   wait "$words"
@@ -70,12 +70,12 @@ export async function requireBash(path: string = CHILD_PATH): Promise<string> {
  * What an engine starts itself and reads from; it must store nothing when this exits with anything but 0.
  * The text is opened through the engine's own descriptor: some engines pass none on.
  */
-export function dumpedBy(bash: string, access: Access): string[] {
-  const environment = [...scriptEnvironment(access, access.user), DUMPING];
+export function dumpCommand(bash: string, access: Access): string[] {
+  const environment = [...scriptEnvironment(access, access.user), DUMP_PHASE_ENV];
   return [
     bash,
     "-c",
-    `${DUMP}\ndump "/proc/$PPID/fd/${SCRIPT}" "/proc/$PPID/fd/${NOTE}" "$@"`,
+    `${DUMP}\ndump "/proc/$PPID/fd/${SCRIPT_FD}" "/proc/$PPID/fd/${STATUS_FD}" "$@"`,
     "holdfast",
     ...environment,
   ];
@@ -85,12 +85,12 @@ export function dumpedBy(bash: string, access: Access): string[] {
  * An engine that reads its standard input to the end, whatever that end means. When the dump fails the engine is
  * interrupted while its input is still open.
  */
-export function feeding(bash: string, access: Access, engine: readonly string[]): string[] {
-  const environment = [...scriptEnvironment(access, access.user), DUMPING];
+export function dumpPipeCommand(bash: string, access: Access, engine: readonly string[]): string[] {
+  const environment = [...scriptEnvironment(access, access.user), DUMP_PHASE_ENV];
   const script = `${HOLD}${DUMP}
 feed() {
   trap : TERM INT HUP PIPE
-  dump /dev/fd/${SCRIPT} /dev/fd/${NOTE} "$@" && exit
+  dump /dev/fd/${SCRIPT_FD} /dev/fd/${STATUS_FD} "$@" && exit
   kill -INT $$
   sleep 60
   kill -KILL $$
@@ -101,26 +101,30 @@ exec "\${@:${environment.length + 1}}" < <(feed "\${@:1:${environment.length}}")
 }
 
 /** A script that reads what the engine writes. When the engine fails, the script is ended while its input is still open. */
-export function fedBy(bash: string, access: Access, load: { user: RunUser; engine: readonly string[] }): string[] {
+export function loadPipeCommand(
+  bash: string,
+  access: Access,
+  load: { user: RunUser; engine: readonly string[] },
+): string[] {
   const script = [...userSwitch(load.user), "env", "-i", ...scriptEnvironment(access, load.user), bash, "-c", RUN];
   const lines = `${HOLD}
 feed() {
   trap : TERM INT HUP PIPE
   "$@" </dev/null
   ended=$?
-  printf '\\n${READ}%s\\n' "$ended" >&2
+  printf '\\n${READ_PREFIX}%s\\n' "$ended" >&2
   [ "$ended" = 0 ] && exit
   kill -TERM $$
   hold
 }
-exec ${SCRIPT}</dev/fd/${SCRIPT}
+exec ${SCRIPT_FD}</dev/fd/${SCRIPT_FD}
 exec "\${@:1:${script.length}}" < <(feed "\${@:${script.length + 1}}") 3<&- 2>&1`;
   return [bash, "-c", lines, "holdfast", ...script, ...load.engine];
 }
 
 /** Ends a dump's script when the run is stopped: an engine may wait for it before it stops itself. */
-export async function stoppably<T>({ run, signal }: Access, work: () => Promise<T>): Promise<T> {
-  const end = (): void => void terminateWith([`HOLDFAST_RUN=${run}`, DUMPING]);
+export async function withDumpTermination<T>({ run, signal }: Access, work: () => Promise<T>): Promise<T> {
+  const end = (): void => void terminateByEnvironment([`HOLDFAST_RUN=${run}`, DUMP_PHASE_ENV]);
   signal.addEventListener("abort", end, { once: true });
   try {
     return await work();
@@ -138,18 +142,18 @@ function quoted(text: string): string {
 }
 
 /** What is heard of a dump's script: as it goes on in the engine's standard error, and how it ended in its note. */
-export interface ScriptWords {
+export interface DumpOutput {
   /** @returns false when the line is the engine's */
   add(line: string): boolean;
   /** @param note what Ended has of it */
-  settle(note: string): void;
+  readStatus(note: string): void;
   /** Why nothing was stored, as far as that is the script's doing. */
   failure(): RunFailure | null;
   /** Why what is stored must not count; null when the script ended well and all of it was passed on. */
   fault(): RunFailure | null;
 }
 
-export function scriptWords(log: Access["log"]): ScriptWords {
+export function openDumpOutput(log: Access["log"]): DumpOutput {
   let last = "";
   let statuses: [number, number] | null = null;
   const failure = (): RunFailure | null => {
@@ -170,7 +174,7 @@ export function scriptWords(log: Access["log"]): ScriptWords {
       log.line(`  ${text}`);
       return true;
     },
-    settle(note) {
+    readStatus(note) {
       const [, said = ""] = /^said (.*)$/m.exec(note) ?? [];
       const [, script, passing] = /^ended (\d+) (\d+)$/m.exec(note) ?? [];
       if (said.trim() !== "" && said !== last) log.line(`  ${said}`);
@@ -186,15 +190,15 @@ export function scriptWords(log: Access["log"]): ScriptWords {
 }
 
 /** How the engine ended, with only its own words. */
-export function ownWords(ended: Ended): Ended {
+export function engineOutputOnly(ended: ProcessResult): ProcessResult {
   const lines = ended.stderr.split("\n").filter((line) => !/^(subprocess [^:]+: )?holdfast-(script|dump)/.test(line));
   return { ...ended, stderr: lines.join("\n") };
 }
 
 /** What is heard of a load besides how its script ended. */
-export interface LoadWords {
+export interface LoadOutput {
   /** A line of the script's own. */
-  said(line: string): void;
+  addScriptLine(line: string): void;
   /** @returns false when the line of standard error is the engine's */
   add(line: string): boolean;
   /** Whether the engine has read all there was. */
@@ -204,18 +208,18 @@ export interface LoadWords {
   readonly last: () => string;
 }
 
-export function loadWords(): LoadWords {
+export function openLoadOutput(): LoadOutput {
   let status: number | null = null;
   let isCutOff = false;
   let last = "";
   return {
-    said(line) {
+    addScriptLine(line) {
       if (line.trim() !== "") last = line;
     },
     add(line) {
       if (/broken pipe/i.test(line)) isCutOff = true;
-      if (!line.startsWith(READ)) return line === "";
-      status = Number(line.slice(READ.length));
+      if (!line.startsWith(READ_PREFIX)) return line === "";
+      status = Number(line.slice(READ_PREFIX.length));
       return true;
     },
     wasReadWhole: () => status === 0,
@@ -229,8 +233,8 @@ export function loadWords(): LoadWords {
  * @param engineFailure what the engine's own words mean, when it is the engine that failed
  */
 export function loadFailure(
-  { exitCode, signal, startFailure }: Ended,
-  words: LoadWords,
+  { exitCode, signal, startFailure }: ProcessResult,
+  words: LoadOutput,
   { engineFailure, redact }: { engineFailure: () => RunFailure; redact: Access["log"]["redact"] },
 ): RunFailure | null {
   if (startFailure !== null) return runFailure("database.failed", `the command could not be started: ${startFailure}`);

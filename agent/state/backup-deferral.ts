@@ -2,21 +2,21 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
-import { PutOff } from "./put-off.ts";
+import { Deferral } from "./deferral.ts";
 import { readState, writeState } from "../system/state-file.ts";
 
 /** Whether, and until when, another program's lock has put a binding's backup off. */
-export async function readPutOff(paths: Pick<Paths, "bindingsDir">, binding: Id): Promise<PutOff | null> {
-  return await readState(fileOf(paths, binding), PutOff);
+export async function readBackupDeferral(paths: Pick<Paths, "bindingsDir">, binding: Id): Promise<Deferral | null> {
+  return await readState(fileOf(paths, binding), Deferral);
 }
 
-/** @param putOff null: it is no more */
-export async function writePutOff(
+/** @param deferral null: it is no more */
+export async function writeBackupDeferral(
   paths: Pick<Paths, "bindingsDir">,
-  { binding, putOff }: { binding: Id; putOff: PutOff | null },
+  { binding, deferral }: { binding: Id; deferral: Deferral | null },
 ): Promise<void> {
-  if (putOff === null) await rm(fileOf(paths, binding), { force: true });
-  else await writeState(fileOf(paths, binding), putOff);
+  if (deferral === null) await rm(fileOf(paths, binding), { force: true });
+  else await writeState(fileOf(paths, binding), deferral);
 }
 
 function fileOf({ bindingsDir }: Pick<Paths, "bindingsDir">, binding: Id): string {

@@ -6,29 +6,29 @@ import { isAtOrBelow } from "../providers/contents.ts";
 import type { Access } from "../providers/provider.ts";
 
 /** What a restore removes under no circumstances. */
-export interface Kept {
+export interface ProtectedPaths {
   /** Of a path on the disk: it is mounted there, or the agent lives from it. */
-  isNeeded(path: string): boolean;
+  isProtected(path: string): boolean;
   /** Of a path in the snapshot: it is needed, or the contract leaves it out, so that no snapshot can hold it. */
-  isLeftOut(path: string): boolean;
+  mustStay(path: string): boolean;
   /** Of a directory in the snapshot: it is on another filesystem, mounted below what is restored. */
-  isBeyond(directory: string): boolean;
+  isOtherFilesystem(directory: string): boolean;
 }
 
 /** Looks at what is mounted now. */
-export function openKept(
+export function findProtectedPaths(
   { paths, repository }: Pick<Access, "paths" | "repository">,
   { root, include, excludes }: { root: string; include: readonly string[]; excludes: readonly string[] },
-): Kept {
+): ProtectedPaths {
   const mounts = mountPoints();
   const inside = [...mounts].filter((mount) => include.some((path) => isBelow(mount, root + path)));
   const own = [paths.state, paths.cache, dirname(paths.policyJson)];
   if (isLocalLocation(repository.location)) own.push(repository.location);
-  const isNeeded = (path: string): boolean => mounts.has(path) || own.some((needed) => isAtOrBelow(path, needed));
+  const isProtected = (path: string): boolean => mounts.has(path) || own.some((needed) => isAtOrBelow(path, needed));
   return {
-    isNeeded,
-    isLeftOut: (path) => isNeeded(root + path) || excludes.some((pattern) => leavesOut(pattern, path)),
-    isBeyond: (directory) => inside.some((mount) => isAtOrBelow(root + directory, mount)),
+    isProtected,
+    mustStay: (path) => isProtected(root + path) || excludes.some((pattern) => leavesOut(pattern, path)),
+    isOtherFilesystem: (directory) => inside.some((mount) => isAtOrBelow(root + directory, mount)),
   };
 }
 

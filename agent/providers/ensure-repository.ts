@@ -4,10 +4,10 @@ import { isLocalLocation } from "../../shared/location.ts";
 import { isMissing } from "../system/files.ts";
 import { type RunError, runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
-import { knownEngineIds, rememberEngineId } from "./remembered.ts";
+import { knownEngineIds, storeEngineId } from "./engine-ids.ts";
 
 /** How one tool says which repository is there, and makes a new one. */
-export interface Identifying {
+export interface RepositoryOperations {
   /** @returns null only when the tool says without a doubt that there is no repository */
   readId(): Promise<string | null>;
   create(): Promise<void>;
@@ -20,38 +20,38 @@ export interface Identifying {
  * may be: on a clear "there is none" only, once, and its id is remembered before anything is stored in it.
  * @returns the repository's own id. Throws RunError
  */
-export async function identify(
+export async function ensureRepository(
   access: Access,
-  { mayCreate, ...tool }: Identifying & { mayCreate: boolean },
+  { mayCreate, ...tool }: RepositoryOperations & { mayCreate: boolean },
 ): Promise<string> {
   const { paths, repository, log } = access;
   const known = await knownEngineIds(paths, repository);
   const found = await tool.readId();
   if (found !== null) {
-    refuseStranger(access, { found, known });
-    await rememberEngineId(paths, repository, found);
+    assertSameRepository(access, { found, known });
+    await storeEngineId(paths, repository, found);
     return found;
   }
-  refuseToCreate(access, { known, mayCreate });
+  assertMayCreate(access, { known, mayCreate });
   if (isLocalLocation(repository.location)) await makeDirectory(access, tool);
   log.line(`creating repository "${repository.name}" at ${repository.location}`);
   await tool.create();
   const created = await tool.readId();
   if (created === null)
     throw runError("repository.missing", `repository "${repository.name}" is gone right after its creation`);
-  await rememberEngineId(paths, repository, created);
+  await storeEngineId(paths, repository, created);
   return created;
 }
 
 /** Why a repository that gave no answer in time can't be worked on. @param said what the tool said of it by then */
-export function unanswered({ repository, patience }: Access, said: string): RunError {
+export function timeoutError({ repository, timeouts }: Access, said: string): RunError {
   return runError(
     "repository.unreachable",
-    `the repository at ${repository.location} did not answer within ${patience.openMs / 1000} s: ${said}`,
+    `the repository at ${repository.location} did not answer within ${timeouts.openMs / 1000} s: ${said}`,
   );
 }
 
-function refuseStranger({ repository }: Access, { found, known }: { found: string; known: string[] }): void {
+function assertSameRepository({ repository }: Access, { found, known }: { found: string; known: string[] }): void {
   const expected = known.find((id) => id !== found);
   if (expected === undefined) return;
   throw runError(
@@ -60,7 +60,7 @@ function refuseStranger({ repository }: Access, { found, known }: { found: strin
   );
 }
 
-function refuseToCreate({ repository }: Access, { known, mayCreate }: { known: string[]; mayCreate: boolean }): void {
+function assertMayCreate({ repository }: Access, { known, mayCreate }: { known: string[]; mayCreate: boolean }): void {
   const { name, location, existing } = repository;
   const [expected] = known;
   if (expected !== undefined) {
@@ -81,7 +81,10 @@ function refuseToCreate({ repository }: Access, { known, mayCreate }: { known: s
 }
 
 /** The run's user needs a directory of its own, in a parent that may be root's. */
-async function makeDirectory({ repository, user }: Access, { isPart }: Pick<Identifying, "isPart">): Promise<void> {
+async function makeDirectory(
+  { repository, user }: Access,
+  { isPart }: Pick<RepositoryOperations, "isPart">,
+): Promise<void> {
   const { location } = repository;
   const parts = (await namesIn(location)).filter(isPart);
   if (parts.length > 0) {
@@ -98,7 +101,7 @@ async function makeDirectory({ repository, user }: Access, { isPart }: Pick<Iden
     if (error instanceof Error && "code" in error && error.code === "EEXIST") return;
     throw error;
   }
-  if (user.isAnother) await chown(location, user.uid, user.gid);
+  if (user.needsSwitch) await chown(location, user.uid, user.gid);
 }
 
 async function namesIn(directory: string): Promise<string[]> {

@@ -2,26 +2,26 @@ import type { RunFailure } from "../../shared/failure.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { Progress, RunKind } from "../../shared/run.ts";
 import { PolicyError } from "../policy/check.ts";
-import { limitOf } from "./access.ts";
-import type { Outcome, RunnerDeps, RunnerInput, RunStart } from "./deps.ts";
+import { readTimeLimit } from "./access.ts";
+import type { RunOutcome, RunnerDeps, RunnerInput, RunStart } from "./deps.ts";
 import { failureOf, RunError } from "../run-error.ts";
-import { beginRecord, type Finished, type RecordInput, type RunRecord } from "./record.ts";
-import { whoseDisk } from "./full-disk.ts";
-import { startPulse } from "./pulse.ts";
-import { untilStopped } from "./stop.ts";
+import { startRecord, type RunResult, type RecordInput, type RunRecord } from "./record.ts";
+import { attributeFullDisk } from "./full-disk.ts";
+import { startActivityMonitor } from "./activity.ts";
+import { withStopSignal } from "./stop.ts";
 import type { Spool } from "../state/spool.ts";
 
-export interface RecordedRun {
+export interface RunContext {
   readonly record: RunRecord;
   /** Stops the run: cancelled, or out of time. */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
   /** Around whatever waits for another run: the time it takes is not this one's to answer for. */
-  readonly waiting: <T>(wait: Promise<T>) => Promise<T>;
+  readonly whileWaiting: <T>(wait: Promise<T>) => Promise<T>;
 }
 
 /** A run, and what of. */
-export interface Recordable extends RunStart, RecordInput {
+export interface RunSpec extends RunStart, RecordInput {
   /** What people call that. */
   readonly name: string;
   /** How long it may take. Throws RunError when the settings can't be read. */
@@ -29,7 +29,7 @@ export interface Recordable extends RunStart, RecordInput {
 }
 
 /** A run of one binding. */
-export function ofBinding(input: RunnerInput, kind: RunKind): Recordable {
+export function bindingRun(input: RunnerInput, kind: RunKind): RunSpec {
   const { binding } = input;
   return {
     ...input,
@@ -37,12 +37,12 @@ export function ofBinding(input: RunnerInput, kind: RunKind): Recordable {
     binding: binding.id,
     repository: binding.repository,
     name: binding.name,
-    limitMs: () => limitOf(binding.settings, "runTimeLimit"),
+    limitMs: () => readTimeLimit(binding.settings, "runTimeLimit"),
   };
 }
 
 /** What a run knows when it goes wrong early. */
-export const NOTHING: Omit<Finished, "state"> = {
+export const EMPTY_RESULT: Omit<RunResult, "state"> = {
   failure: null,
   snapshot: null,
   warnings: [],
@@ -56,80 +56,93 @@ const PROGRESS_EVERY_MS = 1000;
 /**
  * Does the work of one run between its first and its last line in the spool. Whatever is thrown becomes the run's failure.
  */
-export async function recorded(
+export async function recordRun(
   deps: RunnerDeps,
-  input: Recordable,
-  work: (run: RecordedRun) => Promise<Finished>,
-): Promise<Outcome> {
+  input: RunSpec,
+  work: (run: RunContext) => Promise<RunResult>,
+): Promise<RunOutcome> {
   const { runId, kind } = input;
   const name = `${kind} of "${input.name}" (${runId})`;
-  let finished: Finished;
+  let finished: RunResult;
   try {
-    const begun = await beginRecord(deps, input);
+    const started = await startRecord(deps, input);
     deps.log(`${name} begins`);
-    await input.onBegun?.().catch((error: unknown) => deps.log(`${name}: ${failureOf(error).message}`));
-    const pulse = startPulse(deps.clock, (progress) => deps.onProgress(runId, progress), deps.pulseEveryMs);
-    const noteChild: RunRecord["noteChild"] = (is, child) => {
-      pulse.child(child);
-      return begun.noteChild(is, child);
+    await input.onStarted?.().catch((error: unknown) => deps.log(`${name}: ${failureOf(error).message}`));
+    const activity = startActivityMonitor(
+      deps.clock,
+      (progress) => deps.onProgress(runId, progress),
+      deps.activityEveryMs,
+    );
+    const recordChild: RunRecord["recordChild"] = (is, child) => {
+      activity.addProcess(child);
+      return started.recordChild(is, child);
     };
-    const record = { ...begun, noteChild };
+    const record = { ...started, noteChild: recordChild };
     try {
-      finished = await ended(deps, { input, record }, (stopped) =>
-        work({ record, signal: stopped, onProgress: throttled(pulse.progress), waiting: pulse.during }),
+      finished = await runToEnd(deps, { input, record }, (stopped) =>
+        work({
+          record,
+          signal: stopped,
+          onProgress: throttled(activity.progress),
+          whileWaiting: activity.whileWaiting,
+        }),
       );
     } finally {
-      pulse.stop();
+      activity.stop();
     }
     await record.finish(finished);
   } catch (error) {
     // The spool itself can't be written: nothing was begun, or its end can't be told before the next start.
-    finished = { ...NOTHING, state: "failed", failure: failureOf(error) };
+    finished = { ...EMPTY_RESULT, state: "failed", failure: failureOf(error) };
   }
   const { state, failure, snapshot, warnings, stats, items = null, plan = null } = finished;
   deps.log(`${name} ${state}${failure === null ? "" : `: ${failure.code}: ${failure.message}`}`);
   return { runId, state, failure, snapshot, warnings, stats, items, plan };
 }
 
-async function ended(
+async function runToEnd(
   deps: RunnerDeps,
-  { input, record }: { input: Recordable; record: RunRecord },
-  work: (stopped: AbortSignal) => Promise<Finished>,
-): Promise<Finished> {
+  { input, record }: { input: RunSpec; record: RunRecord },
+  work: (stopped: AbortSignal) => Promise<RunResult>,
+): Promise<RunResult> {
   try {
     const limitMs = input.limitMs();
-    const finished = await untilStopped({ signal: input.signal, limitMs }, work);
-    const failure = finished.failure === null ? null : await whoseDisk(finished.failure, placesOf(deps, input));
-    return { ...finished, failure: failure === null ? null : noted(record, failure) };
+    const finished = await withStopSignal({ signal: input.signal, limitMs }, work);
+    const failure =
+      finished.failure === null ? null : await attributeFullDisk(finished.failure, diskContext(deps, input));
+    return { ...finished, failure: failure === null ? null : logFailure(record, failure) };
   } catch (error) {
-    const failure = noted(record, await whoseDisk(failureOf(error), placesOf(deps, input)));
+    const failure = logFailure(record, await attributeFullDisk(failureOf(error), diskContext(deps, input)));
     const warnings = error instanceof RunError ? error.warnings : [];
     if (error instanceof PolicyError) await reportRefusal(deps, { input, error });
-    return { ...NOTHING, failure, warnings, state: failure.code === "run.cancelled" ? "cancelled" : "failed" };
+    return { ...EMPTY_RESULT, failure, warnings, state: failure.code === "run.cancelled" ? "cancelled" : "failed" };
   }
 }
 
-function placesOf({ paths }: RunnerDeps, { assignment, repository }: Recordable): Parameters<typeof whoseDisk>[1] {
+function diskContext(
+  { paths }: RunnerDeps,
+  { assignment, repository }: RunSpec,
+): Parameters<typeof attributeFullDisk>[1] {
   return { paths, repository: assignment.repositories.find(({ id }) => id === repository) };
 }
 
 /** A failure as it may be shown, written to the run's log. */
-function noted({ log }: RunRecord, failure: RunFailure): RunFailure {
+function logFailure({ log }: RunRecord, failure: RunFailure): RunFailure {
   log.line(`${failure.code}: ${failure.message}`);
   return { ...failure, message: log.redact(failure.message) };
 }
 
 /** What was refused in this process's life; a schedule asks for the same thing again and again. */
-const said = new WeakMap<Spool, Set<string>>();
+const reportedRefusals = new WeakMap<Spool, Set<string>>();
 
 async function reportRefusal(
   { spool, clock, random }: RunnerDeps,
-  { input, error }: { input: Recordable; error: PolicyError },
+  { input, error }: { input: RunSpec; error: PolicyError },
 ): Promise<void> {
   const { message } = error.failure;
-  const before = said.get(spool) ?? new Set();
-  said.set(spool, before);
-  const key = [input.binding ?? input.repository, input.assignment.revision, error.refusal, message].join(" ");
+  const before = reportedRefusals.get(spool) ?? new Set();
+  reportedRefusals.set(spool, before);
+  const key = [input.binding ?? input.repository, input.assignment.revision, error.refusalCode, message].join(" ");
   if (before.has(key)) return;
   before.add(key);
   const at = clock.now();
@@ -137,7 +150,7 @@ async function reportRefusal(
     type: "refusal",
     id: uuidv7(at, random(10)),
     at: instant(at),
-    code: error.refusal,
+    code: error.refusalCode,
     subject: input.name,
     message,
   });

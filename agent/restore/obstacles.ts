@@ -1,8 +1,8 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { type Disk, type DiskPath, eachInTurns, joined, lstat, typeOf } from "./disk.ts";
+import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat, typeOf } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
-interface RoomInput {
+interface ObstaclesInput {
   /** What will be written over something that is there. */
   readonly nodes: readonly SnapshotNode[];
   /** Also second names of files, and whatever is no plain file. */
@@ -15,11 +15,14 @@ interface RoomInput {
  * Takes away what is of another type than the entry that will be written in its place, a directory with all below it.
  * @returns what could not be taken away
  */
-export async function makeRoom(disk: Disk, { nodes, singleNames, isKept }: RoomInput): Promise<FailedPath[]> {
+export async function removeObstacles(
+  disk: Disk,
+  { nodes, singleNames, isKept }: ObstaclesInput,
+): Promise<FailedPath[]> {
   const failed: FailedPath[] = [];
   const inTheWay: { path: string; type: string; place: DiskPath }[] = [];
   // All of them are found before the first goes: with one of two names gone, the other looks like a plain file.
-  await eachInTurns(nodes, ({ path, type: wanted }) => {
+  await forEachYielding(nodes, ({ path, type: wanted }) => {
     const place = disk.find(path);
     const there = place === null ? null : lstat(place);
     if (place === null || there === null) return;
@@ -46,6 +49,6 @@ function removeAll(path: DiskPath, isKept: (path: string) => boolean): void {
     unlinkSync(path);
     return;
   }
-  for (const name of readdirSync(path, { encoding: "buffer" })) removeAll(joined(path, name), isKept);
+  for (const name of readdirSync(path, { encoding: "buffer" })) removeAll(joinBytes(path, name), isKept);
   rmdirSync(path);
 }

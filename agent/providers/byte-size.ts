@@ -11,7 +11,7 @@ const UNITS: Record<string, number> = {
 };
 
 /** The last size a line of a tool's own words names, in bytes as exactly as it was rounded; null when it names none. */
-export function bytesIn(line: string): number | null {
+export function parseByteSize(line: string): number | null {
   const sizes = [...line.matchAll(/(\d+(?:\.\d+)?) ([kKMGT]?i?B)\b/g)];
   const [, number = "", unit = ""] = sizes.at(-1) ?? [];
   const factor = UNITS[unit];

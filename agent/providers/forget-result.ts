@@ -1,20 +1,23 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
-import type { Ended } from "../system/process/process.ts";
+import type { ProcessResult } from "../system/process/process.ts";
 import { failureOf, runFailure } from "../run-error.ts";
 import type { Access, ForgetResult } from "./provider.ts";
 
-interface Forgotten {
+interface ForgetCheckInput {
   readonly before: readonly SnapshotFacts[];
   readonly unwanted: readonly string[];
-  readonly ended: Ended;
+  readonly ended: ProcessResult;
   readonly after: SnapshotFacts[];
   /** Why the tool did not end well. */
   readonly failureOf: () => RunFailure;
 }
 
 /** What became of a removal: what is listed afterwards counts, not what the tool says of itself. */
-export function judgeForget(access: Access, { before, unwanted, ended, after, ...other }: Forgotten): ForgetResult {
+export function buildForgetResult(
+  access: Access,
+  { before, unwanted, ended, after, ...other }: ForgetCheckInput,
+): ForgetResult {
   const left = new Set(after.map(({ id }) => id));
   const removed = before.filter(({ id }) => !left.has(id)).length;
   const refused = unwanted.filter((id) => left.has(id)).length;

@@ -2,12 +2,12 @@ import * as z from "zod";
 import { Instant, instant } from "../../shared/ids.ts";
 
 /** A run that another program's lock put off. */
-export const PutOff = z.strictObject({
+export const Deferral = z.strictObject({
   since: Instant,
   times: z.int().min(1),
   againAt: Instant,
 });
-export type PutOff = z.infer<typeof PutOff>;
+export type Deferral = z.infer<typeof Deferral>;
 
 const FIRST_MS = 10 * 60_000;
 const LONGEST_MS = 4 * 3_600_000;
@@ -15,7 +15,7 @@ const LONGEST_MS = 4 * 3_600_000;
 const GIVE_UP_AFTER_MS = 24 * 3_600_000;
 
 /** Put off once more, each time a little longer. @returns null when it has been for a day: then the run has failed */
-export function putOffAgain(before: PutOff | null, now: number): PutOff | null {
+export function nextDeferral(before: Deferral | null, now: number): Deferral | null {
   const since = before?.since ?? instant(now);
   if (now - Date.parse(since) > GIVE_UP_AFTER_MS) return null;
   const times = (before?.times ?? 0) + 1;
@@ -23,6 +23,6 @@ export function putOffAgain(before: PutOff | null, now: number): PutOff | null {
 }
 
 /** It runs now: while it does, and should this process die, it does not come a second time at once. */
-export function whileItRuns(putOff: PutOff, now: number): PutOff {
-  return { ...putOff, againAt: instant(now + LONGEST_MS) };
+export function extendWhileRunning(deferral: Deferral, now: number): Deferral {
+  return { ...deferral, againAt: instant(now + LONGEST_MS) };
 }

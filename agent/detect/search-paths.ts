@@ -1,5 +1,5 @@
 /** Where on the host to look. */
-export interface Machine {
+export interface SearchPaths {
   /** Of systemd's units, the first that has one wins. */
   readonly unitDirectories: readonly string[];
   /** Of Docker and Podman, whose APIs are alike. */
@@ -16,7 +16,7 @@ const UNIT_DIRECTORIES = [
 const SOCKETS = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
 /** The usual places, or those that systemd's SYSTEMD_UNIT_PATH and Docker's DOCKER_HOST name. */
-export function machineOf(env: Record<string, string | undefined>): Machine {
+export function searchPathsFrom(env: Record<string, string | undefined>): SearchPaths {
   const units = env["SYSTEMD_UNIT_PATH"];
   const socket = /^unix:\/\/(\/.+)$/.exec(env["DOCKER_HOST"] ?? "")?.[1];
   return {

@@ -4,9 +4,9 @@ import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { runError } from "../run-error.ts";
-import { ASIDE, isSetAside, readState, writeState } from "../system/state-file.ts";
+import { QUARANTINE_SUFFIX, isQuarantined, readState, writeState } from "../system/state-file.ts";
 
-const Remembered = z.object({ engineId: z.string().min(1), location: z.string() });
+const StoredEngineId = z.object({ engineId: z.string().min(1), location: z.string() });
 
 /**
  * The ids this repository is known by: what this host remembers, and what the control plane does. None: it was never seen.
@@ -17,19 +17,19 @@ export async function knownEngineIds(
   repository: AssignedRepository,
 ): Promise<string[]> {
   const file = fileOf(paths, repository.id);
-  const remembered = await readState(file, Remembered);
+  const remembered = await readState(file, StoredEngineId);
   const known = repository.engineId === null ? [] : [repository.engineId];
   if (remembered !== null) return [remembered.engineId, ...known];
-  if (known.length > 0 || !(await isSetAside(file))) return known;
+  if (known.length > 0 || !(await isQuarantined(file))) return known;
   throw runError(
     "host.failed",
     `${file}, which remembered repository "${repository.name}", was damaged`,
-    `Look at ${repository.location} with the tool itself; if it is the right repository, remove ${file}${ASIDE}.`,
+    `Look at ${repository.location} with the tool itself; if it is the right repository, remove ${file}${QUARANTINE_SUFFIX}.`,
   );
 }
 
 /** Durable when it returns: from now on the repository is never created again. */
-export async function rememberEngineId(
+export async function storeEngineId(
   paths: Pick<Paths, "repositoriesDir">,
   repository: AssignedRepository,
   engineId: string,

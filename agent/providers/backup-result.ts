@@ -4,7 +4,7 @@ import { failureOf, runFailure } from "../run-error.ts";
 import type { BackupResult } from "./provider.ts";
 
 /** How the engine's part of a backup ended, before anybody has looked into the repository. */
-export interface StoreEnding {
+export interface EngineEnd {
   /** The tool's name, for messages. */
   readonly engine: string;
   /** Why it did not end well; null when it did, or left out files only. */
@@ -21,7 +21,7 @@ export interface StoreEnding {
 }
 
 /** A backup is what the repository lists, whatever the engine's exit code said. */
-export async function settleStore(ending: StoreEnding): Promise<BackupResult> {
+export async function buildBackupResult(ending: EngineEnd): Promise<BackupResult> {
   const { engine, warnings, stats } = ending;
   let listed: SnapshotFacts[];
   try {

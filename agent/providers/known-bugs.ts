@@ -2,7 +2,7 @@ import type { ProviderName } from "../../shared/repository.ts";
 import { runError } from "../run-error.ts";
 import { isAtLeast } from "./engine-version.ts";
 
-interface KnownBad {
+interface KnownBug {
   readonly provider: ProviderName;
   /** From this version on, and before the other. */
   readonly since: string;
@@ -13,7 +13,7 @@ interface KnownBad {
 }
 
 /** Versions that spoil what they are asked to do, and only where we ask it of them. `forget --prune` of 0.17.0 to 0.18.1 we never call. */
-const KNOWN_BAD: readonly KnownBad[] = [
+const KNOWN_BUGS: readonly KnownBug[] = [
   {
     provider: "restic",
     since: "0.16.0",
@@ -25,16 +25,16 @@ const KNOWN_BAD: readonly KnownBad[] = [
   },
 ];
 
-interface Asked {
+interface EngineOperation {
   readonly provider: ProviderName;
   readonly version: string;
-  readonly operation: KnownBad["operation"];
+  readonly operation: KnownBug["operation"];
   readonly location: string;
 }
 
 /** @returns why this version must not do this there; null when it may */
-export function knownBad({ provider, version, operation, location }: Asked): string | null {
-  const found = KNOWN_BAD.find(
+export function findKnownBug({ provider, version, operation, location }: EngineOperation): string | null {
+  const found = KNOWN_BUGS.find(
     (bad) =>
       bad.provider === provider &&
       bad.operation === operation &&
@@ -46,7 +46,7 @@ export function knownBad({ provider, version, operation, location }: Asked): str
 }
 
 /** Throws `engine.refused`. */
-export function refuseKnownBad(asked: Asked): void {
-  const reason = knownBad(asked);
+export function assertNoKnownBug(asked: EngineOperation): void {
+  const reason = findKnownBug(asked);
   if (reason !== null) throw runError("engine.refused", `${asked.operation} is refused: ${reason}`);
 }

@@ -11,7 +11,7 @@ const MEMORY_DIRECTORIES = ["/dev/shm", "/run"];
  * /dev/fd/N. (An extra pipe won't do: Node and Bun make it a socket, which can't be opened by path.)
  * @param fallback a directory of the agent's own, for a host without a memory-backed one
  */
-export async function openNameless(text: string, user: RunUser, fallback: string): Promise<FileHandle> {
+export async function openUnlinkedFile(text: string, user: RunUser, fallback: string): Promise<FileHandle> {
   for (const directory of await memoryDirectories()) {
     try {
       return await openIn(directory, text, user);
@@ -29,7 +29,7 @@ async function openIn(directory: string, text: string, user: RunUser): Promise<F
   try {
     try {
       await handle.chmod(0o600);
-      if (user.isAnother) await handle.chown(user.uid, user.gid);
+      if (user.needsSwitch) await handle.chown(user.uid, user.gid);
     } finally {
       await unlink(path);
     }
