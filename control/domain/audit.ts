@@ -4,7 +4,8 @@ import type { AuditEntry } from "../../shared/audit.ts";
 import { instant, uuidv7, type Id, type Instant } from "../../shared/ids.ts";
 import { audit } from "../db/history.ts";
 import type { Deps } from "../deps.ts";
-import { newId, pageOf, type ListInput } from "./page.ts";
+import { newId } from "./ids.ts";
+import { pageOf, type ListInput } from "./page.ts";
 
 /**
  * Writes down who asked for which change, and how it ended. It is a row of its own, after the change: one that can't be written

@@ -12,7 +12,7 @@ import { bindings, hosts, runs } from "../db/schema.ts";
 import { incidents } from "../db/telling.ts";
 import type { Deps } from "../deps.ts";
 import { expectedOf, watchedColumns, zoneOf } from "./expected.ts";
-import { isNotAhead } from "./streaks.ts";
+import { isNotAhead } from "./ids.ts";
 import { hasLabel, pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 

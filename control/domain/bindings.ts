@@ -7,9 +7,9 @@ import { brokenUnique, guard, withRetry, writeAll, type Statement } from "../db/
 import type { Deps } from "../deps.ts";
 import { checkBindable, contractWithId, stillBindable } from "./binding-rules.ts";
 import { getBinding } from "./binding-views.ts";
+import { newId } from "./ids.ts";
 import { forgetIncidents } from "./incidents.ts";
 import { expectAnew } from "./lateness.ts";
-import { newId } from "./page.ts";
 import { declaredOnHost, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { repositoryNamed } from "./repositories.ts";
 import { bumpHost } from "./revisions.ts";

@@ -20,7 +20,8 @@ import { writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueueTo } from "../notify/outbox.ts";
 import { toDelivery } from "./deliveries.ts";
-import { newId, pageOf, type ListInput } from "./page.ts";
+import { newId } from "./ids.ts";
+import { pageOf, type ListInput } from "./page.ts";
 import { invalid, notFound, refuseTakenName } from "./refusals.ts";
 
 /** Makes a channel. A webhook's signing secret is in the answer, and is not shown again. */

@@ -9,7 +9,8 @@ import { guard, withRetry, writeAll, type Statement } from "../db/transaction.ts
 import type { Deps } from "../deps.ts";
 import { bodyFromCatalog } from "./catalog.ts";
 import { hostNamed } from "./hosts.ts";
-import { newId, pageOf, type ListInput } from "./page.ts";
+import { newId } from "./ids.ts";
+import { pageOf, type ListInput } from "./page.ts";
 import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { bumpHostOfContract } from "./revisions.ts";
 

@@ -7,7 +7,7 @@ import type { Deps } from "../deps.ts";
 import { enqueue } from "../notify/outbox.ts";
 import { planDeclarations, type Known, type Plan } from "./declaration-plan.ts";
 import { declare, undeclareBindings, undeclareRest } from "./declaration-writes.ts";
-import { newId } from "./page.ts";
+import { newId } from "./ids.ts";
 import { bumpHost } from "./revisions.ts";
 
 /**

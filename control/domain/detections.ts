@@ -6,7 +6,7 @@ import { findService, SERVICES } from "../catalog/catalog.ts";
 import { contracts, detections, hosts } from "../db/schema.ts";
 import { writeAll, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { newId } from "./page.ts";
+import { newId } from "./ids.ts";
 import { notFound } from "./refusals.ts";
 
 /** What the host is to look for, signed: nothing else is looked for or told. */

@@ -10,7 +10,8 @@ import { enrollments, hosts } from "../db/schema.ts";
 import { brokenUnique, guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { freeHostName } from "./host-names.ts";
-import { newId, pageOf, type ListInput } from "./page.ts";
+import { newId } from "./ids.ts";
+import { pageOf, type ListInput } from "./page.ts";
 import { notFound } from "./refusals.ts";
 
 const FORGET_AFTER_MS = 86_400_000;

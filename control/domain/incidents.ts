@@ -6,7 +6,7 @@ import { incidents, type Told } from "../db/telling.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { type About, enqueue } from "../notify/outbox.ts";
-import { newId } from "./page.ts";
+import { newId } from "./ids.ts";
 import { notFound } from "./refusals.ts";
 
 /** What is, or was, wrong with whom. */

@@ -7,7 +7,7 @@ import { sign } from "../auth/sign.ts";
 import { hosts, orders, runs } from "../db/schema.ts";
 import { writeAll, type Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
-import { newId } from "./page.ts";
+import { newId } from "./ids.ts";
 
 const RUN_LIFE_MS = 24 * 3_600_000;
 const CANCEL_LIFE_MS = 3_600_000;

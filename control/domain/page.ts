@@ -1,7 +1,6 @@
 import { type Column, type SQL, sql } from "drizzle-orm";
 import type { Page } from "../../shared/api.ts";
-import { uuidv7, type Id } from "../../shared/ids.ts";
-import type { Deps } from "../deps.ts";
+import type { Id } from "../../shared/ids.ts";
 
 /** What every list takes. */
 export interface ListInput {
@@ -24,13 +23,4 @@ export function pageOf<Row extends { id: Id }, Item>(
 /** Whether a column that keeps an array of labels has this one. */
 export function hasLabel(labels: Column, label: string): SQL {
   return sql`exists (select 1 from json_each(${labels}) where value = ${label})`;
-}
-
-const lastMade = new WeakMap<Deps["clock"], number>();
-
-/** A new id, greater than every one made here before: two of one millisecond still list in the order they were made. */
-export function newId({ clock, random }: Pick<Deps, "clock" | "random">): Id {
-  const moment = Math.max(clock.now(), (lastMade.get(clock) ?? 0) + 1);
-  lastMade.set(clock, moment);
-  return uuidv7(moment, random(10));
 }

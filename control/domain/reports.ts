@@ -9,12 +9,13 @@ import type { Deps } from "../deps.ts";
 import { enqueue } from "../notify/outbox.ts";
 import { watchedColumns, type Watched } from "./expected.ts";
 import { takeGood } from "./good-backups.ts";
+import { firstAhead } from "./ids.ts";
 import { closeAnsweredOrders } from "./orders.ts";
 import { readOpen, tellOutcome, type Outcomes } from "./outcomes.ts";
 import type { NamedBinding } from "./run-data.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
-import { firstAhead, readStreaks } from "./streaks.ts";
+import { readStreaks } from "./streaks.ts";
 import { readSights } from "./suspicions.ts";
 
 interface Reporter {

@@ -7,8 +7,9 @@ import { bindings, repositories, snapshots } from "../db/schema.ts";
 import { guard, withRetry, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { hostNamed } from "./hosts.ts";
+import { newId } from "./ids.ts";
 import { forgetIncidents } from "./incidents.ts";
-import { newId, pageOf, type ListInput } from "./page.ts";
+import { pageOf, type ListInput } from "./page.ts";
 import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "./refusals.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "./revisions.ts";
 

@@ -1,10 +1,10 @@
-import { sql, type SQL } from "drizzle-orm";
-import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
-import { uuidv7, type Id, type Instant } from "../../shared/ids.ts";
+import { sql } from "drizzle-orm";
+import type { Id, Instant } from "../../shared/ids.ts";
 import type { RunReport } from "../../shared/report.ts";
 import { isGood, RunKind, type RunState } from "../../shared/run.ts";
 import { runs } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
+import { isNotAhead } from "./ids.ts";
 
 /** How the runs of one kind of one binding, or of one repository as a whole, stand: the newest that ended well or badly, and since when they end badly. */
 export interface Streak {
@@ -48,16 +48,6 @@ export function readStreaks(deps: Pick<Deps, "db" | "clock">, subjects: readonly
       failures: sql<number>`(select count(*) from (select 1 ${ofPair} and ${badSince} limit ${MOST_FAILURES}))`,
     })
     .from(sql`json_each(${pairs}) as pair`);
-}
-
-/** Runs that a host whose clock was ahead made for a day that is not here yet are nobody's newest. */
-export function isNotAhead(deps: Pick<Deps, "clock">): SQL {
-  return sql`${runs.id} < ${firstAhead(deps)}`;
-}
-
-/** Ids from this one on were made by a clock that is, or was, ahead. */
-export function firstAhead({ clock }: Pick<Deps, "clock">): Id {
-  return uuidv7(clock.now() + CLOCK_WRONG_MS, new Uint8Array(10));
 }
 
 /** How things stand with this run, and how they stood before it. */

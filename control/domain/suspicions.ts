@@ -4,7 +4,7 @@ import type { RunReport } from "../../shared/report.ts";
 import { isGood } from "../../shared/run.ts";
 import { runs } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
-import { isNotAhead } from "./streaks.ts";
+import { isNotAhead } from "./ids.ts";
 import type { NamedBinding } from "./run-data.ts";
 
 /** The newest backup of one binding that tells how its sources look. */

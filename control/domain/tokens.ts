@@ -5,7 +5,8 @@ import { instant, type Id } from "../../shared/ids.ts";
 import { newSecret, sha256Hex } from "../auth/secret.ts";
 import { tokens } from "../db/schema.ts";
 import type { Deps } from "../deps.ts";
-import { newId, pageOf, type ListInput } from "./page.ts";
+import { newId } from "./ids.ts";
+import { pageOf, type ListInput } from "./page.ts";
 import { notFound, refuseTakenName } from "./refusals.ts";
 
 /** Makes an API token. Its text is in the answer and nowhere else: only the hash is kept. */

@@ -1,5 +1,5 @@
 import { closed, newSession, opened, received } from "../../../control/hub/session.ts";
-import { newId } from "../../../control/domain/page.ts";
+import { newId } from "../../../control/domain/ids.ts";
 import { MAX_FRAME_BYTES } from "../../../shared/protocol.ts";
 import type { Dice } from "../../support/random.ts";
 import { anyValue } from "../invention.ts";
