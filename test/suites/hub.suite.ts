@@ -13,7 +13,7 @@ import { enrolFakeHost, type FakeHost, readSigned, type TokenChange } from "../s
 import { type FakeSocket, openFakeSocket, UpgradeRefused } from "../support/fake-socket.ts";
 import { until } from "../support/until.ts";
 
-/** What control/hub/hub.ts promises, told by a host at the other end of a real socket. */
+/** What a Hub promises (control/deps.ts), told by a host at the other end of a real socket. */
 export function hubSuite(control: () => ControlUnderTest): void {
   const admin = openClient(
     () => control().url,

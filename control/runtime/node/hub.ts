@@ -1,8 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
-import type { Deps } from "../../deps.ts";
-import type { Hub } from "../../hub/hub.ts";
+import type { Deps, Hub } from "../../deps.ts";
 import { closed, newSession, opened, received, type Reaction, type Session } from "../../hub/session.ts";
 import { type Id, uuidv7 } from "../../../shared/ids.ts";
 import { CLOSE, type FrameFromControl, MAX_FRAME_BYTES, PING_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";

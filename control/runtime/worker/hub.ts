@@ -1,5 +1,4 @@
-import type { Log } from "../../deps.ts";
-import type { Hub } from "../../hub/hub.ts";
+import type { Hub, Log } from "../../deps.ts";
 import type { ErrorBody } from "../../../shared/failure.ts";
 import type { Id } from "../../../shared/ids.ts";
 import { SUBPROTOCOL } from "../../../shared/protocol.ts";
