@@ -1,8 +1,5 @@
-import type { HostHub } from "./host-hub.ts";
-
-/** What wrangler.toml and its secrets give this Worker. */
+/** The variables and secrets that wrangler.toml gives this Worker. */
 export interface Env {
-  readonly HOST_HUB: DurableObjectNamespace<HostHub>;
   readonly HOLDFAST_URL: string;
   readonly HOLDFAST_DATABASE_URL: string;
   readonly HOLDFAST_DATABASE_TOKEN?: string;

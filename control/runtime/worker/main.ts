@@ -7,11 +7,17 @@ import { readReach } from "../../notify/reach.ts";
 import { tick } from "../../tick.ts";
 import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
+import type { HostHub } from "./host-hub.ts";
 import { openHub, openSocket } from "./hub.ts";
 import { log } from "./log.ts";
 import { createPost } from "./outgoing.ts";
 
 export { HostHub } from "./host-hub.ts";
+
+/** With the namespace of the hosts' objects, which know of the variables alone. */
+interface WorkerEnv extends Env {
+  readonly HOST_HUB: DurableObjectNamespace<HostHub>;
+}
 
 /** From wrangler.toml; a test keeps it equal to package.json's. */
 declare const HOLDFAST_VERSION: string;
@@ -30,10 +36,10 @@ export default {
     const url = env.HOLDFAST_HEARTBEAT_URL ?? "";
     await beat(deps, url === "" ? null : { url, post: createPost({ private: "allow", named: [] }) });
   },
-} satisfies ExportedHandler<Env>;
+} satisfies ExportedHandler<WorkerEnv>;
 
 /** Made anew for every request: on Workers none may wait for what another one opened. */
-async function openDeps(env: Env, context: ExecutionContext): Promise<Deps> {
+async function openDeps(env: WorkerEnv, context: ExecutionContext): Promise<Deps> {
   const deps: Deps = {
     db: openDatabase(env.HOLDFAST_DATABASE_URL, env.HOLDFAST_DATABASE_TOKEN),
     clock: { now: () => Date.now() },
