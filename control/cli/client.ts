@@ -1,21 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type * as z from "zod";
 import { page } from "../../shared/api.ts";
 import { ErrorBody } from "../../shared/failure.ts";
+import type { Client } from "../runtime/node/api-client.ts";
 import { localOrigin, type NodeConfig, readConfig } from "../runtime/node/config.ts";
 import { EXIT, ExitError, type Terminal } from "./terminal.ts";
 
 const ANSWER_WITHIN_MS = 30_000;
 const PAGE = 500;
-
-/** The API of one control plane. Every call throws an ExitError that says what to do. */
-export interface Client {
-  readonly url: string;
-  ask<T>(schema: z.ZodType<T>, method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T>;
-  /** All pages. */
-  list<T>(item: z.ZodType<T>, path: string, filters?: Record<string, string>): Promise<T[]>;
-}
 
 /** Opens the API that HOLDFAST_URL and HOLDFAST_TOKEN name, or else the one that runs from this data directory. */
 export async function openClient(terminal: Pick<Terminal, "env">): Promise<Client> {

@@ -7,11 +7,12 @@ import { isLocalLocation } from "../../shared/location.ts";
 import type { RecoveryKey } from "../../shared/recovery.ts";
 import { Repository, SecretName } from "../../shared/repository.ts";
 import { readSigningKey } from "../auth/signing-key.ts";
+import type { Client } from "../runtime/node/api-client.ts";
 import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
 import { CONTRACT } from "../runtime/node/control-contract.ts";
 import { agentRoot } from "../runtime/node/local-agent.ts";
 import { noteRecoveryKey, writeRecoveryKey } from "../runtime/node/recovery-key.ts";
-import { type Client, openClient } from "./client.ts";
+import { openClient } from "./client.ts";
 import { EXIT, exactly, ExitError, type Verb } from "./terminal.ts";
 
 /** Prints the key alone on stdout: `holdfast recovery-key > FILE`, or pasted into a password manager. */

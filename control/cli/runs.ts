@@ -6,7 +6,8 @@ import { Id } from "../../shared/ids.ts";
 import { plannedLines } from "../../shared/planned.ts";
 import { restoredLines } from "../../shared/restored.ts";
 import { isOver, Run } from "../../shared/run.ts";
-import { type Client, openClient } from "./client.ts";
+import type { Client } from "../runtime/node/api-client.ts";
+import { openClient } from "./client.ts";
 import { EXIT, exactly, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
 
 const LOOK_EVERY_MS = 500;

@@ -5,7 +5,8 @@ import { CLOCK_WRONG_MS, skewInWords } from "../../shared/clock.ts";
 import { Host } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
-import { type Client, openClient } from "./client.ts";
+import type { Client } from "../runtime/node/api-client.ts";
+import { openClient } from "./client.ts";
 import { table } from "./table.ts";
 import { EXIT, exactly, type Verb } from "./terminal.ts";
 

@@ -2,7 +2,8 @@ import { parseArgs } from "node:util";
 import { Id } from "../../shared/ids.ts";
 import { Repository } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
-import { type Client, openClient } from "./client.ts";
+import type { Client } from "../runtime/node/api-client.ts";
+import { openClient } from "./client.ts";
 import { endOf, findBinding, finish } from "./runs.ts";
 import { exactly, EXIT, ExitError, type Verb } from "./terminal.ts";
 

@@ -1,11 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import type { Client } from "../../cli/client.ts";
 import { Binding } from "../../../shared/binding.ts";
 import { Contract } from "../../../shared/contract.ts";
 import type { Id } from "../../../shared/ids.ts";
 import { Repository } from "../../../shared/repository.ts";
+import type { Client } from "./api-client.ts";
 import { databaseFile, type NodeConfig } from "./config.ts";
 import { programFiles } from "./dist.ts";
 import { readIfThere, replaceFile } from "./durable-file.ts";

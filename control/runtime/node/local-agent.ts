@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import * as z from "zod";
-import type { Client } from "../../cli/client.ts";
 import { EnrollmentCreated, Host } from "../../../shared/host.ts";
 import { Id } from "../../../shared/ids.ts";
+import type { Client } from "./api-client.ts";
 import { programFiles } from "./dist.ts";
 import { readIfThere, replaceFile } from "./durable-file.ts";
 

@@ -1,11 +1,12 @@
 import { parseArgs } from "node:util";
-import { type Client, clientOf } from "../../cli/client.ts";
+import { clientOf } from "../../cli/client.ts";
 import { endOf } from "../../cli/runs.ts";
 import { EXIT, exactly, type Terminal, type Verb } from "../../cli/terminal.ts";
 import { page } from "../../../shared/api.ts";
 import { Binding } from "../../../shared/binding.ts";
 import { EnrollmentCreated } from "../../../shared/host.ts";
 import { isGood, Run, Snapshot } from "../../../shared/run.ts";
+import type { Client } from "./api-client.ts";
 import { keepAdminToken } from "./admin-token.ts";
 import { type NodeConfig, readConfig } from "./config.ts";
 import { declareControlPlane, type FirstContract, writeControlHooks } from "./control-contract.ts";
