@@ -3,7 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import { openAPIRouteHandler } from "hono-openapi";
 import { Failure } from "../shared/failure.ts";
 import type { Deps } from "./deps.ts";
-import { whyFailing } from "./domain/vitals.ts";
+import { whyFailing } from "./domain/service/vitals.ts";
 import { onlyWithAccess, type AccessEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
 import { audited, auditRoutes } from "./routes/audit.ts";

@@ -1,9 +1,9 @@
-import { expireEnrollments } from "./domain/enrollments.ts";
-import { remindOfIncidents, settleIncidents } from "./domain/incident-sweep.ts";
-import { keepHouse } from "./domain/housekeeping.ts";
-import { expireOrders } from "./domain/orders.ts";
-import { noteVital } from "./domain/vitals.ts";
-import { watch } from "./domain/watch.ts";
+import { expireEnrollments } from "./domain/hosts/enrollments.ts";
+import { remindOfIncidents, settleIncidents } from "./domain/incidents/sweep.ts";
+import { keepHouse } from "./domain/service/housekeeping.ts";
+import { expireOrders } from "./domain/runs/orders.ts";
+import { noteVital } from "./domain/service/vitals.ts";
+import { watch } from "./domain/watch/sweep.ts";
 import type { Deps } from "./deps.ts";
 import { dispatch } from "./notify/dispatch.ts";
 

@@ -1,4 +1,4 @@
-import { start } from "../runtime/node/start.ts";
+import { start } from "./start.ts";
 import { audit } from "./audit.ts";
 import { calendar } from "./calendar.ts";
 import { catalog } from "./catalog.ts";

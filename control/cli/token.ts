@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
 import { CreateToken, TokenCreated } from "../../shared/api.ts";
 import { migrate } from "../db/migrate.ts";
-import { createToken } from "../domain/tokens.ts";
+import { createToken } from "../domain/service/tokens.ts";
 import { readConfig } from "../runtime/node/config.ts";
 import { openDatabase } from "../runtime/node/database.ts";
 import { openClient } from "./client.ts";

@@ -5,7 +5,7 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { AuditEntry } from "../../shared/audit.ts";
 import { Id, Instant } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { keepAudit, listAudit } from "../domain/audit.ts";
+import { keepAudit, listAudit } from "../domain/service/audit.ts";
 import type { AccessEnv } from "./access.ts";
 import { answers } from "./describe.ts";
 import { query } from "./validate.ts";

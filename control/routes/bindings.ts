@@ -6,11 +6,17 @@ import { History, HistoryQuery } from "../../shared/history.ts";
 import { Id, Label, Name } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
-import { changeBinding, createBinding, deleteBinding, pauseBinding, resumeBinding } from "../domain/bindings.ts";
-import { getBinding, listBindings } from "../domain/binding-views.ts";
-import { listHistory } from "../domain/run-history.ts";
-import { runBinding } from "../domain/runs.ts";
-import { checkBinding, forgetBinding } from "../domain/upkeep.ts";
+import {
+  changeBinding,
+  createBinding,
+  deleteBinding,
+  pauseBinding,
+  resumeBinding,
+} from "../domain/contracts/bindings.ts";
+import { getBinding, listBindings } from "../domain/contracts/binding-views.ts";
+import { listHistory } from "../domain/runs/history.ts";
+import { runBinding } from "../domain/runs/runs.ts";
+import { checkBinding, forgetBinding } from "../domain/runs/upkeep.ts";
 import { answers } from "./describe.ts";
 import { body, noBody, query } from "./validate.ts";
 

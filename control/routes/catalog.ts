@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { CatalogEntry, CatalogPage, CatalogQuery } from "../../shared/catalog.ts";
-import { getCatalogEntry, listCatalog } from "../domain/catalog.ts";
+import { getCatalogEntry, listCatalog } from "../domain/contracts/catalog.ts";
 import { answers } from "./describe.ts";
 import { query } from "./validate.ts";
 

@@ -12,7 +12,7 @@ import {
   listChannels,
   rotateSecret,
   testChannel,
-} from "../domain/channels.ts";
+} from "../domain/notifications/channels.ts";
 import { answers } from "./describe.ts";
 import { body, noBody, query } from "./validate.ts";
 

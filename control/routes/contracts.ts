@@ -3,7 +3,13 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { ChangeContract, Contract, CreateContract } from "../../shared/contract.ts";
 import { Id, Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { changeContract, createContract, deleteContract, getContract, listContracts } from "../domain/contracts.ts";
+import {
+  changeContract,
+  createContract,
+  deleteContract,
+  getContract,
+  listContracts,
+} from "../domain/contracts/contracts.ts";
 import { answers } from "./describe.ts";
 import { body, query } from "./validate.ts";
 

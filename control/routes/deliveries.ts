@@ -3,7 +3,7 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { Delivery, DeliveryState } from "../../shared/event.ts";
 import { Id } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { getDelivery, listDeliveries, retryDelivery } from "../domain/deliveries.ts";
+import { getDelivery, listDeliveries, retryDelivery } from "../domain/notifications/deliveries.ts";
 import { answers } from "./describe.ts";
 import { noBody, query } from "./validate.ts";
 

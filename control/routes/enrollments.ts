@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { ListQuery, page } from "../../shared/api.ts";
 import { CreateEnrollment, Enrollment, EnrollmentCreated } from "../../shared/host.ts";
 import type { Deps } from "../deps.ts";
-import { createEnrollment, deleteEnrollment, getEnrollment, listEnrollments } from "../domain/enrollments.ts";
+import { createEnrollment, deleteEnrollment, getEnrollment, listEnrollments } from "../domain/hosts/enrollments.ts";
 import { answers } from "./describe.ts";
 import { body, query } from "./validate.ts";
 

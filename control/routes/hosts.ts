@@ -3,7 +3,7 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { ChangeHost, Host } from "../../shared/host.ts";
 import { Label, Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { changeHost, deleteHost, getHost, listHosts } from "../domain/hosts.ts";
+import { changeHost, deleteHost, getHost, listHosts } from "../domain/hosts/hosts.ts";
 import { answers } from "./describe.ts";
 import { body, query } from "./validate.ts";
 

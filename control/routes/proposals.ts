@@ -5,7 +5,7 @@ import { AcceptProposal, Proposal } from "../../shared/catalog.ts";
 import { Contract } from "../../shared/contract.ts";
 import { Id } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { acceptProposal, dismissProposal, getProposal, listProposals } from "../domain/proposals.ts";
+import { acceptProposal, dismissProposal, getProposal, listProposals } from "../domain/contracts/proposals.ts";
 import { answers } from "./describe.ts";
 import { body, query } from "./validate.ts";
 

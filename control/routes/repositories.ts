@@ -10,8 +10,8 @@ import {
   deleteRepository,
   getRepository,
   listRepositories,
-} from "../domain/repositories.ts";
-import { orderUpkeep } from "../domain/upkeep.ts";
+} from "../domain/contracts/repositories.ts";
+import { orderUpkeep } from "../domain/runs/upkeep.ts";
 import { answers } from "./describe.ts";
 import { body, noBody, query } from "./validate.ts";
 

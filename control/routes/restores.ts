@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { CreateRestore } from "../../shared/api.ts";
 import { Run } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
-import { createRestore } from "../domain/restores.ts";
+import { createRestore } from "../domain/runs/restores.ts";
 import { answers } from "./describe.ts";
 import { body } from "./validate.ts";
 

@@ -3,7 +3,7 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { Id } from "../../shared/ids.ts";
 import { Run, RunKind, RunState, RunWithLog } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
-import { cancelRun, getRun, listRuns } from "../domain/runs.ts";
+import { cancelRun, getRun, listRuns } from "../domain/runs/runs.ts";
 import { answers } from "./describe.ts";
 import { noBody, query } from "./validate.ts";
 

@@ -3,7 +3,7 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { Id } from "../../shared/ids.ts";
 import { Snapshot } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
-import { getSnapshot, listSnapshots } from "../domain/snapshots.ts";
+import { getSnapshot, listSnapshots } from "../domain/reports/snapshots.ts";
 import { answers } from "./describe.ts";
 import { query } from "./validate.ts";
 

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { ChangeToken, CreateToken, ListQuery, page, Token, TokenCreated } from "../../shared/api.ts";
 import { Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { changeToken, createToken, deleteToken, getToken, listTokens } from "../domain/tokens.ts";
+import { changeToken, createToken, deleteToken, getToken, listTokens } from "../domain/service/tokens.ts";
 import { answers } from "./describe.ts";
 import { body, query } from "./validate.ts";
 

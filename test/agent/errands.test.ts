@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { channels, deliveries, retry } from "../../control/cli/channels.ts";
 import type { Verb } from "../../control/cli/terminal.ts";
-import { createToken } from "../../control/domain/tokens.ts";
+import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
 import { page } from "../../shared/api.ts";

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ownUser } from "../../agent/system/process/user.ts";
 import { findService, SERVICES } from "../../control/catalog/catalog.ts";
-import { bodyOfLayout } from "../../control/domain/catalog.ts";
+import { bodyOfLayout } from "../../control/domain/contracts/catalog.ts";
 import type { Consistency } from "../../shared/consistency.ts";
 import type { ContractBody, FilesContract } from "../../shared/contract.ts";
 import { type Server, startMariadb, startPostgres } from "../consistency/servers.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { noteVital } from "../../control/domain/vitals.ts";
+import { noteVital } from "../../control/domain/service/vitals.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { sweep, tick } from "../../control/tick.ts";
 import { Event } from "../../shared/event.ts";

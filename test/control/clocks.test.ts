@@ -3,7 +3,7 @@ import { CLOCK_HEADER } from "../../shared/clock.ts";
 import { Host } from "../../shared/host.ts";
 import { instant } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
-import { watch } from "../../control/domain/watch.ts";
+import { watch } from "../../control/domain/watch/sweep.ts";
 import { listening, told, typesTold } from "./listening.ts";
 import { MINUTE, wrongNow } from "./watched.ts";
 

@@ -9,7 +9,7 @@ import { audit, runDays } from "../../control/db/history.ts";
 import { enrollments, orders, refusals, runs, tokens } from "../../control/db/schema.ts";
 import { deliveries, incidents } from "../../control/db/telling.ts";
 import { writeAll } from "../../control/db/transaction.ts";
-import { AT_ONCE, findings, keepHouse, MOST } from "../../control/domain/housekeeping.ts";
+import { AT_ONCE, findings, keepHouse, MOST } from "../../control/domain/service/housekeeping.ts";
 import { diceOf } from "../support/random.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";
 import { declare } from "./declared.ts";

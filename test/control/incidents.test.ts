@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { page, Token } from "../../shared/api.ts";
-import type { Trouble } from "../../control/domain/incidents.ts";
+import type { Trouble } from "../../control/domain/incidents/incidents.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";
 import { addChannel, deliveriesOf, fail, MINUTE, recover } from "./troubled.ts";

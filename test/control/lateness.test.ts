@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { watch } from "../../control/domain/watch.ts";
+import { watch } from "../../control/domain/watch/sweep.ts";
 import { Binding } from "../../shared/binding.ts";
 import { instant } from "../../shared/ids.ts";
 import { DATABASES, type TestControl } from "../support/control.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Post } from "../../control/deps.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
-import type { Trouble } from "../../control/domain/incidents.ts";
+import type { Trouble } from "../../control/domain/incidents/incidents.ts";
 import { wordsOf } from "../../control/notify/words.ts";
 import type { QuietHours } from "../../shared/channel.ts";
 import { type Delivery, Event } from "../../shared/event.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { remindOfIncidents } from "../../control/domain/incident-sweep.ts";
-import type { Trouble } from "../../control/domain/incidents.ts";
+import { remindOfIncidents } from "../../control/domain/incidents/sweep.ts";
+import type { Trouble } from "../../control/domain/incidents/incidents.ts";
 import { page } from "../../shared/api.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";

@@ -5,7 +5,7 @@ import { Delivery } from "../../shared/event.ts";
 import { EnrollmentCreated, Host } from "../../shared/host.ts";
 import { Run } from "../../shared/run.ts";
 import { sweep } from "../../control/tick.ts";
-import { settleRestored } from "../../control/domain/restored.ts";
+import { settleRestored } from "../../control/domain/service/control-restore.ts";
 import { FACTS, newHostKey, testControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
 import { send } from "./listening.ts";

@@ -1,4 +1,4 @@
-import { closeIncident, openIncident, type Trouble } from "../../control/domain/incidents.ts";
+import { closeIncident, openIncident, type Trouble } from "../../control/domain/incidents/incidents.ts";
 import { writeAll } from "../../control/db/transaction.ts";
 import { page } from "../../shared/api.ts";
 import { Delivery } from "../../shared/event.ts";

@@ -4,7 +4,7 @@ import { migrate } from "../../control/db/migrate.ts";
 import { MIGRATIONS } from "../../control/db/migrations.ts";
 import { bindings, contracts, orders, repositories, runs } from "../../control/db/schema.ts";
 import { writeAll } from "../../control/db/transaction.ts";
-import { toContract } from "../../control/domain/contracts.ts";
+import { toContract } from "../../control/domain/contracts/contracts.ts";
 import { Settings } from "../../shared/binding.ts";
 import { Maintenance } from "../../shared/repository.ts";
 import { DATABASES, emptyDatabase } from "../support/control.ts";

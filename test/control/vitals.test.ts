@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { writeAll } from "../../control/db/transaction.ts";
-import { noteVital } from "../../control/domain/vitals.ts";
+import { noteVital } from "../../control/domain/service/vitals.ts";
 import type { Post } from "../../control/deps.ts";
-import { beat } from "../../control/notify/heartbeat.ts";
+import { beat } from "../../control/heartbeat.ts";
 import { enqueue } from "../../control/notify/outbox.ts";
 import { sweep, tick } from "../../control/tick.ts";
 import { askerOf, DATABASES, testControl, type TestControl } from "../support/control.ts";

@@ -1,6 +1,6 @@
 import { page } from "../../shared/api.ts";
 import { Incident } from "../../shared/incident.ts";
-import { watch } from "../../control/domain/watch.ts";
+import { watch } from "../../control/domain/watch/sweep.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
 
 export const MINUTE = 60_000;

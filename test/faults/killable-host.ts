@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { agentPaths, type Paths } from "../../agent/config.ts";
-import { createToken } from "../../control/domain/tokens.ts";
+import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";
 import { page } from "../../shared/api.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { agentPaths } from "../../agent/config.ts";
 import { loadPolicy } from "../../agent/policy/policy.ts";
-import { createEnrollment } from "../../control/domain/enrollments.ts";
+import { createEnrollment } from "../../control/domain/hosts/enrollments.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
 import type { RunningControl } from "../../control/runtime/node/server.ts";

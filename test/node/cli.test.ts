@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { createToken } from "../../control/domain/tokens.ts";
+import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";
 import type { Run } from "../../shared/run.ts";

@@ -2,7 +2,7 @@ import { EventEmitter, once } from "node:events";
 import { expect, onTestFinished, test } from "vitest";
 import { createApp } from "../../control/app.ts";
 import { migrate } from "../../control/db/migrate.ts";
-import { createChannel, testChannel } from "../../control/domain/channels.ts";
+import { createChannel, testChannel } from "../../control/domain/notifications/channels.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
 import { startTimers } from "../../control/runtime/node/timers.ts";
 import { CreateChannel } from "../../shared/channel.ts";

@@ -2,7 +2,7 @@ import { rootCertificates, setDefaultCACertificates } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { channels, deliveries } from "../../control/db/telling.ts";
 import type { Letter } from "../../control/deps.ts";
-import { createChannel } from "../../control/domain/channels.ts";
+import { createChannel } from "../../control/domain/notifications/channels.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { enqueue } from "../../control/notify/outbox.ts";
 import { createMail } from "../../control/runtime/node/mail.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { hosts } from "../../control/db/schema.ts";
 import { deliveries } from "../../control/db/telling.ts";
-import { createToken } from "../../control/domain/tokens.ts";
+import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
 import { type RunningControl, startControl } from "../../control/runtime/node/server.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { noteRecoveryKey } from "../../control/runtime/node/recovery-key.ts";
-import { type Started, startLines } from "../../control/runtime/node/start-lines.ts";
+import { type Started, startLines } from "../../control/cli/start-lines.ts";
 import { Settings } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { Maintenance } from "../../shared/repository.ts";

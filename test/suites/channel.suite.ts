@@ -1,7 +1,7 @@
 import { eq } from "drizzle-orm";
 import { describe, expect, test } from "vitest";
 import { channels, deliveries } from "../../control/db/telling.ts";
-import { changeChannel, createChannel, getChannel, listChannels } from "../../control/domain/channels.ts";
+import { changeChannel, createChannel, getChannel, listChannels } from "../../control/domain/notifications/channels.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { CreateChannel } from "../../shared/channel.ts";
 import { type Event, EventType } from "../../shared/event.ts";

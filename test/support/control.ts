@@ -8,7 +8,7 @@ import * as z from "zod";
 import { createApp, type App } from "../../control/app.ts";
 import { migrate } from "../../control/db/migrate.ts";
 import type { Deps, SigningKey } from "../../control/deps.ts";
-import { createToken } from "../../control/domain/tokens.ts";
+import { createToken } from "../../control/domain/service/tokens.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
 import type { Scope } from "../../shared/api.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { migrate } from "../../control/db/migrate.ts";
-import { createToken } from "../../control/domain/tokens.ts";
+import { createToken } from "../../control/domain/service/tokens.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
 import type { ControlUnderTest } from "./control-under-test.ts";
 import { freePort } from "./free-port.ts";

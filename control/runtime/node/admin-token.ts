@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { authenticateToken } from "../../auth/token.ts";
 import type { Deps } from "../../deps.ts";
-import { createToken, deleteToken, listTokens } from "../../domain/tokens.ts";
+import { createToken, deleteToken, listTokens } from "../../domain/service/tokens.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { readIfThere, replaceFile } from "./durable-file.ts";
 

@@ -7,7 +7,7 @@ import { sql } from "drizzle-orm";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import { migrate } from "../../db/migrate.ts";
 import { MIGRATIONS } from "../../db/migrations.ts";
-import { settleRestored } from "../../domain/restored.ts";
+import { settleRestored } from "../../domain/service/control-restore.ts";
 import type { RecoveryKey } from "../../../shared/recovery.ts";
 import type { SnapshotFacts } from "../../../shared/run.ts";
 import { databaseFile, type NodeConfig } from "./config.ts";

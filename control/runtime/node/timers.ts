@@ -1,5 +1,5 @@
 import type { Deps } from "../../deps.ts";
-import { beat, type Heartbeat } from "../../notify/heartbeat.ts";
+import { beat, type Heartbeat } from "../../heartbeat.ts";
 import { emptyOutbox, sweep } from "../../tick.ts";
 
 const SWEEP_EVERY_MS = 30_000;

@@ -2,7 +2,7 @@ import { createApp } from "../../app.ts";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import type { Deps } from "../../deps.ts";
 import { dispatch } from "../../notify/dispatch.ts";
-import { beat } from "../../notify/heartbeat.ts";
+import { beat } from "../../heartbeat.ts";
 import { readReach } from "../../notify/reach.ts";
 import { tick } from "../../tick.ts";
 import { openDatabase } from "./database.ts";

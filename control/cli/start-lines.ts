@@ -1,0 +1,96 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Host } from "../../shared/host.ts";
+import type { Id } from "../../shared/ids.ts";
+import type { Run, Snapshot } from "../../shared/run.ts";
+import { isLoopback, type NodeConfig } from "../runtime/node/config.ts";
+import type { FirstContract } from "../runtime/node/control-contract.ts";
+import { agentRoot } from "../runtime/node/local-agent.ts";
+import { isRecoveryKeyNoted } from "../runtime/node/recovery-key.ts";
+
+/** What there is to say once everything is up. */
+export interface Started {
+  readonly config: NodeConfig;
+  readonly url: string;
+  readonly token: { token: string; file: string };
+  readonly host: Host;
+  /** null: the database is on a server. */
+  readonly first: FirstContract | null;
+  readonly snapshot: Snapshot | null;
+  /** The first backup, when this start did it and it did not go well. */
+  readonly failed: Run | null;
+  /** Without them the command finds nothing to install. */
+  readonly hasAgentFiles: boolean;
+  /** Installs an agent on another machine. */
+  readonly command: string;
+}
+
+/** About a dozen lines for whoever typed `npm start`. */
+export async function startLines(started: Started): Promise<string> {
+  const { config, url, token, host, command, hasAgentFiles } = started;
+  const rows: [string, string][] = [
+    ["Control plane", `${url}  (state in ${config.dataDir})`],
+    ["API token", `${token.token}  (kept in ${token.file})`],
+    ["Host", `${host.name}  (this machine)`],
+    ...(await backupRows(started)),
+    ["Another host", command],
+    ...(hasAgentFiles ? [] : [PACKAGE_FIRST]),
+    ...(isLoopback(url) ? loopbackRows(config, url) : []),
+  ];
+  return [
+    "Holdfast is running. Ctrl-C stops it.",
+    ...rows.map(([name, text]) => `  ${name.padEnd(15)}${text}`),
+    "",
+  ].join("\n");
+}
+
+const PACKAGE_FIRST: [string, string] = [
+  "",
+  "It finds no agent to install yet: run `npm run package`, then start again.",
+];
+
+async function backupRows({ config, first, snapshot, failed }: Started): Promise<[string, string][]> {
+  if (first === null) {
+    return [
+      [
+        "Backup",
+        `none of the control plane itself: its database is at ${config.databaseUrl}, which must be kept there`,
+      ],
+    ];
+  }
+  const { binding, repository } = first;
+  const secret = await passphraseFile(config, repository.id);
+  const rows: [string, string][] = [
+    ["Repository", `${repository.location}  (the control plane's own database, ${binding.name})`],
+  ];
+  if (failed !== null)
+    rows.push(["Backup FAILED", failed.failure?.message ?? failed.state], ["", failed.failure?.next ?? ""]);
+  if (failed?.failure?.code === "engine.missing")
+    rows.push(["", "On Debian and Ubuntu, type: sudo apt-get install restic"]);
+  if (snapshot !== null) rows.push(["Snapshot", `${snapshot.id.slice(0, 8)}  of ${snapshot.takenAt}`]);
+  rows.push(["Next run", binding.nextRunAt ?? "none: the binding is paused or not enabled"]);
+  if (secret !== null) rows.push(["Passphrase", secret]);
+  if (secret !== null && !(await isRecoveryKeyNoted(config.dataDir))) {
+    rows.push(
+      ["Recovery key", "npx holdfast recovery-key"],
+      ["", "Take it now and keep it away from this machine: it brings all of this back when the disk is gone."],
+    );
+  }
+  return rows;
+}
+
+function loopbackRows(config: NodeConfig, url: string): [string, string][] {
+  const { port } = new URL(url);
+  return [
+    ["", "Only this machine can reach that address. To let others, start with"],
+    ["", `HOLDFAST_HOST=0.0.0.0 HOLDFAST_URL=http://THIS-MACHINE:${port || config.port} npm start`],
+  ];
+}
+
+/** The agent makes the passphrase with the first backup, and names its file after the repository. */
+async function passphraseFile(config: NodeConfig, repository: Id): Promise<string | null> {
+  const directory = join(agentRoot(config.dataDir), "var/lib/holdfast/secrets");
+  const names = await readdir(directory).catch(() => []);
+  const name = names.find((each) => each.startsWith(repository));
+  return name === undefined ? null : join(directory, name);
+}

@@ -1,0 +1,97 @@
+import { parseArgs } from "node:util";
+import { clientOf } from "./client.ts";
+import { endOf } from "./runs.ts";
+import { EXIT, exactly, type Terminal, type Verb } from "./terminal.ts";
+import { page } from "../../shared/api.ts";
+import { Binding } from "../../shared/binding.ts";
+import { EnrollmentCreated } from "../../shared/host.ts";
+import { isGood, Run, Snapshot } from "../../shared/run.ts";
+import type { Client } from "../runtime/node/api-client.ts";
+import { keepAdminToken } from "../runtime/node/admin-token.ts";
+import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
+import { declareControlPlane, type FirstContract, writeControlHooks } from "../runtime/node/control-contract.ts";
+import { joinAsHost, keepAgentRunning, type LocalAgent } from "../runtime/node/local-agent.ts";
+import { lineLog } from "../runtime/node/log.ts";
+import { type RunningControl, startControl } from "../runtime/node/server.ts";
+import { startLines } from "./start-lines.ts";
+
+/**
+ * What `npm start` runs: the control plane in this process, this machine as its first host with the agent as a child, and the
+ * control plane's own database as the first thing kept. Started again it finds all of that and makes nothing twice.
+ */
+export const start: Verb = {
+  usage: "start",
+  summary: "run the control plane, with this machine as its first host, until Ctrl-C",
+  run: async (words, terminal) => {
+    exactly(parseArgs({ args: words, allowPositionals: true, options: {} }).positionals, []);
+    const config = readConfig(terminal.env);
+    const asked = askedToStop();
+    const log = lineLog((line) => terminal.err(`control | ${line}`));
+    const control = await startControl(config, { log: { ...log, info: () => undefined } });
+    const running: Running = { control, config, terminal, agent: null, isStopping: false };
+    try {
+      await Promise.race([asked, bringUp(running)]);
+      await asked;
+    } finally {
+      await stop(running);
+    }
+    return EXIT.done;
+  },
+};
+
+interface Running {
+  readonly control: RunningControl;
+  readonly config: NodeConfig;
+  readonly terminal: Terminal;
+  /** Once it was started. */
+  agent: LocalAgent | null;
+  isStopping: boolean;
+}
+
+async function bringUp(running: Running): Promise<void> {
+  const { control, config, terminal } = running;
+  const token = await keepAdminToken(control.deps, config.dataDir);
+  const client = clientOf(control.localUrl, token.token);
+  await writeControlHooks(config);
+  const host = await joinAsHost(client, control, config.dataDir);
+  if (running.isStopping) return;
+  running.agent = keepAgentRunning(config.dataDir, (line) => terminal.err(`${line}\n`));
+  const first = await declareControlPlane(client, config, host.id);
+  const failed = first === null ? null : await firstBackup(client, terminal, first);
+  const { command } = await client.ask(EnrollmentCreated, "POST", "/enrollments", {});
+  const now =
+    first === null ? null : { ...first, binding: await client.ask(Binding, "GET", `/bindings/${first.binding.id}`) };
+  const snapshot = first === null ? null : await lastSnapshot(client, first);
+  const hasAgentFiles = control.deps.config.installDigest !== null;
+  const { url } = control;
+  terminal.out(await startLines({ config, url, token, host, first: now, snapshot, failed, hasAgentFiles, command }));
+}
+
+/** @returns the run when it did not go well; null when it did, or one had before */
+async function firstBackup(client: Client, terminal: Terminal, { binding }: FirstContract): Promise<Run | null> {
+  if (binding.lastSuccessAt !== null) return null;
+  terminal.err("Making the first backup…\n");
+  const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/run`);
+  const ended = await endOf(client, queued.id);
+  return isGood(ended.state) ? null : ended;
+}
+
+async function lastSnapshot(client: Client, { binding }: FirstContract): Promise<Snapshot | null> {
+  const { items } = await client.ask(page(Snapshot), "GET", `/snapshots?binding=${binding.id}&limit=1`);
+  return items[0] ?? null;
+}
+
+/** Ctrl-C comes from the terminal and again from npm: however often it is said, it is one wish. */
+function askedToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
+  });
+}
+
+async function stop(running: Running): Promise<void> {
+  running.isStopping = true;
+  const { agent, control, terminal } = running;
+  if (agent !== null) terminal.err("Stopping. The agent ends what it is doing first, which may take up to 90 s.\n");
+  await agent?.stop();
+  await control.close();
+}

@@ -1,0 +1,98 @@
+import { and, eq, ne, sql } from "drizzle-orm";
+import type { Contract } from "../../../shared/contract.ts";
+import { Failure } from "../../../shared/failure.ts";
+import { Id } from "../../../shared/ids.ts";
+import { bindings, contracts, hosts, repositories } from "../../db/schema.ts";
+import { guard, type Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { toContract } from "./contracts.ts";
+import { invalid } from "../errors.ts";
+import { isLocal, type RepositoryRow } from "./repositories.ts";
+
+/** The contract a binding's body names, by id. */
+export async function contractWithId(deps: Deps, id: string): Promise<Contract> {
+  const [row] = Id.safeParse(id).success ? await deps.db.select().from(contracts).where(eq(contracts.id, id)) : [];
+  if (row === undefined) throw invalid(["contract"], `there is no contract "${id}"; give the id of one that exists`);
+  return toContract(row);
+}
+
+/**
+ * Refuses a binding that could never work: across hosts, twice, or in a directory of another user's.
+ * @returns the one host that may use the repository from now on; null when any may
+ */
+export async function checkBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Promise<Id | null> {
+  const [bound, others] = await deps.db.batch([
+    deps.db.select({ name: bindings.name }).from(bindings).where(samePair(contract.id, repository.id)),
+    deps.db
+      .select({ contract: contracts.name, user: sql<string>`json_extract(${contracts.request}, '$.user')` })
+      .from(bindings)
+      .innerJoin(contracts, eq(contracts.id, bindings.contract))
+      .where(and(eq(bindings.repository, repository.id), otherUser(contract.request.user)))
+      .limit(1),
+  ]);
+  if (bound[0] !== undefined) {
+    const message = `contract "${contract.name}" is bound to repository "${repository.name}" already, by binding "${bound[0].name}"; change that one, or choose another repository`;
+    throw new Failure("bindings.already_bound", message, [{ path: ["repository"], message }]);
+  }
+  const reason = whyOneHost(repository);
+  if (reason === null) return null;
+  if (repository.host !== null && repository.host !== contract.host)
+    await refuseOtherHost(deps, contract, repository, reason);
+  const other = others[0];
+  if (isLocal(repository) && other !== undefined) {
+    throw invalid(
+      ["repository"],
+      `repository "${repository.name}" is a local directory that contract "${other.contract}" uses as user "${other.user}"; ` +
+        `"${contract.request.user}" could not read its files: give this contract a repository of its own`,
+    );
+  }
+  return contract.host;
+}
+
+/** What `checkBindable` found, asked again inside the batch that writes. */
+export function stillBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Statement[] {
+  const { db } = deps;
+  const here = and(
+    eq(contracts.id, contract.id),
+    eq(contracts.request, contract.request),
+    eq(contracts.name, contract.name),
+  );
+  const there = and(eq(repositories.id, repository.id), sql`${repositories.host} is ${repository.host}`);
+  const statements = [
+    guard(db, sql`exists (select 1 from ${contracts} where ${here})`),
+    guard(db, sql`exists (select 1 from ${repositories} where ${there})`),
+  ];
+  if (!isLocal(repository)) return statements;
+  const differing = and(eq(bindings.repository, repository.id), otherUser(contract.request.user));
+  const join = sql`${bindings} join ${contracts} on ${contracts.id} = ${bindings.contract}`;
+  return [...statements, guard(db, sql`not exists (select 1 from ${join} where ${differing})`)];
+}
+
+function samePair(contract: Id, repository: Id) {
+  return and(eq(bindings.contract, contract), eq(bindings.repository, repository));
+}
+
+function otherUser(user: string) {
+  return ne(sql`json_extract(${contracts.request}, '$.user')`, user);
+}
+
+function whyOneHost(repository: RepositoryRow): string | null {
+  if (isLocal(repository)) return `is a directory on`;
+  if (repository.declared || repository.undeclaredAt !== null) return `is declared by a file on`;
+  return "generate" in repository.passphrase ? "has its passphrase generated on, and known only to," : null;
+}
+
+async function refuseOtherHost(
+  deps: Deps,
+  contract: Contract,
+  repository: RepositoryRow,
+  reason: string,
+): Promise<never> {
+  const known = await deps.db.select({ id: hosts.id, name: hosts.name }).from(hosts);
+  const nameOf = (id: Id | null) => known.find((host) => host.id === id)?.name ?? String(id);
+  throw invalid(
+    ["repository"],
+    `repository "${repository.name}" ${reason} host "${nameOf(repository.host)}", and contract "${contract.name}" is of host ` +
+      `"${nameOf(contract.host)}"; make a repository for that host`,
+  );
+}

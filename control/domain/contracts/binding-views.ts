@@ -1,0 +1,152 @@
+import { and, desc, eq, lt, sql, type SQL } from "drizzle-orm";
+import type { Page } from "../../../shared/api.ts";
+import type { Binding, Health, Settings } from "../../../shared/binding.ts";
+import { CLOCK_WRONG_MS } from "../../../shared/clock.ts";
+import type { HostFacts } from "../../../shared/host.ts";
+import { instant, type Id, type Instant } from "../../../shared/ids.ts";
+import { delayOf, type Expected } from "../../../shared/lateness.ts";
+import { nextOf, parseTimetable } from "../../../shared/schedule.ts";
+import { resultOf } from "../../../shared/result.ts";
+import type { RunKind, RunState } from "../../../shared/run.ts";
+import { bindings, hosts, runs } from "../../db/schema.ts";
+import { incidents } from "../../db/telling.ts";
+import type { Deps } from "../../deps.ts";
+import { expectedOf, watchedColumns, zoneOf } from "../lateness/expected.ts";
+import { isNotAhead } from "../ids.ts";
+import { hasLabel, pageOf, type ListInput } from "../page.ts";
+import { notFound } from "../errors.ts";
+
+export async function getBinding(deps: Deps, id: Id): Promise<Binding> {
+  const [row] = await select(deps).where(eq(bindings.id, id));
+  if (row === undefined) throw notFound("bindings", id);
+  return toBinding(deps, row);
+}
+
+export async function listBindings(
+  deps: Deps,
+  input: ListInput & {
+    host?: Id | undefined;
+    contract?: Id | undefined;
+    repository?: Id | undefined;
+    name?: string | undefined;
+    label?: string | undefined;
+  },
+): Promise<Page<Binding>> {
+  const rows = await select(deps)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(bindings.id, input.cursor),
+        input.host === undefined ? undefined : eq(bindings.host, input.host),
+        input.contract === undefined ? undefined : eq(bindings.contract, input.contract),
+        input.repository === undefined ? undefined : eq(bindings.repository, input.repository),
+        input.name === undefined ? undefined : eq(bindings.name, input.name),
+        input.label === undefined ? undefined : hasLabel(bindings.labels, input.label),
+      ),
+    )
+    .orderBy(desc(bindings.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, (row) => toBinding(deps, row));
+}
+
+interface Row {
+  id: Id;
+  host: Id;
+  name: string;
+  contract: Id;
+  repository: Id;
+  settings: Settings;
+  labels: string[];
+  paused: boolean;
+  declared: boolean;
+  undeclaredAt: Instant | null;
+  createdAt: Instant;
+  changedAt: Instant;
+  expectedSince: Instant | null;
+  goodAt: Instant | null;
+  facts: HostFacts | null;
+  revokedAt: Instant | null;
+  isRunning: boolean;
+  isStuck: boolean;
+  lastBackup: RunState | null;
+  lastForget: RunState | null;
+  lastSuccessAt: Instant | null;
+}
+
+function select(deps: Deps) {
+  return deps.db
+    .select({
+      ...watchedColumns,
+      host: bindings.host,
+      name: bindings.name,
+      contract: bindings.contract,
+      repository: bindings.repository,
+      labels: bindings.labels,
+      declared: bindings.declared,
+      undeclaredAt: bindings.undeclaredAt,
+      changedAt: bindings.changedAt,
+      revokedAt: hosts.revokedAt,
+      isRunning:
+        sql<boolean>`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id} and ${runs.kind} = 'backup'
+        and ${runs.state} = 'running')`.mapWith(Boolean),
+      isStuck: sql<boolean>`exists (select 1 from ${incidents} where ${incidents.binding} = ${bindings.id}
+        and ${incidents.kind} = 'binding.stuck' and ${incidents.closedAt} is null)`.mapWith(Boolean),
+      lastBackup: lastOf<RunState>(deps, sql`${runs.state}`, "backup", DECISIVE),
+      lastForget: lastOf<RunState>(deps, sql`${runs.state}`, "forget", DECISIVE),
+      lastSuccessAt: lastOf<Instant>(deps, sql`${runs.finishedAt}`, "backup", sql`('succeeded', 'warned')`),
+    })
+    .from(bindings)
+    .innerJoin(hosts, eq(hosts.id, bindings.host));
+}
+
+/** A cancelled run says nothing of the binding's health. */
+const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
+
+/** What a clock made that was ahead, and is right now, counts only where there is nothing else: it must not hide what came since. */
+function lastOf<T>(deps: Deps, column: SQL, kind: RunKind, states: SQL): SQL<T | null> {
+  const isCredible = sql`(coalesce(${hosts.clockSkewMs}, 0) > ${CLOCK_WRONG_MS} or ${isNotAhead(deps)})`;
+  const last = (when: SQL): SQL => sql`(select ${column} from ${runs} where ${runs.binding} = ${bindings.id}
+    and ${runs.kind} = ${kind} and ${runs.state} in ${states} and ${when} order by ${runs.id} desc limit 1)`;
+  return sql<T | null>`coalesce(${last(isCredible)}, ${last(sql`1`)})`;
+}
+
+function toBinding(deps: Deps, row: Row): Binding {
+  const {
+    facts: _facts,
+    revokedAt,
+    isRunning: _runs,
+    isStuck: _hangs,
+    lastBackup: _backup,
+    lastForget: _forget,
+    ...more
+  } = row;
+  const { goodAt: _good, expectedSince: _since, ...shown } = more;
+  const expected = expectedOf(row);
+  return {
+    ...shown,
+    health: healthOf(deps, row, expected),
+    nextRunAt: nextRunAt(deps, row),
+    lateAt: expected === null || revokedAt !== null ? null : instant(expected.lateAt),
+    result: resultOf(row.name),
+  };
+}
+
+/** What needs a person most comes first. A run that gets on is not late, however long it takes. */
+function healthOf({ clock }: Deps, row: Row, expected: Expected | null): Health {
+  const { paused, settings, isRunning, isStuck, lastBackup, lastForget, lastSuccessAt } = row;
+  const hasNone = lastSuccessAt === null && row.goodAt === null;
+  if (paused) return "paused";
+  if (isStuck) return "stuck";
+  if ([lastBackup, lastForget].some((state) => state === "failed" || state === "interrupted")) return "failing";
+  if (hasNone) return "unprotected";
+  if (!settings.enable) return "paused";
+  return expected !== null && expected.lateAt <= clock.now() && !isRunning ? "late" : "healthy";
+}
+
+/** When the host will begin the next scheduled run, by the same function that it decides by. */
+function nextRunAt(deps: Deps, { id, paused, settings, facts }: Row): Instant | null {
+  const timetable = parseTimetable(settings.timerConfig.OnCalendar);
+  if (paused || !settings.enable || !timetable.ok) return null;
+  const delay = delayOf({ id, settings });
+  const due = nextOf(timetable.value, deps.clock.now() - delay, settings.zone ?? zoneOf(facts));
+  return due === null ? null : instant(due + delay);
+}

@@ -1,0 +1,151 @@
+import { and, eq, inArray, isNull, sql } from "drizzle-orm";
+import { Settings, type Binding, type ChangeBinding, type CreateBinding } from "../../../shared/binding.ts";
+import { Failure } from "../../../shared/failure.ts";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { bindings, hosts, orders, repositories, runs } from "../../db/schema.ts";
+import { brokenUnique, guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { checkBindable, contractWithId, stillBindable } from "./binding-rules.ts";
+import { getBinding } from "./binding-views.ts";
+import { newId } from "../ids.ts";
+import { forgetIncidents } from "../incidents/incidents.ts";
+import { expectAnew } from "../lateness/lateness.ts";
+import { declaredOnHost, refuseInUse, refuseTakenName } from "../errors.ts";
+import { repositoryNamed } from "./repositories.ts";
+import { bumpHost } from "../revisions.ts";
+
+/** Ties a contract to a repository. The host has it in its assignment from then on. */
+export async function createBinding(deps: Deps, input: CreateBinding): Promise<Binding> {
+  const id = newId(deps);
+  await withRetry(async () => {
+    const contract = await contractWithId(deps, input.contract);
+    const repository = await repositoryNamed(deps, input.repository, ["repository"]);
+    const onlyHost = await checkBindable(deps, contract, repository);
+    const name = input.name ?? `${contract.name}-${repository.name}`.slice(0, 63);
+    const now = instant(deps.clock.now());
+    const row = { id, host: contract.host, name, contract: contract.id, repository: repository.id };
+    const write = writeAll(deps.db, [
+      ...stillBindable(deps, contract, repository),
+      deps.db.insert(bindings).values({
+        ...row,
+        settings: input.settings,
+        labels: input.labels,
+        alertAt: now,
+        createdAt: now,
+        changedAt: now,
+      }),
+      deps.db.update(repositories).set({ host: onlyHost }).where(eq(repositories.id, repository.id)),
+      bumpHost(deps, contract.host),
+    ]);
+    await refuseTakenName("bindings", name, refuseSecondBinding(contract.name, repository.name, write));
+    await deps.hub.poke(contract.host, "assignment");
+  });
+  return getBinding(deps, id);
+}
+
+/** Changes the name, labels and settings; contract and repository stay what they are. */
+export async function changeBinding(deps: Deps, id: Id, change: ChangeBinding): Promise<Binding> {
+  return write(deps, id, (old) => ({
+    ...old,
+    name: change.name ?? old.name,
+    labels: change.labels ?? old.labels,
+    settings: change.settings === undefined ? old.settings : merged(old.settings, change.settings),
+  }));
+}
+
+/** No scheduled run begins until it is resumed. What runs now goes on, and runs can still be ordered. */
+export async function pauseBinding(deps: Deps, id: Id): Promise<Binding> {
+  return write(deps, id, (old) => ({ ...old, paused: true }));
+}
+
+export async function resumeBinding(deps: Deps, id: Id): Promise<Binding> {
+  return write(deps, id, (old) => ({ ...old, paused: false }));
+}
+
+/**
+ * Takes the binding out of its host's assignment. Its runs and snapshots stay, here and in the repository. Not while it has
+ * work to do, unless that is a revoked host's: nobody will ever say how it ended.
+ */
+export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
+  const binding = await getBinding(deps, id);
+  if (binding.declared) throw declaredOnHost("bindings", binding.name);
+  const working = deps.db.select({ id: hosts.id }).from(hosts).where(isNull(hosts.revokedAt));
+  const busy = and(eq(runs.binding, id), inArray(runs.state, ["queued", "running"]), inArray(runs.host, working));
+  await withRetry(async () => {
+    const unfinished = await deps.db.select({ id: runs.id, kind: runs.kind, state: runs.state }).from(runs).where(busy);
+    refuseInUse(
+      "bindings",
+      binding.name,
+      unfinished.map((run) => ({ noun: "runs" as const, id: run.id, name: `${run.kind}, ${run.state}` })),
+    );
+    await writeAll(deps.db, [
+      guard(deps.db, sql`not exists (select 1 from ${runs} where ${busy})`),
+      deps.db
+        .update(orders)
+        .set({ closedAt: instant(deps.clock.now()) })
+        .where(and(eq(orders.binding, id), isNull(orders.closedAt))),
+      deps.db.delete(bindings).where(eq(bindings.id, id)),
+      forgetIncidents(deps, "binding", id),
+      bumpHost(deps, binding.host),
+    ]);
+  });
+  await deps.hub.poke(binding.host, "assignment");
+}
+
+type Changeable = Pick<Binding, "name" | "labels" | "settings" | "paused">;
+
+async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable): Promise<Binding> {
+  return withRetry(async () => {
+    const old = await getBinding(deps, id);
+    const { name, labels, settings, paused } = change(old);
+    if (old.declared && (name !== old.name || settings !== old.settings)) throw declaredOnHost("bindings", old.name);
+    const isAssigned = name !== old.name || paused !== old.paused || !isSame(settings, old.settings);
+    if (!isAssigned && isSame(labels, old.labels)) return old;
+    const unchanged = and(
+      eq(bindings.id, id),
+      eq(bindings.name, old.name),
+      eq(bindings.labels, old.labels),
+      eq(bindings.settings, old.settings),
+      eq(bindings.paused, old.paused),
+    );
+    const changedAt = instant(deps.clock.now());
+    const undeclaredAt = name === old.name && settings === old.settings ? old.undeclaredAt : null;
+    const statements: Statement[] = [
+      guard(deps.db, sql`exists (select 1 from ${bindings} where ${unchanged})`),
+      deps.db
+        .update(bindings)
+        .set({ name, labels, settings, paused, undeclaredAt, changedAt })
+        .where(eq(bindings.id, id)),
+      ...expectAnew(deps, { old, now: { id, host: old.host, settings, paused } }),
+      ...(isAssigned ? [bumpHost(deps, old.host)] : []),
+    ];
+    await refuseTakenName("bindings", name, writeAll(deps.db, statements));
+    if (isAssigned) await deps.hub.poke(old.host, "assignment");
+    return getBinding(deps, id);
+  });
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function merged(old: Settings, change: NonNullable<ChangeBinding["settings"]>): Settings {
+  return Settings.parse({
+    ...old,
+    ...change,
+    timerConfig: { ...old.timerConfig, ...change.timerConfig },
+    performance: { ...old.performance, ...change.performance },
+    shrinkage: { ...old.shrinkage, ...change.shrinkage },
+    alerts: { ...old.alerts, ...change.alerts },
+  });
+}
+
+async function refuseSecondBinding<T>(contract: string, repository: string, write: Promise<T>): Promise<T> {
+  try {
+    return await write;
+  } catch (error) {
+    if (!brokenUnique(error).includes("bindings.repository")) throw error;
+    const message = `contract "${contract}" is bound to repository "${repository}" already; change that binding, or choose another repository`;
+    throw new Failure("bindings.already_bound", message, [{ path: ["repository"], message }]);
+  }
+}

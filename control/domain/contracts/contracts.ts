@@ -1,0 +1,223 @@
+import { and, desc, eq, inArray, lt, ne, sql } from "drizzle-orm";
+import type { Page } from "../../../shared/api.ts";
+import { DatabaseContract, FilesContract } from "../../../shared/contract.ts";
+import type { ChangeContract, Contract, ContractBody, CreateContract } from "../../../shared/contract.ts";
+import type { HostFacts } from "../../../shared/host.ts";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { bindings, contracts, hosts, repositories } from "../../db/schema.ts";
+import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { bodyFromCatalog } from "./catalog.ts";
+import { hostNamed } from "../hosts/hosts.ts";
+import { newId } from "../ids.ts";
+import { pageOf, type ListInput } from "../page.ts";
+import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "../errors.ts";
+import { bumpHostOfContract } from "../revisions.ts";
+
+type ContractRow = typeof contracts.$inferSelect;
+type BodyColumns = Pick<ContractRow, "kind" | "request" | "consistency" | "mountPoints" | "stopForRestore">;
+
+/** @param also what else happens in the same transaction, or the contract is not made */
+export async function createContract(
+  deps: Deps,
+  input: CreateContract,
+  also: (contract: Id) => Statement[] = () => [],
+): Promise<Contract> {
+  const host = await hostNamed(deps, input.host, ["host"]);
+  const { name, body, userAt } = wantedOf(input);
+  checkUser(host, body.request.user, userAt);
+  const now = instant(deps.clock.now());
+  const known = {
+    id: newId(deps),
+    host: host.id,
+    name,
+    declared: false,
+    undeclaredAt: null,
+    createdAt: now,
+    changedAt: now,
+  };
+  const row: ContractRow = { ...known, ...columnsOf(body) };
+  const write = writeAll(deps.db, [...also(row.id), deps.db.insert(contracts).values(row)]);
+  await refuseTakenName("contracts", name, write);
+  return toContract(row);
+}
+
+export async function listContracts(
+  deps: Deps,
+  input: ListInput & { host?: Id | undefined; name?: string | undefined },
+): Promise<Page<Contract>> {
+  const rows = await deps.db
+    .select()
+    .from(contracts)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(contracts.id, input.cursor),
+        input.host === undefined ? undefined : eq(contracts.host, input.host),
+        input.name === undefined ? undefined : eq(contracts.name, input.name),
+      ),
+    )
+    .orderBy(desc(contracts.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toContract);
+}
+
+export async function getContract(deps: Deps, id: Id): Promise<Contract> {
+  const [row] = await deps.db.select().from(contracts).where(eq(contracts.id, id));
+  if (row === undefined) throw notFound("contracts", id);
+  return toContract(row);
+}
+
+/** What is kept, as the columns have it: the columns of the other kind are empty. */
+export function columnsOf(body: ContractBody): BodyColumns {
+  const nothing = { consistency: [], mountPoints: [], stopForRestore: [] };
+  const { kind, request } = body;
+  if (kind === "databasebackup") return { kind, request, ...nothing };
+  const { consistency, mountPoints, stopForRestore } = body;
+  return { kind, request, consistency, mountPoints, stopForRestore };
+}
+
+/** What is kept, read from its columns. */
+export function bodyOf(row: BodyColumns): ContractBody {
+  const { kind, request, consistency, mountPoints, stopForRestore } = row;
+  if (kind === "databasebackup") return DatabaseContract.parse({ kind, request });
+  return FilesContract.parse({ kind, request, consistency, mountPoints, stopForRestore });
+}
+
+export function toContract(row: ContractRow): Contract {
+  const { id, host, name, declared, undeclaredAt, createdAt, changedAt } = row;
+  return { id, host, name, ...bodyOf(row), declared, undeclaredAt, createdAt, changedAt };
+}
+
+/** Changes what is to be kept, for every binding of the contract at once. */
+export async function changeContract(deps: Deps, id: Id, change: ChangeContract): Promise<Contract> {
+  return withRetry(async () => {
+    const old = await getContract(deps, id);
+    if (old.declared) throw declaredOnHost("contracts", old.name);
+    const name = change.name ?? old.name;
+    const columns = changedColumns(old, change);
+    if (name === old.name && JSON.stringify(columns) === JSON.stringify(columnsOf(old))) return old;
+    const { user } = columns.request;
+    if (user !== old.request.user) await checkNewUser(deps, old, user);
+    const changedAt = instant(deps.clock.now());
+    const unchanged = and(
+      eq(contracts.id, id),
+      eq(contracts.name, old.name),
+      eq(contracts.request, old.request),
+      eq(contracts.changedAt, old.changedAt),
+    );
+    const write = writeAll(deps.db, [
+      guard(deps.db, sql`exists (select 1 from ${contracts} where ${unchanged})`),
+      deps.db
+        .update(contracts)
+        .set({ name, ...columns, undeclaredAt: null, changedAt })
+        .where(eq(contracts.id, id)),
+      bumpHostOfContract(deps, old.host, id),
+    ]);
+    await refuseTakenName("contracts", name, write);
+    await deps.hub.poke(old.host, "assignment");
+    const { id: _id, host, declared, createdAt } = old;
+    return toContract({ id, host, name, ...columns, declared, undeclaredAt: null, createdAt, changedAt });
+  });
+}
+
+export async function deleteContract(deps: Deps, id: Id): Promise<void> {
+  const contract = await getContract(deps, id);
+  if (contract.declared) throw declaredOnHost("contracts", contract.name);
+  await withRetry(async () => {
+    const bound = await deps.db
+      .select({ id: bindings.id, name: bindings.name })
+      .from(bindings)
+      .where(eq(bindings.contract, id));
+    refuseInUse(
+      "contracts",
+      contract.name,
+      bound.map((row) => ({ noun: "bindings" as const, ...row })),
+    );
+    await writeAll(deps.db, [
+      guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.contract} = ${id})`),
+      deps.db.delete(contracts).where(eq(contracts.id, id)),
+    ]);
+  });
+}
+
+/** The change laid over what is there. A key that the contract's kind does not have is refused by its name. */
+function changedColumns(old: Contract, { name: _name, ...change }: ChangeContract): BodyColumns {
+  const schema = old.kind === "files" ? FilesContract : DatabaseContract;
+  const parsed = schema.safeParse({ ...columnsOfKind(old), ...change });
+  if (parsed.success) return columnsOf(parsed.data);
+  const [issue] = parsed.error.issues;
+  const path = (issue?.path ?? []).filter((part) => typeof part !== "symbol");
+  const keys = issue?.code === "unrecognized_keys" ? issue.keys.join(", ") : null;
+  throw invalid(
+    path,
+    keys === null ? (issue?.message ?? "is not valid") : `a contract of kind "${old.kind}" has no ${keys}`,
+  );
+}
+
+/** Told the body itself, or where in the catalogue to find it; and where in the request its user stands. */
+function wantedOf(input: CreateContract): { name: string; body: ContractBody; userAt: string[] } {
+  if (!("fromCatalog" in input)) return { name: input.name, body: input, userAt: ["request", "user"] };
+  return { name: input.name ?? input.fromCatalog, body: bodyFromCatalog(input), userAt: ["params", "user"] };
+}
+
+function columnsOfKind(contract: Contract): ContractBody {
+  const {
+    id: _id,
+    host: _host,
+    name: _name,
+    declared: _declared,
+    undeclaredAt: _undeclared,
+    createdAt: _at,
+    changedAt: _since,
+    ...body
+  } = contract;
+  return body;
+}
+
+/** A user the host is known not to have, or that an agent without root can't become, is refused here rather than at night. */
+function checkUser(
+  host: { name: string; facts: HostFacts | null },
+  user: string,
+  path: string[] = ["request", "user"],
+): void {
+  const { facts } = host;
+  if (facts === null) return;
+  if (facts.users.length > 0 && !facts.users.includes(user)) {
+    throw invalid(path, `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`);
+  }
+  if (facts.runsAs !== "root" && facts.runsAs !== user) {
+    throw invalid(
+      path,
+      `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root, so it can only be "${facts.runsAs}"`,
+    );
+  }
+}
+
+async function checkNewUser(deps: Deps, contract: Contract, user: string): Promise<void> {
+  const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, contract.host));
+  if (host !== undefined) checkUser(host, user);
+  const mine = deps.db
+    .select({ repository: bindings.repository })
+    .from(bindings)
+    .where(eq(bindings.contract, contract.id));
+  const [other] = await deps.db
+    .select({ repository: repositories.name, contract: contracts.name })
+    .from(bindings)
+    .innerJoin(repositories, eq(repositories.id, bindings.repository))
+    .innerJoin(contracts, eq(contracts.id, bindings.contract))
+    .where(
+      and(
+        inArray(bindings.repository, mine),
+        ne(bindings.contract, contract.id),
+        sql`${repositories.location} like '/%'`,
+        sql`json_extract(${contracts.request}, '$.user') <> ${user}`,
+      ),
+    )
+    .limit(1);
+  if (other === undefined) return;
+  throw invalid(
+    ["request", "user"],
+    `repository "${other.repository}" is a local directory that contract "${other.contract}" uses as another user; ` +
+      `"${user}" could not read its files: bind one of them to a repository of its own`,
+  );
+}

@@ -1,0 +1,139 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import type { Page } from "../../../shared/api.ts";
+import { Id, instant } from "../../../shared/ids.ts";
+import { isLocalLocation } from "../../../shared/location.ts";
+import type { ChangeRepository, CreateRepository, Repository } from "../../../shared/repository.ts";
+import { bindings, repositories, snapshots } from "../../db/schema.ts";
+import { guard, withRetry, writeAll } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { hostNamed } from "../hosts/hosts.ts";
+import { newId } from "../ids.ts";
+import { forgetIncidents } from "../incidents/incidents.ts";
+import { pageOf, type ListInput } from "../page.ts";
+import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "../errors.ts";
+import { bumpHostsOfRepository, pokeHostsOfRepository } from "../revisions.ts";
+
+export type RepositoryRow = typeof repositories.$inferSelect;
+
+export async function createRepository(deps: Deps, input: CreateRepository): Promise<Repository> {
+  const now = instant(deps.clock.now());
+  const { maintainer: wanted, ...spec } = input;
+  const maintainer = wanted === null ? null : (await hostNamed(deps, wanted, ["maintainer"])).id;
+  const known = { id: newId(deps), declared: false, undeclaredAt: null, engineId: null, host: null };
+  const row: RepositoryRow = { ...spec, ...known, maintainer, createdAt: now, changedAt: now };
+  await refuseTakenName("repositories", input.name, deps.db.insert(repositories).values(row));
+  return toRepository(row);
+}
+
+export async function listRepositories(
+  deps: Deps,
+  input: ListInput & { name?: string | undefined },
+): Promise<Page<Repository>> {
+  const rows = await deps.db
+    .select()
+    .from(repositories)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(repositories.id, input.cursor),
+        input.name === undefined ? undefined : eq(repositories.name, input.name),
+      ),
+    )
+    .orderBy(desc(repositories.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toRepository);
+}
+
+export async function getRepository(deps: Deps, id: Id): Promise<Repository> {
+  return toRepository(await findRepository(deps, id));
+}
+
+export async function changeRepository(deps: Deps, id: Id, change: ChangeRepository): Promise<Repository> {
+  const changed = await withRetry(async () => {
+    const old = await findRepository(deps, id);
+    if (old.declared) throw declaredOnHost("repositories", old.name);
+    const maintainer = await maintainerOf(deps, old, change.maintainer);
+    const next = { ...changeableOf(old), ...given(change), maintainer };
+    const { name } = next;
+    if (JSON.stringify(next) === JSON.stringify({ ...changeableOf(old), maintainer: old.maintainer })) return old;
+    const changedAt = instant(deps.clock.now());
+    const unchanged = and(eq(repositories.id, id), eq(repositories.changedAt, old.changedAt));
+    const write = writeAll(deps.db, [
+      guard(deps.db, sql`exists (select 1 from ${repositories} where ${unchanged})`),
+      deps.db
+        .update(repositories)
+        .set({ ...next, undeclaredAt: null, changedAt })
+        .where(eq(repositories.id, id)),
+      bumpHostsOfRepository(deps, id),
+    ]);
+    await refuseTakenName("repositories", name, write);
+    await pokeHostsOfRepository(deps, id);
+    return { ...old, ...next, undeclaredAt: null, changedAt };
+  });
+  return toRepository(changed);
+}
+
+/** Forgets a repository that no binding uses, and the list of its snapshots. What is stored in it stays where it is. */
+export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
+  const repository = await findRepository(deps, id);
+  if (repository.declared) throw declaredOnHost("repositories", repository.name);
+  await withRetry(async () => {
+    const bound = await deps.db
+      .select({ id: bindings.id, name: bindings.name })
+      .from(bindings)
+      .where(eq(bindings.repository, id));
+    refuseInUse(
+      "repositories",
+      repository.name,
+      bound.map((row) => ({ noun: "bindings" as const, ...row })),
+    );
+    await writeAll(deps.db, [
+      guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.repository} = ${id})`),
+      deps.db.delete(snapshots).where(eq(snapshots.repository, id)),
+      deps.db.delete(repositories).where(eq(repositories.id, id)),
+      forgetIncidents(deps, "repository", id),
+    ]);
+  });
+}
+
+/**
+ * The repository a request's body names.
+ * @param reference its id or name
+ */
+export async function repositoryNamed(deps: Deps, reference: string, path: string[]): Promise<RepositoryRow> {
+  const column = Id.safeParse(reference).success ? repositories.id : repositories.name;
+  const [row] = await deps.db.select().from(repositories).where(eq(column, reference));
+  if (row === undefined)
+    throw invalid(path, `there is no repository "${reference}"; give the id or name of one that exists`);
+  return row;
+}
+
+/** A directory on a host's own disk. */
+export function isLocal(repository: Pick<Repository, "location">): boolean {
+  return isLocalLocation(repository.location);
+}
+
+/** `wanted` left out: it stays; null: the first that bound it. */
+async function maintainerOf(deps: Deps, old: RepositoryRow, wanted: string | null | undefined): Promise<Id | null> {
+  if (wanted === undefined) return old.maintainer;
+  return wanted === null ? null : (await hostNamed(deps, wanted, ["maintainer"])).id;
+}
+
+type Changeable = Pick<RepositoryRow, "name" | "secrets" | "ssh" | "caFile" | "appendOnly" | "maintenance">;
+
+function changeableOf({ name, secrets, ssh, caFile, appendOnly, maintenance }: RepositoryRow): Changeable {
+  return { name, secrets, ssh, caFile, appendOnly, maintenance };
+}
+
+function given({ maintainer: _maintainer, ...change }: ChangeRepository): Partial<Changeable> {
+  return Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+}
+
+async function findRepository(deps: Deps, id: Id): Promise<RepositoryRow> {
+  const [row] = await deps.db.select().from(repositories).where(eq(repositories.id, id));
+  if (row === undefined) throw notFound("repositories", id);
+  return row;
+}
+
+function toRepository({ host: _onlyHost, ...repository }: RepositoryRow): Repository {
+  return repository;
+}

@@ -1,0 +1,209 @@
+import type { Declaration, DeclarationFault, DeclarationsTaken } from "../../../shared/declaration.ts";
+import type { Id, Instant } from "../../../shared/ids.ts";
+import { isLocalLocation } from "../../../shared/location.ts";
+import type { bindings, contracts, repositories } from "../../db/schema.ts";
+import { columnsOf } from "../contracts/contracts.ts";
+
+type ContractRow = typeof contracts.$inferSelect;
+type RepositoryRow = typeof repositories.$inferSelect;
+type BindingRow = typeof bindings.$inferSelect;
+
+/** What there is already: all of the host's, and whatever repository has a name that is declared. */
+export interface Known {
+  readonly contracts: readonly ContractRow[];
+  readonly repositories: readonly RepositoryRow[];
+  readonly bindings: readonly BindingRow[];
+}
+
+/** A row as it is to be; `old` is null when it is new. */
+export interface Write<Row> {
+  readonly row: Row;
+  readonly old: Row | null;
+}
+
+export interface Plan {
+  readonly contracts: Write<ContractRow>[];
+  readonly repositories: Write<RepositoryRow>[];
+  readonly bindings: Write<BindingRow>[];
+  /** Old bindings that make room for a new one of their name. */
+  readonly renames: Map<Id, string>;
+  readonly taken: DeclarationsTaken["contracts"];
+  readonly faults: DeclarationFault[];
+}
+
+export interface PlanInput {
+  readonly host: Id;
+  readonly now: Instant;
+  readonly newId: () => Id;
+}
+
+/**
+ * What has to be written so that everything declared is there. A declaration that would touch what is somebody else's is a
+ * fault as a whole: what it said before stays as it was.
+ */
+export function planDeclarations(known: Known, input: PlanInput, declarations: readonly Declaration[]): Plan {
+  const plan: Plan = { contracts: [], repositories: [], bindings: [], renames: new Map(), taken: [], faults: [] };
+  const view = {
+    contracts: new Map(known.contracts.map((row) => [row.id, row])),
+    repositories: new Map(known.repositories.map((row) => [row.id, row])),
+    bindings: new Map(known.bindings.map((row) => [row.id, row])),
+  };
+  for (const declaration of declarations) {
+    try {
+      const contract = contractOf(view, input, declaration);
+      const repository = repositoryOf(view, input, declaration);
+      const binding = repository === null ? null : bindingOf(view, input, { declaration, contract, repository, plan });
+      keep(plan.contracts, view.contracts, contract);
+      if (repository !== null) keep(plan.repositories, view.repositories, repository);
+      if (binding !== null) keep(plan.bindings, view.bindings, binding);
+      plan.taken.push({ name: declaration.name, contract: contract.row.id, binding: binding?.row.id ?? null });
+    } catch (error) {
+      if (!(error instanceof NotOurs)) throw error;
+      plan.faults.push({ file: declaration.file, message: error.message });
+    }
+  }
+  return plan;
+}
+
+class NotOurs extends Error {}
+
+interface View {
+  readonly contracts: Map<Id, ContractRow>;
+  readonly repositories: Map<Id, RepositoryRow>;
+  readonly bindings: Map<Id, BindingRow>;
+}
+
+function contractOf(view: View, { host, now, newId }: PlanInput, declaration: Declaration): Write<ContractRow> {
+  const { name, kind } = declaration;
+  const old = [...view.contracts.values()].find((row) => row.name === name) ?? null;
+  if (old !== null && !isDeclared(old)) {
+    throw new NotOurs(
+      `name: the control plane has a contract "${name}" of this host that somebody made there: delete or rename that one, or give this one another name`,
+    );
+  }
+  const isBound = [...view.bindings.values()].some(({ contract }) => contract === old?.id);
+  if (old !== null && old.kind !== kind && isBound) {
+    throw new NotOurs(
+      `request: contract "${name}" was one of kind "${old.kind}": give what is of another kind another name`,
+    );
+  }
+  const known = old ?? { id: newId(), host, name, createdAt: now };
+  return { old, row: { ...known, ...columnsOf(declaration), declared: true, undeclaredAt: null, changedAt: now } };
+}
+
+/** Another place is another repository; another name for the same place is not. */
+function repositoryOf(
+  view: View,
+  { host, now, newId }: PlanInput,
+  { bound }: Declaration,
+): Write<RepositoryRow> | null {
+  if (bound === null) return null;
+  const spec = bound.repository;
+  const rows = [...view.repositories.values()];
+  const isHere = (row: RepositoryRow) => row.location === spec.location && row.provider === spec.provider;
+  const isOurs = (row: RepositoryRow) => isDeclared(row) && row.host === host;
+  const namesake = rows.find((row) => row.name === spec.name) ?? null;
+  const old = rows.find((row) => isOurs(row) && isHere(row)) ?? namesake;
+  if (namesake !== null && (namesake !== old || !isOurs(namesake))) {
+    throw new NotOurs(
+      `settings.repository.name: the control plane has another repository "${spec.name}": give this one another name`,
+    );
+  }
+  if (old !== null && !isHere(old)) {
+    throw new NotOurs(
+      `settings.repository.path: repository "${spec.name}" is ${old.provider} at ${old.location}, and another place is another repository: give it another name`,
+    );
+  }
+  const known = old ?? { id: newId(), engineId: null, maintainer: null, createdAt: now };
+  return { old, row: { ...known, ...spec, host, declared: true, undeclaredAt: null, changedAt: now } };
+}
+
+function bindingOf(
+  view: View,
+  { host, now, newId }: PlanInput,
+  {
+    declaration: { name, bound },
+    contract,
+    repository,
+    plan,
+  }: { declaration: Declaration; contract: Write<ContractRow>; repository: Write<RepositoryRow>; plan: Plan },
+): Write<BindingRow> | null {
+  if (bound === null) return null;
+  const rows = [...view.bindings.values()];
+  const ofRepository = rows.filter((row) => row.repository === repository.row.id);
+  const old = ofRepository.find((row) => row.contract === contract.row.id) ?? null;
+  if (old !== null && !isDeclared(old)) {
+    throw new NotOurs(
+      `settings: binding "${old.name}", made in the control plane, binds it to this repository: delete that one`,
+    );
+  }
+  const { user } = contract.row.request;
+  const other = ofRepository
+    .map((row) => view.contracts.get(row.contract))
+    .find((row) => row !== undefined && row.id !== contract.row.id && row.request.user !== user);
+  if (other !== undefined && isLocalLocation(repository.row.location)) {
+    throw new NotOurs(
+      `settings.repository.path: ${repository.row.location} is a local directory that contract "${other.name}" uses as user "${other.request.user}"; "${user}" could not read its files: name another place`,
+    );
+  }
+  makeRoom(view, plan, { name, contract: contract.row.id, old });
+  const known = old ?? {
+    id: newId(),
+    host,
+    contract: contract.row.id,
+    repository: repository.row.id,
+    listedBy: null,
+    labels: [],
+    goodAt: null,
+    expectedSince: null,
+    alertAt: now,
+    createdAt: now,
+  };
+  // Paused since its file had gone: now it is back.
+  const paused = old !== null && old.undeclaredAt === null && old.paused;
+  return {
+    old,
+    row: { ...known, name, settings: bound.settings, paused, declared: true, undeclaredAt: null, changedAt: now },
+  };
+}
+
+/** A contract that moves to another place leaves a binding behind, which may be needed for its snapshots, but not its name. */
+function makeRoom(
+  view: View,
+  plan: Plan,
+  { name, contract, old }: { name: string; contract: Id; old: BindingRow | null },
+): void {
+  const rows = [...view.bindings.values()];
+  const namesake = rows.find((row) => row.name === name && row.id !== old?.id);
+  if (namesake === undefined) return;
+  const place = view.repositories.get(namesake.repository)?.name ?? namesake.repository;
+  const free = `${name}-${place}`.slice(0, 63);
+  if (!isDeclared(namesake) || namesake.contract !== contract || rows.some((row) => row.name === free)) {
+    throw new NotOurs(
+      `name: the control plane has another binding "${name}" of this host: rename or delete that one, or give this one another name`,
+    );
+  }
+  plan.renames.set(namesake.id, free);
+  view.bindings.set(namesake.id, { ...namesake, name: free });
+}
+
+/** By a file, now or before: such a row is the file's to change. */
+function isDeclared(row: { declared: boolean; undeclaredAt: Instant | null }): boolean {
+  return row.declared || row.undeclaredAt !== null;
+}
+
+function keep<Row extends { id: Id; changedAt: Instant }>(
+  writes: Write<Row>[],
+  view: Map<Id, Row>,
+  write: Write<Row>,
+): void {
+  const { old, row } = write;
+  view.set(row.id, row);
+  const isSame =
+    old !== null && JSON.stringify(sorted(old)) === JSON.stringify(sorted({ ...row, changedAt: old.changedAt }));
+  if (!isSame) writes.push(write);
+}
+
+function sorted(row: object): [string, unknown][] {
+  return Object.entries(row).toSorted(([one], [other]) => (one < other ? -1 : 1));
+}

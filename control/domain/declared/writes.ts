@@ -1,0 +1,122 @@
+import { and, eq, or, sql, type SQL } from "drizzle-orm";
+import type { Instant } from "../../../shared/ids.ts";
+import { bindings, contracts, repositories, runs, snapshots } from "../../db/schema.ts";
+import { guard, type Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import type { Known, Plan, Write } from "./plan.ts";
+import { forgetIncidents } from "../incidents/incidents.ts";
+import { expectAnew } from "../lateness/lateness.ts";
+
+type ContractRow = Known["contracts"][number];
+type RepositoryRow = Known["repositories"][number];
+type BindingRow = Known["bindings"][number];
+
+/** What is new or changed. A row that is not as it was read rolls the batch back, and all is read again. */
+export function declare(deps: Deps, plan: Plan): Statement[] {
+  return [
+    ...plan.contracts.flatMap((write) => declareContract(deps, write)),
+    ...plan.repositories.flatMap((write) => declareRepository(deps, write)),
+    ...plan.bindings.flatMap((write) => declareBinding(deps, write)),
+  ];
+}
+
+/**
+ * Bindings that are declared no more, and those that only make room. One that never ran goes; any other stays, paused, for
+ * its snapshots.
+ */
+export function undeclareBindings(deps: Deps, gone: Known, { renames }: Plan, undeclaredAt: Instant): Statement[] {
+  const { db } = deps;
+  const ran = sql`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id})`;
+  return [
+    ...gone.bindings.flatMap(({ id }) => [
+      db.delete(bindings).where(and(eq(bindings.id, id), sql`not ${ran}`)),
+      db
+        .update(bindings)
+        .set({ declared: false, paused: true, alertAt: null, undeclaredAt, changedAt: undeclaredAt })
+        .where(eq(bindings.id, id)),
+      forgetIncidents(deps, "binding", id),
+    ]),
+    ...[...renames].map(([id, name]) =>
+      db.update(bindings).set({ name, changedAt: undeclaredAt }).where(eq(bindings.id, id)),
+    ),
+  ];
+}
+
+/** After the bindings: what nothing depends on goes, and what is bound, or holds anything, stays. */
+export function undeclareRest({ db }: Deps, gone: Known, undeclaredAt: Instant): Statement[] {
+  const undeclared = { declared: false, undeclaredAt, changedAt: undeclaredAt };
+  const isUsed = or(
+    sql`${repositories.engineId} is not null`,
+    sql`exists (select 1 from ${bindings} where ${bindings.repository} = ${repositories.id})`,
+    sql`exists (select 1 from ${runs} where ${runs.repository} = ${repositories.id})`,
+    sql`exists (select 1 from ${snapshots} where ${snapshots.repository} = ${repositories.id})`,
+  );
+  const isBound = sql`exists (select 1 from ${bindings} where ${bindings.contract} = ${contracts.id})`;
+  return [
+    ...gone.repositories.flatMap(({ id }) => [
+      db.delete(repositories).where(and(eq(repositories.id, id), sql`not ${isUsed}`)),
+      db.update(repositories).set(undeclared).where(eq(repositories.id, id)),
+    ]),
+    ...gone.contracts.flatMap(({ id }) => [
+      db.delete(contracts).where(and(eq(contracts.id, id), sql`not ${isBound}`)),
+      db.update(contracts).set(undeclared).where(eq(contracts.id, id)),
+    ]),
+  ];
+}
+
+function declareContract({ db }: Deps, { row, old }: Write<ContractRow>): Statement[] {
+  const { id, host, name, createdAt: _made, ...change } = row;
+  if (old === null) {
+    const taken = and(eq(contracts.host, host), eq(contracts.name, name));
+    return [none(db, sql`${contracts} where ${taken}`), db.insert(contracts).values(row)];
+  }
+  const same = and(eq(contracts.id, id), eq(contracts.changedAt, old.changedAt));
+  return [some(db, sql`${contracts} where ${same}`), db.update(contracts).set(change).where(eq(contracts.id, id))];
+}
+
+/** What the runs have told of it meanwhile is not written over. */
+function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): Statement[] {
+  const { id, engineId: _told, createdAt: _made, ...change } = row;
+  if (old === null) {
+    return [
+      none(db, sql`${repositories} where ${eq(repositories.name, row.name)}`),
+      db.insert(repositories).values(row),
+    ];
+  }
+  const same = and(eq(repositories.id, id), eq(repositories.changedAt, old.changedAt));
+  return [
+    some(db, sql`${repositories} where ${same}`),
+    db.update(repositories).set(change).where(eq(repositories.id, id)),
+  ];
+}
+
+/** What the runs have told of it meanwhile, and when it is late, is not written over. */
+function declareBinding(deps: Deps, { row, old }: Write<BindingRow>): Statement[] {
+  const { db } = deps;
+  const { id, host, name, contract, repository, ...more } = row;
+  const { listedBy: _told, goodAt: _good, expectedSince: _since, alertAt: _late, createdAt: _made, ...change } = more;
+  if (old === null) {
+    const taken = or(
+      and(eq(bindings.host, host), eq(bindings.name, name)),
+      and(eq(bindings.contract, contract), eq(bindings.repository, repository)),
+    );
+    return [none(db, sql`${bindings} where ${taken}`), db.insert(bindings).values(row)];
+  }
+  const same = and(eq(bindings.id, id), eq(bindings.changedAt, old.changedAt));
+  return [
+    some(db, sql`${bindings} where ${same}`),
+    db
+      .update(bindings)
+      .set({ ...change, name })
+      .where(eq(bindings.id, id)),
+    ...expectAnew(deps, { old, now: row }),
+  ];
+}
+
+function some(db: Deps["db"], rows: SQL): Statement {
+  return guard(db, sql`exists (select 1 from ${rows})`);
+}
+
+function none(db: Deps["db"], rows: SQL): Statement {
+  return guard(db, sql`not exists (select 1 from ${rows})`);
+}

@@ -1,0 +1,178 @@
+import { and, desc, eq, gt, lt, sql } from "drizzle-orm";
+import type * as z from "zod";
+import type { Page } from "../../../shared/api.ts";
+import { Failure } from "../../../shared/failure.ts";
+import type { CreateEnrollment, Enrollment, EnrollmentCreated, EnrollRequest } from "../../../shared/host.ts";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { newSecret, sha256Hex } from "../../auth/secret.ts";
+import { sign } from "../../auth/sign.ts";
+import { enrollments, hosts } from "../../db/schema.ts";
+import { brokenUnique, guard, withRetry, writeAll } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { freeHostName } from "./names.ts";
+import { newId } from "../ids.ts";
+import { pageOf, type ListInput } from "../page.ts";
+import { notFound } from "../errors.ts";
+
+const FORGET_AFTER_MS = 86_400_000;
+
+type EnrollmentRow = typeof enrollments.$inferSelect;
+
+/** Makes a token that enrols `uses` hosts, and the line to paste on each. Only the hash of its secret is kept. */
+export async function createEnrollment(
+  deps: Pick<Deps, "db" | "clock" | "random" | "signingKey" | "config">,
+  input: z.infer<typeof CreateEnrollment>,
+): Promise<z.infer<typeof EnrollmentCreated>> {
+  const secret = newSecret(deps);
+  const now = deps.clock.now();
+  const row: EnrollmentRow = {
+    id: newId(deps),
+    name: input.name ?? null,
+    hash: await sha256Hex(secret),
+    uses: input.uses,
+    usesLeft: input.uses,
+    expiresAt: instant(now + input.expiresInSeconds * 1000),
+    createdAt: instant(now),
+  };
+  await deps.db.insert(enrollments).values(row);
+  const { url, installDigest } = deps.config;
+  const token = ["hfe", secret, deps.signingKey.fingerprint, ...(installDigest === null ? [] : [installDigest])].join(
+    ".",
+  );
+  return { ...toEnrollment(row), token, command: `curl -fsSL ${url}/install.sh | sudo sh -s -- --token ${token}` };
+}
+
+export async function listEnrollments(deps: Deps, input: ListInput): Promise<Page<z.infer<typeof Enrollment>>> {
+  const rows = await deps.db
+    .select()
+    .from(enrollments)
+    .where(input.cursor === undefined ? undefined : lt(enrollments.id, input.cursor))
+    .orderBy(desc(enrollments.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toEnrollment);
+}
+
+export async function getEnrollment(deps: Deps, id: Id): Promise<z.infer<typeof Enrollment>> {
+  const [row] = await deps.db.select().from(enrollments).where(eq(enrollments.id, id));
+  if (row === undefined) throw notFound("enrollments", id);
+  return toEnrollment(row);
+}
+
+/** Takes the token back. Hosts it enrolled stay. */
+export async function deleteEnrollment(deps: Deps, id: Id): Promise<void> {
+  const gone = await deps.db.delete(enrollments).where(eq(enrollments.id, id)).returning({ id: enrollments.id });
+  if (gone.length === 0) throw notFound("enrollments", id);
+}
+
+/** Forgets enrolments a day after they expired: until then a person can see why a token was refused. */
+export async function expireEnrollments(deps: Deps): Promise<void> {
+  await deps.db.delete(enrollments).where(lt(enrollments.expiresAt, instant(deps.clock.now() - FORGET_AFTER_MS)));
+}
+
+/**
+ * Makes a host of a token and a public key. The same key with the token it was enrolled by is told the same again, so an
+ * agent whose answer was lost may just ask once more.
+ * @returns the host, and a signed `Enrolment`
+ */
+export async function enroll(
+  deps: Deps,
+  request: z.infer<typeof EnrollRequest>,
+): Promise<{ host: { id: Id; name: string }; jws: string }> {
+  const [, secret = "", fingerprint] = request.token.split(".");
+  if (fingerprint !== deps.signingKey.fingerprint) throw refused("was made by another control plane");
+  const hash = await sha256Hex(secret);
+  const host = await withRetry(
+    async () => (await alreadyEnrolled(deps, request, hash)) ?? (await admit(deps, request, hash)),
+  );
+  const jws = await sign(deps.signingKey, "enrolment", {
+    host: host.id,
+    name: host.name,
+    audience: host.audience,
+    controlKey: deps.signingKey.publicKey,
+    publicKey: request.publicKey,
+  });
+  return { host: { id: host.id, name: host.name }, jws };
+}
+
+interface Enrolled {
+  id: Id;
+  name: string;
+  audience: string;
+}
+
+async function alreadyEnrolled(
+  deps: Deps,
+  request: z.infer<typeof EnrollRequest>,
+  hash: string,
+): Promise<Enrolled | null> {
+  const [host] = await deps.db
+    .select({
+      id: hosts.id,
+      name: hosts.name,
+      audience: hosts.audience,
+      revokedAt: hosts.revokedAt,
+      hash: enrollments.hash,
+    })
+    .from(hosts)
+    .leftJoin(enrollments, eq(enrollments.id, hosts.enrollment))
+    .where(eq(hosts.publicKey, request.publicKey));
+  if (host === undefined) return null;
+  if (host.revokedAt !== null) {
+    throw new Failure(
+      "auth.host_revoked",
+      `this key is host "${host.name}"'s, which was revoked; remove the key on the host and enrol again`,
+    );
+  }
+  if (host.hash !== hash) await openEnrollment(deps, hash);
+  return host;
+}
+
+async function admit(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: string): Promise<Enrolled> {
+  const enrollment = await openEnrollment(deps, hash);
+  const now = instant(deps.clock.now());
+  const name = await freeHostName(deps, enrollment.name ?? request.facts.hostname);
+  const host = { id: newId(deps), name, audience: deps.config.url };
+  const open = and(eq(enrollments.id, enrollment.id), gt(enrollments.usesLeft, 0));
+  try {
+    await writeAll(deps.db, [
+      guard(deps.db, sql`exists (select 1 from ${enrollments} where ${open})`),
+      deps.db
+        .update(enrollments)
+        .set({ usesLeft: sql`${enrollments.usesLeft} - 1` })
+        .where(open),
+      deps.db.insert(hosts).values({
+        ...host,
+        publicKey: request.publicKey,
+        enrollment: enrollment.id,
+        facts: request.facts,
+        lastSeenAt: now,
+        createdAt: now,
+      }),
+    ]);
+    return host;
+  } catch (error) {
+    // The same key or name came in by another request meanwhile: look again.
+    if (brokenUnique(error).length > 0)
+      return (await alreadyEnrolled(deps, request, hash)) ?? admit(deps, request, hash);
+    throw error;
+  }
+}
+
+async function openEnrollment(deps: Deps, hash: string): Promise<EnrollmentRow> {
+  const [row] = await deps.db.select().from(enrollments).where(eq(enrollments.hash, hash));
+  if (row === undefined) throw refused("is not known here, or was taken back");
+  if (row.usesLeft <= 0) throw refused("was used already");
+  if (Date.parse(row.expiresAt) <= deps.clock.now()) throw refused(`expired at ${row.expiresAt}`);
+  return row;
+}
+
+function refused(why: string): Failure {
+  return new Failure(
+    "enrollments.token_refused",
+    `the enrolment token ${why}; make a new one with \`holdfast enroll\``,
+  );
+}
+
+function toEnrollment({ id, name, uses, usesLeft, expiresAt, createdAt }: EnrollmentRow): z.infer<typeof Enrollment> {
+  return { id, name, uses, usesLeft, expiresAt, createdAt };
+}

@@ -1,0 +1,137 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import type * as z from "zod";
+import type { Page } from "../../../shared/api.ts";
+import type { ChangeHost, Host, HostFacts } from "../../../shared/host.ts";
+import { Id, instant } from "../../../shared/ids.ts";
+import { bindings, contracts, detections, hosts, orders, repositories } from "../../db/schema.ts";
+import { channels } from "../../db/telling.ts";
+import { guard, withRetry, writeAll } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { followTroubles } from "./troubles.ts";
+import { forgetIncidents } from "../incidents/incidents.ts";
+import { lookAgain } from "../lateness/lateness.ts";
+import { hasLabel, pageOf, type ListInput } from "../page.ts";
+import { invalid, notFound, refuseInUse, refuseTakenName, type Dependent } from "../errors.ts";
+import { undeclareAll } from "./undeclare.ts";
+
+export type HostRow = typeof hosts.$inferSelect;
+
+export async function listHosts(
+  deps: Deps,
+  input: ListInput & { name?: string | undefined; label?: string | undefined },
+): Promise<Page<Host>> {
+  const rows = await deps.db
+    .select()
+    .from(hosts)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(hosts.id, input.cursor),
+        input.name === undefined ? undefined : eq(hosts.name, input.name),
+        input.label === undefined ? undefined : hasLabel(hosts.labels, input.label),
+      ),
+    )
+    .orderBy(desc(hosts.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toHost);
+}
+
+export async function getHost(deps: Deps, id: Id): Promise<Host> {
+  return toHost(await findHost(deps, id));
+}
+
+/**
+ * Renames a host, gives it labels, says how long it may be silent, or revokes it: its key opens nothing from then on, and its socket is
+ * closed at once.
+ */
+export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof ChangeHost>): Promise<Host> {
+  const host = await findHost(deps, id);
+  const name = change.name ?? host.name;
+  const { labels = host.labels, offlineAfterSeconds = host.offlineAfterSeconds } = change;
+  const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
+  const write = writeAll(deps.db, [
+    deps.db.update(hosts).set({ name, labels, revokedAt, offlineAfterSeconds }).where(eq(hosts.id, id)),
+    ...(change.revoked === true
+      ? [...undeclareAll(deps, id), forgetIncidents(deps, "host", id), lookAgain(deps, eq(bindings.host, id))]
+      : []),
+  ]);
+  await refuseTakenName("hosts", name, write);
+  if (change.revoked === true) await deps.hub.disconnect(id, "revoked");
+  return await getHost(deps, id);
+}
+
+/** Forgets a host that nothing depends on any more. Its runs stay, as history. */
+export async function deleteHost(deps: Deps, id: Id): Promise<void> {
+  const host = await findHost(deps, id);
+  await withRetry(async () => {
+    const dependents = await dependentsOf(deps, id);
+    refuseInUse("hosts", host.name, dependents);
+    await writeAll(deps.db, [
+      guard(deps.db, sql`not exists (select 1 from ${contracts} where ${contracts.host} = ${id})`),
+      guard(deps.db, sql`not exists (select 1 from ${repositories} where ${repositories.host} = ${id})`),
+      deps.db.delete(orders).where(eq(orders.host, id)),
+      deps.db.delete(detections).where(eq(detections.host, id)),
+      deps.db.delete(hosts).where(eq(hosts.id, id)),
+      forgetIncidents(deps, "host", id),
+    ]);
+  });
+  await deps.hub.disconnect(id, "revoked");
+}
+
+/** What the agent says of its host now, and what is wrong with it. */
+export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
+  const now = instant(deps.clock.now());
+  const follows = and(eq(bindings.host, host), sql`json_extract(${bindings.settings}, '$.zone') is null`);
+  const isMoved = sql`(select json_extract(${hosts.facts}, '$.zone') from ${hosts} where ${hosts.id} = ${host}) is not ${facts.zone}`;
+  const told = await followTroubles(deps, host, facts.troubles);
+  await writeAll(deps.db, [
+    // In another zone its schedules are others.
+    deps.db.update(bindings).set({ alertAt: now, expectedSince: now }).where(and(follows, isMoved)),
+    deps.db.update(hosts).set({ facts, lastSeenAt: now }).where(eq(hosts.id, host)),
+    ...told,
+  ]);
+  if (told.length > 0) deps.wakeOutbox();
+}
+
+/**
+ * The host a request's body names.
+ * @param reference its id or name
+ * @param path where in the body it stands
+ */
+export async function hostNamed(deps: Deps, reference: string, path: string[]): Promise<HostRow> {
+  const column = Id.safeParse(reference).success ? hosts.id : hosts.name;
+  const [row] = await deps.db.select().from(hosts).where(eq(column, reference));
+  if (row === undefined)
+    throw invalid(path, `there is no host "${reference}"; give the id or name of one that is enrolled`);
+  if (row.revokedAt !== null) throw invalid(path, `host "${row.name}" is revoked; enrol it again first`);
+  return row;
+}
+
+async function findHost(deps: Deps, id: Id): Promise<HostRow> {
+  const [row] = await deps.db.select().from(hosts).where(eq(hosts.id, id));
+  if (row === undefined) throw notFound("hosts", id);
+  return row;
+}
+
+async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
+  const [held, kept, heard] = await deps.db.batch([
+    deps.db.select({ id: contracts.id, name: contracts.name }).from(contracts).where(eq(contracts.host, host)),
+    deps.db
+      .select({ id: repositories.id, name: repositories.name })
+      .from(repositories)
+      .where(eq(repositories.host, host)),
+    deps.db.select({ id: channels.id, name: channels.name }).from(channels).where(eq(channels.via, host)),
+  ]);
+  return [
+    ...held.map((row) => ({ noun: "contracts" as const, ...row })),
+    ...kept.map((row) => ({ noun: "repositories" as const, ...row })),
+    ...heard.map((row) => ({ noun: "channels" as const, ...row })),
+  ];
+}
+
+function toHost(row: HostRow): Host {
+  const { id, name, facts, declarationFaults, revision, labels, connectionId, offlineAfterSeconds, clockSkewMs } = row;
+  const { connectedAt, lastSeenAt, revokedAt, createdAt } = row;
+  const online = connectionId !== null;
+  const at = { connectedAt, lastSeenAt, revokedAt, createdAt };
+  return { id, name, facts, declarationFaults, revision, labels, online, offlineAfterSeconds, clockSkewMs, ...at };
+}

@@ -1,0 +1,49 @@
+import { and, eq, isNull } from "drizzle-orm";
+import type { HostTrouble } from "../../../shared/host.ts";
+import type { Id } from "../../../shared/ids.ts";
+import { hosts } from "../../db/schema.ts";
+import { incidents, type Told } from "../../db/telling.ts";
+import type { Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { closeIncident, openIncident, type Trouble } from "../incidents/incidents.ts";
+
+/** For the batch that keeps what a host says of itself: one incident for each trouble it says, over when it says it no longer. */
+export async function followTroubles(deps: Deps, host: Id, said: readonly HostTrouble[]): Promise<Statement[]> {
+  const [named, open] = await deps.db.batch([
+    deps.db.select({ name: hosts.name }).from(hosts).where(eq(hosts.id, host)),
+    deps.db
+      .select({ detail: incidents.detail, summary: incidents.summary })
+      .from(incidents)
+      .where(and(eq(incidents.host, host), eq(incidents.kind, "host.trouble"), isNull(incidents.closedAt))),
+  ]);
+  const who = { id: host, name: named[0]?.name ?? "" };
+  const details = new Set(said.map(detailOf));
+  return [
+    ...said.flatMap((one) => {
+      const summary = `${who.name}: ${one.message}`;
+      return openIncident(deps, troubleOf(host, detailOf(one)), { summary, told: toldOf("host.trouble", who, one) });
+    }),
+    ...open.flatMap(({ detail, summary }) => {
+      if (details.has(detail)) return [];
+      const [code = "", ...subject] = detail.split(" ");
+      const told = toldOf("host.trouble_over", who, { code, subject: subject.join(" "), message: summary });
+      return closeIncident(deps, troubleOf(host, detail), { message: "the host no longer says it", told });
+    }),
+  ];
+}
+
+function troubleOf(host: Id, detail: string): Trouble {
+  return { kind: "host.trouble", host, detail };
+}
+
+function detailOf({ code, subject }: HostTrouble): string {
+  return `${code} ${subject}`;
+}
+
+function toldOf(
+  type: "host.trouble" | "host.trouble_over",
+  host: { id: Id; name: string },
+  { code, subject, message }: { code: string; subject: string; message: string },
+): Told {
+  return { type, data: { host, code, subject, message } };
+}

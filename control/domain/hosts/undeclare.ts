@@ -1,0 +1,16 @@
+import { and, eq } from "drizzle-orm";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { bindings, contracts, repositories } from "../../db/schema.ts";
+import type { Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+
+/** Of a host that will never say anything again: what it declared is anybody's to change and delete. */
+export function undeclareAll(deps: Deps, host: Id): Statement[] {
+  const undeclared = { declared: false, undeclaredAt: instant(deps.clock.now()) };
+  return [contracts, repositories, bindings].map((table) =>
+    deps.db
+      .update(table)
+      .set(undeclared)
+      .where(and(eq(table.host, host), eq(table.declared, true))),
+  );
+}

@@ -1,0 +1,224 @@
+import { and, desc, eq, inArray, lt, sql } from "drizzle-orm";
+import type * as z from "zod";
+import type { Page } from "../../../shared/api.ts";
+import {
+  type ChangeChannel,
+  type Channel,
+  type ChannelCreated,
+  ChannelTarget,
+  CreateChannel,
+  type RotateSecret,
+  SECRET_FIELDS,
+  Subscription,
+} from "../../../shared/channel.ts";
+import type { Delivery } from "../../../shared/event.ts";
+import { Failure, type Issue } from "../../../shared/failure.ts";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { hosts } from "../../db/schema.ts";
+import { channels, deliveries } from "../../db/telling.ts";
+import { writeAll } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { enqueueTo } from "../../notify/outbox.ts";
+import { toDelivery } from "./deliveries.ts";
+import { newId } from "../ids.ts";
+import { pageOf, type ListInput } from "../page.ts";
+import { invalid, notFound, refuseTakenName } from "../errors.ts";
+
+/** Makes a channel. A webhook's signing secret is in the answer, and is not shown again. */
+export async function createChannel(deps: Deps, input: CreateChannel): Promise<z.infer<typeof ChannelCreated>> {
+  const now = instant(deps.clock.now());
+  const { name, subscription, target, secret: wanted } = parted(input);
+  await refuseUnreachable(deps, { target, subscription });
+  await refuseUnknownHosts(deps, subscription.hosts ?? [], []);
+  const secret = target.kind === "webhook" ? (wanted ?? newSecret(deps)) : null;
+  const values = { id: newId(deps), name, kind: target.kind, target, secret, ...subscription };
+  const write = deps.db
+    .insert(channels)
+    .values({ ...values, createdAt: now, changedAt: now })
+    .returning();
+  const [row] = await refuseTakenName("channels", name, write);
+  if (row === undefined) throw notFound("channels", values.id);
+  return { ...toChannel(row), ...(secret === null ? {} : { secret }) };
+}
+
+/**
+ * Gives a webhook another signing secret, which is in the answer and not shown again. For a while what is sent carries the
+ * signatures of both, so that the receiver may change over when it likes.
+ */
+export async function rotateSecret(
+  deps: Deps,
+  id: Id,
+  { secret = newSecret(deps), keepOldSeconds }: RotateSecret,
+): Promise<z.infer<typeof ChannelCreated>> {
+  const { kind, name } = await findChannel(deps, id);
+  if (kind !== "webhook")
+    throw new Failure("request.conflict", `channel "${name}" is no webhook: nothing of it is signed`);
+  const now = deps.clock.now();
+  const [row] = await deps.db
+    .update(channels)
+    .set({
+      secret,
+      // Of the row as it is then: two at once never lose the one between.
+      previousSecret: keepOldSeconds === 0 ? null : sql`${channels.secret}`,
+      previousSecretUntil: keepOldSeconds === 0 ? null : instant(now + keepOldSeconds * 1000),
+      changedAt: instant(now),
+    })
+    .where(eq(channels.id, id))
+    .returning();
+  if (row === undefined) throw notFound("channels", id);
+  return { ...toChannel(row), secret };
+}
+
+export async function listChannels(
+  deps: Deps,
+  input: ListInput & { name?: string | undefined },
+): Promise<Page<Channel>> {
+  const rows = await deps.db
+    .select()
+    .from(channels)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(channels.id, input.cursor),
+        input.name === undefined ? undefined : eq(channels.name, input.name),
+      ),
+    )
+    .orderBy(desc(channels.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toChannel);
+}
+
+export async function getChannel(deps: Deps, id: Id): Promise<Channel> {
+  return toChannel(await findChannel(deps, id));
+}
+
+export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): Promise<Channel> {
+  const old = await findChannel(deps, id);
+  if ("secret" in change)
+    throw invalid(
+      ["secret"],
+      `POST /api/v1/channels/${id}/rotate changes it, so that the old one signs for a while too`,
+    );
+  if ("kind" in change && change["kind"] !== old.kind)
+    throw invalid(["kind"], `it is ${old.kind} and stays so; make another channel, and delete this one`);
+  const before = Subscription.parse(Object.fromEntries(SUBSCRIPTION_KEYS.map((key) => [key, old[key]])));
+  const given = CreateChannel.safeParse({ name: old.name, ...before, ...old.target, ...change, kind: old.kind });
+  if (!given.success) throw new Failure("request.invalid", "the channel can't be changed so", issuesOf(given.error));
+  const { name, subscription, target } = parted(given.data);
+  await refuseUnreachable(deps, { target, subscription });
+  await refuseUnknownHosts(deps, subscription.hosts ?? [], old.hosts ?? []);
+  const write = deps.db
+    .update(channels)
+    .set({ name, target, ...subscription, changedAt: instant(deps.clock.now()) })
+    .where(eq(channels.id, id))
+    .returning();
+  const [row] = await refuseTakenName("channels", name, write);
+  if (row === undefined) throw notFound("channels", id);
+  // The quiet hours may be others now.
+  deps.wakeOutbox();
+  return toChannel(row);
+}
+
+/** Takes the channel away. What still waited for it has failed; its deliveries stay, as history. */
+export async function deleteChannel(deps: Deps, id: Id): Promise<void> {
+  await getChannel(deps, id);
+  await writeAll(deps.db, [
+    deps.db
+      .update(deliveries)
+      .set({
+        state: "failed",
+        nextAttemptAt: null,
+        lastError: "the channel was deleted",
+        leaseUntil: null,
+        leaseOwner: null,
+      })
+      .where(and(eq(deliveries.channel, id), inArray(deliveries.state, ["pending", "held"]))),
+    deps.db.delete(channels).where(eq(channels.id, id)),
+  ]);
+}
+
+/** Sends `channel.test` to this channel alone, whatever it is subscribed to. */
+export async function testChannel(deps: Deps, id: Id): Promise<Delivery> {
+  const channel = await getChannel(deps, id);
+  const notice = { type: "channel.test" as const, data: { channel: { id, name: channel.name } } };
+  await writeAll(deps.db, [enqueueTo(deps, id, notice)]);
+  const [delivery] = await deps.db
+    .select()
+    .from(deliveries)
+    .where(and(eq(deliveries.channel, id), eq(deliveries.type, "channel.test")))
+    .orderBy(desc(deliveries.id))
+    .limit(1);
+  if (delivery === undefined) throw new Failure("request.conflict", `channel "${channel.name}" was deleted meanwhile`);
+  deps.wakeOutbox();
+  return toDelivery(delivery);
+}
+
+type Row = typeof channels.$inferSelect;
+
+const SUBSCRIPTION_KEYS = Subscription.keyof().options;
+
+async function findChannel(deps: Deps, id: Id): Promise<Row> {
+  const [row] = await deps.db.select().from(channels).where(eq(channels.id, id));
+  if (row === undefined) throw notFound("channels", id);
+  return row;
+}
+
+interface Parted {
+  readonly name: string;
+  readonly subscription: Subscription;
+  readonly target: ChannelTarget;
+  readonly secret: string | undefined;
+}
+
+/** What it is called and subscribed to, how it reaches somebody, and a webhook's secret if one was given. */
+function parted(input: CreateChannel): Parted {
+  const { name, ...given } = input;
+  const isOfSubscription = (key: string): boolean => SUBSCRIPTION_KEYS.some((each) => each === key);
+  const entries = Object.entries(given).filter(([key]) => key !== "secret");
+  return {
+    name,
+    subscription: Subscription.parse(Object.fromEntries(entries.filter(([key]) => isOfSubscription(key)))),
+    target: ChannelTarget.parse(Object.fromEntries(entries.filter(([key]) => !isOfSubscription(key)))),
+    secret: input.kind === "webhook" ? input.secret : undefined,
+  };
+}
+
+/** Throws Failure for a channel that nothing could ever be sent to. */
+async function refuseUnreachable(
+  { db, mail }: Deps,
+  { target, subscription: { via } }: Pick<Parted, "target" | "subscription">,
+): Promise<void> {
+  if (target.kind === "email" && mail === null) throw invalid(["kind"], NO_MAIL);
+  if (via === null) return;
+  if (target.kind === "email") throw invalid(["via"], "an agent sends no e-mail; leave it out, or choose another kind");
+  const [host] = await db.select().from(hosts).where(eq(hosts.id, via));
+  if (host === undefined || host.revokedAt !== null)
+    throw invalid(["via"], `there is no host ${via} that could send it: \`holdfast status\` lists them`);
+}
+
+/** @param before hosts that it named already: they may be gone since */
+async function refuseUnknownHosts({ db }: Deps, named: readonly Id[], before: readonly Id[]): Promise<void> {
+  const known = await db.select({ id: hosts.id }).from(hosts).where(inArray(hosts.id, named));
+  const index = named.findIndex((id) => !before.includes(id) && !known.some((host) => host.id === id));
+  if (index >= 0)
+    throw invalid(["hosts", index], `there is no host ${named[index]}: \`GET /api/v1/hosts\` lists their ids`);
+}
+
+const NO_MAIL = "this control plane runs where no mail can be sent from; only one on Node can: choose another kind";
+
+function newSecret({ random }: Pick<Deps, "random">): string {
+  return `whsec_${btoa(String.fromCharCode(...random(32)))}`;
+}
+
+function issuesOf(error: z.ZodError): Issue[] {
+  return error.issues.map(({ path, message }) => ({
+    path: path.map((part) => (typeof part === "number" ? part : String(part))),
+    message,
+  }));
+}
+
+function toChannel(row: Row): Channel {
+  const { target, secret: _secret, previousSecret: _previous, previousSecretUntil: _until, ...channel } = row;
+  const shown = Object.entries(target).filter(([key]) => !SECRET_FIELDS[target.kind].includes(key));
+  const { digestAt: _digestAt, ...said } = channel;
+  return { ...Object.fromEntries(shown), ...said };
+}

@@ -1,0 +1,243 @@
+import { and, eq, inArray, isNull, sql } from "drizzle-orm";
+import type { Id } from "../../../shared/ids.ts";
+import { instant } from "../../../shared/ids.ts";
+import type { Refusal, Report, RunReport } from "../../../shared/report.ts";
+import { isGood, isOver } from "../../../shared/run.ts";
+import { bindings, contracts, hosts, refusals, repositories, runs } from "../../db/schema.ts";
+import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { enqueue } from "../../notify/outbox.ts";
+import { watchedColumns, type Watched } from "../lateness/expected.ts";
+import { takeGood } from "./good-backups.ts";
+import { firstAhead } from "../ids.ts";
+import { closeAnsweredOrders } from "../runs/orders.ts";
+import { readOpen, tellOutcome, type Outcomes } from "./incidents.ts";
+import type { NamedBinding } from "../run-data.ts";
+import { bumpHostsOfRepository, pokeHostsOfRepository } from "../revisions.ts";
+import { reconcileSnapshots } from "./snapshots.ts";
+import { readStreaks } from "./streaks.ts";
+import { readSights } from "./suspicions.ts";
+
+interface Reporter {
+  readonly id: Id;
+  readonly name: string;
+}
+
+/**
+ * Takes what a host says of its runs, at least once each: everything of one POST is written in one batch, or nothing. An
+ * older or repeated report changes nothing and is accepted all the same; one of another host's run or binding is not.
+ * @returns the ids that the database has now
+ */
+export async function acceptReports(
+  deps: Deps,
+  host: Reporter,
+  reports: readonly Report[],
+): Promise<{ accepted: Id[] }> {
+  const taken = await withRetry(async () => {
+    const known = await readKnown(deps, host, reports);
+    const plan = planOf(deps, host, known, reports);
+    await writeAll(deps.db, [
+      // Two POSTs of one host at once: the second looks again, so that nobody is told twice.
+      guard(
+        deps.db,
+        sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, host.id), eq(hosts.reportCount, known.reportCount))})`,
+      ),
+      deps.db
+        .update(hosts)
+        .set({ reportCount: sql`${hosts.reportCount} + 1`, lastSeenAt: instant(deps.clock.now()) })
+        .where(eq(hosts.id, host.id)),
+      ...plan.statements,
+    ]);
+    return plan;
+  });
+  if (taken.notices > 0) deps.wakeOutbox();
+  for (const repository of taken.created) await pokeHostsOfRepository(deps, repository);
+  return { accepted: taken.accepted };
+}
+
+type KnownBinding = NamedBinding & Watched & { host: Id; engineId: string | null; listedBy: Id | null };
+
+interface Known extends Outcomes {
+  reportCount: number;
+  bindings: Map<Id, KnownBinding>;
+  /** Those that the host uses, and that a run of its own was about as a whole. */
+  repositories: Map<Id, { id: Id; name: string; engineId: string | null }>;
+  runs: Map<Id, { host: Id; sequence: number }>;
+  refusals: Map<Id, { host: Id }>;
+}
+
+interface Plan {
+  accepted: Id[];
+  statements: Statement[];
+  notices: number;
+  /** Repositories whose own id is known since now. */
+  created: Set<Id>;
+}
+
+async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[]): Promise<Known> {
+  const { db } = deps;
+  const ofRuns = reports.filter((report) => report.type === "run");
+  const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
+  const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
+  const [[self], bound, kept, existing, refused, streaks, sights, open] = await db.batch([
+    db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
+    db
+      .select({
+        ...watchedColumns,
+        name: bindings.name,
+        host: bindings.host,
+        listedBy: bindings.listedBy,
+        engineId: repositories.engineId,
+        contract: { id: contracts.id, name: contracts.name },
+        repository: { id: repositories.id, name: repositories.name },
+      })
+      .from(bindings)
+      .innerJoin(hosts, eq(hosts.id, bindings.host))
+      .innerJoin(contracts, eq(contracts.id, bindings.contract))
+      .innerJoin(repositories, eq(repositories.id, bindings.repository))
+      .where(inArray(bindings.id, bindingIds)),
+    db
+      .selectDistinct({ id: repositories.id, name: repositories.name, engineId: repositories.engineId })
+      .from(repositories)
+      .innerJoin(bindings, eq(bindings.repository, repositories.id))
+      .where(and(inArray(repositories.id, repositoryIds), eq(bindings.host, host.id))),
+    db
+      .select({ id: runs.id, host: runs.host, sequence: runs.sequence })
+      .from(runs)
+      .where(
+        inArray(
+          runs.id,
+          ofRuns.map(({ run }) => run.id),
+        ),
+      ),
+    db
+      .select({ id: refusals.id, host: refusals.host })
+      .from(refusals)
+      .where(
+        inArray(
+          refusals.id,
+          reports.filter((report) => report.type === "refusal").map(({ id }) => id),
+        ),
+      ),
+    readStreaks(deps, [...bindingIds, ...repositoryIds]),
+    readSights(deps, bindingIds),
+    readOpen(deps, bindingIds, repositoryIds),
+  ]);
+  return {
+    reportCount: self?.reportCount ?? -1,
+    bindings: new Map(bound.map((row) => [row.id, row])),
+    runs: new Map(existing.map((row) => [row.id, row])),
+    refusals: new Map(refused.map((row) => [row.id, row])),
+    repositories: new Map(kept.map((row) => [row.id, row])),
+    streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
+    sights: new Map(sights.map((row) => [row.binding, row])),
+    open: new Map(open.map(({ key, host: of }) => [key, of])),
+  };
+}
+
+/** Oldest run first, whatever order they came in: so that every turn from good to bad and back is seen. */
+function planOf(deps: Deps, host: Reporter, known: Known, reports: readonly Report[]): Plan {
+  const plan: Plan = { accepted: [], statements: [], notices: 0, created: new Set() };
+  const ofRuns = reports.filter((report) => report.type === "run");
+  ofRuns.sort((a, b) => (a.run.id === b.run.id ? a.sequence - b.sequence : a.run.id < b.run.id ? -1 : 1));
+  for (const report of ofRuns) planRun(deps, host, known, plan, report);
+  for (const report of reports) if (report.type === "refusal") planRefusal(deps, host, known, plan, report);
+  plan.accepted = [...new Set(plan.accepted)];
+  return plan;
+}
+
+function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: RunReport): void {
+  const { run, sequence } = report;
+  const binding = run.binding === null ? undefined : known.bindings.get(run.binding);
+  const existing = known.runs.get(run.id);
+  if ((existing?.host ?? host.id) !== host.id) return;
+  // Another host's binding only where that was ordered: a restore there.
+  const isForeign = binding !== undefined && binding.host !== host.id;
+  if (isForeign && (existing === undefined || run.kind !== "restore")) return;
+  plan.accepted.push(run.id);
+  if (existing !== undefined && existing.sequence >= sequence) return;
+  known.runs.set(run.id, { host: host.id, sequence });
+  plan.statements.push(upsert(deps, host, report), closeAnsweredOrders(deps, run.id, run.state));
+  if (binding !== undefined && !isForeign) planBinding(deps, host, plan, { binding, report });
+  const repository =
+    binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
+  // History of what is gone: kept, and nobody is told.
+  if (repository === undefined || (run.binding !== null && binding === undefined)) return;
+  const telling = tellOutcome(deps, known, { binding: binding ?? null, repository, host }, report);
+  plan.notices += telling.length;
+  plan.statements.push(...telling);
+}
+
+/** What a run of a binding says of the repository and of its snapshots. */
+function planBinding(
+  deps: Deps,
+  host: Reporter,
+  plan: Plan,
+  { binding, report }: { binding: KnownBinding; report: RunReport },
+): void {
+  const { run } = report;
+  if (report.engineId !== null && binding.engineId === null) {
+    plan.created.add(binding.repository.id);
+    plan.statements.push(...rememberEngineId(deps, binding.repository.id, report.engineId));
+  }
+  if (run.kind === "backup" && isGood(run.state)) plan.statements.push(...takeGood(deps, host, { binding, run }));
+  // A list by a clock that was ahead is followed by one by a clock that is right.
+  const isListedAhead = binding.listedBy !== null && binding.listedBy >= firstAhead(deps);
+  if (report.snapshots !== null && (isListedAhead || (binding.listedBy ?? "") <= run.id)) {
+    binding.listedBy = run.id;
+    const of = { host: host.id, binding: binding.id, repository: binding.repository.id };
+    const made = run.kind === "backup" && run.snapshot !== null ? { run: run.id, snapshot: run.snapshot } : null;
+    plan.statements.push(...reconcileSnapshots(deps, of, report.snapshots, made));
+    plan.statements.push(deps.db.update(bindings).set({ listedBy: run.id }).where(eq(bindings.id, binding.id)));
+  }
+}
+
+function upsert(deps: Deps, host: Reporter, { run, sequence, log, suspicious }: RunReport): Statement {
+  const { id, binding, repository, kind, trigger, queuedAt, ...said } = run;
+  const heardAt = instant(deps.clock.now());
+  const now = {
+    ...said,
+    sequence,
+    log,
+    suspicious,
+    heardAt,
+    progressAt: heardAt,
+    ...(isOver(run.state) ? { progress: null } : {}),
+  };
+  return deps.db
+    .insert(runs)
+    .values({ id, host: host.id, binding, repository, kind, trigger, queuedAt, ...now })
+    .onConflictDoUpdate({
+      target: runs.id,
+      set: now,
+      setWhere: sql`${runs.sequence} < ${sequence} and ${runs.host} = ${host.id}`,
+    });
+}
+
+/** The bump comes first: it looks whether the id is still unknown, so that a second host's report changes nothing. */
+function rememberEngineId(deps: Deps, repository: Id, engineId: string): Statement[] {
+  const unknown = and(eq(repositories.id, repository), isNull(repositories.engineId));
+  return [
+    bumpHostsOfRepository(deps, repository, sql`exists (select 1 from ${repositories} where ${unknown})`),
+    deps.db.update(repositories).set({ engineId }).where(unknown),
+  ];
+}
+
+function planRefusal(deps: Deps, host: Reporter, known: Known, plan: Plan, refusal: Refusal): void {
+  const { id, at, code, subject, message } = refusal;
+  const existing = known.refusals.get(id);
+  if (existing !== undefined && existing.host !== host.id) return;
+  plan.accepted.push(id);
+  if (existing !== undefined) return;
+  known.refusals.set(id, { host: host.id });
+  plan.notices++;
+  const who = { id: host.id, name: host.name };
+  plan.statements.push(
+    deps.db.insert(refusals).values({ id, host: host.id, at, code, subject, message }),
+    enqueue(deps, {
+      type: "host.policy_refused",
+      data: { host: who, code, subject, message, at },
+      about: { host: host.id },
+    }),
+  );
+}

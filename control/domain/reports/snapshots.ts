@@ -1,0 +1,84 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import type { Page } from "../../../shared/api.ts";
+import { uuidv7, type Id } from "../../../shared/ids.ts";
+import type { Snapshot, SnapshotFacts } from "../../../shared/run.ts";
+import { snapshots } from "../../db/schema.ts";
+import type { Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { pageOf, type ListInput } from "../page.ts";
+import { notFound } from "../errors.ts";
+
+export async function listSnapshots(
+  deps: Deps,
+  input: ListInput & { host?: Id | undefined; binding?: Id | undefined; repository?: Id | undefined },
+): Promise<Page<Snapshot>> {
+  const rows = await deps.db
+    .select()
+    .from(snapshots)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(snapshots.id, input.cursor),
+        input.host === undefined ? undefined : eq(snapshots.host, input.host),
+        input.binding === undefined ? undefined : eq(snapshots.binding, input.binding),
+        input.repository === undefined ? undefined : eq(snapshots.repository, input.repository),
+      ),
+    )
+    .orderBy(desc(snapshots.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toSnapshot);
+}
+
+/** @param id the provider's id, whole */
+export async function getSnapshot(deps: Deps, id: string): Promise<Snapshot> {
+  const [row] = await deps.db
+    .select()
+    .from(snapshots)
+    .where(eq(snapshots.snapshot, id))
+    .orderBy(desc(snapshots.id))
+    .limit(1);
+  if (row === undefined) throw notFound("snapshots", id);
+  return toSnapshot(row);
+}
+
+/**
+ * Makes the list of a binding's snapshots what its host saw in the repository, in two statements however long it is.
+ * @param made the snapshot that this run made, if any
+ */
+export function reconcileSnapshots(
+  deps: Pick<Deps, "db" | "random">,
+  of: { host: Id; binding: Id; repository: Id },
+  listed: readonly SnapshotFacts[],
+  made: { run: Id; snapshot: string } | null,
+): [Statement, Statement] {
+  const rows = JSON.stringify(
+    listed.map((facts) => ({ ...facts, row: uuidv7(Date.parse(facts.takenAt), deps.random(10)) })),
+  );
+  const field = (name: string) => sql`json_extract(listed.value, ${`$.${name}`})`;
+  const inList = sql`select ${field("id")} from json_each(${rows}) as listed`;
+  return [
+    deps.db
+      .delete(snapshots)
+      .where(and(eq(snapshots.binding, of.binding), sql`${snapshots.snapshot} not in (${inList})`)),
+    deps.db.run(sql`
+      insert into ${snapshots} (id, snapshot, host, binding, repository, run, "takenAt", paths, "bytesTotal")
+      select ${field("row")}, ${field("id")}, ${of.host}, ${of.binding}, ${of.repository},
+        case when ${field("id")} = ${made?.snapshot ?? null} then ${made?.run ?? null} end,
+        ${field("takenAt")}, ${field("paths")}, ${field("bytesTotal")}
+      from json_each(${rows}) as listed where true
+      on conflict (binding, snapshot) do update set
+        run = coalesce(excluded.run, run), paths = excluded.paths, "bytesTotal" = coalesce(excluded."bytesTotal", "bytesTotal")`),
+  ];
+}
+
+function toSnapshot({
+  snapshot,
+  host,
+  binding,
+  repository,
+  run,
+  takenAt,
+  paths,
+  bytesTotal,
+}: typeof snapshots.$inferSelect): Snapshot {
+  return { id: snapshot, host, binding, repository, run, takenAt, paths, bytesTotal };
+}

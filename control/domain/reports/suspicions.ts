@@ -1,0 +1,61 @@
+import { sql } from "drizzle-orm";
+import type { Id } from "../../../shared/ids.ts";
+import type { RunReport } from "../../../shared/report.ts";
+import { isGood } from "../../../shared/run.ts";
+import { runs } from "../../db/schema.ts";
+import type { Deps } from "../../deps.ts";
+import { isNotAhead } from "../ids.ts";
+import type { NamedBinding } from "../run-data.ts";
+
+/** The newest backup of one binding that tells how its sources look. */
+export interface Sight {
+  readonly binding: Id;
+  readonly run: Id;
+}
+
+/** One statement that reads the newest sight of each binding: a backup that failed by something else tells nothing of them. */
+export function readSights(deps: Pick<Deps, "db" | "clock">, bindings: readonly Id[]) {
+  const ids = JSON.stringify(bindings);
+  const newest = sql`(select ${runs.id} from ${runs} where ${runs.binding} = one.value and ${runs.kind} = 'backup'
+    and (${runs.state} in ('succeeded', 'warned') or ${runs.suspicious} is not null)
+    and ${isNotAhead(deps)} order by ${runs.id} desc limit 1)`;
+  return deps.db
+    .select({
+      binding: sql<Id>`one.value`,
+      run: runs.id,
+    })
+    .from(sql`json_each(${ids}) as one`)
+    .innerJoin(runs, sql`${runs.id} = ${newest}`);
+}
+
+/**
+ * What the newest backup that tells of them says of a binding's sources; keeps the sights up to date. Null for a report that says nothing
+ * of them, or is older than one that did.
+ */
+export function sightOf(
+  sights: Map<Id, Sight>,
+  { run, suspicious }: RunReport,
+): { isSuspicious: false } | { isSuspicious: true; reason: string } | null {
+  if (run.binding === null || run.kind !== "backup") return null;
+  if (!isGood(run.state) && suspicious === null) return null;
+  const before = sights.get(run.binding);
+  if (before !== undefined && before.run > run.id) return null;
+  sights.set(run.binding, { binding: run.binding, run: run.id });
+  return suspicious === null ? { isSuspicious: false } : { isSuspicious: true, reason: suspicious };
+}
+
+export function suspicionData(
+  { run }: RunReport,
+  { binding, host }: { binding: NamedBinding; host: { id: Id; name: string } },
+): Record<string, unknown> {
+  const { id, state, startedAt, finishedAt, snapshot } = run;
+  const { contract, repository } = binding;
+  return {
+    isStored: snapshot !== null,
+    run: { id, state, startedAt, finishedAt },
+    binding: { id: binding.id, name: binding.name },
+    contract,
+    repository,
+    host: { id: host.id, name: host.name },
+  };
+}

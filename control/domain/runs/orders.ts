@@ -1,0 +1,159 @@
+import { and, asc, eq, gt, inArray, isNull, lte, ne } from "drizzle-orm";
+import type { ForeignBinding, Order, RestoreRequest } from "../../../shared/assignment.ts";
+import { Failure } from "../../../shared/failure.ts";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { isOver, type Run, type RunState } from "../../../shared/run.ts";
+import { sign } from "../../auth/sign.ts";
+import { hosts, orders, runs } from "../../db/schema.ts";
+import { writeAll, type Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { newId } from "../ids.ts";
+
+const RUN_LIFE_MS = 24 * 3_600_000;
+const CANCEL_LIFE_MS = 3_600_000;
+/** More than a host works off in a day; the rest is there once these are closed. */
+const AT_ONCE = 100;
+
+/** The host's open orders, oldest first, each signed for it. */
+export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string[] }> {
+  const rows = await deps.db
+    .select()
+    .from(orders)
+    .where(and(eq(orders.host, host), isNull(orders.closedAt), gt(orders.expiresAt, instant(deps.clock.now()))))
+    .orderBy(asc(orders.id))
+    .limit(AT_ONCE);
+  return { orders: await Promise.all(rows.map((row) => sign(deps.signingKey, "order", toOrder(row)))) };
+}
+
+/** A run somebody asks for. `host` does it: not the binding's own when it restores another host's snapshots. */
+export type WantedRun = { host: Id; repository: Id } & (
+  | { kind: "backup"; binding: Id }
+  | { kind: "restore"; binding: Id; restore: RestoreRequest; from: ForeignBinding | null }
+  | { kind: "forget"; binding: Id; dryRun: boolean }
+  | { kind: "prune" | "check"; binding: null }
+);
+
+/** Queues a run and the order that starts it, both under one id, and rings the host. */
+export async function orderRun(deps: Deps, wanted: WantedRun): Promise<Run> {
+  const { host, binding, repository, kind } = wanted;
+  const restore = wanted.kind === "restore" ? wanted.restore : null;
+  const from = wanted.kind === "restore" ? wanted.from : null;
+  const dryRun = wanted.kind === "forget" && wanted.dryRun;
+  const [owner] = await deps.db
+    .select({ name: hosts.name, revokedAt: hosts.revokedAt })
+    .from(hosts)
+    .where(eq(hosts.id, host));
+  if (owner === undefined || owner.revokedAt !== null) {
+    throw new Failure(
+      "request.conflict",
+      `host "${owner?.name ?? host}" is revoked: it takes no orders any more; enrol it again`,
+    );
+  }
+  const now = deps.clock.now();
+  const id = newId(deps);
+  const run: Run = {
+    id,
+    host,
+    binding,
+    repository,
+    kind,
+    trigger: "order",
+    state: "queued",
+    scheduledAt: null,
+    queuedAt: instant(now),
+    startedAt: null,
+    finishedAt: null,
+    snapshot: null,
+    failure: null,
+    warnings: [],
+    stats: null,
+    plan: null,
+    items: null,
+    progress: null,
+  };
+  const times = { issuedAt: instant(now), expiresAt: instant(now + RUN_LIFE_MS) };
+  await writeAll(deps.db, [
+    deps.db.insert(runs).values({ ...run, heardAt: instant(now) }),
+    deps.db.insert(orders).values({ id, host, kind, run: id, binding, repository, restore, from, dryRun, ...times }),
+  ]);
+  await deps.hub.poke(host, "orders");
+  return run;
+}
+
+/** The order that stops a run. It stays open until the run is over, for an hour at most. */
+export function orderCancel(deps: Deps, run: Pick<Run, "id" | "host" | "binding" | "repository">): Statement {
+  const now = deps.clock.now();
+  const times = { issuedAt: instant(now), expiresAt: instant(now + CANCEL_LIFE_MS) };
+  return deps.db.insert(orders).values({
+    id: newId(deps),
+    host: run.host,
+    kind: "cancel",
+    run: run.id,
+    binding: run.binding,
+    repository: run.repository,
+    ...times,
+  });
+}
+
+/** The run needs no starting any more. */
+export function closeStartOrder(deps: Deps, run: Id): Statement {
+  return close(deps, and(eq(orders.run, run), ne(orders.kind, "cancel")));
+}
+
+/** What a report of the run answers: its start, and once it is over also what would stop it. */
+export function closeAnsweredOrders(deps: Deps, run: Id, state: RunState): Statement {
+  return isOver(state) ? close(deps, eq(orders.run, run)) : closeStartOrder(deps, run);
+}
+
+/** Closes orders nobody took in time. Their runs never began: they are cancelled, and say why. */
+export async function expireOrders(deps: Deps): Promise<void> {
+  const now = instant(deps.clock.now());
+  const expired = and(isNull(orders.closedAt), lte(orders.expiresAt, now));
+  const begun = deps.db
+    .select({ id: orders.run })
+    .from(orders)
+    .where(and(expired, ne(orders.kind, "cancel")));
+  const failure = {
+    code: "run.expired" as const,
+    message: "the host did not take the order in time",
+    next: "see that the host is online, then run it again",
+  };
+  await writeAll(deps.db, [
+    deps.db
+      .update(runs)
+      .set({ state: "cancelled", finishedAt: now, failure })
+      .where(and(eq(runs.state, "queued"), inArray(runs.id, begun))),
+    deps.db.update(orders).set({ closedAt: now }).where(expired),
+  ]);
+}
+
+function close(deps: Deps, which: ReturnType<typeof and>): Statement {
+  const closedAt = instant(deps.clock.now());
+  return deps.db
+    .update(orders)
+    .set({ closedAt })
+    .where(and(which, isNull(orders.closedAt)));
+}
+
+function toOrder(row: typeof orders.$inferSelect): Order {
+  const { id, host, kind, run, binding, repository, restore, from, dryRun, issuedAt, expiresAt } = row;
+  const ordered = { id, host, issuedAt, expiresAt };
+  switch (kind) {
+    case "cancel":
+      return { ...ordered, kind, run };
+    case "backup":
+      return { ...ordered, kind, binding: said(row, binding) };
+    case "forget":
+      return { ...ordered, kind, binding: said(row, binding), dryRun };
+    case "prune":
+    case "check":
+      return { ...ordered, kind, repository: said(row, repository) };
+    case "restore":
+      return { ...ordered, kind, binding: said(row, binding), restore: said(row, restore), from };
+  }
+}
+
+function said<T>({ id, kind }: { id: Id; kind: string }, value: T | null): T {
+  if (value === null) throw new Error(`order ${id} is to ${kind}, and does not say what`);
+  return value;
+}

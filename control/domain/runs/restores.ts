@@ -1,0 +1,97 @@
+import { eq, getTableColumns } from "drizzle-orm";
+import type { CreateRestore } from "../../../shared/api.ts";
+import type { ForeignBinding } from "../../../shared/assignment.ts";
+import { Id } from "../../../shared/ids.ts";
+import type { SecretSource } from "../../../shared/repository.ts";
+import type { Run } from "../../../shared/run.ts";
+import { bindings, contracts, hosts, repositories } from "../../db/schema.ts";
+import type { Deps } from "../../deps.ts";
+import { assignedContract, assignedRepository } from "../contracts/assignments.ts";
+import { type HostRow, hostNamed } from "../hosts/hosts.ts";
+import { orderRun } from "./orders.ts";
+import { invalid } from "../errors.ts";
+import { isLocal } from "../contracts/repositories.ts";
+
+/** Orders a restore. Whether the snapshot is there is the host's to say: the list here may be older than the repository. */
+export async function createRestore(
+  deps: Deps,
+  { binding: reference, host: elsewhere, passphrase, ...restore }: CreateRestore,
+): Promise<Run> {
+  const bound = await findBound(deps, reference);
+  const { id: binding, repository } = bound.binding;
+  const host = elsewhere === null ? bound.host : await hostNamed(deps, elsewhere, ["host"]);
+  const order = { binding, repository, kind: "restore", restore } as const;
+  if (host.id !== bound.host.id) {
+    return orderRun(deps, { ...order, host: host.id, from: foreignBinding(bound, { host, passphrase }) });
+  }
+  if (passphrase !== null) {
+    throw invalid(["passphrase"], `host "${host.name}" has its repository's passphrase already; leave this out`);
+  }
+  return orderRun(deps, { ...order, host: host.id, from: null });
+}
+
+interface Bound {
+  readonly binding: typeof bindings.$inferSelect;
+  readonly contract: typeof contracts.$inferSelect;
+  readonly repository: typeof repositories.$inferSelect;
+  readonly host: HostRow;
+}
+
+async function findBound(deps: Deps, reference: string): Promise<Bound> {
+  const column = Id.safeParse(reference).success ? bindings.id : bindings.name;
+  const [bound, another] = await deps.db
+    .select({
+      binding: getTableColumns(bindings),
+      contract: getTableColumns(contracts),
+      repository: getTableColumns(repositories),
+      host: getTableColumns(hosts),
+    })
+    .from(bindings)
+    .innerJoin(contracts, eq(contracts.id, bindings.contract))
+    .innerJoin(repositories, eq(repositories.id, bindings.repository))
+    .innerJoin(hosts, eq(hosts.id, bindings.host))
+    .where(eq(column, reference))
+    .limit(2);
+  if (bound === undefined)
+    throw invalid(["binding"], `there is no binding "${reference}"; give the id or name of one that exists`);
+  if (another !== undefined) throw invalid(["binding"], `several hosts have a binding "${reference}"; give its id`);
+  return bound;
+}
+
+/** What another host needs to read this binding's snapshots. Throws 400 when it can't get to them. */
+function foreignBinding(
+  bound: Bound,
+  { host, passphrase }: { host: HostRow; passphrase: CreateRestore["passphrase"] },
+): ForeignBinding {
+  const { id, name, contract, repository, paused, settings } = bound.binding;
+  return {
+    host: bound.host.id,
+    binding: { id, name, contract, repository, paused, settings },
+    // No file of that host declares it.
+    contract: { ...assignedContract(bound.contract), declared: false },
+    repository: {
+      ...assignedRepository({ ...bound.repository, firstUser: bound.host.id }, host.id),
+      passphrase: passphraseThere(bound, { host, passphrase }),
+      existing: true,
+      maintains: false,
+    },
+  };
+}
+
+function passphraseThere(
+  { repository, host: owner }: Bound,
+  { host, passphrase }: { host: HostRow; passphrase: CreateRestore["passphrase"] },
+): SecretSource {
+  if (isLocal(repository)) {
+    throw invalid(
+      ["host"],
+      `repository "${repository.name}" is a directory of host "${owner.name}" (${repository.location}): host "${host.name}" can't reach it. Restore on "${owner.name}", or move the repository to where both reach it (ssh, rest:, s3:)`,
+    );
+  }
+  if (passphrase !== null) return passphrase;
+  if ("file" in repository.passphrase) return repository.passphrase;
+  throw invalid(
+    ["passphrase"],
+    `the passphrase of repository "${repository.name}" was made on host "${owner.name}" and never left it. Copy /var/lib/holdfast/secrets/${repository.id} from there to a file on host "${host.name}" that only its root can read, and give {"file": its path}`,
+  );
+}

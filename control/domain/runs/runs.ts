@@ -1,0 +1,103 @@
+import { and, desc, eq, getTableColumns, isNull, lt } from "drizzle-orm";
+import type * as z from "zod";
+import type { Page } from "../../../shared/api.ts";
+import { Failure } from "../../../shared/failure.ts";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { isOver, type Run, type RunKind, type RunState, type RunWithLog } from "../../../shared/run.ts";
+import { bindings, orders, runs } from "../../db/schema.ts";
+import { writeAll, type Statement } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { closeStartOrder, orderCancel, orderRun } from "./orders.ts";
+import { pageOf, type ListInput } from "../page.ts";
+import { notFound } from "../errors.ts";
+
+const { log: _log, sequence: _sequence, heardAt: _heardAt, ...summary } = getTableColumns(runs);
+/** A run without its log. */
+export const runSummary = summary;
+
+export async function listRuns(
+  deps: Deps,
+  input: ListInput & {
+    host?: Id | undefined;
+    binding?: Id | undefined;
+    repository?: Id | undefined;
+    state?: RunState | undefined;
+    kind?: RunKind | undefined;
+  },
+): Promise<Page<Run>> {
+  const rows = await deps.db
+    .select(summary)
+    .from(runs)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(runs.id, input.cursor),
+        input.host === undefined ? undefined : eq(runs.host, input.host),
+        input.binding === undefined ? undefined : eq(runs.binding, input.binding),
+        input.repository === undefined ? undefined : eq(runs.repository, input.repository),
+        input.state === undefined ? undefined : eq(runs.state, input.state),
+        input.kind === undefined ? undefined : eq(runs.kind, input.kind),
+      ),
+    )
+    .orderBy(desc(runs.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, (row): Run => row);
+}
+
+export async function getRun(deps: Deps, id: Id): Promise<z.infer<typeof RunWithLog>> {
+  const [row] = await deps.db
+    .select({ ...summary, log: runs.log })
+    .from(runs)
+    .where(eq(runs.id, id));
+  if (row === undefined) throw notFound("runs", id);
+  return row;
+}
+
+/** Orders a backup now. One that waits for its host already is that backup: no second is queued behind it. */
+export async function runBinding(deps: Deps, binding: Id): Promise<Run> {
+  const [bound] = await deps.db
+    .select({ id: bindings.id, host: bindings.host, repository: bindings.repository })
+    .from(bindings)
+    .where(eq(bindings.id, binding));
+  if (bound === undefined) throw notFound("bindings", binding);
+  const waiting = and(eq(runs.binding, binding), eq(runs.kind, "backup"), eq(runs.state, "queued"));
+  const [queued] = await deps.db.select(summary).from(runs).where(waiting).limit(1);
+  if (queued !== undefined) {
+    await deps.hub.poke(bound.host, "orders");
+    return queued;
+  }
+  return orderRun(deps, { host: bound.host, binding, repository: bound.repository, kind: "backup" });
+}
+
+/**
+ * Stops a run, or keeps one from starting. A queued run is cancelled here and now; one that runs is stopped by its host,
+ * whose report then says so. The host may have begun a queued one already: the order goes out for that as well.
+ */
+export async function cancelRun(deps: Deps, id: Id): Promise<Run> {
+  const run = await getRun(deps, id);
+  if (isOver(run.state))
+    throw new Failure("runs.already_finished", `run ${id} has ${run.state} already; there is nothing to cancel`);
+  const now = instant(deps.clock.now());
+  const statements: Statement[] = [
+    deps.db
+      .update(runs)
+      .set({
+        state: "cancelled",
+        finishedAt: now,
+        failure: {
+          code: "run.cancelled",
+          message: "cancelled before the host began it",
+          next: "run it again when you want it",
+        },
+      })
+      .where(and(eq(runs.id, id), eq(runs.state, "queued"))),
+    closeStartOrder(deps, id),
+  ];
+  const asked = await deps.db
+    .select({ id: orders.id })
+    .from(orders)
+    .where(and(eq(orders.run, id), eq(orders.kind, "cancel"), isNull(orders.closedAt)));
+  await writeAll(deps.db, asked.length > 0 ? statements : [...statements, orderCancel(deps, run)]);
+  await deps.hub.poke(run.host, "orders");
+  const { log: _tail, ...cancelled } = await getRun(deps, id);
+  return cancelled;
+}

@@ -1,0 +1,78 @@
+import { and, asc, eq } from "drizzle-orm";
+import type { ForgetRequest } from "../../../shared/api.ts";
+import { Failure } from "../../../shared/failure.ts";
+import type { Id } from "../../../shared/ids.ts";
+import type { Run } from "../../../shared/run.ts";
+import { bindings, repositories, runs } from "../../db/schema.ts";
+import type { Deps } from "../../deps.ts";
+import { orderRun } from "./orders.ts";
+import { notFound } from "../errors.ts";
+import { runSummary } from "./runs.ts";
+
+/** Orders the binding's retention now, or what it would do. */
+export async function forgetBinding(deps: Deps, id: Id, { dryRun }: ForgetRequest): Promise<Run> {
+  const { host, repository } = await findBound(deps, id);
+  if (!dryRun) await refuseAppendOnly(deps, repository);
+  return await orderRun(deps, { kind: "forget", host, binding: id, repository, dryRun });
+}
+
+/** Orders a check of the repository that the binding's snapshots are in. */
+export async function checkBinding(deps: Deps, id: Id): Promise<Run> {
+  const { repository } = await findBound(deps, id);
+  return await orderUpkeep(deps, repository, "check");
+}
+
+/** Orders a check of a repository, or the freeing of its space, from the host that maintains it. */
+export async function orderUpkeep(deps: Deps, id: Id, kind: "prune" | "check"): Promise<Run> {
+  if (kind === "prune") await refuseAppendOnly(deps, id);
+  const host = await maintainerOf(deps, id);
+  // One that waits for its host already is this one: no second is queued behind it.
+  const waiting = and(eq(runs.repository, id), eq(runs.kind, kind), eq(runs.state, "queued"));
+  const [queued] = await deps.db.select(runSummary).from(runs).where(waiting).limit(1);
+  if (queued === undefined) return await orderRun(deps, { kind, host, binding: null, repository: id });
+  await deps.hub.poke(host, "orders");
+  return queued;
+}
+
+async function findBound(deps: Deps, id: Id): Promise<{ host: Id; repository: Id }> {
+  const [bound] = await deps.db
+    .select({ host: bindings.host, repository: bindings.repository })
+    .from(bindings)
+    .where(eq(bindings.id, id));
+  if (bound === undefined) throw notFound("bindings", id);
+  return bound;
+}
+
+async function findRepository(deps: Deps, id: Id): Promise<typeof repositories.$inferSelect> {
+  const [repository] = await deps.db.select().from(repositories).where(eq(repositories.id, id));
+  if (repository === undefined) throw notFound("repositories", id);
+  return repository;
+}
+
+async function refuseAppendOnly(deps: Deps, id: Id): Promise<void> {
+  const { name, appendOnly } = await findRepository(deps, id);
+  if (!appendOnly) return;
+  throw new Failure(
+    "request.conflict",
+    `repository "${name}" is append-only for its hosts: remove old snapshots and prune where it may be written (docs/retention.md)`,
+  );
+}
+
+/** A host does it with the means of a binding of its own. */
+async function maintainerOf(deps: Deps, id: Id): Promise<Id> {
+  const { name, maintainer } = await findRepository(deps, id);
+  const isMaintainers = maintainer === null ? undefined : eq(bindings.host, maintainer);
+  const [first] = await deps.db
+    .select({ host: bindings.host })
+    .from(bindings)
+    .where(and(eq(bindings.repository, id), isMaintainers))
+    .orderBy(asc(bindings.id))
+    .limit(1);
+  if (first !== undefined) return first.host;
+  throw new Failure(
+    "request.conflict",
+    maintainer === null
+      ? `no binding has repository "${name}", so no host can do it: bind a contract to it first`
+      : `the host that maintains repository "${name}" has no binding to it: bind one there, or name another maintainer`,
+  );
+}

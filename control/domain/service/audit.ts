@@ -1,0 +1,50 @@
+import { and, desc, eq, gte, lt } from "drizzle-orm";
+import type { Page } from "../../../shared/api.ts";
+import type { AuditEntry } from "../../../shared/audit.ts";
+import { instant, uuidv7, type Id, type Instant } from "../../../shared/ids.ts";
+import { audit } from "../../db/history.ts";
+import type { Deps } from "../../deps.ts";
+import { newId } from "../ids.ts";
+import { pageOf, type ListInput } from "../page.ts";
+
+/**
+ * Writes down who asked for which change, and how it ended. It is a row of its own, after the change: one that can't be written
+ * undoes nothing, and is logged.
+ */
+export async function keepAudit(deps: Deps, entry: Omit<AuditEntry, "id" | "at">): Promise<void> {
+  try {
+    await deps.db.insert(audit).values({ ...entry, id: newId(deps), at: instant(deps.clock.now()) });
+  } catch (error) {
+    deps.log.error("a change was not written into the audit", { ...entry, error: String(error) });
+  }
+}
+
+export async function listAudit(
+  deps: Deps,
+  input: ListInput & {
+    by?: Id | undefined;
+    object?: string | undefined;
+    method?: AuditEntry["method"] | undefined;
+    since?: Instant | undefined;
+  },
+): Promise<Page<AuditEntry>> {
+  const rows = await deps.db
+    .select()
+    .from(audit)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(audit.id, input.cursor),
+        input.by === undefined ? undefined : eq(audit.by, input.by),
+        input.object === undefined ? undefined : eq(audit.object, input.object),
+        input.method === undefined ? undefined : eq(audit.method, input.method),
+        // An id is never older than its instant: with it nothing before is looked at.
+        input.since === undefined
+          ? undefined
+          : gte(audit.id, uuidv7(Math.max(0, Date.parse(input.since)), new Uint8Array(10))),
+        input.since === undefined ? undefined : gte(audit.at, input.since),
+      ),
+    )
+    .orderBy(desc(audit.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, (row) => row);
+}

@@ -1,0 +1,68 @@
+import { and, desc, eq, lt } from "drizzle-orm";
+import type * as z from "zod";
+import type { ChangeToken, CreateToken, Page, Token, TokenCreated } from "../../../shared/api.ts";
+import { instant, type Id } from "../../../shared/ids.ts";
+import { newSecret, sha256Hex } from "../../auth/secret.ts";
+import { tokens } from "../../db/schema.ts";
+import type { Deps } from "../../deps.ts";
+import { newId } from "../ids.ts";
+import { pageOf, type ListInput } from "../page.ts";
+import { notFound, refuseTakenName } from "../errors.ts";
+
+/** Makes an API token. Its text is in the answer and nowhere else: only the hash is kept. */
+export async function createToken(
+  deps: Pick<Deps, "db" | "clock" | "random">,
+  input: CreateToken,
+): Promise<z.infer<typeof TokenCreated>> {
+  const token = `hft_${newSecret(deps)}`;
+  const now = deps.clock.now();
+  const row = {
+    id: newId(deps),
+    name: input.name,
+    scope: input.scope,
+    hash: await sha256Hex(token),
+    expiresAt: input.expiresInSeconds === null ? null : instant(now + input.expiresInSeconds * 1000),
+    lastUsedAt: null,
+    createdAt: instant(now),
+  };
+  await refuseTakenName("tokens", input.name, deps.db.insert(tokens).values(row));
+  return { ...toToken(row), token };
+}
+
+export async function listTokens(deps: Deps, input: ListInput & { name?: string | undefined }): Promise<Page<Token>> {
+  const rows = await deps.db
+    .select()
+    .from(tokens)
+    .where(
+      and(
+        input.cursor === undefined ? undefined : lt(tokens.id, input.cursor),
+        input.name === undefined ? undefined : eq(tokens.name, input.name),
+      ),
+    )
+    .orderBy(desc(tokens.id))
+    .limit(input.limit + 1);
+  return pageOf(rows, input.limit, toToken);
+}
+
+export async function getToken(deps: Deps, id: Id): Promise<Token> {
+  const [row] = await deps.db.select().from(tokens).where(eq(tokens.id, id));
+  if (row === undefined) throw notFound("tokens", id);
+  return toToken(row);
+}
+
+export async function changeToken(deps: Deps, id: Id, change: ChangeToken): Promise<Token> {
+  const write = deps.db.update(tokens).set({ name: change.name }).where(eq(tokens.id, id)).returning();
+  const [row] = await refuseTakenName("tokens", change.name, write);
+  if (row === undefined) throw notFound("tokens", id);
+  return toToken(row);
+}
+
+/** Revokes the token: from now on it opens nothing. */
+export async function deleteToken(deps: Deps, id: Id): Promise<void> {
+  const gone = await deps.db.delete(tokens).where(eq(tokens.id, id)).returning({ id: tokens.id });
+  if (gone.length === 0) throw notFound("tokens", id);
+}
+
+function toToken({ id, name, scope, expiresAt, lastUsedAt, createdAt }: typeof tokens.$inferSelect): Token {
+  return { id, name, scope, expiresAt, lastUsedAt, createdAt };
+}

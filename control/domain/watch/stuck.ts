@@ -1,0 +1,124 @@
+import { and, eq, isNull, sql, type SQL } from "drizzle-orm";
+import { instant, madeAt } from "../../../shared/ids.ts";
+import { isGood } from "../../../shared/run.ts";
+import { parseTimeSpan } from "../../../shared/schedule.ts";
+import { bindings, contracts, hosts, repositories, runs } from "../../db/schema.ts";
+import { incidents } from "../../db/telling.ts";
+import { writeAll } from "../../db/transaction.ts";
+import type { Deps } from "../../deps.ts";
+import { closeIncident, keyOf, openIncident, type Trouble } from "../incidents/incidents.ts";
+import { runData } from "../run-data.ts";
+import { isSilent } from "../lateness/silence.ts";
+
+/** Engines try again by themselves for a quarter of an hour. */
+const NO_PROGRESS_MS = 30 * 60_000;
+/** What the agent stops at its limit ends its hooks, and is reported. */
+const OVER_LIMIT_MS = 3_600_000;
+const LONGEST_MS = 24 * 3_600_000;
+
+/** Tells of runs that run longer than they may, or tell again and again that nothing moves; and of those that move again or are over. */
+export async function sweepStuck(deps: Deps): Promise<void> {
+  const [running, open] = await deps.db.batch([
+    select(deps).where(eq(runs.state, "running")),
+    deps.db
+      .select()
+      .from(incidents)
+      .where(and(isNull(incidents.closedAt), sql`${incidents.kind} in ('binding.stuck', 'repository.stuck')`)),
+  ]);
+  const stuck = new Map<string, Row>();
+  for (const row of running) if ((await whyStuck(deps, row)) !== null) stuck.set(keyOf(troubleOf(row)), row);
+  const known = new Set(open.map(({ key }) => key));
+  for (const [key, row] of stuck) if (!known.has(key)) await tellStuck(deps, row);
+  for (const incident of open) if (!stuck.has(incident.key)) await tellOver(deps, incident);
+}
+
+type Row = Awaited<ReturnType<typeof select>>[number];
+
+function select({ db }: Pick<Deps, "db">) {
+  return db
+    .select({
+      run: runs,
+      host: { id: hosts.id, name: hosts.name },
+      presence: { id: hosts.id, connectionId: hosts.connectionId, lastSeenAt: hosts.lastSeenAt },
+      connectedAt: hosts.connectedAt,
+      revokedAt: hosts.revokedAt,
+      binding: { id: bindings.id, name: bindings.name },
+      settings: bindings.settings,
+      paused: bindings.paused,
+      contract: { id: contracts.id, name: contracts.name },
+      repository: { id: repositories.id, name: repositories.name },
+    })
+    .from(runs)
+    .innerJoin(hosts, eq(hosts.id, runs.host))
+    .leftJoin(bindings, eq(bindings.id, runs.binding))
+    .leftJoin(contracts, eq(contracts.id, bindings.contract))
+    .leftJoin(repositories, eq(repositories.id, sql`coalesce(${bindings.repository}, ${runs.repository})`));
+}
+
+/** @returns null when it gets on, as far as anybody can know: of a silent host that is told, not its runs */
+async function whyStuck(deps: Deps, row: Row): Promise<string | null> {
+  const { run, presence, settings, connectedAt } = row;
+  const now = deps.clock.now();
+  if (isNobodys(row) || (await isSilent(deps, presence))) return null;
+  const limit = settings === null ? null : parseTimeSpan(settings.runTimeLimit);
+  const limitMs = limit?.ok === true ? limit.value : LONGEST_MS;
+  const begunAt = Math.max(madeAt(run.id), Date.parse(run.startedAt ?? "") || 0);
+  if (now > begunAt + limitMs + OVER_LIMIT_MS) return `it runs since ${instant(begunAt)}, longer than it may`;
+  // Without a socket, or from an agent that does not count its work, no progress is no sign.
+  if (run.progress?.worked === undefined || connectedAt === null || presence.connectionId === null) return null;
+  const movedAt = Math.max(Date.parse(run.progressAt ?? "") || begunAt, Date.parse(connectedAt));
+  return now - movedAt >= NO_PROGRESS_MS ? `nothing of it has moved since ${instant(movedAt)}` : null;
+}
+
+async function tellStuck(deps: Deps, row: Row): Promise<void> {
+  const { run, host, binding, repository } = row;
+  const why = await whyStuck(deps, row);
+  const what = binding === null ? `repository "${repository?.name ?? ""}"` : `binding "${binding.name}"`;
+  const summary = `${run.kind} of ${what} on host "${host.name}" is stuck: ${why ?? ""}`;
+  const told = { type: "backup.stuck" as const, data: { ...dataOf(row), reason: why } };
+  await writeAll(deps.db, openIncident(deps, troubleOf(row), { summary, told, when: isAsRead(row) }));
+  deps.wakeOutbox();
+}
+
+type IncidentRow = typeof incidents.$inferSelect;
+
+/** Told as well again when it moves, or ended well; how it ended badly is told by itself. While nothing is known of it, it stays open. */
+async function tellOver(deps: Deps, incident: IncidentRow): Promise<void> {
+  const { kind, host, binding, repository, detail } = incident;
+  const of =
+    binding === null ? sql`${runs.binding} is null and ${runs.repository} = ${repository}` : eq(runs.binding, binding);
+  const [row] = await select(deps)
+    .where(and(of, eq(runs.host, host ?? ""), sql`${runs.kind} = ${detail}`))
+    .orderBy(sql`${runs.id} desc`)
+    .limit(1);
+  const isOff = row === undefined || isNobodys(row);
+  if (!isOff && row.run.state === "running" && (row.run.progressAt ?? "") <= incident.openedAt) return;
+  const isWell = !isOff && (row.run.state === "running" || isGood(row.run.state));
+  const message = row === undefined ? "the run is gone" : `run ${row.run.id}: ${row.run.state}`;
+  const told = isWell ? { type: "backup.recovered" as const, data: dataOf(row) } : null;
+  const trouble = { kind, host, binding, repository, detail };
+  await writeAll(deps.db, closeIncident(deps, trouble, { message, told }));
+  deps.wakeOutbox();
+}
+
+/** Nobody waits for it: its host is revoked, or its binding paused. */
+function isNobodys({ revokedAt, paused }: Row): boolean {
+  return revokedAt !== null || paused === true;
+}
+
+function troubleOf({ run, host, binding, repository }: Row): Trouble {
+  const of = { host: host.id, repository: repository?.id ?? null, detail: run.kind };
+  if (binding === null) return { kind: "repository.stuck", ...of };
+  return { kind: "binding.stuck", binding: binding.id, ...of };
+}
+
+function dataOf({ run, host, binding, contract, repository }: Row): Record<string, unknown> {
+  const named = repository ?? { id: "", name: "" };
+  if (binding === null || contract === null) return runData(run, { binding: null, repository: named, host });
+  return runData(run, { binding: { ...binding, contract, repository: named }, repository: named, host });
+}
+
+function isAsRead({ run }: Row): SQL {
+  return sql`exists (select 1 from ${runs} where ${runs.id} = ${run.id} and ${runs.state} = 'running'
+    and ${runs.progressAt} is ${run.progressAt})`;
+}
