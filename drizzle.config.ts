@@ -2,6 +2,6 @@ import { defineConfig } from "drizzle-kit";
 
 export default defineConfig({
   dialect: "turso",
-  schema: ["./control/db/schema.ts", "./control/db/telling.ts", "./control/db/history.ts"],
+  schema: "./control/db/schema",
   out: "./control/db/migrations",
 });

@@ -1,5 +1,5 @@
 // Embeds what `drizzle-kit generate` wrote into control/db/migrations.ts: Workers have no file system to read it from.
-// After a change of control/db/schema.ts: `npx drizzle-kit generate --name WHAT && node .ci/migrations.mjs [FILE]`.
+// After a change in control/db/schema/: `npx drizzle-kit generate --name WHAT && node .ci/migrations.mjs [FILE]`.
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const migrations = journal.entries.map(({ tag, when }) => {
 
 writeFileSync(
   file,
-  `// Written by .ci/migrations.mjs from ./migrations/*.sql: change ./schema.ts instead.
+  `// Written by .ci/migrations.mjs from ./migrations/*.sql: change ./schema/ instead.
 
 export interface Migration {
   readonly tag: string;

@@ -5,7 +5,7 @@ import { JWS_TYPES } from "../../shared/assignment.ts";
 import { CLOCK_HEADER, CLOCK_WRONG_MS, skewOf } from "../../shared/clock.ts";
 import { Failure } from "../../shared/failure.ts";
 import { Id, instant } from "../../shared/ids.ts";
-import { hosts } from "../db/schema.ts";
+import { hosts } from "../db/schema/hosts.ts";
 import type { Deps } from "../deps.ts";
 import { bearer } from "./bearer.ts";
 

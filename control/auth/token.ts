@@ -2,7 +2,7 @@ import { eq } from "drizzle-orm";
 import type { Scope } from "../../shared/api.ts";
 import { Failure } from "../../shared/failure.ts";
 import { instant, type Id } from "../../shared/ids.ts";
-import { tokens } from "../db/schema.ts";
+import { tokens } from "../db/schema/service.ts";
 import type { Deps } from "../deps.ts";
 import { bearer } from "./bearer.ts";
 import { sha256Hex } from "./secret.ts";

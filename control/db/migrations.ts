@@ -1,4 +1,4 @@
-// Written by .ci/migrations.mjs from ./migrations/*.sql: change ./schema.ts instead.
+// Written by .ci/migrations.mjs from ./migrations/*.sql: change ./schema/ instead.
 
 export interface Migration {
   readonly tag: string;

@@ -2,7 +2,7 @@ import { sql, type SQL } from "drizzle-orm";
 import type { BatchItem, BatchResponse } from "drizzle-orm/batch";
 import type { BaseSQLiteDatabase } from "drizzle-orm/sqlite-core";
 import { Failure } from "../../shared/failure.ts";
-import { guards } from "./schema.ts";
+import { guards } from "./schema/guards.ts";
 
 /**
  * What the core knows of a database: single statements, and batches that happen whole or not at all. There are no

@@ -1,7 +1,7 @@
 import { sql, type SQL } from "drizzle-orm";
 import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
 import { uuidv7, type Id } from "../../shared/ids.ts";
-import { runs } from "../db/schema.ts";
+import { runs } from "../db/schema/runs.ts";
 import type { Deps } from "../deps.ts";
 
 const lastMade = new WeakMap<Deps["clock"], number>();

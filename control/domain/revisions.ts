@@ -1,6 +1,7 @@
 import { and, eq, exists, inArray, sql, type SQL } from "drizzle-orm";
 import type { Id } from "../../shared/ids.ts";
-import { bindings, hosts } from "../db/schema.ts";
+import { bindings } from "../db/schema/contracts.ts";
+import { hosts } from "../db/schema/hosts.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 

@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import * as z from "zod";
-import { hosts, runs } from "../db/schema.ts";
+import { hosts } from "../db/schema/hosts.ts";
+import { runs } from "../db/schema/runs.ts";
 import type { Deps } from "../deps.ts";
 import { type Id, instant } from "../../shared/ids.ts";
 import {

@@ -1,6 +1,7 @@
 import { and, desc, eq, inArray, isNotNull, isNull, notInArray, sql } from "drizzle-orm";
 import { type Id, instant } from "../../shared/ids.ts";
-import { channels, deliveries, incidents } from "../db/telling.ts";
+import { incidents } from "../db/schema/incidents.ts";
+import { channels, deliveries } from "../db/schema/notifications.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueueTo } from "./outbox.ts";

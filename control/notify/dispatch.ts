@@ -1,6 +1,6 @@
 import { and, asc, eq, inArray, isNotNull, notInArray, notLike, or, sql } from "drizzle-orm";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
-import { channels, deliveries } from "../db/telling.ts";
+import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { writeDigests } from "./digest.ts";
 import { askHost, endMissed } from "./errands.ts";

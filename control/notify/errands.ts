@@ -2,7 +2,7 @@ import { and, asc, eq, inArray, isNotNull, like, lte, sql } from "drizzle-orm";
 import type { ErrandOutcome } from "../../shared/errand.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { sign } from "../auth/sign.ts";
-import { channels, deliveries } from "../db/telling.ts";
+import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { type HttpTarget, requestOf } from "./kinds.ts";
 import { record, refusalIn } from "./outcome.ts";

@@ -1,6 +1,7 @@
 import { SQL, sql } from "drizzle-orm";
-import { bindings, hosts } from "../db/schema.ts";
-import { channels, deliveries } from "../db/telling.ts";
+import { bindings } from "../db/schema/contracts.ts";
+import { hosts } from "../db/schema/hosts.ts";
+import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import type { EventType } from "../../shared/event.ts";

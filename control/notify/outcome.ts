@@ -1,6 +1,6 @@
 import { and, eq, ne, type SQL, sql } from "drizzle-orm";
 import { instant } from "../../shared/ids.ts";
-import { channels, deliveries } from "../db/telling.ts";
+import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 

@@ -1,7 +1,7 @@
 import { and, eq, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
 import { type Id, instant } from "../../shared/ids.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
-import { channels, deliveries } from "../db/telling.ts";
+import { channels, deliveries } from "../db/schema/notifications.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 

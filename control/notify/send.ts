@@ -1,4 +1,4 @@
-import type { channels, deliveries } from "../db/telling.ts";
+import type { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { requestOf } from "./kinds.ts";
 import { emailLetter } from "./kinds/email.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { incidents } from "../../control/db/telling.ts";
+import { incidents } from "../../control/db/schema/incidents.ts";
 import type { Trouble } from "../../control/domain/incidents/incidents.ts";
 import { remindOfIncidents, settleIncidents } from "../../control/domain/incidents/sweep.ts";
 import { page } from "../../shared/api.ts";

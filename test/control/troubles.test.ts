@@ -1,6 +1,7 @@
 import { desc } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { deliveries, incidents } from "../../control/db/telling.ts";
+import { incidents } from "../../control/db/schema/incidents.ts";
+import { deliveries } from "../../control/db/schema/notifications.ts";
 import type { HostTrouble } from "../../shared/host.ts";
 import { FACTS, testControl } from "../support/control.ts";
 

@@ -1,6 +1,6 @@
 import { rootCertificates, setDefaultCACertificates } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
-import { channels, deliveries } from "../../control/db/telling.ts";
+import { channels, deliveries } from "../../control/db/schema/notifications.ts";
 import type { Letter } from "../../control/deps.ts";
 import { createChannel } from "../../control/domain/notifications/channels.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";

@@ -1,8 +1,8 @@
 import { eq, sql } from "drizzle-orm";
 import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
-import { hosts } from "../../control/db/schema.ts";
-import { channels, deliveries } from "../../control/db/telling.ts";
+import { hosts } from "../../control/db/schema/hosts.ts";
+import { channels, deliveries } from "../../control/db/schema/notifications.ts";
 import { guard } from "../../control/db/transaction.ts";
 import type { Deps, Post } from "../../control/deps.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { keepConnected } from "../../agent/link/connection.ts";
-import { hosts } from "../../control/db/schema.ts";
+import { hosts } from "../../control/db/schema/hosts.ts";
 import { createHub } from "../../control/runtime/node/hub.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import { holdTime } from "../agent/held-time.ts";

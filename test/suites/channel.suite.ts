@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { describe, expect, test } from "vitest";
-import { channels, deliveries } from "../../control/db/telling.ts";
+import { channels, deliveries } from "../../control/db/schema/notifications.ts";
 import { changeChannel, createChannel, getChannel, listChannels } from "../../control/domain/notifications/channels.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { CreateChannel } from "../../shared/channel.ts";

@@ -3,7 +3,8 @@ import { Probe, type Detection, type Layout, type Probes } from "../../../shared
 import { instant, type Id } from "../../../shared/ids.ts";
 import { sign } from "../../auth/sign.ts";
 import { findService, SERVICES } from "../../catalog/catalog.ts";
-import { contracts, detections, hosts } from "../../db/schema.ts";
+import { contracts, detections } from "../../db/schema/contracts.ts";
+import { hosts } from "../../db/schema/hosts.ts";
 import { writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";

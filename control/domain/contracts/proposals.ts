@@ -6,7 +6,7 @@ import { instant, type Id } from "../../../shared/ids.ts";
 import { findService } from "../../catalog/catalog.ts";
 import { fill } from "../../catalog/fill.ts";
 import { readParams } from "../../catalog/params.ts";
-import { contracts, detections } from "../../db/schema.ts";
+import { contracts, detections } from "../../db/schema/contracts.ts";
 import { guard } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { createContract } from "./contracts.ts";

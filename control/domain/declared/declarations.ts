@@ -1,7 +1,8 @@
 import { and, eq, inArray, or, sql } from "drizzle-orm";
 import type { DeclarationFault, Declarations, DeclarationsTaken } from "../../../shared/declaration.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
-import { bindings, contracts, hosts, repositories } from "../../db/schema.ts";
+import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
+import { hosts } from "../../db/schema/hosts.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";

@@ -1,7 +1,7 @@
 import type { Declaration, DeclarationFault, DeclarationsTaken } from "../../../shared/declaration.ts";
 import type { Id, Instant } from "../../../shared/ids.ts";
 import { isLocalLocation } from "../../../shared/location.ts";
-import type { bindings, contracts, repositories } from "../../db/schema.ts";
+import type { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { columnsOf } from "../contracts/contracts.ts";
 
 type ContractRow = typeof contracts.$inferSelect;

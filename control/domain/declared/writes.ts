@@ -1,6 +1,7 @@
 import { and, eq, or, sql, type SQL } from "drizzle-orm";
 import type { Instant } from "../../../shared/ids.ts";
-import { bindings, contracts, repositories, runs, snapshots } from "../../db/schema.ts";
+import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
+import { runs, snapshots } from "../../db/schema/runs.ts";
 import { guard, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import type { Known, Plan, Write } from "./plan.ts";

@@ -6,7 +6,7 @@ import type { CreateEnrollment, Enrollment, EnrollmentCreated, EnrollRequest } f
 import { instant, type Id } from "../../../shared/ids.ts";
 import { newSecret, sha256Hex } from "../../auth/secret.ts";
 import { sign } from "../../auth/sign.ts";
-import { enrollments, hosts } from "../../db/schema.ts";
+import { enrollments, hosts } from "../../db/schema/hosts.ts";
 import { brokenUnique, guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { freeHostName } from "./names.ts";

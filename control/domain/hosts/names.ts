@@ -1,5 +1,5 @@
 import { or, eq, like } from "drizzle-orm";
-import { hosts } from "../../db/schema.ts";
+import { hosts } from "../../db/schema/hosts.ts";
 import type { Deps } from "../../deps.ts";
 
 const LONGEST = 63;

@@ -1,8 +1,9 @@
 import { and, eq, isNull } from "drizzle-orm";
 import type { HostTrouble } from "../../../shared/host.ts";
 import type { Id } from "../../../shared/ids.ts";
-import { hosts } from "../../db/schema.ts";
-import { incidents, type Told } from "../../db/telling.ts";
+import { hosts } from "../../db/schema/hosts.ts";
+import { incidents } from "../../db/schema/incidents.ts";
+import type { Told } from "../../db/schema/notifications.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { closeIncident, openIncident, type Trouble } from "../incidents/incidents.ts";

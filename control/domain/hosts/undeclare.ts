@@ -1,6 +1,6 @@
 import { and, eq } from "drizzle-orm";
 import { instant, type Id } from "../../../shared/ids.ts";
-import { bindings, contracts, repositories } from "../../db/schema.ts";
+import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 

@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, lte, or, sql } from "drizzle-orm";
 import { instant } from "../../../shared/ids.ts";
-import { channels, deliveries, incidents } from "../../db/telling.ts";
+import { incidents } from "../../db/schema/incidents.ts";
+import { channels, deliveries } from "../../db/schema/notifications.ts";
 import { type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";

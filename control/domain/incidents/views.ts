@@ -3,7 +3,7 @@ import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import type { Id } from "../../../shared/ids.ts";
 import type { Incident, IncidentKind, IncidentWithTimeline } from "../../../shared/incident.ts";
-import { incidents } from "../../db/telling.ts";
+import { incidents } from "../../db/schema/incidents.ts";
 import type { Deps } from "../../deps.ts";
 import { type ListInput, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";

@@ -4,7 +4,8 @@ import { instant, type Id, type Instant } from "../../../shared/ids.ts";
 import { delayOf, type Expected, nextExpected } from "../../../shared/lateness.ts";
 import { nextOf, parseTimetable } from "../../../shared/schedule.ts";
 import { isTimeZone } from "../../../shared/time-zone.ts";
-import { bindings, hosts } from "../../db/schema.ts";
+import { bindings } from "../../db/schema/contracts.ts";
+import { hosts } from "../../db/schema/hosts.ts";
 
 /** What the columns say that it depends on when a binding's next backup has to come. */
 export interface Watched {

@@ -14,8 +14,8 @@ import {
 import type { Delivery } from "../../../shared/event.ts";
 import { Failure, type Issue } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
-import { hosts } from "../../db/schema.ts";
-import { channels, deliveries } from "../../db/telling.ts";
+import { hosts } from "../../db/schema/hosts.ts";
+import { channels, deliveries } from "../../db/schema/notifications.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueueTo } from "../../notify/outbox.ts";

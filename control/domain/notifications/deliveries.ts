@@ -4,7 +4,7 @@ import type { Page } from "../../../shared/api.ts";
 import type { Delivery, DeliveryState } from "../../../shared/event.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
-import { deliveries } from "../../db/telling.ts";
+import { deliveries } from "../../db/schema/notifications.ts";
 import type { Deps } from "../../deps.ts";
 import { pageOf, type ListInput } from "../page.ts";
 import { notFound } from "../errors.ts";

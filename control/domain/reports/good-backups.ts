@@ -1,7 +1,7 @@
 import { eq, sql } from "drizzle-orm";
 import { instant, type Id } from "../../../shared/ids.ts";
 import type { RunReport } from "../../../shared/report.ts";
-import { bindings } from "../../db/schema.ts";
+import { bindings } from "../../db/schema/contracts.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { expectedOf, goodAtOf, type Watched } from "../lateness/expected.ts";

@@ -2,7 +2,7 @@ import { and, desc, eq, lt, sql } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import { uuidv7, type Id } from "../../../shared/ids.ts";
 import type { Snapshot, SnapshotFacts } from "../../../shared/run.ts";
-import { snapshots } from "../../db/schema.ts";
+import { snapshots } from "../../db/schema/runs.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { pageOf, type ListInput } from "../page.ts";

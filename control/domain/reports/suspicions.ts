@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import type { Id } from "../../../shared/ids.ts";
 import type { RunReport } from "../../../shared/report.ts";
 import { isGood } from "../../../shared/run.ts";
-import { runs } from "../../db/schema.ts";
+import { runs } from "../../db/schema/runs.ts";
 import type { Deps } from "../../deps.ts";
 import { isNotAhead } from "../ids.ts";
 import type { NamedBinding } from "../run-data.ts";

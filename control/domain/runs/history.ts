@@ -1,8 +1,8 @@
 import { sql } from "drizzle-orm";
 import type { History, HistoryDay, HistoryQuery } from "../../../shared/history.ts";
 import type { Id } from "../../../shared/ids.ts";
-import { runDays } from "../../db/history.ts";
-import { bindings, repositories, runs } from "../../db/schema.ts";
+import { bindings, repositories } from "../../db/schema/contracts.ts";
+import { runDays, runs } from "../../db/schema/runs.ts";
 import type { Database, Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { getBinding } from "../contracts/binding-views.ts";

@@ -2,7 +2,7 @@ import { and, desc, eq, gte, lt } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import type { AuditEntry } from "../../../shared/audit.ts";
 import { instant, uuidv7, type Id, type Instant } from "../../../shared/ids.ts";
-import { audit } from "../../db/history.ts";
+import { audit } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";

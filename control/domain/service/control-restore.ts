@@ -1,7 +1,9 @@
 import { and, desc, eq, inArray, isNull, sql } from "drizzle-orm";
 import type { ContractRequest, DatabaseRequest } from "../../../shared/contract.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
-import { bindings, contracts, enrollments, hosts, orders, repositories, runs } from "../../db/schema.ts";
+import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
+import { enrollments, hosts } from "../../db/schema/hosts.ts";
+import { orders, runs } from "../../db/schema/runs.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 

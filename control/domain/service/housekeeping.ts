@@ -1,9 +1,11 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import { instant, uuidv7, type Id } from "../../../shared/ids.ts";
-import { audit, runDays } from "../../db/history.ts";
-import { hosts, orders, refusals, runs, tokens } from "../../db/schema.ts";
-import { deliveries, incidents } from "../../db/telling.ts";
+import { hosts, refusals } from "../../db/schema/hosts.ts";
+import { incidents } from "../../db/schema/incidents.ts";
+import { deliveries } from "../../db/schema/notifications.ts";
+import { orders, runDays, runs } from "../../db/schema/runs.ts";
+import { audit, tokens } from "../../db/schema/service.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { isNeeded, rollUp, shorten } from "../runs/history.ts";

@@ -3,7 +3,7 @@ import type * as z from "zod";
 import type { ChangeToken, CreateToken, Page, Token, TokenCreated } from "../../../shared/api.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { newSecret, sha256Hex } from "../../auth/secret.ts";
-import { tokens } from "../../db/schema.ts";
+import { tokens } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";

@@ -1,6 +1,7 @@
 import { and, eq, isNull, lte, sql } from "drizzle-orm";
 import { instant, type Instant } from "../../../shared/ids.ts";
-import { channels, deliveries, vitals } from "../../db/telling.ts";
+import { channels, deliveries } from "../../db/schema/notifications.ts";
+import { vitals } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
 
 /** What runs by itself, and is noted each time it has run to its end; `start`: since when it should. */

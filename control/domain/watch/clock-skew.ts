@@ -1,7 +1,7 @@
 import { and, eq, isNotNull, isNull, or, sql } from "drizzle-orm";
 import { CLOCK_RIGHT_MS, CLOCK_WRONG_MS, skewInWords } from "../../../shared/clock.ts";
-import { hosts } from "../../db/schema.ts";
-import { incidents } from "../../db/telling.ts";
+import { hosts } from "../../db/schema/hosts.ts";
+import { incidents } from "../../db/schema/incidents.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { closeIncident, keyOf, openIncident } from "../incidents/incidents.ts";

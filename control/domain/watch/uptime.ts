@@ -1,6 +1,6 @@
 import { inArray } from "drizzle-orm";
 import { instant } from "../../../shared/ids.ts";
-import { vitals } from "../../db/telling.ts";
+import { vitals } from "../../db/schema/service.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type App, createApp } from "../../app.ts";
 import { migrate } from "../../db/migrate.ts";
-import { hosts } from "../../db/schema.ts";
+import { hosts } from "../../db/schema/hosts.ts";
 import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { releaseLeases } from "../../notify/dispatch.ts";

@@ -1,0 +1,123 @@
+import { sql } from "drizzle-orm";
+import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import type { Settings } from "../../../shared/binding.ts";
+import type { Detection } from "../../../shared/catalog.ts";
+import type { Consistency } from "../../../shared/consistency.ts";
+import type { ContractRequest, DatabaseRequest } from "../../../shared/contract.ts";
+import { Maintenance, type ProviderName, type Repository } from "../../../shared/repository.ts";
+import { hosts } from "./hosts.ts";
+
+const DEFAULT_MAINTENANCE = Maintenance.parse({});
+
+export const contracts = sqliteTable(
+  "contracts",
+  {
+    id: text().primaryKey(),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
+    name: text().notNull(),
+    kind: text().$type<"files" | "databasebackup">().notNull(),
+    request: text({ mode: "json" }).$type<ContractRequest | DatabaseRequest>().notNull(),
+    /** These three are of contracts of files only. */
+    consistency: text({ mode: "json" }).$type<Consistency[]>().notNull().default([]),
+    mountPoints: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    stopForRestore: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    /** By a file on the host: read-only here. When such a file goes and this has to stay, it is declared no more, since `undeclaredAt`. */
+    declared: integer({ mode: "boolean" }).notNull().default(false),
+    undeclaredAt: text(),
+    createdAt: text().notNull(),
+    changedAt: text().notNull(),
+  },
+  (table) => [uniqueIndex("contracts_host_name").on(table.host, table.name)],
+);
+
+export const repositories = sqliteTable("repositories", {
+  id: text().primaryKey(),
+  name: text().notNull().unique(),
+  provider: text().$type<ProviderName>().notNull(),
+  location: text().notNull(),
+  passphrase: text({ mode: "json" }).$type<Repository["passphrase"]>().notNull(),
+  secrets: text({ mode: "json" }).$type<Repository["secrets"]>().notNull(),
+  ssh: text({ mode: "json" }).$type<Repository["ssh"]>().notNull().default({ identityFile: null, hostKey: null }),
+  caFile: text(),
+  appendOnly: integer({ mode: "boolean" }).notNull().default(false),
+  maintenance: text({ mode: "json" }).$type<Repository["maintenance"]>().notNull().default(DEFAULT_MAINTENANCE),
+  /** The host that prunes and checks it; null: the first that bound it. */
+  maintainer: text().references(() => hosts.id),
+  declared: integer({ mode: "boolean" }).notNull().default(false),
+  undeclaredAt: text(),
+  existing: integer({ mode: "boolean" }).notNull(),
+  /** The provider's own id; once known it is never replaced. */
+  engineId: text(),
+  /** The only host that can use it (a local path, a passphrase generated there): the first that bound it. */
+  host: text().references(() => hosts.id),
+  createdAt: text().notNull(),
+  changedAt: text().notNull(),
+});
+
+export const bindings = sqliteTable(
+  "bindings",
+  {
+    id: text().primaryKey(),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
+    name: text().notNull(),
+    contract: text()
+      .notNull()
+      .references(() => contracts.id),
+    repository: text()
+      .notNull()
+      .references(() => repositories.id),
+    settings: text({ mode: "json" }).$type<Settings>().notNull(),
+    paused: integer({ mode: "boolean" }).notNull().default(false),
+    declared: integer({ mode: "boolean" }).notNull().default(false),
+    undeclaredAt: text(),
+    /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
+    listedBy: text(),
+    labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    /** When the newest good backup began: by its host's clock, but never later than it was heard of. */
+    goodAt: text(),
+    /** No backup is expected for a time of the schedule before this: it was resumed then, or got another schedule; null: it was made. */
+    expectedSince: text(),
+    /**
+     * When it is late unless a good backup comes before, or has to be worked out again: whoever changes what it depends on sets it to
+     * now. Null when none is expected.
+     */
+    alertAt: text(),
+    createdAt: text().notNull(),
+    changedAt: text().notNull(),
+  },
+  (table) => [
+    index("bindings_alert")
+      .on(table.alertAt)
+      .where(sql`${table.alertAt} is not null`),
+    uniqueIndex("bindings_host_name").on(table.host, table.name),
+    uniqueIndex("bindings_contract_repository").on(table.contract, table.repository),
+    index("bindings_repository").on(table.repository),
+  ],
+);
+
+/** What an agent found on its host that the catalogue knows how to keep. */
+export const detections = sqliteTable(
+  "detections",
+  {
+    id: text().primaryKey(),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
+    entry: text().notNull(),
+    layout: text().$type<Detection["layout"]>().notNull(),
+    /** "" when it was not found as a container. */
+    container: text().notNull(),
+    params: text({ mode: "json" }).$type<Detection["params"]>().notNull(),
+    evidence: text({ mode: "json" }).$type<string[]>().notNull(),
+    /** Not to be proposed any more. */
+    dismissedAt: text(),
+    /** What it was accepted as; that contract may be gone, and then it is proposed again. */
+    contract: text(),
+    createdAt: text().notNull(),
+  },
+  (table) => [uniqueIndex("detections_what").on(table.host, table.entry, table.layout, table.container)],
+);

@@ -1,0 +1,53 @@
+import { sql } from "drizzle-orm";
+import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import type { IncidentKind, TimelineEntry } from "../../../shared/incident.ts";
+import type { Told } from "./notifications.ts";
+
+export const incidents = sqliteTable(
+  "incidents",
+  {
+    id: text().primaryKey(),
+    kind: text().$type<IncidentKind>().notNull(),
+    /** What is wrong with whom: `KIND SUBJECT DETAIL`. At most one of a key is open. */
+    key: text().notNull(),
+    detail: text().notNull().default(""),
+    host: text(),
+    binding: text(),
+    repository: text(),
+    summary: text().notNull(),
+    timeline: text({ mode: "json" }).$type<TimelineEntry[]>().notNull(),
+    openedAt: text().notNull(),
+    closedAt: text(),
+    acknowledgedAt: text(),
+    acknowledgedBy: text(),
+    isFlapping: integer({ mode: "boolean" }).notNull().default(false),
+    /** What was told when it opened. */
+    opening: text({ mode: "json" }).$type<Told>(),
+    /** What was told when it closed, or is to be told when one that flaps stays closed; null: it was paused, or is gone. */
+    closing: text({ mode: "json" }).$type<Told>(),
+    /** How often it opened: more than once only while it flapped. */
+    openings: integer().notNull().default(1),
+    /** Of one that flaps: when it has been quiet for long enough to tell how it is. */
+    settleAt: text(),
+    /** When reminders are looked at next; null once it is closed or acknowledged. */
+    remindAt: text(),
+  },
+  (table) => [
+    uniqueIndex("incidents_open")
+      .on(table.key)
+      .where(sql`${table.closedAt} is null`),
+    index("incidents_key").on(table.key, table.id),
+    index("incidents_settle")
+      .on(table.settleAt)
+      .where(sql`${table.settleAt} is not null`),
+    index("incidents_closed")
+      .on(table.closedAt)
+      .where(sql`${table.closedAt} is not null`),
+    index("incidents_remind")
+      .on(table.remindAt)
+      .where(sql`${table.remindAt} is not null`),
+    index("incidents_binding").on(table.binding, table.id),
+    index("incidents_host").on(table.host, table.id),
+    index("incidents_repository").on(table.repository, table.id),
+  ],
+);

@@ -1,0 +1,135 @@
+import { sql } from "drizzle-orm";
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import type { ForeignBinding, Order, RestoreRequest } from "../../../shared/assignment.ts";
+import type { RunFailure } from "../../../shared/failure.ts";
+import type {
+  PlannedSnapshot,
+  Progress,
+  RestoredItem,
+  RunKind,
+  RunState,
+  RunStats,
+  Trigger,
+} from "../../../shared/run.ts";
+import { hosts } from "./hosts.ts";
+
+const count = () => integer().notNull().default(0);
+
+export const runs = sqliteTable(
+  "runs",
+  {
+    id: text().primaryKey(),
+    host: text().notNull(),
+    /** Null for what is done to a repository as a whole. */
+    binding: text(),
+    repository: text(),
+    kind: text().$type<RunKind>().notNull(),
+    trigger: text().$type<Trigger>().notNull(),
+    state: text().$type<RunState>().notNull(),
+    /** Of the newest report taken; 0 before the host said anything of it. */
+    sequence: integer().notNull().default(0),
+    scheduledAt: text(),
+    queuedAt: text(),
+    startedAt: text(),
+    finishedAt: text(),
+    snapshot: text(),
+    failure: text({ mode: "json" }).$type<RunFailure>(),
+    warnings: text({ mode: "json" }).$type<string[]>().notNull(),
+    stats: text({ mode: "json" }).$type<RunStats>(),
+    plan: text({ mode: "json" }).$type<PlannedSnapshot[]>(),
+    items: text({ mode: "json" }).$type<RestoredItem[]>(),
+    /** Of a backup: why its sources looked wrong, whether or not something was stored. */
+    suspicious: text(),
+    progress: text({ mode: "json" }).$type<Progress>(),
+    /** When it last got on. */
+    progressAt: text(),
+    /** When something was last heard of it here: what is old goes by this, since a host's clock may be wrong. */
+    heardAt: text(),
+    log: text().notNull().default(""),
+  },
+  (table) => [
+    index("runs_heard").on(table.heardAt),
+    index("runs_bulky").on(table.heardAt).where(sql`${table.state} in ('succeeded', 'warned', 'cancelled')
+      and (length(${table.log}) > 4096 or ${table.plan} is not null or ${table.items} is not null)`),
+    index("runs_host").on(table.host, table.id),
+    index("runs_binding_kind").on(table.binding, table.kind, table.id),
+    index("runs_repository_kind").on(table.repository, table.kind, table.id),
+    index("runs_state").on(table.state, table.id),
+  ],
+);
+
+/** What the runs of one kind did on one day (UTC), once they are too old to be kept one by one. `""`: of no binding, or repository. */
+export const runDays = sqliteTable(
+  "run_days",
+  {
+    host: text().notNull(),
+    binding: text().notNull(),
+    repository: text().notNull(),
+    kind: text().$type<RunKind>().notNull(),
+    /** `2026-11-23` */
+    day: text().notNull(),
+    succeeded: count(),
+    warned: count(),
+    failed: count(),
+    cancelled: count(),
+    interrupted: count(),
+    bytesAdded: count(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.binding, table.kind, table.day, table.repository, table.host] }),
+    index("run_days_day").on(table.day),
+  ],
+);
+
+export const orders = sqliteTable(
+  "orders",
+  {
+    id: text().primaryKey(),
+    host: text()
+      .notNull()
+      .references(() => hosts.id),
+    kind: text().$type<Order["kind"]>().notNull(),
+    /** The run it starts (then the same as its id) or cancels. */
+    run: text().notNull(),
+    binding: text(),
+    repository: text(),
+    restore: text({ mode: "json" }).$type<RestoreRequest>(),
+    /** Another host's binding that is restored on this one. */
+    from: text({ mode: "json" }).$type<ForeignBinding>(),
+    dryRun: integer({ mode: "boolean" }).notNull().default(false),
+    issuedAt: text().notNull(),
+    expiresAt: text().notNull(),
+    closedAt: text(),
+  },
+  (table) => [
+    index("orders_open")
+      .on(table.host, table.id)
+      .where(sql`${table.closedAt} is null`),
+    index("orders_expiry")
+      .on(table.expiresAt)
+      .where(sql`${table.closedAt} is null`),
+    index("orders_run").on(table.run),
+  ],
+);
+
+export const snapshots = sqliteTable(
+  "snapshots",
+  {
+    /** Ours, made of `takenAt`, so that it sorts by it: a cursor. */
+    id: text().primaryKey(),
+    snapshot: text().notNull(),
+    host: text().notNull(),
+    binding: text().notNull(),
+    repository: text().notNull(),
+    run: text(),
+    takenAt: text().notNull(),
+    paths: text({ mode: "json" }).$type<string[]>().notNull(),
+    bytesTotal: integer(),
+  },
+  (table) => [
+    uniqueIndex("snapshots_binding_snapshot").on(table.binding, table.snapshot),
+    index("snapshots_snapshot").on(table.snapshot),
+    index("snapshots_repository").on(table.repository, table.id),
+    index("snapshots_host").on(table.host, table.id),
+  ],
+);

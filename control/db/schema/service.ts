@@ -1,0 +1,45 @@
+import { sql } from "drizzle-orm";
+import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { Scope } from "../../../shared/api.ts";
+import type { AuditEntry } from "../../../shared/audit.ts";
+
+export const tokens = sqliteTable(
+  "tokens",
+  {
+    id: text().primaryKey(),
+    name: text().notNull().unique(),
+    scope: text().$type<Scope>().notNull(),
+    /** Hex SHA-256 of the token: itself it is kept nowhere. */
+    hash: text().notNull().unique(),
+    expiresAt: text(),
+    lastUsedAt: text(),
+    createdAt: text().notNull(),
+  },
+  (table) => [
+    index("tokens_expiry")
+      .on(table.expiresAt)
+      .where(sql`${table.expiresAt} is not null`),
+  ],
+);
+
+/** Who changed what through the API: no bodies, and nothing secret. */
+export const audit = sqliteTable(
+  "audit",
+  {
+    id: text().primaryKey(),
+    at: text().notNull(),
+    /** Of the token, or the host. */
+    by: text().notNull(),
+    byName: text().notNull(),
+    byKind: text().$type<AuditEntry["byKind"]>().notNull(),
+    method: text().$type<AuditEntry["method"]>().notNull(),
+    /** As it is written in the API's description: `/api/v1/bindings/:id/run`. */
+    route: text().notNull(),
+    object: text(),
+    status: integer().notNull(),
+  },
+  (table) => [index("audit_by").on(table.by, table.id), index("audit_object").on(table.object, table.id)],
+);
+
+/** When what runs by itself last did so to its end: the sweep, the outbox. */
+export const vitals = sqliteTable("vitals", { name: text().primaryKey(), at: text().notNull() });
