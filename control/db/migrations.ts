@@ -12,7 +12,7 @@ export interface Migration {
 // oxfmt-ignore
 export const MIGRATIONS: readonly Migration[] = [
   {
-    "tag": "0000_first",
+    "tag": "0000_create_tables",
     "when": 1795430584563,
     "hash": "47d77a6e0d07be074d135f209503ec26ed2c689a9bfb12ad62c2ad6f2037aecd",
     "statements": [
@@ -57,7 +57,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0001_contract_in_full",
+    "tag": "0001_add_consistency_detections_repository_runs",
     "when": 1795600694859,
     "hash": "d715ea5a7f10b8a1a82d68ac14497e28a24e1a61ad53b98b57aed06330d22874",
     "statements": [
@@ -100,7 +100,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0002_declared_on_host",
+    "tag": "0002_add_declaration_faults_and_undeclared_at",
     "when": 1795601604029,
     "hash": "f6c82ac1517b9043f8fd13936c113a55148958d060c12617f0b53edf2576233b",
     "statements": [
@@ -111,7 +111,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0003_proposals",
+    "tag": "0003_add_detection_dismissal",
     "when": 1795602297752,
     "hash": "e1dcab2e3a60fdf6f92ac8020431f0d5baeac180e009ef9e60187141c2e9f11f",
     "statements": [
@@ -120,7 +120,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0004_suspicious",
+    "tag": "0004_add_runs_suspicious",
     "when": 1795609413751,
     "hash": "6b925396e96bcec2d8de9c0fbcf13e93daad2e4cf87cb21cbdf57c47e5b85744",
     "statements": [
@@ -128,7 +128,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0005_never_lose",
+    "tag": "0005_add_incidents_and_channel_targets",
     "when": 1795618193388,
     "hash": "9a81586b38aff9b004ff59197d51084666468cdcc08c30b11cc33ea7d92eecd4",
     "statements": [
@@ -168,7 +168,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0006_damping",
+    "tag": "0006_add_incident_flapping",
     "when": 1795618897521,
     "hash": "ebd5df603402b5c66516280302cbe8e3be731ee4639ff0fd6117824dd3929f51",
     "statements": [
@@ -182,7 +182,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0007_bounds",
+    "tag": "0007_add_audit_and_run_days",
     "when": 1795619216697,
     "hash": "68181cef8a21e61cb8744a88826e670fe557eb645f39e75c960836d700a7c1ce",
     "statements": [
@@ -201,7 +201,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0008_reached_by_mail",
+    "tag": "0008_add_deliveries_reached",
     "when": 1795619386047,
     "hash": "825a0a93f191a3eb0d448824af4dae6c0fbfda0120472007c76a1599d939e542",
     "statements": [
@@ -209,7 +209,7 @@ export const MIGRATIONS: readonly Migration[] = [
     ]
   },
   {
-    "tag": "0009_late",
+    "tag": "0009_add_bindings_good_at",
     "when": 1795619714165,
     "hash": "e60d75dcca51a9466c2141f99d0b21e24cd947842732a14c9c1ab022fe439589",
     "statements": [
