@@ -1,6 +1,6 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
 import { instant, uuidv7 } from "../shared/ids.ts";
-import { isKeepingAll } from "../shared/retention.ts";
+import { keepsEverything } from "../shared/retention.ts";
 import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { recordGoodSnapshot } from "./state/good-snapshot.ts";
 import { checkRepository } from "./policy/check.ts";
@@ -33,14 +33,14 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
         snapshot !== null && isGood(state) ? await recordGood(deps, { binding: input.binding.id, snapshot, at }) : [];
       const reason = forgetBlockedReason(input);
       if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
-      if (state === "warned" && !isKeepingAll(retention)) {
+      if (state === "warned" && !keepsEverything(retention)) {
         run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
       }
       if (recordWarnings.length === 0) return finished;
       return { ...finished, state: "warned", warnings: [...finished.warnings, ...recordWarnings] };
     }),
   );
-  if (outcome.state === "succeeded" && !isKeepingAll(retention) && forgetBlockedReason(input) === null) {
+  if (outcome.state === "succeeded" && !keepsEverything(retention) && forgetBlockedReason(input) === null) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
     const { onStarted: _ofTheBackup, ...rest } = input;
     await forget(deps, { ...rest, runId, trigger: "retention", scheduledAt: null, dryRun: false });

@@ -3,10 +3,10 @@ import { bodyLimit } from "hono/body-limit";
 import { openAPIRouteHandler } from "hono-openapi";
 import { Failure } from "../shared/failure.ts";
 import type { Deps } from "./deps.ts";
-import { whyFailing } from "./domain/service/vitals.ts";
-import { onlyWithAccess, type AccessEnv } from "./routes/access.ts";
+import { healthProblem } from "./domain/service/vitals.ts";
+import { requireAccess, type AccessEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
-import { audited, auditRoutes } from "./routes/audit.ts";
+import { recordAudit, auditRoutes } from "./routes/audit.ts";
 import { bindingRoutes } from "./routes/bindings.ts";
 import { calendarRoutes } from "./routes/calendar.ts";
 import { catalogRoutes } from "./routes/catalog.ts";
@@ -23,7 +23,7 @@ import { restoreRoutes } from "./routes/restores.ts";
 import { runRoutes } from "./routes/runs.ts";
 import { snapshotRoutes } from "./routes/snapshots.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
-import { onlyJson } from "./routes/validate.ts";
+import { requireJson } from "./routes/validate.ts";
 
 const MiB = 1024 * 1024;
 
@@ -48,15 +48,15 @@ export function createApp(deps: Deps, options: AppOptions) {
     if (path.startsWith("/agent/v1/") && path !== "/agent/v1/socket")
       context.header("date", new Date(deps.clock.now()).toUTCString());
   });
-  app.use(audited(deps));
-  app.use(onlyWithAccess(deps));
-  app.use("/agent/v1/:route{reports|declarations}", atMost(8 * MiB));
-  app.use("/agent/v1/:route{enroll|facts|detections|deliveries}", atMost(MiB));
-  app.use("/api/*", atMost(MiB));
-  app.use(onlyJson);
+  app.use(recordAudit(deps));
+  app.use(requireAccess(deps));
+  app.use("/agent/v1/:route{reports|declarations}", limitBody(8 * MiB));
+  app.use("/agent/v1/:route{enroll|facts|detections|deliveries}", limitBody(MiB));
+  app.use("/api/*", limitBody(MiB));
+  app.use(requireJson);
 
   app.get("/healthz", async (context) => {
-    const why = await whyFailing(deps);
+    const why = await healthProblem(deps);
     return why === null ? context.json({ status: "ok" }) : context.json({ status: "failing", why }, 503);
   });
   if (options.install !== undefined) app.route("/", options.install);
@@ -84,7 +84,7 @@ export function createApp(deps: Deps, options: AppOptions) {
 
 export type App = ReturnType<typeof createApp>;
 
-function atMost(maxSize: number) {
+function limitBody(maxSize: number) {
   return bodyLimit({
     maxSize,
     onError: () => {

@@ -21,7 +21,7 @@ export interface SigningKey {
 export type Post = (request: OutgoingRequest) => Promise<OutgoingAnswer>;
 
 /** One e-mail, and the server that takes it. */
-export interface Letter {
+export interface Email {
   readonly server: string;
   readonly port: number;
   readonly security: "starttls" | "tls" | "none";
@@ -37,7 +37,7 @@ export interface Letter {
 }
 
 /** What became of a letter, by recipient: a server may take it for some of them only. */
-export interface Mailed {
+export interface MailResult {
   readonly reached: readonly string[];
   /** The code of the last reply that was a refusal, or else of the last one. */
   readonly status: number | null;
@@ -46,7 +46,7 @@ export interface Mailed {
 }
 
 /** Hands one letter to its server. Gives up after 15 s, like Post. */
-export type Mail = (letter: Letter) => Promise<Mailed>;
+export type Mail = (letter: Email) => Promise<MailResult>;
 
 /**
  * The connected hosts, whatever holds their sockets. Promises:
@@ -58,7 +58,7 @@ export interface Hub {
   /** Rings the doorbell: the host pulls now instead of at its next poll. */
   poke(host: Id, pull: "assignment" | "orders"): Promise<void>;
   /** When its open socket last gave a sign of life, in milliseconds since 1970; null when none is open. */
-  heardAt(host: Id): Promise<number | null>;
+  lastHeardAt(host: Id): Promise<number | null>;
   /** Closes the host's socket at once. */
   disconnect(host: Id, why: keyof typeof CLOSE): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import type { Deps, Post } from "./deps.ts";
-import { noteVital, whyFailing } from "./domain/service/vitals.ts";
+import { recordVital, healthProblem } from "./domain/service/vitals.ts";
 
 /** Somebody else's dead man's switch: it tells a person when it no longer hears of the control plane. */
 export interface Heartbeat {
@@ -9,18 +9,21 @@ export interface Heartbeat {
 }
 
 /** A little less than the minute it is meant to be: a sweep never comes exactly on time. */
-const BEAT_EVERY_MS = 55_000;
+const HEARTBEAT_INTERVAL_MS = 55_000;
 
 /**
  * After a sweep that ran to its end: says so to the dead man's switch, at most once a minute, and only as long as the outbox works
  * too. That it does not get through is logged; the switch itself is what notices.
  */
-export async function beat(deps: Pick<Deps, "db" | "clock" | "log">, heartbeat: Heartbeat | null): Promise<void> {
+export async function sendHeartbeat(
+  deps: Pick<Deps, "db" | "clock" | "log">,
+  heartbeat: Heartbeat | null,
+): Promise<void> {
   if (heartbeat === null) return;
   try {
-    const why = await whyFailing(deps);
+    const why = await healthProblem(deps);
     if (why !== null) return deps.log.error("no heartbeat is sent", { why });
-    if (!(await noteVital(deps, "heartbeat", BEAT_EVERY_MS))) return;
+    if (!(await recordVital(deps, "heartbeat", HEARTBEAT_INTERVAL_MS))) return;
     const { url, post } = heartbeat;
     const { status } = await post({ method: "GET", url, headers: { "user-agent": "Holdfast" }, body: "" });
     if (status < 200 || status > 299) deps.log.error("the heartbeat was not taken", { status });

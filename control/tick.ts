@@ -1,9 +1,9 @@
 import { expireEnrollments } from "./domain/hosts/enrollments.ts";
 import { remindOfIncidents, settleIncidents } from "./domain/incidents/sweep.ts";
-import { keepHouse } from "./domain/service/housekeeping.ts";
+import { removeExpired } from "./domain/service/housekeeping.ts";
 import { expireOrders } from "./domain/runs/orders.ts";
-import { noteVital } from "./domain/service/vitals.ts";
-import { watch } from "./domain/watch/sweep.ts";
+import { recordVital } from "./domain/service/vitals.ts";
+import { sweepHealth } from "./domain/watch/sweep.ts";
 import type { Deps } from "./deps.ts";
 import { dispatch } from "./notify/dispatch.ts";
 
@@ -16,12 +16,12 @@ export async function sweep(deps: Deps): Promise<void> {
   const failures: string[] = [];
   for (const step of STEPS) await step(deps).catch((error: unknown) => failures.push(String(error)));
   if (failures.length > 0) throw new Error(failures.join("; "));
-  await noteVital(deps, "sweep");
-  await keepHouse(deps);
+  await recordVital(deps, "sweep");
+  await removeExpired(deps);
 }
 
 const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [
-  watch,
+  sweepHealth,
   settleIncidents,
   remindOfIncidents,
   expireOrders,
@@ -32,16 +32,16 @@ const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [
  * Sends what is due, and notes that the outbox works.
  * @returns when the next notification is due, in milliseconds since 1970; null when none waits
  */
-export async function emptyOutbox(deps: Deps): Promise<number | null> {
+export async function sendDue(deps: Deps): Promise<number | null> {
   const next = await dispatch(deps);
-  await noteVital(deps, "outbox");
+  await recordVital(deps, "outbox");
   return next;
 }
 
 /** Both, one after the other, and the second whatever becomes of the first: what a cron trigger does. */
 export async function tick(deps: Deps): Promise<number | null> {
   const [swept] = await Promise.allSettled([sweep(deps)]);
-  const next = await emptyOutbox(deps);
+  const next = await sendDue(deps);
   if (swept.status === "rejected") throw swept.reason;
   return next;
 }

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Id, Instant, Labels, Name, UndeclaredAt } from "./ids.ts";
 import { Result } from "./result.ts";
-import { parsePlan, parseTimeSpan } from "./schedule.ts";
+import { parseExpression, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
 
 /** Later than this, a date is none any more. */
@@ -22,7 +22,7 @@ const OnCalendar = z
   .string()
   .max(1024, { abort: true })
   .superRefine((text, context) => {
-    const plan = parsePlan(text);
+    const plan = parseExpression(text);
     if (!plan.ok) context.addIssue({ code: "custom", message: `${plan.message} (at position ${plan.position})` });
   });
 

@@ -5,10 +5,10 @@ import {
   type WrittenSpan,
   printSpans,
   readSpans,
-  settleSpans,
+  normalizeSpans,
 } from "./calendar-spans.ts";
 import { printWeekdays, readWeekdays } from "./calendar-weekdays.ts";
-import { digitsAt, Fault, type Parsed, reading } from "./reading.ts";
+import { digitsAt, ParseError, type Parsed, toParsed } from "./parse.ts";
 import { isTimeZone } from "./time-zone.ts";
 
 /** An OnCalendar expression, read. A field that is null matches everything. */
@@ -58,10 +58,11 @@ const SHORTHANDS = new Map([
 
 /** Reads systemd's calendar language (systemd.time(7)); docs/schedules.md lists where it differs from systemd. */
 export function parseCalendar(text: string): Parsed<Calendar> {
-  return reading(() => {
+  return toParsed(() => {
     const { body, zone } = splitZone(text);
     const cursor: Cursor = { text: SHORTHANDS.get(body.toLowerCase()) ?? body, at: 0 };
-    if (cursor.text === "") throw new Fault('the expression is empty: write for example "daily" or "Mon 03:00"', 0);
+    if (cursor.text === "")
+      throw new ParseError('the expression is empty: write for example "daily" or "Mon 03:00"', 0);
     const weekdays = readWeekdays(cursor);
     const { utc, ...fields } = readInstant(cursor) ?? { ...readDate(cursor), ...readTime(cursor), utc: false };
     if (cursor.at < cursor.text.length) throw leftOver(cursor);
@@ -78,11 +79,14 @@ function splitZone(text: string): { body: string; zone: string | null } {
   return isTimeZone(last) ? { body: text.slice(0, space), zone: last } : { body: text, zone: null };
 }
 
-function leftOver({ text, at }: Cursor): Fault {
+function leftOver({ text, at }: Cursor): ParseError {
   const [word] = /^ *[A-Za-z]\S*$/.exec(text.slice(at)) ?? [];
-  if (word === undefined) return new Fault("nothing is expected here: remove the rest", at);
+  if (word === undefined) return new ParseError("nothing is expected here: remove the rest", at);
   const position = at + word.lastIndexOf(" ") + 1;
-  return new Fault(`"${word.trim()}" is no time zone known here: write UTC or a name such as Europe/Berlin`, position);
+  return new ParseError(
+    `"${word.trim()}" is no time zone known here: write UTC or a name such as Europe/Berlin`,
+    position,
+  );
 }
 
 type DateFields = Pick<Calendar, "years" | "months" | "days" | "fromMonthEnd">;
@@ -93,10 +97,10 @@ function readInstant(cursor: Cursor): (DateFields & TimeFields & { utc: boolean 
   if (cursor.text[cursor.at] !== "@") return null;
   const position = cursor.at + (/^@\s*\+?/.exec(cursor.text.slice(cursor.at))?.[0].length ?? 1);
   const digits = digitsAt(cursor.text, position);
-  if (digits === "") throw new Fault("seconds since 1970 are expected after @", position);
+  if (digits === "") throw new ParseError("seconds since 1970 are expected after @", position);
   const instant = new Date(Number(digits) * 1000);
   if (!(instant.getUTCFullYear() <= YEARS.to))
-    throw new Fault(`${YEARS.name} must be within ${YEARS.from}..${YEARS.to}`, position);
+    throw new ParseError(`${YEARS.name} must be within ${YEARS.from}..${YEARS.to}`, position);
   cursor.at = position + digits.length;
   const only = (start: number): Span[] => [{ start, stop: null, step: 0 }];
   return {
@@ -125,21 +129,21 @@ function readDate(cursor: Cursor): DateFields {
   while (cursor.at < cursor.text.length && cursor.text[cursor.at] !== " ") {
     const separator = cursor.text[cursor.at];
     if (separator !== "-" && separator !== "~")
-      throw new Fault("a date is written year-month-day or month-day, a time hour:minute", cursor.at);
+      throw new ParseError("a date is written year-month-day or month-day, a time hour:minute", cursor.at);
     if (fromMonthEnd || parts.length === 3)
-      throw new Fault("the date ends after its day: write a space before the time", cursor.at);
+      throw new ParseError("the date ends after its day: write a space before the time", cursor.at);
     fromMonthEnd = separator === "~";
     cursor.at++;
     parts.push(readSpans(cursor, 1));
   }
   if (parts.length === 1)
-    throw new Fault("a date needs a month and a day (05-01), a time an hour and a minute (05:00)", cursor.at);
+    throw new ParseError("a date needs a month and a day (05-01), a time an hour and a minute (05:00)", cursor.at);
   skipSpaces(cursor);
   const [days = null, months = null, years = null] = parts.toReversed();
   return {
-    years: settleSpans(years?.map(withCentury) ?? null, YEARS),
-    months: settleSpans(months, MONTHS),
-    days: settleSpans(days, fromMonthEnd ? DAYS_FROM_END : DAYS, fromMonthEnd),
+    years: normalizeSpans(years?.map(withCentury) ?? null, YEARS),
+    months: normalizeSpans(months, MONTHS),
+    days: normalizeSpans(days, fromMonthEnd ? DAYS_FROM_END : DAYS, fromMonthEnd),
     fromMonthEnd: fromMonthEnd && days !== null,
   };
 }
@@ -159,7 +163,8 @@ function readTime(cursor: Cursor): TimeFields {
   const zero = [{ start: 0, stop: null, step: 0, position: cursor.at }];
   if (cursor.at === cursor.text.length) return { hours: zero, minutes: zero, seconds: zero };
   const hours = readSpans(cursor, 1);
-  if (cursor.text[cursor.at] !== ":") throw new Fault("a time is written hour:minute or hour:minute:second", cursor.at);
+  if (cursor.text[cursor.at] !== ":")
+    throw new ParseError("a time is written hour:minute or hour:minute:second", cursor.at);
   cursor.at++;
   const minutes = readSpans(cursor, 1);
   let seconds: WrittenSpan[] | null = zero;
@@ -168,9 +173,9 @@ function readTime(cursor: Cursor): TimeFields {
     seconds = readSpans(cursor, SECOND);
   }
   return {
-    hours: settleSpans(hours, HOURS),
-    minutes: settleSpans(minutes, MINUTES),
-    seconds: settleSpans(seconds, SECONDS),
+    hours: normalizeSpans(hours, HOURS),
+    minutes: normalizeSpans(minutes, MINUTES),
+    seconds: normalizeSpans(seconds, SECONDS),
   };
 }
 

@@ -1,4 +1,4 @@
-import { digitsAt, Fault } from "./reading.ts";
+import { digitsAt, ParseError } from "./parse.ts";
 
 /** One entry of a list: `start`, or from `start` in strides of `step` up to `stop`, or to the field's end when `stop` is null. */
 export interface Span {
@@ -40,14 +40,14 @@ export function readSpans(cursor: Cursor, unit: number): WrittenSpan[] | null {
   if (cursor.text[cursor.at] === "*") {
     const position = cursor.at++;
     if (cursor.text[cursor.at] === "/")
-      throw new Fault("a step needs a first value: write 0/2 or 1/2, not */2", cursor.at);
+      throw new ParseError("a step needs a first value: write 0/2 or 1/2, not */2", cursor.at);
     return unit === SECOND ? [{ start: 0, stop: null, step: SECOND, position }] : null;
   }
   const spans = [readSpan(cursor, unit)];
   while (cursor.text[cursor.at] === ",") {
     cursor.at++;
     if (spans.length >= MOST_SPANS)
-      throw new Fault(`a list may have ${MOST_SPANS} entries at most: use a range or a step`, cursor.at);
+      throw new ParseError(`a list may have ${MOST_SPANS} entries at most: use a range or a step`, cursor.at);
     spans.push(readSpan(cursor, unit));
   }
   return spans;
@@ -63,18 +63,18 @@ function readSpan(cursor: Cursor, unit: number): WrittenSpan {
     stop = readNumber(cursor, unit);
     step = unit;
     if (unit === SECOND && stop >= start && stop - start < unit && cursor.text[cursor.at] !== "/") {
-      throw new Fault("the range is shorter than a second: write its first value alone, or add a step", position);
+      throw new ParseError("the range is shorter than a second: write its first value alone, or add a step", position);
     }
   }
   if (cursor.text[cursor.at] === "/") {
     cursor.at++;
     const stepPosition = cursor.at;
     step = readNumber(cursor, unit);
-    if (step === 0) throw new Fault("a step of 0 never moves on: write 1 or more", stepPosition);
+    if (step === 0) throw new ParseError("a step of 0 never moves on: write 1 or more", stepPosition);
   }
   const next = cursor.text[cursor.at];
   if (!SEPARATORS.has(next)) {
-    throw new Fault(`"${next}" can't follow a number here: write one of , .. / - ~ : or a space`, cursor.at);
+    throw new ParseError(`"${next}" can't follow a number here: write one of , .. / - ~ : or a space`, cursor.at);
   }
   return { start, stop, step, position };
 }
@@ -82,18 +82,18 @@ function readSpan(cursor: Cursor, unit: number): WrittenSpan {
 function readNumber(cursor: Cursor, unit: number): number {
   const position = cursor.at;
   const digits = digitsAt(cursor.text, cursor.at);
-  if (digits === "") throw new Fault("a number is expected here", position);
+  if (digits === "") throw new ParseError("a number is expected here", position);
   cursor.at += digits.length;
   let value = Number(digits) * unit;
   // ".." after the number is a range; a single "." is a fraction
   if (unit === SECOND && cursor.text[cursor.at] === "." && cursor.text[cursor.at + 1] !== ".") {
     cursor.at++;
     const fraction = digitsAt(cursor.text, cursor.at);
-    if (fraction === "") throw new Fault("digits are expected after the point", cursor.at);
+    if (fraction === "") throw new ParseError("digits are expected after the point", cursor.at);
     cursor.at += fraction.length;
     value += Number(fraction.slice(0, 6).padEnd(6, "0")) + (Number(fraction[6] ?? "0") >= 5 ? 1 : 0);
   }
-  if (value > LARGEST_NUMBER) throw new Fault("the number is too large", position);
+  if (value > LARGEST_NUMBER) throw new ParseError("the number is too large", position);
   return value;
 }
 
@@ -101,7 +101,7 @@ function readNumber(cursor: Cursor, unit: number): number {
  * Sorts, drops what is said twice, and refuses what the field can't hold.
  * `countsDown`: days counted from the month's end, of which systemd allows three fewer with every further entry.
  */
-export function settleSpans(written: WrittenSpan[] | null, field: Field, countsDown = false): Span[] | null {
+export function normalizeSpans(written: WrittenSpan[] | null, field: Field, countsDown = false): Span[] | null {
   if (written === null) return null;
   const sorted = written
     .map(cutToReach)
@@ -119,7 +119,7 @@ export function settleSpans(written: WrittenSpan[] | null, field: Field, countsD
 /** Moves the range's end to the last value that is reached. */
 function cutToReach({ start, stop, step, position }: WrittenSpan): WrittenSpan {
   if (stop === null) return { start, stop, step, position };
-  if (stop < start) throw new Fault("the range runs backwards: write the smaller value first", position);
+  if (stop < start) throw new ParseError("the range runs backwards: write the smaller value first", position);
   const last = stop - ((stop - start) % step);
   return last === start ? { start, stop: null, step: 0, position } : { start, stop: last, step, position };
 }
@@ -127,9 +127,10 @@ function cutToReach({ start, stop, step, position }: WrittenSpan): WrittenSpan {
 function checkSpan({ start, stop, step, position }: WrittenSpan, field: Field, countsDown: boolean): void {
   const { name, unit, from, to } = field;
   const allowed = `${from / unit}..${to / unit}`;
-  if (start < from || Math.max(start, stop ?? 0) > to) throw new Fault(`${name} must be within ${allowed}`, position);
+  if (start < from || Math.max(start, stop ?? 0) > to)
+    throw new ParseError(`${name} must be within ${allowed}`, position);
   if (stop === null && step > (countsDown ? start - from : to - start)) {
-    throw new Fault(
+    throw new ParseError(
       `the step leaves ${name} no second value within ${allowed}: make it smaller or leave it out`,
       position,
     );

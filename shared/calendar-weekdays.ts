@@ -1,5 +1,5 @@
 import type { Cursor } from "./calendar-spans.ts";
-import { Fault } from "./reading.ts";
+import { ParseError } from "./parse.ts";
 
 const NAMES = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
@@ -12,10 +12,10 @@ export function readWeekdays(cursor: Cursor): Set<number> | null {
     const day = readName(cursor);
     if (day === null) {
       if (days.size === 0) return null;
-      throw new Fault("a weekday is expected here: Mon, Tue, Wed, Thu, Fri, Sat or Sun", position);
+      throw new ParseError("a weekday is expected here: Mon, Tue, Wed, Thu, Fri, Sat or Sun", position);
     }
     if (rangeFrom !== null && rangeFrom > day) {
-      throw new Fault(
+      throw new ParseError(
         "the range runs backwards: weeks begin on Monday, so write Sat,Sun,Mon as Sat..Sun,Mon",
         position,
       );
@@ -27,14 +27,14 @@ export function readWeekdays(cursor: Cursor): Set<number> | null {
     if (atEnd(cursor)) break;
     const range = cursor.text.startsWith("..", cursor.at) ? 2 : cursor.text[cursor.at] === "-" ? 1 : 0;
     if (range > 0) {
-      if (wasRange) throw new Fault("a range has two ends only: write a comma here", cursor.at);
+      if (wasRange) throw new ParseError("a range has two ends only: write a comma here", cursor.at);
       rangeFrom = day;
       cursor.at += range;
     } else if (cursor.text[cursor.at] === ",") {
       cursor.at++;
       if (atEnd(cursor)) break;
     } else {
-      throw new Fault("a weekday is followed by a comma, .. or a space", cursor.at);
+      throw new ParseError("a weekday is followed by a comma, .. or a space", cursor.at);
     }
   }
   while (cursor.text[cursor.at] === " ") cursor.at++;
@@ -52,7 +52,7 @@ function readName(cursor: Cursor): number | null {
     const length = [full.length, 3].find((size) => rest.startsWith(full.slice(0, size)));
     if (length === undefined) continue;
     if (!["", "-", ".", ",", " "].includes(rest.charAt(length))) {
-      throw new Fault(`write this weekday as ${name.slice(0, 3)} or ${name}`, cursor.at);
+      throw new ParseError(`write this weekday as ${name.slice(0, 3)} or ${name}`, cursor.at);
     }
     cursor.at += length;
     return day;

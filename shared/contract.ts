@@ -60,7 +60,7 @@ export const DatabaseRequest = z.strictObject({
 export type DatabaseRequest = z.infer<typeof DatabaseRequest>;
 
 /** What a contract of files may say beside its request. None of it is the seed contract's. */
-const besideFiles = {
+const fileContractFields = {
   consistency: z
     .array(Consistency)
     .max(100)
@@ -84,7 +84,7 @@ export const FilesContract = z.strictObject({
   request: ContractRequest.extend({ excludePatterns: z.array(KnownPattern).default([]) }).describe(
     "what the service needs kept",
   ),
-  ...besideFiles,
+  ...fileContractFields,
 });
 export type FilesContract = z.infer<typeof FilesContract>;
 
@@ -145,9 +145,9 @@ export const ChangeContract = z
   .strictObject({
     name: Name,
     request: z.union([ContractRequest, DatabaseRequest]),
-    consistency: besideFiles.consistency.unwrap(),
-    mountPoints: besideFiles.mountPoints.unwrap(),
-    stopForRestore: besideFiles.stopForRestore.unwrap(),
+    consistency: fileContractFields.consistency.unwrap(),
+    mountPoints: fileContractFields.mountPoints.unwrap(),
+    stopForRestore: fileContractFields.stopForRestore.unwrap(),
   })
   .partial()
   .refine((change) => Object.keys(change).length > 0, "must change something");

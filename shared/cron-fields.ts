@@ -1,4 +1,4 @@
-import { digitsAt, Fault } from "./reading.ts";
+import { digitsAt, ParseError } from "./parse.ts";
 
 /** What one of the five may hold. */
 export interface CronField {
@@ -30,14 +30,15 @@ export function readField(word: string, begin: number, field: CronField): CronVa
 function readEntry(entry: string, at: number, field: CronField): number[] {
   const [range = "", step, ...tooMany] = entry.split("/");
   const stepAt = at + range.length + 1;
-  if (tooMany.length > 0) throw new Fault("an entry has one step at most", stepAt + (step ?? "").length);
+  if (tooMany.length > 0) throw new ParseError("an entry has one step at most", stepAt + (step ?? "").length);
   const [start, stop] = readRange(range, at, field);
   if (step === undefined) return sequence(start, stop ?? start, 1);
-  if (stop === null) throw new Fault(`a step needs a range: write */${step} or ${start}-${lastOf(field)}/${step}`, at);
+  if (stop === null)
+    throw new ParseError(`a step needs a range: write */${step} or ${start}-${lastOf(field)}/${step}`, at);
   const stride = readNumber(step, stepAt);
-  if (stride === 0) throw new Fault("a step of 0 never moves on: write 1 or more", stepAt);
+  if (stride === 0) throw new ParseError("a step of 0 never moves on: write 1 or more", stepAt);
   if (stride > stop - start)
-    throw new Fault(`the step leaves ${field.name} no second value: make it smaller or leave it out`, stepAt);
+    throw new ParseError(`the step leaves ${field.name} no second value: make it smaller or leave it out`, stepAt);
   return sequence(start, stop, stride);
 }
 
@@ -47,10 +48,10 @@ function readRange(range: string, at: number, field: CronField): [start: number,
   const start = readValue(first, at, field);
   if (last === undefined) return [start, null];
   const lastAt = at + first.length + 1;
-  if (tooMany.length > 0) throw new Fault("a range has two ends only: write a comma here", lastAt + last.length);
+  if (tooMany.length > 0) throw new ParseError("a range has two ends only: write a comma here", lastAt + last.length);
   const read = readValue(last, lastAt, field);
   const stop = field.to === SUNDAY_AGAIN && read === 0 && start > 0 ? SUNDAY_AGAIN : read;
-  if (stop < start) throw new Fault("the range runs backwards: write the smaller value first", at);
+  if (stop < start) throw new ParseError("the range runs backwards: write the smaller value first", at);
   return [start, stop];
 }
 
@@ -59,22 +60,22 @@ function readValue(text: string, at: number, field: CronField): number {
   if (named >= 0) return named;
   if (/^[A-Za-z?#]/.test(text) || /[#?]/.test(text)) {
     const names = field.names.filter((name) => name !== "").join(", ");
-    throw new Fault(
+    throw new ParseError(
       `"${text}" is not known here: write a number${names === "" ? "" : ` or ${names}`}; systemd's calendar says the rest`,
       at,
     );
   }
   const value = readNumber(text, at);
   if (value < field.from || value > field.to)
-    throw new Fault(`${field.name} must be within ${field.from}..${field.to}`, at);
+    throw new ParseError(`${field.name} must be within ${field.from}..${field.to}`, at);
   return value;
 }
 
 function readNumber(text: string, at: number): number {
   const digits = digitsAt(text, 0);
-  if (digits === "") throw new Fault("a number is expected here", at);
+  if (digits === "") throw new ParseError("a number is expected here", at);
   if (digits.length < text.length)
-    throw new Fault(
+    throw new ParseError(
       `"${text[digits.length]}" can't follow a number here: write one of , - / or a space`,
       at + digits.length,
     );

@@ -1,7 +1,7 @@
 import { Cron as Croner } from "croner";
 import type { Civil } from "./calendar-search.ts";
 import { type CronField, printField, readField } from "./cron-fields.ts";
-import { type Parsed, reading } from "./reading.ts";
+import { type Parsed, toParsed } from "./parse.ts";
 
 /** An expression of cron's five fields, read. */
 export interface Cron {
@@ -33,7 +33,7 @@ export function looksLikeCron(text: string): boolean {
 
 /** Reads minute, hour, day of the month, month, weekday (0 and 7 are Sunday): lists, ranges, steps and English names. */
 export function parseCron(text: string): Parsed<Cron> {
-  return reading(() => {
+  return toParsed(() => {
     const words = [...text.matchAll(/\S+/g)];
     const fields = FIELDS.map((field, index) => {
       const word = words[index];

@@ -6,7 +6,7 @@ import { RepositorySpec } from "./repository.ts";
 
 const File = z.string().min(1).max(255).describe("the file's name in the host's contracts.d");
 
-const besideRequest = {
+const declarationFields = {
   file: File,
   name: Name.describe("the file's own name when it gives none"),
   bound: z
@@ -17,8 +17,8 @@ const besideRequest = {
 
 /** One contract that a file in the host's contracts.d declares, as the agent publishes it. */
 export const Declaration = z.discriminatedUnion("kind", [
-  FilesContract.extend({ ...besideRequest, request: ContractRequest }),
-  DatabaseContract.extend(besideRequest),
+  FilesContract.extend({ ...declarationFields, request: ContractRequest }),
+  DatabaseContract.extend(declarationFields),
 ]);
 export type Declaration = z.infer<typeof Declaration>;
 
@@ -40,8 +40,8 @@ export const Declarations = z.strictObject({
 export type Declarations = z.infer<typeof Declarations>;
 
 /** What the control plane made of them. A name that is somebody else's is a fault: nothing is overwritten. */
-export const DeclarationsTaken = z.object({
+export const DeclarationsResult = z.object({
   contracts: z.array(z.object({ name: Name, contract: Id, binding: Id.nullable() })),
   faults: z.array(DeclarationFault),
 });
-export type DeclarationsTaken = z.infer<typeof DeclarationsTaken>;
+export type DeclarationsResult = z.infer<typeof DeclarationsResult>;

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Schedules, Zone } from "./binding.ts";
 import { Instant, instant } from "./ids.ts";
-import { parseTimetable, upcoming } from "./schedule.ts";
+import { parseTimetable, nextInstants } from "./schedule.ts";
 
 /** What may be asked of a schedule. Numbers are text: they come from a query or a command line. */
 export const ForecastQuery = z.strictObject({
@@ -25,6 +25,6 @@ export function forecast({ expression, zone, from, count }: ForecastQuery, now: 
   const after = from === undefined ? now : Date.parse(from);
   return {
     normalized: timetable.value.normalized,
-    next: upcoming(timetable.value, after, zone ?? ownZone, count).map(instant),
+    next: nextInstants(timetable.value, after, zone ?? ownZone, count).map(instant),
   };
 }

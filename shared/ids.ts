@@ -70,6 +70,6 @@ export function uuidv7(milliseconds: number, random: Uint8Array): Id {
 }
 
 /** When a UUIDv7 was made, by the clock of whoever made it, in milliseconds since 1970. */
-export function madeAt(id: Id): number {
+export function idTimeMs(id: Id): number {
   return Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 }

@@ -16,11 +16,11 @@ export interface OutgoingAnswer {
   readonly retryAfterSeconds?: number;
 }
 
-const LONGEST_WISH_SECONDS = 86_400;
+const MAX_RETRY_AFTER_SECONDS = 86_400;
 
 /** @param value the header `retry-after`: seconds, or a date. @returns at most a day; 0 when it says nothing of use */
 export function readRetryAfter(value: string | null | undefined, now: number): number {
   if (value === null || value === undefined || value === "") return 0;
   const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;
-  return Number.isFinite(seconds) ? Math.min(Math.max(Math.ceil(seconds), 0), LONGEST_WISH_SECONDS) : 0;
+  return Number.isFinite(seconds) ? Math.min(Math.max(Math.ceil(seconds), 0), MAX_RETRY_AFTER_SECONDS) : 0;
 }

@@ -17,12 +17,12 @@ export function borgPattern(text: string): string {
  * Whether a pattern leaves out a path, or a directory above it.
  * @param path absolute, without `.`, `..` or a slash at its end
  */
-export function leavesOut(text: string, path: string): boolean {
-  return leavingOut([text])(path);
+export function isExcluded(text: string, path: string): boolean {
+  return excludeMatcher([text])(path);
 }
 
 /** The same for many patterns, and ready for many paths. Throws like resticPattern. */
-export function leavingOut(texts: readonly string[]): (path: string) => boolean {
+export function excludeMatcher(texts: readonly string[]): (path: string) => boolean {
   const expressions = texts.map((text) => new RegExp(expressionOf(read(text), "$"), "u"));
   return (path) => expressions.some((expression) => expression.test(path.slice(1)));
 }

@@ -28,18 +28,20 @@ export function readPattern(text: string): ReadPattern {
   try {
     return { ok: true, pattern: parse(text) };
   } catch (error) {
-    if (!(error instanceof Fault)) throw error;
+    if (!(error instanceof PatternError)) throw error;
     return { ok: false, message: error.message };
   }
 }
 
-class Fault extends Error {}
+class PatternError extends Error {}
 
 function parse(text: string): Pattern {
-  if (text.includes("\0") || text.includes("\n")) throw new Fault("must not contain NUL or a newline: '?' matches one");
-  if (/\p{Surrogate}/u.test(text)) throw new Fault("must be whole Unicode: '?' matches a byte that is not UTF-8");
+  if (text.includes("\0") || text.includes("\n"))
+    throw new PatternError("must not contain NUL or a newline: '?' matches one");
+  if (/\p{Surrogate}/u.test(text))
+    throw new PatternError("must be whole Unicode: '?' matches a byte that is not UTF-8");
   if (text.startsWith("!")) {
-    throw new Fault("must not begin with '!': a pattern only ever leaves out; write '\\!' for the character");
+    throw new PatternError("must not begin with '!': a pattern only ever leaves out; write '\\!' for the character");
   }
   const isAnchored = text.startsWith("/");
   const parts = text
@@ -47,9 +49,9 @@ function parse(text: string): Pattern {
     .filter((name) => name !== "" && name !== ".")
     .map(partOf);
   const wildcards = parts.reduce((sum, part) => sum + wildcardsIn(part), 0);
-  if (wildcards > MOST_WILDCARDS) throw new Fault(`must not have more than ${MOST_WILDCARDS} wildcards`);
+  if (wildcards > MOST_WILDCARDS) throw new PatternError(`must not have more than ${MOST_WILDCARDS} wildcards`);
   const isEverything = parts.every(({ is }) => is === "names");
-  if (isEverything) throw new Fault("would leave out everything");
+  if (isEverything) throw new PatternError("would leave out everything");
   // At any depth is where a pattern without a slash in front begins anyway.
   const first = parts.findIndex(({ is }) => is === "name");
   return { isAnchored, parts: (isAnchored ? parts : parts.slice(first)).filter(isNotRepeated) };
@@ -70,13 +72,13 @@ function partOf(name: string): Part {
   while (rest.length > 0) tokens.push(takeToken(rest));
   for (const [index, { is }] of tokens.entries()) {
     if (is === "any" && tokens[index + 1]?.is === "any") {
-      throw new Fault("'**' must stand alone between slashes: it means any number of directories");
+      throw new PatternError("'**' must stand alone between slashes: it means any number of directories");
     }
   }
   const part = ordered(joined(tokens));
   const [only] = part;
   if (part.length === 1 && only?.is === "text" && /^\.\.?$/.test(only.text)) {
-    throw new Fault(`'${name}' must not be part of it: paths have no such names`);
+    throw new PatternError(`'${name}' must not be part of it: paths have no such names`);
   }
   refuseSplitCharacters(part);
   return { is: "name", tokens: part };
@@ -89,13 +91,13 @@ function takeToken(rest: string[]): Token {
   if (character === "[") return takeClass(rest);
   if (character !== "\\") return { is: "text", text: character };
   const escaped = rest.shift();
-  if (escaped === undefined) throw new Fault("'\\' must be followed by the character it takes literally");
+  if (escaped === undefined) throw new PatternError("'\\' must be followed by the character it takes literally");
   return { is: "text", text: escaped };
 }
 
 function takeClass(rest: string[]): Token {
   if (rest[0] === "!") {
-    throw new Fault("'[!' means different things to different tools: write '[^' for all but these, or '[\\!'");
+    throw new PatternError("'[!' means different things to different tools: write '[^' for all but these, or '[\\!'");
   }
   const isNegated = rest[0] === "^";
   if (isNegated) rest.shift();
@@ -115,13 +117,13 @@ function takeClass(rest: string[]): Token {
 
 function takeMember(rest: string[]): string {
   const character = rest.shift();
-  if (character === undefined) throw new Fault("'[' must be closed by ']' before the next '/'");
+  if (character === undefined) throw new PatternError("'[' must be closed by ']' before the next '/'");
   if (character === "]" || character === "-") {
-    throw new Fault(`'${character}' must be written as '\\${character}' at this place in a class`);
+    throw new PatternError(`'${character}' must be written as '\\${character}' at this place in a class`);
   }
   if (character !== "\\") return character;
   const escaped = rest.shift();
-  if (escaped === undefined) throw new Fault("'[' must be closed by ']' before the next '/'");
+  if (escaped === undefined) throw new PatternError("'[' must be closed by ']' before the next '/'");
   return escaped;
 }
 
@@ -129,11 +131,12 @@ const REPLACEMENT = 0xfffd;
 
 function rangeOf(first: string, last: string): CodeRange {
   const range: CodeRange = [first.codePointAt(0) ?? 0, last.codePointAt(0) ?? 0];
-  if (range[0] > range[1]) throw new Fault(`'${first}-${last}' must run upwards`);
+  if (range[0] > range[1]) throw new PatternError(`'${first}-${last}' must run upwards`);
   // To restic, U+FFFD is every byte that is not UTF-8; to borg those bytes are where the surrogates are.
   const reachesBytes = range[0] <= REPLACEMENT && range[1] >= REPLACEMENT;
   const reachesSurrogates = range[0] < 0xd800 && range[1] > 0xdfff;
-  if (reachesBytes || reachesSurrogates) throw new Fault(`'${first}-${last}' must not reach over U+D800 or U+FFFD`);
+  if (reachesBytes || reachesSurrogates)
+    throw new PatternError(`'${first}-${last}' must not reach over U+D800 or U+FFFD`);
   return range;
 }
 
@@ -169,10 +172,10 @@ function refuseSplitCharacters(tokens: readonly Token[]): void {
     if (token.is !== "class" || !token.isNegated || tokens[index - 1]?.is !== "any") continue;
     const next = tokens[index + 1];
     if (next?.is === "one" || (next?.is === "class" && next.isNegated)) {
-      throw new Fault("after '*[^…]' there must not be '?' or another '[^…]' at once: tools disagree about it");
+      throw new PatternError("after '*[^…]' there must not be '?' or another '[^…]' at once: tools disagree about it");
     }
     if (token.ranges.some(([, last]) => last > 0x7f)) {
-      throw new Fault("'[^…]' right after '*' must name ASCII characters only: tools disagree about others");
+      throw new PatternError("'[^…]' right after '*' must name ASCII characters only: tools disagree about others");
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { QuietHours } from "./channel.ts";
-import { offsetAt, showingsOf } from "./time-zone.ts";
+import { offsetAt, instantsShowing } from "./time-zone.ts";
 
 const DAY = 86_400;
 
@@ -21,7 +21,7 @@ export function quietUntil({ from, to, zone }: QuietHours, now: number): number 
 
 /** @returns the instant from which the clocks show at least that, after `second`; null when they never do */
 function showingAfter(zone: string, civil: number, second: number): number | null {
-  const { instants, jump } = showingsOf(zone, civil);
+  const { instants, jump } = instantsShowing(zone, civil);
   const next = instants.find((each) => each > second);
   if (next !== undefined || jump <= 0) return next ?? null;
   // They skip it: then it is the moment at which they jump, between how late it would be by the one offset and by the other.

@@ -41,7 +41,7 @@ interface RetentionInput {
 }
 
 /** Whether the retention removes anything at all. */
-export function isKeepingAll(retention: Retention): boolean {
+export function keepsEverything(retention: Retention): boolean {
   return Object.values(retention).every((value) => value === undefined || value === 0);
 }
 
@@ -57,13 +57,13 @@ export function planRetention(input: RetentionInput): PlannedSnapshot[] {
   const isFuture = ({ takenAt }: { takenAt: string }): boolean => Date.parse(takenAt) > input.now + FUTURE_MS;
   const past = newestFirst.filter((snapshot) => !isFuture(snapshot));
   const places = new Map(past.map(({ id }, place) => [id, place]));
-  const byRule = isKeepingAll(retention) ? new Map<string, string[]>() : reasonsByRule(past, input);
+  const byRule = keepsEverything(retention) ? new Map<string, string[]>() : reasonsByRule(past, input);
   const good = newestGood === null ? -1 : (places.get(newestGood) ?? -1);
   const planned = newestFirst.map((snapshot) => {
     const reasons = byRule.get(snapshot.id) ?? [];
     const place = places.get(snapshot.id);
     if (place === undefined) reasons.push("dated in the future");
-    else if (isKeepingAll(retention)) reasons.push("no rule removes anything");
+    else if (keepsEverything(retention)) reasons.push("no rule removes anything");
     else if (reasons.length === 0 && place === 0) reasons.push("the newest");
     else if (reasons.length === 0 && place === good) reasons.push("the newest good one");
     else if (reasons.length === 0 && place < good) reasons.push("newer than the newest good one");

@@ -82,7 +82,7 @@ export const RestoredItem = z.object({
 export type RestoredItem = z.infer<typeof RestoredItem>;
 
 /** How many of them a report carries; the run's counts are of all. */
-export const MOST_ITEMS = 2_000;
+export const MAX_ITEMS = 2_000;
 
 export const LOG_TAIL_BYTES = 65_536;
 
@@ -111,7 +111,7 @@ export const Run = z.object({
     .describe("of a forget: what it kept and why, or would keep"),
   items: z
     .array(RestoredItem)
-    .max(MOST_ITEMS)
+    .max(MAX_ITEMS)
     .nullable()
     .default(null)
     .describe("of a restore: what it could not do, or would do"),

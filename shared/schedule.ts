@@ -1,22 +1,22 @@
 import { type Calendar, parseCalendar } from "./calendar-expression.ts";
 import { type Civil, nextCivil } from "./calendar-search.ts";
 import { type Cron, looksLikeCron, nextCronCivil, parseCron } from "./cron.ts";
-import type { Parsed } from "./reading.ts";
-import { offsetAt, showingsOf } from "./time-zone.ts";
+import type { Parsed } from "./parse.ts";
+import { offsetAt, instantsShowing } from "./time-zone.ts";
 
 export { type Calendar, parseCalendar };
-export { type Parsed } from "./reading.ts";
+export { type Parsed } from "./parse.ts";
 export { parseTimeSpan } from "./time-span.ts";
 
 /** Everything a schedule names: it is due whenever one of its expressions is. */
 export interface Timetable {
-  readonly plans: readonly (Calendar | Cron)[];
+  readonly expressions: readonly (Calendar | Cron)[];
   /** The normal forms, in the order given. */
   readonly normalized: string;
 }
 
 /** Reads one expression: of systemd's calendar, or of cron's five fields. */
-export function parsePlan(text: string): Parsed<Calendar | Cron> {
+export function parseExpression(text: string): Parsed<Calendar | Cron> {
   return looksLikeCron(text) ? parseCron(text) : parseCalendar(text);
 }
 
@@ -27,22 +27,22 @@ export function parseTimetable(
   const texts = typeof expressions === "string" ? [expressions] : expressions;
   const plans: (Calendar | Cron)[] = [];
   for (const [index, text] of texts.entries()) {
-    const parsed = parsePlan(text);
+    const parsed = parseExpression(text);
     if (!parsed.ok) return { ok: false, message: parsed.message, position: parsed.position, index };
     plans.push(parsed.value);
   }
-  return { ok: true, value: { plans, normalized: plans.map(({ normalized }) => normalized).join("; ") } };
+  return { ok: true, value: { expressions: plans, normalized: plans.map(({ normalized }) => normalized).join("; ") } };
 }
 
 /** The first match of any of them after `afterMs`: see `nextAfter`. */
-export function nextOf(timetable: Timetable, afterMs: number, zone: string): number | null {
-  const found = timetable.plans.map((plan) => nextAfter(plan, afterMs, zone)).filter((at) => at !== null);
+export function nextInTimetable(timetable: Timetable, afterMs: number, zone: string): number | null {
+  const found = timetable.expressions.map((plan) => nextAfter(plan, afterMs, zone)).filter((at) => at !== null);
   return found.length === 0 ? null : Math.min(...found);
 }
 
 /** The next `count` instants after `afterMs`, fewer when there are no more, each once however many expressions name it. */
-export function upcoming(timetable: Timetable, afterMs: number, zone: string, count: number): number[] {
-  const waiting = timetable.plans.map((plan) => ({ plan, at: nextAfter(plan, afterMs, zone) }));
+export function nextInstants(timetable: Timetable, afterMs: number, zone: string, count: number): number[] {
+  const waiting = timetable.expressions.map((plan) => ({ plan, at: nextAfter(plan, afterMs, zone) }));
   const found: number[] = [];
   while (found.length < count) {
     const instants = waiting.map(({ at }) => at).filter((at) => at !== null);
@@ -74,13 +74,13 @@ export function nextAfter(plan: Calendar | Cron, afterMs: number, zone: string):
     const found = plan.kind === "cron" ? nextCronCivil(plan, from) : nextCivil(plan, from);
     if (found === null) return null;
     const skipped = beginningsOf(secondsOf(found)).find(
-      (civil) => civil >= secondsOf(from) && showingsOf(ownZone, civil).instants.length === 0,
+      (civil) => civil >= secondsOf(from) && instantsShowing(ownZone, civil).instants.length === 0,
     );
     if (skipped !== undefined) {
-      from = civilOf((skipped + showingsOf(ownZone, skipped).jump) * SECOND);
+      from = civilOf((skipped + instantsShowing(ownZone, skipped).jump) * SECOND);
       continue;
     }
-    const second = showingsOf(ownZone, secondsOf(found)).instants.find((instant) => instant >= afterSecond);
+    const second = instantsShowing(ownZone, secondsOf(found)).instants.find((instant) => instant >= afterSecond);
     if (second !== undefined) return second * 1000 + Math.ceil((found.micros % SECOND) / 1000);
     // only two changes of the clocks within a day could lead here: go on, whatever happens
     from = civilOf((secondsOf(found) + 1) * SECOND);

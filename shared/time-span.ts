@@ -1,4 +1,4 @@
-import { digitsAt, Fault, type Parsed, reading } from "./reading.ts";
+import { digitsAt, ParseError, type Parsed, toParsed } from "./parse.ts";
 
 const UNITS = new Map<string, bigint>(
   Object.entries({
@@ -19,10 +19,11 @@ const UNITS = new Map<string, bigint>(
  * A bare number is seconds. "infinity" is refused: everything timed here has to end.
  */
 export function parseTimeSpan(text: string): Parsed<number> {
-  return reading(() => {
+  return toParsed(() => {
     let at = skipSpace(text, 0);
-    if (at === text.length) throw new Fault('the span is empty: write for example "5m" or "1h 30min"', 0);
-    if (/^infinity\s*$/.test(text.slice(at))) throw new Fault("the span must end: write a finite one, such as 24h", at);
+    if (at === text.length) throw new ParseError('the span is empty: write for example "5m" or "1h 30min"', 0);
+    if (/^infinity\s*$/.test(text.slice(at)))
+      throw new ParseError("the span must end: write a finite one, such as 24h", at);
     let micros = 0n;
     while (at < text.length) {
       const term = readTerm(text, at);
@@ -30,32 +31,32 @@ export function parseTimeSpan(text: string): Parsed<number> {
       at = skipSpace(text, term.end);
     }
     const millis = Number((micros + 999n) / 1000n);
-    if (!Number.isSafeInteger(millis)) throw new Fault("the span is too long", 0);
+    if (!Number.isSafeInteger(millis)) throw new ParseError("the span is too long", 0);
     return millis;
   });
 }
 
 function readTerm(text: string, begin: number): { micros: bigint; end: number } {
-  if (text[begin] === "-") throw new Fault("a span can't be negative: remove the minus", begin);
+  if (text[begin] === "-") throw new ParseError("a span can't be negative: remove the minus", begin);
   const sign = /^\+\d/.test(text.slice(begin, begin + 2)) ? 1 : 0;
   const digits = digitsAt(text, begin + sign);
   let at = begin + sign + digits.length;
   let fraction = "";
   if (text[at] === ".") {
     fraction = digitsAt(text, at + 1);
-    if (fraction === "") throw new Fault("digits are expected after the point", at + 1);
+    if (fraction === "") throw new ParseError("digits are expected after the point", at + 1);
     at += 1 + fraction.length;
   } else if (digits === "") {
-    throw new Fault("a number is expected here", begin);
+    throw new ParseError("a number is expected here", begin);
   }
   const unitAt = skipSpace(text, at);
   const word = /^[A-Za-zµμ]*/.exec(text.slice(unitAt))?.[0] ?? "";
   const unit = word === "" ? 1_000_000n : UNITS.get(word);
   if (unit === undefined) {
-    throw new Fault(`"${word}" is no unit of time: write ms, s, min, h, d, w, month or y`, unitAt);
+    throw new ParseError(`"${word}" is no unit of time: write ms, s, min, h, d, w, month or y`, unitAt);
   }
   if (word === "" && unitAt === at && at < text.length)
-    throw new Fault("a unit of time or a space is expected here", at);
+    throw new ParseError("a unit of time or a space is expected here", at);
   let micros = BigInt(digits) * unit;
   let worth = unit;
   // as systemd does it: each place is cut to whole microseconds

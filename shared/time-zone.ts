@@ -59,7 +59,7 @@ export function offsetAt(zone: string, second: number): number {
  * `jump`: by how much the clocks change from the day before to the day after.
  * @param civil what the clocks show, in seconds, counted as if they showed UTC
  */
-export function showingsOf(zone: string, civil: number): { instants: number[]; jump: number } {
+export function instantsShowing(zone: string, civil: number): { instants: number[]; jump: number } {
   const before = offsetAt(zone, civil - DAY);
   const after = offsetAt(zone, civil + DAY);
   if (before === after) return { instants: [civil - before], jump: 0 };

@@ -1,4 +1,4 @@
-import { leavesOut } from "../../shared/pattern-dialects.ts";
+import { isExcluded } from "../../shared/pattern-dialects.ts";
 import { ExcludePattern } from "../../shared/pattern.ts";
 import { runError } from "../run-error.ts";
 
@@ -19,7 +19,7 @@ export function checkExcludes(sources: readonly string[], patterns: readonly str
     );
   }
   for (const source of sources) {
-    const pattern = patterns.find((one) => leavesOut(one, source));
+    const pattern = patterns.find((one) => isExcluded(one, source));
     if (pattern === undefined) continue;
     throw runError(
       "source.empty",

@@ -1,6 +1,6 @@
 import { Performance } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
-import { SnapshotWanted } from "../../shared/recovery.ts";
+import { SnapshotRequest } from "../../shared/recovery-key.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
 import { type CliDeps } from "./deps.ts";
 import { parseJson } from "../../shared/json.ts";
@@ -21,7 +21,7 @@ import { readSecrets, secretValues } from "../policy/secrets.ts";
  * @returns the snapshot, as listed. Throws RunError
  */
 export async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal): Promise<SnapshotFacts> {
-  const wanted = SnapshotWanted.parse(parseJson(request));
+  const wanted = SnapshotRequest.parse(parseJson(request));
   const { repository, host, binding, target } = wanted;
   const secrets = await readSecrets(deps, { repository, wasSeen: true, mayGenerate: false });
   const log = openRunLog(deps.clock);

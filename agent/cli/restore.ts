@@ -1,6 +1,6 @@
 import type { RestoreRequest } from "../../shared/assignment.ts";
 import { uuidv7 } from "../../shared/ids.ts";
-import { restoredLines } from "../../shared/restored.ts";
+import { restoreResultLines } from "../../shared/restore-result.ts";
 import { restore } from "../runs.ts";
 import type { CliDeps } from "./deps.ts";
 import { loadBindingContext } from "./host.ts";
@@ -22,7 +22,7 @@ export async function restoreCommand(
     signal: input.signal,
     restore: input.restore,
   });
-  if (!input.json) deps.out(lines(restoredLines(outcome)));
+  if (!input.json) deps.out(lines(restoreResultLines(outcome)));
   return await printOutcome(deps, host, { what: `restore of ${host.target.binding.name}`, outcome, json: input.json });
 }
 

@@ -2,7 +2,7 @@ import type { AssignedBinding } from "../../shared/assignment.ts";
 import type { DeclarationFault } from "../../shared/declaration.ts";
 import { instant } from "../../shared/ids.ts";
 import type { Instant } from "../../shared/ids.ts";
-import { nextExpected } from "../../shared/lateness.ts";
+import { nextExpectedAfter } from "../../shared/lateness.ts";
 import { type Result, resultOf } from "../../shared/result.ts";
 import { isOver } from "../../shared/run.ts";
 import { loadAssignment } from "../link/assignments.ts";
@@ -104,7 +104,7 @@ async function lastGoodOf(
   const sinceMs = await scheduledSince(paths, { kind: "backup", binding });
   const isKnown = good === null || lastGoodAt !== null;
   if (binding.paused || !binding.settings.enable || !isKnown || sinceMs === null) return { lastGoodAt, lateAt: null };
-  const expected = nextExpected(binding, {
+  const expected = nextExpectedAfter(binding, {
     zone,
     goodMs: lastGoodAt === null ? null : Date.parse(lastGoodAt),
     sinceMs,

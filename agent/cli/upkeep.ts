@@ -1,6 +1,6 @@
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { uuidv7 } from "../../shared/ids.ts";
-import { plannedLines } from "../../shared/planned.ts";
+import { forgetPlanLines } from "../../shared/forget-plan.ts";
 import { type CliDeps, UsageError } from "./deps.ts";
 import { loadBindingContext, loadHostContext } from "./host.ts";
 import { printOutcome } from "./print-outcome.ts";
@@ -45,7 +45,7 @@ function newRunStart(deps: CliDeps, signal: AbortSignal) {
 }
 
 function printPlan(deps: CliDeps, { plan }: RunOutcome): void {
-  for (const line of plan === null ? [] : plannedLines(plan)) deps.out(`${line}\n`);
+  for (const line of plan === null ? [] : forgetPlanLines(plan)) deps.out(`${line}\n`);
 }
 
 function unknownRepositoryMessage(wanted: string, repositories: readonly AssignedRepository[]): string {

@@ -1,4 +1,4 @@
-import { nextOf, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../../shared/schedule.ts";
+import { nextInTimetable, parseTimeSpan, parseTimetable, randomizedDelayMs } from "../../shared/schedule.ts";
 import type { Timetable } from "../../shared/schedule.ts";
 import type { Scheduled } from "./tasks.ts";
 
@@ -106,5 +106,5 @@ function walkOccurrences(schedule: Schedule, from: number, until: number): numbe
 }
 
 function nextOccurrence(schedule: Schedule, after: number): number | null {
-  return nextOf(schedule.timetable, after, schedule.zone);
+  return nextInTimetable(schedule.timetable, after, schedule.zone);
 }

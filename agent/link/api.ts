@@ -1,11 +1,11 @@
 import type * as z from "zod";
 import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
-import { DeclarationsTaken, type Declarations } from "../../shared/declaration.ts";
+import { DeclarationsResult, type Declarations } from "../../shared/declaration.ts";
 import { SignedProbes } from "../../shared/catalog.ts";
 import type { Detection } from "../../shared/catalog.ts";
-import { CLOCK_HEADER } from "../../shared/clock.ts";
-import { SignedErrands } from "../../shared/errand.ts";
-import type { ErrandOutcome } from "../../shared/errand.ts";
+import { CLOCK_HEADER } from "../../shared/clock-skew.ts";
+import { SignedDeliveries } from "../../shared/relay.ts";
+import type { RelayResult } from "../../shared/relay.ts";
 import { ErrorBody } from "../../shared/failure.ts";
 import type { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import { instant, type Id } from "../../shared/ids.ts";
@@ -37,7 +37,7 @@ export class ApiError extends Error {
 /** The agent API as this host. Every call may throw an ApiError. */
 export interface Api {
   putFacts(facts: HostFacts): Promise<void>;
-  putDeclarations(declarations: Declarations): Promise<DeclarationsTaken>;
+  putDeclarations(declarations: Declarations): Promise<DeclarationsResult>;
   /** @param revision the one we have. @returns the newer assignment's JWS, or null when there is none */
   getAssignment(revision: number | null): Promise<string | null>;
   /** @returns the JWS of every order that is still open */
@@ -46,7 +46,7 @@ export interface Api {
   getProbes(): Promise<string>;
   /** @returns the JWS of every notification that is to be sent from here now */
   getRelayedDeliveries(): Promise<string[]>;
-  postRelayResults(outcomes: ErrandOutcome[]): Promise<void>;
+  postRelayResults(outcomes: RelayResult[]): Promise<void>;
   putDetections(detections: Detection[]): Promise<void>;
   /** @returns the ids that the control plane's database has now */
   postReports(reports: Report[]): Promise<Id[]>;
@@ -96,7 +96,7 @@ export function openApi(deps: ApiDeps): Api {
       await call("PUT", "facts", { body: facts });
     },
     async putDeclarations(declarations) {
-      return await bodyOf(DeclarationsTaken, await call("PUT", "declarations", { body: declarations }));
+      return await bodyOf(DeclarationsResult, await call("PUT", "declarations", { body: declarations }));
     },
     async getAssignment(revision) {
       const headers = revision === null ? {} : { "if-none-match": `"${revision}"` };
@@ -110,7 +110,7 @@ export function openApi(deps: ApiDeps): Api {
       return (await bodyOf(SignedProbes, await call("GET", "probes"))).jws;
     },
     async getRelayedDeliveries() {
-      return (await bodyOf(SignedErrands, await call("GET", "deliveries"))).deliveries;
+      return (await bodyOf(SignedDeliveries, await call("GET", "deliveries"))).deliveries;
     },
     async postRelayResults(outcomes) {
       await call("POST", "deliveries", { body: { outcomes } });

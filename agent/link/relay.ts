@@ -1,5 +1,5 @@
 import { JWS_TYPES } from "../../shared/assignment.ts";
-import { Errand, type ErrandOutcome } from "../../shared/errand.ts";
+import { RelayedDelivery, type RelayResult } from "../../shared/relay.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
@@ -73,8 +73,8 @@ export function startRelay(deps: RelayDeps): Relay {
 }
 
 /** @returns null for what is not ours to do: then the control plane hears nothing, and counts it as failed */
-async function sendDelivery(deps: RelayDeps, jws: string): Promise<ErrandOutcome | null> {
-  const opened = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.delivery, Errand);
+async function sendDelivery(deps: RelayDeps, jws: string): Promise<RelayResult | null> {
+  const opened = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.delivery, RelayedDelivery);
   if (!opened.ok) {
     deps.log(`a notification to send ${opened.message}`);
     return null;
@@ -95,7 +95,7 @@ async function sendDelivery(deps: RelayDeps, jws: string): Promise<ErrandOutcome
 }
 
 /** What can't be said for long enough is forgotten: it is given out again, under the same id. */
-async function postResults(deps: RelayDeps, results: ErrandOutcome[], isStopped: () => boolean): Promise<void> {
+async function postResults(deps: RelayDeps, results: RelayResult[], isStopped: () => boolean): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return await deps.api.postRelayResults(results);

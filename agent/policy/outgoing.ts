@@ -1,5 +1,5 @@
 import { kindOfAddress } from "../../shared/address.ts";
-import { type Judge, sendRequest } from "../../shared/node/outgoing.ts";
+import { type DestinationCheck, sendRequest } from "../../shared/node/outgoing.ts";
 import type { OutgoingAnswer, OutgoingRequest } from "../../shared/outgoing.ts";
 import type { Policy } from "./policy.ts";
 
@@ -13,15 +13,15 @@ export async function sendAllowed(
   withinMs?: number,
 ): Promise<OutgoingAnswer> {
   const judge = destinationCheckFor(policy, request.url);
-  return await sendRequest(request, { judge, ...(withinMs === undefined ? {} : { withinMs }) });
+  return await sendRequest(request, { check: judge, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
 /** Sends one request that root's own file on this host asks for: wherever that says. */
 export async function sendDeclared(request: OutgoingRequest, withinMs?: number): Promise<OutgoingAnswer> {
-  return await sendRequest(request, { judge: () => null, ...(withinMs === undefined ? {} : { withinMs }) });
+  return await sendRequest(request, { check: () => null, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
-function destinationCheckFor({ outgoing, fault }: Pick<Policy, "outgoing" | "fault">, url: string): Judge {
+function destinationCheckFor({ outgoing, fault }: Pick<Policy, "outgoing" | "fault">, url: string): DestinationCheck {
   const { origin } = new URL(url);
   if (fault !== null) throw new Error(fault);
   if (outgoing === "off") throw new Error("the host's policy lets nothing be sent from here (outgoing is off)");
@@ -30,7 +30,7 @@ function destinationCheckFor({ outgoing, fault }: Pick<Policy, "outgoing" | "fau
   throw new Error(`the host's policy does not let anything be sent to ${origin}`);
 }
 
-const allowPublicOnly: Judge = ({ host, address }) => {
+const allowPublicOnly: DestinationCheck = ({ host, address }) => {
   if (kindOfAddress(address) === "public") return null;
   const where = host === address ? address : `${host} (${address})`;
   return `${where} is a private address: the host's policy has to name its origin in outgoing`;

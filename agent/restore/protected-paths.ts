@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
-import { leavesOut } from "../../shared/pattern-dialects.ts";
+import { isExcluded } from "../../shared/pattern-dialects.ts";
 import { mountPoints } from "../system/mounts.ts";
 import { isAtOrBelow } from "../providers/contents.ts";
 import type { Access } from "../providers/provider.ts";
@@ -27,7 +27,7 @@ export function findProtectedPaths(
   const isProtected = (path: string): boolean => mounts.has(path) || own.some((needed) => isAtOrBelow(path, needed));
   return {
     isProtected,
-    mustStay: (path) => isProtected(root + path) || excludes.some((pattern) => leavesOut(pattern, path)),
+    mustStay: (path) => isProtected(root + path) || excludes.some((pattern) => isExcluded(pattern, path)),
     isOtherFilesystem: (directory) => inside.some((mount) => isAtOrBelow(root + directory, mount)),
   };
 }

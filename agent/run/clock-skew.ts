@@ -1,9 +1,9 @@
-import { CLOCK_WRONG_MS, skewInWords } from "../../shared/clock.ts";
+import { CLOCK_WRONG_MS, formatSkew } from "../../shared/clock-skew.ts";
 import type { RunnerDeps } from "./deps.ts";
 
 /** Why nothing may be removed by this host's clock; null when it is as its control plane's, as far as that is known. */
 export function clockSkewFault({ clockOffset }: Pick<RunnerDeps, "clockOffset">): string | null {
   const skewMs = -(clockOffset?.() ?? 0);
   if (Math.abs(skewMs) <= CLOCK_WRONG_MS) return null;
-  return `this host's clock is ${skewInWords(skewMs)}, by its control plane's: nothing is removed until it is right`;
+  return `this host's clock is ${formatSkew(skewMs)}, by its control plane's: nothing is removed until it is right`;
 }

@@ -1,7 +1,7 @@
 import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
 import { type Id, instant, type Instant } from "../../shared/ids.ts";
 import type { RunReport } from "../../shared/report.ts";
-import { isOver, MOST_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKind } from "../../shared/run.ts";
+import { isOver, MAX_ITEMS, type PlannedSnapshot, type RestoredItem, type RunKind } from "../../shared/run.ts";
 import type { RunState, RunStats, SnapshotFacts, Trigger } from "../../shared/run.ts";
 import { ownProcessRef, type ProcessRef } from "../system/process/process-ref.ts";
 import { openRunLog, type RunLog } from "../run-log.ts";
@@ -136,7 +136,7 @@ function openRecord(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRep
           snapshot,
           stats,
           plan,
-          items: items === null ? null : items.slice(0, MOST_ITEMS),
+          items: items === null ? null : items.slice(0, MAX_ITEMS),
           warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => log.redact(warning).slice(0, 4096)),
           finishedAt: instant(deps.clock.now()),
         },

@@ -2,7 +2,7 @@ import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Id } from "../../shared/ids.ts";
-import { leavingOut } from "../../shared/pattern-dialects.ts";
+import { excludeMatcher } from "../../shared/pattern-dialects.ts";
 import type { Paths } from "../config.ts";
 import { readState, writeState } from "../system/state-file.ts";
 
@@ -52,7 +52,7 @@ export async function measureSources(
   { excludes, signal }: { excludes: readonly string[]; signal: AbortSignal },
 ): Promise<SourceSize> {
   const size = { files: 0, bytes: 0 };
-  const isLeftOut = leavingOut(excludes);
+  const isLeftOut = excludeMatcher(excludes);
   const walk = async (path: string): Promise<void> => {
     signal.throwIfAborted();
     try {

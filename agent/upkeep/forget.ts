@@ -1,7 +1,7 @@
-import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
+import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
-import { isKeepingAll, planRetention } from "../../shared/retention.ts";
+import { keepsEverything, planRetention } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
 import { acquireLock } from "../state/locks.ts";
@@ -24,7 +24,7 @@ export function forgetBlockedReason({
   binding,
 }: Pick<RunnerInput, "assignment" | "binding">): string | null {
   const repository = assignment.repositories.find(({ id }) => id === binding.repository);
-  if (repository?.appendOnly !== true || isKeepingAll(binding.settings.retention)) return null;
+  if (repository?.appendOnly !== true || keepsEverything(binding.settings.retention)) return null;
   return `repository "${repository.name}" is append-only for this host: whoever may write it removes old snapshots`;
 }
 

@@ -2,7 +2,7 @@ import { eq } from "drizzle-orm";
 import { compactVerify, decodeJwt, importJWK } from "jose";
 import * as z from "zod";
 import { JWS_TYPES } from "../../shared/assignment.ts";
-import { CLOCK_HEADER, CLOCK_WRONG_MS, skewOf } from "../../shared/clock.ts";
+import { CLOCK_HEADER, CLOCK_WRONG_MS, parseSkew } from "../../shared/clock-skew.ts";
 import { Failure } from "../../shared/failure.ts";
 import { Id, instant } from "../../shared/ids.ts";
 import { hosts } from "../db/schema/hosts.ts";
@@ -26,10 +26,10 @@ export interface AuthenticatedHost {
  */
 export async function authenticateAgent(deps: Deps, headers: Headers): Promise<AuthenticatedHost> {
   const token = bearer(headers);
-  if (token === null) throw refused("this address takes a JWT signed by the host's key as a bearer token");
+  if (token === null) throw authError("this address takes a JWT signed by the host's key as a bearer token");
   const claims = readClaims(token);
   const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, claims.sub));
-  if (host === undefined) throw refused("no such host; it was deleted, or never enrolled here: enrol it again");
+  if (host === undefined) throw authError("no such host; it was deleted, or never enrolled here: enrol it again");
   await verifySignature(token, host.publicKey);
   checkClaims(deps, claims, host.audience);
   if (host.revokedAt !== null) {
@@ -38,21 +38,21 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
       `host "${host.name}" was revoked; enrol it again with a new token and a new key`,
     );
   }
-  await noteSeen(deps, host, headers.get(CLOCK_HEADER));
+  await recordSeen(deps, host, headers.get(CLOCK_HEADER));
   return { id: host.id, name: host.name };
 }
 
 /** Once a minute, and at once when its clock turned wrong or right. */
-async function noteSeen(
+async function recordSeen(
   deps: Deps,
   { id, lastSeenAt, clockSkewMs }: typeof hosts.$inferSelect,
   clock: string | null,
 ): Promise<void> {
   const now = deps.clock.now();
-  const skew = skewOf(clock, now);
+  const skew = parseSkew(clock, now);
   const isLongAgo = lastSeenAt === null || Math.abs(now - Date.parse(lastSeenAt)) >= SEEN_EVERY_MS;
-  const isNews = skew !== null && (clockSkewMs === null || isWrong(skew) !== isWrong(clockSkewMs));
-  if (!isLongAgo && !isNews) return;
+  const hasClockChanged = skew !== null && (clockSkewMs === null || isWrong(skew) !== isWrong(clockSkewMs));
+  if (!isLongAgo && !hasClockChanged) return;
   const seen = { lastSeenAt: instant(now), ...(skew === null ? {} : { clockSkewMs: Math.round(skew) }) };
   await deps.db.update(hosts).set(seen).where(eq(hosts.id, id));
 }
@@ -65,7 +65,7 @@ function readClaims(token: string): z.infer<typeof Claims> {
   try {
     return Claims.parse(decodeJwt(token));
   } catch {
-    throw refused("the bearer token is not a host's JWT");
+    throw authError("the bearer token is not a host's JWT");
   }
 }
 
@@ -75,14 +75,14 @@ async function verifySignature(token: string, publicKey: string): Promise<void> 
     const { protectedHeader } = await compactVerify(token, key, { algorithms: ["EdDSA"] });
     if (protectedHeader.typ !== JWS_TYPES.agent) throw new Error(`typ is ${protectedHeader.typ}`);
   } catch {
-    throw refused("the JWT is not signed by this host's key");
+    throw authError("the JWT is not signed by this host's key");
   }
 }
 
 function checkClaims(deps: Deps, claims: z.infer<typeof Claims>, audience: string): void {
-  if (claims.aud !== audience) throw refused(`the JWT is for ${claims.aud}, and this host enrolled at ${audience}`);
+  if (claims.aud !== audience) throw authError(`the JWT is for ${claims.aud}, and this host enrolled at ${audience}`);
   if (claims.exp <= claims.iat || claims.exp - claims.iat > LONGEST_LIFE_SECONDS) {
-    throw refused(`the JWT must expire within ${LONGEST_LIFE_SECONDS} seconds of when it was made`);
+    throw authError(`the JWT must expire within ${LONGEST_LIFE_SECONDS} seconds of when it was made`);
   }
   const ageSeconds = deps.clock.now() / 1000 - claims.iat;
   if (Math.abs(ageSeconds) > CLOCK_SLACK_SECONDS) {
@@ -93,6 +93,6 @@ function checkClaims(deps: Deps, claims: z.infer<typeof Claims>, audience: strin
   }
 }
 
-function refused(why: string): Failure {
+function authError(why: string): Failure {
   return new Failure("auth.required", why);
 }

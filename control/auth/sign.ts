@@ -1,7 +1,7 @@
 import { CompactSign } from "jose";
 import { JWS_TYPES, type Assignment, type Order } from "../../shared/assignment.ts";
 import type { Probes } from "../../shared/catalog.ts";
-import type { Errand } from "../../shared/errand.ts";
+import type { RelayedDelivery } from "../../shared/relay.ts";
 import type { Enrolment } from "../../shared/host.ts";
 import type { SigningKey } from "../deps.ts";
 
@@ -10,7 +10,7 @@ interface Signed {
   order: Order;
   enrolment: Enrolment;
   probes: Probes;
-  delivery: Errand;
+  delivery: RelayedDelivery;
 }
 
 /** @returns a compact JWS of the control plane's key; its `typ` says which kind it is, so that none passes for another */

@@ -1,6 +1,6 @@
 import type * as z from "zod";
 import type { CatalogEntry, CatalogPage, Layout } from "../../shared/catalog.ts";
-import { fill } from "./fill.ts";
+import { fillTemplate } from "./fill.ts";
 import { readParams } from "./params.ts";
 import { bazarr } from "./services/bazarr.ts";
 import { audiobookshelf } from "./services/audiobookshelf.ts";
@@ -62,14 +62,14 @@ export function findService(name: string): Service | null {
 }
 
 /** As the API shows it. */
-export function shown({ name, title, description, layouts }: Service): CatalogEntry {
+export function toCatalogEntry({ name, title, description, layouts }: Service): CatalogEntry {
   return {
     name,
     title,
     description,
     layouts: LAYOUTS.map((layout) => {
       const { params, notes, facts } = layouts[layout];
-      const { contract } = fill(layouts[layout], readParams(params, {}).values);
+      const { contract } = fillTemplate(layouts[layout], readParams(params, {}).values);
       return { layout, params: [...params], contract, notes: [...notes], sources: [...facts] };
     }),
   };
@@ -87,6 +87,6 @@ export function listServices({
   cursor?: string | undefined;
 }): z.infer<typeof CatalogPage> {
   const rest = SERVICES.filter(({ name }) => cursor === undefined || name > cursor);
-  const items = rest.slice(0, limit).map(shown);
+  const items = rest.slice(0, limit).map(toCatalogEntry);
   return { items, next: rest.length > limit ? (items.at(-1)?.name ?? null) : null };
 }

@@ -7,7 +7,10 @@ const PLACE = /\$\{([A-Za-z]+)\}/g;
  * Puts values where a layout's parameters stand.
  * @returns the contract, with `${NAME}` left where there is no value; and the names of those that are missing
  */
-export function fill(layout: LayoutTemplate, values: ParamValues): { contract: ContractTemplate; missing: string[] } {
+export function fillTemplate(
+  layout: LayoutTemplate,
+  values: ParamValues,
+): { contract: ContractTemplate; missing: string[] } {
   const missing = new Set<string>();
   const put = (text: string, write: (value: string) => string = (value) => value): string =>
     text.replace(PLACE, (place, name: string) => {
@@ -36,16 +39,16 @@ function contractOf(layout: LayoutTemplate, values: ParamValues, put: Put): Cont
     request: {
       user,
       sourceDirectories: [...new Set((files?.sources ?? []).map((source) => put(source)))],
-      excludePatterns: (files?.excludes ?? []).map((pattern) => put(pattern, literally)),
+      excludePatterns: (files?.excludes ?? []).map((pattern) => put(pattern, escapeGlob)),
     },
     consistency: (files?.consistency ?? [])
-      .filter((step) => isTaken(step, values))
+      .filter((step) => isSelected(step, values))
       .map((step) => filledStep(step, put)),
     stopForRestore: (files?.stop ?? []).map((unit) => put(unit)),
   };
 }
 
-function isTaken({ when = {} }: StepTemplate, values: ParamValues): boolean {
+function isSelected({ when = {} }: StepTemplate, values: ParamValues): boolean {
   return Object.entries(when).every(([name, value]) => values[name] === value);
 }
 
@@ -54,6 +57,6 @@ function filledStep({ when: _when, ...step }: StepTemplate, put: Put): Record<st
 }
 
 /** In a pattern, these characters of a path would mean something else than themselves. */
-function literally(path: string): string {
+function escapeGlob(path: string): string {
   return path.replace(/[\\*?[\]]/g, "\\$&");
 }

@@ -73,7 +73,7 @@ export const STOP_THE_CONTAINER =
 export const UNVERIFIED = "a usual place, not verified: compare it with your machine";
 
 /** Looks for the container of the database beside a service's own, and takes its kind for the service's `engine`. */
-export function besideDatabase(probe: ProbeTemplate): ProbeTemplate[] {
+export function withDatabaseCompanion(probe: ProbeTemplate): ProbeTemplate[] {
   const images = { postgres: ["postgres"], mariadb: ["mariadb", "linuxserver/mariadb"] };
   return Object.entries(images).map(([engine, names]) => ({
     ...probe,

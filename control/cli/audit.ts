@@ -3,16 +3,16 @@ import { AuditEntry } from "../../shared/audit.ts";
 import { page } from "../../shared/api.ts";
 import { openClient } from "./client.ts";
 import { table } from "./table.ts";
-import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
 
 const SHOWN = 50;
 
 export const audit: Verb = {
   usage: "audit [--by ID] [--object ID] [--since INSTANT] [--limit N] [--json]",
   summary: "show who changed what, the newest change last",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: {
         by: { type: "string" },
@@ -22,7 +22,7 @@ export const audit: Verb = {
         json: { type: "boolean", default: false },
       },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const { json, limit = String(SHOWN), since, ...ids } = values;
     const from = since === undefined ? undefined : Date.parse(since);
     if (from !== undefined && Number.isNaN(from)) throw new UsageError(`--since '${since}' is no instant or date`);

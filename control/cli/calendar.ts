@@ -7,9 +7,9 @@ import { EXIT, ExitError, UsageError, type Verb } from "./terminal.ts";
 export const calendar: Verb = {
   usage: "calendar EXPR… [--zone ZONE] [--from INSTANT] [--count N] [--json]",
   summary: "say when a schedule comes next: systemd's calendar or cron's five fields",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: {
         zone: { type: "string" },
@@ -19,7 +19,7 @@ export const calendar: Verb = {
       },
     });
     if (positionals.length === 0) throw new UsageError("EXPR is missing");
-    refuseFaulty(positionals);
+    checkExpressions(positionals);
     const { json = false, from, ...given } = values;
     const asked = ForecastQuery.safeParse({
       expression: positionals,
@@ -37,7 +37,7 @@ export const calendar: Verb = {
 };
 
 /** The place of the fault is a number for programs, and a mark below the text for people. */
-function refuseFaulty(expressions: string[]): void {
+function checkExpressions(expressions: string[]): void {
   const timetable = parseTimetable(expressions);
   if (timetable.ok) return;
   const { index, position, message } = timetable;

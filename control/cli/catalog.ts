@@ -2,16 +2,16 @@ import { parseArgs } from "node:util";
 import { CatalogEntry } from "../../shared/catalog.ts";
 import { Contract } from "../../shared/contract.ts";
 import { openClient } from "./client.ts";
-import { readParamWords } from "./param-words.ts";
+import { parseParams } from "./params.ts";
 import { table } from "./table.ts";
-import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
 
 export const catalog: Verb = {
   usage: "catalog [NAME] [--json] | catalog apply NAME --host HOST --layout LAYOUT [--name CONTRACT] [--param K=V…]",
   summary: "show the services whose backups are known, or one of them; or declare a contract of one",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: {
         json: { type: "boolean", default: false },
@@ -23,11 +23,11 @@ export const catalog: Verb = {
     });
     const client = await openClient(terminal);
     if (positionals[0] === "apply") {
-      const [, fromCatalog] = exactly(positionals, ["apply", "NAME"]);
+      const [, fromCatalog] = expectPositionals(positionals, ["apply", "NAME"]);
       const { host, layout, name } = values;
       if (host === undefined) throw new UsageError("--host is missing");
       if (layout === undefined) throw new UsageError("--layout is missing");
-      const wish = { host, fromCatalog, layout, params: readParamWords(values.param) };
+      const wish = { host, fromCatalog, layout, params: parseParams(values.param) };
       const made = await client.ask(Contract, "POST", "/contracts", name === undefined ? wish : { ...wish, name });
       terminal.out(values.json ? `${JSON.stringify(made)}\n` : `contract ${made.name}: ${made.id}\n`);
       return EXIT.done;
@@ -38,7 +38,7 @@ export const catalog: Verb = {
       terminal.out(values.json ? `${JSON.stringify(entries)}\n` : listOf(entries));
       return EXIT.done;
     }
-    exactly(positionals, ["NAME"]);
+    expectPositionals(positionals, ["NAME"]);
     const entry = await client.ask(CatalogEntry, "GET", `/catalog/${encodeURIComponent(name)}`);
     terminal.out(values.json ? `${JSON.stringify(entry)}\n` : pageOf(entry));
     return EXIT.done;

@@ -6,20 +6,20 @@ import { Host } from "../../shared/host.ts";
 import { Id } from "../../shared/ids.ts";
 import { openClient } from "./client.ts";
 import { minute, printable, table } from "./table.ts";
-import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
 
 const NEWEST = "100";
 
 export const channels: Verb = {
   usage: "channels [--json]",
   summary: "show who is told, and how telling them goes; exits with 3 when one can't be reached",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { json: { type: "boolean" } },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const client = await openClient(terminal);
     const [found, hosts] = [await client.list(Channel, "/channels"), await client.list(Host, "/hosts")];
     if (values.json === true) terminal.out(`${JSON.stringify(found)}\n`);
@@ -34,13 +34,13 @@ export const channels: Verb = {
 export const deliveries: Verb = {
   usage: "deliveries [--failed] [--json]",
   summary: `show the newest ${NEWEST} notifications; with --failed, those that were given up on`,
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { failed: { type: "boolean" }, json: { type: "boolean" } },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const client = await openClient(terminal);
     const query = new URLSearchParams({ limit: NEWEST, ...(values.failed === true ? { state: "failed" } : {}) });
     const { items } = await client.ask(page(Delivery), "GET", `/deliveries?${query}`);
@@ -54,9 +54,9 @@ export const deliveries: Verb = {
 export const retry: Verb = {
   usage: "retry DELIVERY",
   summary: "send a notification again, now, whether it waits or was given up on",
-  run: async (words, terminal) => {
-    const { positionals } = parseArgs({ args: words, allowPositionals: true });
-    const [word] = exactly(positionals, ["DELIVERY"]);
+  run: async (args, terminal) => {
+    const { positionals } = parseArgs({ args, allowPositionals: true });
+    const [word] = expectPositionals(positionals, ["DELIVERY"]);
     const id = Id.safeParse(word);
     if (!id.success) throw new UsageError(`DELIVERY ${word}: write the id that 'holdfast deliveries' shows`);
     const client = await openClient(terminal);

@@ -12,7 +12,7 @@ const PAGE = 500;
 /** Opens the API that HOLDFAST_URL and HOLDFAST_TOKEN name, or else the one that runs from this data directory. */
 export async function openClient(terminal: Pick<Terminal, "env">): Promise<Client> {
   const config = readConfig(terminal.env);
-  const token = terminal.env["HOLDFAST_TOKEN"] || (await keptToken(config));
+  const token = terminal.env["HOLDFAST_TOKEN"] || (await readStoredToken(config));
   return clientOf(config.url ?? localOrigin(config), token);
 }
 
@@ -21,7 +21,7 @@ export function clientOf(url: string, token: string): Client {
   const ask: Client["ask"] = async (schema, method, path, body) => {
     const answer = await send(url, token, method, path, body);
     const text = await answer.text();
-    if (!answer.ok) throw refusal(url, answer.status, text);
+    if (!answer.ok) throw apiError(url, answer.status, text);
     const parsed = schema.safeParse(parseJson(text));
     if (!parsed.success)
       throw new ExitError(EXIT.failed, `${url} answered something that is not Holdfast's: is the address right?`);
@@ -43,7 +43,7 @@ export function clientOf(url: string, token: string): Client {
   };
 }
 
-async function keptToken(config: NodeConfig): Promise<string> {
+async function readStoredToken(config: NodeConfig): Promise<string> {
   const file = join(config.dataDir, "token");
   try {
     return (await readFile(file, "utf8")).trim();
@@ -79,7 +79,7 @@ async function send(url: string, token: string, method: string, path: string, bo
   }
 }
 
-function refusal(url: string, status: number, text: string): ExitError {
+function apiError(url: string, status: number, text: string): ExitError {
   const body = ErrorBody.safeParse(parseJson(text));
   const exit = status >= 500 || status === 429 ? EXIT.later : EXIT.failed;
   if (!body.success) return new ExitError(exit, `${url} answered ${status}`);

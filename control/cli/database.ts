@@ -4,14 +4,14 @@ import { parseArgs } from "node:util";
 import { migrate as migrateDatabase } from "../db/migrate.ts";
 import { readConfig } from "../runtime/node/config.ts";
 import { openDatabase } from "../runtime/node/database.ts";
-import { EXIT, exactly, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, type Verb } from "./terminal.ts";
 
 /** For a database that a Workers deployment uses: a Worker never changes the schema itself. */
 export const migrate: Verb = {
   usage: "migrate",
   summary: "bring the database of HOLDFAST_DATABASE_URL to this version's schema, before a Workers deployment",
-  run: async (words, terminal) => {
-    exactly(parseArgs({ args: words, allowPositionals: true, options: {} }).positionals, []);
+  run: async (args, terminal) => {
+    expectPositionals(parseArgs({ args, allowPositionals: true, options: {} }).positionals, []);
     const config = readConfig(terminal.env);
     const db = openDatabase(config.databaseUrl, config.databaseToken);
     try {
@@ -28,9 +28,9 @@ export const migrate: Verb = {
 export const copyDatabase: Verb = {
   usage: "copy-database FROM TO",
   summary: "make a consistent copy of a control plane's database file, also while it is in use",
-  run: async (words) => {
-    const { positionals } = parseArgs({ args: words, allowPositionals: true, options: {} });
-    const [from, to] = exactly(positionals, ["FROM", "TO"]);
+  run: async (args) => {
+    const { positionals } = parseArgs({ args, allowPositionals: true, options: {} });
+    const [from, to] = expectPositionals(positionals, ["FROM", "TO"]);
     const draft = `${to}.new`;
     await rm(draft, { force: true });
     const db = new DatabaseSync(from, { readOnly: true, timeout: 30_000 });

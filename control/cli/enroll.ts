@@ -2,19 +2,19 @@ import { parseArgs } from "node:util";
 import { CreateEnrollment, EnrollmentCreated } from "../../shared/host.ts";
 import { isLoopback } from "../runtime/node/config.ts";
 import { openClient } from "./client.ts";
-import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
 
 /** Prints the line to paste on the new host, alone on stdout. */
 export const enroll: Verb = {
   usage: "enroll [--name NAME] [--uses N] [--expires SECONDS]",
   summary: "print the command that makes another machine a host",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { name: { type: "string" }, uses: { type: "string" }, expires: { type: "string" } },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const input = CreateEnrollment.safeParse({
       ...(values.name === undefined ? {} : { name: values.name }),
       ...(values.uses === undefined ? {} : { uses: Number(values.uses) }),

@@ -3,18 +3,18 @@ import { Id } from "../../shared/ids.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { openClient } from "./client.ts";
 import { minute, printable, table } from "./table.ts";
-import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
 
 export const incidents: Verb = {
   usage: "incidents [--all] [--json]",
   summary: "show what is wrong now; with --all, what was wrong as well",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { all: { type: "boolean" }, json: { type: "boolean" } },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const client = await openClient(terminal);
     const found = await client.list(Incident, "/incidents", values.all === true ? {} : { state: "open" });
     if (values.json === true) terminal.out(`${JSON.stringify(found)}\n`);
@@ -26,13 +26,13 @@ export const incidents: Verb = {
 export const acknowledge: Verb = {
   usage: "acknowledge INCIDENT [--note TEXT]",
   summary: "say that somebody sees to it: there are no more reminders of it",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { note: { type: "string" } },
     });
-    const [word] = exactly(positionals, ["INCIDENT"]);
+    const [word] = expectPositionals(positionals, ["INCIDENT"]);
     const id = Id.safeParse(word);
     if (!id.success) throw new UsageError(`INCIDENT ${word}: write the id that 'holdfast incidents' shows`);
     const client = await openClient(terminal);

@@ -60,19 +60,19 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 process.exitCode = await main(process.argv.slice(2), terminal);
 
-async function main([name = "", ...words]: string[], { out, err }: Terminal): Promise<number> {
+async function main([name = "", ...args]: string[], { out, err }: Terminal): Promise<number> {
   const verb = verbs.get(name);
   if (verb === undefined) {
     const isAsked = name === "help" || name === "--help" || name === "-h";
     (isAsked ? out : err)(`${isAsked || name === "" ? "" : `holdfast: '${name}' is not a verb\n`}${usage()}`);
     return isAsked ? EXIT.done : EXIT.usage;
   }
-  if (words.includes("--help")) {
+  if (args.includes("--help")) {
     out(`usage: holdfast ${verb.usage}\n${verb.summary}\n`);
     return EXIT.done;
   }
   try {
-    return await verb.run(words, terminal);
+    return await verb.run(args, terminal);
   } catch (error) {
     if (isUsage(error)) {
       err(`holdfast: ${error.message}\nusage: holdfast ${verb.usage}\n`);

@@ -5,20 +5,20 @@ import { Contract } from "../../shared/contract.ts";
 import { Host } from "../../shared/host.ts";
 import { Id } from "../../shared/ids.ts";
 import { openClient } from "./client.ts";
-import { readParamWords } from "./param-words.ts";
+import { parseParams } from "./params.ts";
 import { table } from "./table.ts";
-import { EXIT, exactly, ExitError, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, ExitError, UsageError, type Verb } from "./terminal.ts";
 
 export const proposals: Verb = {
   usage: "proposals [--host HOST] [--dismissed] [--json]",
   summary: "show the services that hosts were found to have, and that have no contract yet",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { host: { type: "string" }, dismissed: { type: "boolean" }, json: { type: "boolean" } },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const client = await openClient(terminal);
     const hosts = await client.list(Host, "/hosts");
     const wanted = hosts.find(({ id, name }) => values.host === id || values.host === name);
@@ -37,14 +37,14 @@ export const proposals: Verb = {
 export const accept: Verb = {
   usage: "accept PROPOSAL [--name CONTRACT] [--param NAME=VALUE…]",
   summary: "declare the contract that is proposed; it is backed up once you bind it to a repository",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { name: { type: "string" }, param: { type: "string", multiple: true, default: [] } },
     });
-    const [proposal] = exactly(positionals, ["PROPOSAL"]);
-    const wish = { params: readParamWords(values.param), ...(values.name === undefined ? {} : { name: values.name }) };
+    const [proposal] = expectPositionals(positionals, ["PROPOSAL"]);
+    const wish = { params: parseParams(values.param), ...(values.name === undefined ? {} : { name: values.name }) };
     const path = `/proposals/${readId(proposal)}/accept`;
     const made = await (await openClient(terminal)).ask(Contract, "POST", path, wish);
     terminal.out(`contract ${made.name}: ${made.id}\n`);
@@ -55,8 +55,8 @@ export const accept: Verb = {
 export const dismiss: Verb = {
   usage: "dismiss PROPOSAL",
   summary: "do not propose it again",
-  run: async (words, terminal) => {
-    const [proposal] = exactly(parseArgs({ args: words, allowPositionals: true }).positionals, ["PROPOSAL"]);
+  run: async (args, terminal) => {
+    const [proposal] = expectPositionals(parseArgs({ args, allowPositionals: true }).positionals, ["PROPOSAL"]);
     const client = await openClient(terminal);
     await client.ask(z.undefined(), "DELETE", `/proposals/${readId(proposal)}`);
     return EXIT.done;

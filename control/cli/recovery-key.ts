@@ -4,31 +4,31 @@ import { parseArgs } from "node:util";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { isLocalLocation } from "../../shared/location.ts";
-import type { RecoveryKey } from "../../shared/recovery.ts";
+import type { RecoveryKey } from "../../shared/recovery-key.ts";
 import { Repository, SecretName } from "../../shared/repository.ts";
 import { readSigningKey } from "../auth/signing-key.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
 import { CONTRACT } from "../runtime/node/control-contract.ts";
 import { agentRoot } from "../runtime/node/local-agent.ts";
-import { noteRecoveryKey, writeRecoveryKey } from "../runtime/node/recovery-key.ts";
+import { markRecoveryKeyTaken, writeRecoveryKey } from "../runtime/node/recovery-key.ts";
 import { openClient } from "./client.ts";
-import { EXIT, exactly, ExitError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, ExitError, type Verb } from "./terminal.ts";
 
 /** Prints the key alone on stdout: `holdfast recovery-key > FILE`, or pasted into a password manager. */
 export const recoveryKey: Verb = {
   usage: "recovery-key [--repository NAME]",
   summary: "print the one line that brings this control plane back when its disk is gone; keep it somewhere else",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { repository: { type: "string" } },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const config = readConfig(terminal.env);
     const client = await openClient(terminal);
-    const { binding, repository } = await kept(client, config, values.repository);
+    const { binding, repository } = await findControlBinding(client, config, values.repository);
     if (repository.engineId === null)
       throw new ExitError(EXIT.later, `repository "${repository.name}" is not there yet: its first backup makes it`);
     const key: RecoveryKey = {
@@ -54,13 +54,13 @@ export const recoveryKey: Verb = {
         `That repository lies on the same disk as ${config.dataDir}: it does not survive that disk. Bind contract "${CONTRACT}" to a second repository elsewhere, and take the key of that one.\n`,
       );
     }
-    await noteRecoveryKey(config.dataDir);
+    await markRecoveryKeyTaken(config.dataDir);
     return EXIT.done;
   },
 };
 
 /** By which binding the control plane is kept: the one that is named, else one in another place than the data, else the only one. */
-async function kept(client: Client, config: NodeConfig, name: string | undefined) {
+async function findControlBinding(client: Client, config: NodeConfig, name: string | undefined) {
   const contracts = await client.list(Contract, "/contracts", { name: CONTRACT });
   const bindings = (
     await Promise.all(contracts.map(({ id }) => client.list(Binding, "/bindings", { contract: id })))

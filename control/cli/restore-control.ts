@@ -4,15 +4,15 @@ import { parseArgs } from "node:util";
 import { readConfig } from "../runtime/node/config.ts";
 import { restoreControl as bringBack } from "../runtime/node/control-restore.ts";
 import { readRecoveryKey } from "../runtime/node/recovery-key.ts";
-import { EXIT, exactly, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
 
 /** Needs no control plane: it makes one. */
 export const restoreControl: Verb = {
   usage: "restore-control --key-file FILE|- [--location LOCATION] [--snapshot ID] [--data DIR] [--force]",
   summary: "bring this control plane back from its own backup with its recovery key; hosts need not enrol again",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: {
         "key-file": { type: "string" },
@@ -22,7 +22,7 @@ export const restoreControl: Verb = {
         force: { type: "boolean", default: false },
       },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const file = values["key-file"];
     if (file === undefined) throw new UsageError("--key-file is missing ('-' reads the key from standard input)");
     const { data, location, snapshot = "latest", force } = values;

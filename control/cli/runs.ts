@@ -3,29 +3,29 @@ import { parseArgs } from "node:util";
 import { CreateRestore } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Id } from "../../shared/ids.ts";
-import { plannedLines } from "../../shared/planned.ts";
-import { restoredLines } from "../../shared/restored.ts";
+import { forgetPlanLines } from "../../shared/forget-plan.ts";
+import { restoreResultLines } from "../../shared/restore-result.ts";
 import { isOver, Run } from "../../shared/run.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { openClient } from "./client.ts";
-import { EXIT, exactly, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
 
-const LOOK_EVERY_MS = 500;
+const POLL_INTERVAL_MS = 500;
 
 export const run: Verb = {
   usage: "run BINDING [--wait]",
   summary: "back up now",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { wait: { type: "boolean" } },
     });
-    const [name] = exactly(positionals, ["BINDING"]);
+    const [name] = expectPositionals(positionals, ["BINDING"]);
     const client = await openClient(terminal);
     const binding = await findBinding(client, name);
     const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/run`);
-    return finish(client, terminal, queued, values.wait === true);
+    return printRunResult(client, terminal, queued, values.wait === true);
   },
 };
 
@@ -45,15 +45,15 @@ export const restore: Verb = {
   usage:
     "restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never] [--delete] [--dry-run] [--no-verify] [--host HOST [--passphrase-file PATH]] [--wait]",
   summary: "bring files back, where they came from or into a directory, on their host or another",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: RESTORE_OPTIONS,
     });
     // `--include A B C`: what follows the first path are paths too.
     const more = values.include === undefined ? [] : positionals.splice(2);
-    const [name, snapshot] = exactly(positionals, ["BINDING", "SNAPSHOT"]);
+    const [name, snapshot] = expectPositionals(positionals, ["BINDING", "SNAPSHOT"]);
     const input = CreateRestore.omit({ binding: true }).safeParse({
       snapshot,
       target: values.target ?? null,
@@ -72,16 +72,16 @@ export const restore: Verb = {
     const binding = await findBinding(client, name);
     const queued = await client.ask(Run, "POST", "/restores", { ...input.data, binding: binding.id });
     // What would change is what was asked for.
-    return finish(client, terminal, queued, values.wait === true || input.data.dryRun);
+    return printRunResult(client, terminal, queued, values.wait === true || input.data.dryRun);
   },
 };
 
 /** Looks again and again until the run is over: a program that asks gets no event. */
-export async function endOf(client: Client, id: Id): Promise<Run> {
+export async function waitForRun(client: Client, id: Id): Promise<Run> {
   for (;;) {
     const now = await client.ask(Run, "GET", `/runs/${id}`);
     if (isOver(now.state)) return now;
-    await pause(LOOK_EVERY_MS);
+    await pause(POLL_INTERVAL_MS);
   }
 }
 
@@ -97,15 +97,15 @@ export async function findBinding(client: Client, name: string): Promise<Binding
 }
 
 /** Says the run's id, or waits and says how it ended. @returns the exit status */
-export async function finish(client: Client, terminal: Terminal, queued: Run, wait: boolean): Promise<number> {
+export async function printRunResult(client: Client, terminal: Terminal, queued: Run, wait: boolean): Promise<number> {
   if (!wait) {
     terminal.out(`${queued.id}\n`);
     return EXIT.done;
   }
-  const ended = await endOf(client, queued.id);
+  const ended = await waitForRun(client, queued.id);
   terminal.out(`${ended.state} ${ended.snapshot ?? "-"}\n`);
-  for (const line of ended.plan === null ? [] : plannedLines(ended.plan)) terminal.out(`${line}\n`);
-  for (const line of restoredLines(ended)) terminal.out(`${line}\n`);
+  for (const line of ended.plan === null ? [] : forgetPlanLines(ended.plan)) terminal.out(`${line}\n`);
+  for (const line of restoreResultLines(ended)) terminal.out(`${line}\n`);
   for (const warning of ended.warnings) terminal.err(`${warning}\n`);
   if (ended.failure !== null) terminal.err(`${ended.failure.message}\n${ended.failure.next}\n`);
   if (ended.state === "succeeded") return EXIT.done;

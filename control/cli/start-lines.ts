@@ -6,7 +6,7 @@ import type { Run, Snapshot } from "../../shared/run.ts";
 import { isLoopback, type NodeConfig } from "../runtime/node/config.ts";
 import type { FirstContract } from "../runtime/node/control-contract.ts";
 import { agentRoot } from "../runtime/node/local-agent.ts";
-import { isRecoveryKeyNoted } from "../runtime/node/recovery-key.ts";
+import { isRecoveryKeyTaken } from "../runtime/node/recovery-key.ts";
 
 /** What there is to say once everything is up. */
 export interface Started {
@@ -70,7 +70,7 @@ async function backupRows({ config, first, snapshot, failed }: Started): Promise
   if (snapshot !== null) rows.push(["Snapshot", `${snapshot.id.slice(0, 8)}  of ${snapshot.takenAt}`]);
   rows.push(["Next run", binding.nextRunAt ?? "none: the binding is paused or not enabled"]);
   if (secret !== null) rows.push(["Passphrase", secret]);
-  if (secret !== null && !(await isRecoveryKeyNoted(config.dataDir))) {
+  if (secret !== null && !(await isRecoveryKeyTaken(config.dataDir))) {
     rows.push(
       ["Recovery key", "npx holdfast recovery-key"],
       ["", "Take it now and keep it away from this machine: it brings all of this back when the disk is gone."],

@@ -1,16 +1,16 @@
 import { parseArgs } from "node:util";
 import { clientOf } from "./client.ts";
-import { endOf } from "./runs.ts";
-import { EXIT, exactly, type Terminal, type Verb } from "./terminal.ts";
+import { waitForRun } from "./runs.ts";
+import { EXIT, expectPositionals, type Terminal, type Verb } from "./terminal.ts";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { EnrollmentCreated } from "../../shared/host.ts";
 import { isGood, Run, Snapshot } from "../../shared/run.ts";
 import type { Client } from "../runtime/node/api-client.ts";
-import { keepAdminToken } from "../runtime/node/admin-token.ts";
+import { ensureAdminToken } from "../runtime/node/admin-token.ts";
 import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
 import { declareControlPlane, type FirstContract, writeControlHooks } from "../runtime/node/control-contract.ts";
-import { joinAsHost, keepAgentRunning, type LocalAgent } from "../runtime/node/local-agent.ts";
+import { ensureEnrolled, superviseAgent, type LocalAgent } from "../runtime/node/local-agent.ts";
 import { lineLog } from "../runtime/node/log.ts";
 import { type RunningControl, startControl } from "../runtime/node/server.ts";
 import { startLines } from "./start-lines.ts";
@@ -22,15 +22,15 @@ import { startLines } from "./start-lines.ts";
 export const start: Verb = {
   usage: "start",
   summary: "run the control plane, with this machine as its first host, until Ctrl-C",
-  run: async (words, terminal) => {
-    exactly(parseArgs({ args: words, allowPositionals: true, options: {} }).positionals, []);
+  run: async (args, terminal) => {
+    expectPositionals(parseArgs({ args, allowPositionals: true, options: {} }).positionals, []);
     const config = readConfig(terminal.env);
-    const asked = askedToStop();
+    const asked = waitForStopSignal();
     const log = lineLog((line) => terminal.err(`control | ${line}`));
     const control = await startControl(config, { log: { ...log, info: () => undefined } });
     const running: Running = { control, config, terminal, agent: null, isStopping: false };
     try {
-      await Promise.race([asked, bringUp(running)]);
+      await Promise.race([asked, startEverything(running)]);
       await asked;
     } finally {
       await stop(running);
@@ -48,14 +48,14 @@ interface Running {
   isStopping: boolean;
 }
 
-async function bringUp(running: Running): Promise<void> {
+async function startEverything(running: Running): Promise<void> {
   const { control, config, terminal } = running;
-  const token = await keepAdminToken(control.deps, config.dataDir);
+  const token = await ensureAdminToken(control.deps, config.dataDir);
   const client = clientOf(control.localUrl, token.token);
   await writeControlHooks(config);
-  const host = await joinAsHost(client, control, config.dataDir);
+  const host = await ensureEnrolled(client, control, config.dataDir);
   if (running.isStopping) return;
-  running.agent = keepAgentRunning(config.dataDir, (line) => terminal.err(`${line}\n`));
+  running.agent = superviseAgent(config.dataDir, (line) => terminal.err(`${line}\n`));
   const first = await declareControlPlane(client, config, host.id);
   const failed = first === null ? null : await firstBackup(client, terminal, first);
   const { command } = await client.ask(EnrollmentCreated, "POST", "/enrollments", {});
@@ -72,7 +72,7 @@ async function firstBackup(client: Client, terminal: Terminal, { binding }: Firs
   if (binding.lastSuccessAt !== null) return null;
   terminal.err("Making the first backup…\n");
   const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/run`);
-  const ended = await endOf(client, queued.id);
+  const ended = await waitForRun(client, queued.id);
   return isGood(ended.state) ? null : ended;
 }
 
@@ -82,7 +82,7 @@ async function lastSnapshot(client: Client, { binding }: FirstContract): Promise
 }
 
 /** Ctrl-C comes from the terminal and again from npm: however often it is said, it is one wish. */
-function askedToStop(): Promise<void> {
+function waitForStopSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
   });

@@ -1,25 +1,25 @@
 import { parseArgs } from "node:util";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
-import { CLOCK_WRONG_MS, skewInWords } from "../../shared/clock.ts";
+import { CLOCK_WRONG_MS, formatSkew } from "../../shared/clock-skew.ts";
 import { Host } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { openClient } from "./client.ts";
 import { table } from "./table.ts";
-import { EXIT, exactly, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, type Verb } from "./terminal.ts";
 
 export const status: Verb = {
   usage: "status [--json]",
   summary: "show every host and binding: how it is, when it last succeeded, when it runs next",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { json: { type: "boolean" } },
     });
-    exactly(positionals, []);
+    expectPositionals(positionals, []);
     const client = await openClient(terminal);
     const [hosts, bindings, failures] = await Promise.all([
       client.list(Host, "/hosts"),
@@ -51,7 +51,7 @@ function hostTable(hosts: Host[]): string {
     name,
     revokedAt !== null ? "revoked" : online ? "online" : "offline",
     minute(lastSeenAt),
-    clockSkewMs === null ? "-" : Math.abs(clockSkewMs) > CLOCK_WRONG_MS ? skewInWords(clockSkewMs) : "right",
+    clockSkewMs === null ? "-" : Math.abs(clockSkewMs) > CLOCK_WRONG_MS ? formatSkew(clockSkewMs) : "right",
   ]);
   return table([["HOST", "STATE", "LAST SEEN", "CLOCK"], ...rows]);
 }

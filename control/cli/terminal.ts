@@ -7,16 +7,16 @@ export interface Terminal {
   err(text: string): void;
 }
 
-/** One verb of the program: takes the words after it and gives the exit status. */
+/** One verb of the program: takes the arguments after it and gives the exit status. */
 export interface Verb {
   readonly usage: string;
   readonly summary: string;
-  run(words: string[], terminal: Terminal): Promise<number>;
+  run(args: string[], terminal: Terminal): Promise<number>;
 }
 
 export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, later: 75 } as const;
 
-/** The words make no sense: the usage is shown with it. */
+/** The arguments make no sense: the usage is shown with it. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
@@ -32,8 +32,8 @@ export class ExitError extends Error {
   }
 }
 
-/** @returns exactly the words that were asked for */
-export function exactly<const Names extends readonly string[]>(
+/** @returns exactly the arguments that were asked for */
+export function expectPositionals<const Names extends readonly string[]>(
   given: string[],
   names: Names,
 ): { [Index in keyof Names]: string } {

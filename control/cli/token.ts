@@ -6,19 +6,19 @@ import { createToken } from "../domain/service/tokens.ts";
 import { readConfig } from "../runtime/node/config.ts";
 import { openDatabase } from "../runtime/node/database.ts";
 import { openClient } from "./client.ts";
-import { EXIT, exactly, type Terminal, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, type Terminal, UsageError, type Verb } from "./terminal.ts";
 
 /** Prints the token alone on stdout: `TOKEN=$(holdfast token create ci --scope read)`. */
 export const token: Verb = {
   usage: "token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]",
   summary: "make an API token; --offline writes it into the database itself, when no token is left to ask with",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { scope: { type: "string" }, expires: { type: "string" }, offline: { type: "boolean", default: false } },
     });
-    const [action, name] = exactly(positionals, ["create", "NAME"]);
+    const [action, name] = expectPositionals(positionals, ["create", "NAME"]);
     if (action !== "create") throw new UsageError(`'token ${action}' is not a verb`);
     const input = CreateToken.safeParse({
       name,

@@ -4,26 +4,26 @@ import { Repository } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { openClient } from "./client.ts";
-import { endOf, findBinding, finish } from "./runs.ts";
-import { exactly, EXIT, ExitError, type Verb } from "./terminal.ts";
+import { waitForRun, findBinding, printRunResult } from "./runs.ts";
+import { expectPositionals, EXIT, ExitError, type Verb } from "./terminal.ts";
 
 export const forget: Verb = {
   usage: "forget BINDING [--dry-run] [--json]",
   summary:
     "remove the snapshots that the retention no longer wants; --dry-run: only say which, and why the others stay",
-  run: async (words, terminal) => {
+  run: async (args, terminal) => {
     const { values, positionals } = parseArgs({
-      args: words,
+      args,
       allowPositionals: true,
       options: { "dry-run": { type: "boolean" }, json: { type: "boolean" } },
     });
-    const [name] = exactly(positionals, ["BINDING"]);
+    const [name] = expectPositionals(positionals, ["BINDING"]);
     const client = await openClient(terminal);
     const binding = await findBinding(client, name);
     const dryRun = values["dry-run"] === true;
     const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/forget`, { dryRun });
-    if (values.json !== true) return await finish(client, terminal, queued, true);
-    const ended = await endOf(client, queued.id);
+    if (values.json !== true) return await printRunResult(client, terminal, queued, true);
+    const ended = await waitForRun(client, queued.id);
     terminal.out(`${JSON.stringify(ended, null, 2)}\n`);
     return ended.state === "succeeded" ? EXIT.done : ended.state === "warned" ? EXIT.warned : EXIT.failed;
   },
@@ -32,30 +32,30 @@ export const forget: Verb = {
 export const check: Verb = {
   usage: "check REPOSITORY|BINDING [--wait]",
   summary: "look for damage in a repository, and read the next part of its data",
-  run: async (words, terminal) => {
-    const { values, positionals } = parseArgs({ args: words, allowPositionals: true, options: WAIT });
-    const [name] = exactly(positionals, ["REPOSITORY|BINDING"]);
+  run: async (args, terminal) => {
+    const { values, positionals } = parseArgs({ args, allowPositionals: true, options: WAIT });
+    const [name] = expectPositionals(positionals, ["REPOSITORY|BINDING"]);
     const client = await openClient(terminal);
     const repository = await findRepository(client, name);
     const path =
       repository === null
         ? `/bindings/${(await findBinding(client, name)).id}/check`
         : `/repositories/${repository.id}/check`;
-    return await finish(client, terminal, await client.ask(Run, "POST", path), values.wait === true);
+    return await printRunResult(client, terminal, await client.ask(Run, "POST", path), values.wait === true);
   },
 };
 
 export const prune: Verb = {
   usage: "prune REPOSITORY [--wait]",
   summary: "free the space of what was forgotten",
-  run: async (words, terminal) => {
-    const { values, positionals } = parseArgs({ args: words, allowPositionals: true, options: WAIT });
-    const [name] = exactly(positionals, ["REPOSITORY"]);
+  run: async (args, terminal) => {
+    const { values, positionals } = parseArgs({ args, allowPositionals: true, options: WAIT });
+    const [name] = expectPositionals(positionals, ["REPOSITORY"]);
     const client = await openClient(terminal);
     const repository = await findRepository(client, name);
     if (repository === null) throw new ExitError(EXIT.failed, `no repository is called '${name}'`);
     const queued = await client.ask(Run, "POST", `/repositories/${repository.id}/prune`);
-    return await finish(client, terminal, queued, values.wait === true);
+    return await printRunResult(client, terminal, queued, values.wait === true);
   },
 };
 

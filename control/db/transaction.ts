@@ -49,7 +49,7 @@ export function isGuardError(error: unknown): boolean {
 }
 
 /** @returns the columns of the unique constraint that was broken, as `table.column`; none when it was something else */
-export function brokenUnique(error: unknown): string[] {
+export function violatedUniqueColumns(error: unknown): string[] {
   for (const message of databaseMessages(error)) {
     const columns = /UNIQUE constraint failed: ([\w., ]+)/.exec(message)?.[1];
     if (columns !== undefined) return columns.split(",").map((column) => column.trim());

@@ -1,5 +1,5 @@
 import { Failure, type Issue, type Noun } from "../../shared/failure.ts";
-import { brokenUnique } from "../db/transaction.ts";
+import { violatedUniqueColumns } from "../db/transaction.ts";
 
 const SINGULAR: Record<Noun, string> = {
   hosts: "host",
@@ -22,16 +22,16 @@ export function notFound(noun: Noun, id: string): Failure {
 }
 
 /** 400 with one place in the request that is wrong. */
-export function invalid(path: Issue["path"], message: string): Failure {
+export function invalidRequest(path: Issue["path"], message: string): Failure {
   return new Failure("request.invalid", `${path.join(".")}: ${message}`, [{ path, message }]);
 }
 
 /** Waits for a write that gives something a name, and says so when another has it. */
-export async function refuseTakenName<T>(noun: Noun, name: string, write: Promise<T>): Promise<T> {
+export async function throwIfNameTaken<T>(noun: Noun, name: string, write: Promise<T>): Promise<T> {
   try {
     return await write;
   } catch (error) {
-    if (!brokenUnique(error).includes(`${noun}.name`)) throw error;
+    if (!violatedUniqueColumns(error).includes(`${noun}.name`)) throw error;
     const message = `another ${SINGULAR[noun]} is called "${name}"; choose another name`;
     throw new Failure(`${noun}.name_taken`, message, [{ path: ["name"], message }]);
   }
@@ -52,7 +52,7 @@ export interface Dependent {
 }
 
 /** Throws `<noun>.in_use` when something depends on what is about to be deleted. */
-export function refuseInUse(noun: Noun, name: string, dependents: readonly Dependent[]): void {
+export function throwIfInUse(noun: Noun, name: string, dependents: readonly Dependent[]): void {
   if (dependents.length === 0) return;
   throw new Failure(
     `${noun}.in_use`,

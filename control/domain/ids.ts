@@ -1,5 +1,5 @@
 import { sql, type SQL } from "drizzle-orm";
-import { CLOCK_WRONG_MS } from "../../shared/clock.ts";
+import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import { uuidv7, type Id } from "../../shared/ids.ts";
 import { runs } from "../db/schema/runs.ts";
 import type { Deps } from "../deps.ts";
@@ -15,10 +15,10 @@ export function newId({ clock, random }: Pick<Deps, "clock" | "random">): Id {
 
 /** Runs that a host whose clock was ahead made for a day that is not here yet are nobody's newest. */
 export function isNotAhead(deps: Pick<Deps, "clock">): SQL {
-  return sql`${runs.id} < ${firstAhead(deps)}`;
+  return sql`${runs.id} < ${firstFutureId(deps)}`;
 }
 
 /** Ids from this one on were made by a clock that is, or was, ahead. */
-export function firstAhead({ clock }: Pick<Deps, "clock">): Id {
+export function firstFutureId({ clock }: Pick<Deps, "clock">): Id {
   return uuidv7(clock.now() + CLOCK_WRONG_MS, new Uint8Array(10));
 }

@@ -17,12 +17,12 @@ export interface RunSubject {
 }
 
 /** How many of a run's warnings a notification says; the run itself has up to a hundred. */
-const WARNINGS_SAID = 5;
+const MAX_WARNINGS = 5;
 
 /** What every notification of a run says of it. */
 export function runData(run: RunReport["run"], { binding, repository, host }: RunSubject): Record<string, unknown> {
   const { id, kind, state, trigger, startedAt, finishedAt, failure } = run;
-  const warnings = run.warnings.slice(0, WARNINGS_SAID);
+  const warnings = run.warnings.slice(0, MAX_WARNINGS);
   const warned = state === "warned" ? { warnings, warningsMore: run.warnings.length - warnings.length } : {};
   return {
     run: { id, kind, state, trigger, startedAt, finishedAt, failure, ...warned },

@@ -39,21 +39,21 @@ export function newSession(host: Id, connection: Id): Session {
 }
 
 /** The socket is open: writes the host's presence. A host revoked since it was let in is closed. */
-export async function opened({ db, clock }: SessionDeps, session: Session): Promise<Reaction> {
+export async function handleOpen({ db, clock }: SessionDeps, session: Session): Promise<Reaction> {
   const now = instant(clock.now());
   const present = await db
     .update(hosts)
     .set({ connectionId: session.connection, connectedAt: now, lastSeenAt: now })
     .where(and(eq(hosts.id, session.host), isNull(hosts.revokedAt)))
     .returning({ id: hosts.id });
-  return present.length === 0 ? close("revoked") : quiet;
+  return present.length === 0 ? close("revoked") : noReaction;
 }
 
 /**
  * One frame came in.
  * @param text null when it was not text
  */
-export async function received(deps: SessionDeps, session: Session, text: string | null): Promise<Reaction> {
+export async function handleFrame(deps: SessionDeps, session: Session, text: string | null): Promise<Reaction> {
   if (text === null || new TextEncoder().encode(text).length > MAX_FRAME_BYTES) return close("badFrame");
   if (text === PING_TEXT) return { send: [PONG_TEXT], close: null };
   const protocol = decode(AnyHello, text)?.protocol;
@@ -67,22 +67,22 @@ export async function received(deps: SessionDeps, session: Session, text: string
     case "ping":
       return { send: [PONG_TEXT], close: null };
     case "pong":
-      return quiet;
+      return noReaction;
     case "progress":
-      await keepProgress(deps, session, frame.run, frame.progress);
-      return quiet;
+      await saveProgress(deps, session, frame.run, frame.progress);
+      return noReaction;
   }
 }
 
 /** The socket is gone. Clears the presence only while it is still this connection's. */
-export async function closed({ db, clock }: SessionDeps, session: Session): Promise<void> {
+export async function handleClose({ db, clock }: SessionDeps, session: Session): Promise<void> {
   await db
     .update(hosts)
     .set({ connectionId: null, connectedAt: null, lastSeenAt: instant(clock.now()) })
     .where(and(eq(hosts.id, session.host), eq(hosts.connectionId, session.connection)));
 }
 
-const quiet: Reaction = { send: [], close: null };
+const noReaction: Reaction = { send: [], close: null };
 
 function close(why: keyof typeof CLOSE): Reaction {
   return { send: [], close: why };
@@ -96,7 +96,7 @@ function welcome(now: number): string {
 }
 
 /** Only of a run of its own that is running, and at most once a second: the rest is dropped, it is only live. */
-async function keepProgress({ db, clock }: SessionDeps, session: Session, run: Id, progress: Progress): Promise<void> {
+async function saveProgress({ db, clock }: SessionDeps, session: Session, run: Id, progress: Progress): Promise<void> {
   const now = clock.now();
   const last = session.progressAt.get(run);
   if (last !== undefined && now - last < PROGRESS_EVERY_MS) return;

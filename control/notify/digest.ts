@@ -5,11 +5,11 @@ import { channels, deliveries } from "../db/schema/notifications.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueueTo } from "./outbox.ts";
-import { isHolding } from "./quiet.ts";
-import { wordsOf } from "./words.ts";
+import { hasHeldDeliveries } from "./quiet-hours.ts";
+import { messageTextOf } from "./words.ts";
 
 /** More than this nobody reads at breakfast: of the rest it is said how many they are. */
-const LISTED = 50;
+const MAX_ITEMS = 50;
 
 /**
  * Tells each channel whose quiet hours are over what was held back for it, in one notification: that is written, and what it tells
@@ -29,11 +29,11 @@ type Channel = typeof channels.$inferSelect;
 async function digest(deps: Pick<Deps, "db" | "clock">, { id, name, digestAt }: Channel): Promise<Statement[]> {
   const { db } = deps;
   const { ids, items, more, since } = await readHeld(deps, id);
-  const isAsRead = and(eq(channels.id, id), eq(channels.digestAt, digestAt ?? ""));
+  const isUnchanged = and(eq(channels.id, id), eq(channels.digestAt, digestAt ?? ""));
   const data = { channel: { id, name }, count: ids.length, since, items, more };
-  const told = sql`select value from json_each(${JSON.stringify(ids)})`;
+  const digestedIds = sql`select value from json_each(${JSON.stringify(ids)})`;
   return [
-    ...(ids.length === 0 ? [] : [enqueueTo(deps, id, { type: "incident.digest", data }, isAsRead)]),
+    ...(ids.length === 0 ? [] : [enqueueTo(deps, id, { type: "incident.digest", data }, isUnchanged)]),
     db
       .update(deliveries)
       .set({ state: "digested" })
@@ -41,15 +41,15 @@ async function digest(deps: Pick<Deps, "db" | "clock">, { id, name, digestAt }: 
         and(
           eq(deliveries.channel, id),
           eq(deliveries.state, "held"),
-          sql`${deliveries.id} in (${told})`,
-          sql`exists (select 1 from ${channels} where ${isAsRead})`,
+          sql`${deliveries.id} in (${digestedIds})`,
+          sql`exists (select 1 from ${channels} where ${isUnchanged})`,
         ),
       ),
     db
       .update(channels)
       // What was held back after it was read has its own digest.
-      .set({ digestAt: sql`case when ${isHolding()} then ${instant(deps.clock.now())} end` })
-      .where(isAsRead),
+      .set({ digestAt: sql`case when ${hasHeldDeliveries()} then ${instant(deps.clock.now())} end` })
+      .where(isUnchanged),
   ];
 }
 
@@ -66,20 +66,20 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
   const ofIncidents = db.select({ id: deliveries.incident }).from(deliveries).where(isHeld);
   const isOfThese = sql`${incidents.id} in ${ofIncidents}`;
   const keys = db.select({ key: incidents.key }).from(incidents).where(isOfThese);
-  const [all, wrong, others, [known], again] = await db.batch([
+  const [all, heldIncidents, others, [known], openIncidents] = await db.batch([
     db.select({ id: deliveries.id, at: deliveries.createdAt }).from(deliveries).where(isHeld).orderBy(deliveries.id),
     db
       .select()
       .from(incidents)
       .where(isOfThese)
       .orderBy(sql`${incidents.closedAt} is not null`, desc(incidents.id))
-      .limit(LISTED),
+      .limit(MAX_ITEMS),
     db
       .select({ payload: deliveries.payload })
       .from(deliveries)
       .where(and(isHeld, isNull(deliveries.incident)))
       .orderBy(desc(deliveries.id))
-      .limit(LISTED),
+      .limit(MAX_ITEMS),
     db
       .select({
         incidents: sql<number>`count(distinct ${deliveries.incident})`,
@@ -92,18 +92,24 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
       .from(incidents)
       .where(and(isNull(incidents.closedAt), inArray(incidents.key, keys))),
   ]);
-  const open = new Map(again.map(({ key, id }) => [key, id]));
+  const open = new Map(openIncidents.map(({ key, id }) => [key, id]));
   // What is wrong again is not well: it is one line, of the newer incident where that was held back too.
-  const shown = wrong.filter(({ id, key }) => !wrong.some((one) => one.id !== id && one.id === open.get(key)));
+  const shown = heldIncidents.filter(
+    ({ id, key }) => !heldIncidents.some((one) => one.id !== id && one.id === open.get(key)),
+  );
   const lines = shown.map((incident) => toItem(incident, open.has(incident.key)));
-  const told = others.map(({ payload }): Item => ({ title: wordsOf(payload).title, state: "told", incident: null }));
+  const otherItems = others.map(({ payload }): Item => ({
+    title: messageTextOf(payload).title,
+    state: "told",
+    incident: null,
+  }));
   const inOrder = [
     ...lines.filter(({ state }) => state === "open"),
-    ...told,
+    ...otherItems,
     ...lines.filter(({ state }) => state === "over"),
   ];
-  const items = inOrder.slice(0, LISTED);
-  const more = (known?.incidents ?? 0) + (known?.others ?? 0) - (wrong.length - shown.length) - items.length;
+  const items = inOrder.slice(0, MAX_ITEMS);
+  const more = (known?.incidents ?? 0) + (known?.others ?? 0) - (heldIncidents.length - shown.length) - items.length;
   return { ids: all.map(({ id }) => id), items, more: Math.max(0, more), since: all[0]?.at ?? null };
 }
 

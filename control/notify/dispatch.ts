@@ -3,14 +3,14 @@ import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { writeDigests } from "./digest.ts";
-import { askHost, endMissed } from "./errands.ts";
-import { giveUp, record } from "./outcome.ts";
-import { holdBack, isAskedFor, isDue } from "./quiet.ts";
+import { requestRelay, failExpiredRelays } from "./relay.ts";
+import { failDelivery, recordAttempt } from "./delivery-result.ts";
+import { holdForQuietHours, isRequested, isDue } from "./quiet-hours.ts";
 import { send } from "./send.ts";
 
 /** Longer than an attempt can take (15 s), so only a crash leaves one to expire. */
 const LEASE_MS = 60_000;
-const AT_ONCE = 20;
+const BATCH_SIZE = 20;
 
 /**
  * Sends everything that is due, by lease: any number of dispatchers may run at once, and what one that crashed had claimed
@@ -19,8 +19,8 @@ const AT_ONCE = 20;
  */
 export async function dispatch(deps: Deps): Promise<number | null> {
   for (;;) {
-    await endMissed(deps);
-    const quiet = await holdBack(deps);
+    await failExpiredRelays(deps);
+    const quiet = await holdForQuietHours(deps);
     await writeDigests(deps, quiet);
     const claimed = await claim(deps, quiet);
     if (claimed.length === 0) return nextDue(deps);
@@ -48,10 +48,10 @@ async function claim({ db, clock, random }: Deps, quiet: readonly Id[]): Promise
     .select({ id: deliveries.id })
     .from(deliveries)
     .where(
-      and(isDue(now), quiet.length === 0 ? undefined : or(notInArray(deliveries.channel, [...quiet]), isAskedFor())),
+      and(isDue(now), quiet.length === 0 ? undefined : or(notInArray(deliveries.channel, [...quiet]), isRequested())),
     )
     .orderBy(asc(deliveries.nextAttemptAt))
-    .limit(AT_ONCE);
+    .limit(BATCH_SIZE);
   return db
     .update(deliveries)
     .set({ leaseUntil: instant(now + LEASE_MS), leaseOwner: uuidv7(now, random(16)) })
@@ -61,11 +61,11 @@ async function claim({ db, clock, random }: Deps, quiet: readonly Id[]): Promise
 
 async function attempt(deps: Deps, delivery: Delivery): Promise<void> {
   const [channel] = await deps.db.select().from(channels).where(eq(channels.id, delivery.channel));
-  const asked = delivery.type === "channel.test";
-  if (channel === undefined) return giveUp(deps, delivery, "the channel was deleted");
-  if (!channel.enabled && !asked) return giveUp(deps, delivery, "the channel is disabled");
-  if (channel.via !== null) return askHost(deps, delivery, channel.via);
-  await record(deps, delivery, await send(deps, delivery, channel));
+  const isTest = delivery.type === "channel.test";
+  if (channel === undefined) return failDelivery(deps, delivery, "the channel was deleted");
+  if (!channel.enabled && !isTest) return failDelivery(deps, delivery, "the channel is disabled");
+  if (channel.via !== null) return requestRelay(deps, delivery, channel.via);
+  await recordAttempt(deps, delivery, await send(deps, delivery, channel));
 }
 
 async function nextDue({ db }: Deps): Promise<number | null> {

@@ -1,7 +1,7 @@
 import type { ChannelKind, ChannelTarget } from "../../shared/channel.ts";
 import type { Event } from "../../shared/event.ts";
 import type { Id } from "../../shared/ids.ts";
-import type { Words } from "./words.ts";
+import type { MessageText } from "./words.ts";
 
 /** One event on its way to one channel. */
 export interface Message {
@@ -10,7 +10,7 @@ export interface Message {
   /** Milliseconds since 1970: the moment of this attempt. */
   readonly at: number;
   readonly event: Event;
-  readonly words: Words;
+  readonly text: MessageText;
 }
 
 /** How one kind of channel is reached. */

@@ -1,39 +1,39 @@
 import type { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { requestOf } from "./kinds.ts";
-import { emailLetter } from "./kinds/email.ts";
+import { buildEmail } from "./kinds/email.ts";
 import type { Message } from "./message.ts";
-import { type Outcome, refusalIn } from "./outcome.ts";
-import { wordsOf } from "./words.ts";
+import { type DeliveryResult, statusError } from "./delivery-result.ts";
+import { messageTextOf } from "./words.ts";
 
 type Channel = typeof channels.$inferSelect;
 type Delivery = typeof deliveries.$inferSelect;
 
 /** One attempt to bring a delivery to its channel. Never throws: what went wrong is in the outcome. */
-export async function send(deps: Deps, delivery: Delivery, channel: Channel): Promise<Outcome> {
+export async function send(deps: Deps, delivery: Delivery, channel: Channel): Promise<DeliveryResult> {
   const { target } = channel;
   const message = messageOf(delivery, deps.clock.now());
   try {
     if (target.kind === "email") {
       if (deps.mail === null) return { status: null, error: "this control plane runs where no mail can be sent from" };
       const before = delivery.reached ?? [];
-      const letter = emailLetter(message, target, before);
+      const email = buildEmail(message, target, before);
       // Who had not got it is no recipient any more.
-      if (letter.to.length === 0) return { status: delivery.lastStatus, error: null };
-      const { reached, ...outcome } = await deps.mail(letter);
-      return { ...outcome, reached: [...new Set([...before, ...reached])] };
+      if (email.to.length === 0) return { status: delivery.lastStatus, error: null };
+      const { reached, ...result } = await deps.mail(email);
+      return { ...result, reached: [...new Set([...before, ...reached])] };
     }
     const { status, retryAfterSeconds = 0 } = await deps.post(
       await requestOf(message, target, secretsOf(channel, message.at)),
     );
-    return { status, error: refusalIn(status), retryAfterSeconds };
+    return { status, error: statusError(status), retryAfterSeconds };
   } catch (error) {
     return { status: null, error: error instanceof Error ? error.message : String(error) };
   }
 }
 
 export function messageOf({ id, payload }: Pick<Delivery, "id" | "payload">, at: number): Message {
-  return { id, at, event: payload, words: wordsOf(payload) };
+  return { id, at, event: payload, text: messageTextOf(payload) };
 }
 
 /** The newest first; the one before signs too until its time is over. */

@@ -3,45 +3,45 @@ import type { Event, EventType } from "../../shared/event.ts";
 import { printable } from "./text.ts";
 
 /** An event as a person reads it. Lines of the body are separated by newlines; no markup of any kind. */
-export interface Words {
+export interface MessageText {
   readonly title: string;
   readonly body: string;
-  readonly mood: Mood;
+  readonly severity: Severity;
 }
 
 /** `bad`: backups are in danger. `odd`: worth a look. `good`: well again. `plain`: nothing is asked of anybody. */
-export type Mood = "bad" | "odd" | "good" | "plain";
+export type Severity = "bad" | "odd" | "good" | "plain";
 
 /** @param event whatever its data lacks is left out, so that every event can be told */
-export function wordsOf(event: Event): Words {
+export function messageTextOf(event: Event): MessageText {
   const facts = Facts.parse(event.data);
-  const { mood, title, lead = () => null, next = null } = TOLD[event.type];
+  const { severity: mood, title, lead = () => null, next = null } = TEMPLATES[event.type];
   const lines = [
     lead(facts),
     facts.run?.failure?.message,
     ...(facts.run?.warnings ?? []),
-    more(facts.run?.warningsMore),
-    about(facts, facts.reason ?? facts.message ?? facts.summary),
+    moreLine(facts.run?.warningsMore),
+    reasonLine(facts, facts.reason ?? facts.message ?? facts.summary),
     ...(facts.faults ?? []).map(({ file, message }) => `${file}: ${message}`),
     ...(facts.troubles ?? []).map(({ subject, message }) => `${subject}: ${message}`),
     ...(facts.items ?? []).map(({ title: name, summary, type }) => `- ${name ?? summary ?? type ?? "an event"}`),
-    more(facts.more),
-    since(facts, mood),
-    facts.dueAt === undefined ? null : `It was due: ${moment(facts.dueAt)}`,
-    facts.lastGoodAt === undefined ? null : `Last good backup: ${moment(facts.lastGoodAt)}`,
-    facts.skewMs === undefined ? null : skew(facts.skewMs),
-    toDo(facts.run?.failure?.next ?? facts.next ?? next),
+    moreLine(facts.more),
+    sinceLine(facts, mood),
+    facts.dueAt === undefined ? null : `It was due: ${formatMinute(facts.dueAt)}`,
+    facts.lastGoodAt === undefined ? null : `Last good backup: ${formatMinute(facts.lastGoodAt)}`,
+    facts.skewMs === undefined ? null : skewLine(facts.skewMs),
+    nextStepLine(facts.run?.failure?.next ?? facts.next ?? next),
     where(facts),
   ];
-  const said = lines.filter((line): line is string => typeof line === "string" && line !== "");
+  const shownLines = lines.filter((line): line is string => typeof line === "string" && line !== "");
   return {
     title: printable(title(facts)).replaceAll("\n", " "),
-    body: printable([...new Set(said)].join("\n")),
-    mood,
+    body: printable([...new Set(shownLines)].join("\n")),
+    severity: mood,
   };
 }
 
-function more(count: number | undefined): string | null {
+function moreLine(count: number | undefined): string | null {
   return count === undefined || count === 0 ? null : `- and ${count} more`;
 }
 
@@ -91,8 +91,8 @@ const Facts = z.object({
 });
 type Facts = z.infer<typeof Facts>;
 
-interface Told {
-  readonly mood: Mood;
+interface EventTemplate {
+  readonly severity: Severity;
   readonly title: (facts: Facts) => string;
   /** The first line of the body, when the title does not say it all. */
   readonly lead?: (facts: Facts) => string | null;
@@ -100,105 +100,105 @@ interface Told {
   readonly next?: string;
 }
 
-const TOLD: Record<EventType, Told> = {
+const TEMPLATES: Record<EventType, EventTemplate> = {
   "run.failed": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `${runOf(facts)} failed`,
     next: "Look at the run's log: `holdfast status` names it.",
   },
   "run.warned": {
-    mood: "odd",
+    severity: "odd",
     title: (facts) => `${runOf(facts)} was done with warnings`,
     next: "The snapshot is usable; look at what was skipped.",
   },
-  "run.recovered": { mood: "good", title: (facts) => `${runOf(facts)} is well again` },
+  "run.recovered": { severity: "good", title: (facts) => `${runOf(facts)} is well again` },
   "repository.check_failed": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `Repository ${repositoryOf(facts)} is damaged`,
     next: "Do not prune it, and make a copy elsewhere now.",
   },
   "source.suspicious": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `The sources of ${bindingOf(facts)} look wrong`,
     next: "Look whether the files are there. Old snapshots are kept until they look right again.",
   },
-  "source.recovered": { mood: "good", title: (facts) => `The sources of ${bindingOf(facts)} look right again` },
+  "source.recovered": { severity: "good", title: (facts) => `The sources of ${bindingOf(facts)} look right again` },
   "host.policy_refused": {
-    mood: "odd",
+    severity: "odd",
     title: (facts) => `Host ${hostOf(facts)} refused what it was asked`,
     next: "Change the host's policy.json, or what is asked of it.",
   },
   "host.declaration_faults": {
-    mood: "odd",
+    severity: "odd",
     title: (facts) =>
       facts.faults?.length === 0
         ? `Every file in contracts.d of host ${hostOf(facts)} is followed again`
         : `Files in contracts.d of host ${hostOf(facts)} are not followed`,
   },
   "channel.test": {
-    mood: "plain",
+    severity: "plain",
     title: (facts) => `Test of channel ${facts.channel ?? "?"}`,
     lead: () => "Somebody asked Holdfast for it. If you read this, the channel works.",
   },
   "backup.late": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `Backup of ${bindingOf(facts)} is late`,
     lead: () => "No good backup came in time.",
     next: "Look whether the host is on, and what its last runs say.",
   },
   "backup.stuck": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `${runOf(facts)} is stuck`,
     lead: () => "It is running and does not get on.",
     next: "Look at the host; cancel the run if it hangs.",
   },
   "backup.unprotected": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `${bindingOf(facts)} has no backup yet`,
     lead: () => "Its first good backup is overdue.",
     next: "Run it by hand and look at what it says.",
   },
-  "backup.recovered": { mood: "good", title: (facts) => `${runOf(facts)} is as it should be again` },
+  "backup.recovered": { severity: "good", title: (facts) => `${runOf(facts)} is as it should be again` },
   "repository.unreachable": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `Repository ${repositoryOf(facts)} can't be reached`,
     next: "Look whether its server is on and its disk is mounted.",
   },
-  "repository.recovered": { mood: "good", title: (facts) => `Repository ${repositoryOf(facts)} is well again` },
+  "repository.recovered": { severity: "good", title: (facts) => `Repository ${repositoryOf(facts)} is well again` },
   "host.offline": {
-    mood: "bad",
+    severity: "bad",
     title: (facts) => `Host ${hostOf(facts)} is offline`,
     lead: () => "Nothing is heard of it. It keeps its own schedule, but nobody knows how its backups are.",
     next: "Look whether it is on and reaches the control plane.",
   },
-  "host.online": { mood: "good", title: (facts) => `Host ${hostOf(facts)} is back` },
+  "host.online": { severity: "good", title: (facts) => `Host ${hostOf(facts)} is back` },
   "host.clock_wrong": {
-    mood: "odd",
+    severity: "odd",
     title: (facts) => `The clock of host ${hostOf(facts)} is wrong`,
     lead: () => "It removes no old snapshots as long as it is.",
     next: "Set its clock: turn on NTP.",
   },
-  "host.clock_right": { mood: "good", title: (facts) => `The clock of host ${hostOf(facts)} is right again` },
-  "host.trouble": { mood: "bad", title: (facts) => `Host ${hostOf(facts)} needs a look` },
-  "host.trouble_over": { mood: "good", title: (facts) => `Host ${hostOf(facts)} is well again` },
+  "host.clock_right": { severity: "good", title: (facts) => `The clock of host ${hostOf(facts)} is right again` },
+  "host.trouble": { severity: "bad", title: (facts) => `Host ${hostOf(facts)} needs a look` },
+  "host.trouble_over": { severity: "good", title: (facts) => `Host ${hostOf(facts)} is well again` },
   "incident.reminder": {
-    mood: "odd",
+    severity: "odd",
     title: (facts) => `Still so: ${facts.incident?.summary ?? facts.summary ?? "an incident is open"}`,
     next: "Mend it, or acknowledge it: then nobody is reminded any more.",
   },
   "incident.flapping": {
-    mood: "odd",
+    severity: "odd",
     title: (facts) => `Comes and goes: ${facts.incident?.summary ?? facts.summary ?? "an incident"}`,
     lead: ({ openings }) =>
       `${openings === undefined ? "" : `It came ${openings} times. `}You are told again once it stays as it is.`,
   },
   "incident.digest": {
-    mood: "odd",
+    severity: "odd",
     title: (facts) => `Meanwhile: ${facts.count ?? facts.items?.length ?? "some"} notifications of the quiet hours`,
   },
 };
 
-const DEEDS: Record<string, string> = {
+const RUN_KIND_LABELS: Record<string, string> = {
   backup: "Backup",
   forget: "Retention",
   prune: "Prune",
@@ -209,7 +209,7 @@ const DEEDS: Record<string, string> = {
 function runOf(facts: Facts): string {
   const of = facts.binding ?? (facts.repository === undefined ? "?" : `repository ${facts.repository}`);
   const on = facts.host === undefined ? "" : ` on ${facts.host}`;
-  return `${DEEDS[facts.run?.kind ?? ""] ?? "A run"} of ${of}${on}`;
+  return `${RUN_KIND_LABELS[facts.run?.kind ?? ""] ?? "A run"} of ${of}${on}`;
 }
 
 function bindingOf({ binding, host }: Facts): string {
@@ -224,20 +224,20 @@ function hostOf({ host }: Facts): string {
   return host ?? "?";
 }
 
-function toDo(next: string | null): string | null {
+function nextStepLine(next: string | null): string | null {
   return next === null ? null : `What to do: ${next}`;
 }
 
 /** Which file of a host, or which binding a policy was asked about. */
-function about({ subject }: Facts, said: string | undefined): string | null {
+function reasonLine({ subject }: Facts, said: string | undefined): string | null {
   if (said === undefined) return null;
   return subject === undefined || said.includes(subject) ? said : `${subject}: ${said}`;
 }
 
-function since({ since: at, failedSince, offlineSince, incident }: Facts, mood: Mood): string | null {
+function sinceLine({ since: at, failedSince, offlineSince, incident }: Facts, mood: Severity): string | null {
   const from = failedSince ?? offlineSince ?? at ?? incident?.openedAt;
   if (from === undefined) return null;
-  return `${mood === "good" ? "It had been so since" : "Since"}: ${moment(from)}`;
+  return `${mood === "good" ? "It had been so since" : "Since"}: ${formatMinute(from)}`;
 }
 
 function where({ host, binding, repository }: Facts): string | null {
@@ -249,12 +249,12 @@ function where({ host, binding, repository }: Facts): string | null {
   return parts.length === 0 ? null : `Where: ${parts.join(", ")}`;
 }
 
-function skew(milliseconds: number): string {
+function skewLine(milliseconds: number): string {
   const seconds = Math.round(Math.abs(milliseconds) / 1000);
   return seconds === 0 ? "It is right to the second." : `It is ${seconds} s ${milliseconds > 0 ? "ahead" : "behind"}.`;
 }
 
 /** 2026-11-23T08:00:00.000Z → 2026-11-23 08:00 UTC */
-function moment(at: string): string {
+function formatMinute(at: string): string {
   return at.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*Z$/, "$1 $2 UTC");
 }

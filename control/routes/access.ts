@@ -40,7 +40,7 @@ export interface ApiEnv {
 export type AccessEnv = { Variables: AgentEnv["Variables"] & ApiEnv["Variables"] };
 
 /** Middleware: lets in who is on the public list, a host under /agent/v1, and elsewhere an API token with the scope it needs. */
-export function onlyWithAccess(deps: Deps) {
+export function requireAccess(deps: Deps) {
   return async (context: Context<AccessEnv>, next: Next): Promise<void> => {
     const asked = `${context.req.method === "HEAD" ? "GET" : context.req.method} ${context.req.path}`;
     if (!PUBLIC.some((pattern) => pattern.test(asked))) {

@@ -1,22 +1,22 @@
 import { Hono, type Context } from "hono";
 import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
-import { Declarations, DeclarationsTaken } from "../../shared/declaration.ts";
+import { Declarations, DeclarationsResult } from "../../shared/declaration.ts";
 import { Detections, SignedProbes } from "../../shared/catalog.ts";
-import { ErrandOutcomes, SignedErrands } from "../../shared/errand.ts";
+import { RelayResults, SignedDeliveries } from "../../shared/relay.ts";
 import { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Reports, ReportsAccepted } from "../../shared/report.ts";
 import type { Deps } from "../deps.ts";
 import { getAssignment } from "../domain/contracts/assignments.ts";
-import { getProbes, keepDetections } from "../domain/contracts/detections.ts";
-import { takeDeclarations } from "../domain/declared/declarations.ts";
+import { getProbes, saveDetections } from "../domain/contracts/detections.ts";
+import { applyDeclarations } from "../domain/declared/declarations.ts";
 import { enroll } from "../domain/hosts/enrollments.ts";
-import { keepFacts } from "../domain/hosts/hosts.ts";
+import { saveFacts } from "../domain/hosts/hosts.ts";
 import { listOrders } from "../domain/runs/orders.ts";
 import { acceptReports } from "../domain/reports/reports.ts";
-import { recordErrands, takeErrands } from "../notify/errands.ts";
+import { recordRelayResults, claimRelayedDeliveries } from "../notify/relay.ts";
 import type { AgentEnv } from "./access.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { body } from "./validate.ts";
 
 /** Takes a host's socket: each runtime holds it its own way. */
@@ -25,45 +25,49 @@ export type OpenSocket = (context: Context<AgentEnv>, host: Id) => Response | Pr
 /** What agents ask. Each verb is handed the host that proved who it is, and never one that a request names. */
 export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
   return new Hono<AgentEnv>()
-    .post("/enroll", answers(200, SignedAssignment, "Become a host"), body(EnrollRequest), async (context) => {
+    .post("/enroll", describeAnswer(200, SignedAssignment, "Become a host"), body(EnrollRequest), async (context) => {
       const { host, jws } = await enroll(deps, context.req.valid("json"));
       context.set("host", host);
       return context.json({ jws });
     })
-    .put("/facts", answers(204, null, "Say what the host is"), body(HostFacts), async (context) => {
-      await keepFacts(deps, context.var.host.id, context.req.valid("json"));
+    .put("/facts", describeAnswer(204, null, "Say what the host is"), body(HostFacts), async (context) => {
+      await saveFacts(deps, context.var.host.id, context.req.valid("json"));
       return context.body(null, 204);
     })
     .put(
       "/declarations",
-      answers(200, DeclarationsTaken, "Say what the host's own files declare"),
+      describeAnswer(200, DeclarationsResult, "Say what the host's own files declare"),
       body(Declarations),
-      async (context) => context.json(await takeDeclarations(deps, context.var.host, context.req.valid("json"))),
+      async (context) => context.json(await applyDeclarations(deps, context.var.host, context.req.valid("json"))),
     )
-    .get("/assignment", answers(200, SignedAssignment, "What to do; 304 when nothing changed"), async (context) => {
-      const known = knownRevision(context.req.header("if-none-match"));
-      const { revision, jws } = await getAssignment(deps, context.var.host.id, known);
-      context.header("etag", `"${revision}"`);
-      return jws === null ? context.body(null, 304) : context.json({ jws });
-    })
-    .get("/orders", answers(200, SignedOrders, "Orders still open"), async (context) =>
+    .get(
+      "/assignment",
+      describeAnswer(200, SignedAssignment, "What to do; 304 when nothing changed"),
+      async (context) => {
+        const known = knownRevision(context.req.header("if-none-match"));
+        const { revision, jws } = await getAssignment(deps, context.var.host.id, known);
+        context.header("etag", `"${revision}"`);
+        return jws === null ? context.body(null, 304) : context.json({ jws });
+      },
+    )
+    .get("/orders", describeAnswer(200, SignedOrders, "Orders still open"), async (context) =>
       context.json(await listOrders(deps, context.var.host.id)),
     )
-    .post("/reports", answers(200, ReportsAccepted, "Say what runs did"), body(Reports), async (context) =>
+    .post("/reports", describeAnswer(200, ReportsAccepted, "Say what runs did"), body(Reports), async (context) =>
       context.json(await acceptReports(deps, context.var.host, context.req.valid("json").reports)),
     )
-    .get("/deliveries", answers(200, SignedErrands, "Notifications to send from the host"), async (context) =>
-      context.json(await takeErrands(deps, context.var.host.id)),
+    .get("/deliveries", describeAnswer(200, SignedDeliveries, "Notifications to send from the host"), async (context) =>
+      context.json(await claimRelayedDeliveries(deps, context.var.host.id)),
     )
-    .post("/deliveries", answers(204, null, "Say what came of them"), body(ErrandOutcomes), async (context) => {
-      await recordErrands(deps, context.var.host.id, context.req.valid("json").outcomes);
+    .post("/deliveries", describeAnswer(204, null, "Say what came of them"), body(RelayResults), async (context) => {
+      await recordRelayResults(deps, context.var.host.id, context.req.valid("json").outcomes);
       return context.body(null, 204);
     })
-    .get("/probes", answers(200, SignedProbes, "What to look for on the host"), async (context) =>
+    .get("/probes", describeAnswer(200, SignedProbes, "What to look for on the host"), async (context) =>
       context.json(await getProbes(deps, context.var.host.id)),
     )
-    .put("/detections", answers(204, null, "Say what was found of it"), body(Detections), async (context) => {
-      await keepDetections(deps, context.var.host.id, context.req.valid("json").detections);
+    .put("/detections", describeAnswer(204, null, "Say what was found of it"), body(Detections), async (context) => {
+      await saveDetections(deps, context.var.host.id, context.req.valid("json").detections);
       return context.body(null, 204);
     })
     .get("/socket", async (context) => openSocket(context, context.var.host.id));

@@ -5,9 +5,9 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { AuditEntry } from "../../shared/audit.ts";
 import { Id, Instant } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { keepAudit, listAudit } from "../domain/service/audit.ts";
+import { recordAuditEntry, listAudit } from "../domain/service/audit.ts";
 import type { AccessEnv } from "./access.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { query } from "./validate.ts";
 
 const ListAudit = ListQuery.extend({
@@ -20,7 +20,7 @@ const ListAudit = ListQuery.extend({
 export function auditRoutes(deps: Deps) {
   return new Hono().get(
     "/",
-    answers(200, page(AuditEntry), "List who changed what, newest first"),
+    describeAnswer(200, page(AuditEntry), "List who changed what, newest first"),
     query(ListAudit),
     async (context) => context.json(await listAudit(deps, context.req.valid("query"))),
   );
@@ -33,7 +33,7 @@ const OF_HOSTS = /^\/agent\/v1\/(enroll|declarations)$/;
  * Middleware around everything: once there is an answer to a request that may have changed something, who asked for it and what it
  * came to is written down. Who did not prove who it is is not: else anybody could fill the database.
  */
-export function audited(deps: Deps) {
+export function recordAudit(deps: Deps) {
   return async (context: Context<AccessEnv>, next: Next): Promise<void> => {
     await next();
     const method = AuditEntry.shape.method.safeParse(context.req.method);
@@ -43,27 +43,27 @@ export function audited(deps: Deps) {
     const who = token ?? host;
     if (who === undefined) return;
     const route = routePath(context, -1);
-    await keepAudit(deps, {
+    await recordAuditEntry(deps, {
       by: who.id,
       byName: who.name,
       byKind: token === undefined ? "host" : "token",
       method: method.data,
       route,
-      object: objectIn(path, route) ?? (await objectMade(context.res)),
+      object: objectIdInPath(path, route) ?? (await createdObjectId(context.res)),
       status: context.res.status,
     });
   };
 }
 
 /** The id in the address. */
-function objectIn(path: string, route: string): string | null {
+function objectIdInPath(path: string, route: string): string | null {
   const place = route.split("/").indexOf(":id");
   return place < 0 ? null : (path.split("/")[place]?.slice(0, 128) ?? null);
 }
 
 const Made = z.object({ id: Id });
 
-async function objectMade(answer: Response): Promise<string | null> {
+async function createdObjectId(answer: Response): Promise<string | null> {
   if (answer.status !== 201 && answer.status !== 202) return null;
   const made = Made.safeParse(
     await answer

@@ -17,8 +17,8 @@ import { getBinding, listBindings } from "../domain/contracts/binding-views.ts";
 import { listHistory } from "../domain/runs/history.ts";
 import { runBinding } from "../domain/runs/runs.ts";
 import { checkBinding, forgetBinding } from "../domain/runs/upkeep.ts";
-import { answers } from "./describe.ts";
-import { body, noBody, query } from "./validate.ts";
+import { describeAnswer } from "./describe.ts";
+import { body, requireEmptyBody, query } from "./validate.ts";
 
 const ListBindings = ListQuery.extend({
   host: Id.optional(),
@@ -30,51 +30,55 @@ const ListBindings = ListQuery.extend({
 
 export function bindingRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Binding), "List bindings"), query(ListBindings), async (context) =>
+    .get("/", describeAnswer(200, page(Binding), "List bindings"), query(ListBindings), async (context) =>
       context.json(await listBindings(deps, context.req.valid("query"))),
     )
-    .post("/", answers(201, Binding, "Tie a contract to a repository"), body(CreateBinding), async (context) =>
+    .post("/", describeAnswer(201, Binding, "Tie a contract to a repository"), body(CreateBinding), async (context) =>
       context.json(await createBinding(deps, context.req.valid("json")), 201),
     )
-    .get("/:id", answers(200, Binding, "Read a binding"), async (context) =>
+    .get("/:id", describeAnswer(200, Binding, "Read a binding"), async (context) =>
       context.json(await getBinding(deps, context.req.param("id"))),
     )
     .get(
       "/:id/history",
-      answers(200, History, "What a binding's runs did, by day, newest first"),
+      describeAnswer(200, History, "What a binding's runs did, by day, newest first"),
       query(HistoryQuery),
       async (context) => context.json(await listHistory(deps, context.req.param("id"), context.req.valid("query"))),
     )
-    .patch("/:id", answers(200, Binding, "Change a binding"), refuseContract, body(ChangeBinding), async (context) =>
-      context.json(await changeBinding(deps, context.req.param("id"), context.req.valid("json"))),
+    .patch(
+      "/:id",
+      describeAnswer(200, Binding, "Change a binding"),
+      rejectContractChange,
+      body(ChangeBinding),
+      async (context) => context.json(await changeBinding(deps, context.req.param("id"), context.req.valid("json"))),
     )
-    .delete("/:id", answers(204, null, "Delete a binding; its snapshots stay"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Delete a binding; its snapshots stay"), async (context) => {
       await deleteBinding(deps, context.req.param("id"));
       return context.body(null, 204);
     })
-    .post("/:id/run", answers(202, Run, "Back up now"), noBody, async (context) =>
+    .post("/:id/run", describeAnswer(202, Run, "Back up now"), requireEmptyBody, async (context) =>
       context.json(await runBinding(deps, context.req.param("id")), 202),
     )
     .post(
       "/:id/forget",
-      answers(202, Run, "Remove what the retention no longer wants, or say what would go"),
+      describeAnswer(202, Run, "Remove what the retention no longer wants, or say what would go"),
       body(ForgetRequest),
       async (context) =>
         context.json(await forgetBinding(deps, context.req.param("id"), context.req.valid("json")), 202),
     )
-    .post("/:id/check", answers(202, Run, "Check the binding's repository"), noBody, async (context) =>
+    .post("/:id/check", describeAnswer(202, Run, "Check the binding's repository"), requireEmptyBody, async (context) =>
       context.json(await checkBinding(deps, context.req.param("id")), 202),
     )
-    .post("/:id/pause", answers(200, Binding, "Stop the schedule"), noBody, async (context) =>
+    .post("/:id/pause", describeAnswer(200, Binding, "Stop the schedule"), requireEmptyBody, async (context) =>
       context.json(await pauseBinding(deps, context.req.param("id"))),
     )
-    .post("/:id/resume", answers(200, Binding, "Go on with the schedule"), noBody, async (context) =>
+    .post("/:id/resume", describeAnswer(200, Binding, "Go on with the schedule"), requireEmptyBody, async (context) =>
       context.json(await resumeBinding(deps, context.req.param("id"))),
     );
 }
 
 /** Someone who tries to change the contract through its binding learns where it is changed. */
-async function refuseContract(context: Context, next: Next): Promise<void> {
+async function rejectContractChange(context: Context, next: Next): Promise<void> {
   const body: unknown = await context.req.json().catch(() => null);
   const key =
     typeof body === "object" && body !== null ? ["contract", "request"].find((name) => name in body) : undefined;

@@ -1,13 +1,13 @@
 import { Hono } from "hono";
 import { Forecast, forecast, ForecastQuery } from "../../shared/forecast.ts";
 import type { Deps } from "../deps.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { query } from "./validate.ts";
 
 export function calendarRoutes(deps: Deps) {
   return new Hono().get(
     "/",
-    answers(200, Forecast, "Say when a schedule comes next"),
+    describeAnswer(200, Forecast, "Say when a schedule comes next"),
     query(ForecastQuery),
     (context) => context.json(forecast(context.req.valid("query"), deps.clock.now(), "UTC")),
   );

@@ -1,15 +1,18 @@
 import { Hono } from "hono";
 import { CatalogEntry, CatalogPage, CatalogQuery } from "../../shared/catalog.ts";
 import { getCatalogEntry, listCatalog } from "../domain/contracts/catalog.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { query } from "./validate.ts";
 
 export function catalogRoutes() {
   return new Hono()
-    .get("/", answers(200, CatalogPage, "List the services that the catalogue knows"), query(CatalogQuery), (context) =>
-      context.json(listCatalog(context.req.valid("query"))),
+    .get(
+      "/",
+      describeAnswer(200, CatalogPage, "List the services that the catalogue knows"),
+      query(CatalogQuery),
+      (context) => context.json(listCatalog(context.req.valid("query"))),
     )
-    .get("/:id", answers(200, CatalogEntry, "Read an entry of the catalogue, by its name"), (context) =>
+    .get("/:id", describeAnswer(200, CatalogEntry, "Read an entry of the catalogue, by its name"), (context) =>
       context.json(getCatalogEntry(context.req.param("id"))),
     );
 }

@@ -13,37 +13,37 @@ import {
   rotateSecret,
   testChannel,
 } from "../domain/notifications/channels.ts";
-import { answers } from "./describe.ts";
-import { body, noBody, query } from "./validate.ts";
+import { describeAnswer } from "./describe.ts";
+import { body, requireEmptyBody, query } from "./validate.ts";
 
 export function channelRoutes(deps: Deps) {
   return new Hono()
     .get(
       "/",
-      answers(200, page(Channel), "List channels"),
+      describeAnswer(200, page(Channel), "List channels"),
       query(ListQuery.extend({ name: Name.optional() })),
       async (context) => context.json(await listChannels(deps, context.req.valid("query"))),
     )
-    .post("/", answers(201, ChannelCreated, "Make a channel"), body(CreateChannel), async (context) =>
+    .post("/", describeAnswer(201, ChannelCreated, "Make a channel"), body(CreateChannel), async (context) =>
       context.json(await createChannel(deps, context.req.valid("json")), 201),
     )
-    .get("/:id", answers(200, Channel, "Read a channel"), async (context) =>
+    .get("/:id", describeAnswer(200, Channel, "Read a channel"), async (context) =>
       context.json(await getChannel(deps, context.req.param("id"))),
     )
-    .patch("/:id", answers(200, Channel, "Change a channel"), body(ChangeChannel), async (context) =>
+    .patch("/:id", describeAnswer(200, Channel, "Change a channel"), body(ChangeChannel), async (context) =>
       context.json(await changeChannel(deps, context.req.param("id"), context.req.valid("json"))),
     )
-    .delete("/:id", answers(204, null, "Delete a channel"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Delete a channel"), async (context) => {
       await deleteChannel(deps, context.req.param("id"));
       return context.body(null, 204);
     })
     .post(
       "/:id/rotate",
-      answers(200, ChannelCreated, "Change a webhook's secret"),
+      describeAnswer(200, ChannelCreated, "Change a webhook's secret"),
       body(RotateSecret),
       async (context) => context.json(await rotateSecret(deps, context.req.param("id"), context.req.valid("json"))),
     )
-    .post("/:id/test", answers(202, Delivery, "Send channel.test"), noBody, async (context) =>
+    .post("/:id/test", describeAnswer(202, Delivery, "Send channel.test"), requireEmptyBody, async (context) =>
       context.json(await testChannel(deps, context.req.param("id")), 202),
     );
 }

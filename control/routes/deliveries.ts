@@ -4,8 +4,8 @@ import { Delivery, DeliveryState } from "../../shared/event.ts";
 import { Id } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
 import { getDelivery, listDeliveries, retryDelivery } from "../domain/notifications/deliveries.ts";
-import { answers } from "./describe.ts";
-import { noBody, query } from "./validate.ts";
+import { describeAnswer } from "./describe.ts";
+import { requireEmptyBody, query } from "./validate.ts";
 
 const ListDeliveries = ListQuery.extend({
   channel: Id.optional(),
@@ -15,13 +15,13 @@ const ListDeliveries = ListQuery.extend({
 
 export function deliveryRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Delivery), "List deliveries"), query(ListDeliveries), async (context) =>
+    .get("/", describeAnswer(200, page(Delivery), "List deliveries"), query(ListDeliveries), async (context) =>
       context.json(await listDeliveries(deps, context.req.valid("query"))),
     )
-    .get("/:id", answers(200, Delivery, "Read a delivery"), async (context) =>
+    .get("/:id", describeAnswer(200, Delivery, "Read a delivery"), async (context) =>
       context.json(await getDelivery(deps, context.req.param("id"))),
     )
-    .post("/:id/retry", answers(202, Delivery, "Try a delivery again, now"), noBody, async (context) =>
+    .post("/:id/retry", describeAnswer(202, Delivery, "Try a delivery again, now"), requireEmptyBody, async (context) =>
       context.json(await retryDelivery(deps, context.req.param("id")), 202),
     );
 }

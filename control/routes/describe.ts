@@ -2,13 +2,13 @@ import { describeRoute, resolver } from "hono-openapi";
 import type * as z from "zod";
 import { ErrorBody } from "../../shared/failure.ts";
 
-const refused = {
+const errorAnswer = {
   description: "refused: `code` says why for programs, `message` for people",
   content: { "application/json": { schema: resolver(ErrorBody.meta({ id: "Error" })) } },
 };
 
 /** What the API's description says of a route: its answer when it went well, null for none. */
-export function answers(status: 200 | 201 | 202 | 204, schema: z.ZodType | null, summary: string) {
+export function describeAnswer(status: 200 | 201 | 202 | 204, schema: z.ZodType | null, summary: string) {
   const good = schema === null ? {} : { content: { "application/json": { schema: resolver(schema) } } };
-  return describeRoute({ summary, responses: { [status]: { description: summary, ...good }, default: refused } });
+  return describeRoute({ summary, responses: { [status]: { description: summary, ...good }, default: errorAnswer } });
 }

@@ -3,21 +3,24 @@ import { ListQuery, page } from "../../shared/api.ts";
 import { CreateEnrollment, Enrollment, EnrollmentCreated } from "../../shared/host.ts";
 import type { Deps } from "../deps.ts";
 import { createEnrollment, deleteEnrollment, getEnrollment, listEnrollments } from "../domain/hosts/enrollments.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { body, query } from "./validate.ts";
 
 export function enrollmentRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Enrollment), "List enrolment tokens"), query(ListQuery), async (context) =>
+    .get("/", describeAnswer(200, page(Enrollment), "List enrolment tokens"), query(ListQuery), async (context) =>
       context.json(await listEnrollments(deps, context.req.valid("query"))),
     )
-    .post("/", answers(201, EnrollmentCreated, "Make an enrolment token"), body(CreateEnrollment), async (context) =>
-      context.json(await createEnrollment(deps, context.req.valid("json")), 201),
+    .post(
+      "/",
+      describeAnswer(201, EnrollmentCreated, "Make an enrolment token"),
+      body(CreateEnrollment),
+      async (context) => context.json(await createEnrollment(deps, context.req.valid("json")), 201),
     )
-    .get("/:id", answers(200, Enrollment, "Read an enrolment token's facts"), async (context) =>
+    .get("/:id", describeAnswer(200, Enrollment, "Read an enrolment token's facts"), async (context) =>
       context.json(await getEnrollment(deps, context.req.param("id"))),
     )
-    .delete("/:id", answers(204, null, "Take an enrolment token back"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Take an enrolment token back"), async (context) => {
       await deleteEnrollment(deps, context.req.param("id"));
       return context.body(null, 204);
     });

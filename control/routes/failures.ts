@@ -2,7 +2,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { Failure, type ApiCode, type ErrorBody } from "../../shared/failure.ts";
 import type { Log } from "../deps.ts";
-import { databaseTrouble } from "./database-trouble.ts";
+import { databaseProblem } from "./database-errors.ts";
 
 /** The one place where a code becomes an HTTP status. */
 const STATUS: Record<ApiCode, ContentfulStatusCode> = {
@@ -66,26 +66,26 @@ const STATUS: Record<ApiCode, ContentfulStatusCode> = {
 
 /** Whatever went wrong, as the answer says it. What is not a refusal of ours is logged, and nothing of it is told. */
 export function failureResponse(log: Log, error: unknown): Response {
-  const failure = asFailure(log, error);
+  const failure = toFailure(log, error);
   const { code, message, issues } = failure;
   const body: ErrorBody = { error: { code, message, ...(issues.length > 0 ? { issues } : {}) } };
   const status = STATUS[code];
   return Response.json(body, { status, ...(status === 401 ? { headers: { "www-authenticate": "Bearer" } } : {}) });
 }
 
-function asFailure(log: Log, error: unknown): Failure {
+function toFailure(log: Log, error: unknown): Failure {
   if (error instanceof Failure) return error;
   if (error instanceof HTTPException && error.status === 400) {
     return new Failure("request.invalid", "the body is not JSON; send one JSON object");
   }
-  log.error("a request failed", { error: told(error) });
-  const trouble = databaseTrouble(error);
+  log.error("a request failed", { error: describeError(error) });
+  const trouble = databaseProblem(error);
   if (trouble !== null) return new Failure("database.unavailable", trouble);
   return new Failure("internal", "the control plane failed at this; its log says why");
 }
 
 /** The whole chain of causes and where it began, less the values of a query: secrets can be among them. */
-function told(error: unknown): string {
+function describeError(error: unknown): string {
   const said: string[] = [];
   for (let cause = error; cause !== undefined; cause = cause instanceof Error ? cause.cause : undefined) {
     said.push(String(cause).replace(/\nparams: [^]*$/, ""));

@@ -7,7 +7,7 @@ import type { Deps } from "../deps.ts";
 import { acknowledgeIncident } from "../domain/incidents/incidents.ts";
 import { getIncident, listIncidents } from "../domain/incidents/views.ts";
 import type { ApiEnv } from "./access.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { body, query } from "./validate.ts";
 
 const ListIncidents = ListQuery.extend({
@@ -20,15 +20,17 @@ const ListIncidents = ListQuery.extend({
 
 export function incidentRoutes(deps: Deps) {
   return new Hono<ApiEnv>()
-    .get("/", answers(200, page(Incident), "List incidents"), query(ListIncidents), async (context) =>
+    .get("/", describeAnswer(200, page(Incident), "List incidents"), query(ListIncidents), async (context) =>
       context.json(await listIncidents(deps, context.req.valid("query"))),
     )
-    .get("/:id", answers(200, IncidentWithTimeline, "Read an incident, with what happened to it"), async (context) =>
-      context.json(await getIncident(deps, context.req.param("id"))),
+    .get(
+      "/:id",
+      describeAnswer(200, IncidentWithTimeline, "Read an incident, with what happened to it"),
+      async (context) => context.json(await getIncident(deps, context.req.param("id"))),
     )
     .post(
       "/:id/acknowledge",
-      answers(200, IncidentWithTimeline, "Say that somebody sees to it: no more reminders"),
+      describeAnswer(200, IncidentWithTimeline, "Say that somebody sees to it: no more reminders"),
       body(AcknowledgeIncident),
       async (context) => {
         const id = context.req.param("id");

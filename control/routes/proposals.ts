@@ -6,7 +6,7 @@ import { Contract } from "../../shared/contract.ts";
 import { Id } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
 import { acceptProposal, dismissProposal, getProposal, listProposals } from "../domain/contracts/proposals.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { body, query } from "./validate.ts";
 
 const ListProposals = ListQuery.extend({
@@ -16,21 +16,26 @@ const ListProposals = ListQuery.extend({
 
 export function proposalRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Proposal), "List what was found on hosts"), query(ListProposals), async (context) => {
-      const { dismissed, ...input } = context.req.valid("query");
-      return context.json(await listProposals(deps, { ...input, dismissed: dismissed === "true" }));
-    })
-    .get("/:id", answers(200, Proposal, "Read a proposal"), async (context) =>
+    .get(
+      "/",
+      describeAnswer(200, page(Proposal), "List what was found on hosts"),
+      query(ListProposals),
+      async (context) => {
+        const { dismissed, ...input } = context.req.valid("query");
+        return context.json(await listProposals(deps, { ...input, dismissed: dismissed === "true" }));
+      },
+    )
+    .get("/:id", describeAnswer(200, Proposal, "Read a proposal"), async (context) =>
       context.json(await getProposal(deps, context.req.param("id"))),
     )
     .post(
       "/:id/accept",
-      answers(201, Contract, "Declare the proposed contract"),
+      describeAnswer(201, Contract, "Declare the proposed contract"),
       body(AcceptProposal),
       async (context) =>
         context.json(await acceptProposal(deps, context.req.param("id"), context.req.valid("json")), 201),
     )
-    .delete("/:id", answers(204, null, "Dismiss a proposal for good"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Dismiss a proposal for good"), async (context) => {
       await dismissProposal(deps, context.req.param("id"));
       return context.body(null, 204);
     });

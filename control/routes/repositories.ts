@@ -12,33 +12,39 @@ import {
   listRepositories,
 } from "../domain/contracts/repositories.ts";
 import { orderUpkeep } from "../domain/runs/upkeep.ts";
-import { answers } from "./describe.ts";
-import { body, noBody, query } from "./validate.ts";
+import { describeAnswer } from "./describe.ts";
+import { body, requireEmptyBody, query } from "./validate.ts";
 
 const ListRepositories = ListQuery.extend({ name: Name.optional() });
 
 export function repositoryRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Repository), "List repositories"), query(ListRepositories), async (context) =>
+    .get("/", describeAnswer(200, page(Repository), "List repositories"), query(ListRepositories), async (context) =>
       context.json(await listRepositories(deps, context.req.valid("query"))),
     )
-    .post("/", answers(201, Repository, "Declare a repository"), body(CreateRepository), async (context) =>
+    .post("/", describeAnswer(201, Repository, "Declare a repository"), body(CreateRepository), async (context) =>
       context.json(await createRepository(deps, context.req.valid("json")), 201),
     )
-    .get("/:id", answers(200, Repository, "Read a repository"), async (context) =>
+    .get("/:id", describeAnswer(200, Repository, "Read a repository"), async (context) =>
       context.json(await getRepository(deps, context.req.param("id"))),
     )
-    .patch("/:id", answers(200, Repository, "Change a repository"), body(ChangeRepository), async (context) =>
+    .patch("/:id", describeAnswer(200, Repository, "Change a repository"), body(ChangeRepository), async (context) =>
       context.json(await changeRepository(deps, context.req.param("id"), context.req.valid("json"))),
     )
-    .delete("/:id", answers(204, null, "Forget a repository; what is stored stays"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Forget a repository; what is stored stays"), async (context) => {
       await deleteRepository(deps, context.req.param("id"));
       return context.body(null, 204);
     })
-    .post("/:id/check", answers(202, Run, "Check a repository, and read a part of its data"), noBody, async (context) =>
-      context.json(await orderUpkeep(deps, context.req.param("id"), "check"), 202),
+    .post(
+      "/:id/check",
+      describeAnswer(202, Run, "Check a repository, and read a part of its data"),
+      requireEmptyBody,
+      async (context) => context.json(await orderUpkeep(deps, context.req.param("id"), "check"), 202),
     )
-    .post("/:id/prune", answers(202, Run, "Free the space of what was forgotten"), noBody, async (context) =>
-      context.json(await orderUpkeep(deps, context.req.param("id"), "prune"), 202),
+    .post(
+      "/:id/prune",
+      describeAnswer(202, Run, "Free the space of what was forgotten"),
+      requireEmptyBody,
+      async (context) => context.json(await orderUpkeep(deps, context.req.param("id"), "prune"), 202),
     );
 }

@@ -3,11 +3,11 @@ import { CreateRestore } from "../../shared/api.ts";
 import { Run } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
 import { createRestore } from "../domain/runs/restores.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { body } from "./validate.ts";
 
 export function restoreRoutes(deps: Deps) {
-  return new Hono().post("/", answers(202, Run, "Restore files"), body(CreateRestore), async (context) =>
+  return new Hono().post("/", describeAnswer(202, Run, "Restore files"), body(CreateRestore), async (context) =>
     context.json(await createRestore(deps, context.req.valid("json")), 202),
   );
 }

@@ -4,8 +4,8 @@ import { Id } from "../../shared/ids.ts";
 import { Run, RunKind, RunState, RunWithLog } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
 import { cancelRun, getRun, listRuns } from "../domain/runs/runs.ts";
-import { answers } from "./describe.ts";
-import { noBody, query } from "./validate.ts";
+import { describeAnswer } from "./describe.ts";
+import { requireEmptyBody, query } from "./validate.ts";
 
 const ListRuns = ListQuery.extend({
   host: Id.optional(),
@@ -17,13 +17,13 @@ const ListRuns = ListQuery.extend({
 
 export function runRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Run), "List runs"), query(ListRuns), async (context) =>
+    .get("/", describeAnswer(200, page(Run), "List runs"), query(ListRuns), async (context) =>
       context.json(await listRuns(deps, context.req.valid("query"))),
     )
-    .get("/:id", answers(200, RunWithLog, "Read a run and the end of its log"), async (context) =>
+    .get("/:id", describeAnswer(200, RunWithLog, "Read a run and the end of its log"), async (context) =>
       context.json(await getRun(deps, context.req.param("id"))),
     )
-    .post("/:id/cancel", answers(202, Run, "Stop a run"), noBody, async (context) =>
+    .post("/:id/cancel", describeAnswer(202, Run, "Stop a run"), requireEmptyBody, async (context) =>
       context.json(await cancelRun(deps, context.req.param("id")), 202),
     );
 }

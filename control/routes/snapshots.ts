@@ -4,17 +4,20 @@ import { Id } from "../../shared/ids.ts";
 import { Snapshot } from "../../shared/run.ts";
 import type { Deps } from "../deps.ts";
 import { getSnapshot, listSnapshots } from "../domain/reports/snapshots.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { query } from "./validate.ts";
 
 const ListSnapshots = ListQuery.extend({ host: Id.optional(), binding: Id.optional(), repository: Id.optional() });
 
 export function snapshotRoutes(deps: Deps) {
   return new Hono()
-    .get("/", answers(200, page(Snapshot), "List snapshots, as last seen"), query(ListSnapshots), async (context) =>
-      context.json(await listSnapshots(deps, context.req.valid("query"))),
+    .get(
+      "/",
+      describeAnswer(200, page(Snapshot), "List snapshots, as last seen"),
+      query(ListSnapshots),
+      async (context) => context.json(await listSnapshots(deps, context.req.valid("query"))),
     )
-    .get("/:id", answers(200, Snapshot, "Read a snapshot, by the provider's id"), async (context) =>
+    .get("/:id", describeAnswer(200, Snapshot, "Read a snapshot, by the provider's id"), async (context) =>
       context.json(await getSnapshot(deps, context.req.param("id"))),
     );
 }

@@ -3,27 +3,27 @@ import { ChangeToken, CreateToken, ListQuery, page, Token, TokenCreated } from "
 import { Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
 import { changeToken, createToken, deleteToken, getToken, listTokens } from "../domain/service/tokens.ts";
-import { answers } from "./describe.ts";
+import { describeAnswer } from "./describe.ts";
 import { body, query } from "./validate.ts";
 
 export function tokenRoutes(deps: Deps) {
   return new Hono()
     .get(
       "/",
-      answers(200, page(Token), "List API tokens"),
+      describeAnswer(200, page(Token), "List API tokens"),
       query(ListQuery.extend({ name: Name.optional() })),
       async (context) => context.json(await listTokens(deps, context.req.valid("query"))),
     )
-    .post("/", answers(201, TokenCreated, "Make an API token"), body(CreateToken), async (context) =>
+    .post("/", describeAnswer(201, TokenCreated, "Make an API token"), body(CreateToken), async (context) =>
       context.json(await createToken(deps, context.req.valid("json")), 201),
     )
-    .get("/:id", answers(200, Token, "Read an API token's facts"), async (context) =>
+    .get("/:id", describeAnswer(200, Token, "Read an API token's facts"), async (context) =>
       context.json(await getToken(deps, context.req.param("id"))),
     )
-    .patch("/:id", answers(200, Token, "Rename an API token"), body(ChangeToken), async (context) =>
+    .patch("/:id", describeAnswer(200, Token, "Rename an API token"), body(ChangeToken), async (context) =>
       context.json(await changeToken(deps, context.req.param("id"), context.req.valid("json"))),
     )
-    .delete("/:id", answers(204, null, "Revoke an API token"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Revoke an API token"), async (context) => {
       await deleteToken(deps, context.req.param("id"));
       return context.body(null, 204);
     });

@@ -5,23 +5,23 @@ import { Failure, type Issue } from "../../shared/failure.ts";
 
 /** The body has to be JSON of this schema; the route then has it as `context.req.valid("json")`. */
 export function body<Schema extends z.ZodType>(schema: Schema) {
-  return validator("json", schema, refuse, { options: { io: "input" } } as object);
+  return validator("json", schema, throwIfInvalid, { options: { io: "input" } } as object);
 }
 
 /** As `body`, for the query. */
 export function query<Schema extends z.ZodType>(schema: Schema) {
-  return validator("query", schema, refuse, { options: { io: "input" } } as object);
+  return validator("query", schema, throwIfInvalid, { options: { io: "input" } } as object);
 }
 
 /** For actions: nothing, or `{}`. */
-export async function noBody(context: Context, next: Next): Promise<void> {
+export async function requireEmptyBody(context: Context, next: Next): Promise<void> {
   const text = (await context.req.text()).trim();
   if (text !== "" && !/^\{\s*\}$/.test(text)) throw new Failure("request.invalid", "this takes no body; send none");
   await next();
 }
 
 /** Middleware: a body that is not said to be JSON is refused with that reason, not with what JSON lacks. */
-export async function onlyJson(context: Context, next: Next): Promise<void> {
+export async function requireJson(context: Context, next: Next): Promise<void> {
   const { method } = context.req;
   const type = context.req.header("content-type");
   const hasBody =
@@ -36,7 +36,7 @@ export async function onlyJson(context: Context, next: Next): Promise<void> {
   await next();
 }
 
-interface Refused {
+interface ValidationResult {
   readonly success: boolean;
   readonly error?: readonly RawIssue[];
 }
@@ -51,7 +51,7 @@ interface RawIssue {
   readonly errors?: readonly (readonly RawIssue[])[];
 }
 
-function refuse(result: Refused): void {
+function throwIfInvalid(result: ValidationResult): void {
   if (result.success) return;
   const issues = (result.error ?? []).flatMap(toIssues);
   const first = issues[0];
@@ -65,7 +65,7 @@ function refuse(result: Refused): void {
 
 function toIssues(issue: RawIssue): Issue[] {
   const path = (issue.path ?? []).map((part) => toPart(typeof part === "object" ? part.key : part));
-  const branch = nearest(issue);
+  const branch = closestBranch(issue);
   if (branch !== null) {
     return branch.flatMap(toIssues).map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
   }
@@ -83,7 +83,7 @@ function toIssues(issue: RawIssue): Issue[] {
  * What to say of a union: what the branch somebody most likely meant has against the value, which is the one that knows the
  * most of the keys. Null when none comes near: then the union speaks for itself.
  */
-function nearest({ code, errors = [] }: RawIssue): readonly RawIssue[] | null {
+function closestBranch({ code, errors = [] }: RawIssue): readonly RawIssue[] | null {
   if (code !== "invalid_union") return null;
   const near = errors.filter((issues) => !issues.some((issue) => issue.code === "invalid_type" && !issue.path?.length));
   return near.toSorted((one, other) => distance(one) - distance(other))[0] ?? null;

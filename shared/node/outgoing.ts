@@ -13,7 +13,7 @@ export interface Destination {
 }
 
 /** @returns why nothing may be sent there; null when it may */
-export type Judge = (destination: Destination) => string | null;
+export type DestinationCheck = (destination: Destination) => string | null;
 
 /** How names are resolved. */
 export type Resolve = (
@@ -23,7 +23,7 @@ export type Resolve = (
 ) => void;
 
 interface Limits {
-  readonly judge: Judge;
+  readonly check: DestinationCheck;
   /** For the whole exchange. */
   readonly withinMs?: number;
   readonly resolve?: Resolve;
@@ -39,18 +39,18 @@ const IGNORED_BYTES = 65_536;
  */
 export function sendRequest(
   { method, url, headers, body }: OutgoingRequest,
-  { judge, withinMs = GIVE_UP_AFTER_MS, resolve = dnsLookup }: Limits,
+  { check: judge, withinMs = GIVE_UP_AFTER_MS, resolve = dnsLookup }: Limits,
 ): Promise<OutgoingAnswer> {
   const target = new URL(url);
   const isSecure = target.protocol === "https:";
   const port = target.port === "" ? (isSecure ? 443 : 80) : Number(target.port);
   return new Promise((answer, reject) => {
-    judgeLiteral(judge, target.hostname, port);
+    checkLiteralAddress(judge, target.hostname, port);
     const outgoing = (isSecure ? httpsRequest : httpRequest)(target, {
       method,
       headers: method === "GET" ? headers : { ...headers, "content-length": String(Buffer.byteLength(body)) },
       agent: false,
-      lookup: judgedLookup(judge, port, resolve),
+      lookup: checkedLookup(judge, port, resolve),
     });
     const deadline = setTimeout(
       () => outgoing.destroy(new Error(`no answer within ${Math.ceil(withinMs / 1000)} s`)),
@@ -75,14 +75,14 @@ export function sendRequest(
 }
 
 /** An address written as a number is never looked up, so it is judged before. Throws what the judge has against it. */
-export function judgeLiteral(judge: Judge, hostname: string, port: number): void {
+export function checkLiteralAddress(judge: DestinationCheck, hostname: string, port: number): void {
   const host = plainHost(hostname);
   const fault = isIP(host) === 0 ? null : judge({ host, address: host, port });
   if (fault !== null) throw new Error(fault);
 }
 
 /** Resolves a name where the connection is made, and refuses it when any of its addresses is refused. */
-export function judgedLookup(judge: Judge, port: number, resolve: Resolve = dnsLookup): LookupFunction {
+export function checkedLookup(judge: DestinationCheck, port: number, resolve: Resolve = dnsLookup): LookupFunction {
   return (hostname, options, done) => {
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error !== null) return done(error, "");

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { SERVICES, shown } from "../../control/catalog/catalog.ts";
-import { fill } from "../../control/catalog/fill.ts";
+import { SERVICES, toCatalogEntry } from "../../control/catalog/catalog.ts";
+import { fillTemplate } from "../../control/catalog/fill.ts";
 import { readParams } from "../../control/catalog/params.ts";
 import type { LayoutTemplate } from "../../control/catalog/template.ts";
 import { CatalogEntry, Probe, type CatalogParam } from "../../shared/catalog.ts";
@@ -62,7 +62,7 @@ test("every service of the issue is there, in three layouts, by name", () => {
     "vaultwarden",
   ]);
   for (const service of SERVICES) {
-    expect(CatalogEntry.parse(shown(service)).layouts.map(({ layout }) => layout)).toEqual([
+    expect(CatalogEntry.parse(toCatalogEntry(service)).layouts.map(({ layout }) => layout)).toEqual([
       "nixos",
       "debian",
       "docker",
@@ -83,14 +83,14 @@ test.each(ways)("$at: is a whole contract for every choice, and uses every param
   const used = new Set(choices.map(({ name }) => name));
   for (const choice of made) {
     const { values, faults } = readParams(template.params, given(template, choice));
-    const { contract, missing } = fill(template, values);
+    const { contract, missing } = fillTemplate(template, values);
     expect({ faults, missing }).toEqual({ faults: [], missing: [] });
     const body = ContractBody.parse(contract);
     expect(JSON.stringify(body)).not.toContain("${");
     for (const { name } of template.params) {
       const without = { ...values };
       delete without[name];
-      if (fill(template, without).missing.includes(name)) used.add(name);
+      if (fillTemplate(template, without).missing.includes(name)) used.add(name);
     }
   }
   expect(template.params.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([]);
@@ -123,7 +123,7 @@ test("no exclude pattern names the log of a database", () => {
 test("a path with pattern characters stays a path in a pattern, and a slash at its end is one too many", () => {
   const template = SERVICES.find(({ name }) => name === "radarr")?.layouts.docker;
   if (template === undefined) throw new Error("no radarr");
-  const { contract } = fill(template, readParams(template.params, { data: "/srv/a[1] *?\\/" }).values);
+  const { contract } = fillTemplate(template, readParams(template.params, { data: "/srv/a[1] *?\\/" }).values);
   expect(contract).toMatchObject({
     request: {
       sourceDirectories: ["/srv/a[1] *?\\"],

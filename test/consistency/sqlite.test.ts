@@ -8,7 +8,7 @@ import { ownProgram } from "../../agent/system/own-program.ts";
 import { copySqlite } from "../../agent/consistency/sqlite-copy.ts";
 import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
-import { restoredLines } from "../../shared/restored.ts";
+import { restoreResultLines } from "../../shared/restore-result.ts";
 import { newestRestic } from "../support/restic.ts";
 import { heldBySqlite, isPrefix, startSqliteWriter, type Writer } from "./writers.ts";
 
@@ -157,7 +157,7 @@ describe.each([newestRestic(), oldestAndNewest("borg")[0]])(
       expect(putBack.state).toBe("succeeded");
       const { stats } = (await host.report({ runId: putBack.runId })).run;
       expect(stats).toMatchObject({ databasesRestored: 1 });
-      expect(restoredLines({ stats, items: null })).toContain("put back 1 database");
+      expect(restoreResultLines({ stats, items: null })).toContain("put back 1 database");
       const { uid, mode } = await stat(live);
       expect(mode & 0o777).toBe(0o640);
       if (isRoot) expect(uid).toBe(65_534);

@@ -1,7 +1,7 @@
 import { authenticateAgent } from "../../control/auth/agent.ts";
 import { expect, test } from "vitest";
 import { page, Token, TokenCreated } from "../../shared/api.ts";
-import { DeclarationsTaken } from "../../shared/declaration.ts";
+import { DeclarationsResult } from "../../shared/declaration.ts";
 import { Host } from "../../shared/host.ts";
 import { Run, RunWithLog } from "../../shared/run.ts";
 import { askerOf, FACTS, testControl, type TestControl } from "../support/control.ts";
@@ -213,10 +213,10 @@ test("by declaring a repository of another host's name, a host takes nothing of 
     ],
   });
   const stored = async () => (await control.admin.send("GET", "/api/v1/repositories")).body;
-  await first.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", declared("/backup", "photos"));
+  await first.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", declared("/backup", "photos"));
   const before = await stored();
   const { faults } = await second.ask(
-    DeclarationsTaken,
+    DeclarationsResult,
     "PUT",
     "/agent/v1/declarations",
     declared("/elsewhere", "mine"),

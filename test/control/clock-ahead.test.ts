@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { noteVital } from "../../control/domain/service/vitals.ts";
+import { recordVital } from "../../control/domain/service/vitals.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { sweep, tick } from "../../control/tick.ts";
 import { Event } from "../../shared/event.ts";
@@ -60,7 +60,7 @@ test("what was held back for a night that is not there is told at once", async (
 test("a sweep that stalls since then is not taken for one that ran tomorrow", async () => {
   const { control, deps } = await listening();
   const healthz = async () => (await askerOf(control.app, null).send("GET", "/healthz")).status;
-  await noteVital(deps, "start");
+  await recordVital(deps, "start");
   control.pass(DAY);
   await tick(deps);
   expect(await healthz()).toBe(200);

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { CLOCK_HEADER } from "../../shared/clock.ts";
+import { CLOCK_HEADER } from "../../shared/clock-skew.ts";
 import { Host } from "../../shared/host.ts";
 import { instant } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
-import { watch } from "../../control/domain/watch/sweep.ts";
+import { sweepHealth } from "../../control/domain/watch/sweep.ts";
 import { listening, told, typesTold } from "./listening.ts";
 import { MINUTE, wrongNow } from "./watched.ts";
 
@@ -11,7 +11,7 @@ import { MINUTE, wrongNow } from "./watched.ts";
 async function ask(control: TestControl, host: TestHost, aheadMs: number): Promise<Host> {
   const clock = { [CLOCK_HEADER]: instant(control.deps.clock.now() + aheadMs) };
   await host.send("GET", "/agent/v1/orders", undefined, clock);
-  await watch(control.deps);
+  await sweepHealth(control.deps);
   return control.admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`);
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { page } from "../../shared/api.ts";
 import { Binding, Settings } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
-import { DeclarationsTaken, type Declaration } from "../../shared/declaration.ts";
+import { DeclarationsResult, type Declaration } from "../../shared/declaration.ts";
 import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { Repository, RepositorySpec } from "../../shared/repository.ts";
@@ -32,8 +32,8 @@ function bound(declaration: Declaration, place: { name?: string; location?: stri
   return { ...declaration, bound: { repository, settings: Settings.parse(settings) } };
 }
 
-async function declare(host: TestHost, ...declarations: Declaration[]): Promise<DeclarationsTaken> {
-  return await host.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", { declarations, faults: [] });
+async function declare(host: TestHost, ...declarations: Declaration[]): Promise<DeclarationsResult> {
+  return await host.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", { declarations, faults: [] });
 }
 
 async function allOf({ admin }: TestControl) {
@@ -206,7 +206,7 @@ test("a name that is somebody else's is a fault of that file alone, told to the 
   const made = await control.admin.ask(Contract, "POST", "/api/v1/contracts", theirs);
   await declare(other, bound(files("mail"), { name: "shared", location: "sftp:u@nas:/mail" }));
   const unread = { file: "broken.json", message: "is not JSON" };
-  const answer = await host.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", {
+  const answer = await host.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", {
     declarations: [
       bound(files("photos")),
       bound(files("mail"), { name: "shared", location: "sftp:u@nas:/mail" }),
@@ -236,7 +236,7 @@ test("a person is told once of files that are not followed, and once when all of
   const host = await control.enrol("one");
   await control.admin.send("POST", "/api/v1/channels", { name: "me", kind: "webhook", url: "https://me.example/hook" });
   const publish = (...faults: object[]) =>
-    host.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", { declarations: [files("photos")], faults });
+    host.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", { declarations: [files("photos")], faults });
   const fault = { file: "mail.json", message: "is not JSON" };
   await publish();
   await Promise.all([publish(fault), publish(fault)]);

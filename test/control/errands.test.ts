@@ -6,7 +6,7 @@ import { ApiError } from "../../agent/link/api.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { page } from "../../shared/api.ts";
 import { Channel, ChannelCreated } from "../../shared/channel.ts";
-import { type ErrandOutcome, SignedErrands } from "../../shared/errand.ts";
+import { type RelayResult, SignedDeliveries } from "../../shared/relay.ts";
 import { Delivery } from "../../shared/event.ts";
 import { scratchRoot } from "../agent/scratch.ts";
 import { holdTime } from "../agent/held-time.ts";
@@ -44,7 +44,7 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
   const said: string[] = [];
   const wire = { isDead: false };
   const { timers } = holdTime();
-  let getErrands = async () => (await host.ask(SignedErrands, "GET", "/agent/v1/deliveries")).deliveries;
+  let getErrands = async () => (await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries;
   const errands = startRelay({
     paths,
     timers,
@@ -59,7 +59,7 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
     },
     api: {
       getRelayedDeliveries: () => getErrands(),
-      postRelayResults: async (outcomes: ErrandOutcome[]) => {
+      postRelayResults: async (outcomes: RelayResult[]) => {
         if (wire.isDead) throw new ApiError("refused", "this process was killed");
         expect((await host.send("POST", "/agent/v1/deliveries", { outcomes })).status).toBe(204);
       },
@@ -88,7 +88,7 @@ test("a channel with `via` is sent by that host's agent alone, signed, and its o
   const other = await control.enrol("other");
   await tell();
   expect(control.hubCalls).toContain(`poke ${host.id} orders`);
-  expect((await other.ask(SignedErrands, "GET", "/agent/v1/deliveries")).deliveries).toEqual([]);
+  expect((await other.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries).toEqual([]);
   await agent.run();
   const delivery = await only(control);
   expect(delivery).toMatchObject({ state: "delivered", attempts: 1, lastStatus: 204, lastError: null });
@@ -194,7 +194,7 @@ test("an agent sends nothing that is not signed for it, or is too old; of a deli
   const other = await control.enrol("other");
   const spy = await agentOf(control, other, [new URL(receiver.url).origin]);
   await tell();
-  const [jws = ""] = (await host.ask(SignedErrands, "GET", "/agent/v1/deliveries")).deliveries;
+  const [jws = ""] = (await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries;
   const [header, payload = "", signature] = jws.split(".");
   const { id, lease } = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as { id: string; lease: string };
   const forged = Buffer.from(Buffer.from(payload, "base64url").toString("utf8").replace("/hook", "/evil"));

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { incidents } from "../../control/db/schema/incidents.ts";
-import type { Trouble } from "../../control/domain/incidents/incidents.ts";
+import type { IncidentRef } from "../../control/domain/incidents/incidents.ts";
 import { remindOfIncidents, settleIncidents } from "../../control/domain/incidents/sweep.ts";
 import { page } from "../../shared/api.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
@@ -11,7 +11,7 @@ import { testControl, type TestControl } from "../support/control.ts";
 import { addChannel, DAY, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./troubled.ts";
 
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
-const troubleOf = (detail: string): Trouble => ({ kind: "host.trouble", host: HOST, detail });
+const troubleOf = (detail: string): IncidentRef => ({ kind: "host.trouble", host: HOST, detail });
 const TROUBLE = troubleOf("disk.full /srv");
 
 async function flap(control: TestControl, times: number): Promise<void> {

@@ -11,7 +11,7 @@ import { deliveries } from "../../control/db/schema/notifications.ts";
 import { orders, runDays, runs } from "../../control/db/schema/runs.ts";
 import { audit, tokens } from "../../control/db/schema/service.ts";
 import { writeAll } from "../../control/db/transaction.ts";
-import { AT_ONCE, findings, keepHouse, MOST } from "../../control/domain/service/housekeeping.ts";
+import { BATCH_SIZE, expiryQueries, removeExpired, MAX_ROWS } from "../../control/domain/service/housekeeping.ts";
 import { diceOf } from "../support/random.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
@@ -47,7 +47,7 @@ async function fill({ deps }: TestControl, rows: readonly Row[]): Promise<void> 
 /** Until nothing changes any more. */
 async function tidy(control: TestControl): Promise<void> {
   for (let before = -1; ;) {
-    await keepHouse(control.deps);
+    await removeExpired(control.deps);
     const rows = await rowsIn(control);
     if (rows === before) return;
     before = rows;
@@ -96,10 +96,10 @@ test("500 days of runs: 400 are kept one by one, the others by day, and not one 
 
   // Cut off before it removed what it had added, then ten at once.
   await control.deps.db.run(sql`create trigger cut before delete on runs begin select raise(abort, 'cut off'); end`);
-  await expect(keepHouse(control.deps)).rejects.toThrow();
+  await expect(removeExpired(control.deps)).rejects.toThrow();
   expect(await control.deps.db.$count(runDays)).toBe(0);
   await control.deps.db.run(sql`drop trigger cut`);
-  await Promise.all(Array.from({ length: 10 }, () => keepHouse(control.deps)));
+  await Promise.all(Array.from({ length: 10 }, () => removeExpired(control.deps)));
   await tidy(control);
   expect([await totals(control, photos.id), await totals(control, mail.id)]).toEqual(before);
   const { items } = await control.admin.ask(page(Run), "GET", `/api/v1/runs?binding=${photos.id}&limit=500`);
@@ -173,10 +173,10 @@ test.each(DATABASES)(
     await fill(control, [good, bad]);
     const read = (row: Row) => control.admin.ask(RunWithLog, "GET", `/api/v1/runs/${row.id}`);
     control.pass(29 * DAY);
-    await keepHouse(control.deps);
+    await removeExpired(control.deps);
     expect((await read(good)).log).toBe(of.log);
     control.pass(2 * DAY);
-    await keepHouse(control.deps);
+    await removeExpired(control.deps);
     const { log, plan: left } = await read(good);
     expect(log.length).toBeLessThanOrEqual(4096);
     expect(log).toMatch(/^\[what came before was removed[^]*the end$/);
@@ -199,7 +199,7 @@ test("however many years pass, the rows do not grow", async () => {
       await fill(control, some);
       await leaveTraces(control, START + from * DAY, host.id);
       control.pass(73 * DAY);
-      await keepHouse(control.deps);
+      await removeExpired(control.deps);
     }
     await tidy(control);
     counts.push(await rowsIn(control));
@@ -215,25 +215,25 @@ test("one host can't fill the database with runs and refusals, and the audit has
     sql`with recursive n(i) as (select ${from} union all select i + 1 from n where i < ${to})`;
   const id = sql`printf('01a2076b-%04x-7%03x-8000-000000000000', i / 4096, i % 4096)`;
   await control.deps.db
-    .run(sql`${series(1, MOST.runsOfHost + 700)} insert into runs (id, host, kind, trigger, state, warnings, "heardAt", "startedAt")
+    .run(sql`${series(1, MAX_ROWS.runsOfHost + 700)} insert into runs (id, host, kind, trigger, state, warnings, "heardAt", "startedAt")
     select ${id}, ${host.id}, 'prune', 'manual', 'failed', '[]', ${instant(START)}, ${instant(START)} from n`);
   await control.deps.db
-    .run(sql`${series(1, MOST.refusalsOfHost + 300)} insert into refusals (id, host, at, code, subject, message)
+    .run(sql`${series(1, MAX_ROWS.refusalsOfHost + 300)} insert into refusals (id, host, at, code, subject, message)
     select ${id}, ${host.id}, ${instant(START)}, 'policy.hooks', 's', 'm' from n`);
   await control.deps.db
-    .run(sql`${series(1, MOST.audit + 300)} insert into audit (id, at, by, "byName", "byKind", method, route, status)
+    .run(sql`${series(1, MAX_ROWS.audit + 300)} insert into audit (id, at, by, "byName", "byKind", method, route, status)
     select ${id}, ${instant(START)}, 'x', 'x', 'token', 'POST', '/', 200 from n`);
-  await keepHouse(control.deps);
-  expect(await control.deps.db.$count(runs)).toBe(MOST.runsOfHost + 700 - AT_ONCE);
+  await removeExpired(control.deps);
+  expect(await control.deps.db.$count(runs)).toBe(MAX_ROWS.runsOfHost + 700 - BATCH_SIZE);
   await tidy(control);
-  expect(await control.deps.db.$count(runs)).toBe(MOST.runsOfHost);
-  expect(await control.deps.db.$count(refusals)).toBe(MOST.refusalsOfHost);
-  expect(await control.deps.db.$count(audit)).toBe(MOST.audit);
+  expect(await control.deps.db.$count(runs)).toBe(MAX_ROWS.runsOfHost);
+  expect(await control.deps.db.$count(refusals)).toBe(MAX_ROWS.refusalsOfHost);
+  expect(await control.deps.db.$count(audit)).toBe(MAX_ROWS.audit);
 });
 
 test("nothing of it reads a whole table: every query goes by an index", async () => {
   const control = await testControl();
-  for (const query of findings(control.deps.clock.now())) {
+  for (const query of expiryQueries(control.deps.clock.now())) {
     const plan = await control.deps.db.all<{ detail: string }>(sql`explain query plan ${query}`);
     const lines = plan.map(({ detail }) => detail);
     // What is counted is counted along an index that holds nothing else, and to a hundred at most.

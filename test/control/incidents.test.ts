@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { page, Token } from "../../shared/api.ts";
-import type { Trouble } from "../../control/domain/incidents/incidents.ts";
+import type { IncidentRef } from "../../control/domain/incidents/incidents.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";
 import { addChannel, deliveriesOf, fail, MINUTE, recover } from "./troubled.ts";
@@ -8,8 +8,8 @@ import { addChannel, deliveriesOf, fail, MINUTE, recover } from "./troubled.ts";
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
 const BINDING = "01936f0e-0000-7000-8000-00000000000b";
 const REPOSITORY = "01936f0e-0000-7000-8000-00000000000c";
-const TROUBLE: Trouble = { kind: "binding.failing", host: HOST, binding: BINDING, detail: "backup" };
-const OTHER: Trouble = { kind: "repository.damaged", host: HOST, repository: REPOSITORY };
+const TROUBLE: IncidentRef = { kind: "binding.failing", host: HOST, binding: BINDING, detail: "backup" };
+const OTHER: IncidentRef = { kind: "repository.damaged", host: HOST, repository: REPOSITORY };
 
 async function listed({ admin }: TestControl, filters = ""): Promise<Incident[]> {
   return (await admin.ask(page(Incident), "GET", `/api/v1/incidents?${filters}`)).items;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { watch } from "../../control/domain/watch/sweep.ts";
+import { sweepHealth } from "../../control/domain/watch/sweep.ts";
 import { Binding } from "../../shared/binding.ts";
 import { instant } from "../../shared/ids.ts";
 import { DATABASES, type TestControl } from "../support/control.ts";
@@ -41,8 +41,8 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(await healthOf(control, binding.id)).toMatchObject({ health: "healthy", lateAt });
     control.pass(1);
     expect(await healthOf(control, binding.id)).toMatchObject({ health: "late", lateAt });
-    await Promise.all(Array.from({ length: 20 }, () => watch(control.deps)));
-    await watch(control.deps);
+    await Promise.all(Array.from({ length: 20 }, () => sweepHealth(control.deps)));
+    await sweepHealth(control.deps);
     expect(await wrongNow(control)).toEqual(["binding.late"]);
     const about = {
       binding: { id: binding.id, name: "photos" },
@@ -162,7 +162,7 @@ test("a control plane that was away calls nothing late before everybody could sa
   control.pass(3 * DAY);
   for (let time = 0; time < 4; time++) {
     control.pass(2 * MINUTE);
-    await watch(control.deps);
+    await sweepHealth(control.deps);
   }
   expect(await typesTold(control)).toEqual([]);
   await send(host, backupNow(control, binding.id));

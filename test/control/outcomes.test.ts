@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { wordsOf } from "../../control/notify/words.ts";
+import { messageTextOf } from "../../control/notify/words.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { Event } from "../../shared/event.ts";
@@ -124,7 +124,7 @@ test("what was skipped is told with the warning, the first of it", async () => {
   await send(host, runNow(control, binding.id, { state: "warned", warnings }));
   const [notice] = (await told(control)).filter(({ type }) => type === "run.warned");
   expect(notice).toMatchObject({ data: { run: { warnings: warnings.slice(0, 5), warningsMore: 4 } } });
-  const { body } = wordsOf(Event.parse({ timestamp: "2026-11-23T08:00:00.000Z", ...notice }));
+  const { body } = messageTextOf(Event.parse({ timestamp: "2026-11-23T08:00:00.000Z", ...notice }));
   expect(body).toContain("/srv/photos/4 can't be read\n- and 4 more");
 });
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Post } from "../../control/deps.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
-import type { Trouble } from "../../control/domain/incidents/incidents.ts";
-import { wordsOf } from "../../control/notify/words.ts";
+import type { IncidentRef } from "../../control/domain/incidents/incidents.ts";
+import { messageTextOf } from "../../control/notify/words.ts";
 import type { QuietHours } from "../../shared/channel.ts";
 import { type Delivery, Event } from "../../shared/event.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
@@ -10,7 +10,7 @@ import { DATABASES, testControl } from "../support/control.ts";
 import { addChannel, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./troubled.ts";
 
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
-const troubleOf = (detail: string): Trouble => ({ kind: "host.trouble", host: HOST, detail });
+const troubleOf = (detail: string): IncidentRef => ({ kind: "host.trouble", host: HOST, detail });
 const NIGHT = { from: "22:00", to: "07:00", zone: "Europe/Berlin" };
 
 /** @returns what has really arrived, as type and id, and what sends it */
@@ -177,7 +177,7 @@ test("of very many the digest lists those that are still wrong first, and says h
   const items = digest?.data["items"] as { state: string }[];
   expect(digest?.data).toMatchObject({ count: 90, more: 10 });
   expect([items.length, items.findIndex(({ state }) => state === "over")]).toEqual([50, 30]);
-  expect(digest === undefined ? "" : wordsOf(digest).body).toContain("\n- and 10 more\n");
+  expect(digest === undefined ? "" : messageTextOf(digest).body).toContain("\n- and 10 more\n");
 });
 
 test.each<[what: string, hours: QuietHours, now: string, until: string | null]>([

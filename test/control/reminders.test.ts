@@ -1,12 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { remindOfIncidents } from "../../control/domain/incidents/sweep.ts";
-import type { Trouble } from "../../control/domain/incidents/incidents.ts";
+import type { IncidentRef } from "../../control/domain/incidents/incidents.ts";
 import { page } from "../../shared/api.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";
 import { addChannel, DAY, deliveriesOf, fail, HOUR, recover } from "./troubled.ts";
 
-const TROUBLE: Trouble = { kind: "host.trouble", host: "01936f0e-0000-7000-8000-00000000000a", detail: "disk.full /" };
+const TROUBLE: IncidentRef = {
+  kind: "host.trouble",
+  host: "01936f0e-0000-7000-8000-00000000000a",
+  detail: "disk.full /",
+};
 
 async function only({ admin }: TestControl) {
   const { items } = await admin.ask(page(Incident), "GET", "/api/v1/incidents");

@@ -5,7 +5,7 @@ import { Delivery } from "../../shared/event.ts";
 import { EnrollmentCreated, Host } from "../../shared/host.ts";
 import { Run } from "../../shared/run.ts";
 import { sweep } from "../../control/tick.ts";
-import { settleRestored } from "../../control/domain/service/control-restore.ts";
+import { adaptRestoredDatabase } from "../../control/domain/service/control-restore.ts";
 import { FACTS, newHostKey, testControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
 import { send } from "./listening.ts";
@@ -32,7 +32,7 @@ async function threeDaysLater() {
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/pause`);
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/resume`);
   control.pass(3 * DAY);
-  const settled = await settleRestored(control.deps, {
+  const settled = await adaptRestoredDatabase(control.deps, {
     host: self.id,
     binding: own.id,
     snapshot: "a".repeat(64),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { newSession, received } from "../../control/hub/session.ts";
+import { newSession, handleFrame } from "../../control/hub/session.ts";
 import { Binding } from "../../shared/binding.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
@@ -26,7 +26,7 @@ async function running(limit = "24h") {
       run: report.run.id,
       progress: { ...progress, at: instant(control.deps.clock.now()) },
     };
-    await received(control.deps, session, JSON.stringify(frame));
+    await handleFrame(control.deps, session, JSON.stringify(frame));
   };
   return { ...all, report, say };
 }

@@ -1,4 +1,4 @@
-import { closeIncident, openIncident, type Trouble } from "../../control/domain/incidents/incidents.ts";
+import { closeIncident, openIncident, type IncidentRef } from "../../control/domain/incidents/incidents.ts";
 import { writeAll } from "../../control/db/transaction.ts";
 import { page } from "../../shared/api.ts";
 import { Delivery } from "../../shared/event.ts";
@@ -9,20 +9,20 @@ export const HOUR = 3_600_000;
 export const MINUTE = 60_000;
 
 /** Finds out that a backup of this binding failed, as the control plane does: in one batch. */
-export async function fail({ deps }: TestControl, trouble: Trouble, summary = "the backup fails"): Promise<void> {
+export async function fail({ deps }: TestControl, trouble: IncidentRef, summary = "the backup fails"): Promise<void> {
   const told = { type: "run.failed" as const, data: { host: trouble.host, text: summary } };
-  await writeAll(deps.db, openIncident(deps, trouble, { summary, told }));
+  await writeAll(deps.db, openIncident(deps, trouble, { summary, event: told }));
 }
 
 /** Finds out that it is well again. */
-export async function recover({ deps }: TestControl, trouble: Trouble): Promise<void> {
+export async function recover({ deps }: TestControl, trouble: IncidentRef): Promise<void> {
   const told = { type: "run.recovered" as const, data: { host: trouble.host } };
-  await writeAll(deps.db, closeIncident(deps, trouble, { message: "a backup succeeded", told }));
+  await writeAll(deps.db, closeIncident(deps, trouble, { message: "a backup succeeded", event: told }));
 }
 
 /** What it was about is paused, or gone: nobody is told. */
-export async function forget({ deps }: TestControl, trouble: Trouble): Promise<void> {
-  await writeAll(deps.db, closeIncident(deps, trouble, { message: "paused", told: null }));
+export async function forget({ deps }: TestControl, trouble: IncidentRef): Promise<void> {
+  await writeAll(deps.db, closeIncident(deps, trouble, { message: "paused", event: null }));
 }
 
 export function addChannel(control: TestControl, name: string, more: object = {}) {

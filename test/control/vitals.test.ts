@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { writeAll } from "../../control/db/transaction.ts";
-import { noteVital } from "../../control/domain/service/vitals.ts";
+import { recordVital } from "../../control/domain/service/vitals.ts";
 import type { Post } from "../../control/deps.ts";
-import { beat } from "../../control/heartbeat.ts";
+import { sendHeartbeat } from "../../control/heartbeat.ts";
 import { enqueue } from "../../control/notify/outbox.ts";
 import { sweep, tick } from "../../control/tick.ts";
 import { askerOf, DATABASES, testControl, type TestControl } from "../support/control.ts";
@@ -31,7 +31,7 @@ test.each(DATABASES)(
     control.pass(4 * MINUTE);
     expect(await healthz(control)).toEqual(failing("the sweep has not run to its end since 2026-11-23T08:03:00.001Z"));
     // Started anew, it has not had the time yet.
-    await noteVital(control.deps, "start");
+    await recordVital(control.deps, "start");
     expect(await healthz(control)).toEqual(WELL);
   },
 );
@@ -47,12 +47,12 @@ test("healthz fails when the outbox stalls, or when a notification waits for too
   }
   await sweep(control.deps);
   expect(await healthz(control)).toEqual(failing("the outbox is stuck since 2026-11-23T08:00:00.000Z"));
-  await noteVital(control.deps, "outbox");
+  await recordVital(control.deps, "outbox");
   expect(await healthz(control)).toEqual(WELL);
   await writeAll(control.deps.db, [enqueue(control.deps, { type: "run.failed", data: {} })]);
   control.pass(10 * MINUTE);
   await sweep(control.deps);
-  await noteVital(control.deps, "outbox");
+  await recordVital(control.deps, "outbox");
   expect(await healthz(control)).toEqual(failing("a notification waits since 2026-11-23T08:11:00.000Z"));
   await control.deps.db.run("update channels set via = 'a host that is off, say'");
   expect(await healthz(control)).toEqual(WELL);
@@ -96,7 +96,7 @@ function beating(control: TestControl) {
     heard,
     logged,
     becomes: (next: () => Promise<{ status: number }>) => void (answer = next),
-    beat: () => beat(deps, { url: "https://hc.example/secret", post }),
+    beat: () => sendHeartbeat(deps, { url: "https://hc.example/secret", post }),
   };
 }
 
@@ -109,7 +109,7 @@ test("the heart beats after a good sweep, at most once a minute, by however many
     control.pass(MINUTE / 2);
   }
   expect(heard).toEqual(Array.from({ length: 3 }, () => "GET https://hc.example/secret"));
-  await beat(control.deps, null);
+  await sendHeartbeat(control.deps, null);
 });
 
 test("nothing is sent to the dead man's switch while the sweep or the outbox stalls", async () => {

@@ -1,6 +1,6 @@
 import { page } from "../../shared/api.ts";
 import { Incident } from "../../shared/incident.ts";
-import { watch } from "../../control/domain/watch/sweep.ts";
+import { sweepHealth } from "../../control/domain/watch/sweep.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
 
 export const MINUTE = 60_000;
@@ -23,7 +23,7 @@ export async function goBy(control: TestControl, milliseconds: number, hosts: re
 
 async function look(control: TestControl, hosts: readonly TestHost[]): Promise<void> {
   for (const host of hosts) await host.send("GET", "/agent/v1/orders");
-  await watch(control.deps);
+  await sweepHealth(control.deps);
 }
 
 /** What is wrong now, by kind. */

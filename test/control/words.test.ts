@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { cut, cutBytes, printable } from "../../control/notify/text.ts";
-import { wordsOf } from "../../control/notify/words.ts";
+import { messageTextOf } from "../../control/notify/words.ts";
 import { EventType } from "../../shared/event.ts";
 
 const type = fc.constantFrom(...EventType.options);
@@ -25,7 +25,7 @@ const anything = fc.dictionary(
 test("every event has words, whatever is or is not in it, and none of them moves a cursor or turns a line around", () => {
   fc.assert(
     fc.property(type, anything, (event, data) => {
-      const { title, body } = wordsOf({ type: event, timestamp: "2026-11-23T08:00:00.000Z", data });
+      const { title, body } = messageTextOf({ type: event, timestamp: "2026-11-23T08:00:00.000Z", data });
       expect(title).not.toBe("");
       expect(title).not.toContain("\n");
       expect(printable(title + body)).toBe(title + body);

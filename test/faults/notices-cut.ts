@@ -6,7 +6,7 @@ import { incidents } from "../../control/db/schema/incidents.ts";
 import { channels, deliveries } from "../../control/db/schema/notifications.ts";
 import { type Database, writeAll } from "../../control/db/transaction.ts";
 import type { Deps } from "../../control/deps.ts";
-import { closeIncident, openIncident, type Trouble } from "../../control/domain/incidents/incidents.ts";
+import { closeIncident, openIncident, type IncidentRef } from "../../control/domain/incidents/incidents.ts";
 import { remindOfIncidents, settleIncidents } from "../../control/domain/incidents/sweep.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
@@ -49,7 +49,7 @@ export const noticesCut: Fault = {
           clock: { now: () => now },
           random: (bytes) => Uint8Array.from({ length: bytes }, () => dice.below(256)),
           log: { info: () => undefined, error: () => undefined },
-          hub: { poke: async () => undefined, heardAt: async () => null, disconnect: async () => undefined },
+          hub: { poke: async () => undefined, lastHeardAt: async () => null, disconnect: async () => undefined },
           post: async ({ url, headers, body }) => {
             if (!isWell && dice.isLucky(0.2)) return { status: 503 };
             said.push({ channel: url, id: headers["webhook-id"] ?? "", event: Event.parse(JSON.parse(body)) });
@@ -83,17 +83,17 @@ export const noticesCut: Fault = {
 
 async function deed(deps: Deps, dice: Dice, states: Map<string, "open" | "well" | "unsaid">): Promise<void> {
   const key = dice.pick(KEYS);
-  const trouble: Trouble = { kind: "host.trouble", host: HOST, detail: key };
+  const trouble: IncidentRef = { kind: "host.trouble", host: HOST, detail: key };
   const dying = (): Deps => ({ ...deps, db: dice.isLucky(0.6) ? mortal(deps.db, dice.below(14)) : deps.db });
   const what = dice.below(8);
   if (what <= 2) {
     const told = { type: "host.trouble" as const, data: { key } };
-    if (await lives((own) => writeAll(own.db, openIncident(own, trouble, { summary: key, told })), dying()))
+    if (await lives((own) => writeAll(own.db, openIncident(own, trouble, { summary: key, event: told })), dying()))
       states.set(key, "open");
   } else if (what <= 4) {
     // Somebody pauses it, now and then: then nobody is told how it ended.
     const told = dice.isLucky(0.2) ? null : { type: "host.trouble_over" as const, data: { key } };
-    if (await lives((own) => writeAll(own.db, closeIncident(own, trouble, { message: "over", told })), dying()))
+    if (await lives((own) => writeAll(own.db, closeIncident(own, trouble, { message: "over", event: told })), dying()))
       if (states.get(key) === "open") states.set(key, told === null ? "unsaid" : "well");
   } else if (what === 5) {
     await Promise.all([1, 2].map(() => lives(settleIncidents, dying())));

@@ -7,7 +7,7 @@ import { migrate } from "../../control/db/migrate.ts";
 import type { Deps, Post } from "../../control/deps.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
 import { createMail } from "../../control/runtime/node/mail.ts";
-import { createPost, judgeOf } from "../../control/runtime/node/outgoing.ts";
+import { createPost, createDestinationCheck } from "../../control/runtime/node/outgoing.ts";
 import { openSigningKey } from "../../control/runtime/node/signing-key.ts";
 
 /** A directory that is gone after the test. */
@@ -18,7 +18,7 @@ export async function temporaryDirectory(): Promise<string> {
 }
 
 /** Where a home user lets notifications go. */
-export const ANYWHERE = judgeOf({ private: "allow", named: [] }, null);
+export const ANYWHERE = createDestinationCheck({ private: "allow", exceptions: [] }, null);
 
 export interface HeldDeps extends Deps {
   readonly clock: { now(): number; pass(milliseconds: number): void };
@@ -41,7 +41,7 @@ export async function heldDeps(post: Post = createPost(ANYWHERE)): Promise<HeldD
     },
     random: (bytes) => new Uint8Array(randomBytes(bytes)),
     log: { info: () => undefined, error: () => undefined },
-    hub: { poke: async () => undefined, heardAt: async () => null, disconnect: async () => undefined },
+    hub: { poke: async () => undefined, lastHeardAt: async () => null, disconnect: async () => undefined },
     signingKey: await openSigningKey(directory, undefined),
     post,
     mail: createMail(ANYWHERE),

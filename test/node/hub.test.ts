@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { hosts } from "../../control/db/schema/hosts.ts";
 import { runs } from "../../control/db/schema/runs.ts";
-import { newSession, opened, received } from "../../control/hub/session.ts";
+import { newSession, handleOpen, handleFrame } from "../../control/hub/session.ts";
 import { createHub, type NodeHub } from "../../control/runtime/node/hub.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { CLOSE } from "../../shared/protocol.ts";
@@ -18,7 +18,7 @@ test("a peer that is silent for 90 seconds is closed, one that answers pings is 
   const lively = await connect("lively");
   for (let passed = 0; passed < 90; passed += 30) {
     deps.clock.pass(30_000);
-    hub.pulse();
+    hub.pingAll();
     if (passed < 60) expect(await lively.next()).toEqual({ type: "ping" });
     lively.send({ type: "pong" });
     // The hub hears in order: once this is answered, it has heard the pong.
@@ -49,7 +49,7 @@ test.each([24, -24])("a clock that is set %i h on cuts nobody off, and does not 
   const lively = await connect("lively");
   deps.clock.pass(hours * 3_600_000);
   for (let pulses = 1; pulses <= 3; pulses++) {
-    hub.pulse();
+    hub.pingAll();
     if (pulses < 3) expect(await lively.next()).toEqual({ type: "ping" });
     lively.send({ type: "ping" });
     expect(await lively.next()).toMatchObject({ type: expect.stringMatching(/^p[io]ng$/) });
@@ -71,7 +71,7 @@ test("a leave that the database does not take is written once it does", async ()
   await failed;
   await deps.db.run(sql`alter table hosts_of_before rename to hosts`);
   expect(await connectionOf(deps, id)).not.toBeNull();
-  hub.pulse();
+  hub.pingAll();
   await until("the host to be away", async () => (await connectionOf(deps, id)) === null);
 });
 
@@ -137,10 +137,10 @@ test("progress is kept at most once a second, and only of a run that is running"
     .insert(runs)
     .values({ id: run, host, binding: run, kind: "backup", trigger: "order", state: "queued", warnings: [] });
   const session = newSession(host, uuidv7(deps.clock.now(), deps.random(16)));
-  await opened(deps, session);
+  await handleOpen(deps, session);
   const send = async (fraction: number): Promise<number | undefined> => {
     const frame = { type: "progress", run, progress: { fraction, at: instant(deps.clock.now()) } };
-    expect(await received(deps, session, JSON.stringify(frame))).toEqual({ send: [], close: null });
+    expect(await handleFrame(deps, session, JSON.stringify(frame))).toEqual({ send: [], close: null });
     const [row] = await deps.db.select({ progress: runs.progress }).from(runs);
     return row?.progress?.fraction;
   };

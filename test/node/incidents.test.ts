@@ -28,7 +28,7 @@ test("holdfast incidents shows what is wrong, and acknowledge says who sees to i
   const trouble = { kind: "host.trouble", host: null, detail: "disk.full" } as const;
   const told = { type: "host.trouble", data: {} } as const;
   const summary = "the disk of nas is full\u001b[2J\nand more";
-  await writeAll(control.deps.db, openIncident(control.deps, trouble, { summary, told }));
+  await writeAll(control.deps.db, openIncident(control.deps, trouble, { summary, event: told }));
   const [{ id }] = JSON.parse(await said(incidents, "--json"));
   const open = await said(incidents);
   expect(open).toMatch(/^INCIDENT +SINCE +UNTIL +STATE +ACKNOWLEDGED +KIND +WHAT\n/);
@@ -40,7 +40,7 @@ test("holdfast incidents shows what is wrong, and acknowledge says who sees to i
   );
   expect(await said(incidents)).toMatch(/ open +anna +host.trouble /);
 
-  const end = { message: "there is room again", told: null };
+  const end = { message: "there is room again", event: null };
   await writeAll(control.deps.db, closeIncident(control.deps, trouble, end));
   expect(await said(incidents)).toBe("nothing is wrong\n");
   expect(await said(incidents, "--all")).toMatch(/ closed +anna +host.trouble /);

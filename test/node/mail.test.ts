@@ -1,12 +1,12 @@
 import { rootCertificates, setDefaultCACertificates } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { channels, deliveries } from "../../control/db/schema/notifications.ts";
-import type { Letter } from "../../control/deps.ts";
+import type { Email } from "../../control/deps.ts";
 import { createChannel } from "../../control/domain/notifications/channels.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { enqueue } from "../../control/notify/outbox.ts";
 import { createMail } from "../../control/runtime/node/mail.ts";
-import { judgeOf } from "../../control/runtime/node/outgoing.ts";
+import { createDestinationCheck } from "../../control/runtime/node/outgoing.ts";
 import { CreateChannel } from "../../shared/channel.ts";
 import { selfSigned, type SmtpServer, startSmtp } from "../support/smtp.ts";
 import { ANYWHERE, heldDeps } from "./deps.ts";
@@ -17,7 +17,7 @@ async function smtpServer(...given: Parameters<typeof startSmtp>): Promise<SmtpS
   return smtp;
 }
 
-function letterTo({ port }: SmtpServer, change: Partial<Letter> = {}): Letter {
+function letterTo({ port }: SmtpServer, change: Partial<Email> = {}): Email {
   return {
     server: "localhost",
     port,
@@ -132,13 +132,13 @@ test("a server that says nothing is given up on, and one that answers slowly as 
 
 test("no mail server in a private net where that is refused, nor where a cloud tells its secrets, however it is written", async () => {
   const smtp = await smtpServer();
-  const publicOnly = createMail(judgeOf({ private: "refuse", named: [] }, null));
+  const publicOnly = createMail(createDestinationCheck({ private: "refuse", exceptions: [] }, null));
   for (const server of ["127.0.0.1", "localhost", "localhost.", "127.1", "::1", "::ffff:127.0.0.1", "0x7f000001"])
     await expect(publicOnly(letterTo(smtp, { server }))).rejects.toThrow(/private address range|ENOTFOUND/);
   await expect(send(letterTo(smtp, { server: "169.254.169.254" }))).rejects.toThrow(
     "a cloud tells a machine its secrets",
   );
-  const own = createMail(judgeOf({ private: "allow", named: [] }, smtp.port));
+  const own = createMail(createDestinationCheck({ private: "allow", exceptions: [] }, smtp.port));
   await expect(own(letterTo(smtp))).rejects.toThrow("the control plane itself");
   expect(smtp.mails).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { guard } from "../../control/db/transaction.ts";
 import type { Deps, Post } from "../../control/deps.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { enqueue, enqueueTo } from "../../control/notify/outbox.ts";
-import { createPost, judgeOf } from "../../control/runtime/node/outgoing.ts";
+import { createPost, createDestinationCheck } from "../../control/runtime/node/outgoing.ts";
 import type { EventType } from "../../shared/event.ts";
 import { Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { heldDeps, type HeldDeps } from "./deps.ts";
@@ -178,7 +178,7 @@ test("a delivery of a channel that was deleted is given up", async () => {
 });
 
 test("an address in a private range is refused where the configuration says so, and it is said why", async () => {
-  const deps = await heldDeps(createPost(judgeOf({ private: "refuse", named: [] }, null)));
+  const deps = await heldDeps(createPost(createDestinationCheck({ private: "refuse", exceptions: [] }, null)));
   const receiver = await httpReceiver();
   await channel(deps, { url: receiver.url });
   await deps.db.batch([enqueue(deps, { type: "run.failed", data: {} })]);

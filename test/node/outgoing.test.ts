@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { expect, onTestFinished, test } from "vitest";
-import { readReach } from "../../control/notify/reach.ts";
-import { createPost, judgeOf } from "../../control/runtime/node/outgoing.ts";
+import { parseDestinationRules } from "../../control/notify/destinations.ts";
+import { createPost, createDestinationCheck } from "../../control/runtime/node/outgoing.ts";
 import { type Resolve, sendRequest } from "../../shared/node/outgoing.ts";
 import { ANYWHERE } from "./deps.ts";
 import { httpReceiver, listen } from "./http-receiver.ts";
@@ -11,7 +11,7 @@ import { httpReceiver, listen } from "./http-receiver.ts";
 const note = { method: "POST" as const, headers: { "x-note": "1" }, body: '{"ä":1}' };
 const anywhere = createPost(ANYWHERE);
 const judgeBy = (text: string, port: number | null = null) =>
-  judgeOf(readReach(text) ?? expect.fail(`${text} can't be read`), port);
+  createDestinationCheck(parseDestinationRules(text) ?? expect.fail(`${text} can't be read`), port);
 const publicOnly = createPost(judgeBy("refuse"));
 
 test("posts the body as it is and gives the status only", async () => {
@@ -62,7 +62,7 @@ test("a body that never ends and hardly comes is hung up on in time", async () =
     response.on("close", () => cut.resolve());
     response.writeHead(200).write("x");
   });
-  expect(await sendRequest({ url, ...note }, { judge: ANYWHERE, withinMs: 50 })).toMatchObject({ status: 200 });
+  expect(await sendRequest({ url, ...note }, { check: ANYWHERE, withinMs: 50 })).toMatchObject({ status: 200 });
   await cut.promise;
 });
 
@@ -83,7 +83,7 @@ test.each([
   await once(server.listen(0, "127.0.0.1"), "listening");
   onTestFinished(() => void server.close());
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  const sent = sendRequest({ url, ...note }, { judge: ANYWHERE, withinMs: 60 });
+  const sent = sendRequest({ url, ...note }, { check: ANYWHERE, withinMs: 60 });
   await expect(sent).rejects.toThrow(/no answer within|Parse Error/);
   await cut.promise;
 });
@@ -164,7 +164,7 @@ test("a name with many addresses is refused when one of them is private, and one
         addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 })),
       );
   const judge = judgeBy("refuse");
-  const send = (resolve: Resolve) => sendRequest({ url, ...note }, { judge, resolve, withinMs: 100 });
+  const send = (resolve: Resolve) => sendRequest({ url, ...note }, { check: judge, resolve, withinMs: 100 });
   await expect(send(resolveTo("93.184.215.14", "127.0.0.1"))).rejects.toThrow("many.example (127.0.0.1)");
   await expect(send(resolveTo())).rejects.toThrow("no address");
 

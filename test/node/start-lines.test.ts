@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { readConfig } from "../../control/runtime/node/config.ts";
-import { noteRecoveryKey } from "../../control/runtime/node/recovery-key.ts";
+import { markRecoveryKeyTaken } from "../../control/runtime/node/recovery-key.ts";
 import { type Started, startLines } from "../../control/cli/start-lines.ts";
 import { Settings } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
@@ -132,6 +132,6 @@ test("the recovery key is asked for until somebody has taken it", async () => {
   await writeFile(join(secrets, id), "passphrase\n");
   const here = { ...started, config: readConfig({ HOLDFAST_DATA: directory }) };
   for (const _twice of [1, 2]) expect(await startLines(here)).toContain("npx holdfast recovery-key");
-  await noteRecoveryKey(directory);
+  await markRecoveryKeyTaken(directory);
   expect(await startLines(here)).not.toContain("recovery-key");
 });

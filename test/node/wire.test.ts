@@ -90,10 +90,10 @@ test("a half-open socket is noticed by the agent within 75 s, which is there aga
 test("a half-open socket is noticed by the control plane within 90 s, and its host is shown as away", async () => {
   const { hub, wire, presence, first } = await bench();
   wire.become({ is: "half-open" });
-  hub.pulse();
-  hub.pulse();
+  hub.pingAll();
+  hub.pingAll();
   expect(await presence()).toBe(first);
-  hub.pulse();
+  hub.pingAll();
   await until("the host to be away", async () => (await presence()) === null);
 });
 

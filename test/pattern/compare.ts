@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { leavesOut } from "../../shared/pattern-dialects.ts";
+import { isExcluded } from "../../shared/pattern-dialects.ts";
 import { type Dice, diceOf } from "../support/random.ts";
 import { bytesOf, randomPaths } from "./random-names.ts";
 import { randomPattern } from "./random-patterns.ts";
@@ -47,7 +47,7 @@ export async function comparePatterns(
       const kept = await Promise.all(tools.map((tool) => tool.kept({ scratch, root, patterns })));
       for (const one of cases) {
         files += one.paths.length;
-        const expected = one.paths.filter((path) => !leavesOut(one.pattern, surrogateEscaped(path)));
+        const expected = one.paths.filter((path) => !isExcluded(one.pattern, surrogateEscaped(path)));
         if (expected.length > 0 && expected.length < one.paths.length) telling++;
         for (const [index, found] of kept.entries()) {
           differences.push(...differencesOf(one, { expected, found, tool: tools[index]?.name ?? "" }));

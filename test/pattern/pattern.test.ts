@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ContractRequest } from "../../shared/contract.ts";
-import { borgPattern, leavesOut, resticPattern } from "../../shared/pattern-dialects.ts";
+import { borgPattern, isExcluded, resticPattern } from "../../shared/pattern-dialects.ts";
 import { ExcludePattern } from "../../shared/pattern.ts";
 
 describe("an exclude pattern", () => {
@@ -70,11 +70,11 @@ describe("an exclude pattern", () => {
     ["*.tm?", "/a.tmp", true],
     ["a*", "/b/new\na", false],
   ])("%j, asked about %j: %j", (pattern, path, isLeftOut) => {
-    expect(leavesOut(pattern, path)).toBe(isLeftOut);
+    expect(isExcluded(pattern, path)).toBe(isLeftOut);
   });
 
   it("of many stars is answered at once for a name of many equal characters", () => {
     const pattern = `${"*a".repeat(31)}b`;
-    expect(leavesOut(pattern, `/${"a".repeat(255)}`)).toBe(false);
+    expect(isExcluded(pattern, `/${"a".repeat(255)}`)).toBe(false);
   });
 });

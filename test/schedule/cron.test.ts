@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { nextAfter, parseCalendar, parsePlan } from "../../shared/schedule.ts";
+import { nextAfter, parseCalendar, parseExpression } from "../../shared/schedule.ts";
 import { askSystemd, systemdAnalyzeIsHere } from "./systemd.ts";
 
 const ACCEPTED: [string, string][] = [
@@ -42,13 +42,13 @@ const REFUSED: [string, number, string][] = [
 
 describe("cron's five fields", () => {
   test.each(ACCEPTED)("%s", (text, normalized) => {
-    const plan = parsePlan(text);
+    const plan = parseExpression(text);
     expect(plan).toMatchObject({ ok: true, value: { kind: "cron", normalized } });
-    expect(parsePlan(normalized)).toMatchObject({ ok: true, value: { normalized } });
+    expect(parseExpression(normalized)).toMatchObject({ ok: true, value: { normalized } });
   });
 
   test.each(REFUSED)("%s is refused", (text, position, message) => {
-    expect(parsePlan(text)).toEqual({ ok: false, position, message: expect.stringContaining(message) });
+    expect(parseExpression(text)).toEqual({ ok: false, position, message: expect.stringContaining(message) });
   });
 
   test.skipIf(!systemdAnalyzeIsHere)("none of it is an expression of systemd's: nothing is ambiguous", async () => {
@@ -58,7 +58,7 @@ describe("cron's five fields", () => {
   });
 
   test.each(["0 3 * *", "0 0 3 * * *", "Mon *-*-* 03:00 UTC", "@daily"])("'%s' is not cron's", (text) => {
-    const plan = parsePlan(text);
+    const plan = parseExpression(text);
     expect(plan.ok && plan.value.kind === "cron").toBe(false);
   });
 });
@@ -126,7 +126,7 @@ const CHANGES = [
 ] as const;
 
 function nextOnes(text: string, zone: string, after: string, count: number): string[] {
-  const plan = parsePlan(text);
+  const plan = parseExpression(text);
   if (!plan.ok) throw new Error(`${text}: ${plan.message}`);
   const found: string[] = [];
   for (let at: number | null = Date.parse(after); found.length < count;) {

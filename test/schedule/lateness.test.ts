@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decideTask, type ScheduleState } from "../../agent/daemon/due.ts";
 import { Settings } from "../../shared/binding.ts";
-import { delayOf, nextExpected } from "../../shared/lateness.ts";
+import { startDelayMs, nextExpectedAfter } from "../../shared/lateness.ts";
 import { parseTimetable } from "../../shared/schedule.ts";
 import { expression, ZONES } from "./expressions.ts";
 
@@ -19,7 +19,7 @@ function bindingOf(timerConfig: { OnCalendar: string; RandomizedDelaySec?: strin
 function graceOf(OnCalendar: string, grace: string | null = null): number {
   const binding = bindingOf({ OnCalendar, RandomizedDelaySec: "0" }, grace);
   const at = Date.parse("2026-11-23T08:00:00.000Z");
-  const expected = nextExpected(binding, { zone: "UTC", goodMs: at, sinceMs: at - DAY });
+  const expected = nextExpectedAfter(binding, { zone: "UTC", goodMs: at, sinceMs: at - DAY });
   return (expected?.lateAt ?? 0) - (expected?.dueAt ?? 0);
 }
 
@@ -32,7 +32,7 @@ describe("when a backup is late", () => {
     expect(graceOf("2027-01-01")).toBe(DAY);
     expect(graceOf("hourly", "2d")).toBe(2 * DAY);
     expect(
-      nextExpected(bindingOf({ OnCalendar: "2020-01-01" }), { zone: "UTC", goodMs: null, sinceMs: DAY * 20_000 }),
+      nextExpectedAfter(bindingOf({ OnCalendar: "2020-01-01" }), { zone: "UTC", goodMs: null, sinceMs: DAY * 20_000 }),
     ).toBe(null);
   });
 
@@ -56,12 +56,12 @@ describe("when a backup is late", () => {
           if (decision.kind === "run") good = now;
           const next = decision.kind === "run" ? decideTask({ task, zone, now, history }) : decision;
           const dueAt = next.kind === "wait" ? next.nextDueAt : now;
-          const expected = nextExpected(task, { zone, goodMs: good, sinceMs: made });
+          const expected = nextExpectedAfter(task, { zone, goodMs: good, sinceMs: made });
           if (dueAt === null) {
             expect(expected).toBe(null);
             return;
           }
-          if (good === null || good - delayOf(task) < made + 6 * MINUTE)
+          if (good === null || good - startDelayMs(task) < made + 6 * MINUTE)
             expect(expected?.lateAt).toBeGreaterThanOrEqual(dueAt);
           else expect(expected?.dueAt).toBe(dueAt);
           compared++;

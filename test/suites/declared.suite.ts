@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { page } from "../../shared/api.ts";
 import { Binding, Settings } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
-import { DeclarationsTaken, type Declaration } from "../../shared/declaration.ts";
+import { DeclarationsResult, type Declaration } from "../../shared/declaration.ts";
 import { Host } from "../../shared/host.ts";
 import { RepositorySpec } from "../../shared/repository.ts";
 import { codeOf, openClient } from "../support/client.ts";
@@ -42,7 +42,7 @@ export function declaredSuite(control: () => ControlUnderTest): void {
       const socket = await host.connect();
       const declarations = Array.from({ length: 10 }, (_, index) => declaration(`declared${index}`));
       const fault = { file: "x.json", message: "is not JSON" };
-      const publish = (body: object) => host.client.ask(DeclarationsTaken, "PUT", "/agent/v1/declarations", body);
+      const publish = (body: object) => host.client.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", body);
       const [one, other] = await Promise.all([
         publish({ declarations, faults: [fault] }),
         publish({ declarations, faults: [fault] }),

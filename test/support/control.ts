@@ -125,7 +125,7 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
     log: { info: () => undefined, error: onError },
     hub: {
       poke: async (host, pull) => void hubCalls.push(`poke ${host} ${pull}`),
-      heardAt: async (host) => heard.get(host) ?? null,
+      lastHeardAt: async (host) => heard.get(host) ?? null,
       disconnect: async (host, why) => void hubCalls.push(`disconnect ${host} ${why}`),
     },
     signingKey: await newSigningKey(),

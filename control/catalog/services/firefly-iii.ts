@@ -1,6 +1,6 @@
 import {
   asRoot,
-  besideDatabase,
+  withDatabaseCompanion,
   choice,
   param,
   read,
@@ -91,7 +91,7 @@ export const fireflyIii: Service = {
         ],
       },
       probes: [
-        ...besideDatabase({
+        ...withDatabaseCompanion({
           images: ["fireflyiii/core"],
           mounts: { uploads: "/var/www/html/storage/upload" },
           project: "project",

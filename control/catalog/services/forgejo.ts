@@ -1,6 +1,6 @@
 import {
   asRoot,
-  besideDatabase,
+  withDatabaseCompanion,
   choice,
   param,
   read,
@@ -99,7 +99,7 @@ export const forgejo: Service = {
         ],
       },
       probes: [
-        ...besideDatabase({
+        ...withDatabaseCompanion({
           images: ["forgejo/forgejo"],
           mounts: { data: "/data" },
         }),

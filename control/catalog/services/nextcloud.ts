@@ -1,6 +1,6 @@
 import {
   asRoot,
-  besideDatabase,
+  withDatabaseCompanion,
   choice,
   param,
   read,
@@ -97,11 +97,11 @@ export const nextcloud: Service = {
         ],
       },
       probes: [
-        ...besideDatabase({
+        ...withDatabaseCompanion({
           images: ["nextcloud"],
           mounts: { home: "/var/www/html", data: "/var/www/html/data" },
         }),
-        ...besideDatabase({
+        ...withDatabaseCompanion({
           images: ["linuxserver/nextcloud"],
           mounts: { home: "/config", data: "/data" },
         }),

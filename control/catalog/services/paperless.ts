@@ -1,6 +1,6 @@
 import {
   asRoot,
-  besideDatabase,
+  withDatabaseCompanion,
   choice,
   param,
   read,
@@ -102,7 +102,7 @@ export const paperless: Service = {
         ],
       },
       probes: [
-        ...besideDatabase({
+        ...withDatabaseCompanion({
           images: ["paperless-ngx/paperless-ngx", "paperlessngx/paperless-ngx"],
           mounts: { data: "/usr/src/paperless/data", media: "/usr/src/paperless/media" },
         }),

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { IncidentKind, TimelineEntry } from "../../../shared/incident.ts";
-import type { Told } from "./notifications.ts";
+import type { EventDraft } from "./notifications.ts";
 
 export const incidents = sqliteTable(
   "incidents",
@@ -22,9 +22,9 @@ export const incidents = sqliteTable(
     acknowledgedBy: text(),
     isFlapping: integer({ mode: "boolean" }).notNull().default(false),
     /** What was told when it opened. */
-    opening: text({ mode: "json" }).$type<Told>(),
+    opening: text({ mode: "json" }).$type<EventDraft>(),
     /** What was told when it closed, or is to be told when one that flaps stays closed; null: it was paused, or is gone. */
-    closing: text({ mode: "json" }).$type<Told>(),
+    closing: text({ mode: "json" }).$type<EventDraft>(),
     /** How often it opened: more than once only while it flapped. */
     openings: integer().notNull().default(1),
     /** Of one that flaps: when it has been quiet for long enough to tell how it is. */

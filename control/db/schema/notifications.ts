@@ -4,7 +4,7 @@ import type { ChannelKind, ChannelTarget, QuietHours } from "../../../shared/cha
 import type { Event, EventType } from "../../../shared/event.ts";
 
 /** What a notification says, before it is known to whom. */
-export interface Told {
+export interface EventDraft {
   readonly type: EventType;
   readonly data: Record<string, unknown>;
 }

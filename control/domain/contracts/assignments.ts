@@ -5,7 +5,7 @@ import { sign } from "../../auth/sign.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import type { Deps } from "../../deps.ts";
-import { bodyOf } from "./contracts.ts";
+import { columnsToBody } from "./contracts.ts";
 import { notFound } from "../errors.ts";
 import type { RepositoryRow } from "./repositories.ts";
 
@@ -77,7 +77,7 @@ export async function getAssignment(
 /** As a host has a contract of its own in its assignment. */
 export function assignedContract(row: typeof contracts.$inferSelect): AssignedContract {
   const { id, name, declared } = row;
-  return { id, name, declared, ...bodyOf(row) };
+  return { id, name, declared, ...columnsToBody(row) };
 }
 
 /** As a host has a repository in its assignment. */

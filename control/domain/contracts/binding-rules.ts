@@ -7,13 +7,14 @@ import { hosts } from "../../db/schema/hosts.ts";
 import { guard, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { toContract } from "./contracts.ts";
-import { invalid } from "../errors.ts";
+import { invalidRequest } from "../errors.ts";
 import { isLocal, type RepositoryRow } from "./repositories.ts";
 
 /** The contract a binding's body names, by id. */
-export async function contractWithId(deps: Deps, id: string): Promise<Contract> {
+export async function resolveContract(deps: Deps, id: string): Promise<Contract> {
   const [row] = Id.safeParse(id).success ? await deps.db.select().from(contracts).where(eq(contracts.id, id)) : [];
-  if (row === undefined) throw invalid(["contract"], `there is no contract "${id}"; give the id of one that exists`);
+  if (row === undefined)
+    throw invalidRequest(["contract"], `there is no contract "${id}"; give the id of one that exists`);
   return toContract(row);
 }
 
@@ -35,13 +36,13 @@ export async function checkBindable(deps: Deps, contract: Contract, repository: 
     const message = `contract "${contract.name}" is bound to repository "${repository.name}" already, by binding "${bound[0].name}"; change that one, or choose another repository`;
     throw new Failure("bindings.already_bound", message, [{ path: ["repository"], message }]);
   }
-  const reason = whyOneHost(repository);
+  const reason = singleHostReason(repository);
   if (reason === null) return null;
   if (repository.host !== null && repository.host !== contract.host)
-    await refuseOtherHost(deps, contract, repository, reason);
+    await throwOtherHost(deps, contract, repository, reason);
   const other = others[0];
   if (isLocal(repository) && other !== undefined) {
-    throw invalid(
+    throw invalidRequest(
       ["repository"],
       `repository "${repository.name}" is a local directory that contract "${other.contract}" uses as user "${other.user}"; ` +
         `"${contract.request.user}" could not read its files: give this contract a repository of its own`,
@@ -51,7 +52,7 @@ export async function checkBindable(deps: Deps, contract: Contract, repository: 
 }
 
 /** What `checkBindable` found, asked again inside the batch that writes. */
-export function stillBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Statement[] {
+export function guardBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Statement[] {
   const { db } = deps;
   const here = and(
     eq(contracts.id, contract.id),
@@ -77,13 +78,13 @@ function otherUser(user: string) {
   return ne(sql`json_extract(${contracts.request}, '$.user')`, user);
 }
 
-function whyOneHost(repository: RepositoryRow): string | null {
+function singleHostReason(repository: RepositoryRow): string | null {
   if (isLocal(repository)) return `is a directory on`;
   if (repository.declared || repository.undeclaredAt !== null) return `is declared by a file on`;
   return "generate" in repository.passphrase ? "has its passphrase generated on, and known only to," : null;
 }
 
-async function refuseOtherHost(
+async function throwOtherHost(
   deps: Deps,
   contract: Contract,
   repository: RepositoryRow,
@@ -91,7 +92,7 @@ async function refuseOtherHost(
 ): Promise<never> {
   const known = await deps.db.select({ id: hosts.id, name: hosts.name }).from(hosts);
   const nameOf = (id: Id | null) => known.find((host) => host.id === id)?.name ?? String(id);
-  throw invalid(
+  throw invalidRequest(
     ["repository"],
     `repository "${repository.name}" ${reason} host "${nameOf(repository.host)}", and contract "${contract.name}" is of host ` +
       `"${nameOf(contract.host)}"; make a repository for that host`,

@@ -1,11 +1,11 @@
 import { and, desc, eq, lt, sql, type SQL } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import type { Binding, Health, Settings } from "../../../shared/binding.ts";
-import { CLOCK_WRONG_MS } from "../../../shared/clock.ts";
+import { CLOCK_WRONG_MS } from "../../../shared/clock-skew.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
-import { delayOf, type Expected } from "../../../shared/lateness.ts";
-import { nextOf, parseTimetable } from "../../../shared/schedule.ts";
+import { startDelayMs, type ExpectedBackup } from "../../../shared/lateness.ts";
+import { nextInTimetable, parseTimetable } from "../../../shared/schedule.ts";
 import { resultOf } from "../../../shared/result.ts";
 import type { RunKind, RunState } from "../../../shared/run.ts";
 import { bindings } from "../../db/schema/contracts.ts";
@@ -13,7 +13,7 @@ import { hosts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import { runs } from "../../db/schema/runs.ts";
 import type { Deps } from "../../deps.ts";
-import { expectedOf, watchedColumns, zoneOf } from "../lateness/expected.ts";
+import { nextExpectedBackup, scheduledBindingColumns, zoneOf } from "../lateness/expected-backup.ts";
 import { isNotAhead } from "../ids.ts";
 import { hasLabel, pageOf, type ListInput } from "../page.ts";
 import { notFound } from "../errors.ts";
@@ -77,7 +77,7 @@ interface Row {
 function select(deps: Deps) {
   return deps.db
     .select({
-      ...watchedColumns,
+      ...scheduledBindingColumns,
       host: bindings.host,
       name: bindings.name,
       contract: bindings.contract,
@@ -122,7 +122,7 @@ function toBinding(deps: Deps, row: Row): Binding {
     ...more
   } = row;
   const { goodAt: _good, expectedSince: _since, ...shown } = more;
-  const expected = expectedOf(row);
+  const expected = nextExpectedBackup(row);
   return {
     ...shown,
     health: healthOf(deps, row, expected),
@@ -133,7 +133,7 @@ function toBinding(deps: Deps, row: Row): Binding {
 }
 
 /** What needs a person most comes first. A run that gets on is not late, however long it takes. */
-function healthOf({ clock }: Deps, row: Row, expected: Expected | null): Health {
+function healthOf({ clock }: Deps, row: Row, expected: ExpectedBackup | null): Health {
   const { paused, settings, isRunning, isStuck, lastBackup, lastForget, lastSuccessAt } = row;
   const hasNone = lastSuccessAt === null && row.goodAt === null;
   if (paused) return "paused";
@@ -148,7 +148,7 @@ function healthOf({ clock }: Deps, row: Row, expected: Expected | null): Health 
 function nextRunAt(deps: Deps, { id, paused, settings, facts }: Row): Instant | null {
   const timetable = parseTimetable(settings.timerConfig.OnCalendar);
   if (paused || !settings.enable || !timetable.ok) return null;
-  const delay = delayOf({ id, settings });
-  const due = nextOf(timetable.value, deps.clock.now() - delay, settings.zone ?? zoneOf(facts));
+  const delay = startDelayMs({ id, settings });
+  const due = nextInTimetable(timetable.value, deps.clock.now() - delay, settings.zone ?? zoneOf(facts));
   return due === null ? null : instant(due + delay);
 }

@@ -5,29 +5,29 @@ import { instant, type Id } from "../../../shared/ids.ts";
 import { bindings, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { orders, runs } from "../../db/schema/runs.ts";
-import { brokenUnique, guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
+import { violatedUniqueColumns, guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { checkBindable, contractWithId, stillBindable } from "./binding-rules.ts";
+import { checkBindable, resolveContract, guardBindable } from "./binding-rules.ts";
 import { getBinding } from "./binding-views.ts";
 import { newId } from "../ids.ts";
-import { forgetIncidents } from "../incidents/incidents.ts";
-import { expectAnew } from "../lateness/lateness.ts";
-import { declaredOnHost, refuseInUse, refuseTakenName } from "../errors.ts";
-import { repositoryNamed } from "./repositories.ts";
+import { closeIncidentsOf } from "../incidents/incidents.ts";
+import { restartExpectation } from "../lateness/lateness.ts";
+import { declaredOnHost, throwIfInUse, throwIfNameTaken } from "../errors.ts";
+import { resolveRepository } from "./repositories.ts";
 import { bumpHost } from "../revisions.ts";
 
 /** Ties a contract to a repository. The host has it in its assignment from then on. */
 export async function createBinding(deps: Deps, input: CreateBinding): Promise<Binding> {
   const id = newId(deps);
   await withRetry(async () => {
-    const contract = await contractWithId(deps, input.contract);
-    const repository = await repositoryNamed(deps, input.repository, ["repository"]);
+    const contract = await resolveContract(deps, input.contract);
+    const repository = await resolveRepository(deps, input.repository, ["repository"]);
     const onlyHost = await checkBindable(deps, contract, repository);
     const name = input.name ?? `${contract.name}-${repository.name}`.slice(0, 63);
     const now = instant(deps.clock.now());
     const row = { id, host: contract.host, name, contract: contract.id, repository: repository.id };
     const write = writeAll(deps.db, [
-      ...stillBindable(deps, contract, repository),
+      ...guardBindable(deps, contract, repository),
       deps.db.insert(bindings).values({
         ...row,
         settings: input.settings,
@@ -39,7 +39,7 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
       deps.db.update(repositories).set({ host: onlyHost }).where(eq(repositories.id, repository.id)),
       bumpHost(deps, contract.host),
     ]);
-    await refuseTakenName("bindings", name, refuseSecondBinding(contract.name, repository.name, write));
+    await throwIfNameTaken("bindings", name, throwIfAlreadyBound(contract.name, repository.name, write));
     await deps.hub.poke(contract.host, "assignment");
   });
   return getBinding(deps, id);
@@ -75,7 +75,7 @@ export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
   const busy = and(eq(runs.binding, id), inArray(runs.state, ["queued", "running"]), inArray(runs.host, working));
   await withRetry(async () => {
     const unfinished = await deps.db.select({ id: runs.id, kind: runs.kind, state: runs.state }).from(runs).where(busy);
-    refuseInUse(
+    throwIfInUse(
       "bindings",
       binding.name,
       unfinished.map((run) => ({ noun: "runs" as const, id: run.id, name: `${run.kind}, ${run.state}` })),
@@ -87,7 +87,7 @@ export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
         .set({ closedAt: instant(deps.clock.now()) })
         .where(and(eq(orders.binding, id), isNull(orders.closedAt))),
       deps.db.delete(bindings).where(eq(bindings.id, id)),
-      forgetIncidents(deps, "binding", id),
+      closeIncidentsOf(deps, "binding", id),
       bumpHost(deps, binding.host),
     ]);
   });
@@ -118,10 +118,10 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
         .update(bindings)
         .set({ name, labels, settings, paused, undeclaredAt, changedAt })
         .where(eq(bindings.id, id)),
-      ...expectAnew(deps, { old, now: { id, host: old.host, settings, paused } }),
+      ...restartExpectation(deps, { old, now: { id, host: old.host, settings, paused } }),
       ...(isAssigned ? [bumpHost(deps, old.host)] : []),
     ];
-    await refuseTakenName("bindings", name, writeAll(deps.db, statements));
+    await throwIfNameTaken("bindings", name, writeAll(deps.db, statements));
     if (isAssigned) await deps.hub.poke(old.host, "assignment");
     return getBinding(deps, id);
   });
@@ -142,11 +142,11 @@ function merged(old: Settings, change: NonNullable<ChangeBinding["settings"]>): 
   });
 }
 
-async function refuseSecondBinding<T>(contract: string, repository: string, write: Promise<T>): Promise<T> {
+async function throwIfAlreadyBound<T>(contract: string, repository: string, write: Promise<T>): Promise<T> {
   try {
     return await write;
   } catch (error) {
-    if (!brokenUnique(error).includes("bindings.repository")) throw error;
+    if (!violatedUniqueColumns(error).includes("bindings.repository")) throw error;
     const message = `contract "${contract}" is bound to repository "${repository}" already; change that binding, or choose another repository`;
     throw new Failure("bindings.already_bound", message, [{ path: ["repository"], message }]);
   }

@@ -2,11 +2,11 @@ import type * as z from "zod";
 import type { CatalogEntry, CatalogPage, CatalogQuery, ParamValues } from "../../../shared/catalog.ts";
 import { ContractBody, type CreateFromCatalog } from "../../../shared/contract.ts";
 import { Failure, type Issue } from "../../../shared/failure.ts";
-import { findService, listServices, SERVICES, shown } from "../../catalog/catalog.ts";
-import { fill } from "../../catalog/fill.ts";
+import { findService, listServices, SERVICES, toCatalogEntry } from "../../catalog/catalog.ts";
+import { fillTemplate } from "../../catalog/fill.ts";
 import { readParams } from "../../catalog/params.ts";
 import type { LayoutTemplate } from "../../catalog/template.ts";
-import { invalid, notFound } from "../errors.ts";
+import { invalidRequest, notFound } from "../errors.ts";
 
 export function listCatalog(query: z.infer<typeof CatalogQuery>): z.infer<typeof CatalogPage> {
   return listServices(query);
@@ -15,7 +15,7 @@ export function listCatalog(query: z.infer<typeof CatalogQuery>): z.infer<typeof
 export function getCatalogEntry(name: string): CatalogEntry {
   const service = findService(name);
   if (service === null) throw notFound("catalog", `"${name}"; GET /api/v1/catalog lists them`);
-  return shown(service);
+  return toCatalogEntry(service);
 }
 
 /** The contract that an entry makes of somebody's parameters. Throws 400 with everything that is wrong with them. */
@@ -25,18 +25,18 @@ export function bodyFromCatalog(
   const service = findService(input.fromCatalog);
   if (service === null) {
     const names = SERVICES.map(({ name }) => name).join(", ");
-    throw invalid(["fromCatalog"], `the catalogue has no "${input.fromCatalog}"; it has ${names}`);
+    throw invalidRequest(["fromCatalog"], `the catalogue has no "${input.fromCatalog}"; it has ${names}`);
   }
   const layout = Object.entries(service.layouts).find(([name]) => name === input.layout)?.[1];
   if (layout === undefined) {
-    throw invalid(["layout"], `must be one of ${Object.keys(service.layouts).join(", ")}`);
+    throw invalidRequest(["layout"], `must be one of ${Object.keys(service.layouts).join(", ")}`);
   }
   return bodyOfLayout(layout, input.params);
 }
 
 export function bodyOfLayout(layout: LayoutTemplate, params: ParamValues): ContractBody {
   const { values, faults } = readParams(layout.params, params);
-  const { contract, missing } = fill(layout, values);
+  const { contract, missing } = fillTemplate(layout, values);
   const faulty = new Set(faults.map(({ name }) => name));
   const issues: Issue[] = [
     ...faults.map(({ name, message }) => ({ path: ["params", name], message })),
@@ -49,7 +49,7 @@ export function bodyOfLayout(layout: LayoutTemplate, params: ParamValues): Contr
     const body = ContractBody.safeParse(contract);
     if (body.success) return body.data;
     // Each value is good by itself, and what they make together is not: a path that became too long, say.
-    throw invalid(["params"], `make no contract: ${body.error.issues[0]?.message ?? "it would not be valid"}`);
+    throw invalidRequest(["params"], `make no contract: ${body.error.issues[0]?.message ?? "it would not be valid"}`);
   }
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
   throw new Failure("request.invalid", `${first.path.join(".")}: ${first.message}${more}`, issues);

@@ -9,10 +9,10 @@ import { hosts } from "../../db/schema/hosts.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { bodyFromCatalog } from "./catalog.ts";
-import { hostNamed } from "../hosts/hosts.ts";
+import { resolveHost } from "../hosts/hosts.ts";
 import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
-import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "../errors.ts";
+import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { bumpHostOfContract } from "../revisions.ts";
 
 type ContractRow = typeof contracts.$inferSelect;
@@ -24,8 +24,8 @@ export async function createContract(
   input: CreateContract,
   also: (contract: Id) => Statement[] = () => [],
 ): Promise<Contract> {
-  const host = await hostNamed(deps, input.host, ["host"]);
-  const { name, body, userAt } = wantedOf(input);
+  const host = await resolveHost(deps, input.host, ["host"]);
+  const { name, body, userAt } = bodyFromInput(input);
   checkUser(host, body.request.user, userAt);
   const now = instant(deps.clock.now());
   const known = {
@@ -37,9 +37,9 @@ export async function createContract(
     createdAt: now,
     changedAt: now,
   };
-  const row: ContractRow = { ...known, ...columnsOf(body) };
+  const row: ContractRow = { ...known, ...bodyToColumns(body) };
   const write = writeAll(deps.db, [...also(row.id), deps.db.insert(contracts).values(row)]);
-  await refuseTakenName("contracts", name, write);
+  await throwIfNameTaken("contracts", name, write);
   return toContract(row);
 }
 
@@ -69,7 +69,7 @@ export async function getContract(deps: Deps, id: Id): Promise<Contract> {
 }
 
 /** What is kept, as the columns have it: the columns of the other kind are empty. */
-export function columnsOf(body: ContractBody): BodyColumns {
+export function bodyToColumns(body: ContractBody): BodyColumns {
   const nothing = { consistency: [], mountPoints: [], stopForRestore: [] };
   const { kind, request } = body;
   if (kind === "databasebackup") return { kind, request, ...nothing };
@@ -78,7 +78,7 @@ export function columnsOf(body: ContractBody): BodyColumns {
 }
 
 /** What is kept, read from its columns. */
-export function bodyOf(row: BodyColumns): ContractBody {
+export function columnsToBody(row: BodyColumns): ContractBody {
   const { kind, request, consistency, mountPoints, stopForRestore } = row;
   if (kind === "databasebackup") return DatabaseContract.parse({ kind, request });
   return FilesContract.parse({ kind, request, consistency, mountPoints, stopForRestore });
@@ -86,7 +86,7 @@ export function bodyOf(row: BodyColumns): ContractBody {
 
 export function toContract(row: ContractRow): Contract {
   const { id, host, name, declared, undeclaredAt, createdAt, changedAt } = row;
-  return { id, host, name, ...bodyOf(row), declared, undeclaredAt, createdAt, changedAt };
+  return { id, host, name, ...columnsToBody(row), declared, undeclaredAt, createdAt, changedAt };
 }
 
 /** Changes what is to be kept, for every binding of the contract at once. */
@@ -96,7 +96,7 @@ export async function changeContract(deps: Deps, id: Id, change: ChangeContract)
     if (old.declared) throw declaredOnHost("contracts", old.name);
     const name = change.name ?? old.name;
     const columns = changedColumns(old, change);
-    if (name === old.name && JSON.stringify(columns) === JSON.stringify(columnsOf(old))) return old;
+    if (name === old.name && JSON.stringify(columns) === JSON.stringify(bodyToColumns(old))) return old;
     const { user } = columns.request;
     if (user !== old.request.user) await checkNewUser(deps, old, user);
     const changedAt = instant(deps.clock.now());
@@ -114,7 +114,7 @@ export async function changeContract(deps: Deps, id: Id, change: ChangeContract)
         .where(eq(contracts.id, id)),
       bumpHostOfContract(deps, old.host, id),
     ]);
-    await refuseTakenName("contracts", name, write);
+    await throwIfNameTaken("contracts", name, write);
     await deps.hub.poke(old.host, "assignment");
     const { id: _id, host, declared, createdAt } = old;
     return toContract({ id, host, name, ...columns, declared, undeclaredAt: null, createdAt, changedAt });
@@ -129,7 +129,7 @@ export async function deleteContract(deps: Deps, id: Id): Promise<void> {
       .select({ id: bindings.id, name: bindings.name })
       .from(bindings)
       .where(eq(bindings.contract, id));
-    refuseInUse(
+    throwIfInUse(
       "contracts",
       contract.name,
       bound.map((row) => ({ noun: "bindings" as const, ...row })),
@@ -144,24 +144,24 @@ export async function deleteContract(deps: Deps, id: Id): Promise<void> {
 /** The change laid over what is there. A key that the contract's kind does not have is refused by its name. */
 function changedColumns(old: Contract, { name: _name, ...change }: ChangeContract): BodyColumns {
   const schema = old.kind === "files" ? FilesContract : DatabaseContract;
-  const parsed = schema.safeParse({ ...columnsOfKind(old), ...change });
-  if (parsed.success) return columnsOf(parsed.data);
+  const parsed = schema.safeParse({ ...withoutMetadata(old), ...change });
+  if (parsed.success) return bodyToColumns(parsed.data);
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).filter((part) => typeof part !== "symbol");
   const keys = issue?.code === "unrecognized_keys" ? issue.keys.join(", ") : null;
-  throw invalid(
+  throw invalidRequest(
     path,
     keys === null ? (issue?.message ?? "is not valid") : `a contract of kind "${old.kind}" has no ${keys}`,
   );
 }
 
 /** Told the body itself, or where in the catalogue to find it; and where in the request its user stands. */
-function wantedOf(input: CreateContract): { name: string; body: ContractBody; userAt: string[] } {
+function bodyFromInput(input: CreateContract): { name: string; body: ContractBody; userAt: string[] } {
   if (!("fromCatalog" in input)) return { name: input.name, body: input, userAt: ["request", "user"] };
   return { name: input.name ?? input.fromCatalog, body: bodyFromCatalog(input), userAt: ["params", "user"] };
 }
 
-function columnsOfKind(contract: Contract): ContractBody {
+function withoutMetadata(contract: Contract): ContractBody {
   const {
     id: _id,
     host: _host,
@@ -184,10 +184,13 @@ function checkUser(
   const { facts } = host;
   if (facts === null) return;
   if (facts.users.length > 0 && !facts.users.includes(user)) {
-    throw invalid(path, `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`);
+    throw invalidRequest(
+      path,
+      `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`,
+    );
   }
   if (facts.runsAs !== "root" && facts.runsAs !== user) {
-    throw invalid(
+    throw invalidRequest(
       path,
       `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root, so it can only be "${facts.runsAs}"`,
     );
@@ -216,7 +219,7 @@ async function checkNewUser(deps: Deps, contract: Contract, user: string): Promi
     )
     .limit(1);
   if (other === undefined) return;
-  throw invalid(
+  throw invalidRequest(
     ["request", "user"],
     `repository "${other.repository}" is a local directory that contract "${other.contract}" uses as another user; ` +
       `"${user}" could not read its files: bind one of them to a repository of its own`,

@@ -20,9 +20,9 @@ export async function getProbes(deps: Deps, host: Id): Promise<{ jws: string }> 
 }
 
 /** All that the host found. What it does not find any more goes, unless somebody decided about it. */
-export async function keepDetections(deps: Deps, host: Id, found: readonly Detection[]): Promise<void> {
+export async function saveDetections(deps: Deps, host: Id, found: readonly Detection[]): Promise<void> {
   const known = found.filter(({ entry }) => findService(entry) !== null);
-  const keys = new Set(known.map((detection) => keyOf(detection)));
+  const keys = new Set(known.map((detection) => detectionKey(detection)));
   const before = await deps.db
     .select({
       id: detections.id,
@@ -35,7 +35,9 @@ export async function keepDetections(deps: Deps, host: Id, found: readonly Detec
     .from(detections)
     .leftJoin(contracts, eq(contracts.id, detections.contract))
     .where(eq(detections.host, host));
-  const gone = before.filter((row) => !keys.has(keyOf(row)) && row.dismissedAt === null && row.accepted === null);
+  const gone = before.filter(
+    (row) => !keys.has(detectionKey(row)) && row.dismissedAt === null && row.accepted === null,
+  );
   const createdAt = instant(deps.clock.now());
   const statements: Statement[] = known.map(({ entry, layout, container, params, evidence }) =>
     deps.db
@@ -59,6 +61,6 @@ function probesOf(layouts: readonly Layout[]): Probe[] {
   );
 }
 
-function keyOf(detection: Pick<Detection, "entry" | "layout" | "container">): string {
+function detectionKey(detection: Pick<Detection, "entry" | "layout" | "container">): string {
   return `${detection.entry}/${detection.layout}/${detection.container ?? ""}`;
 }

@@ -4,7 +4,7 @@ import type { AcceptProposal, ContractTemplate, Proposal } from "../../../shared
 import { ContractBody, type Contract } from "../../../shared/contract.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { findService } from "../../catalog/catalog.ts";
-import { fill } from "../../catalog/fill.ts";
+import { fillTemplate } from "../../catalog/fill.ts";
 import { readParams } from "../../catalog/params.ts";
 import { contracts, detections } from "../../db/schema/contracts.ts";
 import { guard } from "../../db/transaction.ts";
@@ -32,17 +32,17 @@ export async function listProposals(
       ),
     )
     .orderBy(desc(detections.id));
-  const open = await withoutKept(deps, rows);
+  const open = await excludeDeclared(deps, rows);
   return pageOf(open, input.limit, ({ proposal }) => proposal);
 }
 
 export async function getProposal(deps: Deps, id: Id): Promise<Proposal> {
-  return (await findOpen(deps, id)).proposal;
+  return (await findOpenProposal(deps, id)).proposal;
 }
 
 /** Declares the contract that is proposed. It is bound to nothing, so nothing is backed up by this alone. */
 export async function acceptProposal(deps: Deps, id: Id, input: AcceptProposal): Promise<Contract> {
-  const { proposal } = await findOpen(deps, id);
+  const { proposal } = await findOpenProposal(deps, id);
   const { host, entry, layout } = proposal;
   const params = { ...proposal.params, ...input.params };
   const known = sql`exists (select 1 from ${contracts} where ${contracts.id} = ${detections.contract})`;
@@ -59,7 +59,7 @@ export async function acceptProposal(deps: Deps, id: Id, input: AcceptProposal):
 
 /** Does not propose it again, even when it is found again. */
 export async function dismissProposal(deps: Deps, id: Id): Promise<void> {
-  const { proposal } = await findOpen(deps, id);
+  const { proposal } = await findOpenProposal(deps, id);
   if (proposal.dismissedAt !== null) return;
   const dismissedAt = instant(deps.clock.now());
   await deps.db.update(detections).set({ dismissedAt }).where(eq(detections.id, id));
@@ -70,15 +70,15 @@ interface Open {
   readonly proposal: Proposal;
 }
 
-async function findOpen(deps: Deps, id: Id): Promise<Open> {
+async function findOpenProposal(deps: Deps, id: Id): Promise<Open> {
   const rows = await deps.db.select().from(detections).where(eq(detections.id, id));
-  const [open] = await withoutKept(deps, rows);
+  const [open] = await excludeDeclared(deps, rows);
   if (open === undefined) throw notFound("proposals", id);
   return open;
 }
 
 /** Leaves out what has a contract: the one that was accepted, or any of the host that keeps the same. */
-async function withoutKept(deps: Deps, rows: DetectionRow[]): Promise<Open[]> {
+async function excludeDeclared(deps: Deps, rows: DetectionRow[]): Promise<Open[]> {
   const hosts = [...new Set(rows.map(({ host }) => host))];
   if (hosts.length === 0) return [];
   const { id, host, kind, request } = contracts;
@@ -87,7 +87,9 @@ async function withoutKept(deps: Deps, rows: DetectionRow[]): Promise<Open[]> {
     const proposed = proposalOf(row);
     if (proposed === null) return [];
     const ofHost = declared.filter((contract) => contract.host === row.host);
-    const isKept = ofHost.some((contract) => contract.id === row.contract || keeps(contract, proposed.template));
+    const isKept = ofHost.some(
+      (contract) => contract.id === row.contract || coversTemplate(contract, proposed.template),
+    );
     return isKept ? [] : [{ id: row.id, proposal: proposed.proposal }];
   });
 }
@@ -97,7 +99,7 @@ function proposalOf(row: DetectionRow): { proposal: Proposal; template: Contract
   const layout = findService(row.entry)?.layouts[row.layout];
   if (layout === undefined) return null;
   const { id, host, entry, params, evidence, dismissedAt, createdAt } = row;
-  const { contract: template, missing } = fill(layout, readParams(layout.params, params).values);
+  const { contract: template, missing } = fillTemplate(layout, readParams(layout.params, params).values);
   const parsed = missing.length > 0 ? null : ContractBody.safeParse(template);
   if (parsed?.success === false) return null;
   const contract = parsed?.data ?? null;
@@ -106,7 +108,7 @@ function proposalOf(row: DetectionRow): { proposal: Proposal; template: Contract
   return { proposal: { ...found, contract, missing, dismissedAt, createdAt }, template };
 }
 
-function keeps({ request }: ContractRow, template: ContractTemplate): boolean {
+function coversTemplate({ request }: ContractRow, template: ContractTemplate): boolean {
   if ("sourceDirectories" in request) {
     return (
       template.kind === "files" &&

@@ -7,11 +7,11 @@ import { bindings, repositories } from "../../db/schema/contracts.ts";
 import { snapshots } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { hostNamed } from "../hosts/hosts.ts";
+import { resolveHost } from "../hosts/hosts.ts";
 import { newId } from "../ids.ts";
-import { forgetIncidents } from "../incidents/incidents.ts";
+import { closeIncidentsOf } from "../incidents/incidents.ts";
 import { pageOf, type ListInput } from "../page.ts";
-import { declaredOnHost, invalid, notFound, refuseInUse, refuseTakenName } from "../errors.ts";
+import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "../revisions.ts";
 
 export type RepositoryRow = typeof repositories.$inferSelect;
@@ -19,10 +19,10 @@ export type RepositoryRow = typeof repositories.$inferSelect;
 export async function createRepository(deps: Deps, input: CreateRepository): Promise<Repository> {
   const now = instant(deps.clock.now());
   const { maintainer: wanted, ...spec } = input;
-  const maintainer = wanted === null ? null : (await hostNamed(deps, wanted, ["maintainer"])).id;
+  const maintainer = wanted === null ? null : (await resolveHost(deps, wanted, ["maintainer"])).id;
   const known = { id: newId(deps), declared: false, undeclaredAt: null, engineId: null, host: null };
   const row: RepositoryRow = { ...spec, ...known, maintainer, createdAt: now, changedAt: now };
-  await refuseTakenName("repositories", input.name, deps.db.insert(repositories).values(row));
+  await throwIfNameTaken("repositories", input.name, deps.db.insert(repositories).values(row));
   return toRepository(row);
 }
 
@@ -66,7 +66,7 @@ export async function changeRepository(deps: Deps, id: Id, change: ChangeReposit
         .where(eq(repositories.id, id)),
       bumpHostsOfRepository(deps, id),
     ]);
-    await refuseTakenName("repositories", name, write);
+    await throwIfNameTaken("repositories", name, write);
     await pokeHostsOfRepository(deps, id);
     return { ...old, ...next, undeclaredAt: null, changedAt };
   });
@@ -82,7 +82,7 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
       .select({ id: bindings.id, name: bindings.name })
       .from(bindings)
       .where(eq(bindings.repository, id));
-    refuseInUse(
+    throwIfInUse(
       "repositories",
       repository.name,
       bound.map((row) => ({ noun: "bindings" as const, ...row })),
@@ -91,7 +91,7 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
       guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.repository} = ${id})`),
       deps.db.delete(snapshots).where(eq(snapshots.repository, id)),
       deps.db.delete(repositories).where(eq(repositories.id, id)),
-      forgetIncidents(deps, "repository", id),
+      closeIncidentsOf(deps, "repository", id),
     ]);
   });
 }
@@ -100,11 +100,11 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
  * The repository a request's body names.
  * @param reference its id or name
  */
-export async function repositoryNamed(deps: Deps, reference: string, path: string[]): Promise<RepositoryRow> {
+export async function resolveRepository(deps: Deps, reference: string, path: string[]): Promise<RepositoryRow> {
   const column = Id.safeParse(reference).success ? repositories.id : repositories.name;
   const [row] = await deps.db.select().from(repositories).where(eq(column, reference));
   if (row === undefined)
-    throw invalid(path, `there is no repository "${reference}"; give the id or name of one that exists`);
+    throw invalidRequest(path, `there is no repository "${reference}"; give the id or name of one that exists`);
   return row;
 }
 
@@ -116,7 +116,7 @@ export function isLocal(repository: Pick<Repository, "location">): boolean {
 /** `wanted` left out: it stays; null: the first that bound it. */
 async function maintainerOf(deps: Deps, old: RepositoryRow, wanted: string | null | undefined): Promise<Id | null> {
   if (wanted === undefined) return old.maintainer;
-  return wanted === null ? null : (await hostNamed(deps, wanted, ["maintainer"])).id;
+  return wanted === null ? null : (await resolveHost(deps, wanted, ["maintainer"])).id;
 }
 
 type Changeable = Pick<RepositoryRow, "name" | "secrets" | "ssh" | "caFile" | "appendOnly" | "maintenance">;

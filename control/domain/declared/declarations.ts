@@ -1,13 +1,13 @@
 import { and, eq, inArray, or, sql } from "drizzle-orm";
-import type { DeclarationFault, Declarations, DeclarationsTaken } from "../../../shared/declaration.ts";
+import type { DeclarationFault, Declarations, DeclarationsResult } from "../../../shared/declaration.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
-import { planDeclarations, type Known, type Plan } from "./plan.ts";
-import { declare, undeclareBindings, undeclareRest } from "./writes.ts";
+import { planDeclarations, type DeclaredState, type Plan } from "./plan.ts";
+import { writeDeclared, undeclareBindings, undeclareRest } from "./writes.ts";
 import { newId } from "../ids.ts";
 import { bumpHost } from "../revisions.ts";
 
@@ -15,38 +15,38 @@ import { bumpHost } from "../revisions.ts";
  * Takes everything a host's own files declare: what is new is made, what changed is changed, and what is not declared any
  * more is taken away, unless something depends on it (docs/decisions/0021). In one batch, or not at all.
  */
-export async function takeDeclarations(
+export async function applyDeclarations(
   deps: Deps,
   host: { readonly id: Id; readonly name: string },
   input: Declarations,
-): Promise<DeclarationsTaken> {
-  const { plan, isTold, isNotice } = await withRetry(async () => {
+): Promise<DeclarationsResult> {
+  const { plan, isAssignmentChanged, haveFaultsChanged } = await withRetry(async () => {
     const now = instant(deps.clock.now());
     const { faults: before, ...known } = await readKnown(deps, host.id, input);
     const planned = planDeclarations(known, { host: host.id, now, newId: () => newId(deps) }, input.declarations);
-    const gone = goneBy(host.id, known, planned, input);
+    const undeclared = findUndeclared(host.id, known, planned, input);
     const faults = [...input.faults, ...planned.faults];
     const changes = [
-      ...undeclareBindings(deps, gone, planned, now),
-      ...declare(deps, planned),
-      ...undeclareRest(deps, gone, now),
+      ...undeclareBindings(deps, undeclared, planned, now),
+      ...writeDeclared(deps, planned),
+      ...undeclareRest(deps, undeclared, now),
     ];
-    const isChanged = changesAssignment(known, planned, gone);
-    const isNews = JSON.stringify(faults) !== JSON.stringify(before);
+    const isChanged = changesAssignment(known, planned, undeclared);
+    const areFaultsNew = JSON.stringify(faults) !== JSON.stringify(before);
     await writeAll(deps.db, [
       ...changes,
-      ...(isNews ? tellFaults(deps, host, { before, faults }) : []),
+      ...(areFaultsNew ? recordFaults(deps, host, { before, faults }) : []),
       ...(isChanged ? [bumpHost(deps, host.id)] : []),
     ]);
-    return { plan: planned, isTold: isChanged, isNotice: isNews };
+    return { plan: planned, isAssignmentChanged: isChanged, haveFaultsChanged: areFaultsNew };
   });
-  if (isNotice) deps.wakeOutbox();
-  if (isTold) await deps.hub.poke(host.id, "assignment");
-  return { contracts: plan.taken, faults: plan.faults };
+  if (haveFaultsChanged) deps.wakeOutbox();
+  if (isAssignmentChanged) await deps.hub.poke(host.id, "assignment");
+  return { contracts: plan.applied, faults: plan.faults };
 }
 
 /** A file that is not followed keeps something from being kept: a person is told, and told again when all are followed. */
-function tellFaults(
+function recordFaults(
   deps: Deps,
   { id, name }: { readonly id: Id; readonly name: string },
   { before, faults }: Record<"before" | "faults", DeclarationFault[]>,
@@ -56,12 +56,12 @@ function tellFaults(
     // Two at once: the second looks again, so that nobody is told twice.
     guard(deps.db, sql`exists (select 1 from ${hosts} where ${unchanged})`),
     deps.db.update(hosts).set({ declarationFaults: faults }).where(eq(hosts.id, id)),
-    enqueue(deps, { type: "host.declaration_faults", data: { host: { id, name }, faults }, about: { host: id } }),
+    enqueue(deps, { type: "host.declaration_faults", data: { host: { id, name }, faults }, subject: { host: id } }),
   ];
 }
 
 /** A contract that nothing is bound to is no part of what the host has to do. */
-function changesAssignment(known: Known, plan: Plan, gone: Known): boolean {
+function changesAssignment(known: DeclaredState, plan: Plan, gone: DeclaredState): boolean {
   const bound = new Set(known.bindings.map(({ contract }) => contract));
   const changed = [...plan.contracts.map(({ row }) => row), ...gone.contracts];
   return (
@@ -74,7 +74,7 @@ async function readKnown(
   deps: Deps,
   host: Id,
   { declarations }: Declarations,
-): Promise<Known & { faults: DeclarationFault[] }> {
+): Promise<DeclaredState & { faults: DeclarationFault[] }> {
   const { db } = deps;
   const names = declarations.flatMap(({ bound }) => bound?.repository.name ?? []);
   const [[self], contracted, stored, bound] = await db.batch([
@@ -90,13 +90,14 @@ async function readKnown(
 }
 
 /** What files declared and declare no more. What a file at fault declared before is not among it. */
-function goneBy(host: Id, known: Known, plan: Plan, { declarations }: Declarations): Known {
+function findUndeclared(host: Id, known: DeclaredState, plan: Plan, { declarations }: Declarations): DeclaredState {
   const names = new Set(declarations.map(({ name }) => name));
-  const kept = new Set(plan.taken.flatMap(({ binding }) => binding ?? []));
+  const kept = new Set(plan.applied.flatMap(({ binding }) => binding ?? []));
   const faulty = new Set(plan.faults.map(({ file }) => file));
   const faultyNames = new Set(declarations.filter(({ file }) => faulty.has(file)).map(({ name }) => name));
   const stays = new Set(known.contracts.filter(({ name }) => faultyNames.has(name)).map(({ id }) => id));
-  const isGone = (row: Known["bindings"][number]) => row.declared && !kept.has(row.id) && !stays.has(row.contract);
+  const isGone = (row: DeclaredState["bindings"][number]) =>
+    row.declared && !kept.has(row.id) && !stays.has(row.contract);
   const used = new Set(
     known.bindings.filter((row) => row.declared && !isGone(row)).map(({ repository }) => repository),
   );

@@ -1,15 +1,15 @@
-import type { Declaration, DeclarationFault, DeclarationsTaken } from "../../../shared/declaration.ts";
+import type { Declaration, DeclarationFault, DeclarationsResult } from "../../../shared/declaration.ts";
 import type { Id, Instant } from "../../../shared/ids.ts";
 import { isLocalLocation } from "../../../shared/location.ts";
 import type { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
-import { columnsOf } from "../contracts/contracts.ts";
+import { bodyToColumns } from "../contracts/contracts.ts";
 
 type ContractRow = typeof contracts.$inferSelect;
 type RepositoryRow = typeof repositories.$inferSelect;
 type BindingRow = typeof bindings.$inferSelect;
 
 /** What there is already: all of the host's, and whatever repository has a name that is declared. */
-export interface Known {
+export interface DeclaredState {
   readonly contracts: readonly ContractRow[];
   readonly repositories: readonly RepositoryRow[];
   readonly bindings: readonly BindingRow[];
@@ -27,7 +27,7 @@ export interface Plan {
   readonly bindings: Write<BindingRow>[];
   /** Old bindings that make room for a new one of their name. */
   readonly renames: Map<Id, string>;
-  readonly taken: DeclarationsTaken["contracts"];
+  readonly applied: DeclarationsResult["contracts"];
   readonly faults: DeclarationFault[];
 }
 
@@ -41,8 +41,8 @@ export interface PlanInput {
  * What has to be written so that everything declared is there. A declaration that would touch what is somebody else's is a
  * fault as a whole: what it said before stays as it was.
  */
-export function planDeclarations(known: Known, input: PlanInput, declarations: readonly Declaration[]): Plan {
-  const plan: Plan = { contracts: [], repositories: [], bindings: [], renames: new Map(), taken: [], faults: [] };
+export function planDeclarations(known: DeclaredState, input: PlanInput, declarations: readonly Declaration[]): Plan {
+  const plan: Plan = { contracts: [], repositories: [], bindings: [], renames: new Map(), applied: [], faults: [] };
   const view = {
     contracts: new Map(known.contracts.map((row) => [row.id, row])),
     repositories: new Map(known.repositories.map((row) => [row.id, row])),
@@ -53,19 +53,19 @@ export function planDeclarations(known: Known, input: PlanInput, declarations: r
       const contract = contractOf(view, input, declaration);
       const repository = repositoryOf(view, input, declaration);
       const binding = repository === null ? null : bindingOf(view, input, { declaration, contract, repository, plan });
-      keep(plan.contracts, view.contracts, contract);
-      if (repository !== null) keep(plan.repositories, view.repositories, repository);
-      if (binding !== null) keep(plan.bindings, view.bindings, binding);
-      plan.taken.push({ name: declaration.name, contract: contract.row.id, binding: binding?.row.id ?? null });
+      addIfChanged(plan.contracts, view.contracts, contract);
+      if (repository !== null) addIfChanged(plan.repositories, view.repositories, repository);
+      if (binding !== null) addIfChanged(plan.bindings, view.bindings, binding);
+      plan.applied.push({ name: declaration.name, contract: contract.row.id, binding: binding?.row.id ?? null });
     } catch (error) {
-      if (!(error instanceof NotOurs)) throw error;
+      if (!(error instanceof DeclarationConflict)) throw error;
       plan.faults.push({ file: declaration.file, message: error.message });
     }
   }
   return plan;
 }
 
-class NotOurs extends Error {}
+class DeclarationConflict extends Error {}
 
 interface View {
   readonly contracts: Map<Id, ContractRow>;
@@ -77,18 +77,18 @@ function contractOf(view: View, { host, now, newId }: PlanInput, declaration: De
   const { name, kind } = declaration;
   const old = [...view.contracts.values()].find((row) => row.name === name) ?? null;
   if (old !== null && !isDeclared(old)) {
-    throw new NotOurs(
+    throw new DeclarationConflict(
       `name: the control plane has a contract "${name}" of this host that somebody made there: delete or rename that one, or give this one another name`,
     );
   }
   const isBound = [...view.bindings.values()].some(({ contract }) => contract === old?.id);
   if (old !== null && old.kind !== kind && isBound) {
-    throw new NotOurs(
+    throw new DeclarationConflict(
       `request: contract "${name}" was one of kind "${old.kind}": give what is of another kind another name`,
     );
   }
   const known = old ?? { id: newId(), host, name, createdAt: now };
-  return { old, row: { ...known, ...columnsOf(declaration), declared: true, undeclaredAt: null, changedAt: now } };
+  return { old, row: { ...known, ...bodyToColumns(declaration), declared: true, undeclaredAt: null, changedAt: now } };
 }
 
 /** Another place is another repository; another name for the same place is not. */
@@ -105,12 +105,12 @@ function repositoryOf(
   const namesake = rows.find((row) => row.name === spec.name) ?? null;
   const old = rows.find((row) => isOurs(row) && isHere(row)) ?? namesake;
   if (namesake !== null && (namesake !== old || !isOurs(namesake))) {
-    throw new NotOurs(
+    throw new DeclarationConflict(
       `settings.repository.name: the control plane has another repository "${spec.name}": give this one another name`,
     );
   }
   if (old !== null && !isHere(old)) {
-    throw new NotOurs(
+    throw new DeclarationConflict(
       `settings.repository.path: repository "${spec.name}" is ${old.provider} at ${old.location}, and another place is another repository: give it another name`,
     );
   }
@@ -133,7 +133,7 @@ function bindingOf(
   const ofRepository = rows.filter((row) => row.repository === repository.row.id);
   const old = ofRepository.find((row) => row.contract === contract.row.id) ?? null;
   if (old !== null && !isDeclared(old)) {
-    throw new NotOurs(
+    throw new DeclarationConflict(
       `settings: binding "${old.name}", made in the control plane, binds it to this repository: delete that one`,
     );
   }
@@ -142,11 +142,11 @@ function bindingOf(
     .map((row) => view.contracts.get(row.contract))
     .find((row) => row !== undefined && row.id !== contract.row.id && row.request.user !== user);
   if (other !== undefined && isLocalLocation(repository.row.location)) {
-    throw new NotOurs(
+    throw new DeclarationConflict(
       `settings.repository.path: ${repository.row.location} is a local directory that contract "${other.name}" uses as user "${other.request.user}"; "${user}" could not read its files: name another place`,
     );
   }
-  makeRoom(view, plan, { name, contract: contract.row.id, old });
+  freeBindingName(view, plan, { name, contract: contract.row.id, old });
   const known = old ?? {
     id: newId(),
     host,
@@ -168,7 +168,7 @@ function bindingOf(
 }
 
 /** A contract that moves to another place leaves a binding behind, which may be needed for its snapshots, but not its name. */
-function makeRoom(
+function freeBindingName(
   view: View,
   plan: Plan,
   { name, contract, old }: { name: string; contract: Id; old: BindingRow | null },
@@ -179,7 +179,7 @@ function makeRoom(
   const place = view.repositories.get(namesake.repository)?.name ?? namesake.repository;
   const free = `${name}-${place}`.slice(0, 63);
   if (!isDeclared(namesake) || namesake.contract !== contract || rows.some((row) => row.name === free)) {
-    throw new NotOurs(
+    throw new DeclarationConflict(
       `name: the control plane has another binding "${name}" of this host: rename or delete that one, or give this one another name`,
     );
   }
@@ -192,7 +192,7 @@ function isDeclared(row: { declared: boolean; undeclaredAt: Instant | null }): b
   return row.declared || row.undeclaredAt !== null;
 }
 
-function keep<Row extends { id: Id; changedAt: Instant }>(
+function addIfChanged<Row extends { id: Id; changedAt: Instant }>(
   writes: Write<Row>[],
   view: Map<Id, Row>,
   write: Write<Row>,

@@ -4,16 +4,16 @@ import { bindings, contracts, repositories } from "../../db/schema/contracts.ts"
 import { runs, snapshots } from "../../db/schema/runs.ts";
 import { guard, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import type { Known, Plan, Write } from "./plan.ts";
-import { forgetIncidents } from "../incidents/incidents.ts";
-import { expectAnew } from "../lateness/lateness.ts";
+import type { DeclaredState, Plan, Write } from "./plan.ts";
+import { closeIncidentsOf } from "../incidents/incidents.ts";
+import { restartExpectation } from "../lateness/lateness.ts";
 
-type ContractRow = Known["contracts"][number];
-type RepositoryRow = Known["repositories"][number];
-type BindingRow = Known["bindings"][number];
+type ContractRow = DeclaredState["contracts"][number];
+type RepositoryRow = DeclaredState["repositories"][number];
+type BindingRow = DeclaredState["bindings"][number];
 
 /** What is new or changed. A row that is not as it was read rolls the batch back, and all is read again. */
-export function declare(deps: Deps, plan: Plan): Statement[] {
+export function writeDeclared(deps: Deps, plan: Plan): Statement[] {
   return [
     ...plan.contracts.flatMap((write) => declareContract(deps, write)),
     ...plan.repositories.flatMap((write) => declareRepository(deps, write)),
@@ -25,7 +25,12 @@ export function declare(deps: Deps, plan: Plan): Statement[] {
  * Bindings that are declared no more, and those that only make room. One that never ran goes; any other stays, paused, for
  * its snapshots.
  */
-export function undeclareBindings(deps: Deps, gone: Known, { renames }: Plan, undeclaredAt: Instant): Statement[] {
+export function undeclareBindings(
+  deps: Deps,
+  gone: DeclaredState,
+  { renames }: Plan,
+  undeclaredAt: Instant,
+): Statement[] {
   const { db } = deps;
   const ran = sql`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id})`;
   return [
@@ -35,7 +40,7 @@ export function undeclareBindings(deps: Deps, gone: Known, { renames }: Plan, un
         .update(bindings)
         .set({ declared: false, paused: true, alertAt: null, undeclaredAt, changedAt: undeclaredAt })
         .where(eq(bindings.id, id)),
-      forgetIncidents(deps, "binding", id),
+      closeIncidentsOf(deps, "binding", id),
     ]),
     ...[...renames].map(([id, name]) =>
       db.update(bindings).set({ name, changedAt: undeclaredAt }).where(eq(bindings.id, id)),
@@ -44,7 +49,7 @@ export function undeclareBindings(deps: Deps, gone: Known, { renames }: Plan, un
 }
 
 /** After the bindings: what nothing depends on goes, and what is bound, or holds anything, stays. */
-export function undeclareRest({ db }: Deps, gone: Known, undeclaredAt: Instant): Statement[] {
+export function undeclareRest({ db }: Deps, gone: DeclaredState, undeclaredAt: Instant): Statement[] {
   const undeclared = { declared: false, undeclaredAt, changedAt: undeclaredAt };
   const isUsed = or(
     sql`${repositories.engineId} is not null`,
@@ -69,10 +74,13 @@ function declareContract({ db }: Deps, { row, old }: Write<ContractRow>): Statem
   const { id, host, name, createdAt: _made, ...change } = row;
   if (old === null) {
     const taken = and(eq(contracts.host, host), eq(contracts.name, name));
-    return [none(db, sql`${contracts} where ${taken}`), db.insert(contracts).values(row)];
+    return [guardAbsent(db, sql`${contracts} where ${taken}`), db.insert(contracts).values(row)];
   }
   const same = and(eq(contracts.id, id), eq(contracts.changedAt, old.changedAt));
-  return [some(db, sql`${contracts} where ${same}`), db.update(contracts).set(change).where(eq(contracts.id, id))];
+  return [
+    guardExists(db, sql`${contracts} where ${same}`),
+    db.update(contracts).set(change).where(eq(contracts.id, id)),
+  ];
 }
 
 /** What the runs have told of it meanwhile is not written over. */
@@ -80,13 +88,13 @@ function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): St
   const { id, engineId: _told, createdAt: _made, ...change } = row;
   if (old === null) {
     return [
-      none(db, sql`${repositories} where ${eq(repositories.name, row.name)}`),
+      guardAbsent(db, sql`${repositories} where ${eq(repositories.name, row.name)}`),
       db.insert(repositories).values(row),
     ];
   }
   const same = and(eq(repositories.id, id), eq(repositories.changedAt, old.changedAt));
   return [
-    some(db, sql`${repositories} where ${same}`),
+    guardExists(db, sql`${repositories} where ${same}`),
     db.update(repositories).set(change).where(eq(repositories.id, id)),
   ];
 }
@@ -101,23 +109,23 @@ function declareBinding(deps: Deps, { row, old }: Write<BindingRow>): Statement[
       and(eq(bindings.host, host), eq(bindings.name, name)),
       and(eq(bindings.contract, contract), eq(bindings.repository, repository)),
     );
-    return [none(db, sql`${bindings} where ${taken}`), db.insert(bindings).values(row)];
+    return [guardAbsent(db, sql`${bindings} where ${taken}`), db.insert(bindings).values(row)];
   }
   const same = and(eq(bindings.id, id), eq(bindings.changedAt, old.changedAt));
   return [
-    some(db, sql`${bindings} where ${same}`),
+    guardExists(db, sql`${bindings} where ${same}`),
     db
       .update(bindings)
       .set({ ...change, name })
       .where(eq(bindings.id, id)),
-    ...expectAnew(deps, { old, now: row }),
+    ...restartExpectation(deps, { old, now: row }),
   ];
 }
 
-function some(db: Deps["db"], rows: SQL): Statement {
+function guardExists(db: Deps["db"], rows: SQL): Statement {
   return guard(db, sql`exists (select 1 from ${rows})`);
 }
 
-function none(db: Deps["db"], rows: SQL): Statement {
+function guardAbsent(db: Deps["db"], rows: SQL): Statement {
   return guard(db, sql`not exists (select 1 from ${rows})`);
 }

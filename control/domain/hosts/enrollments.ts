@@ -7,14 +7,14 @@ import { instant, type Id } from "../../../shared/ids.ts";
 import { newSecret, sha256Hex } from "../../auth/secret.ts";
 import { sign } from "../../auth/sign.ts";
 import { enrollments, hosts } from "../../db/schema/hosts.ts";
-import { brokenUnique, guard, withRetry, writeAll } from "../../db/transaction.ts";
+import { violatedUniqueColumns, guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { freeHostName } from "./names.ts";
 import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
 import { notFound } from "../errors.ts";
 
-const FORGET_AFTER_MS = 86_400_000;
+const DELETE_AFTER_MS = 86_400_000;
 
 type EnrollmentRow = typeof enrollments.$inferSelect;
 
@@ -66,7 +66,7 @@ export async function deleteEnrollment(deps: Deps, id: Id): Promise<void> {
 
 /** Forgets enrolments a day after they expired: until then a person can see why a token was refused. */
 export async function expireEnrollments(deps: Deps): Promise<void> {
-  await deps.db.delete(enrollments).where(lt(enrollments.expiresAt, instant(deps.clock.now() - FORGET_AFTER_MS)));
+  await deps.db.delete(enrollments).where(lt(enrollments.expiresAt, instant(deps.clock.now() - DELETE_AFTER_MS)));
 }
 
 /**
@@ -79,10 +79,10 @@ export async function enroll(
   request: z.infer<typeof EnrollRequest>,
 ): Promise<{ host: { id: Id; name: string }; jws: string }> {
   const [, secret = "", fingerprint] = request.token.split(".");
-  if (fingerprint !== deps.signingKey.fingerprint) throw refused("was made by another control plane");
+  if (fingerprint !== deps.signingKey.fingerprint) throw tokenError("was made by another control plane");
   const hash = await sha256Hex(secret);
   const host = await withRetry(
-    async () => (await alreadyEnrolled(deps, request, hash)) ?? (await admit(deps, request, hash)),
+    async () => (await findEnrolledHost(deps, request, hash)) ?? (await createEnrolledHost(deps, request, hash)),
   );
   const jws = await sign(deps.signingKey, "enrolment", {
     host: host.id,
@@ -100,7 +100,7 @@ interface Enrolled {
   audience: string;
 }
 
-async function alreadyEnrolled(
+async function findEnrolledHost(
   deps: Deps,
   request: z.infer<typeof EnrollRequest>,
   hash: string,
@@ -123,12 +123,12 @@ async function alreadyEnrolled(
       `this key is host "${host.name}"'s, which was revoked; remove the key on the host and enrol again`,
     );
   }
-  if (host.hash !== hash) await openEnrollment(deps, hash);
+  if (host.hash !== hash) await findUsableEnrollment(deps, hash);
   return host;
 }
 
-async function admit(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: string): Promise<Enrolled> {
-  const enrollment = await openEnrollment(deps, hash);
+async function createEnrolledHost(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: string): Promise<Enrolled> {
+  const enrollment = await findUsableEnrollment(deps, hash);
   const now = instant(deps.clock.now());
   const name = await freeHostName(deps, enrollment.name ?? request.facts.hostname);
   const host = { id: newId(deps), name, audience: deps.config.url };
@@ -152,21 +152,21 @@ async function admit(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: s
     return host;
   } catch (error) {
     // The same key or name came in by another request meanwhile: look again.
-    if (brokenUnique(error).length > 0)
-      return (await alreadyEnrolled(deps, request, hash)) ?? admit(deps, request, hash);
+    if (violatedUniqueColumns(error).length > 0)
+      return (await findEnrolledHost(deps, request, hash)) ?? createEnrolledHost(deps, request, hash);
     throw error;
   }
 }
 
-async function openEnrollment(deps: Deps, hash: string): Promise<EnrollmentRow> {
+async function findUsableEnrollment(deps: Deps, hash: string): Promise<EnrollmentRow> {
   const [row] = await deps.db.select().from(enrollments).where(eq(enrollments.hash, hash));
-  if (row === undefined) throw refused("is not known here, or was taken back");
-  if (row.usesLeft <= 0) throw refused("was used already");
-  if (Date.parse(row.expiresAt) <= deps.clock.now()) throw refused(`expired at ${row.expiresAt}`);
+  if (row === undefined) throw tokenError("is not known here, or was taken back");
+  if (row.usesLeft <= 0) throw tokenError("was used already");
+  if (Date.parse(row.expiresAt) <= deps.clock.now()) throw tokenError(`expired at ${row.expiresAt}`);
   return row;
 }
 
-function refused(why: string): Failure {
+function tokenError(why: string): Failure {
   return new Failure(
     "enrollments.token_refused",
     `the enrolment token ${why}; make a new one with \`holdfast enroll\``,

@@ -9,12 +9,12 @@ import { channels } from "../../db/schema/notifications.ts";
 import { orders } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { followTroubles } from "./troubles.ts";
-import { forgetIncidents } from "../incidents/incidents.ts";
-import { lookAgain } from "../lateness/lateness.ts";
+import { syncHostTroubles } from "./troubles.ts";
+import { closeIncidentsOf } from "../incidents/incidents.ts";
+import { scheduleLatenessCheck } from "../lateness/lateness.ts";
 import { hasLabel, pageOf, type ListInput } from "../page.ts";
-import { invalid, notFound, refuseInUse, refuseTakenName, type Dependent } from "../errors.ts";
-import { undeclareAll } from "./undeclare.ts";
+import { invalidRequest, notFound, throwIfInUse, throwIfNameTaken, type Dependent } from "../errors.ts";
+import { undeclareHost } from "./undeclare.ts";
 
 export type HostRow = typeof hosts.$inferSelect;
 
@@ -53,10 +53,14 @@ export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof Chan
   const write = writeAll(deps.db, [
     deps.db.update(hosts).set({ name, labels, revokedAt, offlineAfterSeconds }).where(eq(hosts.id, id)),
     ...(change.revoked === true
-      ? [...undeclareAll(deps, id), forgetIncidents(deps, "host", id), lookAgain(deps, eq(bindings.host, id))]
+      ? [
+          ...undeclareHost(deps, id),
+          closeIncidentsOf(deps, "host", id),
+          scheduleLatenessCheck(deps, eq(bindings.host, id)),
+        ]
       : []),
   ]);
-  await refuseTakenName("hosts", name, write);
+  await throwIfNameTaken("hosts", name, write);
   if (change.revoked === true) await deps.hub.disconnect(id, "revoked");
   return await getHost(deps, id);
 }
@@ -66,32 +70,32 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
   const host = await findHost(deps, id);
   await withRetry(async () => {
     const dependents = await dependentsOf(deps, id);
-    refuseInUse("hosts", host.name, dependents);
+    throwIfInUse("hosts", host.name, dependents);
     await writeAll(deps.db, [
       guard(deps.db, sql`not exists (select 1 from ${contracts} where ${contracts.host} = ${id})`),
       guard(deps.db, sql`not exists (select 1 from ${repositories} where ${repositories.host} = ${id})`),
       deps.db.delete(orders).where(eq(orders.host, id)),
       deps.db.delete(detections).where(eq(detections.host, id)),
       deps.db.delete(hosts).where(eq(hosts.id, id)),
-      forgetIncidents(deps, "host", id),
+      closeIncidentsOf(deps, "host", id),
     ]);
   });
   await deps.hub.disconnect(id, "revoked");
 }
 
 /** What the agent says of its host now, and what is wrong with it. */
-export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
+export async function saveFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
   const now = instant(deps.clock.now());
   const follows = and(eq(bindings.host, host), sql`json_extract(${bindings.settings}, '$.zone') is null`);
   const isMoved = sql`(select json_extract(${hosts.facts}, '$.zone') from ${hosts} where ${hosts.id} = ${host}) is not ${facts.zone}`;
-  const told = await followTroubles(deps, host, facts.troubles);
+  const troubleStatements = await syncHostTroubles(deps, host, facts.troubles);
   await writeAll(deps.db, [
     // In another zone its schedules are others.
     deps.db.update(bindings).set({ alertAt: now, expectedSince: now }).where(and(follows, isMoved)),
     deps.db.update(hosts).set({ facts, lastSeenAt: now }).where(eq(hosts.id, host)),
-    ...told,
+    ...troubleStatements,
   ]);
-  if (told.length > 0) deps.wakeOutbox();
+  if (troubleStatements.length > 0) deps.wakeOutbox();
 }
 
 /**
@@ -99,12 +103,12 @@ export async function keepFacts(deps: Deps, host: Id, facts: HostFacts): Promise
  * @param reference its id or name
  * @param path where in the body it stands
  */
-export async function hostNamed(deps: Deps, reference: string, path: string[]): Promise<HostRow> {
+export async function resolveHost(deps: Deps, reference: string, path: string[]): Promise<HostRow> {
   const column = Id.safeParse(reference).success ? hosts.id : hosts.name;
   const [row] = await deps.db.select().from(hosts).where(eq(column, reference));
   if (row === undefined)
-    throw invalid(path, `there is no host "${reference}"; give the id or name of one that is enrolled`);
-  if (row.revokedAt !== null) throw invalid(path, `host "${row.name}" is revoked; enrol it again first`);
+    throw invalidRequest(path, `there is no host "${reference}"; give the id or name of one that is enrolled`);
+  if (row.revokedAt !== null) throw invalidRequest(path, `host "${row.name}" is revoked; enrol it again first`);
   return row;
 }
 

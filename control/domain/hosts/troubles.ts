@@ -3,13 +3,13 @@ import type { HostTrouble } from "../../../shared/host.ts";
 import type { Id } from "../../../shared/ids.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
-import type { Told } from "../../db/schema/notifications.ts";
+import type { EventDraft } from "../../db/schema/notifications.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { closeIncident, openIncident, type Trouble } from "../incidents/incidents.ts";
+import { closeIncident, openIncident, type IncidentRef } from "../incidents/incidents.ts";
 
 /** For the batch that keeps what a host says of itself: one incident for each trouble it says, over when it says it no longer. */
-export async function followTroubles(deps: Deps, host: Id, said: readonly HostTrouble[]): Promise<Statement[]> {
+export async function syncHostTroubles(deps: Deps, host: Id, reported: readonly HostTrouble[]): Promise<Statement[]> {
   const [named, open] = await deps.db.batch([
     deps.db.select({ name: hosts.name }).from(hosts).where(eq(hosts.id, host)),
     deps.db
@@ -18,22 +18,25 @@ export async function followTroubles(deps: Deps, host: Id, said: readonly HostTr
       .where(and(eq(incidents.host, host), eq(incidents.kind, "host.trouble"), isNull(incidents.closedAt))),
   ]);
   const who = { id: host, name: named[0]?.name ?? "" };
-  const details = new Set(said.map(detailOf));
+  const details = new Set(reported.map(detailOf));
   return [
-    ...said.flatMap((one) => {
+    ...reported.flatMap((one) => {
       const summary = `${who.name}: ${one.message}`;
-      return openIncident(deps, troubleOf(host, detailOf(one)), { summary, told: toldOf("host.trouble", who, one) });
+      return openIncident(deps, troubleIncident(host, detailOf(one)), {
+        summary,
+        event: troubleEvent("host.trouble", who, one),
+      });
     }),
     ...open.flatMap(({ detail, summary }) => {
       if (details.has(detail)) return [];
       const [code = "", ...subject] = detail.split(" ");
-      const told = toldOf("host.trouble_over", who, { code, subject: subject.join(" "), message: summary });
-      return closeIncident(deps, troubleOf(host, detail), { message: "the host no longer says it", told });
+      const told = troubleEvent("host.trouble_over", who, { code, subject: subject.join(" "), message: summary });
+      return closeIncident(deps, troubleIncident(host, detail), { message: "the host no longer says it", event: told });
     }),
   ];
 }
 
-function troubleOf(host: Id, detail: string): Trouble {
+function troubleIncident(host: Id, detail: string): IncidentRef {
   return { kind: "host.trouble", host, detail };
 }
 
@@ -41,10 +44,10 @@ function detailOf({ code, subject }: HostTrouble): string {
   return `${code} ${subject}`;
 }
 
-function toldOf(
+function troubleEvent(
   type: "host.trouble" | "host.trouble_over",
   host: { id: Id; name: string },
   { code, subject, message }: { code: string; subject: string; message: string },
-): Told {
+): EventDraft {
   return { type, data: { host, code, subject, message } };
 }

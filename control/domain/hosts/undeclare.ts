@@ -5,7 +5,7 @@ import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 
 /** Of a host that will never say anything again: what it declared is anybody's to change and delete. */
-export function undeclareAll(deps: Deps, host: Id): Statement[] {
+export function undeclareHost(deps: Deps, host: Id): Statement[] {
   const undeclared = { declared: false, undeclaredAt: instant(deps.clock.now()) };
   return [contracts, repositories, bindings].map((table) =>
     deps.db

@@ -3,15 +3,15 @@ import { Failure } from "../../../shared/failure.ts";
 import { type Id, instant } from "../../../shared/ids.ts";
 import type { AcknowledgeIncident, IncidentKind, TimelineEntry } from "../../../shared/incident.ts";
 import { incidents } from "../../db/schema/incidents.ts";
-import type { Told } from "../../db/schema/notifications.ts";
+import type { EventDraft } from "../../db/schema/notifications.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { type About, enqueue } from "../../notify/outbox.ts";
+import { type EventSubject, enqueue } from "../../notify/outbox.ts";
 import { newId } from "../ids.ts";
 import { notFound } from "../errors.ts";
 
 /** What is, or was, wrong with whom. */
-export interface Trouble {
+export interface IncidentRef {
   readonly kind: IncidentKind;
   readonly host: Id | null;
   readonly binding?: Id | null;
@@ -40,34 +40,42 @@ const LONGEST_TIMELINE = 200;
  */
 export function openIncident(
   deps: IncidentDeps,
-  trouble: Trouble,
-  { summary, told, when = sql`1` }: { summary: string; told: Told; when?: SQL },
+  ref: IncidentRef,
+  { summary, event, when = sql`1` }: { summary: string; event: EventDraft; when?: SQL },
 ): Statement[] {
   const { db } = deps;
   const id = newId(deps);
   const now = deps.clock.now();
   const at = instant(now);
-  const { kind, host, binding = null, repository = null, detail = "" } = trouble;
-  const opening: Told = { ...told, data: { ...told.data, incident: { id, kind, openedAt: at } } };
-  const lately = sql`${incidents} where ${eq(incidents.key, keyOf(trouble))} and ${incidents.openedAt} > ${instant(now - FLAPS_WITHIN_MS)}`;
-  const flaps = sql`(select count(*) from ${lately}) >= ${FLAPS_AT - 1}`;
-  const opened: TimelineEntry = { at, what: "opened", message: summary };
-  const damped: TimelineEntry = { at, what: "damped", message: "it comes and goes: told once, until it has settled" };
-  const isMade = (as: "flapping" | "steady") =>
+  const { kind, host, binding = null, repository = null, detail = "" } = ref;
+  const opening: EventDraft = { ...event, data: { ...event.data, incident: { id, kind, openedAt: at } } };
+  const recentOpenings = sql`${incidents} where ${eq(incidents.key, incidentKey(ref))} and ${incidents.openedAt} > ${instant(now - FLAPS_WITHIN_MS)}`;
+  const flaps = sql`(select count(*) from ${recentOpenings}) >= ${FLAPS_AT - 1}`;
+  const openedEntry: TimelineEntry = { at, what: "opened", message: summary };
+  const dampedEntry: TimelineEntry = {
+    at,
+    what: "damped",
+    message: "it comes and goes: told once, until it has settled",
+  };
+  const wasInserted = (as: "flapping" | "steady") =>
     sql`exists (select 1 from ${incidents} where ${incidents.id} = ${id} and ${incidents.isFlapping} = ${as === "flapping" ? 1 : 0})`;
-  const about = { ...aboutOf(trouble), incident: id };
-  const often = sql`json_set(${JSON.stringify(opening.data)}, '$.summary', ${summary},
-    '$.openings', (select count(*) from ${lately}), '$.since', (select min(${incidents.openedAt}) from ${lately}))`;
+  const about = { ...subjectOf(ref), incident: id };
+  const flappingData = sql`json_set(${JSON.stringify(opening.data)}, '$.summary', ${summary},
+    '$.openings', (select count(*) from ${recentOpenings}), '$.since', (select min(${incidents.openedAt}) from ${recentOpenings}))`;
   return [
-    reopen(deps, trouble, { summary, told, when }),
+    reopen(deps, ref, { summary, event, when }),
     db.run(sql`insert into ${incidents}
       (id, kind, key, detail, host, binding, repository, summary, timeline, "openedAt", "isFlapping", "settleAt", opening, "remindAt")
-      select ${id}, ${kind}, ${keyOf(trouble)}, ${detail}, ${host}, ${binding}, ${repository}, ${summary},
-        case when ${flaps} then ${JSON.stringify([opened, damped])} else ${JSON.stringify([opened])} end, ${at}, ${flaps},
+      select ${id}, ${kind}, ${incidentKey(ref)}, ${detail}, ${host}, ${binding}, ${repository}, ${summary},
+        case when ${flaps} then ${JSON.stringify([openedEntry, dampedEntry])} else ${JSON.stringify([openedEntry])} end, ${at}, ${flaps},
         case when ${flaps} then ${instant(now + SETTLES_AFTER_MS)} end, ${JSON.stringify(opening)}, ${instant(now + REMIND_EVERY_MS)}
-      where (${when}) and not exists (select 1 from ${incidents} where ${isOpen(trouble)})`),
-    enqueue(deps, { ...opening, about }, isMade("steady")),
-    enqueue(deps, { type: "incident.flapping", insteadOf: told.type, data: often, about }, isMade("flapping")),
+      where (${when}) and not exists (select 1 from ${incidents} where ${isOpen(ref)})`),
+    enqueue(deps, { ...opening, subject: about }, wasInserted("steady")),
+    enqueue(
+      deps,
+      { type: "incident.flapping", insteadOf: event.type, data: flappingData, subject: about },
+      wasInserted("flapping"),
+    ),
   ];
 }
 
@@ -75,34 +83,34 @@ export function openIncident(
  * For the batch that finds out: closes the incident of this key and tells of it, if one is open. Of one that flaps it is told when
  * it has stayed closed for long enough.
  * @param message how it came to be well again
- * @param told null: nobody is told (what it was about is gone, or paused)
+ * @param event null: nobody is told (what it was about is gone, or paused)
  */
 export function closeIncident(
   deps: IncidentDeps,
-  trouble: Trouble,
-  { message, told, when = sql`1` }: { message: string; told: Told | null; when?: SQL },
+  trouble: IncidentRef,
+  { message, event, when = sql`1` }: { message: string; event: EventDraft | null; when?: SQL },
 ): Statement[] {
   const now = deps.clock.now();
   const open = sql`${isOpen(trouble)} and (${when})`;
-  const isDamped = told === null ? sql`0` : sql`${incidents.isFlapping}`;
+  const isDamped = event === null ? sql`0` : sql`${incidents.isFlapping}`;
   const ofIncident = (what: SQL) => sql`(select ${what} from ${incidents} where ${isOpen(trouble)})`;
-  const tell = told && {
-    type: told.type,
-    data: withIncident(told, ofIncident(IDENTITY)),
-    about: { ...aboutOf(trouble), incident: ofIncident(sql`${incidents.id}`) },
+  const notification = event && {
+    type: event.type,
+    data: withIncident(event, ofIncident(INCIDENT_JSON)),
+    about: { ...subjectOf(trouble), incident: ofIncident(sql`${incidents.id}`) },
   };
-  const isTold = sql`exists (select 1 from ${incidents} where ${open} and not ${incidents.isFlapping})`;
+  const isNotified = sql`exists (select 1 from ${incidents} where ${open} and not ${incidents.isFlapping})`;
   return [
-    ...(tell === null ? [] : [enqueue(deps, tell, isTold)]),
+    ...(notification === null ? [] : [enqueue(deps, notification, isNotified)]),
     deps.db
       .update(incidents)
       .set({
         closedAt: instant(now),
         isFlapping: isDamped,
         settleAt: sql`case when ${isDamped} then ${instant(now + SETTLES_AFTER_MS)} end`,
-        closing: told,
+        closing: event,
         remindAt: sql`case when ${isDamped} then ${incidents.remindAt} end`,
-        timeline: withEntry({ at: instant(now), what: "closed", message }),
+        timeline: appendTimelineEntry({ at: instant(now), what: "closed", message }),
       })
       .where(open),
   ];
@@ -119,7 +127,7 @@ export async function acknowledgeIncident(
   { note, by }: AcknowledgeIncident & { by: string },
 ): Promise<void> {
   const at = instant(clock.now());
-  const isNews = note === null ? isNull(incidents.acknowledgedAt) : undefined;
+  const isUnacknowledged = note === null ? isNull(incidents.acknowledgedAt) : undefined;
   const [found] = await db.batch([
     db
       .select({ isCurrent: IS_CURRENT.mapWith(Boolean) })
@@ -131,9 +139,9 @@ export async function acknowledgeIncident(
         acknowledgedAt: sql`coalesce(${incidents.acknowledgedAt}, ${at})`,
         acknowledgedBy: sql`coalesce(${incidents.acknowledgedBy}, ${by})`,
         remindAt: null,
-        timeline: withEntry({ at, what: "acknowledged", message: note === null ? by : `${by}: ${note}` }),
+        timeline: appendTimelineEntry({ at, what: "acknowledged", message: note === null ? by : `${by}: ${note}` }),
       })
-      .where(and(eq(incidents.id, id), IS_CURRENT, isNews)),
+      .where(and(eq(incidents.id, id), IS_CURRENT, isUnacknowledged)),
   ]);
   if (found[0] === undefined) throw notFound("incidents", id);
   if (!found[0].isCurrent)
@@ -141,7 +149,7 @@ export async function acknowledgeIncident(
 }
 
 /** For the batch in which what it was about goes: whatever is wrong with that is over, and nobody is told. */
-export function forgetIncidents(
+export function closeIncidentsOf(
   { db, clock }: Pick<Deps, "db" | "clock">,
   subject: "host" | "binding" | "repository",
   id: Id,
@@ -157,18 +165,18 @@ export function forgetIncidents(
       isFlapping: false,
       settleAt: null,
       remindAt: null,
-      timeline: withEntry({ at, what: "closed", message: `the ${subject} is gone` }),
+      timeline: appendTimelineEntry({ at, what: "closed", message: `the ${subject} is gone` }),
     })
     .where(and(eq(incidents[subject], id), IS_CURRENT, isOfHost));
 }
 
 /** Whom its notifications are about. */
-export function aboutOf({ kind, host, binding = null, repository = null }: Trouble): About {
+export function subjectOf({ kind, host, binding = null, repository = null }: IncidentRef): EventSubject {
   return { host, binding, repository: kind.startsWith("repository.") ? repository : null };
 }
 
 /** What an incident is known by while it is open. */
-export function keyOf({ kind, host, binding, repository, detail }: Trouble): string {
+export function incidentKey({ kind, host, binding, repository, detail }: IncidentRef): string {
   const subject = kind.startsWith("binding.") ? binding : kind.startsWith("repository.") ? repository : host;
   return [kind, subject ?? "", ...(detail === undefined || detail === "" ? [] : [detail])].join(" ");
 }
@@ -177,15 +185,15 @@ export function keyOf({ kind, host, binding, repository, detail }: Trouble): str
 const IS_CURRENT = sql`(${incidents.closedAt} is null or ${incidents.isFlapping})`;
 
 /** What every notification says of the incident it tells of, as JSON. */
-const IDENTITY = sql`json_object('id', ${incidents.id}, 'kind', ${incidents.kind}, 'openedAt', ${incidents.openedAt})`;
+const INCIDENT_JSON = sql`json_object('id', ${incidents.id}, 'kind', ${incidents.kind}, 'openedAt', ${incidents.openedAt})`;
 
 /** @param identity gives `IDENTITY`, or null */
-function withIncident({ data }: Told, identity: SQL): SQL {
+function withIncident({ data }: EventDraft, identity: SQL): SQL {
   return sql`json_set(${JSON.stringify(data)}, '$.incident', json(${identity}))`;
 }
 
 /** The timeline with one more entry, for an update of the incident. */
-export function withEntry(entry: TimelineEntry): SQL {
+export function appendTimelineEntry(entry: TimelineEntry): SQL {
   const kept = sql`case when json_array_length(${incidents.timeline}) < ${LONGEST_TIMELINE} then ${incidents.timeline}
     else json_remove(${incidents.timeline}, '$[2]') end`;
   return sql`json_insert(${kept}, '$[#]', json(${JSON.stringify(entry)}))`;
@@ -194,8 +202,8 @@ export function withEntry(entry: TimelineEntry): SQL {
 /** One that flaps stays the same incident: nothing is told of it. */
 function reopen(
   { db, clock }: IncidentDeps,
-  trouble: Trouble,
-  { summary, told, when }: { summary: string; told: Told; when: SQL },
+  trouble: IncidentRef,
+  { summary, event, when }: { summary: string; event: EventDraft; when: SQL },
 ): Statement {
   const now = clock.now();
   return db
@@ -206,14 +214,18 @@ function reopen(
       closing: null,
       openings: sql`${incidents.openings} + 1`,
       settleAt: instant(now + SETTLES_AFTER_MS),
-      opening: sql`json_object('type', ${told.type}, 'data', json(${withIncident(told, IDENTITY)}))`,
-      timeline: withEntry({ at: instant(now), what: "reopened", message: summary }),
+      opening: sql`json_object('type', ${event.type}, 'data', json(${withIncident(event, INCIDENT_JSON)}))`,
+      timeline: appendTimelineEntry({ at: instant(now), what: "reopened", message: summary }),
     })
     .where(
-      and(eq(incidents.key, keyOf(trouble)), sql`${incidents.isFlapping} and ${incidents.closedAt} is not null`, when),
+      and(
+        eq(incidents.key, incidentKey(trouble)),
+        sql`${incidents.isFlapping} and ${incidents.closedAt} is not null`,
+        when,
+      ),
     );
 }
 
-function isOpen(trouble: Trouble): SQL | undefined {
-  return and(eq(incidents.key, keyOf(trouble)), isNull(incidents.closedAt));
+function isOpen(trouble: IncidentRef): SQL | undefined {
+  return and(eq(incidents.key, incidentKey(trouble)), isNull(incidents.closedAt));
 }

@@ -5,17 +5,17 @@ import { channels, deliveries } from "../../db/schema/notifications.ts";
 import { type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
-import { aboutOf, REMIND_EVERY_MS, SETTLES_AFTER_MS, withEntry } from "./incidents.ts";
+import { subjectOf, REMIND_EVERY_MS, SETTLES_AFTER_MS, appendTimelineEntry } from "./incidents.ts";
 
 /** The rest waits for the next sweep. */
-const AT_ONCE = 100;
+const BATCH_SIZE = 100;
 
 /** What flapped and has been quiet since: tells how it is now. Any number of sweepers at once tell it once. */
 export async function settleIncidents(deps: Pick<Deps, "db" | "clock">): Promise<void> {
   const now = deps.clock.now();
   // What lies further ahead was written by a clock that was wrong.
   const isDue = or(lte(incidents.settleAt, instant(now)), gt(incidents.settleAt, instant(now + SETTLES_AFTER_MS)));
-  const due = await deps.db.select().from(incidents).where(isDue).orderBy(asc(incidents.settleAt)).limit(AT_ONCE);
+  const due = await deps.db.select().from(incidents).where(isDue).orderBy(asc(incidents.settleAt)).limit(BATCH_SIZE);
   for (const incident of due) await writeAll(deps.db, settle(deps, incident));
 }
 
@@ -26,7 +26,7 @@ export async function remindOfIncidents(deps: Pick<Deps, "db" | "clock">): Promi
     .from(incidents)
     .where(lte(incidents.remindAt, instant(deps.clock.now())))
     .orderBy(asc(incidents.remindAt))
-    .limit(AT_ONCE);
+    .limit(BATCH_SIZE);
   for (const incident of due) await writeAll(deps.db, remind(deps, incident));
 }
 
@@ -34,25 +34,25 @@ type Row = typeof incidents.$inferSelect;
 
 function settle(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
   const isOpen = incident.closedAt === null;
-  const told = isOpen ? incident.opening : incident.closing;
-  const isAsRead = and(
+  const event = isOpen ? incident.opening : incident.closing;
+  const isUnchanged = and(
     eq(incidents.id, incident.id),
     eq(incidents.settleAt, incident.settleAt ?? ""),
     sql`${incidents.closedAt} is ${incident.closedAt}`,
   );
   const message = isOpen ? "it stays like this" : "it stays well";
   return [
-    ...(told === null
+    ...(event === null
       ? []
       : [
           enqueue(
             deps,
             {
-              type: told.type,
-              data: { ...told.data, incident: identityOf(incident) },
-              about: { ...aboutOf(incident), incident: incident.id },
+              type: event.type,
+              data: { ...event.data, incident: incidentFacts(incident) },
+              subject: { ...subjectOf(incident), incident: incident.id },
             },
-            sql`exists (select 1 from ${incidents} where ${isAsRead})`,
+            sql`exists (select 1 from ${incidents} where ${isUnchanged})`,
           ),
         ]),
     deps.db
@@ -61,9 +61,9 @@ function settle(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
         isFlapping: false,
         settleAt: null,
         ...(isOpen ? {} : { remindAt: null }),
-        timeline: withEntry({ at: instant(deps.clock.now()), what: "settled", message }),
+        timeline: appendTimelineEntry({ at: instant(deps.clock.now()), what: "settled", message }),
       })
-      .where(isAsRead),
+      .where(isUnchanged),
   ];
 }
 
@@ -73,20 +73,27 @@ function remind(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
   const openedAt = Date.parse(incident.openedAt);
   const day = Math.floor((now - openedAt) / REMIND_EVERY_MS);
   const dayBefore = Math.round((Date.parse(incident.remindAt ?? "") - openedAt) / REMIND_EVERY_MS) - 1;
-  const isAsRead = and(eq(incidents.id, incident.id), eq(incidents.remindAt, incident.remindAt ?? ""));
-  const turns = (days: number) => sql`cast(${days} as integer) / ${channels.remindEveryDays}`;
+  const isUnchanged = and(eq(incidents.id, incident.id), eq(incidents.remindAt, incident.remindAt ?? ""));
+  const remindersDue = (days: number) => sql`cast(${days} as integer) / ${channels.remindEveryDays}`;
   const { summary, isFlapping, openings } = incident;
-  const data = { ...incident.opening?.data, incident: identityOf(incident), summary, days: day, isFlapping, openings };
-  const about = { ...aboutOf(incident), incident: incident.id };
+  const data = {
+    ...incident.opening?.data,
+    incident: incidentFacts(incident),
+    summary,
+    days: day,
+    isFlapping,
+    openings,
+  };
+  const about = { ...subjectOf(incident), incident: incident.id };
   const at = instant(now);
   const isReminded = sql`exists (select 1 from ${deliveries} where ${deliveries.incident} = ${incident.id}
     and ${deliveries.type} = 'incident.reminder' and ${deliveries.createdAt} = ${at})`;
-  const reminded = withEntry({ at, what: "reminded", message: `day ${day}` });
+  const reminded = appendTimelineEntry({ at, what: "reminded", message: `day ${day}` });
   return [
     enqueue(
       deps,
-      { type: "incident.reminder", insteadOf: incident.opening?.type, data, about },
-      sql`exists (select 1 from ${incidents} where ${isAsRead}) and ${turns(day)} > ${turns(dayBefore)}`,
+      { type: "incident.reminder", insteadOf: incident.opening?.type, data, subject: about },
+      sql`exists (select 1 from ${incidents} where ${isUnchanged}) and ${remindersDue(day)} > ${remindersDue(dayBefore)}`,
     ),
     deps.db
       .update(incidents)
@@ -94,10 +101,10 @@ function remind(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
         remindAt: instant(openedAt + (day + 1) * REMIND_EVERY_MS),
         timeline: sql`case when ${isReminded} then ${reminded} else ${incidents.timeline} end`,
       })
-      .where(isAsRead),
+      .where(isUnchanged),
   ];
 }
 
-function identityOf({ id, kind, openedAt }: Row) {
+function incidentFacts({ id, kind, openedAt }: Row) {
   return { id, kind, openedAt };
 }

@@ -1,30 +1,30 @@
 import { and, asc, eq, isNotNull, lte, type SQL, sql } from "drizzle-orm";
 import type { EventType } from "../../../shared/event.ts";
 import { type Id, instant, type Instant } from "../../../shared/ids.ts";
-import type { Expected } from "../../../shared/lateness.ts";
+import type { ExpectedBackup } from "../../../shared/lateness.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { runs } from "../../db/schema/runs.ts";
 import { writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { expectedAfter, expectedOf, watchedColumns } from "./expected.ts";
-import { closeIncident, openIncident, type Trouble } from "../incidents/incidents.ts";
-import { isSilent } from "./silence.ts";
+import { expectedBackupAfter, nextExpectedBackup, scheduledBindingColumns } from "./expected-backup.ts";
+import { closeIncident, openIncident, type IncidentRef } from "../incidents/incidents.ts";
+import { isSilent } from "./last-heard.ts";
 
 /** A run that goes on is looked at again after this: by then it got on, or is stuck. */
-const RUNNING_AGAIN_MS = 30 * 60_000;
-const OFFLINE_AGAIN_MS = 15 * 60_000;
-const AT_ONCE = 100;
+const RECHECK_RUNNING_MS = 30 * 60_000;
+const RECHECK_OFFLINE_MS = 15 * 60_000;
+const BATCH_SIZE = 100;
 
 /** What a binding has wrong when no good backup comes, closed by the next one that does. */
-const BY_SILENCE: readonly Pick<Trouble, "kind" | "detail">[] = [
+const MISSING_BACKUP_INCIDENTS: readonly Pick<IncidentRef, "kind" | "detail">[] = [
   { kind: "binding.late" },
   { kind: "binding.unprotected" },
   { kind: "binding.stuck", detail: "backup" },
 ];
 
 /** For the batch that changes what it depends on: when the binding is late has to be worked out again. */
-export function lookAgain(deps: Pick<Deps, "db" | "clock">, which: SQL | undefined): Statement {
+export function scheduleLatenessCheck(deps: Pick<Deps, "db" | "clock">, which: SQL | undefined): Statement {
   return deps.db
     .update(bindings)
     .set({ alertAt: instant(deps.clock.now()) })
@@ -37,7 +37,7 @@ type Scheduled = Pick<typeof bindings.$inferSelect, "settings" | "paused">;
  * For the batch that changes a binding: another schedule, or a schedule that is followed again, has missed nothing yet. Once it is not
  * followed any more, what its absence had opened is over.
  */
-export function expectAnew(
+export function restartExpectation(
   deps: Deps,
   { old, now }: { old: Scheduled; now: Scheduled & { id: Id; host: Id } },
 ): Statement[] {
@@ -50,19 +50,19 @@ export function expectAnew(
       .update(bindings)
       .set({ alertAt: at, ...(isSameSchedule || isOff ? {} : { expectedSince: at }) })
       .where(eq(bindings.id, now.id)),
-    ...(isOff ? endSilence(deps, now, NOT_EXPECTED) : []),
+    ...(isOff ? closeMissingBackupIncidents(deps, now, NOT_EXPECTED) : []),
   ];
 }
 
 /** For the batch in which a good backup came, or after which none is expected: what its absence had opened is over. */
-export function endSilence(
+export function closeMissingBackupIncidents(
   deps: Deps,
   binding: { id: Id; host: Id },
   end: { message: string; data: Record<string, unknown> | null },
 ): Statement[] {
-  const told = end.data === null ? null : { type: "backup.recovered" as const, data: end.data };
-  return BY_SILENCE.flatMap((what) =>
-    closeIncident(deps, { ...what, host: binding.host, binding: binding.id }, { message: end.message, told }),
+  const event = end.data === null ? null : { type: "backup.recovered" as const, data: end.data };
+  return MISSING_BACKUP_INCIDENTS.flatMap((what) =>
+    closeIncident(deps, { ...what, host: binding.host, binding: binding.id }, { message: end.message, event }),
   );
 }
 
@@ -70,50 +70,50 @@ export function endSilence(
  * Finds the bindings whose time has come, works out from their rows and runs how they really are, and tells of those that are late. Any
  * number may do it at once: each writes only what nobody else has written since it looked.
  */
-export async function sweepLate(deps: Deps): Promise<void> {
+export async function sweepLateBackups(deps: Deps): Promise<void> {
   const now = deps.clock.now();
   for (;;) {
     const due = await select(deps)
       .where(lte(bindings.alertAt, instant(now)))
       .orderBy(asc(bindings.alertAt))
-      .limit(AT_ONCE);
-    const verdicts = await Promise.all(due.map((row) => judge(deps, row)));
+      .limit(BATCH_SIZE);
+    const assessments = await Promise.all(due.map((row) => assessLateness(deps, row)));
     await writeAll(
       deps.db,
-      verdicts.flatMap((verdict, index) => {
+      assessments.flatMap((verdict, index) => {
         const row = due[index];
         return row === undefined ? [] : statementsOf(deps, row, verdict);
       }),
     );
-    if (verdicts.some(({ is }) => is === "late")) deps.wakeOutbox();
-    if (due.length < AT_ONCE) return;
+    if (assessments.some(({ is }) => is === "late")) deps.wakeOutbox();
+    if (due.length < BATCH_SIZE) return;
   }
 }
 
 /** For the batch that tells that a host is back: what of it is late gets its whole grace again, so that it can be caught up. */
-export async function graceFromNow(deps: Deps, host: Id): Promise<Statement[]> {
+export async function restartGrace(deps: Deps, host: Id): Promise<Statement[]> {
   const now = deps.clock.now();
   const rows = await select(deps).where(and(eq(bindings.host, host), isNotNull(bindings.alertAt)));
   return rows.flatMap((row) => {
-    const expected = expectedOf(row);
+    const expected = nextExpectedBackup(row);
     if (expected === null || expected.lateAt > now) return [];
     const alertAt = instant(now + expected.lateAt - expected.dueAt);
-    return [deps.db.update(bindings).set({ alertAt }).where(isAsRead(row))];
+    return [deps.db.update(bindings).set({ alertAt }).where(isUnchanged(row))];
   });
 }
 
 type Row = Awaited<ReturnType<typeof select>>[number];
 
 /** `alertAt` is when to look again, in milliseconds. */
-type Verdict =
+type Assessment =
   | { is: "off" }
   | { is: "well" | "excused"; alertAt: number }
-  | { is: "late"; alertAt: number | null; expected: Expected };
+  | { is: "late"; alertAt: number | null; expected: ExpectedBackup };
 
 function select({ db }: Pick<Deps, "db">) {
   return db
     .select({
-      ...watchedColumns,
+      ...scheduledBindingColumns,
       name: bindings.name,
       host: { id: hosts.id, name: hosts.name },
       contract: { id: contracts.id, name: contracts.name },
@@ -135,27 +135,29 @@ function select({ db }: Pick<Deps, "db">) {
     .innerJoin(repositories, eq(repositories.id, bindings.repository));
 }
 
-async function judge(deps: Deps, row: Row): Promise<Verdict> {
+async function assessLateness(deps: Deps, row: Row): Promise<Assessment> {
   const now = deps.clock.now();
-  const expected = row.revokedAt === null ? expectedOf(row) : null;
+  const expected = row.revokedAt === null ? nextExpectedBackup(row) : null;
   if (expected === null) return { is: "off" };
   if (expected.lateAt > now) return { is: "well", alertAt: expected.lateAt };
-  if (row.isRunning) return { is: "excused", alertAt: now + RUNNING_AGAIN_MS };
+  if (row.isRunning) return { is: "excused", alertAt: now + RECHECK_RUNNING_MS };
   // It was tried, and whoever is to hear of that heard: `binding.failing`. It is late when nothing is tried any more.
-  const tried = row.triedAt === null ? null : expectedAfter(row, Math.min(Date.parse(row.triedAt), now));
-  if (tried !== null && tried.lateAt > now) return { is: "excused", alertAt: tried.lateAt };
+  const expectedAfterTry =
+    row.triedAt === null ? null : expectedBackupAfter(row, Math.min(Date.parse(row.triedAt), now));
+  if (expectedAfterTry !== null && expectedAfterTry.lateAt > now)
+    return { is: "excused", alertAt: expectedAfterTry.lateAt };
   // One incident tells of the host; each of its bindings has a grace of its own from when it is back.
   if (row.offlineAfterSeconds !== null && (await isSilent(deps, row.presence)))
-    return { is: "excused", alertAt: now + OFFLINE_AGAIN_MS };
-  return { is: "late", alertAt: expectedAfter(row, now)?.lateAt ?? null, expected };
+    return { is: "excused", alertAt: now + RECHECK_OFFLINE_MS };
+  return { is: "late", alertAt: expectedBackupAfter(row, now)?.lateAt ?? null, expected };
 }
 
-function statementsOf(deps: Deps, row: Row, verdict: Verdict): Statement[] {
-  const alertAt = verdict.is === "off" || verdict.alertAt === null ? null : instant(verdict.alertAt);
-  const next = deps.db.update(bindings).set({ alertAt }).where(isAsRead(row));
-  switch (verdict.is) {
+function statementsOf(deps: Deps, row: Row, assessment: Assessment): Statement[] {
+  const alertAt = assessment.is === "off" || assessment.alertAt === null ? null : instant(assessment.alertAt);
+  const next = deps.db.update(bindings).set({ alertAt }).where(isUnchanged(row));
+  switch (assessment.is) {
     case "off":
-      return [...endSilence(deps, { id: row.id, host: row.host.id }, NOT_EXPECTED), next];
+      return [...closeMissingBackupIncidents(deps, { id: row.id, host: row.host.id }, NOT_EXPECTED), next];
     case "well":
     case "excused":
       return [next];
@@ -169,7 +171,10 @@ function statementsOf(deps: Deps, row: Row, verdict: Verdict): Statement[] {
             binding: row.id,
             repository: row.repository.id,
           },
-          { ...tellingOf(row, verdict.expected), when: sql`exists (select 1 from ${bindings} where ${isAsRead(row)})` },
+          {
+            ...lateIncident(row, assessment.expected),
+            when: sql`exists (select 1 from ${bindings} where ${isUnchanged(row)})`,
+          },
         ),
         next,
       ];
@@ -181,7 +186,7 @@ function scheduleOf({ paused, settings }: Scheduled): string {
   return JSON.stringify([paused, enable, zone, timerConfig.OnCalendar, timerConfig.RandomizedDelaySec]);
 }
 
-function isAsRead({ id, alertAt, goodAt, expectedSince, changedAt }: Row): SQL | undefined {
+function isUnchanged({ id, alertAt, goodAt, expectedSince, changedAt }: Row): SQL | undefined {
   return and(
     eq(bindings.id, id),
     sql`${bindings.alertAt} is ${alertAt}`,
@@ -193,7 +198,7 @@ function isAsRead({ id, alertAt, goodAt, expectedSince, changedAt }: Row): SQL |
 
 const NOT_EXPECTED = { message: "no backup is expected any more", data: null };
 
-function tellingOf(row: Row, { dueAt, lateAt }: Expected) {
+function lateIncident(row: Row, { dueAt, lateAt }: ExpectedBackup) {
   const { id, name, contract, repository, host, goodAt } = row;
   const type: EventType = goodAt === null ? "backup.unprotected" : "backup.late";
   const which = `binding "${name}" on host "${host.name}"`;
@@ -203,5 +208,5 @@ function tellingOf(row: Row, { dueAt, lateAt }: Expected) {
       : `${which} is late: no good backup since ${goodAt}, and one was due ${instant(dueAt)}`;
   const about = { binding: { id, name }, contract, repository, host };
   const data = { ...about, dueAt: instant(dueAt), lateAt: instant(lateAt), lastGoodAt: goodAt };
-  return { summary, told: { type, data } };
+  return { summary, event: { type, data } };
 }

@@ -22,21 +22,21 @@ import { enqueueTo } from "../../notify/outbox.ts";
 import { toDelivery } from "./deliveries.ts";
 import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
-import { invalid, notFound, refuseTakenName } from "../errors.ts";
+import { invalidRequest, notFound, throwIfNameTaken } from "../errors.ts";
 
 /** Makes a channel. A webhook's signing secret is in the answer, and is not shown again. */
 export async function createChannel(deps: Deps, input: CreateChannel): Promise<z.infer<typeof ChannelCreated>> {
   const now = instant(deps.clock.now());
-  const { name, subscription, target, secret: wanted } = parted(input);
-  await refuseUnreachable(deps, { target, subscription });
-  await refuseUnknownHosts(deps, subscription.hosts ?? [], []);
+  const { name, subscription, target, secret: wanted } = splitChannel(input);
+  await checkReachable(deps, { target, subscription });
+  await checkHostsExist(deps, subscription.hosts ?? [], []);
   const secret = target.kind === "webhook" ? (wanted ?? newSecret(deps)) : null;
   const values = { id: newId(deps), name, kind: target.kind, target, secret, ...subscription };
   const write = deps.db
     .insert(channels)
     .values({ ...values, createdAt: now, changedAt: now })
     .returning();
-  const [row] = await refuseTakenName("channels", name, write);
+  const [row] = await throwIfNameTaken("channels", name, write);
   if (row === undefined) throw notFound("channels", values.id);
   return { ...toChannel(row), ...(secret === null ? {} : { secret }) };
 }
@@ -94,24 +94,24 @@ export async function getChannel(deps: Deps, id: Id): Promise<Channel> {
 export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): Promise<Channel> {
   const old = await findChannel(deps, id);
   if ("secret" in change)
-    throw invalid(
+    throw invalidRequest(
       ["secret"],
       `POST /api/v1/channels/${id}/rotate changes it, so that the old one signs for a while too`,
     );
   if ("kind" in change && change["kind"] !== old.kind)
-    throw invalid(["kind"], `it is ${old.kind} and stays so; make another channel, and delete this one`);
+    throw invalidRequest(["kind"], `it is ${old.kind} and stays so; make another channel, and delete this one`);
   const before = Subscription.parse(Object.fromEntries(SUBSCRIPTION_KEYS.map((key) => [key, old[key]])));
   const given = CreateChannel.safeParse({ name: old.name, ...before, ...old.target, ...change, kind: old.kind });
   if (!given.success) throw new Failure("request.invalid", "the channel can't be changed so", issuesOf(given.error));
-  const { name, subscription, target } = parted(given.data);
-  await refuseUnreachable(deps, { target, subscription });
-  await refuseUnknownHosts(deps, subscription.hosts ?? [], old.hosts ?? []);
+  const { name, subscription, target } = splitChannel(given.data);
+  await checkReachable(deps, { target, subscription });
+  await checkHostsExist(deps, subscription.hosts ?? [], old.hosts ?? []);
   const write = deps.db
     .update(channels)
     .set({ name, target, ...subscription, changedAt: instant(deps.clock.now()) })
     .where(eq(channels.id, id))
     .returning();
-  const [row] = await refuseTakenName("channels", name, write);
+  const [row] = await throwIfNameTaken("channels", name, write);
   if (row === undefined) throw notFound("channels", id);
   // The quiet hours may be others now.
   deps.wakeOutbox();
@@ -162,7 +162,7 @@ async function findChannel(deps: Deps, id: Id): Promise<Row> {
   return row;
 }
 
-interface Parted {
+interface ChannelParts {
   readonly name: string;
   readonly subscription: Subscription;
   readonly target: ChannelTarget;
@@ -170,7 +170,7 @@ interface Parted {
 }
 
 /** What it is called and subscribed to, how it reaches somebody, and a webhook's secret if one was given. */
-function parted(input: CreateChannel): Parted {
+function splitChannel(input: CreateChannel): ChannelParts {
   const { name, ...given } = input;
   const isOfSubscription = (key: string): boolean => SUBSCRIPTION_KEYS.some((each) => each === key);
   const entries = Object.entries(given).filter(([key]) => key !== "secret");
@@ -183,24 +183,25 @@ function parted(input: CreateChannel): Parted {
 }
 
 /** Throws Failure for a channel that nothing could ever be sent to. */
-async function refuseUnreachable(
+async function checkReachable(
   { db, mail }: Deps,
-  { target, subscription: { via } }: Pick<Parted, "target" | "subscription">,
+  { target, subscription: { via } }: Pick<ChannelParts, "target" | "subscription">,
 ): Promise<void> {
-  if (target.kind === "email" && mail === null) throw invalid(["kind"], NO_MAIL);
+  if (target.kind === "email" && mail === null) throw invalidRequest(["kind"], NO_MAIL);
   if (via === null) return;
-  if (target.kind === "email") throw invalid(["via"], "an agent sends no e-mail; leave it out, or choose another kind");
+  if (target.kind === "email")
+    throw invalidRequest(["via"], "an agent sends no e-mail; leave it out, or choose another kind");
   const [host] = await db.select().from(hosts).where(eq(hosts.id, via));
   if (host === undefined || host.revokedAt !== null)
-    throw invalid(["via"], `there is no host ${via} that could send it: \`holdfast status\` lists them`);
+    throw invalidRequest(["via"], `there is no host ${via} that could send it: \`holdfast status\` lists them`);
 }
 
 /** @param before hosts that it named already: they may be gone since */
-async function refuseUnknownHosts({ db }: Deps, named: readonly Id[], before: readonly Id[]): Promise<void> {
+async function checkHostsExist({ db }: Deps, named: readonly Id[], before: readonly Id[]): Promise<void> {
   const known = await db.select({ id: hosts.id }).from(hosts).where(inArray(hosts.id, named));
   const index = named.findIndex((id) => !before.includes(id) && !known.some((host) => host.id === id));
   if (index >= 0)
-    throw invalid(["hosts", index], `there is no host ${named[index]}: \`GET /api/v1/hosts\` lists their ids`);
+    throw invalidRequest(["hosts", index], `there is no host ${named[index]}: \`GET /api/v1/hosts\` lists their ids`);
 }
 
 const NO_MAIL = "this control plane runs where no mail can be sent from; only one on Node can: choose another kind";

@@ -4,40 +4,44 @@ import type { RunReport } from "../../../shared/report.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { expectedOf, goodAtOf, type Watched } from "../lateness/expected.ts";
+import { nextExpectedBackup, goodBackupAt, type ScheduledBinding } from "../lateness/expected-backup.ts";
 import { closeIncident } from "../incidents/incidents.ts";
-import { endSilence } from "../lateness/lateness.ts";
+import { closeMissingBackupIncidents } from "../lateness/lateness.ts";
 import { runData, type NamedBinding } from "../run-data.ts";
 
 /**
  * For the batch that takes the report of a good backup: when the next one is late has to be worked out anew, and what its absence had
  * opened may be over. Keeps the binding it is given up to date.
  */
-export function takeGood(
+export function recordGoodBackup(
   deps: Deps,
   host: { readonly id: Id; readonly name: string },
-  { binding, run }: { binding: NamedBinding & Watched; run: RunReport["run"] },
+  { binding, run }: { binding: NamedBinding & ScheduledBinding; run: RunReport["run"] },
 ): Statement[] {
   const now = deps.clock.now();
-  const goodAt = goodAtOf(binding, run.startedAt ?? instant(now), now);
+  const goodAt = goodBackupAt(binding, run.startedAt ?? instant(now), now);
   if (binding.goodAt !== null && binding.goodAt > goodAt) return [];
   binding.goodAt = goodAt;
-  const moved = deps.db
+  const update = deps.db
     .update(bindings)
     .set({ goodAt: sql`max(coalesce(${bindings.goodAt}, ''), ${goodAt})`, alertAt: instant(now) })
     .where(eq(bindings.id, binding.id));
-  const next = expectedOf(binding);
+  const next = nextExpectedBackup(binding);
   // One that was spooled for days is good, and the next is late all the same.
   if (next !== null && next.lateAt <= now) {
     const unprotected = { kind: "binding.unprotected" as const, host: host.id, binding: binding.id };
     return [
-      moved,
-      ...closeIncident(deps, unprotected, { message: `backup ${run.id} of ${goodAt} ended well`, told: null }),
+      update,
+      ...closeIncident(deps, unprotected, { message: `backup ${run.id} of ${goodAt} ended well`, event: null }),
     ];
   }
   const data = runData(run, { binding, repository: binding.repository, host });
   return [
-    moved,
-    ...endSilence(deps, { id: binding.id, host: host.id }, { message: `backup ${run.id} ended well`, data }),
+    update,
+    ...closeMissingBackupIncidents(
+      deps,
+      { id: binding.id, host: host.id },
+      { message: `backup ${run.id} ended well`, data },
+    ),
   ];
 }

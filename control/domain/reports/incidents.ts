@@ -9,30 +9,30 @@ import { incidents } from "../../db/schema/incidents.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
-import type { Watched } from "../lateness/expected.ts";
-import { closeIncident, keyOf, openIncident, type Trouble } from "../incidents/incidents.ts";
+import type { ScheduledBinding } from "../lateness/expected-backup.ts";
+import { closeIncident, incidentKey, openIncident, type IncidentRef } from "../incidents/incidents.ts";
 import { runData, type NamedBinding } from "../run-data.ts";
-import { type Streaks, turnOf } from "./streaks.ts";
-import { sightOf, suspicionData, type Sight } from "./suspicions.ts";
+import { type Streaks, updateStreak } from "./streaks.ts";
+import { updateSourceCheck, suspiciousSourceData, type SourceCheck } from "./source-checks.ts";
 
 /** Open incidents that a run may close, by key; each with the host that it is of. */
 export type OpenIncidents = Map<string, Id | null>;
 
-export interface Outcomes {
+export interface IncidentContext {
   readonly streaks: Streaks;
-  readonly sights: Map<Id, Sight>;
-  readonly open: OpenIncidents;
+  readonly sourceChecks: Map<Id, SourceCheck>;
+  readonly openIncidents: OpenIncidents;
 }
 
 interface Subject {
   /** Null for what is done to a repository as a whole. */
-  readonly binding: (NamedBinding & Watched) | null;
+  readonly binding: (NamedBinding & ScheduledBinding) | null;
   readonly repository: { readonly id: Id; readonly name: string };
   readonly host: { readonly id: Id; readonly name: string };
 }
 
 /** One statement that reads what is open of these bindings, of their repositories, and of these repositories. */
-export function readOpen({ db }: Pick<Deps, "db">, bindingIds: readonly Id[], repositoryIds: readonly Id[]) {
+export function readOpenIncidents({ db }: Pick<Deps, "db">, bindingIds: readonly Id[], repositoryIds: readonly Id[]) {
   const ofBindings = db
     .select({ id: bindings.repository })
     .from(bindings)
@@ -58,32 +58,32 @@ export function readOpen({ db }: Pick<Deps, "db">, bindingIds: readonly Id[], re
  * after one without.
  * @returns nothing when there is nothing to tell
  */
-export function tellOutcome(deps: Deps, known: Outcomes, subject: Subject, report: RunReport): Statement[] {
-  const sources = tellSources(deps, known, subject, report);
+export function planIncidents(deps: Deps, known: IncidentContext, subject: Subject, report: RunReport): Statement[] {
+  const sources = planSourceIncident(deps, known, subject, report);
   const { run } = report;
-  const turn = turnOf(known.streaks, run);
-  if (turn === null) return sources;
+  const change = updateStreak(known.streaks, run);
+  if (change === null) return sources;
   const data = runData(run, subject);
   if (!isGood(run.state)) {
-    const reached = hasReached(run.failure?.code) ? closeUnreachable(deps, known, subject, report) : [];
-    const isEnough = turn.failures >= (subject.binding?.settings.alerts.failures ?? 1);
-    return [...sources, ...reached, ...(isEnough ? openFor(deps, known, { subject, report, data }) : [])];
+    const reached = hasReachedRepository(run.failure?.code) ? closeUnreachable(deps, known, subject, report) : [];
+    const isEnough = change.failures >= (subject.binding?.settings.alerts.failures ?? 1);
+    return [...sources, ...reached, ...(isEnough ? openFailureIncident(deps, known, { subject, report, data }) : [])];
   }
-  const failing = ofRuns(subject, report);
+  const failing = failingIncident(subject, report);
   const about = { host: subject.host.id, binding: subject.binding?.id ?? null, repository: subject.repository.id };
-  const isFirstWarned = run.state === "warned" && report.suspicious === null && !isBadOrWarned(turn.before);
+  const isFirstWarned = run.state === "warned" && report.suspicious === null && !isBadOrWarned(change.before);
   return [
     ...sources,
-    ...(isFirstWarned ? [enqueue(deps, { type: "run.warned", data, about })] : []),
-    ...close(deps, known, failing, {
+    ...(isFirstWarned ? [enqueue(deps, { type: "run.warned", data, subject: about })] : []),
+    ...closeIfOpen(deps, known, failing, {
       message: `${run.kind} ${run.id} ended well`,
-      told: { type: "run.recovered", data: { ...data, failedSince: turn.failedSince } },
+      event: { type: "run.recovered", data: { ...data, failedSince: change.failedSince } },
     }),
     ...closeUnreachable(deps, known, subject, report),
     ...(run.kind === "check"
-      ? close(deps, known, ofRepository(subject, "repository.damaged"), {
+      ? closeIfOpen(deps, known, repositoryIncident(subject, "repository.damaged"), {
           message: `check ${run.id} found no damage`,
-          told: { type: "repository.recovered", data },
+          event: { type: "repository.recovered", data },
         })
       : []),
   ];
@@ -94,9 +94,9 @@ function isBadOrWarned(state: string | null): boolean {
 }
 
 /** What of it is wrong by this failure: the repository as a whole, whoever notices first, or else this kind of run. */
-function openFor(
+function openFailureIncident(
   deps: Deps,
-  known: Outcomes,
+  known: IncidentContext,
   { subject, report, data }: { subject: Subject; report: RunReport; data: Record<string, unknown> },
 ): Statement[] {
   const { kind, failure, state } = report.run;
@@ -104,44 +104,49 @@ function openFor(
   const why = failure?.message ?? state;
   if (failure?.code === "repository.damaged") {
     const summary = `repository "${repository.name}" is damaged: ${why}`;
-    const told = { type: "repository.check_failed" as const, data };
-    return open(deps, known, ofRepository(subject, "repository.damaged"), { summary, told });
+    const event = { type: "repository.check_failed" as const, data };
+    return openOnce(deps, known, repositoryIncident(subject, "repository.damaged"), { summary, event });
   }
   if (failure?.code === "repository.unreachable") {
     const summary = `repository "${repository.name}" can't be reached from host "${host.name}": ${why}`;
-    const told = { type: "repository.unreachable" as const, data };
-    return open(deps, known, ofRepository(subject, "repository.unreachable"), { summary, told });
+    const event = { type: "repository.unreachable" as const, data };
+    return openOnce(deps, known, repositoryIncident(subject, "repository.unreachable"), { summary, event });
   }
   const what = binding === null ? `repository "${repository.name}"` : `binding "${binding.name}"`;
   const summary = `${kind} of ${what} on host "${host.name}" ${state === "interrupted" ? "was interrupted" : "failed"}: ${why}`;
-  return open(deps, known, ofRuns(subject, report), { summary, told: { type: "run.failed", data } });
+  return openOnce(deps, known, failingIncident(subject, report), { summary, event: { type: "run.failed", data } });
 }
 
-function tellSources(deps: Deps, known: Outcomes, { binding, host }: Subject, report: RunReport): Statement[] {
-  const sight = sightOf(known.sights, report);
-  if (sight === null || binding === null) return [];
-  const trouble: Trouble = {
+function planSourceIncident(
+  deps: Deps,
+  known: IncidentContext,
+  { binding, host }: Subject,
+  report: RunReport,
+): Statement[] {
+  const sourceCheck = updateSourceCheck(known.sourceChecks, report);
+  if (sourceCheck === null || binding === null) return [];
+  const ref: IncidentRef = {
     kind: "binding.suspicious",
     host: host.id,
     binding: binding.id,
     repository: binding.repository.id,
   };
-  const data = suspicionData(report, { binding, host });
-  if (!sight.isSuspicious) {
-    const told = { type: "source.recovered" as const, data };
-    return close(deps, known, trouble, { message: `backup ${report.run.id} found them as usual`, told });
+  const data = suspiciousSourceData(report, { binding, host });
+  if (!sourceCheck.isSuspicious) {
+    const event = { type: "source.recovered" as const, data };
+    return closeIfOpen(deps, known, ref, { message: `backup ${report.run.id} found them as usual`, event: event });
   }
-  const summary = `the sources of binding "${binding.name}" on host "${host.name}" look wrong: ${sight.reason}`;
-  const told = { type: "source.suspicious" as const, data: { reason: sight.reason, ...data } };
-  return open(deps, known, trouble, { summary, told });
+  const summary = `the sources of binding "${binding.name}" on host "${host.name}" look wrong: ${sourceCheck.reason}`;
+  const event = { type: "source.suspicious" as const, data: { reason: sourceCheck.reason, ...data } };
+  return openOnce(deps, known, ref, { summary, event });
 }
 
 /** What else fails is no word on whether the repository was reached. */
-function hasReached(code: RunFailureCode | undefined): boolean {
-  return code !== undefined && REACHED.includes(code);
+function hasReachedRepository(code: RunFailureCode | undefined): boolean {
+  return code !== undefined && REACHED_CODES.includes(code);
 }
 
-const REACHED: readonly RunFailureCode[] = [
+const REACHED_CODES: readonly RunFailureCode[] = [
   "repository.locked",
   "repository.swapped",
   "repository.wrong_passphrase",
@@ -150,40 +155,48 @@ const REACHED: readonly RunFailureCode[] = [
 ];
 
 /** Only by the host that could not: another that reaches it has another way there. */
-function closeUnreachable(deps: Deps, known: Outcomes, subject: Subject, { run }: RunReport): Statement[] {
-  const trouble = ofRepository(subject, "repository.unreachable");
-  if (known.open.get(keyOf(trouble)) !== subject.host.id) return [];
-  const told = { type: "repository.recovered" as const, data: runData(run, subject) };
-  return close(deps, known, trouble, { message: `${run.kind} ${run.id} reached it`, told });
+function closeUnreachable(deps: Deps, known: IncidentContext, subject: Subject, { run }: RunReport): Statement[] {
+  const trouble = repositoryIncident(subject, "repository.unreachable");
+  if (known.openIncidents.get(incidentKey(trouble)) !== subject.host.id) return [];
+  const event = { type: "repository.recovered" as const, data: runData(run, subject) };
+  return closeIfOpen(deps, known, trouble, { message: `${run.kind} ${run.id} reached it`, event: event });
 }
 
-function ofRepository({ repository, host }: Subject, kind: "repository.damaged" | "repository.unreachable"): Trouble {
+function repositoryIncident(
+  { repository, host }: Subject,
+  kind: "repository.damaged" | "repository.unreachable",
+): IncidentRef {
   return { kind, host: host.id, repository: repository.id };
 }
 
-function ofRuns({ binding, repository, host }: Subject, { run }: RunReport): Trouble {
+function failingIncident({ binding, repository, host }: Subject, { run }: RunReport): IncidentRef {
   const of = { host: host.id, repository: repository.id, detail: run.kind };
   if (binding === null) return { kind: "repository.failing", ...of };
   return { kind: "binding.failing", binding: binding.id, ...of };
 }
 
-interface Telling {
+interface EventDraft {
   readonly type: EventType;
   readonly data: Record<string, unknown>;
 }
 
-function open(deps: Deps, known: Outcomes, trouble: Trouble, telling: { summary: string; told: Telling }): Statement[] {
-  const key = keyOf(trouble);
-  if (known.open.has(key)) return [];
-  known.open.set(key, trouble.host);
-  return openIncident(deps, trouble, telling);
+function openOnce(
+  deps: Deps,
+  known: IncidentContext,
+  trouble: IncidentRef,
+  incident: { summary: string; event: EventDraft },
+): Statement[] {
+  const key = incidentKey(trouble);
+  if (known.openIncidents.has(key)) return [];
+  known.openIncidents.set(key, trouble.host);
+  return openIncident(deps, trouble, incident);
 }
 
-function close(
+function closeIfOpen(
   deps: Deps,
-  known: Outcomes,
-  trouble: Trouble,
-  telling: { message: string; told: Telling },
+  known: IncidentContext,
+  trouble: IncidentRef,
+  incident: { message: string; event: EventDraft },
 ): Statement[] {
-  return known.open.delete(keyOf(trouble)) ? closeIncident(deps, trouble, telling) : [];
+  return known.openIncidents.delete(incidentKey(trouble)) ? closeIncident(deps, trouble, incident) : [];
 }

@@ -9,18 +9,18 @@ import { runs } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
-import { watchedColumns, type Watched } from "../lateness/expected.ts";
-import { takeGood } from "./good-backups.ts";
-import { firstAhead } from "../ids.ts";
+import { scheduledBindingColumns, type ScheduledBinding } from "../lateness/expected-backup.ts";
+import { recordGoodBackup } from "./good-backups.ts";
+import { firstFutureId } from "../ids.ts";
 import { closeAnsweredOrders } from "../runs/orders.ts";
-import { readOpen, tellOutcome, type Outcomes } from "./incidents.ts";
+import { readOpenIncidents, planIncidents, type IncidentContext } from "./incidents.ts";
 import type { NamedBinding } from "../run-data.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "../revisions.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
 import { readStreaks } from "./streaks.ts";
-import { readSights } from "./suspicions.ts";
+import { readSourceChecks } from "./source-checks.ts";
 
-interface Reporter {
+interface ReportingHost {
   readonly id: Id;
   readonly name: string;
 }
@@ -32,12 +32,12 @@ interface Reporter {
  */
 export async function acceptReports(
   deps: Deps,
-  host: Reporter,
+  host: ReportingHost,
   reports: readonly Report[],
 ): Promise<{ accepted: Id[] }> {
   const taken = await withRetry(async () => {
     const known = await readKnown(deps, host, reports);
-    const plan = planOf(deps, host, known, reports);
+    const plan = planReports(deps, host, known, reports);
     await writeAll(deps.db, [
       // Two POSTs of one host at once: the second looks again, so that nobody is told twice.
       guard(
@@ -52,14 +52,14 @@ export async function acceptReports(
     ]);
     return plan;
   });
-  if (taken.notices > 0) deps.wakeOutbox();
-  for (const repository of taken.created) await pokeHostsOfRepository(deps, repository);
+  if (taken.notifications > 0) deps.wakeOutbox();
+  for (const repository of taken.identifiedRepositories) await pokeHostsOfRepository(deps, repository);
   return { accepted: taken.accepted };
 }
 
-type KnownBinding = NamedBinding & Watched & { host: Id; engineId: string | null; listedBy: Id | null };
+type KnownBinding = NamedBinding & ScheduledBinding & { host: Id; engineId: string | null; listedBy: Id | null };
 
-interface Known extends Outcomes {
+interface KnownState extends IncidentContext {
   reportCount: number;
   bindings: Map<Id, KnownBinding>;
   /** Those that the host uses, and that a run of its own was about as a whole. */
@@ -71,12 +71,12 @@ interface Known extends Outcomes {
 interface Plan {
   accepted: Id[];
   statements: Statement[];
-  notices: number;
+  notifications: number;
   /** Repositories whose own id is known since now. */
-  created: Set<Id>;
+  identifiedRepositories: Set<Id>;
 }
 
-async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[]): Promise<Known> {
+async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Report[]): Promise<KnownState> {
   const { db } = deps;
   const ofRuns = reports.filter((report) => report.type === "run");
   const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
@@ -85,7 +85,7 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
     db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
     db
       .select({
-        ...watchedColumns,
+        ...scheduledBindingColumns,
         name: bindings.name,
         host: bindings.host,
         listedBy: bindings.listedBy,
@@ -122,8 +122,8 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
         ),
       ),
     readStreaks(deps, [...bindingIds, ...repositoryIds]),
-    readSights(deps, bindingIds),
-    readOpen(deps, bindingIds, repositoryIds),
+    readSourceChecks(deps, bindingIds),
+    readOpenIncidents(deps, bindingIds, repositoryIds),
   ]);
   return {
     reportCount: self?.reportCount ?? -1,
@@ -132,14 +132,14 @@ async function readKnown(deps: Deps, host: Reporter, reports: readonly Report[])
     refusals: new Map(refused.map((row) => [row.id, row])),
     repositories: new Map(kept.map((row) => [row.id, row])),
     streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
-    sights: new Map(sights.map((row) => [row.binding, row])),
-    open: new Map(open.map(({ key, host: of }) => [key, of])),
+    sourceChecks: new Map(sights.map((row) => [row.binding, row])),
+    openIncidents: new Map(open.map(({ key, host: of }) => [key, of])),
   };
 }
 
 /** Oldest run first, whatever order they came in: so that every turn from good to bad and back is seen. */
-function planOf(deps: Deps, host: Reporter, known: Known, reports: readonly Report[]): Plan {
-  const plan: Plan = { accepted: [], statements: [], notices: 0, created: new Set() };
+function planReports(deps: Deps, host: ReportingHost, known: KnownState, reports: readonly Report[]): Plan {
+  const plan: Plan = { accepted: [], statements: [], notifications: 0, identifiedRepositories: new Set() };
   const ofRuns = reports.filter((report) => report.type === "run");
   ofRuns.sort((a, b) => (a.run.id === b.run.id ? a.sequence - b.sequence : a.run.id < b.run.id ? -1 : 1));
   for (const report of ofRuns) planRun(deps, host, known, plan, report);
@@ -148,7 +148,7 @@ function planOf(deps: Deps, host: Reporter, known: Known, reports: readonly Repo
   return plan;
 }
 
-function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: RunReport): void {
+function planRun(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan, report: RunReport): void {
   const { run, sequence } = report;
   const binding = run.binding === null ? undefined : known.bindings.get(run.binding);
   const existing = known.runs.get(run.id);
@@ -165,26 +165,27 @@ function planRun(deps: Deps, host: Reporter, known: Known, plan: Plan, report: R
     binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
   // History of what is gone: kept, and nobody is told.
   if (repository === undefined || (run.binding !== null && binding === undefined)) return;
-  const telling = tellOutcome(deps, known, { binding: binding ?? null, repository, host }, report);
-  plan.notices += telling.length;
-  plan.statements.push(...telling);
+  const incidentStatements = planIncidents(deps, known, { binding: binding ?? null, repository, host }, report);
+  plan.notifications += incidentStatements.length;
+  plan.statements.push(...incidentStatements);
 }
 
 /** What a run of a binding says of the repository and of its snapshots. */
 function planBinding(
   deps: Deps,
-  host: Reporter,
+  host: ReportingHost,
   plan: Plan,
   { binding, report }: { binding: KnownBinding; report: RunReport },
 ): void {
   const { run } = report;
   if (report.engineId !== null && binding.engineId === null) {
-    plan.created.add(binding.repository.id);
-    plan.statements.push(...rememberEngineId(deps, binding.repository.id, report.engineId));
+    plan.identifiedRepositories.add(binding.repository.id);
+    plan.statements.push(...saveEngineId(deps, binding.repository.id, report.engineId));
   }
-  if (run.kind === "backup" && isGood(run.state)) plan.statements.push(...takeGood(deps, host, { binding, run }));
+  if (run.kind === "backup" && isGood(run.state))
+    plan.statements.push(...recordGoodBackup(deps, host, { binding, run }));
   // A list by a clock that was ahead is followed by one by a clock that is right.
-  const isListedAhead = binding.listedBy !== null && binding.listedBy >= firstAhead(deps);
+  const isListedAhead = binding.listedBy !== null && binding.listedBy >= firstFutureId(deps);
   if (report.snapshots !== null && (isListedAhead || (binding.listedBy ?? "") <= run.id)) {
     binding.listedBy = run.id;
     const of = { host: host.id, binding: binding.id, repository: binding.repository.id };
@@ -194,7 +195,7 @@ function planBinding(
   }
 }
 
-function upsert(deps: Deps, host: Reporter, { run, sequence, log, suspicious }: RunReport): Statement {
+function upsert(deps: Deps, host: ReportingHost, { run, sequence, log, suspicious }: RunReport): Statement {
   const { id, binding, repository, kind, trigger, queuedAt, ...said } = run;
   const heardAt = instant(deps.clock.now());
   const now = {
@@ -217,7 +218,7 @@ function upsert(deps: Deps, host: Reporter, { run, sequence, log, suspicious }: 
 }
 
 /** The bump comes first: it looks whether the id is still unknown, so that a second host's report changes nothing. */
-function rememberEngineId(deps: Deps, repository: Id, engineId: string): Statement[] {
+function saveEngineId(deps: Deps, repository: Id, engineId: string): Statement[] {
   const unknown = and(eq(repositories.id, repository), isNull(repositories.engineId));
   return [
     bumpHostsOfRepository(deps, repository, sql`exists (select 1 from ${repositories} where ${unknown})`),
@@ -225,21 +226,21 @@ function rememberEngineId(deps: Deps, repository: Id, engineId: string): Stateme
   ];
 }
 
-function planRefusal(deps: Deps, host: Reporter, known: Known, plan: Plan, refusal: Refusal): void {
+function planRefusal(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan, refusal: Refusal): void {
   const { id, at, code, subject, message } = refusal;
   const existing = known.refusals.get(id);
   if (existing !== undefined && existing.host !== host.id) return;
   plan.accepted.push(id);
   if (existing !== undefined) return;
   known.refusals.set(id, { host: host.id });
-  plan.notices++;
+  plan.notifications++;
   const who = { id: host.id, name: host.name };
   plan.statements.push(
     deps.db.insert(refusals).values({ id, host: host.id, at, code, subject, message }),
     enqueue(deps, {
       type: "host.policy_refused",
       data: { host: who, code, subject, message, at },
-      about: { host: host.id },
+      subject: { host: host.id },
     }),
   );
 }

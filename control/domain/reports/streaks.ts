@@ -51,7 +51,7 @@ export function readStreaks(deps: Pick<Deps, "db" | "clock">, subjects: readonly
 }
 
 /** How things stand with this run, and how they stood before it. */
-export type Turn = {
+export type StreakChange = {
   readonly failures: number;
   readonly before: RunState | null;
   /** Since when runs of its kind failed before it, or now do. */
@@ -62,7 +62,7 @@ export type Turn = {
  * Where this run leads its kind of run; keeps the streak up to date. Null for a run that is not over, was cancelled, or is older than
  * one that ended already: it leads nowhere.
  */
-export function turnOf(streaks: Streaks, run: ReportedRun): Turn | null {
+export function updateStreak(streaks: Streaks, run: ReportedRun): StreakChange | null {
   const good = isGood(run.state);
   const bad = run.state === "failed" || run.state === "interrupted";
   if (!good && !bad) return null;

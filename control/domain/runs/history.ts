@@ -25,21 +25,21 @@ const sameRepository = sql`other.repository = ${runs.repository} and other.bindi
  * the first bad one after it, and the newest backup that told how the sources look.
  */
 export const isNeeded = sql`case when ${runs.binding} is not null
-  then exists (select 1 from ${bindings} where ${bindings.id} = ${runs.binding}) and ${isMark(sameBinding)}
-  else exists (select 1 from ${repositories} where ${repositories.id} = ${runs.repository}) and ${isMark(sameRepository)} end`;
+  then exists (select 1 from ${bindings} where ${bindings.id} = ${runs.binding}) and ${isStillRelevant(sameBinding)}
+  else exists (select 1 from ${repositories} where ${repositories.id} = ${runs.repository}) and ${isStillRelevant(sameRepository)} end`;
 
-function isMark(same: typeof sameBinding) {
+function isStillRelevant(same: typeof sameBinding) {
   const newer = (states: typeof GOOD) =>
     sql`exists (select 1 ${ofSame} ${same} and other.id > ${runs.id} and other.state in ${states})`;
   const lastGood = sql`(select other.id ${ofSame} ${same} and other.state in ${GOOD} order by other.id desc limit 1)`;
-  const told = sql`(other.state in ${GOOD} or other.suspicious is not null)`;
+  const hasSourceCheck = sql`(other.state in ${GOOD} or other.suspicious is not null)`;
   return sql`(
     ${runs.state} in ${DECISIVE} and (select count(*) from (select 1 ${ofSame} ${same} and other.id > ${runs.id}
       and other.state in ${DECISIVE} limit ${NEWEST_KEPT})) < ${NEWEST_KEPT}
     or ${runs.state} in ${GOOD} and not ${newer(GOOD)}
     or ${runs.state} in ${BAD} and not ${newer(GOOD)} and not exists (select 1 ${ofSame} ${same} and other.id < ${runs.id}
       and other.id > coalesce(${lastGood}, '') and other.state in ${BAD})
-    or ${runs.suspicious} is not null and not exists (select 1 ${ofSame} ${same} and other.id > ${runs.id} and ${told}))`;
+    or ${runs.suspicious} is not null and not exists (select 1 ${ofSame} ${same} and other.id > ${runs.id} and ${hasSourceCheck}))`;
 }
 
 /** A run's day is the one it began on, by its host's clock, as everything else that is said of it. */
@@ -74,7 +74,7 @@ export function rollUp(db: Database, ids: readonly Id[]): Statement[] {
 }
 
 /** Keeps the end of long logs, and of what was planned or restored the counts alone. */
-export function shorten(db: Database, ids: readonly Id[]): Statement[] {
+export function truncateDetails(db: Database, ids: readonly Id[]): Statement[] {
   if (ids.length === 0) return [];
   const shortened = db.run(sql`
     update ${runs} set plan = null, items = null, log = case when length(log) <= 4096 then log

@@ -13,7 +13,7 @@ import { newId } from "../ids.ts";
 const RUN_LIFE_MS = 24 * 3_600_000;
 const CANCEL_LIFE_MS = 3_600_000;
 /** More than a host works off in a day; the rest is there once these are closed. */
-const AT_ONCE = 100;
+const BATCH_SIZE = 100;
 
 /** The host's open orders, oldest first, each signed for it. */
 export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string[] }> {
@@ -22,12 +22,12 @@ export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string
     .from(orders)
     .where(and(eq(orders.host, host), isNull(orders.closedAt), gt(orders.expiresAt, instant(deps.clock.now()))))
     .orderBy(asc(orders.id))
-    .limit(AT_ONCE);
+    .limit(BATCH_SIZE);
   return { orders: await Promise.all(rows.map((row) => sign(deps.signingKey, "order", toOrder(row)))) };
 }
 
 /** A run somebody asks for. `host` does it: not the binding's own when it restores another host's snapshots. */
-export type WantedRun = { host: Id; repository: Id } & (
+export type RunRequest = { host: Id; repository: Id } & (
   | { kind: "backup"; binding: Id }
   | { kind: "restore"; binding: Id; restore: RestoreRequest; from: ForeignBinding | null }
   | { kind: "forget"; binding: Id; dryRun: boolean }
@@ -35,11 +35,11 @@ export type WantedRun = { host: Id; repository: Id } & (
 );
 
 /** Queues a run and the order that starts it, both under one id, and rings the host. */
-export async function orderRun(deps: Deps, wanted: WantedRun): Promise<Run> {
-  const { host, binding, repository, kind } = wanted;
-  const restore = wanted.kind === "restore" ? wanted.restore : null;
-  const from = wanted.kind === "restore" ? wanted.from : null;
-  const dryRun = wanted.kind === "forget" && wanted.dryRun;
+export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
+  const { host, binding, repository, kind } = request;
+  const restore = request.kind === "restore" ? request.restore : null;
+  const from = request.kind === "restore" ? request.from : null;
+  const dryRun = request.kind === "forget" && request.dryRun;
   const [owner] = await deps.db
     .select({ name: hosts.name, revokedAt: hosts.revokedAt })
     .from(hosts)
@@ -143,18 +143,18 @@ function toOrder(row: typeof orders.$inferSelect): Order {
     case "cancel":
       return { ...ordered, kind, run };
     case "backup":
-      return { ...ordered, kind, binding: said(row, binding) };
+      return { ...ordered, kind, binding: requireField(row, binding) };
     case "forget":
-      return { ...ordered, kind, binding: said(row, binding), dryRun };
+      return { ...ordered, kind, binding: requireField(row, binding), dryRun };
     case "prune":
     case "check":
-      return { ...ordered, kind, repository: said(row, repository) };
+      return { ...ordered, kind, repository: requireField(row, repository) };
     case "restore":
-      return { ...ordered, kind, binding: said(row, binding), restore: said(row, restore), from };
+      return { ...ordered, kind, binding: requireField(row, binding), restore: requireField(row, restore), from };
   }
 }
 
-function said<T>({ id, kind }: { id: Id; kind: string }, value: T | null): T {
+function requireField<T>({ id, kind }: { id: Id; kind: string }, value: T | null): T {
   if (value === null) throw new Error(`order ${id} is to ${kind}, and does not say what`);
   return value;
 }

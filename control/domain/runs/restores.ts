@@ -8,9 +8,9 @@ import { bindings, contracts, repositories } from "../../db/schema/contracts.ts"
 import { hosts } from "../../db/schema/hosts.ts";
 import type { Deps } from "../../deps.ts";
 import { assignedContract, assignedRepository } from "../contracts/assignments.ts";
-import { type HostRow, hostNamed } from "../hosts/hosts.ts";
+import { type HostRow, resolveHost } from "../hosts/hosts.ts";
 import { orderRun } from "./orders.ts";
-import { invalid } from "../errors.ts";
+import { invalidRequest } from "../errors.ts";
 import { isLocal } from "../contracts/repositories.ts";
 
 /** Orders a restore. Whether the snapshot is there is the host's to say: the list here may be older than the repository. */
@@ -20,13 +20,13 @@ export async function createRestore(
 ): Promise<Run> {
   const bound = await findBound(deps, reference);
   const { id: binding, repository } = bound.binding;
-  const host = elsewhere === null ? bound.host : await hostNamed(deps, elsewhere, ["host"]);
+  const host = elsewhere === null ? bound.host : await resolveHost(deps, elsewhere, ["host"]);
   const order = { binding, repository, kind: "restore", restore } as const;
   if (host.id !== bound.host.id) {
     return orderRun(deps, { ...order, host: host.id, from: foreignBinding(bound, { host, passphrase }) });
   }
   if (passphrase !== null) {
-    throw invalid(["passphrase"], `host "${host.name}" has its repository's passphrase already; leave this out`);
+    throw invalidRequest(["passphrase"], `host "${host.name}" has its repository's passphrase already; leave this out`);
   }
   return orderRun(deps, { ...order, host: host.id, from: null });
 }
@@ -54,8 +54,9 @@ async function findBound(deps: Deps, reference: string): Promise<Bound> {
     .where(eq(column, reference))
     .limit(2);
   if (bound === undefined)
-    throw invalid(["binding"], `there is no binding "${reference}"; give the id or name of one that exists`);
-  if (another !== undefined) throw invalid(["binding"], `several hosts have a binding "${reference}"; give its id`);
+    throw invalidRequest(["binding"], `there is no binding "${reference}"; give the id or name of one that exists`);
+  if (another !== undefined)
+    throw invalidRequest(["binding"], `several hosts have a binding "${reference}"; give its id`);
   return bound;
 }
 
@@ -72,26 +73,26 @@ function foreignBinding(
     contract: { ...assignedContract(bound.contract), declared: false },
     repository: {
       ...assignedRepository({ ...bound.repository, firstUser: bound.host.id }, host.id),
-      passphrase: passphraseThere(bound, { host, passphrase }),
+      passphrase: passphraseOnHost(bound, { host, passphrase }),
       existing: true,
       maintains: false,
     },
   };
 }
 
-function passphraseThere(
+function passphraseOnHost(
   { repository, host: owner }: Bound,
   { host, passphrase }: { host: HostRow; passphrase: CreateRestore["passphrase"] },
 ): SecretSource {
   if (isLocal(repository)) {
-    throw invalid(
+    throw invalidRequest(
       ["host"],
       `repository "${repository.name}" is a directory of host "${owner.name}" (${repository.location}): host "${host.name}" can't reach it. Restore on "${owner.name}", or move the repository to where both reach it (ssh, rest:, s3:)`,
     );
   }
   if (passphrase !== null) return passphrase;
   if ("file" in repository.passphrase) return repository.passphrase;
-  throw invalid(
+  throw invalidRequest(
     ["passphrase"],
     `the passphrase of repository "${repository.name}" was made on host "${owner.name}" and never left it. Copy /var/lib/holdfast/secrets/${repository.id} from there to a file on host "${host.name}" that only its root can read, and give {"file": its path}`,
   );

@@ -13,7 +13,7 @@ import { runSummary } from "./runs.ts";
 /** Orders the binding's retention now, or what it would do. */
 export async function forgetBinding(deps: Deps, id: Id, { dryRun }: ForgetRequest): Promise<Run> {
   const { host, repository } = await findBound(deps, id);
-  if (!dryRun) await refuseAppendOnly(deps, repository);
+  if (!dryRun) await throwIfAppendOnly(deps, repository);
   return await orderRun(deps, { kind: "forget", host, binding: id, repository, dryRun });
 }
 
@@ -25,7 +25,7 @@ export async function checkBinding(deps: Deps, id: Id): Promise<Run> {
 
 /** Orders a check of a repository, or the freeing of its space, from the host that maintains it. */
 export async function orderUpkeep(deps: Deps, id: Id, kind: "prune" | "check"): Promise<Run> {
-  if (kind === "prune") await refuseAppendOnly(deps, id);
+  if (kind === "prune") await throwIfAppendOnly(deps, id);
   const host = await maintainerOf(deps, id);
   // One that waits for its host already is this one: no second is queued behind it.
   const waiting = and(eq(runs.repository, id), eq(runs.kind, kind), eq(runs.state, "queued"));
@@ -50,7 +50,7 @@ async function findRepository(deps: Deps, id: Id): Promise<typeof repositories.$
   return repository;
 }
 
-async function refuseAppendOnly(deps: Deps, id: Id): Promise<void> {
+async function throwIfAppendOnly(deps: Deps, id: Id): Promise<void> {
   const { name, appendOnly } = await findRepository(deps, id);
   if (!appendOnly) return;
   throw new Failure(

@@ -11,7 +11,7 @@ import { pageOf, type ListInput } from "../page.ts";
  * Writes down who asked for which change, and how it ended. It is a row of its own, after the change: one that can't be written
  * undoes nothing, and is logged.
  */
-export async function keepAudit(deps: Deps, entry: Omit<AuditEntry, "id" | "at">): Promise<void> {
+export async function recordAuditEntry(deps: Deps, entry: Omit<AuditEntry, "id" | "at">): Promise<void> {
   try {
     await deps.db.insert(audit).values({ ...entry, id: newId(deps), at: instant(deps.clock.now()) });
   } catch (error) {

@@ -8,7 +8,7 @@ import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 
 /** The snapshot that a control plane's database came back from. */
-export interface RestoredFrom {
+export interface ControlRestoreSource {
   readonly host: Id;
   readonly binding: Id;
   readonly snapshot: string;
@@ -31,9 +31,9 @@ export interface RestoredFrom {
  * - deliveries stay as they are: one that was through already is sent once more, under the same id.
  * @returns how many hosts it knows
  */
-export async function settleRestored(
+export async function adaptRestoredDatabase(
   { db, clock }: Pick<Deps, "db" | "clock">,
-  from: RestoredFrom,
+  from: ControlRestoreSource,
 ): Promise<{ hosts: number }> {
   const now = clock.now();
   const at = instant(now);

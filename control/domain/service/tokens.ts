@@ -7,7 +7,7 @@ import { tokens } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
-import { notFound, refuseTakenName } from "../errors.ts";
+import { notFound, throwIfNameTaken } from "../errors.ts";
 
 /** Makes an API token. Its text is in the answer and nowhere else: only the hash is kept. */
 export async function createToken(
@@ -25,7 +25,7 @@ export async function createToken(
     lastUsedAt: null,
     createdAt: instant(now),
   };
-  await refuseTakenName("tokens", input.name, deps.db.insert(tokens).values(row));
+  await throwIfNameTaken("tokens", input.name, deps.db.insert(tokens).values(row));
   return { ...toToken(row), token };
 }
 
@@ -52,7 +52,7 @@ export async function getToken(deps: Deps, id: Id): Promise<Token> {
 
 export async function changeToken(deps: Deps, id: Id, change: ChangeToken): Promise<Token> {
   const write = deps.db.update(tokens).set({ name: change.name }).where(eq(tokens.id, id)).returning();
-  const [row] = await refuseTakenName("tokens", change.name, write);
+  const [row] = await throwIfNameTaken("tokens", change.name, write);
   if (row === undefined) throw notFound("tokens", id);
   return toToken(row);
 }

@@ -12,8 +12,8 @@ const SWEEP_STALLS_AFTER_MS = 180_000;
 /** A receiver that does not answer holds the others up for 15 s, and many of them for minutes. */
 const OUTBOX_STALLS_AFTER_MS = 600_000;
 /** As often as a vital changes is enough: most are looked at by the minute. */
-const NOTED_EVERY_MS = 5_000;
-const ANSWERS_WITHIN_MS = 5_000;
+const RECORD_INTERVAL_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 5_000;
 /** What was noted further ahead than clocks differ was noted by one that was wrong, and says nothing. */
 const AHEAD_MS = 60_000;
 
@@ -22,10 +22,10 @@ const AHEAD_MS = 60_000;
  * @param everyMs not again before that
  * @returns whether it was noted now: of several at once, by one
  */
-export async function noteVital(
+export async function recordVital(
   { db, clock }: Pick<Deps, "db" | "clock">,
   name: Vital,
-  everyMs = NOTED_EVERY_MS,
+  everyMs = RECORD_INTERVAL_MS,
 ): Promise<boolean> {
   const now = clock.now();
   const { rowsAffected } = await db
@@ -45,19 +45,19 @@ export async function noteVital(
  * does not answer. Never for the first minutes after its start.
  * @returns null when all is well
  */
-export async function whyFailing(deps: Pick<Deps, "db" | "clock" | "log">): Promise<string | null> {
+export async function healthProblem(deps: Pick<Deps, "db" | "clock" | "log">): Promise<string | null> {
   try {
-    return await inTime(lookAtVitals(deps));
+    return await withTimeout(checkVitals(deps));
   } catch (error) {
     deps.log.error("the vital signs could not be read", { error: String(error) });
     return "the database does not answer";
   }
 }
 
-async function lookAtVitals(deps: Pick<Deps, "db" | "clock">): Promise<string | null> {
+async function checkVitals(deps: Pick<Deps, "db" | "clock">): Promise<string | null> {
   const { db, clock } = deps;
   const now = clock.now();
-  const [noted, [waiting], [held]] = await db.batch([
+  const [recorded, [waiting], [held]] = await db.batch([
     db.select().from(vitals),
     db
       .select({ since: sql<Instant | null>`min(${deliveries.nextAttemptAt})` })
@@ -70,24 +70,25 @@ async function lookAtVitals(deps: Pick<Deps, "db" | "clock">): Promise<string | 
       .where(lte(channels.digestAt, instant(now - OUTBOX_STALLS_AFTER_MS))),
   ]);
   const at = new Map(
-    noted.filter((vital) => Date.parse(vital.at) <= now + AHEAD_MS).map((each) => [each.name, each.at]),
+    recorded.filter((vital) => Date.parse(vital.at) <= now + AHEAD_MS).map((each) => [each.name, each.at]),
   );
   // Where nothing says when it started, it is watched from now on.
-  if (!at.has("start")) await noteVital(deps, "start");
+  if (!at.has("start")) await recordVital(deps, "start");
   const start = at.get("start") ?? instant(now);
-  const lastly = (name: Vital): Instant => [start, at.get(name) ?? start].toSorted().at(-1) ?? start;
+  const lastRunAt = (name: Vital): Instant => [start, at.get(name) ?? start].toSorted().at(-1) ?? start;
   const isOld = (seen: Instant, afterMs: number): boolean => Date.parse(seen) < now - afterMs;
-  if (isOld(lastly("sweep"), SWEEP_STALLS_AFTER_MS)) return `the sweep has not run to its end since ${lastly("sweep")}`;
-  if (isOld(lastly("outbox"), OUTBOX_STALLS_AFTER_MS)) return `the outbox is stuck since ${lastly("outbox")}`;
+  if (isOld(lastRunAt("sweep"), SWEEP_STALLS_AFTER_MS))
+    return `the sweep has not run to its end since ${lastRunAt("sweep")}`;
+  if (isOld(lastRunAt("outbox"), OUTBOX_STALLS_AFTER_MS)) return `the outbox is stuck since ${lastRunAt("outbox")}`;
   // What waited while the control plane was away gets its time.
   const since = waiting?.since ?? held?.since ?? null;
   return since === null || !isOld(start, OUTBOX_STALLS_AFTER_MS) ? null : `a notification waits since ${since}`;
 }
 
-async function inTime<T>(answer: Promise<T>): Promise<T> {
+async function withTimeout<T>(answer: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer within 5 s")), ANSWERS_WITHIN_MS);
+    timer = setTimeout(() => reject(new Error("no answer within 5 s")), ANSWER_TIMEOUT_MS);
   });
   try {
     return await Promise.race([answer, late]);

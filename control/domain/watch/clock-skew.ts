@@ -1,15 +1,15 @@
 import { and, eq, isNotNull, isNull, or, sql } from "drizzle-orm";
-import { CLOCK_RIGHT_MS, CLOCK_WRONG_MS, skewInWords } from "../../../shared/clock.ts";
+import { CLOCK_RIGHT_MS, CLOCK_WRONG_MS, formatSkew } from "../../../shared/clock-skew.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { closeIncident, keyOf, openIncident } from "../incidents/incidents.ts";
+import { closeIncident, incidentKey, openIncident } from "../incidents/incidents.ts";
 
-const isOfHost = sql`${incidents.key} = ${keyOf({ kind: "host.clock_wrong", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
+const isOfHost = sql`${incidents.key} = ${incidentKey({ kind: "host.clock_wrong", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
 
 /** Tells of hosts whose clocks are wrong: what they do by their schedules comes at other times, and they remove nothing. */
-export async function sweepClocks(deps: Deps): Promise<void> {
+export async function sweepClockSkew(deps: Deps): Promise<void> {
   const rows = await deps.db
     .select({ id: hosts.id, name: hosts.name, skewMs: hosts.clockSkewMs, incident: incidents.id })
     .from(hosts)
@@ -21,14 +21,14 @@ export async function sweepClocks(deps: Deps): Promise<void> {
     if (skewMs === null) continue;
     const host = { id, name };
     const when = sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, id), eq(hosts.clockSkewMs, skewMs))})`;
-    const trouble = { kind: "host.clock_wrong" as const, host: id };
+    const ref = { kind: "host.clock_wrong" as const, host: id };
     if (incident === null) {
-      const summary = `the clock of host "${name}" is ${skewInWords(skewMs)}: it removes no old snapshots until that is right`;
-      const told = { type: "host.clock_wrong" as const, data: { host, skewMs } };
-      await writeAll(deps.db, openIncident(deps, trouble, { summary, told, when }));
+      const summary = `the clock of host "${name}" is ${formatSkew(skewMs)}: it removes no old snapshots until that is right`;
+      const event = { type: "host.clock_wrong" as const, data: { host, skewMs } };
+      await writeAll(deps.db, openIncident(deps, ref, { summary, event, when }));
     } else if (Math.abs(skewMs) <= CLOCK_RIGHT_MS) {
-      const told = { type: "host.clock_right" as const, data: { host, skewMs } };
-      await writeAll(deps.db, closeIncident(deps, trouble, { message: "its clock is right again", told, when }));
+      const event = { type: "host.clock_right" as const, data: { host, skewMs } };
+      await writeAll(deps.db, closeIncident(deps, ref, { message: "its clock is right again", event, when }));
     } else continue;
     deps.wakeOutbox();
   }

@@ -4,26 +4,30 @@ import { hosts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { closeIncident, keyOf, openIncident } from "../incidents/incidents.ts";
-import { graceFromNow } from "../lateness/lateness.ts";
-import { heardAt, seenAt } from "../lateness/silence.ts";
+import { closeIncident, incidentKey, openIncident } from "../incidents/incidents.ts";
+import { restartGrace } from "../lateness/lateness.ts";
+import { lastHeardAt, lastSeenMs } from "../lateness/last-heard.ts";
 
 /**
  * Tells of the hosts that have been silent for longer than they may, and of those that are back. Silence counts from when we listen:
  * while we were away ourselves nobody could be heard.
- * @param listeningSince in milliseconds since 1970
+ * @param upSince in milliseconds since 1970
  */
-export async function sweepPresence(deps: Deps, listeningSince: number): Promise<void> {
-  for (const host of await readDoubtful(deps)) {
+export async function sweepOfflineHosts(deps: Deps, upSince: number): Promise<void> {
+  for (const host of await readCandidates(deps)) {
     const limitMs = (host.offlineAfterSeconds ?? Number.POSITIVE_INFINITY) * 1000;
-    const seen = seenAt(host) > deps.clock.now() ? 0 : seenAt(host);
-    const silentSince = Math.max(seen, (await heardAt(deps, host)) ?? 0, listeningSince);
+    const seen = lastSeenMs(host) > deps.clock.now() ? 0 : lastSeenMs(host);
+    const silentSince = Math.max(seen, (await lastHeardAt(deps, host)) ?? 0, upSince);
     if (host.openedAt !== null) {
-      if (host.connectionId !== null || seenAt(host) > Date.parse(host.openedAt) || host.offlineAfterSeconds === null)
-        await tellOnline(deps, host);
+      if (
+        host.connectionId !== null ||
+        lastSeenMs(host) > Date.parse(host.openedAt) ||
+        host.offlineAfterSeconds === null
+      )
+        await closeOffline(deps, host);
     } else if (deps.clock.now() - silentSince >= limitMs) {
-      await tellOffline(deps, host, silentSince);
-    } else if (silentSince > seen && silentSince > listeningSince) {
+      await openOffline(deps, host, silentSince);
+    } else if (silentSince > seen && silentSince > upSince) {
       await deps.db
         .update(hosts)
         .set({ lastSeenAt: instant(silentSince) })
@@ -32,12 +36,12 @@ export async function sweepPresence(deps: Deps, listeningSince: number): Promise
   }
 }
 
-type Host = Awaited<ReturnType<typeof readDoubtful>>[number];
+type Host = Awaited<ReturnType<typeof readCandidates>>[number];
 
-const isOffline = sql`${incidents.key} = ${keyOf({ kind: "host.offline", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
+const isOffline = sql`${incidents.key} = ${incidentKey({ kind: "host.offline", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
 
 /** Whoever was not seen for as long as it may be away, and whoever is told to be away. */
-async function readDoubtful({ db, clock }: Deps) {
+async function readCandidates({ db, clock }: Deps) {
   const now = clock.now();
   const limit = sql`strftime('%Y-%m-%dT%H:%M:%fZ', ${now / 1000} - ${hosts.offlineAfterSeconds}, 'unixepoch')`;
   return await db
@@ -63,7 +67,7 @@ async function readDoubtful({ db, clock }: Deps) {
     );
 }
 
-async function tellOffline(deps: Deps, host: Host, silentSince: number): Promise<void> {
+async function openOffline(deps: Deps, host: Host, silentSince: number): Promise<void> {
   const since = instant(silentSince);
   const unchanged = sql`${hosts.id} = ${host.id} and ${hosts.lastSeenAt} is ${host.lastSeenAt} and ${hosts.connectionId} is ${host.connectionId}
     and ${hosts.revokedAt} is null and ${hosts.offlineAfterSeconds} is ${host.offlineAfterSeconds}`;
@@ -73,7 +77,7 @@ async function tellOffline(deps: Deps, host: Host, silentSince: number): Promise
       { kind: "host.offline", host: host.id },
       {
         summary: `host "${host.name}" is offline: nothing was heard of it since ${since}`,
-        told: { type: "host.offline", data: { host: { id: host.id, name: host.name }, since } },
+        event: { type: "host.offline", data: { host: { id: host.id, name: host.name }, since } },
         when: sql`exists (select 1 from ${hosts} where ${unchanged})`,
       },
     ),
@@ -84,20 +88,20 @@ async function tellOffline(deps: Deps, host: Host, silentSince: number): Promise
   deps.wakeOutbox();
 }
 
-async function tellOnline(deps: Deps, host: Host): Promise<void> {
-  const since = instant(Math.max(seenAt(host), Date.parse(host.openedAt ?? "")));
+async function closeOffline(deps: Deps, host: Host): Promise<void> {
+  const since = instant(Math.max(lastSeenMs(host), Date.parse(host.openedAt ?? "")));
   const data = { host: { id: host.id, name: host.name }, offlineSince: host.openedAt, since };
-  const isAsked = host.offlineAfterSeconds !== null;
+  const isMonitored = host.offlineAfterSeconds !== null;
   await writeAll(deps.db, [
     ...closeIncident(
       deps,
       { kind: "host.offline", host: host.id },
       {
-        message: isAsked ? `host "${host.name}" is online again` : "it may be silent for as long as it likes",
-        told: isAsked ? { type: "host.online", data } : null,
+        message: isMonitored ? `host "${host.name}" is online again` : "it may be silent for as long as it likes",
+        event: isMonitored ? { type: "host.online", data } : null,
       },
     ),
-    ...(await graceFromNow(deps, host.id)),
+    ...(await restartGrace(deps, host.id)),
   ]);
   deps.wakeOutbox();
 }

@@ -1,5 +1,5 @@
 import { and, eq, isNull, sql, type SQL } from "drizzle-orm";
-import { instant, madeAt } from "../../../shared/ids.ts";
+import { instant, idTimeMs } from "../../../shared/ids.ts";
 import { isGood } from "../../../shared/run.ts";
 import { parseTimeSpan } from "../../../shared/schedule.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
@@ -8,9 +8,9 @@ import { incidents } from "../../db/schema/incidents.ts";
 import { runs } from "../../db/schema/runs.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { closeIncident, keyOf, openIncident, type Trouble } from "../incidents/incidents.ts";
+import { closeIncident, incidentKey, openIncident, type IncidentRef } from "../incidents/incidents.ts";
 import { runData } from "../run-data.ts";
-import { isSilent } from "../lateness/silence.ts";
+import { isSilent } from "../lateness/last-heard.ts";
 
 /** Engines try again by themselves for a quarter of an hour. */
 const NO_PROGRESS_MS = 30 * 60_000;
@@ -28,10 +28,11 @@ export async function sweepStuck(deps: Deps): Promise<void> {
       .where(and(isNull(incidents.closedAt), sql`${incidents.kind} in ('binding.stuck', 'repository.stuck')`)),
   ]);
   const stuck = new Map<string, Row>();
-  for (const row of running) if ((await whyStuck(deps, row)) !== null) stuck.set(keyOf(troubleOf(row)), row);
+  for (const row of running)
+    if ((await stuckReason(deps, row)) !== null) stuck.set(incidentKey(stuckIncident(row)), row);
   const known = new Set(open.map(({ key }) => key));
-  for (const [key, row] of stuck) if (!known.has(key)) await tellStuck(deps, row);
-  for (const incident of open) if (!stuck.has(incident.key)) await tellOver(deps, incident);
+  for (const [key, row] of stuck) if (!known.has(key)) await openStuck(deps, row);
+  for (const incident of open) if (!stuck.has(incident.key)) await closeStuck(deps, incident);
 }
 
 type Row = Awaited<ReturnType<typeof select>>[number];
@@ -58,34 +59,34 @@ function select({ db }: Pick<Deps, "db">) {
 }
 
 /** @returns null when it gets on, as far as anybody can know: of a silent host that is told, not its runs */
-async function whyStuck(deps: Deps, row: Row): Promise<string | null> {
+async function stuckReason(deps: Deps, row: Row): Promise<string | null> {
   const { run, presence, settings, connectedAt } = row;
   const now = deps.clock.now();
-  if (isNobodys(row) || (await isSilent(deps, presence))) return null;
+  if (isUnmonitored(row) || (await isSilent(deps, presence))) return null;
   const limit = settings === null ? null : parseTimeSpan(settings.runTimeLimit);
   const limitMs = limit?.ok === true ? limit.value : LONGEST_MS;
-  const begunAt = Math.max(madeAt(run.id), Date.parse(run.startedAt ?? "") || 0);
+  const begunAt = Math.max(idTimeMs(run.id), Date.parse(run.startedAt ?? "") || 0);
   if (now > begunAt + limitMs + OVER_LIMIT_MS) return `it runs since ${instant(begunAt)}, longer than it may`;
   // Without a socket, or from an agent that does not count its work, no progress is no sign.
   if (run.progress?.worked === undefined || connectedAt === null || presence.connectionId === null) return null;
-  const movedAt = Math.max(Date.parse(run.progressAt ?? "") || begunAt, Date.parse(connectedAt));
-  return now - movedAt >= NO_PROGRESS_MS ? `nothing of it has moved since ${instant(movedAt)}` : null;
+  const progressedAt = Math.max(Date.parse(run.progressAt ?? "") || begunAt, Date.parse(connectedAt));
+  return now - progressedAt >= NO_PROGRESS_MS ? `nothing of it has moved since ${instant(progressedAt)}` : null;
 }
 
-async function tellStuck(deps: Deps, row: Row): Promise<void> {
+async function openStuck(deps: Deps, row: Row): Promise<void> {
   const { run, host, binding, repository } = row;
-  const why = await whyStuck(deps, row);
+  const why = await stuckReason(deps, row);
   const what = binding === null ? `repository "${repository?.name ?? ""}"` : `binding "${binding.name}"`;
   const summary = `${run.kind} of ${what} on host "${host.name}" is stuck: ${why ?? ""}`;
-  const told = { type: "backup.stuck" as const, data: { ...dataOf(row), reason: why } };
-  await writeAll(deps.db, openIncident(deps, troubleOf(row), { summary, told, when: isAsRead(row) }));
+  const event = { type: "backup.stuck" as const, data: { ...dataOf(row), reason: why } };
+  await writeAll(deps.db, openIncident(deps, stuckIncident(row), { summary, event, when: isUnchanged(row) }));
   deps.wakeOutbox();
 }
 
 type IncidentRow = typeof incidents.$inferSelect;
 
 /** Told as well again when it moves, or ended well; how it ended badly is told by itself. While nothing is known of it, it stays open. */
-async function tellOver(deps: Deps, incident: IncidentRow): Promise<void> {
+async function closeStuck(deps: Deps, incident: IncidentRow): Promise<void> {
   const { kind, host, binding, repository, detail } = incident;
   const of =
     binding === null ? sql`${runs.binding} is null and ${runs.repository} = ${repository}` : eq(runs.binding, binding);
@@ -93,22 +94,22 @@ async function tellOver(deps: Deps, incident: IncidentRow): Promise<void> {
     .where(and(of, eq(runs.host, host ?? ""), sql`${runs.kind} = ${detail}`))
     .orderBy(sql`${runs.id} desc`)
     .limit(1);
-  const isOff = row === undefined || isNobodys(row);
+  const isOff = row === undefined || isUnmonitored(row);
   if (!isOff && row.run.state === "running" && (row.run.progressAt ?? "") <= incident.openedAt) return;
   const isWell = !isOff && (row.run.state === "running" || isGood(row.run.state));
   const message = row === undefined ? "the run is gone" : `run ${row.run.id}: ${row.run.state}`;
-  const told = isWell ? { type: "backup.recovered" as const, data: dataOf(row) } : null;
-  const trouble = { kind, host, binding, repository, detail };
-  await writeAll(deps.db, closeIncident(deps, trouble, { message, told }));
+  const event = isWell ? { type: "backup.recovered" as const, data: dataOf(row) } : null;
+  const ref = { kind, host, binding, repository, detail };
+  await writeAll(deps.db, closeIncident(deps, ref, { message, event }));
   deps.wakeOutbox();
 }
 
 /** Nobody waits for it: its host is revoked, or its binding paused. */
-function isNobodys({ revokedAt, paused }: Row): boolean {
+function isUnmonitored({ revokedAt, paused }: Row): boolean {
   return revokedAt !== null || paused === true;
 }
 
-function troubleOf({ run, host, binding, repository }: Row): Trouble {
+function stuckIncident({ run, host, binding, repository }: Row): IncidentRef {
   const of = { host: host.id, repository: repository?.id ?? null, detail: run.kind };
   if (binding === null) return { kind: "repository.stuck", ...of };
   return { kind: "binding.stuck", binding: binding.id, ...of };
@@ -120,7 +121,7 @@ function dataOf({ run, host, binding, contract, repository }: Row): Record<strin
   return runData(run, { binding: { ...binding, contract, repository: named }, repository: named, host });
 }
 
-function isAsRead({ run }: Row): SQL {
+function isUnchanged({ run }: Row): SQL {
   return sql`exists (select 1 from ${runs} where ${runs.id} = ${run.id} and ${runs.state} = 'running'
     and ${runs.progressAt} is ${run.progressAt})`;
 }

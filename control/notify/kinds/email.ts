@@ -1,4 +1,4 @@
-import type { Letter } from "../../deps.ts";
+import type { Email } from "../../deps.ts";
 import type { Message, TargetOf } from "../message.ts";
 import { cut } from "../text.ts";
 
@@ -7,11 +7,11 @@ const MOST_SUBJECT = 200;
 const MOST_TEXT = 50_000;
 
 /** @param reached who has this letter already: it is not sent to them again */
-export function emailLetter(
-  { id, words, event }: Message,
+export function buildEmail(
+  { id, text: words, event }: Message,
   target: TargetOf<"email">,
   reached: readonly string[],
-): Letter {
+): Email {
   const { server, port, security, username, password, from, to } = target;
   return {
     server,

@@ -6,7 +6,7 @@ import { cutBytes } from "../text.ts";
 const MOST_BYTES = 16_000;
 
 /** https://spec.matrix.org/latest/client-server-api/#sending-events-to-a-room. The delivery's id makes a second attempt the same message. */
-export function matrixRequest({ id, words }: Message, { url, room, token }: TargetOf<"matrix">): OutgoingRequest {
+export function matrixRequest({ id, text: words }: Message, { url, room, token }: TargetOf<"matrix">): OutgoingRequest {
   const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}/send/m.room.message/${id}`;
   const text = words.body === "" ? words.title : `${words.title}\n\n${words.body}`;
   return jsonRequest(

@@ -1,16 +1,16 @@
 import type { OutgoingRequest } from "../../../shared/outgoing.ts";
 import { type Message, type TargetOf, under } from "../message.ts";
 import { cut } from "../text.ts";
-import type { Mood } from "../words.ts";
+import type { Severity } from "../words.ts";
 
 const MOST_TITLE = 250;
 const MOST_MESSAGE = 1024;
 /** 1 goes through quiet hours on the phone; 2 would have to be acknowledged. */
-const PRIORITY: Record<Mood, number> = { bad: 1, odd: 0, good: 0, plain: 0 };
+const PRIORITY: Record<Severity, number> = { bad: 1, odd: 0, good: 0, plain: 0 };
 
 /** https://pushover.net/api */
 export function pushoverRequest(
-  { words, event }: Message,
+  { text: words, event }: Message,
   { url, token, user }: TargetOf<"pushover">,
 ): OutgoingRequest {
   const fields = {
@@ -18,7 +18,7 @@ export function pushoverRequest(
     user,
     title: cut(words.title, MOST_TITLE),
     message: cut(words.body === "" ? words.title : words.body, MOST_MESSAGE),
-    priority: String(PRIORITY[words.mood]),
+    priority: String(PRIORITY[words.severity]),
     timestamp: String(Math.floor(Date.parse(event.timestamp) / 1000)),
   };
   return {

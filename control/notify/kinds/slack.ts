@@ -6,7 +6,7 @@ import { cut } from "../text.ts";
 const MOST_TEXT = 3500;
 
 /** https://api.slack.com/messaging/webhooks: `&`, `<` and `>` are all that can begin a mention or a link. */
-export function slackRequest({ words }: Message, { url }: TargetOf<"slack">): OutgoingRequest {
+export function slackRequest({ text: words }: Message, { url }: TargetOf<"slack">): OutgoingRequest {
   const text = cut(words.body === "" ? words.title : `${words.title}\n${words.body}`, MOST_TEXT);
   return jsonRequest(url, { text: escaped(text), mrkdwn: false, unfurl_links: false, unfurl_media: false });
 }

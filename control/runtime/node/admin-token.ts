@@ -3,7 +3,7 @@ import { authenticateToken } from "../../auth/token.ts";
 import type { Deps } from "../../deps.ts";
 import { createToken, deleteToken, listTokens } from "../../domain/service/tokens.ts";
 import { Failure } from "../../../shared/failure.ts";
-import { readIfThere, replaceFile } from "./durable-file.ts";
+import { readIfExists, replaceAtomically } from "./atomic-file.ts";
 
 const NAME = "first-start";
 
@@ -12,18 +12,18 @@ const NAME = "first-start";
  * that is lost, or no longer taken, is replaced, and what it was opens nothing any more.
  * @returns its text and where it is kept
  */
-export async function keepAdminToken(deps: Deps, dataDir: string): Promise<{ token: string; file: string }> {
+export async function ensureAdminToken(deps: Deps, dataDir: string): Promise<{ token: string; file: string }> {
   const file = join(dataDir, "token");
-  const kept = (await readIfThere(file))?.trim();
-  if (kept !== undefined && (await isTaken(deps, kept))) return { token: kept, file };
+  const kept = (await readIfExists(file))?.trim();
+  if (kept !== undefined && (await isValidToken(deps, kept))) return { token: kept, file };
   const { items } = await listTokens(deps, { limit: 1, name: NAME });
   for (const { id } of items) await deleteToken(deps, id);
   const { token } = await createToken(deps, { name: NAME, scope: "admin", expiresInSeconds: null });
-  await replaceFile(file, `${token}\n`);
+  await replaceAtomically(file, `${token}\n`);
   return { token, file };
 }
 
-async function isTaken(deps: Deps, token: string): Promise<boolean> {
+async function isValidToken(deps: Deps, token: string): Promise<boolean> {
   try {
     await authenticateToken(deps, new Headers({ authorization: `Bearer ${token}` }));
     return true;

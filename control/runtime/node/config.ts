@@ -2,7 +2,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import * as z from "zod";
-import { readReach, type Reach } from "../../notify/reach.ts";
+import { parseDestinationRules, type DestinationRules } from "../../notify/destinations.ts";
 
 /** Where one control plane process keeps its state, listens, and is reached. */
 export interface NodeConfig {
@@ -16,7 +16,7 @@ export interface NodeConfig {
   readonly databaseUrl: string;
   readonly databaseToken: string | undefined;
   /** Where notifications may go. */
-  readonly webhookPrivate: Reach;
+  readonly webhookPrivate: DestinationRules;
   /** base64url PKCS #8; undefined: the key is a file in the data directory. */
   readonly signingKey: string | undefined;
   /** A dead man's switch that is told each minute that all is well; null: none. */
@@ -45,7 +45,7 @@ const Environment = z.object({
     .string()
     .default("allow")
     .transform((text, context) => {
-      const reach = readReach(text);
+      const reach = parseDestinationRules(text);
       if (reach !== null) return reach;
       context.issues.push({
         code: "custom",

@@ -8,7 +8,7 @@ import { Repository } from "../../../shared/repository.ts";
 import type { Client } from "./api-client.ts";
 import { databaseFile, type NodeConfig } from "./config.ts";
 import { programFiles } from "./dist.ts";
-import { readIfThere, replaceFile } from "./durable-file.ts";
+import { readIfExists, replaceAtomically } from "./atomic-file.ts";
 import { agentRoot } from "./local-agent.ts";
 
 /** What is kept of the control plane itself is called so, on whichever host. */
@@ -68,7 +68,7 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
     return `copy ${quoted(from)} ${quoted(to)}`;
   });
   const clear = `rm -rf ${["control.db", "control.db.new", "signing.key", "agent"].map((name) => quoted(join(staging, name))).join(" ")}`;
-  await keepScript(join(hooks, BEFORE), [
+  await writeScriptIfChanged(join(hooks, BEFORE), [
     "umask 077",
     `mkdir -p ${quoted(staging)}`,
     clear,
@@ -78,7 +78,7 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
     ...COPY,
     ...agent,
   ]);
-  await keepScript(join(hooks, AFTER), [clear]);
+  await writeScriptIfChanged(join(hooks, AFTER), [clear]);
 }
 
 /**
@@ -117,14 +117,14 @@ export function stagingDirectory({ dataDir }: NodeConfig): string {
   return join(dataDir, "backup");
 }
 
-async function keepScript(file: string, lines: string[]): Promise<void> {
+async function writeScriptIfChanged(file: string, lines: string[]): Promise<void> {
   const text = [
     "#!/bin/sh -eu",
     "# Written by `holdfast start`, which writes it again when it is changed.",
     ...lines,
     "",
   ].join("\n");
-  if ((await readIfThere(file)) !== text) await replaceFile(file, text, 0o755);
+  if ((await readIfExists(file)) !== text) await replaceAtomically(file, text, 0o755);
 }
 
 function quoted(word: string): string {

@@ -7,15 +7,15 @@ import { sql } from "drizzle-orm";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import { migrate } from "../../db/migrate.ts";
 import { MIGRATIONS } from "../../db/migrations.ts";
-import { settleRestored } from "../../domain/service/control-restore.ts";
-import type { RecoveryKey } from "../../../shared/recovery.ts";
+import { adaptRestoredDatabase } from "../../domain/service/control-restore.ts";
+import type { RecoveryKey } from "../../../shared/recovery-key.ts";
 import type { SnapshotFacts } from "../../../shared/run.ts";
 import { databaseFile, type NodeConfig } from "./config.ts";
 import { stagingDirectory } from "./control-contract.ts";
 import { fetchControlSnapshot, type FetchedSnapshot, fileOf } from "./control-snapshot.ts";
-import { claimDataDirectory } from "./data-directory.ts";
+import { lockDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
-import { syncDirectory } from "./durable-file.ts";
+import { syncDirectory } from "./atomic-file.ts";
 import { agentRoot } from "./local-agent.ts";
 
 export interface ControlRestore {
@@ -45,11 +45,11 @@ export async function restoreControl(config: NodeConfig, wanted: ControlRestore)
   if (database === null) {
     throw new Error(`HOLDFAST_DATABASE_URL is ${config.databaseUrl}: bring that server's own backup back there`);
   }
-  const letGo = await claimDataDirectory(config.dataDir);
+  const releaseLock = await lockDataDirectory(config.dataDir);
   const work = await mkdtemp(join(config.dataDir, "restoring-"));
   try {
     const places = placesOf(config, database);
-    const taken = await thoseThere([...places.map(({ to }) => to), `${database}-wal`, `${database}-shm`]);
+    const taken = await existingPaths([...places.map(({ to }) => to), `${database}-wal`, `${database}-shm`]);
     if (taken.length > 0 && !wanted.force) {
       throw new Error(
         `${config.dataDir} holds a control plane (${taken.join(", ")}): restore into another directory (--data), or move it aside (--force)`,
@@ -58,16 +58,16 @@ export async function restoreControl(config: NodeConfig, wanted: ControlRestore)
     const location = wanted.location ?? wanted.key.repository.location;
     const fetched = await fetchControlSnapshot(wanted.key, { location, snapshot: wanted.snapshot, work });
     await verify(fetched, wanted.key);
-    const { hosts } = await settle(config, fetched, wanted);
+    const { hosts } = await adaptDatabase(config, fetched, wanted);
     const aside = taken.length === 0 ? null : await moveAside(config, taken);
     for (const { from, to } of places) {
-      if ((await thoseThere([join(fetched.files, from)])).length > 0) await rename(join(fetched.files, from), to);
+      if ((await existingPaths([join(fetched.files, from)])).length > 0) await rename(join(fetched.files, from), to);
     }
     await syncDirectory(config.dataDir);
     return { snapshot: fetched.facts, hosts, aside };
   } finally {
     await rm(work, { recursive: true, force: true });
-    letGo();
+    releaseLock();
   }
 }
 
@@ -80,7 +80,7 @@ function placesOf(config: NodeConfig, database: string): { from: string; to: str
   ];
 }
 
-async function thoseThere(paths: readonly string[]): Promise<string[]> {
+async function existingPaths(paths: readonly string[]): Promise<string[]> {
   const found = await Promise.all(
     paths.map((path) =>
       stat(path).then(
@@ -122,7 +122,7 @@ async function verify(fetched: FetchedSnapshot, key: RecoveryKey): Promise<void>
     throw new Error(`the database in ${what} was written by a newer Holdfast: restore it with that version`);
 }
 
-async function settle(
+async function adaptDatabase(
   config: NodeConfig,
   { files, facts }: FetchedSnapshot,
   { key, location }: ControlRestore,
@@ -130,7 +130,7 @@ async function settle(
   const db = openDatabase(pathToFileURL(join(files, "control.db")).href);
   try {
     await migrate(db);
-    const settled = await settleRestored(
+    const settled = await adaptRestoredDatabase(
       { db, clock: Date },
       {
         host: key.host,

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import type { RecoveryKey, SnapshotWanted } from "../../../shared/recovery.ts";
+import type { RecoveryKey, SnapshotRequest } from "../../../shared/recovery-key.ts";
 import { Maintenance, SecretName } from "../../../shared/repository.ts";
 import { SnapshotFacts } from "../../../shared/run.ts";
 import { programFiles } from "./dist.ts";
@@ -27,7 +27,7 @@ export async function fetchControlSnapshot(
   const target = join(work, "files");
   const secrets = await writeSecrets(key, join(work, "keys"));
   const { id, name, provider, engineId, hostKey } = key.repository;
-  const wanted: SnapshotWanted = {
+  const wanted: SnapshotRequest = {
     host: key.host,
     binding: key.binding,
     snapshot,
@@ -48,7 +48,7 @@ export async function fetchControlSnapshot(
       maintenance: Maintenance.parse({}),
     },
   };
-  const facts = SnapshotFacts.parse(JSON.parse(await askAgent(wanted, join(work, "agent"))));
+  const facts = SnapshotFacts.parse(JSON.parse(await runAgentFetch(wanted, join(work, "agent"))));
   const [path] = facts.paths;
   if (path === undefined) throw new Error(`snapshot ${facts.id.slice(0, 8)} does not say what it holds`);
   return { facts, files: join(target, path) };
@@ -75,7 +75,7 @@ async function writeSecrets(key: RecoveryKey, directory: string) {
   };
 }
 
-async function askAgent(wanted: SnapshotWanted, root: string): Promise<string> {
+async function runAgentFetch(wanted: SnapshotRequest, root: string): Promise<string> {
   await mkdir(join(root, "var/lib/holdfast"), { recursive: true, mode: 0o700 });
   const inherited = Object.entries(process.env).filter(([name]) => !/^HOLDFAST_(?!RESTIC$|BORG$)/.test(name));
   const child = spawn(process.execPath, [programFiles.agent, "fetch-snapshot"], {
@@ -84,9 +84,13 @@ async function askAgent(wanted: SnapshotWanted, root: string): Promise<string> {
   });
   // An agent that ended before it read anything has said why.
   child.stdin.on("error", () => undefined).end(JSON.stringify(wanted));
-  const [said, complaint, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
-  if (status !== 0) throw new Error(complaint.trim() || `the agent ended with status ${String(status)}`);
-  return said;
+  const [output, errorOutput, [status]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close"),
+  ]);
+  if (status !== 0) throw new Error(errorOutput.trim() || `the agent ended with status ${String(status)}`);
+  return output;
 }
 
 /** @returns null when there is no such file in the snapshot */

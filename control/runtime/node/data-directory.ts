@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
  * @returns gives it back
  * @throws Error when another process has it, or nothing can be written there
  */
-export async function claimDataDirectory(directory: string): Promise<() => void> {
+export async function lockDataDirectory(directory: string): Promise<() => void> {
   let lock: DatabaseSync | null = null;
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });

@@ -47,27 +47,27 @@ function fileClient(raw: Client, patienceMs: number): Client {
       throw error;
     }
   };
-  const inTurn = <T>(call: () => Promise<T>): Promise<T> => {
+  const runInOrder = <T>(call: () => Promise<T>): Promise<T> => {
     // From now on, not from its turn: behind a long lock everybody fails after the same wait, and no queue grows.
     const deadline = performance.now() + patienceMs;
-    const turn = queue.then(() => whileBusy(deadline, () => attempt(call)));
+    const turn = queue.then(() => retryWhileBusy(deadline, () => attempt(call)));
     queue = turn.catch(() => undefined);
     return turn;
   };
-  return clientThat(raw, inTurn);
+  return wrapClient(raw, runInOrder);
 }
 
 /** A server of its own decides who writes; it too answers SQLITE_BUSY when several do. */
 function remoteClient(raw: Client, patienceMs: number): Client {
-  return clientThat(raw, (call) => whileBusy(performance.now() + patienceMs, call));
+  return wrapClient(raw, (call) => retryWhileBusy(performance.now() + patienceMs, call));
 }
 
-function clientThat(raw: Client, careful: <T>(call: () => Promise<T>) => Promise<T>): Client {
+function wrapClient(raw: Client, careful: <T>(call: () => Promise<T>) => Promise<T>): Client {
   return {
     execute: (...statement: unknown[]) =>
       careful(() => Reflect.apply(raw.execute, raw, statement) as Promise<ResultSet>),
     batch: (statements, mode) =>
-      careful(() => raw.batch(statements, mode ?? (statements.every(onlyReads) ? "deferred" : "write"))),
+      careful(() => raw.batch(statements, mode ?? (statements.every(isReadOnly) ? "deferred" : "write"))),
     migrate: (statements) => careful(() => raw.migrate(statements)),
     executeMultiple: (sql) => careful(() => raw.executeMultiple(sql)),
     sync: () => careful(() => raw.sync()),
@@ -94,7 +94,7 @@ async function prepare(raw: Client): Promise<void> {
  * Retries only what certainly did not happen.
  * @param deadline as performance.now() has it, which nobody sets
  */
-async function whileBusy<T>(deadline: number, call: () => Promise<T>): Promise<T> {
+async function retryWhileBusy<T>(deadline: number, call: () => Promise<T>): Promise<T> {
   for (let delay = 10; ; delay = Math.min(delay * 2, 250)) {
     try {
       return await call();
@@ -116,7 +116,7 @@ function leavesConnectionClean(error: unknown): boolean {
   return error instanceof LibsqlError && CLEAN.includes(error.code);
 }
 
-function onlyReads(statement: Parameters<Client["batch"]>[0][number]): boolean {
+function isReadOnly(statement: Parameters<Client["batch"]>[0][number]): boolean {
   const sql = typeof statement === "string" ? statement : Array.isArray(statement) ? statement[0] : statement.sql;
   return /^\s*select\b/i.test(sql);
 }

@@ -2,13 +2,13 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
 import type { Deps, Hub } from "../../deps.ts";
-import { closed, newSession, opened, received, type Reaction, type Session } from "../../hub/session.ts";
+import { handleClose, newSession, handleOpen, handleFrame, type Reaction, type Session } from "../../hub/session.ts";
 import { type Id, uuidv7 } from "../../../shared/ids.ts";
 import { CLOSE, type FrameFromControl, MAX_FRAME_BYTES, PING_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
 
 const PING_EVERY_MS = 30_000;
 /** Counted, not measured: a clock that is set must neither cut everybody off nor keep the dead. */
-const SILENT_AFTER_PULSES = 3;
+const SILENT_AFTER_PINGS = 3;
 /** How long a peer may take to answer a close before its socket is cut. */
 const CLOSING_MS = 2_000;
 const GOING_AWAY = 1001;
@@ -18,7 +18,7 @@ interface Peer {
   readonly socket: WebSocket;
   readonly session: Session;
   /** Pulses since it was heard. */
-  unheard: number;
+  missedPings: number;
   /** Frames are handled one after another, and the close after all of them. */
   work: Promise<void>;
 }
@@ -27,7 +27,7 @@ export interface NodeHub extends Hub {
   /** Takes over an HTTP upgrade of a host that has proved who it is. */
   accept(host: Id, request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Pings everyone and closes who has been silent for 90 s. Done every 30 s; a test does it by hand. */
-  pulse(): void;
+  pingAll(): void;
   /** Closes all sockets with 1001 and waits until each has left the database. */
   close(): Promise<void>;
 }
@@ -35,9 +35,9 @@ export interface NodeHub extends Hub {
 /** The hub of one process: every socket is in its memory. */
 export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): NodeHub {
   const peers = new Map<Id, Peer>();
-  const leaving = new Set<Promise<void>>();
+  const pendingDisconnects = new Set<Promise<void>>();
   /** Whose leaving the database would not take. Until it does, a host that is gone is shown as there. */
-  const unwritten = new Set<Session>();
+  const unrecordedSessions = new Set<Session>();
   const server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -46,83 +46,85 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
 
-  const inTurn = (peer: Peer, step: () => Promise<Reaction | void>): Promise<void> => {
+  const runInOrder = (peer: Peer, step: () => Promise<Reaction | void>): Promise<void> => {
     peer.work = peer.work.then(step).then(
       (reaction) => {
         if (reaction) react(peer, reaction);
       },
       (error: unknown) => {
         deps.log.error("a host's socket failed", { host: peer.session.host, error: String(error) });
-        end(peer.socket, INTERNAL_ERROR, "the control plane failed; connect again");
+        closeSocket(peer.socket, INTERNAL_ERROR, "the control plane failed; connect again");
       },
     );
     return peer.work;
   };
 
-  const leave = async (session: Session): Promise<void> => {
+  const recordDisconnect = async (session: Session): Promise<void> => {
     try {
-      await closed(deps, session);
-      unwritten.delete(session);
+      await handleClose(deps, session);
+      unrecordedSessions.delete(session);
     } catch (error) {
-      unwritten.add(session);
+      unrecordedSessions.add(session);
       deps.log.error("a host left, which could not be written yet", { host: session.host, error: String(error) });
     }
   };
 
-  const welcome = (host: Id, socket: WebSocket): void => {
+  const addPeer = (host: Id, socket: WebSocket): void => {
     const id = uuidv7(deps.clock.now(), deps.random(16));
-    const peer: Peer = { socket, session: newSession(host, id), unheard: 0, work: Promise.resolve() };
+    const peer: Peer = { socket, session: newSession(host, id), missedPings: 0, work: Promise.resolve() };
     const older = peers.get(host);
     peers.set(host, peer);
-    if (older !== undefined) hangUp(older, "replaced");
+    if (older !== undefined) closePeer(older, "replaced");
     socket.on("error", () => undefined);
     socket.on("message", (data: Buffer, isBinary) => {
-      peer.unheard = 0;
+      peer.missedPings = 0;
       const text = isBinary ? null : data.toString("utf8");
-      void inTurn(peer, async () => (ending.has(socket) ? undefined : received(deps, peer.session, text)));
+      void runInOrder(peer, async () =>
+        closingSockets.has(socket) ? undefined : handleFrame(deps, peer.session, text),
+      );
     });
     socket.once("close", () => {
       if (peers.get(host) === peer) peers.delete(host);
-      const left = inTurn(peer, () => leave(peer.session));
-      leaving.add(left);
-      void left.then(() => leaving.delete(left));
+      const left = runInOrder(peer, () => recordDisconnect(peer.session));
+      pendingDisconnects.add(left);
+      void left.then(() => pendingDisconnects.delete(left));
     });
     // The older one's last frames come first, so that presence is the newest connection's.
-    void inTurn(peer, async () => {
+    void runInOrder(peer, async () => {
       await older?.work;
-      return opened(deps, peer.session);
+      return handleOpen(deps, peer.session);
     });
   };
 
   const hub: NodeHub = {
-    accept: (host, request, socket, head) => server.handleUpgrade(request, socket, head, (peer) => welcome(host, peer)),
+    accept: (host, request, socket, head) => server.handleUpgrade(request, socket, head, (peer) => addPeer(host, peer)),
     poke: async (host, pull) =>
       send(peers.get(host), JSON.stringify({ type: "poke", pull } satisfies FrameFromControl)),
-    heardAt: async (host) => {
+    lastHeardAt: async (host) => {
       const peer = peers.get(host);
-      return peer === undefined ? null : deps.clock.now() - peer.unheard * PING_EVERY_MS;
+      return peer === undefined ? null : deps.clock.now() - peer.missedPings * PING_EVERY_MS;
     },
     disconnect: async (host, why) => {
       const peer = peers.get(host);
-      if (peer !== undefined) hangUp(peer, why);
+      if (peer !== undefined) closePeer(peer, why);
     },
-    pulse: () => {
+    pingAll: () => {
       for (const peer of peers.values()) {
-        if (++peer.unheard >= SILENT_AFTER_PULSES) hangUp(peer, "silent");
+        if (++peer.missedPings >= SILENT_AFTER_PINGS) closePeer(peer, "silent");
         else send(peer, PING_TEXT);
       }
-      for (const session of unwritten) void leave(session);
+      for (const session of unrecordedSessions) void recordDisconnect(session);
     },
     close: async () => {
       clearInterval(timer);
       const open = [...server.clients];
       const gone = open.map((socket) => new Promise((resolve) => socket.once("close", resolve)));
-      for (const socket of open) end(socket, GOING_AWAY, "the control plane is stopping");
+      for (const socket of open) closeSocket(socket, GOING_AWAY, "the control plane is stopping");
       await Promise.all(gone);
-      await Promise.all(leaving);
+      await Promise.all(pendingDisconnects);
     },
   };
-  const timer = setInterval(hub.pulse, PING_EVERY_MS).unref();
+  const timer = setInterval(hub.pingAll, PING_EVERY_MS).unref();
   return hub;
 }
 
@@ -132,20 +134,20 @@ function send(peer: Peer | undefined, text: string): void {
 
 function react(peer: Peer, reaction: Reaction): void {
   for (const text of reaction.send) send(peer, text);
-  if (reaction.close !== null) hangUp(peer, reaction.close);
+  if (reaction.close !== null) closePeer(peer, reaction.close);
 }
 
-function hangUp(peer: Peer, why: keyof typeof CLOSE): void {
-  end(peer.socket, CLOSE[why].code, CLOSE[why].reason);
+function closePeer(peer: Peer, why: keyof typeof CLOSE): void {
+  closeSocket(peer.socket, CLOSE[why].code, CLOSE[why].reason);
 }
 
 /** Those that were told goodbye: what they say until they are gone is not heard. */
-const ending = new WeakSet<WebSocket>();
+const closingSockets = new WeakSet<WebSocket>();
 
 /** A peer that does not answer the close (a dead network, say) is cut. */
-function end(socket: WebSocket, code: number, reason: string): void {
-  if (ending.has(socket)) return;
-  ending.add(socket);
+function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  if (closingSockets.has(socket)) return;
+  closingSockets.add(socket);
   socket.close(code, reason);
   const cut = setTimeout(() => socket.terminate(), CLOSING_MS).unref();
   socket.once("close", () => clearTimeout(cut));

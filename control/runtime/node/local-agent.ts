@@ -7,7 +7,7 @@ import { EnrollmentCreated, Host } from "../../../shared/host.ts";
 import { Id } from "../../../shared/ids.ts";
 import type { Client } from "./api-client.ts";
 import { programFiles } from "./dist.ts";
-import { readIfThere, replaceFile } from "./durable-file.ts";
+import { readIfExists, replaceAtomically } from "./atomic-file.ts";
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -32,10 +32,10 @@ const AgentJson = z.looseObject({ host: Id, url: z.string() });
  * @param control.localUrl where the agent reaches the control plane
  * @throws Error when it can't be, in a sentence that says what to do
  */
-export async function joinAsHost(client: Client, control: { localUrl: string }, dataDir: string): Promise<Host> {
+export async function ensureEnrolled(client: Client, control: { localUrl: string }, dataDir: string): Promise<Host> {
   const file = join(agentRoot(dataDir), "etc/holdfast/agent.json");
-  if ((await readIfThere(file)) === null) await enrol(client, control.localUrl, dataDir);
-  const joined = AgentJson.parse(JSON.parse((await readIfThere(file)) ?? "null"));
+  if ((await readIfExists(file)) === null) await enrol(client, control.localUrl, dataDir);
+  const joined = AgentJson.parse(JSON.parse((await readIfExists(file)) ?? "null"));
   const [host] = (await client.list(Host, "/hosts")).filter(({ id }) => id === joined.host);
   if (host === undefined || host.revokedAt !== null) {
     const what = host === undefined ? "is unknown to this control plane" : `was revoked ("${host.name}")`;
@@ -45,13 +45,13 @@ export async function joinAsHost(client: Client, control: { localUrl: string }, 
   }
   if (joined.url !== control.localUrl) {
     const moved = { ...joined, url: control.localUrl };
-    await replaceFile(file, `${JSON.stringify(moved, null, 2)}\n`, 0o644);
+    await replaceAtomically(file, `${JSON.stringify(moved, null, 2)}\n`, 0o644);
   }
   return host;
 }
 
 /** Starts the agent, and starts it again, ever later, when it ends without being told to. */
-export function keepAgentRunning(dataDir: string, say: (line: string) => void): LocalAgent {
+export function superviseAgent(dataDir: string, say: (line: string) => void): LocalAgent {
   let child: ChildProcess | null = null;
   let again: NodeJS.Timeout | undefined;
   let isStopping = false;
@@ -61,8 +61,8 @@ export function keepAgentRunning(dataDir: string, say: (line: string) => void): 
     const startedAt = performance.now();
     const started = spawnAgent(dataDir, ["run"], {});
     child = started;
-    passOn(started, (line) => say(`agent | ${line}`));
-    void endOf(started).then((how) => {
+    forwardLines(started, (line) => say(`agent | ${line}`));
+    void waitForExit(started).then((how) => {
       child = null;
       if (isStopping) return;
       if (performance.now() - startedAt > LONGEST_PAUSE_MS) pauseMs = FIRST_PAUSE_MS;
@@ -78,7 +78,7 @@ export function keepAgentRunning(dataDir: string, say: (line: string) => void): 
       clearTimeout(again);
       const last = child;
       if (last === null) return;
-      const ended = endOf(last);
+      const ended = waitForExit(last);
       last.kill("SIGTERM");
       const isSlow = await Promise.race([ended.then(() => false), pause(STOP_WITHIN_MS, true, { ref: false })]);
       if (isSlow && last.pid !== undefined) {
@@ -95,33 +95,33 @@ export function keepAgentRunning(dataDir: string, say: (line: string) => void): 
 async function enrol(client: Client, url: string, dataDir: string): Promise<void> {
   const { token } = await client.ask(EnrollmentCreated, "POST", "/enrollments", { expiresInSeconds: 600 });
   const child = spawnAgent(dataDir, ["enroll", "--url", url], { HOLDFAST_ENROLL_TOKEN: token });
-  const said: string[] = [];
-  passOn(child, (line) => said.push(line));
-  const how = await endOf(child);
-  if (how !== "status 0") throw new Error(`this machine could not be made a host (${how}): ${said.join("\n")}`);
+  const output: string[] = [];
+  forwardLines(child, (line) => output.push(line));
+  const how = await waitForExit(child);
+  if (how !== "status 0") throw new Error(`this machine could not be made a host (${how}): ${output.join("\n")}`);
 }
 
 /**
  * In a group of its own, so that Ctrl-C reaches it through us alone, once. It inherits nothing of our configuration: the
  * secrets in that are not an agent's.
  */
-function spawnAgent(dataDir: string, words: string[], more: Record<string, string>): ChildProcess {
+function spawnAgent(dataDir: string, args: string[], more: Record<string, string>): ChildProcess {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("HOLDFAST_"));
-  return spawn(process.execPath, [programFiles.agent, ...words], {
+  return spawn(process.execPath, [programFiles.agent, ...args], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...Object.fromEntries(inherited), ...more, HOLDFAST_AGENT_ROOT: agentRoot(dataDir) },
   });
 }
 
-function passOn(child: ChildProcess, say: (line: string) => void): void {
+function forwardLines(child: ChildProcess, say: (line: string) => void): void {
   for (const stream of [child.stdout, child.stderr]) {
     if (stream !== null) createInterface({ input: stream }).on("line", say);
   }
 }
 
 /** @returns how it ended, in words */
-function endOf(child: ChildProcess): Promise<string> {
+function waitForExit(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once("error", (error) => resolve(error.message));
     child.once("close", (code, signal) => resolve(signal ?? `status ${code}`));

@@ -3,8 +3,8 @@ import type { Log } from "../../deps.ts";
 /** One line per event: when, what happened, and its facts as JSON. */
 export function lineLog(write: (line: string) => void): Log {
   const line = (message: string, facts: Record<string, unknown> | undefined): void => {
-    const told = facts === undefined || Object.keys(facts).length === 0 ? "" : ` ${JSON.stringify(facts)}`;
-    write(`${new Date().toISOString()} ${message}${told}\n`);
+    const suffix = facts === undefined || Object.keys(facts).length === 0 ? "" : ` ${JSON.stringify(facts)}`;
+    write(`${new Date().toISOString()} ${message}${suffix}\n`);
   };
   return { info: line, error: (message, facts) => line(`error: ${message}`, facts) };
 }

@@ -1,22 +1,27 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createTransport } from "nodemailer";
-import { GIVE_UP_AFTER_MS, type Judge, judgedLookup, judgeLiteral } from "../../../shared/node/outgoing.ts";
-import type { Letter, Mail, Mailed } from "../../deps.ts";
+import {
+  GIVE_UP_AFTER_MS,
+  type DestinationCheck,
+  checkedLookup,
+  checkLiteralAddress,
+} from "../../../shared/node/outgoing.ts";
+import type { Email, Mail, MailResult } from "../../deps.ts";
 
 /** Makes the one way out for e-mail. @param withinMs for the whole exchange */
-export function createMail(judge: Judge, withinMs = GIVE_UP_AFTER_MS): Mail {
-  return async (letter) => {
-    const { server: host, port } = letter;
-    judgeLiteral(judge, host, port);
-    const socket = connect({ host, port, lookup: judgedLookup(judge, port) });
+export function createMail(judge: DestinationCheck, withinMs = GIVE_UP_AFTER_MS): Mail {
+  return async (email) => {
+    const { server: host, port } = email;
+    checkLiteralAddress(judge, host, port);
+    const socket = connect({ host, port, lookup: checkedLookup(judge, port) });
     const deadline = setTimeout(
       () => socket.destroy(new Error(`not taken within ${Math.ceil(withinMs / 1000)} s`)),
       withinMs,
     );
     try {
       await once(socket, "connect");
-      return await hand(letter, socket);
+      return await sendOver(email, socket);
     } finally {
       clearTimeout(deadline);
       socket.destroy();
@@ -32,7 +37,7 @@ interface SmtpError extends Error {
   readonly code?: string;
 }
 
-async function hand(letter: Letter, connection: Socket): Promise<Mailed> {
+async function sendOver(letter: Email, connection: Socket): Promise<MailResult> {
   const { server, port, security, username, password } = letter;
   const transport = createTransport({
     host: server,
@@ -56,16 +61,16 @@ async function hand(letter: Letter, connection: Socket): Promise<Mailed> {
       headers: { "auto-submitted": "auto-generated" },
     });
     const refused = letter.to.filter((address) => !sent.accepted.some((one) => addressOf(one) === address));
-    return outcomeOf(letter, refused, sent.rejectedErrors?.[0]?.responseCode ?? codeIn(sent.response));
+    return mailResultOf(letter, refused, sent.rejectedErrors?.[0]?.responseCode ?? codeIn(sent.response));
   } catch (error) {
     const { message, response, responseCode, code = "no code" } = error as SmtpError;
     // What a server says may hold anything, and be no mail server's at all: its code says enough.
-    if (responseCode !== undefined) return outcomeOf(letter, letter.to, responseCode);
+    if (responseCode !== undefined) return mailResultOf(letter, letter.to, responseCode);
     throw new Error(response === undefined ? message : `the server said something that is not understood (${code})`);
   }
 }
 
-function outcomeOf({ to }: Letter, refused: readonly string[], status: number | null): Mailed {
+function mailResultOf({ to }: Email, refused: readonly string[], status: number | null): MailResult {
   const error = refused.length === 0 ? null : `answered ${status}: not delivered to ${refused.join(", ")}`;
   return { reached: to.filter((address) => !refused.includes(address)), status, error };
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { RecoveryKey } from "../../../shared/recovery.ts";
-import { readIfThere, replaceFile } from "./durable-file.ts";
+import { RecoveryKey } from "../../../shared/recovery-key.ts";
+import { readIfExists, replaceAtomically } from "./atomic-file.ts";
 
 /** Grows when a key holds something else: an older program then says that it is too old. */
 const PREFIX = "hfr1";
@@ -33,14 +33,14 @@ function checksumOf(data: string): string {
 }
 
 /** Whether somebody has taken the key of the control plane in this data directory: until then `holdfast start` asks for it. */
-export async function isRecoveryKeyNoted(dataDir: string): Promise<boolean> {
-  return (await readIfThere(noteIn(dataDir))) !== null;
+export async function isRecoveryKeyTaken(dataDir: string): Promise<boolean> {
+  return (await readIfExists(markerFile(dataDir))) !== null;
 }
 
-export async function noteRecoveryKey(dataDir: string): Promise<void> {
-  await replaceFile(noteIn(dataDir), `${new Date().toISOString()}\n`);
+export async function markRecoveryKeyTaken(dataDir: string): Promise<void> {
+  await replaceAtomically(markerFile(dataDir), `${new Date().toISOString()}\n`);
 }
 
-function noteIn(dataDir: string): string {
+function markerFile(dataDir: string): string {
   return join(dataDir, "recovery-key.taken");
 }

@@ -10,18 +10,18 @@ import { hosts } from "../../db/schema/hosts.ts";
 import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { releaseLeases } from "../../notify/dispatch.ts";
-import { noteVital } from "../../domain/service/vitals.ts";
+import { recordVital } from "../../domain/service/vitals.ts";
 import type { Heartbeat } from "../../heartbeat.ts";
-import { beginListening } from "../../domain/watch/uptime.ts";
+import { recordUptimeStart } from "../../domain/watch/uptime.ts";
 import { databaseFile, localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
-import { claimDataDirectory } from "./data-directory.ts";
+import { lockDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
 import { distDirectory, VERSION } from "./dist.ts";
 import { createHub } from "./hub.ts";
 import { installDigest, installRoutes } from "./install.ts";
 import { lineLog } from "./log.ts";
 import { createMail } from "./mail.ts";
-import { createPost, judgeOf } from "./outgoing.ts";
+import { createPost, createDestinationCheck } from "./outgoing.ts";
 import { openSigningKey } from "./signing-key.ts";
 import { startTimers } from "./timers.ts";
 import { createUpgrades } from "./upgrades.ts";
@@ -48,25 +48,29 @@ type Overrides = Partial<Pick<Deps, "clock" | "random" | "log" | "post">>;
  * @throws Error when the data directory or the port is taken, or the database does not open
  */
 export async function startControl(config: NodeConfig, overrides: Overrides = {}): Promise<RunningControl> {
-  const held = [await claimDataDirectory(config.dataDir)];
+  const held = [await lockDataDirectory(config.dataDir)];
   const letGo = (): void => held.toReversed().forEach((giveBack) => giveBack());
   try {
     const db = openDatabase(config.databaseUrl, config.databaseToken);
     held.push(() => db.$client.close());
-    return await startInside(config, overrides, { db, letGo });
+    return await startWithDatabase(config, overrides, { db, release: letGo });
   } catch (error) {
     letGo();
     throw error;
   }
 }
 
-interface Held {
+interface OpenResources {
   readonly db: Database;
   /** Closes the database and gives the data directory back. */
-  readonly letGo: () => void;
+  readonly release: () => void;
 }
 
-async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo }: Held): Promise<RunningControl> {
+async function startWithDatabase(
+  config: NodeConfig,
+  overrides: Overrides,
+  { db, release: letGo }: OpenResources,
+): Promise<RunningControl> {
   await migrate(db);
   // Whoever was connected to the process before this one is not connected to this one.
   await db.update(hosts).set({ connectionId: null, connectedAt: null });
@@ -79,15 +83,15 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
     random: overrides.random ?? ((bytes: number) => new Uint8Array(randomBytes(bytes))),
     log: overrides.log ?? lineLog((line) => process.stderr.write(line)),
   };
-  await noteVital(base, "start");
-  await beginListening(base);
+  await recordVital(base, "start");
+  await recordUptimeStart(base);
   const server = createServer();
   const port = await listen(server, config);
 
   // From here to the first request listener nothing waits, so that no request comes before it.
   const hub = createHub(base);
   const files = join(distDirectory, "install");
-  const judge = judgeOf(config.webhookPrivate, port);
+  const judge = createDestinationCheck(config.webhookPrivate, port);
   const deps: Deps = {
     ...base,
     hub,
@@ -114,7 +118,7 @@ async function startInside(config: NodeConfig, overrides: Overrides, { db, letGo
   const stop = async (): Promise<void> => {
     const closed = once(server, "close");
     server.close();
-    await Promise.all([hub.close(), patiently(timers.stop()), patiently(closed)]);
+    await Promise.all([hub.close(), withStopTimeout(timers.stop()), withStopTimeout(closed)]);
     server.closeAllConnections();
     await closed;
     letGo();
@@ -141,6 +145,6 @@ async function listen(server: Server, { host, port }: NodeConfig): Promise<numbe
   return typeof address === "object" && address !== null ? address.port : port;
 }
 
-async function patiently(end: Promise<unknown>): Promise<void> {
+async function withStopTimeout(end: Promise<unknown>): Promise<void> {
   await Promise.race([end, pause(STOPPING_MS, undefined, { ref: false })]);
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import type { SigningKey } from "../../deps.ts";
-import { createOnce, readIfThere } from "./durable-file.ts";
+import { createDurably, readIfExists } from "./atomic-file.ts";
 
 /**
  * The control plane's key, from where it is kept, or made once and kept in `signing.key` (base64url PKCS #8, 0600).
@@ -11,10 +11,10 @@ import { createOnce, readIfThere } from "./durable-file.ts";
 export async function openSigningKey(directory: string, given: string | undefined): Promise<SigningKey> {
   if (given !== undefined) return readSigningKey(given, "HOLDFAST_SIGNING_KEY");
   const file = join(directory, "signing.key");
-  const kept = await readIfThere(file);
+  const kept = await readIfExists(file);
   if (kept !== null) return readSigningKey(kept, file);
   const made = await makeSigningKey();
-  await createOnce(file, `${made}\n`);
+  await createDurably(file, `${made}\n`);
   return readSigningKey(made, file);
 }
 

@@ -1,9 +1,9 @@
 import type { Deps } from "../../deps.ts";
-import { beat, type Heartbeat } from "../../heartbeat.ts";
-import { emptyOutbox, sweep } from "../../tick.ts";
+import { sendHeartbeat, type Heartbeat } from "../../heartbeat.ts";
+import { sendDue, sweep } from "../../tick.ts";
 
 const SWEEP_EVERY_MS = 30_000;
-const AFTER_TROUBLE_MS = 5_000;
+const RETRY_AFTER_MS = 5_000;
 const LONGEST_TIMER_MS = 3_600_000;
 
 export interface Timers {
@@ -21,18 +21,18 @@ export function startTimers(
   let stopped = false;
   let due: NodeJS.Timeout | undefined;
   let sending: Promise<void> | null = null;
-  let woken = false;
+  let isWakeRequested = false;
   let sweeping: Promise<void> | null = null;
 
   const send = async (): Promise<void> => {
     let next: number | null = null;
     do {
-      woken = false;
-      next = await emptyOutbox(deps).catch((error: unknown) => {
+      isWakeRequested = false;
+      next = await sendDue(deps).catch((error: unknown) => {
         deps.log.error("the outbox could not be emptied", { error: String(error) });
-        return deps.clock.now() + AFTER_TROUBLE_MS;
+        return deps.clock.now() + RETRY_AFTER_MS;
       });
-    } while (woken && !stopped);
+    } while (isWakeRequested && !stopped);
     sending = null;
     if (next !== null && !stopped) {
       due = setTimeout(wakeOutbox, Math.min(Math.max(next - deps.clock.now(), 0), LONGEST_TIMER_MS)).unref();
@@ -41,22 +41,22 @@ export function startTimers(
   const wakeOutbox = (): void => {
     if (stopped) return;
     clearTimeout(due);
-    woken = true;
+    isWakeRequested = true;
     sending ??= send();
   };
   // Its own way, so that receivers that are slow to answer do not hold up what notices that a backup is late.
-  const look = async (): Promise<void> => {
+  const runSweep = async (): Promise<void> => {
     try {
       await sweep(deps);
       wakeOutbox();
-      await beat(deps, heartbeat);
+      await sendHeartbeat(deps, heartbeat);
     } catch (error) {
       deps.log.error("the sweep failed", { error: String(error) });
     }
     sweeping = null;
   };
-  const lookNow = (): void => void (sweeping ??= look());
-  const looking = setInterval(lookNow, sweepEveryMs).unref();
+  const sweepNow = (): void => void (sweeping ??= runSweep());
+  const sweepTimer = setInterval(sweepNow, sweepEveryMs).unref();
 
   wakeOutbox();
   return {
@@ -64,7 +64,7 @@ export function startTimers(
     stop: async () => {
       stopped = true;
       clearTimeout(due);
-      clearInterval(looking);
+      clearInterval(sweepTimer);
       await Promise.all([sending, sweeping]);
     },
   };

@@ -10,17 +10,17 @@ const BUSY_PATIENCE_MS = 10_000;
  * @param token of the database; undefined when it asks for none
  */
 export function openDatabase(url: string, token: string | undefined): Database {
-  return drizzle(patient(createClient({ url, ...(token === undefined ? {} : { authToken: token }) })));
+  return drizzle(retryingClient(createClient({ url, ...(token === undefined ? {} : { authToken: token }) })));
 }
 
 /** Asks again while the server says that somebody else writes: then nothing of the call has happened. */
-function patient(client: Client): Client {
+function retryingClient(client: Client): Client {
   return {
-    execute: (...call: [never]) => whileBusy(() => client.execute(...call)),
+    execute: (...call: [never]) => retryWhileBusy(() => client.execute(...call)),
     // A batch that begins as a reader and writes later is refused at once when others write: begin as a writer.
     batch: (statements, mode) =>
-      whileBusy(() => client.batch(statements, mode ?? (statements.every(onlyReads) ? "read" : "write"))),
-    migrate: (statements) => whileBusy(() => client.migrate(statements)),
+      retryWhileBusy(() => client.batch(statements, mode ?? (statements.every(isReadOnly) ? "read" : "write"))),
+    migrate: (statements) => retryWhileBusy(() => client.migrate(statements)),
     executeMultiple: (sql) => client.executeMultiple(sql),
     transaction: () =>
       Promise.reject(new Error("a transaction over many requests can be cut in the middle: use batch()")),
@@ -36,7 +36,7 @@ function patient(client: Client): Client {
   };
 }
 
-async function whileBusy<T>(call: () => Promise<T>): Promise<T> {
+async function retryWhileBusy<T>(call: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + BUSY_PATIENCE_MS;
   for (let delay = 20; ; delay = Math.min(delay * 2, 500)) {
     try {
@@ -53,7 +53,7 @@ function isBusy(error: unknown): boolean {
   return error instanceof LibsqlError && error.code.startsWith("SQLITE_BUSY");
 }
 
-function onlyReads(statement: Parameters<Client["batch"]>[0][number]): boolean {
+function isReadOnly(statement: Parameters<Client["batch"]>[0][number]): boolean {
   const sql = typeof statement === "string" ? statement : Array.isArray(statement) ? statement[0] : statement.sql;
   return /^\s*select\b/i.test(sql);
 }

@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import * as z from "zod";
-import { closed, newSession, opened, received, type Reaction, type Session } from "../../hub/session.ts";
-import { Id, madeAt, uuidv7 } from "../../../shared/ids.ts";
+import { handleClose, newSession, handleOpen, handleFrame, type Reaction, type Session } from "../../hub/session.ts";
+import { Id, idTimeMs, uuidv7 } from "../../../shared/ids.ts";
 import { CLOSE, type FrameFromControl, PING_TEXT, PONG_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
 import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
@@ -33,26 +33,26 @@ export class HostHub extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     const host = Id.parse(new URL(request.url).pathname.slice(1));
     const { 0: theirs, 1: ours } = new WebSocketPair();
-    for (const older of this.#open()) end(older, CLOSE.replaced);
+    for (const older of this.#open()) closeSocket(older, CLOSE.replaced);
     this.ctx.acceptWebSocket(ours);
     ours.serializeAttachment({ host, connection: newConnection() } satisfies Attachment);
-    await this.#inTurn(ours, (session) => opened(this.#deps(), session));
+    await this.#inTurn(ours, (session) => handleOpen(this.#deps(), session));
     return new Response(null, { status: 101, webSocket: theirs, headers: { "sec-websocket-protocol": SUBPROTOCOL } });
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const text = typeof message === "string" ? message : null;
-    await this.#inTurn(socket, (session) => received(this.#deps(), session, text));
+    await this.#inTurn(socket, (session) => handleFrame(this.#deps(), session, text));
   }
 
   /** Left to the runtime, the host would wait ten seconds for the answer to its close. */
   override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
-    end(socket, { code: code === NO_CODE ? NORMAL : code, reason: "" });
-    await this.#inTurn(socket, (session) => closed(this.#deps(), session));
+    closeSocket(socket, { code: code === NO_CODE ? NORMAL : code, reason: "" });
+    await this.#inTurn(socket, (session) => handleClose(this.#deps(), session));
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {
-    await this.#inTurn(socket, (session) => closed(this.#deps(), session));
+    await this.#inTurn(socket, (session) => handleClose(this.#deps(), session));
   }
 
   /** @returns whether the host is there to hear it */
@@ -64,10 +64,10 @@ export class HostHub extends DurableObject<Env> {
   }
 
   /** Pings are answered without waking up, and remembered. */
-  heardAt(): number | null {
+  lastHeardAt(): number | null {
     const heard = this.#open().map((socket) =>
       Math.max(
-        madeAt(this.#sessionOf(socket).connection),
+        idTimeMs(this.#sessionOf(socket).connection),
         this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0,
       ),
     );
@@ -78,9 +78,9 @@ export class HostHub extends DurableObject<Env> {
   async disconnect(why: keyof typeof CLOSE): Promise<boolean> {
     const open = this.#open();
     for (const socket of open) {
-      end(socket, CLOSE[why]);
+      closeSocket(socket, CLOSE[why]);
       // Not left to the answer to our close: a host on a dead network never gives one.
-      await this.#inTurn(socket, (session) => closed(this.#deps(), session));
+      await this.#inTurn(socket, (session) => handleClose(this.#deps(), session));
     }
     return open.length > 0;
   }
@@ -94,10 +94,10 @@ export class HostHub extends DurableObject<Env> {
       try {
         const reaction = await step(this.#sessionOf(socket));
         for (const text of reaction?.send ?? []) socket.send(text);
-        if (reaction?.close) end(socket, CLOSE[reaction.close]);
+        if (reaction?.close) closeSocket(socket, CLOSE[reaction.close]);
       } catch (error) {
         log.error("a host's socket failed", { object: this.ctx.id.name, error: String(error) });
-        end(socket, { code: INTERNAL_ERROR, reason: "the control plane failed; connect again" });
+        closeSocket(socket, { code: INTERNAL_ERROR, reason: "the control plane failed; connect again" });
       }
     });
     return this.#work;
@@ -126,7 +126,7 @@ function newConnection(): Id {
 }
 
 /** Closing what is closed already, or with a code that may not be sent, changes nothing. */
-function end(socket: WebSocket, { code, reason }: { code: number; reason: string }): void {
+function closeSocket(socket: WebSocket, { code, reason }: { code: number; reason: string }): void {
   try {
     socket.close(code, reason);
   } catch {

@@ -17,9 +17,9 @@ export function openHub(objects: Objects, log: Log): Hub {
   };
   return {
     poke: (host, pull) => attempt("poke", host, () => objects.getByName(host).poke(pull)),
-    heardAt: async (host) => {
+    lastHeardAt: async (host) => {
       try {
-        return await objects.getByName(host).heardAt();
+        return await objects.getByName(host).lastHeardAt();
       } catch (error) {
         log.error("could not ask for a host", { host, error: String(error) });
         return null;

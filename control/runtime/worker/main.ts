@@ -2,8 +2,8 @@ import { createApp } from "../../app.ts";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import type { Deps } from "../../deps.ts";
 import { dispatch } from "../../notify/dispatch.ts";
-import { beat } from "../../heartbeat.ts";
-import { readReach } from "../../notify/reach.ts";
+import { sendHeartbeat } from "../../heartbeat.ts";
+import { parseDestinationRules } from "../../notify/destinations.ts";
 import { tick } from "../../tick.ts";
 import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
@@ -34,7 +34,7 @@ export default {
     const deps = await openDeps(env, context);
     await tick(deps);
     const url = env.HOLDFAST_HEARTBEAT_URL ?? "";
-    await beat(deps, url === "" ? null : { url, post: createPost({ private: "allow", named: [] }) });
+    await sendHeartbeat(deps, url === "" ? null : { url, post: createPost({ private: "allow", exceptions: [] }) });
   },
 } satisfies ExportedHandler<WorkerEnv>;
 
@@ -47,7 +47,9 @@ async function openDeps(env: WorkerEnv, context: ExecutionContext): Promise<Deps
     log,
     hub: openHub(env.HOST_HUB, log),
     signingKey: await readSigningKey(env.HOLDFAST_SIGNING_KEY ?? "", "HOLDFAST_SIGNING_KEY"),
-    post: createPost(readReach(env.HOLDFAST_WEBHOOK_PRIVATE ?? "allow") ?? { private: "refuse", named: [] }),
+    post: createPost(
+      parseDestinationRules(env.HOLDFAST_WEBHOOK_PRIVATE ?? "allow") ?? { private: "refuse", exceptions: [] },
+    ),
     mail: null,
     // No agent files here: a machine that enrols gets the agent some other way.
     config: { url: new URL(env.HOLDFAST_URL).origin, installDigest: null, version: HOLDFAST_VERSION },

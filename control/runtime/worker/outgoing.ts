@@ -1,7 +1,7 @@
 import { kindOfAddress } from "../../../shared/address.ts";
 import { readRetryAfter } from "../../../shared/outgoing.ts";
 import type { Post } from "../../deps.ts";
-import { faultOfDestination, type Reach } from "../../notify/reach.ts";
+import { destinationError, type DestinationRules } from "../../notify/destinations.ts";
 
 const GIVE_UP_AFTER_MS = 15_000;
 
@@ -9,9 +9,9 @@ const GIVE_UP_AFTER_MS = 15_000;
  * Makes the one way out. A redirect is an answer like any other (it could lead anywhere), and the body is thrown away unread.
  * Workers say nothing of where a name leads: only an address that is written as one can be judged here.
  */
-export function createPost(reach: Reach): Post {
+export function createPost(reach: DestinationRules): Post {
   return async ({ method, url, headers, body }) => {
-    refuseLiteral(reach, new URL(url));
+    checkLiteralAddress(reach, new URL(url));
     const response = await fetch(url, {
       method,
       headers,
@@ -25,10 +25,10 @@ export function createPost(reach: Reach): Post {
   };
 }
 
-function refuseLiteral(reach: Reach, { hostname, port, protocol }: URL): void {
+function checkLiteralAddress(reach: DestinationRules, { hostname, port, protocol }: URL): void {
   const address = hostname.replace(/^\[|\]$/g, "");
   if (kindOfAddress(address) === null) return;
   const at = port === "" ? (protocol === "https:" ? 443 : 80) : Number(port);
-  const fault = faultOfDestination(reach, null, { host: address, address, port: at });
+  const fault = destinationError(reach, null, { host: address, address, port: at });
   if (fault !== null) throw new Error(fault);
 }

@@ -1,4 +1,4 @@
-import { closed, newSession, opened, received } from "../../../control/hub/session.ts";
+import { handleClose, newSession, handleOpen, handleFrame } from "../../../control/hub/session.ts";
 import { newId } from "../../../control/domain/ids.ts";
 import { MAX_FRAME_BYTES } from "../../../shared/protocol.ts";
 import type { Dice } from "../../support/random.ts";
@@ -17,7 +17,7 @@ export const framesToControl: Target = {
     const { control, host, neighbour, traffic } = scene;
     const { deps } = control;
     let session = newSession(host.id, newId(deps));
-    await opened(deps, session);
+    await handleOpen(deps, session);
     const runs = (traffic.ids.get("runs") ?? []).map(String);
     const progress = {
       fraction: 0.5,
@@ -40,7 +40,7 @@ export const framesToControl: Target = {
       async play(dice) {
         control.pass(dice.below(2_000));
         const text = frameOf(dice, recorded);
-        const { send, close } = await received(deps, session, text);
+        const { send, close } = await handleFrame(deps, session, text);
         for (const answer of send) {
           const bytes = Buffer.byteLength(answer);
           mustHold(
@@ -49,9 +49,9 @@ export const framesToControl: Target = {
           );
         }
         if (close === null) return;
-        await closed(deps, session);
+        await handleClose(deps, session);
         session = newSession(host.id, newId(deps));
-        await opened(deps, session);
+        await handleOpen(deps, session);
       },
       async end() {
         const after = await view();

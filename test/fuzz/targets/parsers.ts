@@ -4,9 +4,9 @@ import { forecast, ForecastQuery } from "../../../shared/forecast.ts";
 import { AbsolutePath, Id, Instant, Name } from "../../../shared/ids.ts";
 import { isLocalLocation, locationFault, sshTarget } from "../../../shared/location.ts";
 import { ExcludePattern } from "../../../shared/pattern.ts";
-import { borgPattern, leavingOut, resticPattern } from "../../../shared/pattern-dialects.ts";
+import { borgPattern, excludeMatcher, resticPattern } from "../../../shared/pattern-dialects.ts";
 import { planRetention } from "../../../shared/retention.ts";
-import { nextAfter, parsePlan, parseTimeSpan } from "../../../shared/schedule.ts";
+import { nextAfter, parseExpression, parseTimeSpan } from "../../../shared/schedule.ts";
 import { isTimeZone } from "../../../shared/time-zone.ts";
 import { redactor } from "../../../agent/redact.ts";
 import { randomPaths } from "../../pattern/random-names.ts";
@@ -73,7 +73,7 @@ type Reader = (dice: Dice, text: (of: keyof Corpus) => string) => void;
 
 const READERS: Readonly<Record<string, Reader>> = {
   schedule(dice, text) {
-    const plan = parsePlan(text("schedule"));
+    const plan = parseExpression(text("schedule"));
     if (!plan.ok) return mustHold(plan.message !== "" && plan.position >= 0, () => JSON.stringify(plan));
     const at = dice.below(2 ** 31) * dice.pick([1, 1000, 3000]);
     const next = nextAfter(plan.value, at, one(dice, ZONES));
@@ -82,7 +82,7 @@ const READERS: Readonly<Record<string, Reader>> = {
       () => `${plan.value.normalized} after ${at}: ${next}`,
     );
     // What it says of itself is the same again.
-    const again = parsePlan(plan.value.normalized);
+    const again = parseExpression(plan.value.normalized);
     mustHold(
       again.ok && again.value.normalized === plan.value.normalized,
       () => `${plan.value.normalized}: ${JSON.stringify(again)}`,
@@ -105,7 +105,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   zone(dice, text) {
     const zone = text("zone");
     if (!isTimeZone(zone)) return void Zone.safeParse(zone);
-    const plan = parsePlan("*-*-* 02:30:00");
+    const plan = parseExpression("*-*-* 02:30:00");
     if (plan.ok) nextAfter(plan.value, dice.below(2 ** 31) * 1000, zone);
   },
   pattern(dice, text) {
@@ -114,7 +114,7 @@ const READERS: Readonly<Record<string, Reader>> = {
     if (!ExcludePattern.safeParse(pattern).success) return;
     resticPattern(pattern);
     borgPattern(pattern);
-    const isLeftOut = leavingOut([pattern]);
+    const isLeftOut = excludeMatcher([pattern]);
     for (const path of [...paths, `/${"a/".repeat(200)}`, `/${"ab".repeat(2_000)}`]) isLeftOut(path);
   },
   location(dice, text) {

@@ -26,11 +26,11 @@ export const RecoveryKey = z.strictObject({
 export type RecoveryKey = z.infer<typeof RecoveryKey>;
 
 /** What the agent program is handed, on its standard input, to fetch a snapshot that no assignment of its own tells of. */
-export const SnapshotWanted = z.strictObject({
+export const SnapshotRequest = z.strictObject({
   host: Id,
   binding: Id,
   repository: AssignedRepositorySpec,
   snapshot: z.string().regex(/^([0-9a-f]{8,64}|latest)$/, "must be a snapshot's id or 'latest'"),
   target: AbsolutePath.describe("a directory that is empty or not there yet"),
 });
-export type SnapshotWanted = z.infer<typeof SnapshotWanted>;
+export type SnapshotRequest = z.infer<typeof SnapshotRequest>;

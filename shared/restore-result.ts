@@ -1,16 +1,16 @@
 import type { RestoredItem, RunStats } from "./run.ts";
 
 /** How many entries a person is shown; the report has more of them. */
-const MOST_SHOWN = 200;
+const MAX_SHOWN = 200;
 
-interface Restored {
+interface RestoreResult {
   readonly stats: RunStats | null;
   readonly items: readonly RestoredItem[] | null;
 }
 
 /** What a restore did, or would do, in lines for a person. Nothing for a run that says nothing of it. */
-export function restoredLines({ stats, items }: Restored): string[] {
-  const shown = (items ?? []).slice(0, MOST_SHOWN);
+export function restoreResultLines({ stats, items }: RestoreResult): string[] {
+  const shown = (items ?? []).slice(0, MAX_SHOWN);
   const more = (items ?? []).length - shown.length;
   return [
     ...shown.map(({ path, action, reason }) =>

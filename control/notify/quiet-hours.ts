@@ -9,7 +9,7 @@ import type { Deps } from "../deps.ts";
  * Holds back what is due for channels in their quiet hours, until those are over. Comes before anything is claimed.
  * @returns the channels in their quiet hours: for them only what somebody asked for is sent
  */
-export async function holdBack(deps: Pick<Deps, "db" | "clock">): Promise<Id[]> {
+export async function holdForQuietHours(deps: Pick<Deps, "db" | "clock">): Promise<Id[]> {
   const now = deps.clock.now();
   const [rows, waiting] = await deps.db.batch([
     deps.db
@@ -19,21 +19,22 @@ export async function holdBack(deps: Pick<Deps, "db" | "clock">): Promise<Id[]> 
     deps.db
       .selectDistinct({ channel: deliveries.channel })
       .from(deliveries)
-      .where(and(isDue(now), sql`not ${isAskedFor()}`)),
+      .where(and(isDue(now), sql`not ${isRequested()}`)),
   ]);
   const quiet: Id[] = [];
   for (const { id, quietHours, digestAt } of rows) {
     const until = quietHours === null ? null : quietUntil(quietHours, now);
     if (until === null) continue;
     quiet.push(id);
-    const endsElse = digestAt !== null && digestAt !== instant(until);
-    if (endsElse || waiting.some(({ channel }) => channel === id)) await writeAll(deps.db, hold(deps, id, until));
+    const isEndMoved = digestAt !== null && digestAt !== instant(until);
+    if (isEndMoved || waiting.some(({ channel }) => channel === id))
+      await writeAll(deps.db, holdDeliveries(deps, id, until));
   }
   return quiet;
 }
 
-function hold({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, until: number): Statement[] {
-  const isOfChannel = and(eq(deliveries.channel, channel), isDue(clock.now()), sql`not ${isAskedFor()}`);
+function holdDeliveries({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, until: number): Statement[] {
+  const isOfChannel = and(eq(deliveries.channel, channel), isDue(clock.now()), sql`not ${isRequested()}`);
   const isDigest = eq(deliveries.type, "incident.digest");
   return [
     // A digest that did not get through waits for itself.
@@ -47,13 +48,13 @@ function hold({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, until: num
       .where(isOfChannel),
     db
       .update(channels)
-      .set({ digestAt: sql`case when ${isHolding()} then ${instant(until)} end` })
+      .set({ digestAt: sql`case when ${hasHeldDeliveries()} then ${instant(until)} end` })
       .where(eq(channels.id, channel)),
   ];
 }
 
 /** Whether the channel of the statement has anything that is held. */
-export function isHolding(): SQL {
+export function hasHeldDeliveries(): SQL {
   return sql`exists (select 1 from ${deliveries} where ${deliveries.channel} = ${channels.id} and ${deliveries.state} = 'held')`;
 }
 
@@ -70,6 +71,6 @@ export function isDue(now: number): SQL | undefined {
   );
 }
 
-export function isAskedFor(): SQL {
+export function isRequested(): SQL {
   return sql`(${deliveries.isAsked} or ${deliveries.type} = 'channel.test')`;
 }

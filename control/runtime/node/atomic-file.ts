@@ -2,7 +2,7 @@ import { link, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /** @returns null when there is no such file */
-export async function readIfThere(file: string): Promise<string | null> {
+export async function readIfExists(file: string): Promise<string | null> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
@@ -15,7 +15,7 @@ export async function readIfThere(file: string): Promise<string | null> {
  * Writes a new file (0600) that is there whole, and on the disk, or not at all.
  * @throws EEXIST when there is one already: it is not touched
  */
-export async function createOnce(file: string, text: string): Promise<void> {
+export async function createDurably(file: string, text: string): Promise<void> {
   const draft = `${file}.${process.pid}.new`;
   try {
     await writeThrough(draft, text, 0o600);
@@ -27,7 +27,7 @@ export async function createOnce(file: string, text: string): Promise<void> {
 }
 
 /** Writes a file so that it is the old one or the new one, whole, at any moment. */
-export async function replaceFile(file: string, text: string, mode = 0o600): Promise<void> {
+export async function replaceAtomically(file: string, text: string, mode = 0o600): Promise<void> {
   const draft = `${file}.${process.pid}.new`;
   await writeThrough(draft, text, mode);
   await rename(draft, file);

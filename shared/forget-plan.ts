@@ -1,7 +1,7 @@
 import type { PlannedSnapshot } from "./run.ts";
 
 /** What a forget made of each snapshot, or would make, in lines for a person. */
-export function plannedLines(plan: readonly PlannedSnapshot[]): string[] {
+export function forgetPlanLines(plan: readonly PlannedSnapshot[]): string[] {
   const going = plan.filter(({ keep }) => !keep).length;
   return [
     ...plan.map(({ snapshot, takenAt, keep, reasons }) => {

@@ -5,7 +5,7 @@ import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 
 /** What came of one attempt. */
-export interface Outcome {
+export interface DeliveryResult {
   /** The HTTP status of the answer (of an e-mail: the code of the server's reply); null when there was none. */
   readonly status: number | null;
   /** Null when it has arrived. Never what a receiver answered. */
@@ -16,7 +16,7 @@ export interface Outcome {
   readonly reached?: readonly string[];
 }
 
-type Attempted = Pick<typeof deliveries.$inferSelect, "id" | "channel" | "attempts" | "leaseOwner">;
+type LeasedDelivery = Pick<typeof deliveries.$inferSelect, "id" | "channel" | "attempts" | "leaseOwner">;
 
 /** Seconds between the attempt before (or the event) and each attempt. After the last one the delivery has failed. */
 const RETRY_AFTER_SECONDS = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400] as const;
@@ -24,7 +24,7 @@ const RETRY_AFTER_SECONDS = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_0
 const JITTER = 0.1;
 
 /** @returns what is wrong with an answer of this status; null when nothing is */
-export function refusalIn(status: number): string | null {
+export function statusError(status: number): string | null {
   if (status >= 200 && status < 300) return null;
   if (status >= 300 && status < 400)
     return `answered ${status}: redirects are not followed, give the channel the final address`;
@@ -36,14 +36,14 @@ export function refusalIn(status: number): string | null {
  * Writes what came of an attempt, of the delivery and of its channel in one batch, but only while the lease is still the one it
  * was attempted under: whoever took over has the say.
  */
-export async function record(deps: Deps, delivery: Attempted, outcome: Outcome): Promise<void> {
-  const { status, error, reached } = outcome;
+export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result: DeliveryResult): Promise<void> {
+  const { status, error, reached } = result;
   const now = deps.clock.now();
   const attempts = delivery.attempts + 1;
-  const wait = waitUntil(deps, attempts, outcome);
-  const isOver = error === null || status === 410 || wait === null;
+  const delayMs = retryDelayMs(deps, attempts, result);
+  const isOver = error === null || status === 410 || delayMs === null;
   const state = error === null ? "delivered" : isOver ? "failed" : "pending";
-  const isOurs = ours(delivery);
+  const isOurs = holdsLease(delivery);
   await deps.db.batch([
     // First: the lease is given back by what follows.
     deps.db
@@ -55,7 +55,7 @@ export async function record(deps: Deps, delivery: Attempted, outcome: Outcome):
         ...(error === null ? { lastDeliveredAt: instant(now) } : {}),
       })
       .where(and(eq(channels.id, delivery.channel), sql`exists (select 1 from ${deliveries} where ${isOurs})`)),
-    ...(status === 410 ? disable(deps, delivery) : []),
+    ...(status === 410 ? disableChannel(deps, delivery) : []),
     deps.db
       .update(deliveries)
       .set({
@@ -65,7 +65,7 @@ export async function record(deps: Deps, delivery: Attempted, outcome: Outcome):
         lastError: error,
         leaseUntil: null,
         leaseOwner: null,
-        nextAttemptAt: isOver || wait === null ? null : instant(now + wait),
+        nextAttemptAt: isOver || delayMs === null ? null : instant(now + delayMs),
         deliveredAt: state === "delivered" ? instant(now) : null,
         ...(reached === undefined ? {} : { reached: [...reached] }),
       })
@@ -75,18 +75,18 @@ export async function record(deps: Deps, delivery: Attempted, outcome: Outcome):
 }
 
 /** For what can't be attempted at all. */
-export async function giveUp({ db }: Pick<Deps, "db">, delivery: Attempted, error: string): Promise<void> {
+export async function failDelivery({ db }: Pick<Deps, "db">, delivery: LeasedDelivery, error: string): Promise<void> {
   await db
     .update(deliveries)
     .set({ state: "failed", nextAttemptAt: null, lastError: error, leaseUntil: null, leaseOwner: null })
-    .where(ours(delivery));
+    .where(holdsLease(delivery));
 }
 
 /** @returns milliseconds until the next attempt; null when there is none */
-function waitUntil(
+function retryDelayMs(
   { random }: Pick<Deps, "random">,
   attempts: number,
-  { retryAfterSeconds = 0 }: Outcome,
+  { retryAfterSeconds = 0 }: DeliveryResult,
 ): number | null {
   const wait = RETRY_AFTER_SECONDS[attempts];
   if (wait === undefined) return null;
@@ -95,8 +95,8 @@ function waitUntil(
 }
 
 /** 410 means: never send here again. What still waits for this channel has failed with it. */
-function disable({ db, clock }: Deps, delivery: Attempted): Statement[] {
-  const isOurs = sql`exists (select 1 from ${deliveries} where ${ours(delivery)})`;
+function disableChannel({ db, clock }: Deps, delivery: LeasedDelivery): Statement[] {
+  const isOurs = sql`exists (select 1 from ${deliveries} where ${holdsLease(delivery)})`;
   const waiting = sql`${deliveries.state} in ('pending', 'held')`;
   return [
     db
@@ -117,6 +117,6 @@ function disable({ db, clock }: Deps, delivery: Attempted): Statement[] {
   ];
 }
 
-function ours({ id, leaseOwner }: Attempted): SQL | undefined {
+function holdsLease({ id, leaseOwner }: LeasedDelivery): SQL | undefined {
   return and(eq(deliveries.id, id), eq(deliveries.leaseOwner, leaseOwner ?? ""));
 }

@@ -2,7 +2,7 @@
 export type Parsed<T> = { ok: true; value: T } | { ok: false; message: string; position: number };
 
 /** Thrown inside a reader, never out of one: see `reading`. */
-export class Fault extends Error {
+export class ParseError extends Error {
   readonly position: number;
   constructor(message: string, position: number) {
     super(message);
@@ -11,11 +11,11 @@ export class Fault extends Error {
 }
 
 /** Runs `read` and turns the fault it throws into a value. */
-export function reading<T>(read: () => T): Parsed<T> {
+export function toParsed<T>(read: () => T): Parsed<T> {
   try {
     return { ok: true, value: read() };
   } catch (error) {
-    if (error instanceof Fault) return { ok: false, message: error.message, position: error.position };
+    if (error instanceof ParseError) return { ok: false, message: error.message, position: error.position };
     throw error;
   }
 }

@@ -9,7 +9,7 @@ export const CLOCK_WRONG_MS = 5 * 60_000;
 export const CLOCK_RIGHT_MS = CLOCK_WRONG_MS / 2;
 
 /** For a person: `12 minutes ahead`. */
-export function skewInWords(skewMs: number): string {
+export function formatSkew(skewMs: number): string {
   const minutes = Math.round(Math.abs(skewMs) / 60_000);
   const units: [number, string][] = [
     [1440, "day"],
@@ -22,7 +22,7 @@ export function skewInWords(skewMs: number): string {
 }
 
 /** @returns how far the clock that wrote the header is ahead of `now`; null when the header is no instant */
-export function skewOf(header: string | undefined | null, now: number): number | null {
+export function parseSkew(header: string | undefined | null, now: number): number | null {
   const at = header === undefined || header === null ? Number.NaN : Date.parse(header);
   return Number.isNaN(at) || instant(at) !== header ? null : at - now;
 }

@@ -1,14 +1,14 @@
 import type { Settings } from "../../../shared/binding.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
-import { delayOf, type Expected, nextExpected } from "../../../shared/lateness.ts";
-import { nextOf, parseTimetable } from "../../../shared/schedule.ts";
+import { startDelayMs, type ExpectedBackup, nextExpectedAfter } from "../../../shared/lateness.ts";
+import { nextInTimetable, parseTimetable } from "../../../shared/schedule.ts";
 import { isTimeZone } from "../../../shared/time-zone.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 
 /** What the columns say that it depends on when a binding's next backup has to come. */
-export interface Watched {
+export interface ScheduledBinding {
   readonly id: Id;
   readonly settings: Settings;
   readonly paused: boolean;
@@ -19,7 +19,7 @@ export interface Watched {
 }
 
 /** Joined with its host. */
-export const watchedColumns = {
+export const scheduledBindingColumns = {
   id: bindings.id,
   settings: bindings.settings,
   paused: bindings.paused,
@@ -30,10 +30,10 @@ export const watchedColumns = {
 };
 
 /** The first backup that has to come after the last good one; null when none is expected. */
-export function expectedOf(row: Watched): Expected | null {
+export function nextExpectedBackup(row: ScheduledBinding): ExpectedBackup | null {
   if (row.paused || !row.settings.enable) return null;
   const goodMs = row.goodAt === null ? null : Date.parse(row.goodAt);
-  return nextExpected(row, {
+  return nextExpectedAfter(row, {
     goodMs,
     sinceMs: Date.parse(row.expectedSince ?? row.createdAt),
     zone: zoneOf(row.facts),
@@ -41,18 +41,23 @@ export function expectedOf(row: Watched): Expected | null {
 }
 
 /** The first that has to come after an attempt, or after now, whatever was missed before. */
-export function expectedAfter(row: Watched, milliseconds: number): Expected | null {
-  return expectedOf({ ...row, goodAt: instant(Math.max(milliseconds, Date.parse(row.goodAt ?? row.createdAt))) });
+export function expectedBackupAfter(row: ScheduledBinding, milliseconds: number): ExpectedBackup | null {
+  return nextExpectedBackup({
+    ...row,
+    goodAt: instant(Math.max(milliseconds, Date.parse(row.goodAt ?? row.createdAt))),
+  });
 }
 
 /**
  * When a good backup counts as begun. A host whose clock runs ahead does the next time's before that time is there; it has not done
  * the one after that, however far ahead its clock is.
  */
-export function goodAtOf(row: Omit<Watched, "goodAt">, startedAt: Instant, now: number): Instant {
+export function goodBackupAt(row: Omit<ScheduledBinding, "goodAt">, startedAt: Instant, now: number): Instant {
   const timetable = parseTimetable(row.settings.timerConfig.OnCalendar);
-  const delayMs = delayOf(row);
-  const next = timetable.ok ? nextOf(timetable.value, now - delayMs, row.settings.zone ?? zoneOf(row.facts)) : null;
+  const delayMs = startDelayMs(row);
+  const next = timetable.ok
+    ? nextInTimetable(timetable.value, now - delayMs, row.settings.zone ?? zoneOf(row.facts))
+    : null;
   const latest = next === null ? now : next + delayMs;
   return instant(Math.min(Date.parse(startedAt), latest));
 }

@@ -1,5 +1,5 @@
 /** What SQLite, or the way to its server, calls it, and what that means to who asked. */
-const TROUBLES: readonly (readonly [RegExp, string])[] = [
+const PROBLEMS: readonly (readonly [RegExp, string])[] = [
   [
     /^SQLITE_(BUSY|LOCKED)/,
     "the database is locked by another program, for longer than we wait: nothing was changed; end what holds it and try again",
@@ -21,10 +21,10 @@ const TROUBLES: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** @returns what is wrong with the database, when that is why a request failed; null: it is something else */
-export function databaseTrouble(error: unknown): string | null {
+export function databaseProblem(error: unknown): string | null {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const code = "code" in cause ? String(cause.code) : "";
-    const known = TROUBLES.find(([pattern]) => pattern.test(code));
+    const known = PROBLEMS.find(([pattern]) => pattern.test(code));
     if (known !== undefined) return known[1];
   }
   return null;

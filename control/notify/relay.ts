@@ -1,11 +1,11 @@
 import { and, asc, eq, inArray, isNotNull, like, lte, sql } from "drizzle-orm";
-import type { ErrandOutcome } from "../../shared/errand.ts";
+import type { RelayResult } from "../../shared/relay.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { sign } from "../auth/sign.ts";
 import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { type HttpTarget, requestOf } from "./kinds.ts";
-import { record, refusalIn } from "./outcome.ts";
+import { recordAttempt, statusError } from "./delivery-result.ts";
 import { messageOf, secretsOf } from "./send.ts";
 
 /*
@@ -16,7 +16,7 @@ import { messageOf, secretsOf } from "./send.ts";
 type Delivery = typeof deliveries.$inferSelect;
 
 /** A delivery, given to a host. */
-interface Given {
+interface ClaimedDelivery {
   readonly delivery: Delivery;
   readonly channel: typeof channels.$inferSelect;
   readonly target: HttpTarget;
@@ -25,26 +25,26 @@ interface Given {
 }
 
 /** An agent without a socket asks every five minutes. */
-const COME_WITHIN_MS = 10 * 60_000;
+const FETCH_WITHIN_MS = 10 * 60_000;
 /** Longer than sending takes (15 s), and then saying what came of it. */
 const LEASE_MS = 60_000;
-const AT_ONCE = 20;
-const AWAY = "its host has not come for it: is the host on, and its agent not older than the control plane?";
-const SILENT = "its host took it and has not said what came of it";
+const BATCH_SIZE = 20;
+const NOT_FETCHED = "its host has not come for it: is the host on, and its agent not older than the control plane?";
+const NO_RESULT = "its host took it and has not said what came of it";
 
 /** Rings the host that is to send what a dispatcher has claimed, and waits for it to come. */
-export async function askHost(deps: Deps, delivery: Delivery, host: Id): Promise<void> {
+export async function requestRelay(deps: Deps, delivery: Delivery, host: Id): Promise<void> {
   const now = deps.clock.now();
   await deps.db
     .update(deliveries)
-    .set({ leaseOwner: `asked ${uuidv7(now, deps.random(16))}`, leaseUntil: instant(now + COME_WITHIN_MS) })
+    .set({ leaseOwner: `asked ${uuidv7(now, deps.random(16))}`, leaseUntil: instant(now + FETCH_WITHIN_MS) })
     .where(and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? "")));
   await deps.hub.poke(host, "orders");
 }
 
 /** What no host came for, or said the end of, has failed this time: it is tried again like everything else. */
-export async function endMissed(deps: Deps): Promise<void> {
-  const missed = await deps.db
+export async function failExpiredRelays(deps: Deps): Promise<void> {
+  const expired = await deps.db
     .select()
     .from(deliveries)
     .where(
@@ -54,22 +54,22 @@ export async function endMissed(deps: Deps): Promise<void> {
         sql`(${deliveries.leaseOwner} like 'asked %' or ${deliveries.leaseOwner} like 'taken %')`,
       ),
     )
-    .limit(AT_ONCE);
-  for (const delivery of missed) {
-    const error = delivery.leaseOwner?.startsWith("asked ") === true ? AWAY : SILENT;
-    await record(deps, delivery, { status: null, error });
+    .limit(BATCH_SIZE);
+  for (const delivery of expired) {
+    const error = delivery.leaseOwner?.startsWith("asked ") === true ? NOT_FETCHED : NO_RESULT;
+    await recordAttempt(deps, delivery, { status: null, error });
   }
 }
 
 /** @returns what this host is to send now, each signed for it */
-export async function takeErrands(deps: Deps, host: Id): Promise<{ deliveries: string[] }> {
-  const known = await deps.db.select().from(channels).where(eq(channels.via, host));
-  if (known.length === 0) return { deliveries: [] };
-  await hurryMissed(deps, host);
+export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ deliveries: string[] }> {
+  const relayChannels = await deps.db.select().from(channels).where(eq(channels.via, host));
+  if (relayChannels.length === 0) return { deliveries: [] };
+  await retryMissedRelays(deps, host);
   const now = deps.clock.now();
   const lease = uuidv7(now, deps.random(16));
   const ofHost = deps.db.select({ id: channels.id }).from(channels).where(eq(channels.via, host));
-  const asked = deps.db
+  const requested = deps.db
     .select({ id: deliveries.id })
     .from(deliveries)
     .where(
@@ -80,30 +80,30 @@ export async function takeErrands(deps: Deps, host: Id): Promise<{ deliveries: s
       ),
     )
     .orderBy(asc(deliveries.id))
-    .limit(AT_ONCE);
-  const taken = await deps.db
+    .limit(BATCH_SIZE);
+  const claimed = await deps.db
     .update(deliveries)
     .set({ leaseOwner: `taken ${lease}`, leaseUntil: instant(now + LEASE_MS) })
-    .where(inArray(deliveries.id, asked))
+    .where(inArray(deliveries.id, requested))
     .returning();
   const signed: string[] = [];
-  for (const delivery of taken) {
-    const channel = known.find(({ id }) => id === delivery.channel);
+  for (const delivery of claimed) {
+    const channel = relayChannels.find(({ id }) => id === delivery.channel);
     const { target } = channel ?? {};
     if (channel === undefined || target === undefined || target.kind === "email") continue;
     try {
-      signed.push(await signedErrand(deps, { delivery, channel, target, host, lease }));
+      signed.push(await signRelayedDelivery(deps, { delivery, channel, target, host, lease }));
     } catch (error) {
       // What can't be made into a request must not keep the others from being sent.
-      await record(deps, delivery, { status: null, error: String(error) });
+      await recordAttempt(deps, delivery, { status: null, error: String(error) });
     }
   }
   return { deliveries: signed };
 }
 
 /** What came of deliveries that this host sent. Of one that is not its own any more nothing is believed. */
-export async function recordErrands(deps: Deps, host: Id, outcomes: readonly ErrandOutcome[]): Promise<void> {
-  for (const { id, lease, status, error, retryAfterSeconds } of outcomes) {
+export async function recordRelayResults(deps: Deps, host: Id, results: readonly RelayResult[]): Promise<void> {
+  for (const { id, lease, status, error, retryAfterSeconds } of results) {
     const [delivery] = await deps.db
       .select({
         id: deliveries.id,
@@ -115,32 +115,35 @@ export async function recordErrands(deps: Deps, host: Id, outcomes: readonly Err
       .innerJoin(channels, eq(channels.id, deliveries.channel))
       .where(and(eq(deliveries.id, id), eq(deliveries.leaseOwner, `taken ${lease}`), eq(channels.via, host)));
     if (delivery === undefined) continue;
-    const fault = status === null ? (error ?? "its host could not send it") : refusalIn(status);
-    await record(deps, delivery, { status, error: fault, retryAfterSeconds });
+    const fault = status === null ? (error ?? "its host could not send it") : statusError(status);
+    await recordAttempt(deps, delivery, { status, error: fault, retryAfterSeconds });
   }
   // What failed is due again sooner than the lease was.
   deps.wakeOutbox();
 }
 
 /** A host that is back does not wait for the next attempt of what it was not there for. */
-async function hurryMissed(deps: Deps, host: Id): Promise<void> {
+async function retryMissedRelays(deps: Deps, host: Id): Promise<void> {
   const now = instant(deps.clock.now());
   const ofHost = deps.db.select({ id: channels.id }).from(channels).where(eq(channels.via, host));
-  const hurried = await deps.db
+  const retried = await deps.db
     .update(deliveries)
     .set({ nextAttemptAt: now })
     .where(
       and(
         sql`${deliveries.nextAttemptAt} > ${now}`,
-        eq(deliveries.lastError, AWAY),
+        eq(deliveries.lastError, NOT_FETCHED),
         inArray(deliveries.channel, ofHost),
       ),
     )
     .returning({ id: deliveries.id });
-  if (hurried.length > 0) deps.wakeOutbox();
+  if (retried.length > 0) deps.wakeOutbox();
 }
 
-async function signedErrand(deps: Deps, { delivery, channel, target, host, lease }: Given): Promise<string> {
+async function signRelayedDelivery(
+  deps: Deps,
+  { delivery, channel, target, host, lease }: ClaimedDelivery,
+): Promise<string> {
   const now = deps.clock.now();
   const request = await requestOf(messageOf(delivery, now), target, secretsOf(channel, now));
   const times = { issuedAt: instant(now), expiresAt: instant(now + LEASE_MS) };

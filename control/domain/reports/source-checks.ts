@@ -8,13 +8,13 @@ import { isNotAhead } from "../ids.ts";
 import type { NamedBinding } from "../run-data.ts";
 
 /** The newest backup of one binding that tells how its sources look. */
-export interface Sight {
+export interface SourceCheck {
   readonly binding: Id;
   readonly run: Id;
 }
 
 /** One statement that reads the newest sight of each binding: a backup that failed by something else tells nothing of them. */
-export function readSights(deps: Pick<Deps, "db" | "clock">, bindings: readonly Id[]) {
+export function readSourceChecks(deps: Pick<Deps, "db" | "clock">, bindings: readonly Id[]) {
   const ids = JSON.stringify(bindings);
   const newest = sql`(select ${runs.id} from ${runs} where ${runs.binding} = one.value and ${runs.kind} = 'backup'
     and (${runs.state} in ('succeeded', 'warned') or ${runs.suspicious} is not null)
@@ -32,19 +32,19 @@ export function readSights(deps: Pick<Deps, "db" | "clock">, bindings: readonly 
  * What the newest backup that tells of them says of a binding's sources; keeps the sights up to date. Null for a report that says nothing
  * of them, or is older than one that did.
  */
-export function sightOf(
-  sights: Map<Id, Sight>,
+export function updateSourceCheck(
+  checks: Map<Id, SourceCheck>,
   { run, suspicious }: RunReport,
 ): { isSuspicious: false } | { isSuspicious: true; reason: string } | null {
   if (run.binding === null || run.kind !== "backup") return null;
   if (!isGood(run.state) && suspicious === null) return null;
-  const before = sights.get(run.binding);
+  const before = checks.get(run.binding);
   if (before !== undefined && before.run > run.id) return null;
-  sights.set(run.binding, { binding: run.binding, run: run.id });
+  checks.set(run.binding, { binding: run.binding, run: run.id });
   return suspicious === null ? { isSuspicious: false } : { isSuspicious: true, reason: suspicious };
 }
 
-export function suspicionData(
+export function suspiciousSourceData(
   { run }: RunReport,
   { binding, host }: { binding: NamedBinding; host: { id: Id; name: string } },
 ): Record<string, unknown> {

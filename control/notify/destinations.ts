@@ -1,34 +1,34 @@
 import { isLocalAddress, isSameAddress, kindOfAddress } from "../../shared/address.ts";
 
 /** What HOLDFAST_WEBHOOK_PRIVATE says: whether notifications may go to private addresses, and to which in any case. */
-export interface Reach {
+export interface DestinationRules {
   readonly private: "allow" | "refuse";
   /** Host names as channels write them, and addresses. */
-  readonly named: readonly string[];
+  readonly exceptions: readonly string[];
 }
 
 /** Where the control plane itself listens. */
-export interface Own {
+export interface OwnEndpoint {
   readonly port: number;
   /** Of this machine, beside those that only itself is reached by. */
   readonly addresses: () => readonly string[];
 }
 
 /** @param text `allow` or `refuse`, then names and addresses, with commas between. @returns null when it can't be read */
-export function readReach(text: string): Reach | null {
+export function parseDestinationRules(text: string): DestinationRules | null {
   const [policy, ...named] = text
     .toLowerCase()
     .split(",")
     .map((word) => word.trim());
   if (policy !== "allow" && policy !== "refuse") return null;
   if (named.some((word) => !/^[a-z0-9._:-]{1,253}$/.test(word))) return null;
-  return { private: policy, named };
+  return { private: policy, exceptions: named };
 }
 
 /** @returns why nothing may be sent there; null when it may */
-export function faultOfDestination(
-  { private: policy, named }: Reach,
-  own: Own | null,
+export function destinationError(
+  { private: policy, exceptions: named }: DestinationRules,
+  own: OwnEndpoint | null,
   { host, address, port }: { host: string; address: string; port: number },
 ): string | null {
   if (named.some((one) => one === host || isSameAddress(one, address))) return null;
@@ -37,13 +37,13 @@ export function faultOfDestination(
   const unless = `unless HOLDFAST_WEBHOOK_PRIVATE names ${host}`;
   if (kind === "metadata")
     return `${where} is where a cloud tells a machine its secrets: nothing is sent there, ${unless}`;
-  if (own !== null && port === own.port && isOwn(own, address))
+  if (own !== null && port === own.port && isOwnEndpoint(own, address))
     return `${where} is the control plane itself: nothing is sent there, ${unless}`;
   if (policy === "refuse" && kind !== "public")
     return `${where} is in a private address range, which HOLDFAST_WEBHOOK_PRIVATE=refuse forbids, ${unless}`;
   return null;
 }
 
-function isOwn(own: Own, address: string): boolean {
+function isOwnEndpoint(own: OwnEndpoint, address: string): boolean {
   return isLocalAddress(address) || own.addresses().some((one) => isSameAddress(one, address));
 }
