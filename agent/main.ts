@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { uptime } from "node:os";
 import { text } from "node:stream/consumers";
 import { RestoreRequest } from "../shared/assignment.ts";
+import { messageOf } from "../shared/error-message.ts";
 import { ApiError } from "./link/api.ts";
 import { backupCommand } from "./cli/backup.ts";
 import { execCommand } from "./cli/exec.ts";
@@ -222,6 +223,6 @@ function printError(error: unknown): number {
     return EXIT.usage;
   }
   if (error instanceof RunError) return printRunError(deps, error);
-  deps.log(`holdfast-agent: ${error instanceof Error ? error.message : String(error)}`);
+  deps.log(`holdfast-agent: ${messageOf(error)}`);
   return error instanceof ApiError && error.kind === "offline" ? EXIT.tryLater : EXIT.failed;
 }

@@ -1,3 +1,4 @@
+import { messageOf } from "../shared/error-message.ts";
 import type { RunFailure, RunFailureCode } from "../shared/failure.ts";
 
 /** Ends a run with a word for it. Everything a run can end badly by is thrown as one of these. */
@@ -35,7 +36,7 @@ export function withWarnings(error: unknown, warnings: readonly string[]): RunEr
 /** An error of any kind as a run's failure. */
 export function failureOf(error: unknown): RunFailure {
   if (error instanceof RunError) return error.failure;
-  return runFailure("host.failed", error instanceof Error ? error.message : String(error));
+  return runFailure("host.failed", messageOf(error));
 }
 
 const NEXT: Record<RunFailureCode, string> = {

@@ -1,3 +1,4 @@
+import { messageOf } from "../shared/error-message.ts";
 import type { Deps, Post } from "./deps.ts";
 import { recordVital, healthProblem } from "./domain/service/vitals.ts";
 
@@ -29,7 +30,7 @@ export async function sendHeartbeat(
     if (status < 200 || status > 299) deps.log.error("the heartbeat was not taken", { status });
   } catch (error) {
     deps.log.error("the heartbeat could not be sent", {
-      error: error instanceof Error ? error.message : String(error),
+      error: messageOf(error),
     });
   }
 }

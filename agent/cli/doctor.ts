@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { messageOf } from "../../shared/error-message.ts";
 import { ApiError, openApi } from "../link/api.ts";
 import { loadAssignment } from "../link/assignments.ts";
 import { EXIT } from "./deps.ts";
@@ -195,8 +196,4 @@ async function examineRepositories(
       else found(code === "repository.locked" ? "warn" : "fail", subject, `${message}. ${next}`);
     }
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,5 @@
 import type { Assignment, ForeignBinding, Order } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { instant } from "../../shared/ids.ts";
 import type { Id } from "../../shared/ids.ts";
 import { isAlive } from "../system/process/process-ref.ts";
@@ -169,6 +170,6 @@ async function logErrors(deps: DispatchDeps, run: Id, work: Promise<void>): Prom
   try {
     await work;
   } catch (error) {
-    deps.runner.log(`run ${run} could not be done: ${error instanceof Error ? error.message : String(error)}`);
+    deps.runner.log(`run ${run} could not be done: ${messageOf(error)}`);
   }
 }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import * as z from "zod";
 import type { Assignment } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { type Id, Instant, instant } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { decideTask } from "./due.ts";
@@ -82,9 +83,7 @@ export function startScheduler(deps: SchedulerDeps): Scheduler {
       try {
         wakeAt = Math.min(wakeAt, (await dispatchIfDue(task)) ?? wakeAt);
       } catch (error) {
-        deps.log(
-          `the schedule of ${scheduledOf(task).name} can't be followed: ${error instanceof Error ? error.message : String(error)}`,
-        );
+        deps.log(`the schedule of ${scheduledOf(task).name} can't be followed: ${messageOf(error)}`);
       }
     }
     const milliseconds = Math.max(0, Math.min(wakeAt - deps.clock.now(), RECHECK_AFTER_MS));

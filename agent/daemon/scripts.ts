@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access, chmod, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Assignment } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { resultOf } from "../../shared/result.ts";
 import { makeReadableDirectory, type Paths } from "../config.ts";
 import { isMissing, readTextIfExists, writeFileAtomically } from "../system/files.ts";
@@ -134,5 +135,5 @@ function reasonOf(error: unknown): string {
     return "the disk is read-only there; 'holdfast-agent snapshots' and 'restore' work all the same";
   if (code === "EACCES" || code === "EPERM")
     return "the agent's user may not write there; 'holdfast-agent snapshots' and 'restore' work all the same";
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import type { Assignment } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import type { HostFacts, HostTrouble } from "../../shared/host.ts";
 import { uuidv7, type Id } from "../../shared/ids.ts";
 import { ApiError } from "../link/api.ts";
@@ -200,7 +201,7 @@ function watchInterruptedRuns(
     try {
       await recoverInterrupted(runner, assignment());
     } catch (error) {
-      deps.log(`interrupted runs could not be ended: ${error instanceof Error ? error.message : String(error)}`);
+      deps.log(`interrupted runs could not be ended: ${messageOf(error)}`);
     }
     if (!isStopped) takeBack = deps.timers.after(RECOVER_EVERY_MS, () => void recover());
   };

@@ -1,5 +1,6 @@
 import { open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { messageOf } from "../../shared/error-message.ts";
 import type { Paths } from "../config.ts";
 import { isMissing } from "../system/files.ts";
 import { ownershipFault } from "../policy/policy.ts";
@@ -60,8 +61,4 @@ async function readWhole(file: string, real: string): Promise<ContractText> {
 async function directoryFault(directory: string): Promise<string | null> {
   const { mode } = await stat(directory);
   return (mode & STICKY) === STICKY ? null : await ownershipFault(directory);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Declaration, Declarations } from "../../shared/declaration.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { ApiError } from "../link/api.ts";
 import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
@@ -46,7 +47,7 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
       if (text !== lastPublished && text !== lastSeen) deps.onChange();
       lastSeen = text;
     } catch (error) {
-      logIfChanged(`contracts.d can't be looked at: ${error instanceof Error ? error.message : String(error)}`);
+      logIfChanged(`contracts.d can't be looked at: ${messageOf(error)}`);
     }
   };
   return {

@@ -1,5 +1,6 @@
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { Probes, type Probe } from "../../shared/catalog.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { ApiError } from "../link/api.ts";
 import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
@@ -55,7 +56,7 @@ export function startDetector(deps: DetectorDeps): () => void {
       saidBefore = "";
     } catch (error) {
       wait = AFTER_TROUBLE_MS;
-      const said = error instanceof Error ? error.message : String(error);
+      const said = messageOf(error);
       // That nobody answers is said already by who asks for orders.
       const isKnown = error instanceof ApiError && error.kind === "offline";
       if (!isKnown && said !== saidBefore) deps.log(`services are not looked for: ${said}`);

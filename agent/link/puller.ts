@@ -1,4 +1,5 @@
 import type { Assignment, Order } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
 import type { Timers } from "../system/timers.ts";
@@ -50,7 +51,7 @@ export function startPuller(deps: PullerDeps): Puller {
       lastLogged = "";
       return "fine";
     } catch (error) {
-      const said = error instanceof Error ? error.message : String(error);
+      const said = messageOf(error);
       if (said !== lastLogged) deps.log(`going on with the assignment of before: ${said}`);
       lastLogged = said;
       // It is this host that has failed, and not the wire: what is wrong here can still be told.

@@ -1,4 +1,5 @@
 import { JWS_TYPES } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { RelayedDelivery, type RelayResult } from "../../shared/relay.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
@@ -105,8 +106,4 @@ async function postResults(deps: RelayDeps, results: RelayResult[], isStopped: (
     }
     await new Promise<void>((resolve) => deps.timers.after(RETRY_MS, resolve));
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,3 +1,4 @@
+import { messageOf } from "../../shared/error-message.ts";
 import type { Id } from "../../shared/ids.ts";
 import { isOver } from "../../shared/run.ts";
 import type { Report } from "../../shared/report.ts";
@@ -168,8 +169,4 @@ function idOf(report: Report): Id {
 /** A refusal never changes. */
 function sequenceOf(report: Report): number {
   return report.type === "run" ? report.sequence : 0;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,6 +3,7 @@ import { access, lstat, readdir, readFile, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { HookName } from "../../shared/contract.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { AbsolutePath } from "../../shared/ids.ts";
 import { ContainerName, ServiceName, UserName } from "../../shared/unix.ts";
 import type { Paths } from "../config.ts";
@@ -132,6 +133,6 @@ export async function ownershipFault(path: string): Promise<string | null> {
 }
 
 function faultOf(error: unknown): string {
-  if (!(error instanceof z.ZodError)) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof z.ZodError)) return messageOf(error);
   return error.issues.map(({ path, message }) => `${path.join(".") || "it"}: ${message}`).join("; ");
 }

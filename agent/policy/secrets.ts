@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AssignedRepository } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { SecretName } from "../../shared/repository.ts";
 import type { Paths } from "../config.ts";
 import { createFileAtomically, readTextIfExists } from "../system/files.ts";
@@ -98,5 +99,5 @@ function reasonOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT") return "there is no such file";
   if (code === "EACCES") return "permission denied";
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }

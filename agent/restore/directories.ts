@@ -1,4 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, utimesSync } from "node:fs";
+import { messageOf } from "../../shared/error-message.ts";
 import { type Disk, type DiskPath, isSameTime, lstat, modeOf, mtimeUsOf } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
@@ -46,7 +47,7 @@ export function makeParents(root: string, include: readonly string[]): FailedPat
       const parts = path.split("/").slice(1, -1);
       for (const [index] of parts.entries()) makeParent(`${root}/${parts.slice(0, index + 1).join("/")}`);
     } catch (error) {
-      failed.push({ path, reason: error instanceof Error ? error.message : String(error) });
+      failed.push({ path, reason: messageOf(error) });
     }
   }
   return failed;
@@ -73,7 +74,7 @@ export function applyDirectoryAttributes(
     try {
       applyAttributes(place, attributes);
     } catch (error) {
-      failed.push({ path, reason: error instanceof Error ? error.message : String(error) });
+      failed.push({ path, reason: messageOf(error) });
     }
   }
   return failed;

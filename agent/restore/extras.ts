@@ -1,4 +1,5 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { messageOf } from "../../shared/error-message.ts";
 import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
@@ -43,7 +44,7 @@ export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun
       removed.push(shown);
       return true;
     } catch (error) {
-      failed.push({ path: shown, reason: error instanceof Error ? error.message : String(error) });
+      failed.push({ path: shown, reason: messageOf(error) });
       return false;
     }
   };

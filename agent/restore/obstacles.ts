@@ -1,4 +1,5 @@
 import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { messageOf } from "../../shared/error-message.ts";
 import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat, typeOf } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
@@ -35,7 +36,7 @@ export async function removeObstacles(
     try {
       removeAll(place, isKept);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       failed.push({ path, reason: `a ${type} is in its place, and stays: ${reason}` });
     }
   }

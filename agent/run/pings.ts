@@ -1,5 +1,6 @@
 import type { AssignedBinding, Assignment } from "../../shared/assignment.ts";
 import type { Ping } from "../../shared/binding.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { OutgoingRequest } from "../../shared/outgoing.ts";
 import { isGood, type RunState } from "../../shared/run.ts";
@@ -95,7 +96,7 @@ async function sendOne(
       : await sendAllowed(await loadPolicy(deps.paths), request, WITHIN_MS);
     if (status < 200 || status > 299) deps.log(`${name} was answered ${status}`);
   } catch (error) {
-    deps.log(`${name} was not sent: ${error instanceof Error ? error.message : String(error)}`);
+    deps.log(`${name} was not sent: ${messageOf(error)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { watch } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { messageOf } from "../../shared/error-message.ts";
 import type { HostTrouble } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { Refusal, Report } from "../../shared/report.ts";
@@ -55,7 +56,7 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
       sizes.set(id, await writeState(fileOf(id), entry));
       fault = null;
     } catch (error) {
-      fault = error instanceof Error ? error.message : String(error);
+      fault = messageOf(error);
       throw error;
     }
   };
@@ -107,7 +108,7 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
       await rm(probe, { force: true });
       fault = null;
     } catch (error) {
-      fault = error instanceof Error ? error.message : String(error);
+      fault = messageOf(error);
       throw error;
     }
   };

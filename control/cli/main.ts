@@ -1,3 +1,4 @@
+import { messageOf } from "../../shared/error-message.ts";
 import { start } from "./start.ts";
 import { audit } from "./audit.ts";
 import { calendar } from "./calendar.ts";
@@ -78,7 +79,7 @@ async function main([name = "", ...args]: string[], { out, err }: Terminal): Pro
       err(`holdfast: ${error.message}\nusage: holdfast ${verb.usage}\n`);
       return EXIT.usage;
     }
-    err(`holdfast: ${error instanceof Error ? error.message : String(error)}\n`);
+    err(`holdfast: ${messageOf(error)}\n`);
     return error instanceof ExitError ? error.status : EXIT.failed;
   }
 }

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import { isLocalLocation } from "../../shared/location.ts";
 import type { RecoveryKey } from "../../shared/recovery-key.ts";
 import { Repository, SecretName } from "../../shared/repository.ts";
@@ -121,7 +122,7 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     throw new ExitError(
       EXIT.failed,
       `what the key is made of can't be read (${why}): run this on the machine that backs the control plane up, as its agent's user`,

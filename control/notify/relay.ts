@@ -6,7 +6,7 @@ import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { type HttpTarget, requestOf } from "./kinds.ts";
 import { recordAttempt, statusError } from "./delivery-result.ts";
-import { messageOf, secretsOf } from "./send.ts";
+import { buildMessage, secretsOf } from "./send.ts";
 
 /*
  * A delivery of a channel with `via` goes through an agent. Its lease says how far it is: `asked ID` while the host has been rung
@@ -145,7 +145,7 @@ async function signRelayedDelivery(
   { delivery, channel, target, host, lease }: ClaimedDelivery,
 ): Promise<string> {
   const now = deps.clock.now();
-  const request = await requestOf(messageOf(delivery, now), target, secretsOf(channel, now));
+  const request = await requestOf(buildMessage(delivery, now), target, secretsOf(channel, now));
   const times = { issuedAt: instant(now), expiresAt: instant(now + LEASE_MS) };
   return sign(deps.signingKey, "delivery", { id: delivery.id, host, lease, ...times, request });
 }

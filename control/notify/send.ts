@@ -1,3 +1,4 @@
+import { messageOf } from "../../shared/error-message.ts";
 import type { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { requestOf } from "./kinds.ts";
@@ -12,7 +13,7 @@ type Delivery = typeof deliveries.$inferSelect;
 /** One attempt to bring a delivery to its channel. Never throws: what went wrong is in the outcome. */
 export async function send(deps: Deps, delivery: Delivery, channel: Channel): Promise<DeliveryResult> {
   const { target } = channel;
-  const message = messageOf(delivery, deps.clock.now());
+  const message = buildMessage(delivery, deps.clock.now());
   try {
     if (target.kind === "email") {
       if (deps.mail === null) return { status: null, error: "this control plane runs where no mail can be sent from" };
@@ -28,11 +29,11 @@ export async function send(deps: Deps, delivery: Delivery, channel: Channel): Pr
     );
     return { status, error: statusError(status), retryAfterSeconds };
   } catch (error) {
-    return { status: null, error: error instanceof Error ? error.message : String(error) };
+    return { status: null, error: messageOf(error) };
   }
 }
 
-export function messageOf({ id, payload }: Pick<Delivery, "id" | "payload">, at: number): Message {
+export function buildMessage({ id, payload }: Pick<Delivery, "id" | "payload">, at: number): Message {
   return { id, at, event: payload, text: messageTextOf(payload) };
 }
 

@@ -1,6 +1,7 @@
 import { access, constants, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { messageOf } from "../../../shared/error-message.ts";
 
 /**
  * Makes the data directory (0700) and takes it for this process. The lock is the kernel's, on a file of its own, through
@@ -18,7 +19,7 @@ export async function lockDataDirectory(directory: string): Promise<() => void> 
     return () => opened.close();
   } catch (error) {
     lock?.close();
-    const said = error instanceof Error ? error.message : String(error);
+    const said = messageOf(error);
     throw new Error(
       said.includes("locked")
         ? `another control plane is running in ${directory}: stop it first, or set HOLDFAST_DATA`
