@@ -94,7 +94,7 @@ test("an answer that was lost is asked for again with the same token and the sam
     response.writeHead(answer.status, { "content-type": "application/json" });
     response.end(JSON.stringify(answer.body));
   });
-  await expect(enroll(depsOf(paths).deps, { url: proxy, token })).rejects.toMatchObject({ trouble: "offline" });
+  await expect(enroll(depsOf(paths).deps, { url: proxy, token })).rejects.toMatchObject({ kind: "offline" });
   const key = (await loadIdentity(paths))?.publicKey;
   isCutting = false;
   const { config } = await enroll(depsOf(paths).deps, { url: proxy, token });
@@ -109,7 +109,7 @@ test("a revoked machine becomes a new host, with a new key; the old key is kept 
   const first = await enroll(depsOf(paths).deps, { url: control().url, token: await newToken("stolen") });
   const key = (await loadIdentity(paths))?.publicKey;
   await admin.ask(z.unknown(), "PATCH", `/api/v1/hosts/${first.config.host}`, { revoked: true });
-  await expect((await apiOf(paths)).getOrders()).rejects.toMatchObject({ trouble: "revoked" });
+  await expect((await apiOf(paths)).getOrders()).rejects.toMatchObject({ kind: "revoked" });
 
   const { deps, lines } = depsOf(paths);
   const second = await enroll(deps, { url: control().url, token: await newToken("bought-back") });
@@ -135,7 +135,7 @@ test("a used token is refused with the control plane's own words", async () => {
   await enroll(depsOf((await scratchRoot()).paths).deps, { url: control().url, token });
   const { paths } = await scratchRoot();
   await expect(enroll(depsOf(paths).deps, { url: control().url, token })).rejects.toMatchObject({
-    trouble: "refused",
+    kind: "refused",
     code: "enrollments.token_refused",
   });
   expect(await readConfig(paths)).toBeNull();
@@ -205,7 +205,7 @@ test.each([
   ["a revocation", 401, '{"error":{"code":"auth.host_revoked","message":"revoked"}}', "revoked"],
 ])("%s counts as what it is", async (_name, status, body, trouble) => {
   const api = await apiAgainst((_request, response) => void response.writeHead(status).end(body));
-  await expect(api.getOrders()).rejects.toMatchObject({ trouble });
+  await expect(api.getOrders()).rejects.toMatchObject({ kind: trouble });
 });
 
 test("a redirect is not followed with a host's signature: it is said where to", async () => {

@@ -96,7 +96,7 @@ test("wires cut after the commit and before the answer: delivered again, removed
   const over = entryOf("failed");
   await spool.write(over);
   answer("hang up", "commit and hang up", "commit and hang up");
-  for (let cut = 0; cut < 3; cut++) await expect(deliverReports(deps)).rejects.toMatchObject({ trouble: "offline" });
+  for (let cut = 0; cut < 3; cut++) await expect(deliverReports(deps)).rejects.toMatchObject({ kind: "offline" });
   expect(await held()).toBe(1);
 
   await deliverReports(deps);
