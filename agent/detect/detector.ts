@@ -1,5 +1,6 @@
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { Probes, type Probe } from "../../shared/catalog.ts";
+import { PLUS_MINUS_TENTH, withJitter } from "../../shared/backoff.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { ApiError } from "../link/api.ts";
 import type { Api } from "../link/api.ts";
@@ -62,7 +63,11 @@ export function startDetector(deps: DetectorDeps): () => void {
       if (!isKnown && said !== saidBefore) deps.log(`services are not looked for: ${said}`);
       saidBefore = said;
     }
-    if (!isStopped) cancelTimer = deps.timers.after(wait * (0.9 + deps.random() / 5), () => void detectAndReschedule());
+    if (!isStopped)
+      cancelTimer = deps.timers.after(
+        withJitter(wait, deps.random, PLUS_MINUS_TENTH),
+        () => void detectAndReschedule(),
+      );
   };
 
   void detectAndReschedule();

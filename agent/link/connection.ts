@@ -1,5 +1,6 @@
 import WebSocket from "ws";
 import type { RawData } from "ws";
+import { createBackoff } from "../../shared/backoff.ts";
 import type { Id } from "../../shared/ids.ts";
 import {
   CLOSE,
@@ -13,7 +14,6 @@ import {
 } from "../../shared/protocol.ts";
 import type { FrameFromAgent } from "../../shared/protocol.ts";
 import type { Progress } from "../../shared/run.ts";
-import { openBackoff } from "./backoff.ts";
 import { throttleProgress } from "./progress.ts";
 import type { Timers } from "../system/timers.ts";
 
@@ -43,11 +43,13 @@ const SILENT_AFTER_MS = 75_000;
 const STABLE_AFTER_MS = 60_000;
 const HANDSHAKE_WITHIN_MS = 20_000;
 const TERMINATE_AFTER_MS = 2_000;
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 60_000;
 const REVOKED_RETRY_MS = 3_600_000;
 
 /** Keeps one socket to the control plane, for as long as it is not stopped. */
 export function keepConnected(deps: ConnectionDeps): Connection {
-  const backoff = openBackoff(deps.random);
+  const backoff = createBackoff({ firstMs: FIRST_RETRY_MS, longestMs: LONGEST_RETRY_MS, random: deps.random });
   let socket: Socket | null = null;
   let isStopped = false;
   let cancelRetry = (): void => {};

@@ -1,4 +1,5 @@
 import type { Assignment, Order } from "../../shared/assignment.ts";
+import { PLUS_MINUS_TENTH, withJitter } from "../../shared/backoff.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
@@ -70,7 +71,7 @@ export function startPuller(deps: PullerDeps): Puller {
       if (isPullRequested) return pull();
       const wait =
         end === "revoked" ? WHEN_REVOKED_MS : deps.isOnline() && end === "fine" ? WITH_SOCKET_MS : WITHOUT_SOCKET_MS;
-      if (!isStopped) cancelTimer = deps.timers.after(wait * (0.9 + deps.random() / 5), pull);
+      if (!isStopped) cancelTimer = deps.timers.after(withJitter(wait, deps.random, PLUS_MINUS_TENTH), pull);
     });
   };
 

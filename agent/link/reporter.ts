@@ -1,3 +1,4 @@
+import { createBackoff } from "../../shared/backoff.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import type { Id } from "../../shared/ids.ts";
 import { isOver } from "../../shared/run.ts";
@@ -26,7 +27,7 @@ export interface Reporter {
 const MAX_REPORTS = 100;
 const MAX_BATCH_CHARACTERS = 1_000_000;
 const DELIVER_EVERY_MS = 60_000;
-const FIRST_RETRY_MS = 2_000;
+const FIRST_RETRY_MS = 4_000;
 
 /** What earlier deliveries taught. */
 export interface DeliveryState {
@@ -62,15 +63,17 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
   let cancelTimer = (): void => {};
   let delivering: Promise<void> | null = null;
   let isWokenAgain = false;
-  let failures = 0;
+  const backoff = createBackoff({ firstMs: FIRST_RETRY_MS, longestMs: DELIVER_EVERY_MS, random: deps.random });
+  let hasFailed = false;
 
   const deliver = async (): Promise<void> => {
     try {
       await deliverReports(deps, before);
-      failures = 0;
+      hasFailed = false;
+      backoff.reset();
     } catch (error) {
-      failures++;
-      if (failures === 1) deps.log(`reports are kept until they can be delivered: ${messageOf(error)}`);
+      if (!hasFailed) deps.log(`reports are kept until they can be delivered: ${messageOf(error)}`);
+      hasFailed = true;
     }
   };
   const wake = (): void => {
@@ -81,13 +84,12 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
     }
     delivering = deliver().then(() => {
       delivering = null;
-      if (isWokenAgain && failures === 0) {
+      if (isWokenAgain && !hasFailed) {
         isWokenAgain = false;
         return wake();
       }
       isWokenAgain = false;
-      const retry = Math.min(DELIVER_EVERY_MS, FIRST_RETRY_MS * 2 ** failures) * (0.5 + deps.random() / 2);
-      cancelTimer = deps.timers.after(failures === 0 ? DELIVER_EVERY_MS : retry, wake);
+      cancelTimer = deps.timers.after(hasFailed ? backoff.next() : DELIVER_EVERY_MS, wake);
     });
   };
   wake();

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import * as z from "zod";
+import { createBackoff } from "../../../shared/backoff.ts";
 import { EnrollmentCreated, Host } from "../../../shared/host.ts";
 import { Id } from "../../../shared/ids.ts";
 import type { Client } from "./api-client.ts";
@@ -55,7 +56,8 @@ export function superviseAgent(dataDir: string, say: (line: string) => void): Lo
   let child: ChildProcess | null = null;
   let again: NodeJS.Timeout | undefined;
   let isStopping = false;
-  let pauseMs = FIRST_PAUSE_MS;
+  // One agent on one machine: no jitter.
+  const backoff = createBackoff({ firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS, random: () => 1 });
 
   const launch = (): void => {
     const startedAt = performance.now();
@@ -65,10 +67,10 @@ export function superviseAgent(dataDir: string, say: (line: string) => void): Lo
     void waitForExit(started).then((how) => {
       child = null;
       if (isStopping) return;
-      if (performance.now() - startedAt > LONGEST_PAUSE_MS) pauseMs = FIRST_PAUSE_MS;
+      if (performance.now() - startedAt > LONGEST_PAUSE_MS) backoff.reset();
+      const pauseMs = backoff.next();
       say(`The agent ended unexpectedly (${how}); it is started again in ${pauseMs / 1000} s.`);
       again = setTimeout(launch, pauseMs);
-      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
     });
   };
   launch();
