@@ -28,13 +28,13 @@ import { requireJson } from "./routes/validate.ts";
 const MiB = 1024 * 1024;
 
 export interface AppOptions {
-  /** Takes `GET /agent/v1/socket` of a host that proved who it is. */
+  /** Handles `GET /agent/v1/socket` of an authenticated host. */
   readonly socket: OpenSocket;
-  /** Answers `/install.sh` and `/install/*`, where the runtime has the agent's files. */
+  /** Serves `/install.sh` and `/install/*`, if the runtime has the agent's files. */
   readonly install?: Hono;
 }
 
-/** The whole HTTP side of the control plane. Every address is closed but for the short list in routes/access.ts. */
+/** The HTTP application of the control plane. Every route needs authentication, except the list in routes/access.ts. */
 export function createApp(deps: Deps, options: AppOptions) {
   const app = new Hono<AccessEnv>();
   app.onError((error) => failureResponse(deps.log, error));
@@ -43,7 +43,8 @@ export function createApp(deps: Deps, options: AppOptions) {
   );
   app.use(async (context, next) => {
     await next();
-    // Agents set their clock's offset by it: it has to be the clock their JWTs are judged by. A socket's answer is the runtime's.
+    // Agents compute their clock offset from it, so it must be the clock that checks their JWTs.
+    // The runtime writes the socket's answer itself.
     const { path } = context.req;
     if (path.startsWith("/agent/v1/") && path !== "/agent/v1/socket")
       context.header("date", new Date(deps.clock.now()).toUTCString());

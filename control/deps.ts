@@ -12,15 +12,15 @@ export interface Log {
 export interface SigningKey {
   /** Raw public key, base64url. */
   readonly publicKey: string;
-  /** base64url SHA-256 of the raw public key: what an enrolment token carries. */
+  /** base64url SHA-256 of the raw public key. Enrolment tokens contain it. */
   readonly fingerprint: string;
   readonly privateKey: CryptoKey;
 }
 
-/** One request to somebody outside. Never follows a redirect, never hands out the answer's body, gives up after 15 s. */
+/** Sends one request to a third party. Follows no redirects, returns no response body, times out after 15 s. */
 export type Post = (request: OutgoingRequest) => Promise<OutgoingAnswer>;
 
-/** One e-mail, and the server that takes it. */
+/** One e-mail and the SMTP server to send it through. */
 export interface Email {
   readonly server: string;
   readonly port: number;
@@ -36,28 +36,28 @@ export interface Email {
   readonly sentAt: Instant;
 }
 
-/** What became of a letter, by recipient: a server may take it for some of them only. */
+/** The result of sending an e-mail. A server may accept it for some recipients only. */
 export interface MailResult {
   readonly reached: readonly string[];
-  /** The code of the last reply that was a refusal, or else of the last one. */
+  /** The code of the last negative reply, or else of the last reply. */
   readonly status: number | null;
-  /** Null when everybody was reached. */
+  /** Null when every recipient was accepted. */
   readonly error: string | null;
 }
 
-/** Hands one letter to its server. Gives up after 15 s, like Post. */
-export type Mail = (letter: Email) => Promise<MailResult>;
+/** Sends one e-mail. Times out after 15 s, like Post. */
+export type Mail = (email: Email) => Promise<MailResult>;
 
 /**
- * The connected hosts, whatever holds their sockets. Promises:
- * - a host has at most one connection: the newest wins, the older one is closed with CLOSE.replaced;
- * - the late close of an older connection never takes the newer one away;
- * - nothing here is needed for the truth: every call may be lost, none throws because a host is away.
+ * The connected hosts and their sockets. Promises:
+ * - A host has at most one connection: the newest wins, the older one is closed with CLOSE.replaced.
+ * - A late close of an older connection does not remove the newer one.
+ * - No state depends on it: any call may be lost, and none throws because a host is offline.
  */
 export interface Hub {
-  /** Rings the doorbell: the host pulls now instead of at its next poll. */
+  /** Pokes the host: it pulls now instead of at its next poll. */
   poke(host: Id, pull: "assignment" | "orders"): Promise<void>;
-  /** When its open socket last gave a sign of life, in milliseconds since 1970; null when none is open. */
+  /** When the last frame came in on the host's open socket, in milliseconds since 1970; null when none is open. */
   lastHeardAt(host: Id): Promise<number | null>;
   /** Closes the host's socket at once. */
   disconnect(host: Id, why: keyof typeof CLOSE): Promise<void>;
@@ -71,7 +71,7 @@ export interface Config {
   readonly version: string;
 }
 
-/** What every verb is handed. Wired by hand in a runtime's main, never reached for. */
+/** The dependencies of every verb. Each runtime's main creates them. */
 export interface Deps {
   readonly db: Database;
   readonly clock: { now(): number };
@@ -80,9 +80,9 @@ export interface Deps {
   readonly hub: Hub;
   readonly signingKey: SigningKey;
   readonly post: Post;
-  /** Null where no e-mail can be sent from. */
+  /** Null when the runtime can't send e-mail. */
   readonly mail: Mail | null;
   readonly config: Config;
-  /** Says that the outbox has something new to send. Cheap; may be called when it has not. */
+  /** Starts sending soon. Cheap; harmless when nothing is due. */
   readonly wakeOutbox: () => void;
 }

@@ -2,19 +2,19 @@ import { messageOf } from "../shared/error-message.ts";
 import type { Deps, Post } from "./deps.ts";
 import { recordVital, healthProblem } from "./domain/service/vitals.ts";
 
-/** Somebody else's dead man's switch: it tells a person when it no longer hears of the control plane. */
+/** An external dead man's switch: it alerts a person when the pings of the control plane stop. */
 export interface Heartbeat {
-  /** A secret: whoever has it can keep the switch quiet. */
+  /** A secret: anyone who has it can ping the switch. */
   readonly url: string;
   readonly post: Post;
 }
 
-/** A little less than the minute it is meant to be: a sweep never comes exactly on time. */
+/** A little less than a minute, because sweeps do not start exactly on time. */
 const HEARTBEAT_INTERVAL_MS = 55_000;
 
 /**
- * After a sweep that ran to its end: says so to the dead man's switch, at most once a minute, and only as long as the outbox works
- * too. That it does not get through is logged; the switch itself is what notices.
+ * Pings the dead man's switch, at most once a minute. Call it after a complete sweep. Sends nothing while the control
+ * plane is unhealthy. A failed ping is only logged: the switch alerts by itself.
  */
 export async function sendHeartbeat(
   deps: Pick<Deps, "db" | "clock" | "log">,
@@ -27,7 +27,7 @@ export async function sendHeartbeat(
     if (!(await recordVital(deps, "heartbeat", HEARTBEAT_INTERVAL_MS))) return;
     const { url, post } = heartbeat;
     const { status } = await post({ method: "GET", url, headers: { "user-agent": "Holdfast" }, body: "" });
-    if (status < 200 || status > 299) deps.log.error("the heartbeat was not taken", { status });
+    if (status < 200 || status > 299) deps.log.error("the heartbeat URL answered with an error", { status });
   } catch (error) {
     deps.log.error("the heartbeat could not be sent", {
       error: messageOf(error),

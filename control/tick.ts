@@ -8,9 +8,10 @@ import type { Deps } from "./deps.ts";
 import { dispatch } from "./notify/dispatch.ts";
 
 /**
- * What time alone makes due: orders nobody took, enrolments nobody used, what did not happen although it should have, incidents that
- * settled or are to be reminded of. Safe to run at any time and by several at once. What it puts into the outbox is not sent yet.
- * A step that fails holds no other one up, but the sweep is not noted as one that ran.
+ * Runs everything that is due by time: health checks, incident reminders, expiry of orders and enrolments,
+ * housekeeping. Safe at any time and concurrently. Only enqueues notifications, sends none.
+ * A failing step does not stop the others, but the sweep is then not recorded as complete.
+ * @throws Error with the messages of all failed steps
  */
 export async function sweep(deps: Deps): Promise<void> {
   const failures: string[] = [];
@@ -29,7 +30,7 @@ const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [
 ];
 
 /**
- * Sends what is due, and notes that the outbox works.
+ * Sends the notifications that are due, and records that the outbox works.
  * @returns when the next notification is due, in milliseconds since 1970; null when none waits
  */
 export async function sendDue(deps: Deps): Promise<number | null> {
@@ -38,7 +39,7 @@ export async function sendDue(deps: Deps): Promise<number | null> {
   return next;
 }
 
-/** Both, one after the other, and the second whatever becomes of the first: what a cron trigger does. */
+/** For a cron trigger: sweeps, then sends what is due even when the sweep failed. Returns what `sendDue` does. */
 export async function tick(deps: Deps): Promise<number | null> {
   const [swept] = await Promise.allSettled([sweep(deps)]);
   const next = await sendDue(deps);

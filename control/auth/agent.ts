@@ -9,9 +9,9 @@ import { hosts } from "../db/schema/hosts.ts";
 import type { Deps } from "../deps.ts";
 import { bearer } from "./bearer.ts";
 
-const CLOCK_SLACK_SECONDS = 300;
-const LONGEST_LIFE_SECONDS = 120;
-const SEEN_EVERY_MS = 60_000;
+const CLOCK_TOLERANCE_SECONDS = 300;
+const MAX_LIFETIME_SECONDS = 120;
+const RECORD_SEEN_EVERY_MS = 60_000;
 
 const Claims = z.object({ sub: Id, aud: z.string(), iat: z.int(), exp: z.int(), jti: z.string().min(1).max(128) });
 
@@ -21,7 +21,7 @@ export interface AuthenticatedHost {
 }
 
 /**
- * Who an agent's request, or its socket's upgrade, comes from: the host whose key signed the short-lived JWT it carries.
+ * Authenticates an agent's request or socket upgrade by its short-lived JWT, which the host's key signed.
  * Throws `auth.required`, `auth.clock_wrong` or `auth.host_revoked`.
  */
 export async function authenticateAgent(deps: Deps, headers: Headers): Promise<AuthenticatedHost> {
@@ -42,7 +42,7 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
   return { id: host.id, name: host.name };
 }
 
-/** Once a minute, and at once when its clock turned wrong or right. */
+/** Records the contact once a minute, or at once when the host's clock became wrong or correct. */
 async function recordSeen(
   deps: Deps,
   { id, lastSeenAt, clockSkewMs }: typeof hosts.$inferSelect,
@@ -50,7 +50,7 @@ async function recordSeen(
 ): Promise<void> {
   const now = deps.clock.now();
   const skew = parseSkew(clock, now);
-  const isLongAgo = lastSeenAt === null || Math.abs(now - Date.parse(lastSeenAt)) >= SEEN_EVERY_MS;
+  const isLongAgo = lastSeenAt === null || Math.abs(now - Date.parse(lastSeenAt)) >= RECORD_SEEN_EVERY_MS;
   const hasClockChanged = skew !== null && (clockSkewMs === null || isWrong(skew) !== isWrong(clockSkewMs));
   if (!isLongAgo && !hasClockChanged) return;
   const seen = { lastSeenAt: instant(now), ...(skew === null ? {} : { clockSkewMs: Math.round(skew) }) };
@@ -81,11 +81,11 @@ async function verifySignature(token: string, publicKey: string): Promise<void> 
 
 function checkClaims(deps: Deps, claims: z.infer<typeof Claims>, audience: string): void {
   if (claims.aud !== audience) throw authError(`the JWT is for ${claims.aud}, and this host enrolled at ${audience}`);
-  if (claims.exp <= claims.iat || claims.exp - claims.iat > LONGEST_LIFE_SECONDS) {
-    throw authError(`the JWT must expire within ${LONGEST_LIFE_SECONDS} seconds of when it was made`);
+  if (claims.exp <= claims.iat || claims.exp - claims.iat > MAX_LIFETIME_SECONDS) {
+    throw authError(`the JWT must expire within ${MAX_LIFETIME_SECONDS} seconds of when it was made`);
   }
   const ageSeconds = deps.clock.now() / 1000 - claims.iat;
-  if (Math.abs(ageSeconds) > CLOCK_SLACK_SECONDS) {
+  if (Math.abs(ageSeconds) > CLOCK_TOLERANCE_SECONDS) {
     throw new Failure(
       "auth.clock_wrong",
       `the JWT was made ${Math.round(Math.abs(ageSeconds))} seconds ${ageSeconds > 0 ? "ago" : "in the future"}: set the host's clock`,

@@ -6,7 +6,7 @@ export function newSecret(deps: Pick<Deps, "random">): string {
   return base64url.encode(deps.random(32));
 }
 
-/** Hex SHA-256: what is kept of a secret that has enough bits of its own. */
+/** Hex SHA-256. Enough for storing random secrets; too weak for passwords. */
 export async function sha256Hex(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -13,7 +13,7 @@ interface Signed {
   delivery: RelayedDelivery;
 }
 
-/** @returns a compact JWS of the control plane's key; its `typ` says which kind it is, so that none passes for another */
+/** @returns a compact JWS by the control plane's key; its `typ` is the kind, so no kind can be taken for another */
 export async function sign<Kind extends keyof Signed>(
   key: SigningKey,
   kind: Kind,

@@ -4,7 +4,7 @@ import type { SigningKey } from "../deps.ts";
 /**
  * @param text an Ed25519 private key as PKCS #8 in base64url
  * @param source where it is kept, for the error
- * @throws Error saying what `source` must be; never what it is
+ * @throws Error that names `source` and the expected format, never the content
  */
 export async function readSigningKey(text: string, source: string): Promise<SigningKey> {
   const privateKey = await importKey(text, source);

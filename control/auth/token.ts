@@ -7,7 +7,7 @@ import type { Deps } from "../deps.ts";
 import { bearer } from "./bearer.ts";
 import { sha256Hex } from "./secret.ts";
 
-const USED_EVERY_MS = 60_000;
+const RECORD_USED_EVERY_MS = 60_000;
 const RANK: Record<Scope, number> = { read: 0, operate: 1, admin: 2 };
 
 export interface AuthenticatedToken {
@@ -16,7 +16,7 @@ export interface AuthenticatedToken {
   readonly scope: Scope;
 }
 
-/** Who a request to the API comes from. Throws `auth.required`. */
+/** Authenticates a request to the API by its token. Throws `auth.required`. */
 export async function authenticateToken(deps: Deps, headers: Headers): Promise<AuthenticatedToken> {
   const text = bearer(headers);
   if (text === null || !text.startsWith("hft_")) {
@@ -34,7 +34,7 @@ export async function authenticateToken(deps: Deps, headers: Headers): Promise<A
   if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now) {
     throw new Failure("auth.required", `API token "${token.name}" expired at ${token.expiresAt}; make a new one`);
   }
-  if (token.lastUsedAt === null || Date.parse(token.lastUsedAt) + USED_EVERY_MS <= now) {
+  if (token.lastUsedAt === null || Date.parse(token.lastUsedAt) + RECORD_USED_EVERY_MS <= now) {
     await deps.db
       .update(tokens)
       .set({ lastUsedAt: instant(now) })
@@ -43,7 +43,7 @@ export async function authenticateToken(deps: Deps, headers: Headers): Promise<A
   return { id: token.id, name: token.name, scope: token.scope };
 }
 
-/** Throws `auth.scope_too_small` unless the token may do what needs `scope`. */
+/** Throws `auth.scope_too_small` unless the token's scope includes `scope`. */
 export function requireScope(token: AuthenticatedToken, scope: Scope): void {
   if (RANK[token.scope] >= RANK[scope]) return;
   throw new Failure(

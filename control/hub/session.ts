@@ -20,15 +20,15 @@ type SessionDeps = Pick<Deps, "db" | "clock">;
 
 const PROGRESS_EVERY_MS = 1000;
 
-/** What is known of one connection. A runtime that forgets `progressAt` (hibernation) loses nothing. */
+/** The state of one connection. Losing `progressAt` (hibernation) only costs throttling. */
 export interface Session {
   readonly host: Id;
-  /** Names this connection in the database, so that a late close never takes a newer one away. */
+  /** The connection's id in the database: a late close does not remove a newer connection. */
   readonly connection: Id;
   readonly progressAt: Map<Id, number>;
 }
 
-/** What the runtime that holds the socket has to do next: send these texts, then close if told so. */
+/** What the runtime does with the socket next: send these texts, then close it unless `close` is null. */
 export interface Reaction {
   readonly send: readonly string[];
   readonly close: keyof typeof CLOSE | null;
@@ -38,7 +38,7 @@ export function newSession(host: Id, connection: Id): Session {
   return { host, connection, progressAt: new Map() };
 }
 
-/** The socket is open: writes the host's presence. A host revoked since it was let in is closed. */
+/** The socket is open: records the connection. Closes it when the host was revoked since the upgrade. */
 export async function handleOpen({ db, clock }: SessionDeps, session: Session): Promise<Reaction> {
   const now = instant(clock.now());
   const present = await db
@@ -50,8 +50,8 @@ export async function handleOpen({ db, clock }: SessionDeps, session: Session): 
 }
 
 /**
- * One frame came in.
- * @param text null when it was not text
+ * Handles one incoming frame.
+ * @param text null for a binary frame
  */
 export async function handleFrame(deps: SessionDeps, session: Session, text: string | null): Promise<Reaction> {
   if (text === null || new TextEncoder().encode(text).length > MAX_FRAME_BYTES) return close("badFrame");
@@ -74,7 +74,7 @@ export async function handleFrame(deps: SessionDeps, session: Session, text: str
   }
 }
 
-/** The socket is gone. Clears the presence only while it is still this connection's. */
+/** The socket is closed: clears the host's connection, unless a newer one has replaced it. */
 export async function handleClose({ db, clock }: SessionDeps, session: Session): Promise<void> {
   await db
     .update(hosts)
@@ -88,25 +88,25 @@ function close(why: keyof typeof CLOSE): Reaction {
   return { send: [], close: why };
 }
 
-/** The one frame that must be understood from every version, so that the answer can name the reason. */
+/** Must parse for every protocol version, so that an unsupported version gets its own close code. */
 const AnyHello = z.object({ type: z.literal("hello"), protocol: z.int() });
 
 function welcome(now: number): string {
   return JSON.stringify({ type: "welcome", protocol: PROTOCOL, now: instant(now) } satisfies FrameFromControl);
 }
 
-/** Only of a run of its own that is running, and at most once a second: the rest is dropped, it is only live. */
+/** Saves progress of the host's own running run, at most once a second. The rest is dropped. */
 async function saveProgress({ db, clock }: SessionDeps, session: Session, run: Id, progress: Progress): Promise<void> {
   const now = clock.now();
   const last = session.progressAt.get(run);
   if (last !== undefined && now - last < PROGRESS_EVERY_MS) return;
-  // Told again without change, it did not get on.
+  // Unchanged progress does not count as progress.
   const isSame = sql`json_remove(${runs.progress}, '$.at') is json_remove(${JSON.stringify(progress)}, '$.at')`;
   const kept = await db
     .update(runs)
     .set({ progress, progressAt: sql`case when ${isSame} then ${runs.progressAt} else ${instant(now)} end` })
     .where(and(eq(runs.id, run), eq(runs.host, session.host), eq(runs.state, "running")))
     .returning({ id: runs.id });
-  // Only runs that are really its own take memory.
+  // Only the host's own runs are kept in memory.
   if (kept.length > 0) session.progressAt.set(run, now);
 }

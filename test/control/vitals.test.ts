@@ -145,7 +145,7 @@ test("a heartbeat that fails is logged without its address, and the next one is 
   expect(heard).toHaveLength(3);
   expect(logged).toEqual([
     "the heartbeat could not be sent",
-    "the heartbeat was not taken",
-    "the heartbeat was not taken",
+    "the heartbeat URL answered with an error",
+    "the heartbeat URL answered with an error",
   ]);
 });
