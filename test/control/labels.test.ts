@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { writeAll } from "../../control/db/transaction.ts";
-import { enqueue } from "../../control/notify/outbox.ts";
+import { enqueue, type OutboxEvent } from "../../control/notify/outbox.ts";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { EventType } from "../../shared/event.ts";
@@ -77,7 +77,7 @@ test("channels choose by event, host and label, whatever the type of the event",
     const { body } = await addChannel(control, name, choice);
     ids.set((body as { id: string }).id, name);
   }
-  const abouts = {
+  const subjects = {
     nobody: undefined,
     one: { host: host.id },
     binding: { host: host.id, binding: binding.id },
@@ -85,7 +85,7 @@ test("channels choose by event, host and label, whatever the type of the event",
     "the repository of one, as the other noticed": { host: other.id, repository: repository.id },
     "the repository of two": { host: other.id, repository: elsewhere.repository.id },
   };
-  const expected: Record<keyof typeof abouts, string[]> = {
+  const expected: Record<keyof typeof subjects, string[]> = {
     nobody: ["all"],
     one: ["all", "family", "of-both", "of-one"],
     binding: ["all", "family", "of-both", "of-one"],
@@ -94,12 +94,12 @@ test("channels choose by event, host and label, whatever the type of the event",
     "the repository of two": ["all", "attic", "of-both"],
   };
   for (const type of EventType.options) {
-    for (const [whom, about] of Object.entries(abouts)) {
-      const notice = { type, data: {}, ...(about === undefined ? {} : { about }) };
+    for (const [whom, subject] of Object.entries(subjects)) {
+      const notice: OutboxEvent = { type, data: {}, ...(subject === undefined ? {} : { subject }) };
       await writeAll(control.deps.db, [enqueue(control.deps, notice)]);
       const heard = (await deliveriesOf(control)).map(({ channel }) => ids.get(channel) ?? "?").toSorted();
       await control.deps.db.run("delete from deliveries");
-      const wanted = expected[whom as keyof typeof abouts];
+      const wanted = expected[whom as keyof typeof subjects];
       expect({ type, whom, heard }).toEqual({
         type,
         whom,

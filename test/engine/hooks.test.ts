@@ -92,7 +92,7 @@ describe("hooks", () => {
   });
 
   it("have a pulse while they do something, though no engine counts anything yet", async () => {
-    Object.assign(host.deps, { pulseEveryMs: 50 });
+    Object.assign(host.deps, { activityEveryMs: 50 });
     await host.hook("reads", `until [ -e ${out("enough")} ]; do head -c 1000000 /dev/zero >${out("copy")}; done`);
     const running = host.backup(host.work({ before: ["reads"] }));
     await until("the pulse", () => host.progress.some(({ worked = 0 }) => worked >= 3));

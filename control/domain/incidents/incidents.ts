@@ -6,7 +6,7 @@ import { incidents } from "../../db/schema/incidents.ts";
 import type { EventDraft } from "../../db/schema/notifications.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { type EventSubject, enqueue } from "../../notify/outbox.ts";
+import { type EventSubject, enqueue, type OutboxEvent } from "../../notify/outbox.ts";
 import { newId } from "../ids.ts";
 import { notFound } from "../errors.ts";
 
@@ -94,10 +94,10 @@ export function closeIncident(
   const open = sql`${isOpen(trouble)} and (${when})`;
   const isDamped = event === null ? sql`0` : sql`${incidents.isFlapping}`;
   const ofIncident = (what: SQL) => sql`(select ${what} from ${incidents} where ${isOpen(trouble)})`;
-  const notification = event && {
+  const notification: OutboxEvent | null = event && {
     type: event.type,
     data: withIncident(event, ofIncident(INCIDENT_JSON)),
-    about: { ...subjectOf(trouble), incident: ofIncident(sql`${incidents.id}`) },
+    subject: { ...subjectOf(trouble), incident: ofIncident(sql`${incidents.id}`) },
   };
   const isNotified = sql`exists (select 1 from ${incidents} where ${open} and not ${incidents.isFlapping})`;
   return [
