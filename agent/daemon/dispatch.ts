@@ -34,7 +34,7 @@ export function dispatchDue(deps: DispatchDeps, due: DueTask): void {
       hasStarted = true;
       await due.onStarted();
     };
-    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal, onBegun: onStarted };
+    const start = { runId: run, trigger, scheduledAt: instant(due.dueAt), signal, onStarted };
     try {
       await deps.runner.spool.ensureWritable();
       await runTask(deps, task, start);

@@ -77,7 +77,7 @@ export async function recordRun(
       activity.addProcess(child);
       return started.recordChild(is, child);
     };
-    const record = { ...started, noteChild: recordChild };
+    const record = { ...started, recordChild };
     try {
       finished = await runToEnd(deps, { input, record }, (stopped) =>
         work({

@@ -11,7 +11,7 @@ test("without anything it listens on loopback and keeps its state in ./data", ()
     url: null,
     databaseUrl: `file://${resolve("data/control.db")}`,
     databaseToken: undefined,
-    webhookPrivate: { private: "allow", named: [] },
+    webhookPrivate: { private: "allow", exceptions: [] },
     signingKey: undefined,
     heartbeatUrl: null,
   });
