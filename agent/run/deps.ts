@@ -14,7 +14,7 @@ export interface RunnerDeps {
   readonly random: (bytes: number) => Uint8Array;
   readonly log: (line: string) => void;
   readonly spool: Spool;
-  /** Called at most once a second per run. */
+  /** Called as often as an engine counts: whoever sends it on does so less often. */
   readonly onProgress: (run: Id, progress: Progress) => void;
   /** How far the control plane's clock is ahead of this host's, in ms, as far as it is known. */
   readonly clockOffset?: () => number;

@@ -51,8 +51,6 @@ export const EMPTY_RESULT: Omit<RunResult, "state"> = {
   snapshots: null,
 };
 
-const PROGRESS_EVERY_MS = 1000;
-
 /**
  * Does the work of one run between its first and its last line in the spool. Whatever is thrown becomes the run's failure.
  */
@@ -83,7 +81,7 @@ export async function recordRun(
         work({
           record,
           signal: stopped,
-          onProgress: throttled(activity.progress),
+          onProgress: activity.progress,
           whileWaiting: activity.whileWaiting,
         }),
       );
@@ -154,14 +152,4 @@ async function reportRefusal(
     subject: input.name,
     message,
   });
-}
-
-function throttled(tell: (progress: Progress) => void): (progress: Progress) => void {
-  let last = Number.NEGATIVE_INFINITY;
-  return (progress) => {
-    const now = performance.now();
-    if (now - last < PROGRESS_EVERY_MS) return;
-    last = now;
-    tell(progress);
-  };
 }
