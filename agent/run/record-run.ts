@@ -1,6 +1,6 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { Progress, RunKind } from "../../shared/run.ts";
+import { createRefusalReporter } from "../link/refusals.ts";
 import { PolicyError } from "../policy/check.ts";
 import { readTimeLimit } from "./access.ts";
 import type { RunOutcome, RunnerDeps, RunnerInput, RunStart } from "./deps.ts";
@@ -130,26 +130,17 @@ function logFailure({ log }: RunRecord, failure: RunFailure): RunFailure {
   return { ...failure, message: log.redact(failure.message) };
 }
 
-/** What was refused in this process's life; a schedule asks for the same thing again and again. */
-const reportedRefusals = new WeakMap<Spool, Set<string>>();
+/** One for each spool, as long as the process lives: a schedule asks for the same thing again and again. */
+const refusalReporters = new WeakMap<Spool, ReturnType<typeof createRefusalReporter>>();
 
 async function reportRefusal(
-  { spool, clock, random }: RunnerDeps,
+  deps: RunnerDeps,
   { input, error }: { input: RunSpec; error: PolicyError },
 ): Promise<void> {
   const { message } = error.failure;
-  const before = reportedRefusals.get(spool) ?? new Set();
-  reportedRefusals.set(spool, before);
-  const key = [input.binding ?? input.repository, input.assignment.revision, error.refusalCode, message].join(" ");
-  if (before.has(key)) return;
-  before.add(key);
-  const at = clock.now();
-  await spool.addRefusal({
-    type: "refusal",
-    id: uuidv7(at, random(10)),
-    at: instant(at),
-    code: error.refusalCode,
-    subject: input.name,
-    message,
-  });
+  const code = error.refusalCode;
+  const report = refusalReporters.get(deps.spool) ?? createRefusalReporter(deps, Number.POSITIVE_INFINITY);
+  refusalReporters.set(deps.spool, report);
+  const key = [input.binding ?? input.repository, input.assignment.revision, code, message].join(" ");
+  await report(key, { code, subject: input.name, message });
 }
