@@ -6,6 +6,8 @@ import { isAlive } from "../system/process/process-ref.ts";
 import { backup, forget, restore, runUpkeep } from "../runs.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import type { RunStart } from "../run/deps.ts";
+import { recordUnstarted } from "../run/record.ts";
+import { runFailure } from "../run-error.ts";
 import type { DueTask } from "./scheduler.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";
 import type { Queue } from "./queue.ts";
@@ -121,41 +123,11 @@ async function reportUnknown(deps: DispatchDeps, order: RunOrder): Promise<void>
     "binding" in order
       ? { binding: order.binding, repository: null, what: `binding ${order.binding}` }
       : { binding: null, repository: order.repository, what: `repository ${order.repository}` };
-  const at = instant(deps.runner.clock.now());
-  await deps.runner.spool.write({
-    owner: null,
-    after: null,
-    report: {
-      type: "run",
-      sequence: 1,
-      log: "",
-      suspicious: null,
-      engineId: null,
-      snapshots: null,
-      run: {
-        id: order.id,
-        binding: about.binding,
-        repository: about.repository,
-        kind: order.kind,
-        trigger: "order",
-        state: "failed",
-        scheduledAt: null,
-        queuedAt: null,
-        startedAt: at,
-        finishedAt: at,
-        snapshot: null,
-        failure: {
-          code: "binding.unknown",
-          message: `this host has no ${about.what} in its assignment`,
-          next: "Look whether it still exists, then ask again.",
-        },
-        warnings: [],
-        stats: null,
-        plan: null,
-        items: null,
-      },
-    },
-  });
+  const { binding, repository, what } = about;
+  const run = { runId: order.id, binding, repository, kind: order.kind, trigger: "order" as const, scheduledAt: null };
+  const message = `this host has no ${what} in its assignment`;
+  const failure = runFailure("binding.unknown", message, "Look whether it still exists, then ask again.");
+  await recordUnstarted(deps.runner, run, failure);
 }
 
 /** A run that a person started on the host by hand lives in a process of its own. It takes SIGINT as a wish to stop. */

@@ -50,10 +50,35 @@ export interface RecordInput {
   readonly scheduledAt: Instant | null;
 }
 
+/** A run whose repository may be unknown here. */
+interface NewRun extends Omit<RecordInput, "repository"> {
+  readonly repository: Id | null;
+}
+
 /** Writes that the run has begun, and only then returns. */
 export async function startRecord(deps: RecordDeps, input: RecordInput): Promise<RunRecord> {
-  const { runId, binding, repository, kind, trigger, scheduledAt } = input;
-  const report: RunReport = {
+  const report = newReport(input, deps.clock.now());
+  const entry: SpoolEntry = { report, owner: ownProcessRef(), after: null };
+  await deps.spool.write(entry);
+  return openRecord(deps, { entry, report });
+}
+
+/** Writes of a run that can't even begin that it failed. */
+export async function recordUnstarted(
+  { clock, spool }: Pick<RecordDeps, "clock" | "spool">,
+  input: NewRun,
+  failure: RunFailure,
+): Promise<void> {
+  const report = newReport(input, clock.now());
+  const { startedAt } = report.run;
+  const run = { ...report.run, state: "failed" as const, finishedAt: startedAt, failure };
+  await spool.write({ owner: null, after: null, report: { ...report, run } });
+}
+
+/** The first report of a run: it begins now, and nothing has come of it yet. */
+function newReport({ runId, ...input }: NewRun, nowMs: number): RunReport {
+  const { binding, repository, kind, trigger, scheduledAt } = input;
+  return {
     type: "run",
     sequence: 1,
     run: {
@@ -65,7 +90,7 @@ export async function startRecord(deps: RecordDeps, input: RecordInput): Promise
       state: "running",
       scheduledAt,
       queuedAt: null,
-      startedAt: instant(deps.clock.now()),
+      startedAt: instant(nowMs),
       finishedAt: null,
       snapshot: null,
       failure: null,
@@ -79,9 +104,6 @@ export async function startRecord(deps: RecordDeps, input: RecordInput): Promise
     engineId: null,
     snapshots: null,
   };
-  const entry: SpoolEntry = { report, owner: ownProcessRef(), after: null };
-  await deps.spool.write(entry);
-  return openRecord(deps, { entry, report });
 }
 
 /** Goes on with the record of a run whose process is gone. @param engines what may have left a lock */
