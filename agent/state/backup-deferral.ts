@@ -5,12 +5,12 @@ import type { Paths } from "../config.ts";
 import { Deferral } from "./deferral.ts";
 import { readState, writeState } from "../system/state-file.ts";
 
-/** Whether, and until when, another program's lock has put a binding's backup off. */
+/** The deferral of a binding's backup; null when it is not deferred. */
 export async function readBackupDeferral(paths: Pick<Paths, "bindingsDir">, binding: Id): Promise<Deferral | null> {
   return await readState(fileOf(paths, binding), Deferral);
 }
 
-/** @param deferral null: it is no more */
+/** @param deferral null removes it */
 export async function writeBackupDeferral(
   paths: Pick<Paths, "bindingsDir">,
   { binding, deferral }: { binding: Id; deferral: Deferral | null },

@@ -13,32 +13,32 @@ export interface Bounds {
 }
 
 /**
- * A host with 300 daily bindings and their retention makes 600 reports a day: two weeks of them without a control plane. Pared,
- * one is about a kilobyte; whole, ten and more (docs/decisions/0034).
+ * A host with 300 daily bindings and their retention makes 600 reports a day: two weeks of them without a control
+ * plane. A trimmed report has about 1 KiB, a whole one 10 KiB and more (docs/decisions/0034).
  */
 export const BOUNDS: Bounds = { entries: 10_000, bytes: 64 << 20 };
 
 const NEARLY_FULL = 0.8;
-/** It is made smaller than it has to be, so that not every run has to do it again. */
+/** Trimmed to less than the limit, so that not every run has to trim again. */
 const TRIM_TO = 0.9;
 
 export function usageOf(
   sizes: ReadonlyMap<Id, number>,
   { entries, bytes }: Bounds,
 ): { isNearlyFull: boolean; isOver: boolean; isTooHeavy: boolean; isTooMany: boolean } {
-  const held = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  const reaches = (part: number): boolean => sizes.size > entries * part || held > bytes * part;
+  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  const exceeds = (part: number): boolean => sizes.size > entries * part || total > bytes * part;
   return {
-    isNearlyFull: reaches(NEARLY_FULL),
-    isOver: reaches(1),
-    isTooHeavy: held > bytes * TRIM_TO,
+    isNearlyFull: exceeds(NEARLY_FULL),
+    isOver: exceeds(1),
+    isTooHeavy: total > bytes * TRIM_TO,
     isTooMany: sizes.size > entries * TRIM_TO,
   };
 }
 
 export interface TrimInput {
   readonly bounds: Bounds;
-  /** Bytes of each entry; kept up to date by the others. */
+  /** Bytes of each entry. `read`, `put` and `drop` keep it up to date. */
   readonly sizes: ReadonlyMap<Id, number>;
   read(id: Id): Promise<SpoolEntry | null>;
   put(entry: SpoolEntry): Promise<void>;
@@ -46,23 +46,23 @@ export interface TrimInput {
 }
 
 /**
- * Makes room when there is more than may be, the oldest first: what is said again anyway (refusals), then logs, then what a
- * newer report says better (lists of snapshots), then plans and items. Only when all of that is gone, whole reports of runs that
- * are over. What a run that goes on needs is never touched.
- * @returns how many reports of runs were dropped
+ * Trims the spool to its limits, oldest first: refusals, which are reported again anyway; then logs; then snapshot
+ * lists that a newer report replaces; then plans and items. Whole reports of finished runs go last. Runs in progress
+ * are never touched.
+ * @returns how many run reports were dropped
  */
-export async function trimSpool(keeping: TrimInput): Promise<number> {
-  const { bounds, sizes } = keeping;
+export async function trimSpool(input: TrimInput): Promise<number> {
+  const { bounds, sizes } = input;
   if (!usageOf(sizes, bounds).isOver) return 0;
-  const { refusals, runs, newestLists } = await classifyEntries(keeping);
+  const { refusals, runs, newestLists } = await classifyEntries(input);
   const isTooLong = sizes.size > bounds.entries;
   const hasEnough = (): boolean => {
     const { isTooHeavy, isTooMany } = usageOf(sizes, bounds);
     return !isTooHeavy && !(isTooLong && isTooMany);
   };
-  for (const id of refusals) if (!hasEnough()) await keeping.drop(id);
+  for (const id of refusals) if (!hasEnough()) await input.drop(id);
   const isNewestList = (report: RunReport): boolean => newestLists.has(report.run.id);
-  /** Null where nothing is to be pared: then nothing is written. */
+  /** Each returns null when there is nothing to drop: then nothing is written. */
   const reductions: ((report: RunReport) => RunReport | null)[] = [
     (report) => (report.log.length <= LOG_DROPPED.length ? null : { ...report, log: LOG_DROPPED }),
     (report) => (report.snapshots === null || isNewestList(report) ? null : { ...report, snapshots: null }),
@@ -74,15 +74,15 @@ export async function trimSpool(keeping: TrimInput): Promise<number> {
   for (const reduce of reductions) {
     for (const id of runs) {
       if (!usageOf(sizes, bounds).isTooHeavy) break;
-      const entry = await keeping.read(id);
+      const entry = await input.read(id);
       const reduced = entry?.report.type === "run" ? reduce(entry.report) : null;
-      if (entry !== null && reduced !== null) await keeping.put({ ...entry, report: reduced });
+      if (entry !== null && reduced !== null) await input.put({ ...entry, report: reduced });
     }
   }
   let dropped = 0;
   for (const id of runs) {
     if (hasEnough()) break;
-    await keeping.drop(id);
+    await input.drop(id);
     dropped++;
   }
   return dropped;
@@ -90,7 +90,7 @@ export async function trimSpool(keeping: TrimInput): Promise<number> {
 
 const Dropped = z.object({ reports: z.int() });
 
-/** Where it is written how many reports nobody will ever read, until a person has seen it. */
+/** File with the number of dropped run reports, kept until a person removes it. */
 export function droppedFile({ spoolDir }: Pick<Paths, "spoolDir">): string {
   return join(spoolDir, "dropped.json");
 }
@@ -104,9 +104,9 @@ export async function droppedReports(paths: Pick<Paths, "spoolDir">): Promise<nu
   return (await readState(droppedFile(paths), Dropped))?.reports ?? 0;
 }
 
-const LOG_DROPPED = "(the log is not here: too much waited on the host to be reported)\n";
+const LOG_DROPPED = "(log dropped: too many reports were waiting on the host)\n";
 
-/** What may go, by its kind, the oldest first; and the runs whose list of a binding's snapshots is the newest there is. */
+/** What may be dropped, oldest first, and which run has the newest snapshot list of each binding. */
 async function classifyEntries({
   sizes,
   read,

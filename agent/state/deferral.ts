@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Instant, instant } from "../../shared/ids.ts";
 
-/** A run that another program's lock put off. */
+/** A run that is postponed because another program holds the repository's lock. */
 export const Deferral = z.strictObject({
   since: Instant,
   times: z.int().min(1),
@@ -11,10 +11,10 @@ export type Deferral = z.infer<typeof Deferral>;
 
 const FIRST_MS = 10 * 60_000;
 const LONGEST_MS = 4 * 3_600_000;
-/** Who holds a lock that long does not work on the repository any more: a person has to look. */
+/** A lock held that long is stale: a person has to check. */
 const GIVE_UP_AFTER_MS = 24 * 3_600_000;
 
-/** Put off once more, each time a little longer. @returns null when it has been for a day: then the run has failed */
+/** The next deferral, each a little longer. @returns null after a day of deferrals: then the run has failed */
 export function nextDeferral(before: Deferral | null, now: number): Deferral | null {
   const since = before?.since ?? instant(now);
   if (now - Date.parse(since) > GIVE_UP_AFTER_MS) return null;
@@ -22,7 +22,9 @@ export function nextDeferral(before: Deferral | null, now: number): Deferral | n
   return { since, times, againAt: instant(now + Math.min(FIRST_MS * 2 ** (times - 1), LONGEST_MS)) };
 }
 
-/** It runs now: while it does, and should this process die, it does not come a second time at once. */
+/**
+ * Pushes the next attempt back while the run is in progress, so that it does not start twice even if this process dies.
+ */
 export function extendWhileRunning(deferral: Deferral, now: number): Deferral {
   return { ...deferral, againAt: instant(now + LONGEST_MS) };
 }

@@ -7,14 +7,14 @@ import { peekState, writeState } from "../system/state-file.ts";
 
 const GoodSnapshot = z.strictObject({
   snapshot: z.string(),
-  /** When its backup began; null in what agents before 0.2 remembered. */
+  /** When its backup began; null in files written by agents before 0.2. */
   at: Instant.nullable().default(null),
 });
 export type GoodSnapshot = z.infer<typeof GoodSnapshot>;
 
 /**
- * The newest snapshot of the binding that a backup of this host vouched for; null when none is remembered. A file that can't be
- * read is an error, never a "none": the answer decides what is removed. The next good backup writes it anew.
+ * The binding's newest snapshot of a succeeded or warned backup of this host; null when none is recorded. An unreadable
+ * file is an error, never "none": the answer decides what is removed. The next good backup replaces the file.
  */
 export async function readNewestGood(paths: Pick<Paths, "bindingsDir">, binding: Id): Promise<GoodSnapshot | null> {
   const file = fileOf(paths, binding);
@@ -22,12 +22,12 @@ export async function readNewestGood(paths: Pick<Paths, "bindingsDir">, binding:
   if (good !== "damaged") return good === "none" ? null : good.value;
   throw runError(
     "host.failed",
-    `${file}, which remembers the newest good snapshot, is damaged: nothing is removed`,
+    `${file}, the record of the newest good snapshot, is damaged: nothing is removed`,
     "Look at the host's disk; the next good backup writes the file anew.",
   );
 }
 
-/** Called with what a succeeded or warned backup stored: the retention keeps it until there is a newer one. */
+/** Called with the snapshot of a succeeded or warned backup: retention keeps it until there is a newer one. */
 export async function recordGoodSnapshot(
   paths: Pick<Paths, "bindingsDir">,
   { binding, snapshot, at }: { binding: Id; snapshot: string; at: Instant },

@@ -11,7 +11,7 @@ import { isAlive, ownProcessRef, ProcessRef } from "../system/process/process-re
 const LockHolder = ProcessRef.extend({ token: z.string() });
 
 const POLL_MS = 1_000;
-/** Breaking a dead lock takes milliseconds: whoever began it this long ago is dead as well. */
+/** Removing a stale lock takes milliseconds: a process that began to this long ago is dead too. */
 const BREAKER_STALE_MS = 10_000;
 
 export interface Lock {
@@ -19,9 +19,9 @@ export interface Lock {
 }
 
 /**
- * Takes a lock that only one run at a time has on this host, in whichever process. One whose process is gone is broken.
- * Waits until it is free.
- * @param onWait called once when it has to wait
+ * Acquires a lock that one run at a time holds on this host, in any process. Waits until it is free. A stale lock is
+ * removed.
+ * @param input `onWait`: called once when it has to wait
  * @throws the signal's reason when that aborts first
  */
 export async function acquireLock(
@@ -38,7 +38,7 @@ export async function acquireLock(
       if (await createFileAtomically(file, text)) return { release: () => release(file, text) };
       if (await removeIfStale(file)) continue;
       if (changes === null) {
-        // Looked at once more before the first wait: it may have been freed before anybody watched.
+        // Checked once more before the first wait: it may have been released before the watch started.
         changes = watchChanges(paths.locksDir);
         onWait();
       } else await changes.next(signal);
@@ -52,7 +52,10 @@ async function release(file: string, text: string): Promise<void> {
   if ((await readTextIfExists(file)) === text) await rm(file, { force: true });
 }
 
-/** Two that wait may both find it dead: only the one with the `.break` file may remove it, having looked again. */
+/**
+ * Two waiting processes may both find it stale. Only the one that created the `.break` file removes it, after a second
+ * check.
+ */
 async function removeIfStale(file: string): Promise<boolean> {
   if (!(await isStale(file))) return false;
   const breaker = `${file}.break`;
@@ -61,7 +64,7 @@ async function removeIfStale(file: string): Promise<boolean> {
   } catch {
     const made = await stat(breaker).catch(() => null);
     const ageMs = made === null ? 0 : Math.abs(Date.now() - made.mtimeMs);
-    // Of the future as well: the clock was set back since.
+    // Also when its time is in the future: the clock was set back since.
     if (ageMs > BREAKER_STALE_MS) await rm(breaker, { force: true });
     return false;
   }
@@ -79,13 +82,13 @@ async function isStale(file: string): Promise<boolean> {
   try {
     return !isAlive(LockHolder.parse(JSON.parse(text)));
   } catch {
-    // Not written by us in one piece: after a power cut the file may be empty.
+    // Not written completely by us: after a power cut the file may be empty.
     return true;
   }
 }
 
 interface LockChanges {
-  /** Resolves after a change since it was last asked, within a second without one: a holder may die silently. */
+  /** Resolves after a change since the last call, or after a second: a holder may die without changing the file. */
   next(signal: AbortSignal): Promise<void>;
   close(): void;
 }

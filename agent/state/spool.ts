@@ -13,28 +13,28 @@ import { type Bounds, BOUNDS, usageOf, trimSpool, recordDropped } from "./bounds
 import { peekState, quarantine, writeState } from "../system/state-file.ts";
 
 export interface Spool {
-  /** Everything not yet removed, oldest first. */
+  /** Every entry not yet removed, oldest first. */
   list(): Promise<SpoolEntry[]>;
-  /** Throws when there is no room for what a run says: one that can't be told of does not begin. */
+  /** Throws when there is no space for a run's report: a run that can't be reported does not start. */
   ensureWritable(): Promise<void>;
   /**
-   * Durable when it returns; throws when it can't be. Only what is over is kept in memory then, is delivered from there, and
-   * written once it can be.
+   * Durable when it returns, otherwise throws. Exception: an entry that is final is kept in memory when it can't be
+   * written, delivered from there, and written later.
    */
   write(entry: SpoolEntry): Promise<void>;
   /**
-   * Removes what the control plane has. A run that is not over stays, and so does one that changed since.
-   * @param sequence of the report that was accepted; any number for a refusal
+   * Removes an entry that the control plane has stored. Kept if the run is not over, or has changed since.
+   * @param sequence of the accepted report; any number for a refusal
    */
   removeIfUnchanged(id: Id, sequence: number): Promise<void>;
   addRefusal(refusal: Refusal): Promise<void>;
-  /** Calls the listener after every change, also one of another process; it may be called more often than that. */
+  /** Calls the listener after every change, also by another process. It may be called more often. */
   onChange(listener: () => void): () => void;
-  /** What a person has to look at, as far as is known since the last look: it can't be written, or fills up. */
+  /** Problems found with the last access: the spool can't be written, or is nearly full. */
   troubles(): HostTrouble[];
 }
 
-/** What a run says at its end is seldom more. */
+/** A run's final report is seldom larger. */
 const ROOM_BYTES = 65_536;
 
 export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUNDS): Spool {
@@ -44,9 +44,9 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
     for (const listener of listeners) listener();
   };
   const fileOf = (id: Id): string => join(directory, `${id}.json`);
-  /** What is over and could not be written. */
+  /** Final entries that could not be written. */
   const unwritten = new Map<Id, SpoolEntry>();
-  /** Bytes of each file, as far as they are known. */
+  /** Bytes of each file, as far as known. */
   const sizes = new Map<Id, number>();
   let fault: string | null = null;
 
@@ -73,15 +73,15 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
     }
     if (isFinal(entry)) await enforceBounds();
   };
-  let bounding = Promise.resolve();
-  /** One at a time: two would drop twice as much. What goes wrong is tried again with the next end of a run. */
+  let trimming = Promise.resolve();
+  /** One at a time: two would drop twice as much. A failure is tried again after the next run. */
   const enforceBounds = async (): Promise<void> => {
-    const keep = async (): Promise<void> => {
+    const trim = async (): Promise<void> => {
       const dropped = await trimSpool({ bounds, sizes, read, put, drop });
       if (dropped > 0) await recordDropped(paths, dropped);
     };
-    bounding = bounding.then(keep).catch(() => undefined);
-    await bounding;
+    trimming = trimming.then(trim).catch(() => undefined);
+    await trimming;
   };
   const drop = async (id: Id): Promise<void> => {
     unwritten.delete(id);
@@ -156,9 +156,9 @@ export function openSpool(paths: Pick<Paths, "spoolDir">, bounds: Bounds = BOUND
 
     troubles() {
       const full = usageOf(sizes, bounds).isNearlyFull
-        ? `${directory} holds more than 80 % of what it may (${bounds.entries} reports, ${bounds.bytes >> 20} MiB): soon the logs of the oldest runs are dropped, in the end their reports; is the control plane reachable?`
+        ? `${directory} holds more than 80 % of its limit (${bounds.entries} reports, ${bounds.bytes >> 20} MiB): soon the logs of the oldest runs are dropped, in the end their reports; is the control plane reachable?`
         : null;
-      const unwritable = fault === null ? null : `${directory} can't be written, so no run begins: ${fault}`;
+      const unwritable = fault === null ? null : `${directory} can't be written, so no run starts: ${fault}`;
       return [
         ...(full === null ? [] : [{ code: "spool.full" as const, subject: directory, message: full }]),
         ...(unwritable === null ? [] : [{ code: "disk.full" as const, subject: directory, message: unwritable }]),
@@ -175,7 +175,7 @@ function idOf(report: Report): Id {
   return report.type === "run" ? report.run.id : report.id;
 }
 
-/** Where inotify is not to be had, the listener still hears this process's own changes. */
+/** Without inotify, the listener still hears of this process's own changes. */
 function watchDirectory(directory: string, listener: () => void): () => void {
   try {
     const watcher = watch(directory, { persistent: false }, (_event, name) => {

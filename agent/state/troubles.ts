@@ -8,17 +8,17 @@ import { droppedFile, droppedReports } from "./bounds.ts";
 import { QUARANTINE_SUFFIX } from "../system/state-file.ts";
 import type { Timers } from "../system/timers.ts";
 
-/** So many damaged files are named; of more than that only how many there are. */
+/** At most this many damaged files are named; of the rest only the number is given. */
 const MOST_NAMED = 20;
-/** Less than this, and what the agent writes next may not fit. */
+/** With less space than this, the next write may fail. */
 const LEAST_BYTES = 4 << 20;
 const LEAST_FILES = 16;
-const LOOK_EVERY_MS = 60_000;
+const CHECK_EVERY_MS = 60_000;
 
 /**
- * What a person has to look at on this host, as it is now: files that were damaged and are set aside, until somebody has
- * taken them away, reports that were dropped, and disks that are full.
- * @param spool what is known of it besides, by the daemon that works with it
+ * Problems on this host that need a person: damaged files that were quarantined and not removed yet, dropped reports,
+ * full disks.
+ * @param spool of the daemon, if it asks: adds what the spool has noticed
  */
 export async function findTroubles(paths: Paths, spool?: Pick<Spool, "troubles">): Promise<HostTrouble[]> {
   const found = [
@@ -32,7 +32,7 @@ export async function findTroubles(paths: Paths, spool?: Pick<Spool, "troubles">
   return found.filter(isFirst);
 }
 
-/** Looks once a minute, and calls when it is not what it was. */
+/** Checks once a minute, and calls `onChange` when the troubles have changed. */
 export function watchTroubles(
   { timers, find }: { timers: Timers; find: () => Promise<HostTrouble[]> },
   onChange: () => void,
@@ -40,14 +40,14 @@ export function watchTroubles(
   let cancelTimer = (): void => {};
   let isStopped = false;
   let before: string | null = null;
-  const look = async (): Promise<void> => {
+  const check = async (): Promise<void> => {
     const now = await find().then(JSON.stringify, () => before);
     if (isStopped) return;
     if (before !== null && now !== before) onChange();
     before = now;
-    cancelTimer = timers.after(LOOK_EVERY_MS, () => void look());
+    cancelTimer = timers.after(CHECK_EVERY_MS, () => void check());
   };
-  void look();
+  void check();
   return () => {
     isStopped = true;
     cancelTimer();
@@ -71,7 +71,7 @@ async function damagedFiles(paths: Paths): Promise<HostTrouble[]> {
   }
   const named = found.slice(0, MOST_NAMED);
   if (found.length <= MOST_NAMED) return named;
-  const more = `${found.length - MOST_NAMED} more files below ${paths.state} were damaged and are set aside as *${QUARANTINE_SUFFIX}`;
+  const more = `${found.length - MOST_NAMED} more files below ${paths.state} were damaged and moved aside to *${QUARANTINE_SUFFIX}`;
   return [...named, { code: "state.damaged", subject: paths.state, message: `${more}: look at the host's disk` }];
 }
 
@@ -83,20 +83,20 @@ function damagedFileTrouble(paths: Paths, { directory, name }: { directory: stri
       : directory === paths.state && name.startsWith("assignment.")
         ? "assignment.damaged"
         : "state.damaged";
-  return { code, subject: subject.slice(-512), message: `${SENTENCE[code]} ${subject}, ${TO_DO}`.slice(0, 1000) };
+  return { code, subject: subject.slice(-512), message: `${SENTENCE[code]} ${subject}, ${NEXT_STEP}`.slice(0, 1000) };
 }
 
-const TO_DO = "which was damaged and is set aside: look at the host's disk, then remove the file";
+const NEXT_STEP = "which was damaged and has been moved aside: check the host's disk, then remove the file";
 const SENTENCE = {
-  "spool.damaged": "What this host had to report of a run, and what the run owed (hooks after it), is lost with",
-  "assignment.damaged": "What this host has to do was kept in",
-  "state.damaged": "This host has forgotten what it kept in",
+  "spool.damaged": "A run's report, and its cleanup (after hooks), is lost with",
+  "assignment.damaged": "This host's assignment was stored in",
+  "state.damaged": "Agent state is lost with",
 } as const;
 
 async function droppedReportTroubles(paths: Paths): Promise<HostTrouble[]> {
   const reports = await droppedReports(paths);
   const subject = droppedFile(paths);
-  const message = `${reports} reports of runs were dropped, since too many waited to be delivered: look into the repositories what was backed up, then remove ${subject}`;
+  const message = `${reports} run reports were dropped, because too many were waiting to be delivered: check the repositories for what was backed up, then remove ${subject}`;
   return reports === 0 ? [] : [{ code: "spool.full", subject, message }];
 }
 
@@ -112,18 +112,18 @@ async function fullDisks(paths: Paths): Promise<HostTrouble[]> {
     seen.add(device);
     const missing = await describeLowSpace(directory);
     if (missing === null) continue;
-    const message = `the disk of ${directory} is full (${missing}): make room, else runs can't begin or be told of`;
+    const message = `the disk of ${directory} is full (${missing}): free some space, otherwise runs can't start or be reported`;
     troubles.push({ code: "disk.full", subject: directory, message });
   }
   return troubles;
 }
 
-/** What a directory's disk has too little of; null when there is enough. */
+/** What a directory's disk is short of; null when there is enough. */
 export async function describeLowSpace(directory: string): Promise<string | null> {
   const { bavail, bsize, files, ffree } = await statfs(directory);
   if (bavail * bsize < LEAST_BYTES) return `less than ${LEAST_BYTES >> 20} MiB free`;
-  // Filesystems that make them as they need say that they have none at all.
-  return files > 0 && ffree < LEAST_FILES ? "hardly an inode free" : null;
+  // Filesystems that allocate inodes on demand report zero.
+  return files > 0 && ffree < LEAST_FILES ? "almost no inodes free" : null;
 }
 
 async function namesIn(directory: string): Promise<string[]> {

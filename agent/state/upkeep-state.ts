@@ -6,11 +6,11 @@ import { Deferral, extendWhileRunning } from "./deferral.ts";
 import { peekState, quarantine, writeState } from "../system/state-file.ts";
 
 const UpkeepState = z.strictObject({
-  nextPart: z.int().min(1).describe("of the data, that the next check reads"),
-  damagedSince: Instant.nullable().describe("since when a check finds damage; null: the last one found none"),
+  nextPart: z.int().min(1).describe("of the data, to be read by the next check"),
+  damagedSince: Instant.nullable().describe("since when checks find damage; null: the last one found none"),
   prune: Deferral.nullable(),
   check: Deferral.nullable(),
-  isForgotten: z.boolean().default(false).describe("the file was damaged: what the last check found is not known"),
+  isForgotten: z.boolean().default(false).describe("the file was damaged: the result of the last check is not known"),
 });
 export type UpkeepState = z.infer<typeof UpkeepState>;
 
@@ -18,7 +18,7 @@ export type UpkeepKind = "prune" | "check";
 
 const FRESH: UpkeepState = { nextPart: 1, damagedSince: null, prune: null, check: null, isForgotten: false };
 
-/** What this host remembers of its upkeep of a repository. In place of a damaged file there is one that says so. */
+/** State of a repository's upkeep on this host. A damaged file is replaced by one that says so. */
 export async function readUpkeep(paths: Pick<Paths, "repositoriesDir">, repository: Id): Promise<UpkeepState> {
   const file = fileOf(paths, repository);
   const found = await peekState(file, UpkeepState);
@@ -38,7 +38,7 @@ export async function changeUpkeep(
   await writeState(fileOf(paths, repository), state);
 }
 
-/** When a run that was put off comes again, in ms; null when none was. */
+/** When a deferred run is tried again, in ms; null when none is deferred. */
 export async function upkeepDeferredUntil(
   paths: Pick<Paths, "repositoriesDir">,
   { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
@@ -47,7 +47,9 @@ export async function upkeepDeferredUntil(
   return deferral === null ? null : Date.parse(deferral.againAt);
 }
 
-/** It runs now: while it does, and should this process die, it does not come a second time at once. */
+/**
+ * Pushes the next attempt back while the run is in progress, so that it does not start twice even if this process dies.
+ */
 export async function markUpkeepRetry(
   { paths, clock }: { paths: Pick<Paths, "repositoriesDir">; clock: { now(): number } },
   { kind, repository }: { kind: UpkeepKind; repository: { id: Id } },
