@@ -19,7 +19,9 @@ interface Context {
   readonly prepared: Prepared;
 }
 
-/** The work of a backup's run: repository, hooks before, sources, engine, hooks after. Throws RunError for an early end. */
+/**
+ * The work of a backup run: repository, before hooks, sources, engine, after hooks. Throws RunError for an early end.
+ */
 export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: RunContext): Promise<RunResult> {
   const { assignment, binding } = input;
   const { record, signal } = run;
@@ -45,7 +47,7 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
     );
   const locks = [await acquire(access.repository.id, "another run works on the repository")];
   try {
-    // Else the one that ends first would set going what the other still needs to stand still.
+    // Without this lock, the run that ends first would start services the other run still needs stopped.
     if (haltsServices(contract))
       locks.push(await acquire(contract.id, "another run of the contract has halted services"));
     const repository = await provider.open(access, { mayCreate: true });
@@ -78,11 +80,13 @@ const NO_HOOKS = { beforeBackup: [], afterBackup: [] };
 
 function stateOf({ snapshot, failure, warnings }: BackupResult): RunState {
   if (snapshot === null) return failure?.code === "run.cancelled" ? "cancelled" : "failed";
-  // Stopped or broken after it was stored: it is usable, but it is not all that was to be done.
+  // Cancelled or failed after the snapshot was stored: it is usable, but not everything was done.
   return failure !== null || warnings.length > 0 ? "warned" : "succeeded";
 }
 
-/** The after hooks run whenever the before hooks have begun: they are owed, in the spool, before the first one starts. */
+/**
+ * After hooks run whenever before hooks have begun: the cleanup is in the spool before the first before hook starts.
+ */
 async function withHooks(
   context: Context,
   hooks: { before: ResolvedHook[]; after: ResolvedHook[] },

@@ -3,9 +3,10 @@ import { ExcludePattern } from "../../shared/pattern.ts";
 import { runError } from "../run-error.ts";
 
 /**
- * Refuses patterns that tools would understand differently, and such as leave out a whole source: restic before 0.19 and
- * borg pass the source by then, restic since 0.19 keeps an empty directory, and each of that is a backup of nothing.
- * @param sources as the engine gets them. Throws `engine.refused` or `source.empty`
+ * Rejects patterns that engines interpret differently, and those that exclude a whole source: restic before 0.19 and
+ * borg then skip the source, restic since 0.19 keeps an empty directory. Each would be a backup of nothing.
+ * @param sources as the engine gets them
+ * @throws `engine.refused` or `source.empty`
  */
 export function checkExcludes(sources: readonly string[], patterns: readonly string[]): void {
   for (const pattern of patterns) {

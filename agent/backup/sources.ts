@@ -19,8 +19,8 @@ interface SourcesInput {
 }
 
 /**
- * Looks at every source before anything is stored: an engine may take a missing or empty one for a good backup.
- * @returns the sources as they really are, behind their symbolic links, and what a person has to know
+ * Checks every source before the backup: an engine may take a missing or empty one for a good backup.
+ * @returns the sources with symbolic links resolved, and warnings for a person
  * @throws `source.missing`, `source.empty`, `source.unreadable`, or PolicyError
  */
 export async function checkSources(input: SourcesInput): Promise<{ sources: string[]; warnings: string[] }> {
@@ -53,7 +53,7 @@ async function unreadableFor({ user, fileDirectory }: SourcesInput, paths: strin
     return paths.filter((_path, index) => isFine[index] !== true);
   }
   const lines: string[] = [];
-  // Asked as that user: groups, access lists and the way there count as well.
+  // Tested as that user, so that groups, ACLs and parent directories count.
   const script = 'for p; do if [ -r "$p" ] && { [ ! -d "$p" ] || [ -x "$p" ]; }; then :; else echo "$p"; fi; done';
   await runProcess(
     {
@@ -69,7 +69,7 @@ async function unreadableFor({ user, fileDirectory }: SourcesInput, paths: strin
   return paths.filter((path) => lines.includes(path));
 }
 
-/** By opening it: only that knows of the capabilities the agent may have. */
+/** Tested by opening it: only that takes the agent's capabilities into account. */
 async function canOpen(path: string): Promise<boolean> {
   try {
     const isSpecial = (await lstat(path)).isFIFO();
@@ -80,7 +80,7 @@ async function canOpen(path: string): Promise<boolean> {
   }
 }
 
-/** What can't be looked into is not taken for empty. */
+/** A directory that can't be read does not count as empty. */
 async function isEmptyDirectory(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isDirectory() && (await readdir(path)).length === 0;

@@ -21,11 +21,11 @@ interface StoreInput {
   readonly prepared: Prepared;
   readonly repository: OpenRepository;
   readonly settings: Settings;
-  /** A person says that the sources are as they should be. */
+  /** A person has confirmed that the sources are as they should be. */
   readonly isAccepted: boolean;
 }
 
-/** Stores what a database's command writes. */
+/** Stores the output of a database's backup command. */
 export async function storeDump(
   { run, prepared, repository }: StoreInput,
   contract: Extract<AssignedContract, { kind: "databasebackup" }>,
@@ -37,8 +37,8 @@ export async function storeDump(
 }
 
 /**
- * Stores the contract's sources, with what has to be copied or dumped beside them, while what has to stand still does.
- * @param addCleanup writes down, before something is halted, what will set it going again
+ * Stores the contract's sources with its database copies and dumps, while the services it names are stopped.
+ * @param addCleanup records, before a service is stopped, the command that starts it again
  */
 export async function storeFiles(
   work: StoreInput,
@@ -48,20 +48,20 @@ export async function storeFiles(
   const { deps, prepared, repository, run } = work;
   const { access, policy } = prepared;
   const { sourceDirectories, excludePatterns } = contract.request;
-  // Only now: a before hook may make what is to be kept.
-  const examined = await checkSources({
+  // Not earlier: a before hook may create the sources.
+  const checked = await checkSources({
     policy,
     user: access.user,
     log: access.log,
     fileDirectory: deps.paths.state,
     sources: sourceDirectories,
   });
-  checkExcludes(examined.sources, excludePatterns);
+  checkExcludes(checked.sources, excludePatterns);
   const sourceCheck = await checkSourceHistory({
     paths: deps.paths,
     log: access.log,
     binding: access.scope.binding,
-    sources: examined.sources,
+    sources: checked.sources,
     excludes: excludePatterns,
     mountPoints: contract.mountPoints,
     shrinkage: work.settings.shrinkage,
@@ -84,28 +84,28 @@ export async function storeFiles(
     const input = { paths: deps.paths, binding, user: access.user, policy, entries: contract.consistency };
     const staged = await stageDatabases(context, input);
     const result = await repository.backup({
-      sources: addStagedSource(examined.sources, staged),
+      sources: addStagedSource(checked.sources, staged),
       excludes: [...excludePatterns, ...(staged?.excludes ?? [])],
       onProgress: run.onProgress,
     });
-    const unremembered = result.snapshot === null ? [] : await warnIfNotRecorded(sourceCheck.record());
+    const recordWarnings = result.snapshot === null ? [] : await warnIfNotRecorded(sourceCheck.record());
     const suspicions = sourceCheck.suspicion === null ? [] : [sourceCheck.suspicion];
-    const warnings = [...suspicions, ...examined.warnings, ...result.warnings, ...unremembered];
+    const warnings = [...suspicions, ...checked.warnings, ...result.warnings, ...recordWarnings];
     return { ...result, warnings, suspicious: sourceCheck.suspicion };
   } finally {
     await rm(stagingDirectory(deps.paths, binding), { recursive: true, force: true });
   }
 }
 
-/** What is stored stays a backup, also when this host can't write down what it was of. */
-async function warnIfNotRecorded(remembering: Promise<void>): Promise<string[]> {
-  return await remembering.then(
+/** A stored snapshot stays a backup, even if this host can't record the sizes of its sources. */
+async function warnIfNotRecorded(recording: Promise<void>): Promise<string[]> {
+  return await recording.then(
     () => [],
-    (error: unknown) => [`what the sources are like is not remembered: ${failureOf(error).message}`],
+    (error: unknown) => [`the size of the sources is not recorded: ${failureOf(error).message}`],
   );
 }
 
-/** A live database that is a source by itself is kept by its copy alone. */
+/** A live database that is itself a source is stored only as its copy. */
 function addStagedSource(sources: readonly string[], staged: StagedSource | null): readonly string[] {
   if (staged === null) return sources;
   return [...sources.filter((source) => !staged.databases.includes(source)), staged.directory];

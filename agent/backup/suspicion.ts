@@ -18,26 +18,26 @@ interface SourceCheckInput {
   readonly paths: Pick<Paths, "state">;
   readonly log: RunLog;
   readonly binding: Id;
-  /** As they really are. */
+  /** With symbolic links resolved. */
   readonly sources: readonly string[];
   readonly excludes: readonly string[];
   readonly mountPoints: readonly string[];
   readonly shrinkage: Shrinkage;
   readonly signal: AbortSignal;
-  /** A person has looked, and says that they are as they should be. */
+  /** A person has checked, and confirmed that they are as they should be. */
   readonly isAccepted: boolean;
 }
 
 export interface SourceCheck {
   /** Why the sources look wrong although they may be stored; null when they do not. */
   readonly suspicion: string | null;
-  /** What is seen now is the next thing to compare with. Called once something is stored. */
+  /** Stores the current sizes and mounts for the next comparison. Called once something is stored. */
   record(): Promise<void>;
 }
 
 /**
- * Looks whether the sources are all there, before anything is stored: by what the contract says, and by what this binding's
- * sources were like before.
+ * Checks whether the sources are all there, before anything is stored: against the contract's mount points, and against
+ * this binding's earlier runs.
  * @throws `source.unmounted`, `source.shrunk`
  */
 export async function checkSourceHistory(input: SourceCheckInput): Promise<SourceCheck> {
@@ -48,14 +48,14 @@ export async function checkSourceHistory(input: SourceCheckInput): Promise<Sourc
   if (!input.isAccepted) checkKnownMounts(sources, { mounts: history.mounts, mounted });
   const size = await measureSources(sources, input);
   const mounts = Object.fromEntries(sources.map((source) => [source, mountPointOf(source, mounted)]));
-  // A contract that asks for other things than before has nothing to be compared with.
+  // When the contract's sources or patterns have changed, there is nothing to compare with.
   const of = JSON.stringify([sources, input.excludes]);
   const before = input.isAccepted || history.of !== of ? [] : history.sizes;
   const usual = medianSize(before);
   const suspicion = usual === null ? null : describeShrinkage({ usual, size, percent: shrinkage.percent });
   const sizes = [...before, size];
   if (suspicion !== null && shrinkage.action === "fail") {
-    // Counted all the same: what stays as it is becomes the usual.
+    // The size is recorded anyway: if it stays, it becomes the new normal.
     await writeSourceHistory(paths, binding, { ...history, of, sizes });
     throw runError("source.shrunk", suspicion);
   }
@@ -80,7 +80,7 @@ function checkKnownMounts(
     if (before === undefined || before === "/" || mounted.has(before)) continue;
     throw runError(
       "source.unmounted",
-      `${source} lay on what was mounted at ${before}, and nothing is mounted there now`,
+      `${source} was on the filesystem mounted at ${before}, and nothing is mounted there now`,
       "Mount it, then run again. If it has moved on purpose: `holdfast-agent backup BINDING --accept-sources`.",
     );
   }
@@ -92,7 +92,7 @@ function mountPointOf(source: string, mounted: ReadonlySet<string>): string {
   return longest;
 }
 
-/** Less than this is never a loss: a service that was only begun to be used changes by leaps. */
+/** Smaller losses are ignored: a new service changes a lot. */
 const LEAST_FILES = 10;
 const LEAST_BYTES = 1 << 20;
 

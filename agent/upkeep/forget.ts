@@ -14,11 +14,11 @@ import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
 
 export interface ForgetInput extends RunnerInput {
-  /** Only say what would go, and by which rule each other stays. */
+  /** Only report what would be removed, and which rule keeps each other snapshot. */
   readonly dryRun: boolean;
 }
 
-/** Why a binding's old snapshots are not removed from here; null when they are. */
+/** Why forget is not run on this host (append-only); null when it is. */
 export function forgetBlockedReason({
   assignment,
   binding,
@@ -108,14 +108,14 @@ function linesOf(plan: readonly PlannedSnapshot[]): string[] {
   );
 }
 
-/** A lock that another program holds is no failure: the next backup's retention removes what this one did not. */
+/** A lock held by another program is no failure: the next backup's forget removes what this one did not. */
 function forgetRunResult(
   { snapshots, removed, failure }: { snapshots: SnapshotFacts[]; removed: number; failure: RunFailure | null },
   warnings: string[],
 ): Omit<RunResult, "engineId"> {
-  const isPutOff = failure?.code === "run.cancelled" || failure?.code === "repository.locked";
+  const isDeferred = failure?.code === "run.cancelled" || failure?.code === "repository.locked";
   return {
-    state: failure !== null ? (isPutOff ? "cancelled" : "failed") : warnings.length > 0 ? "warned" : "succeeded",
+    state: failure !== null ? (isDeferred ? "cancelled" : "failed") : warnings.length > 0 ? "warned" : "succeeded",
     failure,
     snapshots,
     snapshot: null,

@@ -18,7 +18,10 @@ export interface UpkeepInput extends RunStart {
   readonly repository: AssignedRepository;
 }
 
-/** A run of a repository as a whole, done by the binding's means: its user owns the repository's files. */
+/**
+ * A run on a repository as a whole, with the user and settings of one of its bindings: that user owns the repository's
+ * files.
+ */
 export function repositoryRun(input: UpkeepInput): RunSpec {
   const { repository } = input;
   return {
@@ -30,7 +33,7 @@ export function repositoryRun(input: UpkeepInput): RunSpec {
   };
 }
 
-/** Frees a repository's space, or looks for damage in it. Throws RunError for an early end. */
+/** Prunes or checks a repository. Throws RunError for an early end. */
 export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: RunContext): Promise<RunResult> {
   const { assignment, kind, repository } = input;
   const { record, signal } = run;
@@ -70,7 +73,7 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
   }
 }
 
-/** The oldest binding of this host that has the repository. */
+/** The oldest binding of this host to the repository. */
 export function oldestBindingOf({
   assignment,
   repository,
@@ -93,8 +96,8 @@ function assertMayPrune(repository: AssignedRepository, { damagedSince, isForgot
   if (isForgotten) {
     throw runError(
       "host.failed",
-      `what this host remembered of its checks of repository "${repository.name}" was damaged: it is not pruned until a check finds it whole`,
-      "Look at the host's disk, and let a check run.",
+      `this host's record of its checks of repository "${repository.name}" was damaged: it is not pruned until a check finds no damage`,
+      "Check the host's disk, and run a check of the repository.",
     );
   }
   if (damagedSince === null) return;
@@ -111,7 +114,7 @@ interface CheckInput {
   readonly state: UpkeepState;
 }
 
-/** A part in which damage was found is read again until it is whole: only then is the repository called whole. */
+/** A part with damage is checked again until it is clean; only then the repository counts as undamaged. */
 async function checkPart(deps: RunnerDeps, { input, run, opened, state }: CheckInput): Promise<UpkeepResult> {
   const { id, maintenance } = input.repository;
   const parts = maintenance.readDataParts;
@@ -137,10 +140,10 @@ interface UpkeepEnd {
 
 async function finishUpkeep(deps: RunnerDeps, { input, state, result, engineId }: UpkeepEnd): Promise<RunResult> {
   const { failure, warnings, stats } = result;
-  const isPutOff = failure?.code === "repository.locked" && (await deferUpkeep(deps, { input, state }));
-  if (!isPutOff) await changeUpkeep(deps.paths, input.repository.id, { [input.kind]: null });
+  const isDeferred = failure?.code === "repository.locked" && (await deferUpkeep(deps, { input, state }));
+  if (!isDeferred) await changeUpkeep(deps.paths, input.repository.id, { [input.kind]: null });
   return {
-    state: stateOf(failure, { isPutOff, isWarned: warnings.length > 0 }),
+    state: stateOf(failure, { isDeferred, isWarned: warnings.length > 0 }),
     failure,
     warnings,
     stats,
@@ -150,19 +153,19 @@ async function finishUpkeep(deps: RunnerDeps, { input, state, result, engineId }
   };
 }
 
-function stateOf(failure: RunFailure | null, { isPutOff, isWarned }: { isPutOff: boolean; isWarned: boolean }) {
+function stateOf(failure: RunFailure | null, { isDeferred, isWarned }: { isDeferred: boolean; isWarned: boolean }) {
   if (failure === null) return isWarned ? "warned" : "succeeded";
-  return isPutOff || failure.code === "run.cancelled" ? "cancelled" : "failed";
+  return isDeferred || failure.code === "run.cancelled" ? "cancelled" : "failed";
 }
 
-/** A lock that another program holds is no failure of ours for a day: the run comes again, each time a little later. */
+/** A lock held by another program is no failure for a day: the run is deferred, each time a little longer. */
 async function deferUpkeep(
   { paths, clock }: RunnerDeps,
   { input, state }: Pick<UpkeepEnd, "input" | "state">,
 ): Promise<boolean> {
   const { kind, repository, trigger } = input;
   if (trigger !== "schedule" && trigger !== "catch-up") return true;
-  const again = nextDeferral(state[kind], clock.now());
-  if (again !== null) await changeUpkeep(paths, repository.id, { [kind]: again });
-  return again !== null;
+  const next = nextDeferral(state[kind], clock.now());
+  if (next !== null) await changeUpkeep(paths, repository.id, { [kind]: next });
+  return next !== null;
 }
