@@ -1,6 +1,6 @@
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** A name as a listing shows it: each byte that is not UTF-8 has the stand-in in its place. */
+/** A name as an engine's listing shows it: each byte that is not UTF-8 is replaced by `standIn`. */
 export function shownName(name: Buffer, standIn: string): string {
   try {
     return utf8.decode(name);

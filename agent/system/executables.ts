@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { delimiter, isAbsolute, join } from "node:path";
 
-/** Where children look for programs: the usual places, and NixOS's. Never the agent's own PATH. */
+/** Where children look for programs: the usual directories, and those of NixOS. Never the agent's own PATH. */
 export const CHILD_PATH =
   "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/wrappers/bin:/run/current-system/sw/bin";
 

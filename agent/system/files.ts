@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import { processRefOf } from "./process/process-ref.ts";
 
 /**
- * Writes a file so that after a power cut there is the old text or the new one, never a part of either. A directory
- * that is missing is made, 0700.
+ * Writes a file so that after a power cut it holds the old text or the new one, never a part of either. Creates missing
+ * directories with mode 0700.
  * @param mode of the file, whatever the umask
  */
 export async function writeFileAtomically(path: string, text: string, mode = 0o600): Promise<void> {
@@ -13,8 +13,8 @@ export async function writeFileAtomically(path: string, text: string, mode = 0o6
 }
 
 /**
- * Makes a file that must not be there yet, whole and durable as above; of two that try, one does.
- * @returns false when it was there
+ * Creates a file that must not exist yet, whole and durable as above. Of two callers at once, one succeeds.
+ * @returns false when it already exists
  */
 export async function createFileAtomically(path: string, text: string, mode = 0o600): Promise<boolean> {
   return await withTempFile({ path, text, mode }, async (tempPath) => {
@@ -31,8 +31,8 @@ export async function createFileAtomically(path: string, text: string, mode = 0o
 const TEMP_FILE = /\.(\d+)-[0-9a-f-]+\.tmp$/;
 
 /**
- * Removes what killed processes have left of files they were writing. For the start of a process: its own number may have
- * been that of one that was killed.
+ * Removes temporary files of killed processes. Called at the start of a process: a killed one may have had the same
+ * pid.
  */
 export async function removeStaleTempFiles(directories: readonly string[]): Promise<void> {
   for (const directory of directories) {
@@ -60,7 +60,7 @@ async function withTempFile<T>(
   }
 }
 
-/** What goes wrong with a write, a full disk above all, tells by itself what it is, and not where. */
+/** Errors of a write (a full disk above all) name the problem but not the path: add it. */
 async function writeTempFile(
   tempPath: string,
   { path, text, mode }: { path: string; text: string; mode: number },
@@ -80,7 +80,7 @@ async function writeTempFile(
   }
 }
 
-/** @returns null when there is no such file; any other trouble is thrown */
+/** @returns null when there is no such file. @throws any other error */
 export async function readTextIfExists(path: string): Promise<string | null> {
   try {
     return await readFile(path, "utf8");
@@ -94,7 +94,7 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
 
-/** Makes what was renamed in it, or removed from it, last through a power cut. */
+/** Makes renames and removals in the directory survive a power cut. */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, "r");
   try {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** Where filesystems are mounted, as the kernel tells. */
+/** Where filesystems are mounted, according to the kernel. */
 export function mountPoints(): Set<string> {
   const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
   const escaped = lines.flatMap((line) => line.split(" ")[4] ?? []);

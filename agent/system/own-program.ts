@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-/** How this very program is begun once more: compiled it is one file, else a script and what runs it. */
+/** The command that starts this program again: one file when compiled, otherwise a script and its runtime. */
 export function ownProgram(): string[] {
   const { filename, dirname } = import.meta;
   if (filename.startsWith("/$bunfs/")) return [process.execPath];

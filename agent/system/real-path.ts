@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import { isMissing } from "./files.ts";
 
-/** The path behind a source's symbolic links, for policy and in-place restores; null when there is nothing there. */
+/** The path with symbolic links resolved, for policy and in-place restores; null when there is nothing there. */
 export async function realPathIfExists(source: string): Promise<string | null> {
   try {
     return await realpath(source);

@@ -4,24 +4,27 @@ import type * as z from "zod";
 import { readTextIfExists, writeFileAtomically } from "./files.ts";
 import { parseJson } from "../../shared/json.ts";
 
-/** What a damaged file's name gets at its end: it is kept for a person to look at, and no longer in the way. */
+/** Suffix of a damaged file: it is kept for a person to look at, and no longer in the way. */
 export const QUARANTINE_SUFFIX = ".unreadable";
 
-/** Durable when it returns. What a disk does to it later is noticed when it is read. @returns how many bytes it takes */
+/**
+ * Writes a state file. Durable when it returns. Later damage on disk is noticed when it is read.
+ * @returns its size in bytes
+ */
 export async function writeState(file: string, value: object): Promise<number> {
   const text = withChecksum(value);
   await writeFileAtomically(file, text);
   return Buffer.byteLength(text);
 }
 
-/** @returns null when there is no such file, or it was damaged and is set aside now; any other trouble is thrown */
+/** @returns null when there is no such file, or it was damaged and is quarantined now. @throws any other error */
 export async function readState<T>(file: string, schema: z.ZodType<T>): Promise<T | null> {
   const found = await peekState(file, schema);
   if (found === "damaged") await quarantine(file);
   return found === "damaged" || found === "none" ? null : found.value;
 }
 
-/** The same, and nothing is touched. */
+/** As `readState`, but changes nothing. */
 export async function peekState<T>(file: string, schema: z.ZodType<T>): Promise<FoundState<T> | "none" | "damaged"> {
   const text = await readStateText(file);
   if (text === null) return "none";
@@ -31,22 +34,22 @@ export async function peekState<T>(file: string, schema: z.ZodType<T>): Promise<
 
 interface FoundState<T> {
   readonly value: T;
-  /** Of the file. */
+  /** Size of the file. */
   readonly bytes: number;
 }
 
-/** Keeps a file that can't be read under another name. Another that was kept of that name before is gone. */
+/** Renames a damaged file to *.unreadable, replacing an earlier one. */
 export async function quarantine(file: string): Promise<void> {
-  // Of two that find it damaged one is faster; and where nothing can be renamed, it stays in the way and is found again.
+  // If two processes find it damaged, one is faster. Where nothing can be renamed, it stays and is found again.
   await rename(file, file + QUARANTINE_SUFFIX).catch(async (error: unknown) => {
-    // A directory in the file's place, or one that was kept before: neither is put over the other.
+    // A directory in the file's place, or an earlier file: rename replaces neither.
     if (!isOneOf(error, ["ENOTDIR", "EISDIR", "ENOTEMPTY", "EEXIST"])) return;
     await rm(file + QUARANTINE_SUFFIX, { recursive: true, force: true });
     await rename(file, file + QUARANTINE_SUFFIX).catch(() => undefined);
   });
 }
 
-/** Whether this file was damaged once, and nobody has looked at it since. */
+/** Whether this file was quarantined, and nobody has removed that copy since. */
 export async function isQuarantined(file: string): Promise<boolean> {
   return await access(file + QUARANTINE_SUFFIX).then(
     () => true,
@@ -54,7 +57,7 @@ export async function isQuarantined(file: string): Promise<boolean> {
   );
 }
 
-/** The seal is a key of its own, first: a program that knows nothing of seals reads the rest all the same. */
+/** The checksum is a separate first key, so that older versions can still read the rest. */
 function withChecksum(value: object): string {
   const text = JSON.stringify(value);
   return text === "{}" ? text : `{"seal":"${checksumOf(text)}",${text.slice(1)}`;
@@ -62,7 +65,9 @@ function withChecksum(value: object): string {
 
 const CHECKSUM_HEAD = /^\{"seal":"([0-9a-f]{16})",/;
 
-/** @returns null when it is not what was written. What has no seal was written by an older version, or by hand */
+/**
+ * @returns null when the text is not what was written. Without a checksum it comes from an older version or an editor
+ */
 function parseVerified(text: string): unknown {
   const [head, seal] = CHECKSUM_HEAD.exec(text) ?? [];
   if (head === undefined || seal === undefined) return parseJson(text);
@@ -75,8 +80,9 @@ function checksumOf(text: string): string {
 }
 
 /**
- * A sector that is gone damages a file as well as what can't be parsed does; a lack of memory or of handles does not.
- * @returns null when there is no such file; a word that nothing of ours is when it can't be read
+ * An unreadable sector counts as damage, as a text that can't be parsed does; a lack of memory or file handles does
+ * not.
+ * @returns null when there is no such file; "damaged" when it can't be read, which is no valid state
  */
 export async function readStateText(file: string): Promise<string | null> {
   try {

@@ -1,6 +1,6 @@
-/** Timers as a value, so that a test can hold them. */
+/** Timers as a value, so that a test can control them. */
 export interface Timers {
-  /** Calls `then` once, after that many milliseconds. @returns takes it back */
+  /** Calls `then` once, after that many milliseconds. @returns cancels it */
   after(milliseconds: number, then: () => void): () => void;
 }
 

@@ -1,4 +1,4 @@
-/** The IANA zone that a schedule without one of its own is in. */
+/** The IANA zone for schedules that name none. */
 export function hostZone(): string {
   return new Intl.DateTimeFormat("en").resolvedOptions().timeZone;
 }

@@ -5,7 +5,7 @@ import { CHILD_PATH } from "../executables.ts";
 import { parsePasswd, ownUser, type RunUser } from "./user.ts";
 import { runProcess } from "./process.ts";
 
-/** Finds a user of the host. Throws `user.unavailable` when there is none, or the agent may not become it. */
+/** Finds a user of the host. @throws `user.unavailable` when there is none, or the agent may not switch to it */
 export async function findUser(name: string): Promise<RunUser> {
   const own = ownUser();
   if (name === own.name) return own;
@@ -23,7 +23,7 @@ export async function findUser(name: string): Promise<RunUser> {
 
 async function lookUpUser(name: string, own: RunUser): Promise<RunUser | null> {
   const lines: string[] = [];
-  // getent also knows the users that a directory service keeps; where it is missing, the file has to do.
+  // getent also knows users of a directory service. Where it is missing, /etc/passwd has to do.
   const { exitCode } = await runProcess(
     {
       program: "getent",

@@ -1,18 +1,18 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { listProcesses } from "./process-ref.ts";
 
-/** How a child is asked to end, more and more firmly: SIGINT, after a while SIGTERM, in the end SIGKILL to its group. */
+/** How a child is stopped: SIGINT, later SIGTERM, in the end SIGKILL to its group. */
 export interface KillLadder {
   readonly interruptMs: number;
   readonly terminateMs: number;
-  /** Whom SIGINT and SIGTERM go to: an engine's helpers (ssh) have to outlive it so that it can remove its lock. */
+  /** Who gets SIGINT and SIGTERM: an engine's helpers (ssh) must outlive it so that it can remove its lock. */
   readonly to: "process" | "group";
 }
 
 export const ENGINE_LADDER: KillLadder = { interruptMs: 60_000, terminateMs: 30_000, to: "process" };
 export const HOOK_LADDER: KillLadder = { interruptMs: 5_000, terminateMs: 10_000, to: "group" };
 
-/** Climbs until `ended` settles. */
+/** Escalates until `ended` settles. */
 export async function runKillLadder(leader: number, ladder: KillLadder, ended: Promise<unknown>): Promise<void> {
   const target = ladder.to === "group" ? -leader : leader;
   const over = new AbortController();
@@ -27,7 +27,7 @@ export async function runKillLadder(leader: number, ladder: KillLadder, ended: P
 
 const LEFTOVER_GRACE_MS = 2_000;
 
-/** Ends what a leader that is gone has left in its group: asked first, then not asked. */
+/** Kills what is left in the group of a leader that has ended: SIGTERM, then SIGKILL. */
 export async function killGroup(leader: number): Promise<void> {
   if (!send(-leader, "SIGTERM")) return;
   const deadline = performance.now() + LEFTOVER_GRACE_MS;
@@ -38,7 +38,7 @@ export async function killGroup(leader: number): Promise<void> {
   send(-leader, "SIGKILL");
 }
 
-/** @returns false when there is nobody (left) to send it to */
+/** @returns false when no such process is left */
 function send(target: number, signal: NodeJS.Signals): boolean {
   try {
     process.kill(target, signal);

@@ -1,8 +1,8 @@
-/** What a line has beyond this is dropped, so that no output can fill the memory. */
+/** The rest of a longer line is dropped, so that no output can fill the memory. */
 export const MAX_LINE_BYTES = 1 << 20;
 const NEWLINE = 0x0a;
 
-/** Cuts a stream of bytes into lines. Bytes that are not UTF-8 become U+FFFD. */
+/** Splits a stream of bytes into lines. Bytes that are not UTF-8 become U+FFFD. */
 export function lineSplitter(
   onLine: (line: string) => void,
   maxBytes = MAX_LINE_BYTES,
@@ -37,10 +37,10 @@ export function lineSplitter(
   };
 }
 
-/** What any tool answers us at once is less: a repository of 10,000 snapshots lists them in a few megabytes. */
+/** No engine's answer is larger: a repository of 10,000 snapshots is listed in a few megabytes. */
 export const MAX_OUTPUT_BYTES = 64 << 20;
 
-/** Joins lines to one text. One that gets longer than that is no answer, whatever it says: it is forgotten. */
+/** Joins lines to one text. A text longer than the limit is useless: it is dropped. */
 export function boundedText(maxCharacters = MAX_OUTPUT_BYTES): { push(line: string): void; text(): string } {
   let text = "";
   let isTooLong = false;
@@ -53,7 +53,7 @@ export function boundedText(maxCharacters = MAX_OUTPUT_BYTES): { push(line: stri
   };
 }
 
-/** Keeps the last lines, up to so many bytes of UTF-8 together. */
+/** Keeps the last lines, up to `maxBytes` of UTF-8 in total. */
 export function lastLines(maxBytes: number): { push(line: string): void; text(): string } {
   const lines: { text: string; bytes: number }[] = [];
   let total = 0;

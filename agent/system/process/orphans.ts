@@ -6,12 +6,12 @@ import { isAlive, listProcesses, processRefOf, type ProcessRef } from "./process
 /** In the environment of a script whose output an engine stores. */
 export const DUMP_PHASE_ENV = "HOLDFAST_PHASE=dump";
 
-const LOOK_EVERY_MS = 100;
+const POLL_EVERY_MS = 100;
 
 /**
- * Ends what a run's dead process has left behind: its last child, by the ladder, then the rest of that child's session.
- * A service that a hook has started is in a session of its own, and stays.
- * @param run what HOLDFAST_RUN is in the environment of every child of the run
+ * Ends what a run's dead process has left behind: its last child, with the kill ladder, then the rest of that child's
+ * session. A service that a hook started is in its own session, and is not touched.
+ * @param run the value of HOLDFAST_RUN in the environment of every child of the run
  */
 export async function killOrphans(child: ProcessRef, run: string, ladder: KillLadder): Promise<void> {
   if (isAlive(child)) {
@@ -23,21 +23,24 @@ export async function killOrphans(child: ProcessRef, run: string, ladder: KillLa
 }
 
 /**
- * A run's engines that live on. The run notes each child when it has begun, and may have died before that.
- * A hook's child has HOLDFAST_PHASE in its environment, an engine has not.
+ * Engines of a run that are still alive. A run records each child once it has started, and may have died before that. A
+ * hook's child has HOLDFAST_PHASE in its environment, an engine does not.
  */
 export async function findOrphanEngines(run: string): Promise<ProcessRef[]> {
   const found: ProcessRef[] = [];
   for (const { pid } of listProcesses().filter((status) => status.pid === status.session)) {
     const environment = await environmentOf(pid);
     if (!environment.includes(`HOLDFAST_RUN=${run}`)) continue;
-    const mark = environment.some((line) => line.startsWith("HOLDFAST_PHASE=")) ? null : processRefOf(pid);
-    if (mark !== null) found.push(mark);
+    const ref = environment.some((line) => line.startsWith("HOLDFAST_PHASE=")) ? null : processRefOf(pid);
+    if (ref !== null) found.push(ref);
   }
   return found;
 }
 
-/** Ends every process that has all of these in its environment. Not by SIGINT: borg has its command ignore that. */
+/**
+ * Sends SIGTERM to every process that has all of these in its environment. Not SIGINT: borg makes its command ignore
+ * that.
+ */
 export async function terminateByEnvironment(environment: readonly string[]): Promise<void> {
   for (const { pid } of listProcesses()) {
     const found = await environmentOf(pid);
@@ -45,14 +48,14 @@ export async function terminateByEnvironment(environment: readonly string[]): Pr
     try {
       process.kill(pid, "SIGTERM");
     } catch {
-      // Gone meanwhile.
+      // It has ended in the meantime.
     }
   }
 }
 
-/** It is not our child, so nobody tells when it ends. */
-async function untilExited(mark: ProcessRef): Promise<void> {
-  while (isAlive(mark)) await delay(LOOK_EVERY_MS);
+/** It is not our child, so its end has to be polled for. */
+async function untilExited(ref: ProcessRef): Promise<void> {
+  while (isAlive(ref)) await delay(POLL_EVERY_MS);
 }
 
 /** The session's id is the dead leader's pid; the environment tells it from a later session with the same number. */
@@ -64,7 +67,7 @@ async function findOrphanGroups(session: number, run: string): Promise<number[]>
   return [...groups];
 }
 
-/** Empty for one that is gone meanwhile, or not ours to look into: not ours to end. */
+/** Empty when the process is gone or may not be inspected: then it is not ours to end. */
 async function environmentOf(pid: number): Promise<string[]> {
   return (await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "")).split("\0");
 }

@@ -3,8 +3,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 
 /**
- * One process, told apart from a later one with the same pid: `startTicks` is its start time as /proc counts it, and
- * the boot it happened in.
+ * One process, told apart from a later one with the same pid: `startTicks` is its start time as /proc counts it, with
+ * the boot it belongs to.
  */
 export const ProcessRef = z.object({ pid: z.int(), startTicks: z.string() });
 export type ProcessRef = z.infer<typeof ProcessRef>;
@@ -15,20 +15,20 @@ export function processRefOf(pid: number): ProcessRef | null {
   return status === null ? null : { pid, startTicks: `${status.startTicks}@${bootId()}` };
 }
 
-/** The mark of the process that asks. */
+/** The reference of this process. */
 export function ownProcessRef(): ProcessRef {
   return processRefOf(process.pid) ?? { pid: process.pid, startTicks: "unknown" };
 }
 
-export function isAlive(mark: ProcessRef): boolean {
-  return processRefOf(mark.pid)?.startTicks === mark.startTicks;
+export function isAlive(ref: ProcessRef): boolean {
+  return processRefOf(ref.pid)?.startTicks === ref.startTicks;
 }
 
 const REAPED_WITHIN_MS = 10_000;
 
 /**
- * Waits until a dead process has left the process table: engines take one that its parent has not collected yet for
- * alive, and leave its lock. An orphan is collected by init, and some look only every few seconds.
+ * Waits until a dead process is reaped: engines take a zombie for alive, and leave its lock. Orphans are reaped by
+ * init, and some inits do so only every few seconds.
  */
 export async function untilReaped({ pid }: ProcessRef): Promise<void> {
   const end = performance.now() + REAPED_WITHIN_MS;
@@ -41,11 +41,11 @@ export interface ProcessStatus {
   readonly group: number;
   readonly session: number;
   readonly startTicks: string;
-  /** Processor time that it has used, with the children it has collected. */
+  /** CPU time it has used, with that of its reaped children. */
   readonly ticks: number;
 }
 
-/** The processes that are alive now; zombies, which nobody may ever collect in a container, are not. */
+/** The processes that are alive now. Zombies are left out: in a container, nothing may ever reap them. */
 export function listProcesses(): ProcessStatus[] {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   return pids.map((pid) => statusOf(Number(pid))).filter((status) => status !== null);

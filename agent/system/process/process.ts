@@ -8,36 +8,39 @@ import { lastLines, lineSplitter } from "./lines.ts";
 import { processRefOf, type ProcessRef } from "./process-ref.ts";
 import type { RunUser } from "./user.ts";
 
-/** A program to run. Nothing of the agent's own environment reaches it but what is given here. */
+/** A program to run. It gets only what is given here of the agent's environment. */
 export interface Command {
   readonly program: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly user: RunUser;
   readonly umask: "022" | "077";
-  /** How much it gives way to the rest of the host; as the agent itself when it is not given. */
+  /** CPU and I/O priority; the agent's own when not given. */
   readonly performance?: Performance;
-  /** The root when it is not given. */
+  /** `/` when not given. */
   readonly cwd?: string;
-  /** Texts the child finds as /dev/fd/3, /dev/fd/4 …, in files without a name that only its user can open. */
+  /** Texts the child finds as /dev/fd/3, /dev/fd/4 …, in unlinked files that only its user can open. */
   readonly files?: readonly string[];
-  /** One more such file, empty, that the child may write into: what it says there is in Ended.note. */
+  /** One more such file, empty, for the child to write to: its text is returned as `statusText`. */
   readonly hasStatusFile?: boolean;
-  /** Where such files are made on a host without a memory-backed directory. */
+  /** Where these files are created on a host without a memory-backed directory. */
   readonly fileDirectory: string;
 }
 
 export interface ProcessOptions {
   readonly ladder: KillLadder;
-  /** Aborting it begins the ladder. */
+  /** Aborting it starts the kill ladder. */
   readonly signal?: AbortSignal;
   readonly timeLimitMs?: number;
-  /** Called with the child before it does anything: it begins when this has resolved, and never if this process dies before. */
+  /**
+   * Called with the child before it does anything. It starts when this has resolved, and never if this process dies
+   * before.
+   */
   readonly beforeStart?: (child: ProcessRef) => Promise<void>;
   readonly onStdout?: (line: string) => void;
-  /** What it says on stdout as it comes, instead of lines. */
+  /** Gets stdout as it comes, instead of lines. */
   readonly onStdoutBytes?: (chunk: Uint8Array) => void;
-  /** For a program whose whole answer is one line; 1 MiB when it is not given. */
+  /** For a program that answers with one line; 1 MiB when not given. */
   readonly maxStdoutLineBytes?: number;
   readonly onStderr?: (line: string) => void;
 }
@@ -45,14 +48,14 @@ export interface ProcessOptions {
 export interface ProcessResult {
   /** Null when a signal ended it, or it never started. */
   readonly exitCode: number | null;
-  /** Which process it was; null when it ended before anybody could look, or never started. */
+  /** Which process it was; null when it ended before it could be looked up, or never started. */
   readonly child: ProcessRef | null;
   readonly signal: string | null;
   readonly timedOut: boolean;
   readonly cancelled: boolean;
-  /** The end of what it said on stderr, at most 64 KiB. */
+  /** The end of its stderr, at most 64 KiB. */
   readonly stderr: string;
-  /** What it wrote into its note, at most 64 KiB; "" when it had none. */
+  /** What it wrote into its status file, at most 64 KiB; "" when it had none. */
   readonly statusText: string;
   /** Why it never started; null when it did. */
   readonly startFailure: string | null;
@@ -60,12 +63,12 @@ export interface ProcessResult {
 
 const STDERR_BYTES = 65_536;
 const STATUS_FILE_BYTES = 65_536;
-/** How long output is still read from something that outlived the whole group. */
+/** How long output is still read from a process that outlived the whole group. */
 const DRAIN_MS = 2_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Runs a child in a session of its own, with stdin closed, to its end, and then ends what it left in its group.
+ * Runs a child in its own session, with stdin closed, until it ends, and then kills what it left in its group.
  * @returns how it ended; never throws for what the child does
  */
 export async function runProcess(command: Command, options: ProcessOptions): Promise<ProcessResult> {
@@ -76,8 +79,8 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
     for (const text of [...(command.files ?? []), ...(command.hasStatusFile === true ? [""] : [])]) {
       files.push(await openUnlinkedFile(text, command.user, command.fileDirectory));
     }
-    const waitsForGo = options.beforeStart !== undefined;
-    const child = execa(...commandLine(command, waitsForGo), {
+    const isHeld = options.beforeStart !== undefined;
+    const child = execa(...commandLine(command, isHeld), {
       env: command.env,
       extendEnv: false,
       cwd: command.cwd ?? "/",
@@ -85,7 +88,7 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
       cleanup: false,
       reject: false,
       buffer: false,
-      stdio: [waitsForGo ? "pipe" : "ignore", "pipe", "pipe", ...files.map(inheritedFd)],
+      stdio: [isHeld ? "pipe" : "ignore", "pipe", "pipe", ...files.map(inheritedFd)],
     });
     const ended = child.then((result) => result);
     const stderr = lastLines(STDERR_BYTES);
@@ -104,17 +107,17 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
       const { originalMessage } = await ended;
       return { ...NEVER_STARTED, startFailure: originalMessage ?? `${command.program} could not be started` };
     }
-    const mark = processRefOf(pid);
+    const ref = processRefOf(pid);
     const exited = new Promise<void>((resolve) => child.nodeChildProcess.once("exit", () => resolve()));
     const leftoversKilled = exited.then(() => killLeftovers(pid, child));
     const stopped = stopOnSignalOrTimeout(pid, { ladder: options.ladder, exited, signal, timeLimitMs });
-    if (mark !== null) await options.beforeStart?.(mark);
-    // It may be gone already: setpriv knows no such user.
+    if (ref !== null) await options.beforeStart?.(ref);
+    // The child may have ended already, for example because setpriv does not know the user.
     child.stdin?.on("error", () => undefined).end(GO);
     const [result] = await Promise.all([ended, leftoversKilled]);
     const reason = stopped();
     return {
-      child: mark,
+      child: ref,
       exitCode: result.exitCode ?? null,
       signal: result.signal ?? null,
       timedOut: reason === "time",
@@ -129,13 +132,13 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
 }
 
 /**
- * Runs a child in the agent's own session with the terminal's stdin, stdout and stderr, for a person who looks on.
- * @returns its exit code, 128 and the signal's number when a signal ended it, as shells count
+ * Runs a child in the agent's own session with the terminal's stdin, stdout and stderr, for interactive use.
+ * @returns its exit code; 128 plus the signal's number when a signal ended it, as in a shell
  */
 export async function runInherited(command: Command): Promise<number> {
   const files: FileHandle[] = [];
   const ignore = (): void => undefined;
-  // Ctrl-C goes to both: the child decides what it means.
+  // Ctrl-C reaches both processes: the child decides what it means.
   process.on("SIGINT", ignore);
   try {
     for (const text of command.files ?? []) {
@@ -167,29 +170,38 @@ const NEVER_STARTED: ProcessResult = {
   startFailure: null,
 };
 
-/** What a held child waits for. */
+/** A child with `beforeStart` waits for this line on stdin. */
 const GO = "go\n";
 
-/** spawn's own uid drops the supplementary groups, and it has no umask: both are set on the way, by exec. */
-function commandLine({ program, args, user, umask, performance }: Command, waitsForGo = false): [string, string[]] {
-  const begin = performance === undefined ? "" : priorityCommands(performance);
-  const held = waitsForGo ? "read -r go || exit 1; exec </dev/null; " : "";
-  const shell = ["-c", `umask ${umask}; ${user.needsSwitch ? "" : begin}${held}exec "$@"`, "sh", program, ...args];
+/** spawn's own uid option drops the supplementary groups, and it has no umask: both are set by a wrapper that execs. */
+function commandLine({ program, args, user, umask, performance }: Command, isHeld = false): [string, string[]] {
+  const setPriority = performance === undefined ? "" : priorityCommands(performance);
+  const waitForGo = isHeld ? "read -r go || exit 1; exec </dev/null; " : "";
+  const shell = [
+    "-c",
+    `umask ${umask}; ${user.needsSwitch ? "" : setPriority}${waitForGo}exec "$@"`,
+    "sh",
+    program,
+    ...args,
+  ];
   if (!user.needsSwitch) return ["/bin/sh", shell];
   const switched = [...userSwitch(user), "/bin/sh", ...shell];
   const [first = "", ...rest] = switched;
-  // Before the switch: only root may ask for more than its share.
-  return begin === "" ? [first, rest] : ["/bin/sh", ["-c", `${begin}exec "$@"`, "sh", ...switched]];
+  // Before switching the user: only root may raise the priority.
+  return setPriority === "" ? [first, rest] : ["/bin/sh", ["-c", `${setPriority}exec "$@"`, "sh", ...switched]];
 }
 
-/** What a command begins with to be run as that user, by the agent's own. */
+/** The command prefix that makes the agent's user run a command as that user. */
 export function userSwitch(user: RunUser): string[] {
   return user.needsSwitch ? ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--init-groups", "--"] : [];
 }
 
 const IO_CLASSES = { realtime: 1, "best-effort": 2, idle: 3 } as const;
 
-/** The shell sets it for itself, so that a host without these programs, or a user who may not, still gets its backup. */
+/**
+ * Set by the shell itself, so that a host without these programs, or a user without the permission, still gets its
+ * backup.
+ */
 function priorityCommands({ niceness, ioSchedulingClass, ioPriority }: Performance): string {
   const level = ioPriority === null || ioSchedulingClass === "idle" ? "" : ` -n ${ioPriority}`;
   const commands = [`renice -n ${niceness} -p $$`, `ionice -c ${IO_CLASSES[ioSchedulingClass]}${level} -p $$`];
@@ -201,7 +213,7 @@ async function readStatusFile(file: FileHandle | undefined): Promise<string> {
   return read === undefined ? "" : read.buffer.subarray(0, read.bytesRead).toString("utf8");
 }
 
-/** Any number will do; the types know of 3 to 9 only. */
+/** execa's types allow 3 to 9 only; any descriptor works. */
 function inheritedFd(file: FileHandle): 3 {
   return file.fd as 3;
 }
@@ -218,7 +230,7 @@ interface StopConditions {
   timeLimitMs: number | undefined;
 }
 
-/** @returns a function that lets go, and says why the child was stopped, if it was */
+/** @returns a function that returns why the child was stopped; null when it was not */
 function stopOnSignalOrTimeout(
   pid: number,
   { ladder, exited, signal, timeLimitMs }: StopConditions,
@@ -241,7 +253,7 @@ function stopOnSignalOrTimeout(
   return () => reason;
 }
 
-/** What left the group and holds the output open (a daemon a hook has started) is not waited for. */
+/** A process that left the group and holds the output open (a daemon a hook has started) is not waited for. */
 async function killLeftovers(
   pid: number,
   { stdout, stderr }: { stdout: { destroy(): void }; stderr: { destroy(): void } },

@@ -7,8 +7,8 @@ const TMPFS = 0x01021994;
 const MEMORY_DIRECTORIES = ["/dev/shm", "/run"];
 
 /**
- * Opens a file that holds the text, has no name any more, and that only the user can open: a child finds it as
- * /dev/fd/N. (An extra pipe won't do: Node and Bun make it a socket, which can't be opened by path.)
+ * Opens an unlinked file with the text, that only the user can open: a child finds it as /dev/fd/N. (An extra pipe
+ * won't do: Node and Bun make it a socket, which can't be opened by path.)
  * @param fallback a directory of the agent's own, for a host without a memory-backed one
  */
 export async function openUnlinkedFile(text: string, user: RunUser, fallback: string): Promise<FileHandle> {
@@ -16,7 +16,7 @@ export async function openUnlinkedFile(text: string, user: RunUser, fallback: st
     try {
       return await openIn(directory, text, user);
     } catch {
-      // Not ours to write to, or full: the next one.
+      // Not writable for us, or full: try the next one.
     }
   }
   await mkdir(fallback, { recursive: true, mode: 0o700 });
@@ -41,7 +41,7 @@ async function openIn(directory: string, text: string, user: RunUser): Promise<F
   }
 }
 
-/** At given places, so that a child that only inherits the file (borg) reads it from its beginning too. */
+/** At explicit positions, so that a child that only inherits the file (borg) reads it from its beginning too. */
 async function writeFromStart(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at, bytes.length - at, at)).bytesWritten;
 }

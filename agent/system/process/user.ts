@@ -1,17 +1,17 @@
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 
-/** Whom a child runs as. */
+/** The user a child runs as. */
 export interface RunUser {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
   readonly home: string;
-  /** Not the agent's own user: the child has to be switched to it. */
+  /** It is not the agent's own user: the child has to be switched to it. */
   readonly needsSwitch: boolean;
 }
 
-/** The user the agent itself runs as: by its number, since Bun's userInfo believes the environment. */
+/** The user the agent itself runs as. Found by its uid, since Bun's userInfo trusts the environment. */
 export function ownUser(): RunUser {
   const uid = process.getuid?.() ?? 0;
   const gid = process.getgid?.() ?? 0;
@@ -21,7 +21,7 @@ export function ownUser(): RunUser {
   return { name: username, uid, gid, home: homedir, needsSwitch: false };
 }
 
-/** Reads lines as passwd(5) has them. */
+/** Parses lines of passwd(5). */
 export function parsePasswd(lines: string[]): Omit<RunUser, "needsSwitch">[] {
   return lines.flatMap((line) => {
     const [name, , uid, gid, , home = ""] = line.split(":");
