@@ -32,15 +32,15 @@ interface PrepareInput {
   readonly log: RunLog;
   readonly signal: AbortSignal;
   readonly onChild: (child: ProcessRef) => Promise<void>;
-  /** Whom the engine runs as: restores are the agent's own, so that they may give files back to their owners. */
+  /** Who the engine runs as. Restores run as the agent itself, so that they may restore owners. */
   readonly as: "contract" | "agent";
-  /** The repository's passphrase may be made now. */
+  /** Whether the repository's passphrase may be generated now. */
   readonly mayGenerate: boolean;
-  /** Throws PolicyError when the host's owner forbids it: asked before anything else is looked at. */
+  /** Throws PolicyError when the host's policy forbids the run. Called before anything else is checked. */
   readonly check: (policy: Policy, contract: AssignedContract, repository: Access["repository"]) => void;
 }
 
-/** Gathers what a run needs: its contract and repository, the owner's leave, the user, the secrets. Throws RunError. */
+/** Collects what a run needs: contract, repository, policy, user, secrets. Checks the policy first. Throws RunError. */
 export async function prepareAccess(deps: RunnerDeps, input: PrepareInput): Promise<Prepared> {
   const { assignment, binding, log } = input;
   const assigned = assignment.contracts.find(({ id }) => id === binding.contract);
@@ -77,7 +77,7 @@ export async function prepareAccess(deps: RunnerDeps, input: PrepareInput): Prom
   return { access, contract, policy, provider: providerOf(repository) };
 }
 
-/** A span of the settings in ms. */
+/** Parses a time span of the settings. @returns milliseconds */
 export function readTimeLimit(settings: Settings, name: "hookTimeLimit" | "runTimeLimit"): number {
   const span = parseTimeSpan(settings[name]);
   if (!span.ok) throw runError("host.failed", `the binding's ${name} can't be read: ${span.message}`);

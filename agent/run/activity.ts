@@ -3,25 +3,28 @@ import { instant } from "../../shared/ids.ts";
 import type { Progress } from "../../shared/run.ts";
 import { listProcesses, type ProcessRef } from "../system/process/process-ref.ts";
 
-/** Says of one run that it gets on, also while its engine has nothing to count: in hooks, in a prune, at the end of a dump. */
+/**
+ * Reports that a run makes progress, also while its engine counts nothing: in hooks, in a prune, at the end of a dump.
+ */
 export interface ActivityMonitor {
-  /** What the engine counts. */
+  /** Reports progress as counted by the engine. */
   progress(progress: Progress): void;
-  /** A child of the run has begun: what it and its own children do from now on is the run's work. */
+  /** Called when a child of the run has started: its activity, and that of its own children, counts from now on. */
   addProcess(addProcess: ProcessRef): void;
-  /** To wait for another run is to get on: that one has a pulse of its own. */
+  /** Waiting for another run counts as activity: that run is monitored itself. */
   whileWaiting<T>(wait: Promise<T>): Promise<T>;
   stop(): void;
 }
 
 const SAMPLE_EVERY_MS = 60_000;
-/** In a minute. Engines that hang write their status lines all the same: so little is no work. */
+/** Per minute. Less does not count as work: a hanging engine still writes status lines. */
 const LEAST_TICKS = 100;
 const LEAST_BYTES = 65_536;
 
 /**
- * Looks once a minute what the run's processes have computed, read and written, and tells its latest progress with how often there was
- * something (`worked`). Told every minute, changed or not: what no longer changes is stuck, what is no longer told may be cut off.
+ * Measures once a minute how much CPU and I/O the run's processes have used, and reports the latest progress with the
+ * number of minutes that had any (`worked`). Sent every minute even when unchanged: no change means stuck, no message
+ * may mean a lost connection.
  */
 export function startActivityMonitor(
   clock: { now(): number },
@@ -59,10 +62,10 @@ export function startActivityMonitor(
   };
 }
 
-/** By process, with the children it has collected: processor time in ticks, and the bytes that were read and written. */
+/** By process, with its reaped children: CPU time in ticks, and bytes read and written. */
 type WorkByProcess = Map<number, { ticks: number; bytes: number }>;
 
-/** Children are begun in sessions of their own. */
+/** Each child of the run is started in its own session. */
 function measureWork(leaders: ReadonlySet<number>): WorkByProcess {
   const ours = listProcesses().filter(({ session }) => leaders.has(session));
   return new Map(ours.map(({ pid, ticks }) => [pid, { ticks, bytes: readIoBytes(pid) }]));
@@ -81,7 +84,7 @@ function readIoBytes(pid: number): number {
     const counts = [...io.matchAll(/^[rw]char: (\d+)$/gm)].map(([, count]) => Number(count));
     return counts.reduce((sum, count) => sum + count, 0);
   } catch {
-    // It is gone, or another user's and we are not root: its processor time has to do.
+    // The process is gone, or belongs to another user and we are not root: its CPU time has to do.
     return 0;
   }
 }

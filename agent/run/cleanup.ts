@@ -8,8 +8,10 @@ import type { RunResult, RunRecord } from "./record.ts";
 import type { Cleanup } from "../state/spool-entry.ts";
 
 /**
- * Does the work, and pays back what is owed for it, whatever became of it. What goes wrong with that makes a good run a warned one.
- * @param cleanUp `runAfterHooks` of what is owed by then. @returns the work's outcome, with what it says; its error is thrown with that as warnings
+ * Does the work, then runs the cleanup, whatever the result. A failed cleanup turns a succeeded run into a warned one.
+ * @param cleanUp runs the cleanup registered so far
+ * @returns the result of the work, with the cleanup's failures as warnings
+ * @throws the error of the work, with the same warnings
  */
 export async function withCleanup(
   cleanUp: () => Promise<RunFailure[]>,
@@ -36,9 +38,9 @@ export async function withCleanup(
 }
 
 /**
- * Sets going again what was halted, then runs every after hook, each whatever became of the one before it. Cancelling the run does not reach them: a service that
- * was stopped has to be started again. Their time limit does.
- * @returns what went wrong
+ * Starts what was stopped, then runs every after hook, even if an earlier step failed. Cancelling the run does not stop
+ * this: a stopped service has to be started again. The time limit of hooks applies.
+ * @returns the failures
  */
 export async function runCleanup(
   { record, fileDirectory }: { record: RunRecord; fileDirectory: string },

@@ -1,7 +1,10 @@
 import { CLOCK_WRONG_MS, formatSkew } from "../../shared/clock-skew.ts";
 import type { RunnerDeps } from "./deps.ts";
 
-/** Why nothing may be removed by this host's clock; null when it is as its control plane's, as far as that is known. */
+/**
+ * Why nothing may be removed while this host's clock is wrong; null when it agrees with the control plane's, as far as
+ * known.
+ */
 export function clockSkewFault({ clockOffset }: Pick<RunnerDeps, "clockOffset">): string | null {
   const skewMs = -(clockOffset?.() ?? 0);
   if (Math.abs(skewMs) <= CLOCK_WRONG_MS) return null;

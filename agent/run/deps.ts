@@ -7,7 +7,7 @@ import type { KillLadder } from "../system/process/kill-ladder.ts";
 import type { EngineTimeouts } from "../providers/provider.ts";
 import type { Spool } from "../state/spool.ts";
 
-/** What every verb of the runner is handed. */
+/** Dependencies of every kind of run. */
 export interface RunnerDeps {
   readonly paths: Paths;
   readonly clock: { now(): number };
@@ -16,24 +16,24 @@ export interface RunnerDeps {
   readonly spool: Spool;
   /** Called as often as an engine counts: whoever sends it on does so less often. */
   readonly onProgress: (run: Id, progress: Progress) => void;
-  /** How far the control plane's clock is ahead of this host's, in ms, as far as it is known. */
+  /** How far the control plane's clock is ahead of this host's, in ms, as far as known. */
   readonly clockOffset?: () => number;
-  /** How often a run says that it gets on; only tests can't wait. */
+  /** Interval of activity reports in ms; shortened in tests. */
   readonly activityEveryMs?: number;
-  /** How an engine is ended, and how long it is waited for; only tests are less patient. */
+  /** How an engine is stopped, and how long to wait for it; shortened in tests. */
   readonly ladder?: KillLadder;
   readonly timeouts?: EngineTimeouts;
 }
 
-/** Which run it is, whatever it does. */
+/** What identifies a run, of any kind. */
 export interface RunStart {
   readonly assignment: Assignment;
   readonly runId: Id;
   readonly trigger: Trigger;
   readonly scheduledAt: Instant | null;
-  /** Called once its first line in the spool is durable, before anything is done. */
+  /** Called once the run is in the spool, before anything is done. */
   readonly onStarted?: () => Promise<void>;
-  /** The sources of a backup are taken as they are now, whatever they were like before. */
+  /** The backup's sources are accepted as they are now, whatever earlier runs found. */
   readonly acceptSources?: boolean;
   /** Aborting it cancels the run. */
   readonly signal: AbortSignal;
@@ -50,8 +50,8 @@ export interface RunOutcome {
   readonly snapshot: string | null;
   readonly warnings: readonly string[];
   readonly stats: RunStats | null;
-  /** Of a restore: what it could not do, or would do. */
+  /** Of a restore: what it could not restore, or what a dry run would do. */
   readonly items: readonly RestoredItem[] | null;
-  /** Of a forget: what it made of each snapshot. */
+  /** Of a forget: the decision for each snapshot. */
   readonly plan: readonly PlannedSnapshot[] | null;
 }

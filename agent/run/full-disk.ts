@@ -5,7 +5,7 @@ import type { Paths } from "../config.ts";
 import { describeLowSpace } from "../state/troubles.ts";
 import { runFailure } from "../run-error.ts";
 
-/** Tools say that no space is left, and seldom where: their cache is looked at before the repository is blamed. */
+/** Engines report "no space left" but seldom where: checks the disk of their cache before the repository is blamed. */
 export async function attributeFullDisk(
   failure: RunFailure,
   { paths, repository }: { paths: Pick<Paths, "cache">; repository: AssignedRepository | undefined },
@@ -23,6 +23,6 @@ export async function attributeFullDisk(
   return runFailure(
     "host.failed",
     `the disk of ${paths.cache} is full, where the tool keeps its cache and temporary files: ${failure.message}`,
-    "Make room on that disk, then run again.",
+    "Free some space on that disk, then run again.",
   );
 }

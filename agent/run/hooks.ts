@@ -15,15 +15,16 @@ interface HookDeps {
   readonly policy: Policy;
 }
 
-/** A hook made ready: what is shown of it, and what is run. */
+/** A hook after policy check and lookup: its name for logs, and the command to run. */
 export interface ResolvedHook {
   readonly name: string;
   readonly command: string[];
 }
 
 /**
- * Finds every hook of a contract before any of them runs, so that a missing after hook is not found out when the service
- * is already stopped. Throws PolicyError, or `hook.missing`.
+ * Finds every hook of a contract before any of them runs, so that a missing after hook is noticed before a service is
+ * stopped.
+ * @throws PolicyError, or `hook.missing`
  */
 export async function resolveHooks(
   deps: HookDeps,
@@ -41,16 +42,13 @@ async function resolveHook(deps: HookDeps, hook: string): Promise<ResolvedHook> 
   return { name: shortTitle(hook), command: path === null ? [...(await shellOf(deps.policy)), hook] : [path] };
 }
 
-/**
- * A contract's command as bash runs it.
- * @throws PolicyError, or `hook.missing`
- */
+/** The bash script for a contract's database command. @throws PolicyError, or `hook.missing` */
 export async function resolveScript(deps: HookDeps, command: string): Promise<string> {
   const { path } = await findAllowedHook(deps, command);
   return path === null ? command : `exec '${path.replaceAll("'", `'\\''`)}'`;
 }
 
-/** The one place where the host's owner is asked what may be run: the path of a hook of this name, or null for shell. */
+/** The only place that checks the policy for a hook. @returns the path of a named hook, or null for shell */
 async function findAllowedHook({ policy, paths }: HookDeps, hook: string): Promise<{ path: string | null }> {
   if (policy.hooks === "off")
     throw new PolicyError("policy.hooks", policy.fault ?? "the host's policy allows no hooks");
@@ -69,7 +67,10 @@ async function findAllowedHook({ policy, paths }: HookDeps, hook: string): Promi
   );
 }
 
-/** Snippets that root declares are the seed's: bash, where a variable may be unset. The control plane's are plain sh. */
+/**
+ * Snippets declared by root are run by bash, as in the seed contract, where a variable may be unset. The control
+ * plane's run in plain sh.
+ */
 async function shellOf(policy: Policy): Promise<string[]> {
   const bash = policy.isDeclared ? await findExecutable("bash", CHILD_PATH) : null;
   return bash === null ? ["/bin/sh", "-eu", "-c"] : [bash, "-e", "-c"];
@@ -86,11 +87,11 @@ export interface HookRun {
   readonly log: RunLog;
   readonly fileDirectory: string;
   readonly signal?: AbortSignal;
-  /** It does nothing before this has resolved. */
+  /** The hook does nothing until this has resolved. */
   readonly beforeStart: (child: ProcessRef) => Promise<void>;
 }
 
-/** Runs one hook to its end. Throws `hook.failed`, `hook.timed_out`, or the signal's reason. */
+/** Runs one hook until it ends. @throws `hook.failed`, `hook.timed_out`, or the signal's reason */
 export async function runHook(input: HookRun): Promise<void> {
   const { hook, phase, user, log, timeLimitMs, signal } = input;
   log.line(`${phase} hook "${hook.name}" as ${user.name}`);

@@ -6,8 +6,8 @@ import type { RunResult } from "./record.ts";
 import { EMPTY_RESULT } from "./record-run.ts";
 
 /**
- * A lock that another program holds is no failure of a scheduled backup for a day: nothing was stored, and it comes again, each
- * time a little later. One that a person asked for fails at once: somebody waits for the answer.
+ * A scheduled backup whose repository is locked by another program is deferred, each time a little longer, and fails
+ * only after a day: nothing was stored. A manual one fails at once: somebody waits for the answer.
  */
 export async function deferIfLocked(
   { paths, clock }: Pick<RunnerDeps, "paths" | "clock">,

@@ -11,13 +11,13 @@ import { lastLines } from "../system/process/lines.ts";
 import type { RunOutcome, RunnerDeps } from "./deps.ts";
 import type { RunLog } from "../run-log.ts";
 
-/** How a backup has ended, as a dead man's switch is told. */
+/** The result of a backup as sent to a dead man's switch. */
 interface BackupEnd {
   readonly state: RunState;
   /** In one line, without secrets. */
   readonly message: string;
   readonly log: string;
-  /** Null when it is not known when it began. */
+  /** Null when it is not known when it started. */
   readonly tookMs: number | null;
 }
 
@@ -28,16 +28,16 @@ interface PingSubject {
 }
 
 const WITHIN_MS = 10_000;
-/** Together less than healthchecks keeps of a ping's body, 10 kB. */
+/** Together with the message less than healthchecks stores of a ping's body, 10 kB. */
 const LOG_BYTES = 9_000;
 const MOST_MESSAGE = 250;
 
 const pendingPings = new Set<Promise<void>>();
 
 /**
- * Tells the binding's dead man's switches that a backup begins, and how it ended. Nothing of it delays the backup or makes it fail:
- * what goes wrong is a line in the agent's log.
- * @param backup told how to let the run's log be seen
+ * Pings the binding's dead man's switches at the start and the end of a backup. A ping never delays the backup or makes
+ * it fail: a failed ping is a line in the agent's log.
+ * @param backup must pass the run's log to `onLog` once it is open
  */
 export async function withPings(
   deps: RunnerDeps,
@@ -56,17 +56,17 @@ export async function withPings(
   return outcome;
 }
 
-/** Tells how a backup ended that began in a process that is gone. */
+/** Sends the end ping of an interrupted backup, recovered by another process. */
 export function pingBackupEnd(deps: RunnerDeps, of: PingSubject, end: Omit<BackupEnd, "tookMs">): void {
   sendEndPings(deps, of, { ...end, tookMs: null }, []);
 }
 
-/** @returns once what is on its way has arrived, or was given up on */
+/** Resolves when every ping has been sent or has failed. */
 export async function untilPingsSent(): Promise<void> {
   while (pendingPings.size > 0) await Promise.all(pendingPings);
 }
 
-/** In order: a start that comes late must not look like another run. */
+/** In order: a late start ping must not look like another run. */
 function sendEndPings(deps: RunnerDeps, of: PingSubject, end: BackupEnd, starts: readonly Promise<void>[]): void {
   for (const [index, ping] of of.binding.settings.pings.entries()) {
     const started = starts[index] ?? Promise.resolve();
@@ -100,7 +100,7 @@ async function sendOne(
   }
 }
 
-/** Whether root's own file on this host says that it is pinged: what the control plane says of that file is not asked. */
+/** Whether root's own file on this host declares the ping. The control plane's copy of that file is not consulted. */
 async function isDeclared(
   { paths }: RunnerDeps,
   { assignment, binding, ping }: { assignment: Assignment; binding: AssignedBinding; ping: Ping },
@@ -112,7 +112,7 @@ async function isDeclared(
   return own?.bound?.settings.pings.some(({ kind, url }) => kind === ping.kind && url === ping.url) ?? false;
 }
 
-/** Uptime Kuma has no word for a start. */
+/** Uptime Kuma has no start ping. */
 function startRequest({ kind, url }: Ping, run: Id): OutgoingRequest | null {
   return kind === "healthchecks" ? healthchecks(url, "/start", run, "") : null;
 }

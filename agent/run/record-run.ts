@@ -13,18 +13,18 @@ import type { Spool } from "../state/spool.ts";
 
 export interface RunContext {
   readonly record: RunRecord;
-  /** Stops the run: cancelled, or out of time. */
+  /** Aborted when the run is cancelled or out of time. */
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
-  /** Around whatever waits for another run: the time it takes is not this one's to answer for. */
+  /** Wraps waiting for another run, so that it does not count as inactivity. */
   readonly whileWaiting: <T>(wait: Promise<T>) => Promise<T>;
 }
 
-/** A run, and what of. */
+/** What to run, and on what. */
 export interface RunSpec extends RunStart, RecordInput {
-  /** What people call that. */
+  /** Name of the binding or repository, for logs. */
   readonly name: string;
-  /** How long it may take. Throws RunError when the settings can't be read. */
+  /** The time limit in ms. Throws RunError when the settings can't be read. */
   readonly limitMs: () => number;
 }
 
@@ -41,7 +41,7 @@ export function bindingRun(input: RunnerInput, kind: RunKind): RunSpec {
   };
 }
 
-/** What a run knows when it goes wrong early. */
+/** The result of a run that failed early. */
 export const EMPTY_RESULT: Omit<RunResult, "state"> = {
   failure: null,
   snapshot: null,
@@ -51,9 +51,7 @@ export const EMPTY_RESULT: Omit<RunResult, "state"> = {
   snapshots: null,
 };
 
-/**
- * Does the work of one run between its first and its last line in the spool. Whatever is thrown becomes the run's failure.
- */
+/** Runs `work` between the first and the last spool write of a run. Anything thrown becomes the run's failure. */
 export async function recordRun(
   deps: RunnerDeps,
   input: RunSpec,
@@ -90,7 +88,7 @@ export async function recordRun(
     }
     await record.finish(finished);
   } catch (error) {
-    // The spool itself can't be written: nothing was begun, or its end can't be told before the next start.
+    // The spool can't be written: nothing was started, or the result is reported after the next start.
     finished = { ...EMPTY_RESULT, state: "failed", failure: failureOf(error) };
   }
   const { state, failure, snapshot, warnings, stats, items = null, plan = null } = finished;
@@ -124,13 +122,13 @@ function diskContext(
   return { paths, repository: assignment.repositories.find(({ id }) => id === repository) };
 }
 
-/** A failure as it may be shown, written to the run's log. */
+/** A failure with secrets redacted. Also written to the run's log. */
 function logFailure({ log }: RunRecord, failure: RunFailure): RunFailure {
   log.line(`${failure.code}: ${failure.message}`);
   return { ...failure, message: log.redact(failure.message) };
 }
 
-/** One for each spool, as long as the process lives: a schedule asks for the same thing again and again. */
+/** One per spool, for the life of the process: a schedule would repeat the same refusal. */
 const refusalReporters = new WeakMap<Spool, ReturnType<typeof createRefusalReporter>>();
 
 async function reportRefusal(

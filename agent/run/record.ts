@@ -8,7 +8,7 @@ import { openRunLog, type RunLog } from "../run-log.ts";
 import type { Spool } from "../state/spool.ts";
 import type { Cleanup, RunChild, SpoolEntry } from "../state/spool-entry.ts";
 
-/** How a run has ended. */
+/** How a run's work ended. */
 export interface RunResult {
   readonly state: RunState;
   readonly failure: RunFailure | null;
@@ -17,19 +17,19 @@ export interface RunResult {
   readonly stats: RunStats | null;
   readonly engineId: string | null;
   readonly snapshots: SnapshotFacts[] | null;
-  /** Why a backup's sources look wrong, although something was stored. */
+  /** Why a backup's sources look wrong, although a snapshot was stored. */
   readonly suspicious?: string | null;
   readonly plan?: PlannedSnapshot[] | null;
   readonly items?: readonly RestoredItem[] | null;
 }
 
-/** One run's file in the spool, from before its first deed to its end. */
+/** One run's file in the spool, written before its first step and until its end. */
 export interface RunRecord {
   readonly id: Id;
   readonly log: RunLog;
-  /** Durable when it returns: from now on these hooks run, whatever happens to this process. */
+  /** Durable when it returns: from now on this cleanup runs, whatever happens to this process. */
   addCleanup(after: Cleanup): Promise<void>;
-  /** Notes which process the run has started last. Durable when it resolves; what goes wrong with that is only logged. */
+  /** Records the process the run has started last. Durable when it resolves; a failure to write is only logged. */
   recordChild(is: RunChild["is"], child: ProcessRef): Promise<void>;
   finish(finished: RunResult): Promise<void>;
 }
@@ -41,7 +41,7 @@ interface RecordDeps {
 }
 
 export interface RecordInput {
-  /** Null for what is done to the repository as a whole. */
+  /** Null for a run on the repository as a whole. */
   readonly binding: Id | null;
   readonly repository: Id;
   readonly kind: RunKind;
@@ -55,7 +55,7 @@ interface NewRun extends Omit<RecordInput, "repository"> {
   readonly repository: Id | null;
 }
 
-/** Writes that the run has begun, and only then returns. */
+/** Writes that the run has started. Durable when it resolves. */
 export async function startRecord(deps: RecordDeps, input: RecordInput): Promise<RunRecord> {
   const report = newReport(input, deps.clock.now());
   const entry: SpoolEntry = { report, owner: ownProcessRef(), after: null };
@@ -106,7 +106,7 @@ function newReport({ runId, ...input }: NewRun, nowMs: number): RunReport {
   };
 }
 
-/** Goes on with the record of a run whose process is gone. @param engines what may have left a lock */
+/** Takes over the record of a run whose process is gone. @param input `engines`: processes that may have left a lock */
 export async function takeOverRecord(
   deps: RecordDeps,
   { entry, engines }: { entry: SpoolEntry; engines: readonly ProcessRef[] },
@@ -124,7 +124,7 @@ function openRecord(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRep
   const log = openRunLog(deps.clock, report.log);
   let entry = begun.entry;
   let writing: Promise<void> = Promise.resolve();
-  /** One after the other, so that an older text never overwrites a newer one. */
+  /** One write at a time, so that an older text never overwrites a newer one. */
   const write = (change: Partial<SpoolEntry>): Promise<void> => {
     writing = writing
       .catch(() => undefined)

@@ -3,8 +3,9 @@ import { runError } from "../run-error.ts";
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * One signal for both reasons to stop a run: it was cancelled, or it takes too long. Its reason is the RunError to end by.
- * @param begin what is stopped; the time counts from the call
+ * One signal for both reasons to stop a run: it was cancelled, or it takes too long. Its reason is the RunError to end
+ * with.
+ * @param begin the work to stop. The limit counts from the call, in ms
  */
 export async function withStopSignal<T>(
   { signal, limitMs }: { signal: AbortSignal; limitMs: number },
