@@ -21,17 +21,18 @@ interface StageInput {
   readonly entries: readonly Consistency[];
 }
 
-/** What was staged: a source of its own, and what is left out where it lives. */
+/** What was staged: a source of its own, and the patterns that exclude the live files. */
 export interface StagedSource {
   readonly directory: string;
   readonly excludes: string[];
-  /** The live databases, behind their symbolic links. */
+  /** The live databases, with symbolic links resolved. */
   readonly databases: string[];
 }
 
 /**
- * Copies and dumps what the contract names into the binding's staging directory, each as it is at one moment.
- * @returns null when it names nothing to be copied. Throws `consistency.failed`, PolicyError, or the signal's reason
+ * Copies and dumps the contract's databases into the binding's staging directory, each consistent in itself.
+ * @returns null when the contract names no database
+ * @throws `consistency.failed`, PolicyError, or the signal's reason
  */
 export async function stageDatabases(context: CommandContext, input: StageInput): Promise<StagedSource | null> {
   const copied = input.entries.filter((entry) => "sqlite" in entry || "postgres" in entry || "mariadb" in entry);
@@ -98,7 +99,7 @@ async function stageSqlite(
   return { path: declared, file, uid, gid, mode: mode & 0o777 };
 }
 
-/** Patterns of the live file and what SQLite keeps beside it, exactly there and nowhere else. */
+/** Patterns of the live database and the files SQLite keeps next to it, exactly there and nowhere else. */
 export function sqliteFilePatterns(path: string): string[] {
   const literal = path.replace(/[\\*?[\]]/g, "\\$&");
   return ["", "-wal", "-shm", "-journal"].map((ending) => literal + ending);

@@ -16,9 +16,10 @@ const MARIADB_LIST =
   "select schema_name from information_schema.schemata where schema_name not in ('information_schema','performance_schema','sys','mysql') order by 1";
 
 /**
- * Dumps a database, or all of a server's and its accounts, into files. Each database is of one moment; only one that was
- * dumped whole is named in what this returns.
- * @param directory the agent's own, where nobody else can put a link
+ * Dumps one database, or all databases and the accounts of a server, into files. Each database is consistent in itself.
+ * @param input `directory`: the agent's own, where nobody else can create a link. `before`: how many dumps it already
+ * has
+ * @returns the complete dumps only
  */
 export async function dumpServer(
   context: CommandContext,
@@ -76,7 +77,7 @@ async function listMariadb(context: CommandContext, entry: MariadbEntry): Promis
   return checkListed(await runCommand(context, { what: "listing the MariaDB databases", ...asking }));
 }
 
-/** A name that any database can have as a file. */
+/** A file name that is valid for any database name. */
 function fileOf(
   { server, database }: Omit<StagedDump, "file">,
   { accounts, index }: { accounts: string; index: number },
@@ -85,8 +86,9 @@ function fileOf(
 }
 
 /**
- * Loads one dump, in one transaction where the server has such for it.
- * @param file the agent's own. Throws `database.failed` with the database's last words
+ * Loads one dump, in one transaction where the server supports that.
+ * @param input `file`: the agent's own
+ * @throws `database.failed` with the database's last error line
  */
 export async function loadDump(
   context: CommandContext,
@@ -114,7 +116,7 @@ export async function loadDump(
   await runCommand(context, { what, ...loading, input: file, code: "database.failed" });
 }
 
-/** A role that is there already is no fault: the dump goes on to give it what it had. */
+/** A role that already exists is no error: the dump then sets its attributes. */
 async function allowKnownRoles(file: string): Promise<void> {
   const text = await readFile(file, "utf8");
   const allowed = text.replace(

@@ -7,11 +7,11 @@ import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 import type { RunFailureCode } from "../../shared/failure.ts";
 
-/** What everything that is done to databases and services of a host needs. */
+/** Context shared by all commands on databases and services. */
 export interface CommandContext {
   readonly run: string;
   readonly log: RunLog;
-  /** Absent for what has to be done whatever happens. */
+  /** Absent for cleanup, which must not be cancelled. */
   readonly signal?: AbortSignal;
   readonly timeLimitMs?: number;
   readonly beforeStart: (child: ProcessRef) => Promise<void>;
@@ -22,14 +22,18 @@ export interface CommandSpec {
   readonly what: string;
   readonly user?: RunUser;
   readonly command: readonly string[];
-  /** Files of the agent's own, opened by it and not by the user. */
+  /** Files of the agent's own: opened by the agent, not by the user. */
   readonly output?: string;
   readonly input?: string;
-  /** What its failure is called. */
+  /** The failure code; `consistency.failed` when not given. */
   readonly code?: RunFailureCode;
 }
 
-/** Does one thing to its end. @returns the lines of its output. Throws the signal's reason, or a RunError with its last words */
+/**
+ * Runs one command until it ends.
+ * @returns the lines of its stdout
+ * @throws the signal's reason, or a RunError with the last line of its stderr
+ */
 export async function runCommand(context: CommandContext, command: CommandSpec): Promise<string[]> {
   const { user = ownUser(), what, code = "consistency.failed" } = command;
   const lines: string[] = [];
@@ -80,7 +84,7 @@ function switched(user: RunUser, { command }: CommandSpec): string[] {
   return [...userSwitch(user), ...command];
 }
 
-/** The path of the first of these programs that the host has. Throws `consistency.failed` */
+/** @returns the path of the first of these programs that is installed @throws `consistency.failed` */
 export async function requireProgram(...names: [string, ...string[]]): Promise<string> {
   for (const name of names) {
     const path = await findExecutable(name, process.env["PATH"] ?? CHILD_PATH);
@@ -89,7 +93,7 @@ export async function requireProgram(...names: [string, ...string[]]): Promise<s
   throw runError("consistency.failed", `${names[0]} is not installed on this host`, `Install it, then run again.`);
 }
 
-/** Docker or Podman: whichever has the container. Throws `consistency.failed` when neither has. */
+/** Docker or Podman: whichever has the container. @throws `consistency.failed` when neither has */
 export async function containerProgram(context: CommandContext, container: string): Promise<string> {
   for (const name of ["docker", "podman"]) {
     const program = await findExecutable(name, process.env["PATH"] ?? CHILD_PATH);
@@ -98,7 +102,7 @@ export async function containerProgram(context: CommandContext, container: strin
   throw runError("consistency.failed", `neither Docker nor Podman has a container "${container}" here`);
 }
 
-/** @returns its state as the engine calls it; null when it has none of that name */
+/** @returns its state, as the container engine names it; null when there is no container of that name */
 export async function stateOfContainer(
   context: CommandContext,
   { program, container }: { program: string; container: string },

@@ -6,15 +6,17 @@ import { runError } from "../run-error.ts";
 export type PostgresEntry = Extract<Consistency, { postgres: string }>;
 export type MariadbEntry = Extract<Consistency, { mariadb: string }>;
 
-/** Where a server is, and whom its tools run as there: command lines of nothing but checked parts. */
+/**
+ * Builds the command line for a program of the server: where it runs, and as which user. Only checked parts go into it.
+ */
 export type ServerCommand = (
   program: string,
   args: readonly string[],
 ) => Promise<Pick<CommandSpec, "user" | "command">>;
 
 /**
- * Inside the container of an image that has passwords in its environment, root's and its own user's; elsewhere it changes
- * nothing. The first word is whom to connect as.
+ * Runs inside the container. Takes the password from the variables of MariaDB and MySQL images, for root or for the
+ * image's own user; with other images it changes nothing. The first argument is the account to connect as.
  */
 const WITH_PASSWORD = `role=$1; shift
 if [ "$role" = "\${MARIADB_USER:-\${MYSQL_USER-}}" ]
@@ -69,12 +71,12 @@ async function inContainer(
   };
 }
 
-/** A name as a connection string takes it: else one with a `=` would be read as more than a name. */
+/** A name quoted for a connection string: unquoted, one with a `=` would be parsed as more than a name. */
 export function postgresDatabase(name: string): string {
   return `--dbname=dbname='${name.replace(/['\\]/g, "\\$&")}'`;
 }
 
-/** Names that the agent lists itself may be anything; a newline would split what is read line by line. */
+/** Names listed by the server may contain anything, a newline too: that only yields names that don't exist. */
 export function checkListed(names: readonly string[]): string[] {
   if (names.length === 0) throw runError("consistency.failed", "the server has no database to dump");
   return names.filter((name) => name !== "");

@@ -3,15 +3,15 @@ import { containerProgram, type CommandContext, runCommand, requireProgram, stat
 import { runError } from "../run-error.ts";
 import type { ResumeCommand } from "../state/spool-entry.ts";
 
-/** A unit or a container that stands still while a backup runs. */
+/** A unit or container that is stopped or paused during a backup. */
 export interface Halt {
   readonly name: string;
   readonly command: readonly string[];
-  /** What sets it going again. */
+  /** The command that starts or unpauses it again. */
   readonly resumption: ResumeCommand;
 }
 
-/** What has to be halted, in order, of what is running now: what stands still already stays as it is. */
+/** What has to be halted, in order. Only what is running now: a stopped service stays stopped. */
 export async function findHalts(context: CommandContext, entries: readonly Consistency[]): Promise<Halt[]> {
   const halts: Halt[] = [];
   for (const entry of entries) {
@@ -22,14 +22,14 @@ export async function findHalts(context: CommandContext, entries: readonly Consi
 }
 
 export async function halt(context: CommandContext, { name, command }: Halt): Promise<void> {
-  context.log.line(`${name} is halted`);
-  await runCommand(context, { what: `halting ${name}`, command });
+  context.log.line(`${name} is stopped`);
+  await runCommand(context, { what: `stopping ${name}`, command });
 }
 
-/** Sets going what was halted. Throws `consistency.failed` */
+/** Starts or unpauses what was halted. @throws `consistency.failed` */
 export async function resume(context: CommandContext, { name, command }: ResumeCommand): Promise<void> {
-  context.log.line(`${name} is set going again`);
-  await runCommand(context, { what: `setting ${name} going again`, command });
+  context.log.line(`${name} is started again`);
+  await runCommand(context, { what: `starting ${name} again`, command });
 }
 
 async function unitHalt(context: CommandContext, unit: string): Promise<Halt[]> {

@@ -1,18 +1,18 @@
 import { DatabaseSync, backup } from "node:sqlite";
 
 const BUSY_MS = 60_000;
-/** All at once: the snapshot is held anyhow. */
+/** All pages in one step: the read transaction holds the snapshot anyway. */
 const EVERY_PAGE = 2 ** 31 - 1;
 
 /**
- * Copies a database that others may be writing to, as it is at one moment, and looks whether the copy is sound. Runs in a
- * process of its own, as the user who may read the database.
- * @throws with SQLite's own words
+ * Copies a database that may be written to meanwhile, as of one moment, and checks the copy's integrity. Runs in its
+ * own process, as the user who may read the database.
+ * @throws with SQLite's error message
  */
 export async function copySqlite(source: string, copy: string): Promise<void> {
   const database = openReadable(source);
   try {
-    // A read transaction holds the moment: without it, each write of another process would begin the copy again.
+    // A read transaction pins the snapshot: without it, each write of another process would restart the copy.
     database.exec("BEGIN");
     database.prepare("SELECT count(*) FROM sqlite_schema").get();
     await backup(database, copy, { rate: EVERY_PAGE });

@@ -5,7 +5,7 @@ import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import type { RunUser } from "../system/process/user.ts";
 
-/** One dump of a server, as the manifest names it. */
+/** One dump of a server, as listed in the manifest. */
 export const StagedDump = z.object({
   server: z.enum(["postgres", "mariadb"]),
   database: z.string().nullable().describe("null: the server's accounts"),
@@ -22,7 +22,7 @@ export const StagedSqlite = z.object({
 });
 export type StagedSqlite = z.infer<typeof StagedSqlite>;
 
-/** What lies in a staging directory, and where it belongs: a restore needs the snapshot and nothing else. */
+/** What a staging directory contains, and where it belongs: with it, a restore needs only the snapshot. */
 export const Manifest = z.object({
   version: z.literal(1),
   sqlite: z.array(StagedSqlite),
@@ -32,12 +32,14 @@ export type Manifest = z.infer<typeof Manifest>;
 
 export const MANIFEST = "holdfast.json";
 
-/** Of one binding: the same at every run, so that the tools find what did not change. */
+/**
+ * The staging directory of one binding. Its path is the same at every run, so that engines recognise unchanged files.
+ */
 export interface Staging {
   readonly directory: string;
-  /** The user's own, who copies into it. */
+  /** Belongs to the user, who copies into it. */
   readonly sqlite: string;
-  /** The agent's own until it is sealed: root writes here, and must not be led elsewhere by a link. */
+  /** Belongs to the agent until the staging is finished: root writes here, and must not follow another user's link. */
   readonly dumps: string;
 }
 
@@ -45,12 +47,12 @@ export function stagingDirectory({ cache }: Pick<Paths, "cache">, binding: Id): 
   return join(cache, "staging", binding);
 }
 
-/** Where the copies of one restore are on their way. */
+/** Where a restore puts database copies and dumps before they are loaded. */
 export function restoreWorkDirectory({ cache }: Pick<Paths, "cache">, run: Id): string {
   return join(cache, "staging", `restore-${run}`);
 }
 
-/** Makes the directory anew, with nothing of an earlier run in it. */
+/** Creates the directory, empty: removes what an earlier run left. */
 export async function openStaging(
   paths: Pick<Paths, "cache">,
   { binding, user }: { binding: Id; user: RunUser },
@@ -60,14 +62,14 @@ export async function openStaging(
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o711 });
   for (const path of [paths.cache, directory]) await chmod(path, 0o711);
-  // borg also opens the directory that a source is in.
+  // borg also opens the parent directory of a source.
   await chmod(join(paths.cache, "staging"), 0o755);
   for (const path of [staging.sqlite, staging.dumps]) await mkdir(path, { mode: 0o700 });
   if (user.needsSwitch) await chown(staging.sqlite, user.uid, user.gid);
   return staging;
 }
 
-/** Writes what is where, and lets the user who does the backup read all of it. */
+/** Writes the manifest, and gives all of it to the user who does the backup. */
 export async function finishStaging(
   staging: Staging,
   { manifest, user }: { manifest: Manifest; user: RunUser },

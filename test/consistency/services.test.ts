@@ -63,7 +63,7 @@ describe("what must stand still while a backup runs", () => {
     await program("systemctl", `${SYSTEMCTL}\n[ "$1" != start ] || { echo "no such luck" >&2; exit 1; }`);
     const stuck = await host.backup(halting());
     expect(stuck).toMatchObject({ state: "warned", failure: { code: "consistency.failed" } });
-    expect(stuck.failure?.message).toContain("app.service going again exited with 1: no such luck");
+    expect(stuck.failure?.message).toContain("starting app.service again exited with 1: no such luck");
     expect(await textOf(out("web"))).toBe("running\n");
   });
 
