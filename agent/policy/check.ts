@@ -4,7 +4,7 @@ import type { RefusalCode } from "../../shared/report.ts";
 import type { Policy } from "./policy.ts";
 import { RunError, runFailure } from "../run-error.ts";
 
-/** The host's policy says no. Ends the run, and is reported as a refusal as well. */
+/** Refused by the host's policy. Ends the run, and is reported as a refusal. */
 export class PolicyError extends RunError {
   readonly refusalCode: RefusalCode;
 
@@ -14,7 +14,7 @@ export class PolicyError extends RunError {
   }
 }
 
-/** Throws PolicyError unless the host's owner lets this contract be backed up to this repository. */
+/** Throws PolicyError unless the policy allows backups of this contract to this repository. */
 export function checkBackup(
   policy: Policy,
   { contract, repository }: { contract: AssignedContract; repository: AssignedRepository },
@@ -26,7 +26,7 @@ export function checkBackup(
   for (const entry of contract.consistency) checkConsistency(policy, entry);
 }
 
-/** Throws PolicyError unless the host's owner lets this be copied, dumped or halted. */
+/** Throws PolicyError unless the policy allows this to be copied, dumped or halted. */
 export function checkConsistency(policy: Policy, entry: Consistency): void {
   if ("sqlite" in entry) return checkSource(policy, entry.sqlite);
   if ("stop" in entry) return checkService(policy, entry.stop);
@@ -35,19 +35,19 @@ export function checkConsistency(policy: Policy, entry: Consistency): void {
   checkUser(policy, serverUser(entry));
 }
 
-/** Throws PolicyError unless this unit may be halted, or this container may be halted or entered. */
+/** Throws PolicyError unless this unit may be halted, or this container may be halted or have commands run in it. */
 export function checkService(policy: Policy, name: string): void {
   if (policy.services === null || policy.services.includes(name)) return;
   throw new PolicyError("policy.services", `the host's policy does not let "${name}" be halted or entered`);
 }
 
-/** Throws PolicyError unless something may run as that user. */
+/** Throws PolicyError unless commands may run as that user. */
 export function checkUser(policy: Policy, user: string): void {
   if (policy.users === null || policy.users.includes(user)) return;
   throw new PolicyError("policy.users", `the host's policy does not let anything run as user "${user}"`);
 }
 
-/** Asked by whatever touches a repository, so a policy that can't be followed stops everything here. */
+/** Called for everything that uses a repository, so that an invalid policy stops all of it. */
 export function checkRepository(policy: Policy, { name, location }: AssignedRepository): void {
   if (policy.fault !== null) throw new PolicyError("policy.repositories", policy.fault);
   const allowed = policy.repositories;
@@ -55,13 +55,13 @@ export function checkRepository(policy: Policy, { name, location }: AssignedRepo
   throw new PolicyError("policy.repositories", `the host's policy does not allow repository "${name}" at ${location}`);
 }
 
-/** @param source as in the contract, or what it really is behind its symbolic links */
+/** @param source as in the contract, or with symbolic links resolved */
 export function checkSource(policy: Policy, source: string): void {
   if (policy.sources === null || policy.sources.some((entry) => isWithin(source, entry))) return;
   throw new PolicyError("policy.sources", `the host's policy does not allow ${source} to be read or written`);
 }
 
-/** Throws PolicyError unless restoring, and restoring to such a place, is allowed. */
+/** Throws PolicyError unless restores, and restores to this target, are allowed. */
 export function checkRestore(policy: Policy, { target }: RestoreRequest): void {
   if (policy.fault !== null) throw new PolicyError("policy.restore", policy.fault);
   if (policy.restore === "off") throw new PolicyError("policy.restore", "the host's policy does not allow restores");
@@ -73,10 +73,10 @@ export function checkRestore(policy: Policy, { target }: RestoreRequest): void {
   }
 }
 
-/** By whole parts: /srv/a is within /srv, /srv-a is not. What climbs back up with `..` is within nothing. */
+/** Compares whole path components: /srv/a is within /srv, /srv-a is not. A path with `..` is within nothing. */
 export function isWithin(path: string, directory: string): boolean {
   const inside = directory.endsWith("/") ? directory : `${directory}/`;
-  // A slash at the end names the same place.
+  // A trailing slash names the same directory.
   if (path === directory || `${path}/` === inside) return true;
   if (/(^|\/)(\.|%2e){2}(\/|$)/i.test(path)) return false;
   return path.startsWith(inside);

@@ -4,8 +4,9 @@ import type { OutgoingAnswer, OutgoingRequest } from "../../shared/outgoing.ts";
 import type { Policy } from "./policy.ts";
 
 /**
- * Sends one request, if the host's owner lets it go there. Throws an Error that says why not.
- * @param withinMs for the whole exchange
+ * Sends one request if the policy allows its destination.
+ * @param withinMs time limit for the whole exchange
+ * @throws an Error with the reason
  */
 export async function sendAllowed(
   policy: Pick<Policy, "outgoing" | "fault">,
@@ -16,7 +17,7 @@ export async function sendAllowed(
   return await sendRequest(request, { check: judge, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
-/** Sends one request that root's own file on this host asks for: wherever that says. */
+/** Sends one request that root's own file on this host declares, to any destination. */
 export async function sendDeclared(request: OutgoingRequest, withinMs?: number): Promise<OutgoingAnswer> {
   return await sendRequest(request, { check: () => null, ...(withinMs === undefined ? {} : { withinMs }) });
 }
@@ -24,7 +25,7 @@ export async function sendDeclared(request: OutgoingRequest, withinMs?: number):
 function destinationCheckFor({ outgoing, fault }: Pick<Policy, "outgoing" | "fault">, url: string): DestinationCheck {
   const { origin } = new URL(url);
   if (fault !== null) throw new Error(fault);
-  if (outgoing === "off") throw new Error("the host's policy lets nothing be sent from here (outgoing is off)");
+  if (outgoing === "off") throw new Error("the host's policy forbids outgoing requests (outgoing is off)");
   if (outgoing === "public") return allowPublicOnly;
   if (outgoing.includes(origin)) return () => null;
   throw new Error(`the host's policy does not let anything be sent to ${origin}`);

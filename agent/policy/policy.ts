@@ -38,20 +38,20 @@ export interface Policy {
   readonly sources: readonly string[] | null;
   readonly repositories: readonly string[] | null;
   readonly users: readonly string[] | null;
-  /** Units and containers that may be halted, and containers whose tools may be run. */
+  /** Units and containers that may be halted, and containers in which commands may be run. */
   readonly services: readonly string[] | null;
   readonly restore: "off" | "staging" | "in-place";
-  /** Whether services that the control plane's catalogue knows are looked for, and told. */
+  /** Whether services from the control plane's catalogue are detected and reported. */
   readonly detect: boolean;
-  /** Where notifications and pings may be sent to: nowhere, to whatever is not in a private net, or to these origins alone. */
+  /** Where notifications and pings may be sent: nowhere, to public addresses only, or to these origins only. */
   readonly outgoing: "off" | "public" | readonly string[];
-  /** Why the file can't be followed; then nothing at all is allowed. Null when it is fine, or there is none. */
+  /** Why the file is invalid; then nothing at all is allowed. Null when it is valid, or there is none. */
   readonly fault: string | null;
-  /** Of one contract that root has declared on the host: its shell is the seed's, run by bash. */
+  /** Whether it is for a contract that root declared on the host: its shell snippets are run by bash. */
   readonly isDeclared: boolean;
 }
 
-/** Reads policy.json. One that can't be followed allows nothing: it never falls back to the defaults. */
+/** Reads policy.json. An invalid file allows nothing: it never falls back to the defaults. */
 export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Policy> {
   const file = paths.policyJson;
   try {
@@ -65,7 +65,7 @@ export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Poli
   }
 }
 
-/** The names in hooks.d that may be run, sorted. Empty too when the directory itself can't be trusted. */
+/** The names in hooks.d that may be run, sorted. Empty when the directory itself can't be trusted. */
 export async function listHooks(paths: Pick<Paths, "hooksDir">): Promise<string[]> {
   let names: string[];
   try {
@@ -81,9 +81,7 @@ export async function listHooks(paths: Pick<Paths, "hooksDir">): Promise<string[
     .toSorted();
 }
 
-/**
- * @returns null when hooks.d has nothing of this name; `fault` says why it may not be run, null when it may
- */
+/** @returns null when hooks.d has no file of this name; `fault`: why it may not be run, null when it may */
 export async function findHook(
   paths: Pick<Paths, "hooksDir">,
   name: string,
@@ -124,7 +122,10 @@ function denyAll(fault: string): Policy {
   return { ...nothing, hooks: "off", restore: "off", outgoing: "off", fault };
 }
 
-/** Who may write it may say what runs here: that has to be root or the agent's own user, alone. */
+/**
+ * Whoever may write the file decides what runs here: only root or the agent's own user may.
+ * @returns null when that holds
+ */
 export async function ownershipFault(path: string): Promise<string | null> {
   const { uid, mode } = await lstat(path);
   if (uid !== 0 && uid !== process.getuid?.()) return `${path} must belong to root: chown root ${path}`;

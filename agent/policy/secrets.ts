@@ -7,27 +7,27 @@ import type { Paths } from "../config.ts";
 import { createFileAtomically, readTextIfExists } from "../system/files.ts";
 import { runError } from "../run-error.ts";
 
-/** What opens a repository. Never logged, never in argv, never sent anywhere but to the engine. */
+/** The secrets of a repository. Never logged, never in argv, never sent anywhere but to the engine. */
 export interface RepositorySecrets {
   readonly passphrase: string;
-  /** The storage's credentials, by the name of the variable the engine reads. */
+  /** Credentials of the storage, by the name of the environment variable the engine reads. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 const PASSPHRASE_BYTES = 32;
 const MAX_SECRET_CHARACTERS = 65_536;
-/** In a secret's file, yet no secret: hiding it would only spoil the log. */
+/** Stored like a secret, but none: hiding it would only garble the log. */
 const NOT_SECRET: readonly SecretName[] = ["AWS_DEFAULT_REGION"];
 
 interface SecretsInput {
   readonly repository: AssignedRepository;
   /** The repository has been there before: a passphrase that is gone must not be made anew. */
   readonly wasSeen: boolean;
-  /** A passphrase to be generated may be made now. */
+  /** Whether a passphrase may be generated now. */
   readonly mayGenerate: boolean;
 }
 
-/** Reads, or makes once, what opens a repository. Throws `secret.unreadable`. */
+/** Reads the secrets of a repository. Generates the passphrase once, if it may. @throws `secret.unreadable` */
 export async function readSecrets(
   deps: { paths: Pick<Paths, "secretsDir">; random: (bytes: number) => Uint8Array },
   input: SecretsInput,
@@ -46,7 +46,7 @@ export async function readSecrets(
   return { passphrase, env };
 }
 
-/** The values to be hidden wherever text is shown. */
+/** The values to redact wherever text is shown. */
 export function secretValues({ passphrase, env }: RepositorySecrets): string[] {
   const named = SecretName.options.filter((name) => !NOT_SECRET.includes(name));
   return [passphrase, ...named.flatMap((name) => env[name] ?? [])];
@@ -75,7 +75,7 @@ async function readGenerated(
   }
   const passphrase = Buffer.from(random(PASSPHRASE_BYTES)).toString("base64url");
   if (await createFileAtomically(file, `${passphrase}\n`)) return passphrase;
-  // Another first run was faster: there is one passphrase, and it is that one's.
+  // Another process generated it first: use that one.
   return await readSecretFile(file, `the passphrase of repository "${repository.name}"`);
 }
 
@@ -88,7 +88,7 @@ async function readSecretFile(file: string, what: string): Promise<string> {
   }
   const secret = text.replace(/[\r\n]+$/, "");
   if (secret === "") throw runError("secret.unreadable", `${what}: ${file} is empty`);
-  // A whole file of lines is not a secret, and a newline has no place in a variable or a header.
+  // A file of several lines is no secret, and a newline is not allowed in a variable or a header.
   if (secret.length > MAX_SECRET_CHARACTERS || /[\0\r\n]/.test(secret)) {
     throw runError("secret.unreadable", `${what}: ${file} must hold the secret alone, on one line`);
   }
