@@ -217,5 +217,16 @@ export const MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE `bindings` ADD `expectedSince` text;",
       "UPDATE `bindings` SET\n  `goodAt` = (select max(min(`startedAt`, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))) from `runs`\n    where `runs`.`binding` = `bindings`.`id` and `runs`.`kind` = 'backup' and `runs`.`state` in ('succeeded', 'warned')),\n  `alertAt` = strftime('%Y-%m-%dT%H:%M:%fZ', 'now');"
     ]
+  },
+  {
+    "tag": "0010_add_deliveries_relay_state",
+    "when": 1795952187519,
+    "hash": "87af337e7e3e3e01a11d48bf9c41b68f09dfb4ed203ce125171d6adb47b7837d",
+    "statements": [
+      "ALTER TABLE `deliveries` ADD `relayState` text;",
+      "CREATE INDEX `deliveries_relay` ON `deliveries` (`relayState`,`channel`) WHERE \"deliveries\".\"relayState\" is not null;",
+      "UPDATE `deliveries` SET\n  `relayState` = CASE substr(`leaseOwner`, 1, 6) WHEN 'asked ' THEN 'requested' ELSE 'fetched' END,\n  `leaseOwner` = substr(`leaseOwner`, 7)\n  WHERE `leaseOwner` LIKE 'asked %' OR `leaseOwner` LIKE 'taken %';",
+      "UPDATE `deliveries` SET `relayState` = 'missed'\n  WHERE `nextAttemptAt` IS NOT NULL AND `leaseOwner` IS NULL\n    AND `lastError` = 'its host has not come for it: is the host on, and its agent not older than the control plane?';"
+    ]
   }
 ];

@@ -1,6 +1,6 @@
 import { and, eq, ne, type SQL, sql } from "drizzle-orm";
 import { instant } from "../../shared/ids.ts";
-import { channels, deliveries } from "../db/schema/notifications.ts";
+import { channels, deliveries, NO_LEASE } from "../db/schema/notifications.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 
@@ -14,6 +14,8 @@ export interface DeliveryResult {
   readonly retryAfterSeconds?: number;
   /** Of an e-mail that not everybody got: who did. */
   readonly reached?: readonly string[];
+  /** Its host did not fetch it: when the host is back, the next attempt does not wait for its time. */
+  readonly isMissed?: boolean;
 }
 
 type LeasedDelivery = Pick<typeof deliveries.$inferSelect, "id" | "channel" | "attempts" | "leaseOwner">;
@@ -37,7 +39,7 @@ export function statusError(status: number): string | null {
  * was attempted under: whoever took over has the say.
  */
 export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result: DeliveryResult): Promise<void> {
-  const { status, error, reached } = result;
+  const { status, error, reached, isMissed = false } = result;
   const now = deps.clock.now();
   const attempts = delivery.attempts + 1;
   const delayMs = retryDelayMs(deps, attempts, result);
@@ -63,8 +65,8 @@ export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result
         attempts,
         lastStatus: status,
         lastError: error,
-        leaseUntil: null,
-        leaseOwner: null,
+        ...NO_LEASE,
+        relayState: isMissed && !isOver ? "missed" : null,
         nextAttemptAt: isOver || delayMs === null ? null : instant(now + delayMs),
         deliveredAt: state === "delivered" ? instant(now) : null,
         ...(reached === undefined ? {} : { reached: [...reached] }),
@@ -78,7 +80,7 @@ export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result
 export async function failDelivery({ db }: Pick<Deps, "db">, delivery: LeasedDelivery, error: string): Promise<void> {
   await db
     .update(deliveries)
-    .set({ state: "failed", nextAttemptAt: null, lastError: error, leaseUntil: null, leaseOwner: null })
+    .set({ state: "failed", nextAttemptAt: null, lastError: error, ...NO_LEASE })
     .where(holdsLease(delivery));
 }
 

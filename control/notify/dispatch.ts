@@ -1,6 +1,6 @@
-import { and, asc, eq, inArray, isNotNull, notInArray, notLike, or, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, isNull, notInArray, or, sql } from "drizzle-orm";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
-import { channels, deliveries } from "../db/schema/notifications.ts";
+import { channels, deliveries, NO_LEASE } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { writeDigests } from "./digest.ts";
 import { requestRelay, failExpiredRelays } from "./relay.ts";
@@ -29,14 +29,14 @@ export async function dispatch(deps: Deps): Promise<number | null> {
 }
 
 /**
- * For the start of a process that has the database to itself: whoever had claimed something is dead. An agent on an errand is
+ * For the start of a process that has the database to itself: whoever had claimed something is dead. An agent that relays is
  * not.
  */
 export async function releaseLeases({ db }: Pick<Deps, "db">): Promise<void> {
   await db
     .update(deliveries)
-    .set({ leaseUntil: null, leaseOwner: null })
-    .where(and(isNotNull(deliveries.leaseOwner), notLike(deliveries.leaseOwner, "% %")));
+    .set(NO_LEASE)
+    .where(and(isNotNull(deliveries.leaseOwner), isNull(deliveries.relayState)));
 }
 
 type Delivery = typeof deliveries.$inferSelect;
@@ -54,7 +54,7 @@ async function claim({ db, clock, random }: Deps, quiet: readonly Id[]): Promise
     .limit(BATCH_SIZE);
   return db
     .update(deliveries)
-    .set({ leaseUntil: instant(now + LEASE_MS), leaseOwner: uuidv7(now, random(16)) })
+    .set({ leaseUntil: instant(now + LEASE_MS), leaseOwner: uuidv7(now, random(16)), relayState: null })
     .where(inArray(deliveries.id, due))
     .returning();
 }

@@ -1,7 +1,7 @@
 import { and, eq, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
 import { type Id, instant } from "../../shared/ids.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
-import { channels, deliveries } from "../db/schema/notifications.ts";
+import { channels, deliveries, NO_LEASE } from "../db/schema/notifications.ts";
 import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 
@@ -40,11 +40,11 @@ function holdDeliveries({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, 
     // A digest that did not get through waits for itself.
     db
       .update(deliveries)
-      .set({ nextAttemptAt: instant(until), leaseUntil: null, leaseOwner: null })
+      .set({ nextAttemptAt: instant(until), ...NO_LEASE })
       .where(and(isOfChannel, isDigest)),
     db
       .update(deliveries)
-      .set({ state: "held", nextAttemptAt: null, leaseUntil: null, leaseOwner: null })
+      .set({ state: "held", nextAttemptAt: null, ...NO_LEASE })
       .where(isOfChannel),
     db
       .update(channels)

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNotNull, like, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNotNull, lte } from "drizzle-orm";
 import type { RelayResult } from "../../shared/relay.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { sign } from "../auth/sign.ts";
@@ -9,8 +9,7 @@ import { recordAttempt, statusError } from "./delivery-result.ts";
 import { buildMessage, secretsOf } from "./send.ts";
 
 /*
- * A delivery of a channel with `via` goes through an agent. Its lease says how far it is: `asked ID` while the host has been rung
- * for and has not come for it, `taken ID` while its agent sends it. Only that host ever gets it.
+ * A delivery of a channel with `via` goes through that host's agent, and only that one. Its `relayState` says how far it is.
  */
 
 type Delivery = typeof deliveries.$inferSelect;
@@ -37,7 +36,11 @@ export async function requestRelay(deps: Deps, delivery: Delivery, host: Id): Pr
   const now = deps.clock.now();
   await deps.db
     .update(deliveries)
-    .set({ leaseOwner: `asked ${uuidv7(now, deps.random(16))}`, leaseUntil: instant(now + FETCH_WITHIN_MS) })
+    .set({
+      leaseOwner: uuidv7(now, deps.random(16)),
+      leaseUntil: instant(now + FETCH_WITHIN_MS),
+      relayState: "requested",
+    })
     .where(and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? "")));
   await deps.hub.poke(host, "orders");
 }
@@ -51,13 +54,13 @@ export async function failExpiredRelays(deps: Deps): Promise<void> {
       and(
         isNotNull(deliveries.nextAttemptAt),
         lte(deliveries.leaseUntil, instant(deps.clock.now())),
-        sql`(${deliveries.leaseOwner} like 'asked %' or ${deliveries.leaseOwner} like 'taken %')`,
+        inArray(deliveries.relayState, ["requested", "fetched"]),
       ),
     )
     .limit(BATCH_SIZE);
   for (const delivery of expired) {
-    const error = delivery.leaseOwner?.startsWith("asked ") === true ? NOT_FETCHED : NO_RESULT;
-    await recordAttempt(deps, delivery, { status: null, error });
+    const isMissed = delivery.relayState === "requested";
+    await recordAttempt(deps, delivery, { status: null, error: isMissed ? NOT_FETCHED : NO_RESULT, isMissed });
   }
 }
 
@@ -75,7 +78,7 @@ export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ de
     .where(
       and(
         isNotNull(deliveries.nextAttemptAt),
-        like(deliveries.leaseOwner, "asked %"),
+        eq(deliveries.relayState, "requested"),
         inArray(deliveries.channel, ofHost),
       ),
     )
@@ -83,7 +86,7 @@ export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ de
     .limit(BATCH_SIZE);
   const claimed = await deps.db
     .update(deliveries)
-    .set({ leaseOwner: `taken ${lease}`, leaseUntil: instant(now + LEASE_MS) })
+    .set({ leaseOwner: lease, leaseUntil: instant(now + LEASE_MS), relayState: "fetched" })
     .where(inArray(deliveries.id, requested))
     .returning();
   const signed: string[] = [];
@@ -113,7 +116,14 @@ export async function recordRelayResults(deps: Deps, host: Id, results: readonly
       })
       .from(deliveries)
       .innerJoin(channels, eq(channels.id, deliveries.channel))
-      .where(and(eq(deliveries.id, id), eq(deliveries.leaseOwner, `taken ${lease}`), eq(channels.via, host)));
+      .where(
+        and(
+          eq(deliveries.id, id),
+          eq(deliveries.leaseOwner, lease),
+          eq(deliveries.relayState, "fetched"),
+          eq(channels.via, host),
+        ),
+      );
     if (delivery === undefined) continue;
     const fault = status === null ? (error ?? "its host could not send it") : statusError(status);
     await recordAttempt(deps, delivery, { status, error: fault, retryAfterSeconds });
@@ -130,11 +140,7 @@ async function retryMissedRelays(deps: Deps, host: Id): Promise<void> {
     .update(deliveries)
     .set({ nextAttemptAt: now })
     .where(
-      and(
-        sql`${deliveries.nextAttemptAt} > ${now}`,
-        eq(deliveries.lastError, NOT_FETCHED),
-        inArray(deliveries.channel, ofHost),
-      ),
+      and(gt(deliveries.nextAttemptAt, now), eq(deliveries.relayState, "missed"), inArray(deliveries.channel, ofHost)),
     )
     .returning({ id: deliveries.id });
   if (retried.length > 0) deps.wakeOutbox();

@@ -1,14 +1,19 @@
-import { sql } from "drizzle-orm";
+import { sql, type SQL } from "drizzle-orm";
 import { describe, expect, test } from "vitest";
 import { migrate } from "../../control/db/migrate.ts";
 import { MIGRATIONS } from "../../control/db/migrations.ts";
 import { bindings, contracts, repositories } from "../../control/db/schema/contracts.ts";
+import { channels, deliveries } from "../../control/db/schema/notifications.ts";
 import { orders, runs } from "../../control/db/schema/runs.ts";
 import { writeAll } from "../../control/db/transaction.ts";
 import { toContract } from "../../control/domain/contracts/contracts.ts";
+import { dispatch, releaseLeases } from "../../control/notify/dispatch.ts";
+import { failExpiredRelays } from "../../control/notify/relay.ts";
 import { Settings } from "../../shared/binding.ts";
+import { Delivery } from "../../shared/event.ts";
+import { RelayedDelivery, SignedDeliveries } from "../../shared/relay.ts";
 import { Maintenance } from "../../shared/repository.ts";
-import { DATABASES, emptyDatabase } from "../support/control.ts";
+import { DATABASES, controlOn, emptyDatabase } from "../support/control.ts";
 
 const at = "2026-11-20T08:00:00.000Z";
 const id = (last: number): string => `01a2076b-4405-7cc2-b737-00000000000${last}`;
@@ -46,19 +51,23 @@ const OLD_ROWS = [
     values (${id(7)}, ${id(1)}, 'cancel', ${id(5)}, ${id(4)}, ${at}, ${at})`,
 ];
 
+/** A database after the first migrations only, filled with rows of that time. */
+async function oldDatabase(kind: (typeof DATABASES)[number], migrations: number, rows: readonly SQL[]) {
+  const db = await emptyDatabase(kind);
+  await db.run(sql`create table __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)`);
+  await writeAll(db, [
+    ...MIGRATIONS.slice(0, migrations).flatMap(({ statements, hash, when }) => [
+      ...statements.map((statement) => db.run(sql.raw(statement))),
+      db.run(sql`insert into __drizzle_migrations (hash, created_at) values (${hash}, ${when})`),
+    ]),
+    ...rows.map((row) => db.run(row)),
+  ]);
+  return db;
+}
+
 describe.each(DATABASES)("a database of the kind %s that version 0.1.0 has filled", (kind) => {
   test("keeps all it holds, and what is new has its default", async () => {
-    const db = await emptyDatabase(kind);
-    const [first] = MIGRATIONS;
-    if (first === undefined) throw new Error("there is no first migration");
-    await db.run(
-      sql`create table __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)`,
-    );
-    await writeAll(db, [
-      ...first.statements.map((statement) => db.run(sql.raw(statement))),
-      db.run(sql`insert into __drizzle_migrations (hash, created_at) values (${first.hash}, ${first.when})`),
-      ...OLD_ROWS.map((row) => db.run(row)),
-    ]);
+    const db = await oldDatabase(kind, 1, OLD_ROWS);
 
     expect(await migrate(db)).toEqual(MIGRATIONS.slice(1).map(({ tag }) => tag));
 
@@ -81,5 +90,87 @@ describe.each(DATABASES)("a database of the kind %s that version 0.1.0 has fille
     for (const name of ["orders_open", "orders_expiry", "orders_run", "runs_host", "runs_binding_kind", "runs_state"]) {
       expect(indexes.map((index) => index.name)).toContain(name);
     }
+  });
+});
+
+const now = "2026-11-23T08:00:00.000Z";
+const soon = "2026-11-23T08:05:00.000Z";
+const NOT_FETCHED = "its host has not come for it: is the host on, and its agent not older than the control plane?";
+
+/** A delivery as the tables had it before there was `relayState`. */
+function oldDelivery(
+  last: number,
+  row: { leaseOwner?: string; leaseUntil?: string; nextAttemptAt?: string; lastError?: string; attempts?: number },
+): SQL {
+  const payload = JSON.stringify({ type: "channel.test", timestamp: at, data: {} });
+  const { leaseOwner = null, leaseUntil = null, nextAttemptAt = at, lastError = null, attempts = 1 } = row;
+  return sql`insert into deliveries (id, channel, type, payload, attempts, "nextAttemptAt", "leaseUntil", "leaseOwner", "lastError", "createdAt")
+    values (${id(last)}, ${id(1)}, 'channel.test', ${payload}, ${attempts}, ${nextAttemptAt}, ${leaseUntil}, ${leaseOwner}, ${lastError}, ${at})`;
+}
+
+describe.each(DATABASES)("a database of the kind %s from before deliveries had a relay state", (kind) => {
+  test("every delivery goes on where it was", async () => {
+    const target = JSON.stringify({ kind: "webhook", url: "http://10.0.0.1/" });
+    const db = await oldDatabase(kind, 10, [
+      sql`insert into channels (id, name, kind, target, secret, enabled, "createdAt", "changedAt")
+        values (${id(1)}, 'lan', 'webhook', ${target}, 'whsec_bm90aGluZw==', 1, ${at}, ${at})`,
+      oldDelivery(2, { leaseOwner: `asked ${id(0)}`, leaseUntil: soon }),
+      oldDelivery(3, { leaseOwner: `taken ${id(0)}`, leaseUntil: soon }),
+      oldDelivery(4, { leaseOwner: `asked ${id(0)}`, leaseUntil: at }),
+      oldDelivery(5, { leaseOwner: `taken ${id(0)}`, leaseUntil: at }),
+      oldDelivery(6, { leaseOwner: id(0), leaseUntil: soon, lastError: NOT_FETCHED }),
+      oldDelivery(7, { nextAttemptAt: soon, lastError: NOT_FETCHED }),
+      oldDelivery(8, { nextAttemptAt: soon, lastError: "answered 500" }),
+    ]);
+    const control = await controlOn(db, { now, onError: () => undefined });
+    const states = async () => {
+      const rows = await db.select().from(deliveries).orderBy(deliveries.id);
+      return rows.map(({ relayState, leaseOwner }) => `${relayState} ${leaseOwner}`);
+    };
+    expect(await states()).toEqual([
+      `requested ${id(0)}`,
+      `fetched ${id(0)}`,
+      `requested ${id(0)}`,
+      `fetched ${id(0)}`,
+      `null ${id(0)}`,
+      "missed null",
+      "null null",
+    ]);
+
+    const host = await control.enrol("nas");
+    await db.update(channels).set({ via: host.id });
+    const fetched = async () => {
+      const { deliveries: signed } = await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries");
+      return signed.map((jws) => RelayedDelivery.parse(JSON.parse(atob(jws.split(".")[1] ?? ""))).id);
+    };
+    const of = (last: number) => control.admin.ask(Delivery, "GET", `/api/v1/deliveries/${id(last)}`);
+
+    // What ran out while the new version started counts as an attempt, and says which of the two it was.
+    await failExpiredRelays(control.deps);
+    expect(await of(4)).toMatchObject({ attempts: 2, lastError: NOT_FETCHED });
+    expect(await of(5)).toMatchObject({ attempts: 2, lastError: "its host took it and has not said what came of it" });
+    // What the host is asked to fetch, it gets; what it missed is due now, what failed otherwise is not.
+    expect(await fetched()).toEqual([id(2)]);
+    expect(await of(4)).toMatchObject({ nextAttemptAt: now });
+    expect(await of(7)).toMatchObject({ nextAttemptAt: now });
+    expect(await of(8)).toMatchObject({ nextAttemptAt: soon });
+    await dispatch(control.deps);
+    expect(await fetched()).toEqual([id(4), id(7)]);
+    // The result of what it had fetched before is taken, for a dispatcher's lease it is not.
+    const outcomes = [3, 6].map((last) => ({ id: id(last), lease: id(0), status: 204, error: null }));
+    expect((await host.send("POST", "/agent/v1/deliveries", { outcomes })).status).toBe(204);
+    expect(await of(3)).toMatchObject({ state: "delivered", attempts: 2 });
+    expect(await of(6)).toMatchObject({ state: "pending", attempts: 1 });
+    // A dispatcher's lease ends with its process, a host's does not.
+    await releaseLeases(control.deps);
+    expect((await states()).slice(0, 6).map((state) => state.split(" ")[0])).toEqual([
+      "fetched",
+      "null",
+      "fetched",
+      "null",
+      "null",
+      "fetched",
+    ]);
+    expect((await states())[4]).toBe("null null");
   });
 });

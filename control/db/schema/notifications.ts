@@ -3,6 +3,9 @@ import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { ChannelKind, ChannelTarget, QuietHours } from "../../../shared/channel.ts";
 import type { Event, EventType } from "../../../shared/event.ts";
 
+/** Set to release the lease of a delivery. */
+export const NO_LEASE = { leaseUntil: null, leaseOwner: null, relayState: null } as const;
+
 /** What a notification says, before it is known to whom. */
 export interface EventDraft {
   readonly type: EventType;
@@ -59,6 +62,11 @@ export const deliveries = sqliteTable(
     /** While this is in the future, `leaseOwner` is sending it. */
     leaseUntil: text(),
     leaseOwner: text(),
+    /**
+     * Of a delivery through a host's agent. `requested`: the host was asked to fetch it; `fetched`: its agent sends it; `missed`:
+     * the host did not fetch it in time, and the next attempt waits. Null: the control plane sends, or nobody does.
+     */
+    relayState: text().$type<"requested" | "fetched" | "missed">(),
     lastStatus: integer(),
     lastError: text(),
     /** Of an e-mail: who has it already, when not everybody has. */
@@ -71,6 +79,9 @@ export const deliveries = sqliteTable(
       .on(table.nextAttemptAt)
       .where(sql`${table.nextAttemptAt} is not null`),
     index("deliveries_channel").on(table.channel, table.id),
+    index("deliveries_relay")
+      .on(table.relayState, table.channel)
+      .where(sql`${table.relayState} is not null`),
     index("deliveries_incident")
       .on(table.incident, table.id)
       .where(sql`${table.incident} is not null`),

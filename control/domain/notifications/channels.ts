@@ -15,7 +15,7 @@ import type { Delivery } from "../../../shared/event.ts";
 import { Failure, type Issue } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { hosts } from "../../db/schema/hosts.ts";
-import { channels, deliveries } from "../../db/schema/notifications.ts";
+import { channels, deliveries, NO_LEASE } from "../../db/schema/notifications.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueueTo } from "../../notify/outbox.ts";
@@ -128,8 +128,7 @@ export async function deleteChannel(deps: Deps, id: Id): Promise<void> {
         state: "failed",
         nextAttemptAt: null,
         lastError: "the channel was deleted",
-        leaseUntil: null,
-        leaseOwner: null,
+        ...NO_LEASE,
       })
       .where(and(eq(deliveries.channel, id), inArray(deliveries.state, ["pending", "held"]))),
     deps.db.delete(channels).where(eq(channels.id, id)),

@@ -55,6 +55,13 @@ export async function retryDelivery(deps: Deps, id: Id): Promise<Delivery> {
 }
 
 export function toDelivery(row: typeof deliveries.$inferSelect): Delivery {
-  const { leaseUntil: _until, leaseOwner: _owner, isAsked: _asked, reached: _reached, ...delivery } = row;
-  return delivery;
+  const {
+    leaseUntil: _until,
+    leaseOwner: _owner,
+    relayState: _relay,
+    isAsked: _asked,
+    reached: _reached,
+    ...shown
+  } = row;
+  return shown;
 }
