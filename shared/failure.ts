@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-/** Nouns of the API whose objects can be looked up, and so can be missing, taken or in use. */
+/** Nouns of the API whose objects can be looked up, and so can be missing. */
 const nouns = [
   "hosts",
   "contracts",
@@ -18,11 +18,19 @@ const nouns = [
 ] as const;
 export type Noun = (typeof nouns)[number];
 
+/** Those whose names are unique, and so can be taken. */
+const namedNouns = ["hosts", "contracts", "repositories", "bindings", "channels", "tokens"] as const;
+export type NamedNoun = (typeof namedNouns)[number];
+
+/** Those that something can depend on, and so can't always be deleted. */
+const usedNouns = ["hosts", "contracts", "repositories", "bindings"] as const;
+export type UsedNoun = (typeof usedNouns)[number];
+
 /** Every code the HTTP API can answer with. The table to HTTP statuses is in control/routes/failures.ts. */
 export const ApiCode = z.enum([
   ...nouns.map((noun) => `${noun}.not_found` as const),
-  ...nouns.map((noun) => `${noun}.name_taken` as const),
-  ...nouns.map((noun) => `${noun}.in_use` as const),
+  ...namedNouns.map((noun) => `${noun}.name_taken` as const),
+  ...usedNouns.map((noun) => `${noun}.in_use` as const),
   "request.invalid",
   "request.too_large",
   "request.conflict",

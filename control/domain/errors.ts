@@ -1,4 +1,4 @@
-import { Failure, type Issue, type Noun } from "../../shared/failure.ts";
+import { Failure, type Issue, type NamedNoun, type Noun, type UsedNoun } from "../../shared/failure.ts";
 import { violatedUniqueColumns } from "../db/transaction.ts";
 
 const SINGULAR: Record<Noun, string> = {
@@ -27,7 +27,7 @@ export function invalidRequest(path: Issue["path"], message: string): Failure {
 }
 
 /** Waits for a write that gives something a name, and says so when another has it. */
-export async function throwIfNameTaken<T>(noun: Noun, name: string, write: Promise<T>): Promise<T> {
+export async function throwIfNameTaken<T>(noun: NamedNoun, name: string, write: Promise<T>): Promise<T> {
   try {
     return await write;
   } catch (error) {
@@ -52,7 +52,7 @@ export interface Dependent {
 }
 
 /** Throws `<noun>.in_use` when something depends on what is about to be deleted. */
-export function throwIfInUse(noun: Noun, name: string, dependents: readonly Dependent[]): void {
+export function throwIfInUse(noun: UsedNoun, name: string, dependents: readonly Dependent[]): void {
   if (dependents.length === 0) return;
   throw new Failure(
     `${noun}.in_use`,
