@@ -49,14 +49,14 @@ export const ForgetRequest = z.strictObject({
   dryRun: z
     .boolean()
     .default(false)
-    .describe("true: only say which snapshots would go, and by which rule the others stay"),
+    .describe("true: only list which snapshots would be removed, and which rules keep the others"),
 });
 export type ForgetRequest = z.infer<typeof ForgetRequest>;
 
 /** What every list takes, beside its own filters. */
 export const ListQuery = z.strictObject({
-  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("how many at most"),
-  cursor: Id.optional().describe("`next` of the page before"),
+  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("the most to return"),
+  cursor: Id.optional().describe("`next` of the previous page"),
 });
 
 /** What every list gives, newest first. */

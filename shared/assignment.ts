@@ -23,7 +23,7 @@ const AssignedBinding = z.strictObject({
 export const Assignment = z.strictObject({
   protocol: z.literal(1),
   host: Id,
-  revision: z.int().min(0).describe("grows with every change; an agent never takes an older one"),
+  revision: z.int().min(0).describe("grows with every change; an agent never accepts an older one"),
   issuedAt: Instant,
   contracts: z.array(AssignedContract),
   repositories: z.array(AssignedRepositorySpec),
@@ -49,21 +49,21 @@ const ordered = { id: Id, host: Id, issuedAt: Instant, expiresAt: Instant };
 /** Where restored files go, and which. Paths in `include` are absolute, as in the snapshot. */
 export const RestoreRequest = z.strictObject({
   snapshot: z.string().regex(/^([0-9a-f]{8,64}|latest)$/, "must be a snapshot's id or 'latest'"),
-  target: AbsolutePath.nullable().default(null).describe("a directory on the host; null: back where it came from"),
+  target: AbsolutePath.nullable().default(null).describe("a directory on the host; null: in place"),
   include: z.array(AbsolutePath).max(1000).default([]).describe("only these paths; empty: everything"),
   overwrite: z
     .enum(["always", "if-changed", "if-newer", "never"])
     .default("always")
-    .describe("what becomes of a file that is there already"),
+    .describe("what happens to a file that exists already"),
   delete: z
     .boolean()
     .default(false)
-    .describe("true: what the snapshot does not hold is removed there, so that it is exactly the snapshot"),
-  dryRun: z.boolean().default(false).describe("true: only say what would change"),
+    .describe("true: entries that the snapshot does not have are removed, so that the result is exactly the snapshot"),
+  dryRun: z.boolean().default(false).describe("true: only list what would change"),
   verify: z
     .boolean()
     .default(true)
-    .describe("after a restore in place: compare every file with the snapshot; reads all of it again"),
+    .describe("after a restore in place: compare every file with the snapshot; reads all data again"),
 });
 export type RestoreRequest = z.infer<typeof RestoreRequest>;
 export type RestoreRequestInput = z.input<typeof RestoreRequest>;

@@ -6,11 +6,11 @@ export const AuditEntry = z.strictObject({
   id: Id,
   at: Instant,
   by: Id.describe("the id of the API token, or of the host"),
-  byName: z.string().describe("what it was called then"),
+  byName: z.string().describe("its name at that time"),
   byKind: z.enum(["token", "host"]),
   method: z.enum(["POST", "PUT", "PATCH", "DELETE"]),
   route: z.string().describe("as in the description of the API: /api/v1/bindings/:id/run"),
-  object: z.string().nullable().describe("the id of what was changed, run or made; null when there is none"),
-  status: z.int().describe("of the answer: 2xx when it was done"),
+  object: z.string().nullable().describe("the id of what was changed, run or created; null when there is none"),
+  status: z.int().describe("of the answer: 2xx when it succeeded"),
 });
 export type AuditEntry = z.infer<typeof AuditEntry>;

@@ -43,7 +43,7 @@ export const Retention = z.strictObject({
   keep_within: z
     .string()
     .regex(/^(?=.)(\d+y)?(\d+m)?(\d+d)?(\d+h)?$/, "must be a span like 1y2m3d4h (y, m for months, d, h, in this order)")
-    .describe("all that are younger than this, counted from the newest")
+    .describe("all that are younger than this, counted from the newest snapshot")
     .optional(),
 });
 export type Retention = z.infer<typeof Retention>;
@@ -57,13 +57,13 @@ export const DEFAULT_RETENTION: Retention = {
 };
 
 export const TimerConfig = z.strictObject({
-  OnCalendar: Schedules.default("daily").describe("when: one or many of systemd's calendar, or cron's five fields"),
-  RandomizedDelaySec: TimeSpan.default("5m").describe("spread: a delay up to this, always the same for one binding"),
-  Persistent: z.boolean().default(true).describe("a time missed while the host was off is caught up, once"),
+  OnCalendar: Schedules.default("daily").describe("one or more expressions: systemd's calendar, or cron's five fields"),
+  RandomizedDelaySec: TimeSpan.default("5m").describe("each binding starts later by a fixed delay of up to this"),
+  Persistent: z.boolean().default(true).describe("if times were missed while the host was off, one run catches up"),
 });
 
 export const Performance = z.strictObject({
-  niceness: z.int().min(-20).max(19).default(15).describe("of the engine's process; 19 gives way to everything"),
+  niceness: z.int().min(-20).max(19).default(15).describe("of the engine's process; 19 is the lowest priority"),
   ioSchedulingClass: z.enum(["idle", "best-effort", "realtime"]).default("best-effort"),
   ioPriority: z.int().min(0).max(7).nullable().default(7).describe("within its class; 7 is the lowest"),
 });
@@ -71,11 +71,17 @@ export type Performance = z.infer<typeof Performance>;
 
 /** When sources that hold much less than they did are taken for a fault, not for a change. */
 export const Shrinkage = z.strictObject({
-  percent: z.int().min(1).max(100).nullable().default(50).describe("how much may be gone since the usual; null: any"),
+  percent: z
+    .int()
+    .min(1)
+    .max(100)
+    .nullable()
+    .default(50)
+    .describe("how much of the usual size may be missing; null: all of it"),
   action: z
     .enum(["warn", "fail"])
     .default("warn")
-    .describe("warn: store it and hold the retention back; fail: store nothing"),
+    .describe("warn: store it and hold back the retention; fail: store nothing"),
 });
 export type Shrinkage = z.infer<typeof Shrinkage>;
 
@@ -84,7 +90,7 @@ export const Alerts = z.strictObject({
   grace: TimeSpan.nullable()
     .default(null)
     .describe("how late a backup may be; null: a fifth of the schedule's interval, from 10 minutes to 24 hours"),
-  failures: z.int().min(1).max(100).default(1).describe("how many failed runs in a row are told"),
+  failures: z.int().min(1).max(100).default(1).describe("notified after this many failed runs in a row"),
 });
 export type Alerts = z.infer<typeof Alerts>;
 
@@ -100,17 +106,17 @@ const limit = z.int().min(1).nullable().default(null);
 /** The names and meanings are Self Host Blocks'. A key left out has its default, inside timerConfig too. */
 export const Settings = z.strictObject({
   enable: z.boolean().default(true).describe("false: no scheduled runs; restore still works"),
-  timerConfig: TimerConfig.prefault({}).describe("when it runs"),
+  timerConfig: TimerConfig.prefault({}).describe("the schedule"),
   zone: Zone.nullable().default(null).describe("IANA time zone of the schedule; null: the host's own"),
   retention: Retention.default(DEFAULT_RETENTION).describe(
-    "how long; given, it replaces the default; {}: keep everything",
+    "which snapshots to keep; replaces the default as a whole; {}: keep everything",
   ),
   limitUploadKiBs: limit.describe("KiB per second, null: no limit"),
   limitDownloadKiBs: limit.describe("KiB per second, null: no limit"),
-  performance: Performance.prefault({}).describe("how much the engine gives way to everything else on the host"),
-  shrinkage: Shrinkage.prefault({}).describe("sources that suddenly hold much less than before"),
-  alerts: Alerts.prefault({}).describe("when somebody is told that it is late, or fails"),
-  pings: z.array(Ping).max(10).default([]).describe("dead man's switches of others, told by the agent"),
+  performance: Performance.prefault({}).describe("CPU and I/O priority of the engine"),
+  shrinkage: Shrinkage.prefault({}).describe("what happens when the sources suddenly hold much less than before"),
+  alerts: Alerts.prefault({}).describe("when a late or failing backup is notified"),
+  pings: z.array(Ping).max(10).default([]).describe("external dead man's switches that the agent pings"),
   hookTimeLimit: TimeSpan.default("10m").describe("how long one hook may take"),
   runTimeLimit: TimeSpan.default("24h").describe("how long the whole run may take before it is stopped"),
 });
@@ -131,11 +137,13 @@ export const Binding = z.strictObject({
   paused: z.boolean(),
   declared: z.boolean().describe("declared by a file on the host, and read-only here"),
   undeclaredAt: UndeclaredAt,
-  health: Health.describe("derived from its runs, and from those that should have come"),
+  health: Health.describe("derived from its runs, and from the runs that are missing"),
   lastSuccessAt: Instant.nullable(),
   nextRunAt: Instant.nullable().describe("null when paused or not enabled"),
-  lateAt: Instant.nullable().describe("when it is late unless a good backup comes before; null when none is expected"),
-  result: Result.describe("what this binding puts on its host"),
+  lateAt: Instant.nullable().describe(
+    "when it becomes late unless a good backup comes before; null when none is expected",
+  ),
+  result: Result.describe("this binding's command and unit on its host"),
   createdAt: Instant,
   changedAt: Instant,
 });
@@ -154,7 +162,7 @@ export type CreateBinding = z.infer<typeof CreateBinding>;
 export const ChangeBinding = z
   .strictObject({
     name: Name,
-    labels: Labels.describe("may be changed here too where a file on the host declares the binding"),
+    labels: Labels.describe("may be changed here even if a file on the host declares the binding"),
     settings: z.strictObject({
       timerConfig: z
         .strictObject({ OnCalendar: Schedules, RandomizedDelaySec: TimeSpan, Persistent: z.boolean() })

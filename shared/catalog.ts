@@ -32,14 +32,18 @@ export const Probe = z.strictObject({
   mounts: z
     .record(ParamName, AbsolutePath)
     .default({})
-    .describe("parameter → the directory inside the container whose place on the host it is"),
+    .describe("parameter → the directory inside the container; its value is where that is on the host"),
   companions: z
     .record(ParamName, z.array(ImageName).max(20))
     .default({})
-    .describe("parameter → images of the container of the same Compose project whose name it is"),
-  choices: ParamValues.default({}).describe("parameter → what it is when every companion is found"),
-  self: ParamName.nullable().default(null).describe("the parameter that is the name of the container itself"),
-  project: ParamName.nullable().default(null).describe("the parameter that is the directory of the Compose project"),
+    .describe(
+      "parameter → images; its value is the name of the container of the same Compose project with one of them",
+    ),
+  choices: ParamValues.default({}).describe("parameter → its value when every companion is found"),
+  self: ParamName.nullable().default(null).describe("the parameter whose value is the container's name"),
+  project: ParamName.nullable()
+    .default(null)
+    .describe("the parameter whose value is the directory of the Compose project"),
 });
 export type Probe = z.infer<typeof Probe>;
 
@@ -54,7 +58,7 @@ export const Detection = z.strictObject({
   layout: Layout,
   params: ParamValues,
   container: ContainerName.nullable(),
-  evidence: z.array(z.string().max(1000)).max(50).describe("what was seen, for a person"),
+  evidence: z.array(z.string().max(1000)).max(50).describe("what was found, as text"),
 });
 export type Detection = z.infer<typeof Detection>;
 
@@ -65,8 +69,8 @@ export const CatalogParam = z.object({
   name: ParamName,
   kind: z.enum(["path", "user", "unit", "container", "database", "role", "choice"]),
   description: z.string(),
-  default: z.string().nullable().describe("null: it must be given"),
-  choices: z.array(z.string()).describe("of a choice: what it can be"),
+  default: z.string().nullable().describe("null: required"),
+  choices: z.array(z.string()).describe("the possible values of a choice"),
 });
 export type CatalogParam = z.infer<typeof CatalogParam>;
 
@@ -97,7 +101,7 @@ export const CatalogEntry = z.object({
     z.object({
       layout: Layout,
       params: z.array(CatalogParam),
-      contract: ContractTemplate.describe("with the parameters' defaults; ${NAME} where one must be given"),
+      contract: ContractTemplate.describe("with the parameters' defaults; ${NAME} for a required one"),
       notes: z.array(z.string()).describe("what a person should know before relying on it"),
       sources: z.array(Sourced),
     }),
@@ -107,8 +111,8 @@ export type CatalogEntry = z.infer<typeof CatalogEntry>;
 
 /** Entries are few and have no id: their names are the cursor. */
 export const CatalogQuery = z.strictObject({
-  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("how many at most"),
-  cursor: Name.optional().describe("`next` of the page before"),
+  limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("the most to return"),
+  cursor: Name.optional().describe("`next` of the previous page"),
 });
 export const CatalogPage = z.object({ items: z.array(CatalogEntry), next: Name.nullable() });
 
@@ -118,10 +122,12 @@ export const Proposal = z.object({
   host: Id,
   entry: Name,
   layout: Layout,
-  container: ContainerName.nullable().describe("the running container it was found as"),
+  container: ContainerName.nullable().describe("the running container that was found"),
   params: ParamValues.describe("what was found on the host"),
   evidence: z.array(z.string()),
-  contract: ContractBody.nullable().describe("what accepting it declares; null while a parameter is missing"),
+  contract: ContractBody.nullable().describe(
+    "the contract that accepting it creates; null while a parameter is missing",
+  ),
   missing: z.array(z.string()).describe("parameters that must be given when it is accepted"),
   dismissedAt: Instant.nullable(),
   createdAt: Instant,
@@ -131,6 +137,6 @@ export type Proposal = z.infer<typeof Proposal>;
 /** `POST /proposals/{id}/accept`. */
 export const AcceptProposal = z.strictObject({
   name: Name.optional().describe("of the contract; default: the entry's own name"),
-  params: ParamValues.default({}).describe("what was not found, or is to be another"),
+  params: ParamValues.default({}).describe("values that were not found, or that replace the found ones"),
 });
 export type AcceptProposal = z.infer<typeof AcceptProposal>;

@@ -109,13 +109,13 @@ export type QuietHours = z.infer<typeof QuietHours>;
 
 export const Subscription = z.strictObject({
   events: z.array(EventType).nullable().default(null).describe("which events; null: all"),
-  hosts: z.array(Id).max(1000).nullable().default(null).describe("only what is about these hosts; null: all"),
+  hosts: z.array(Id).max(1000).nullable().default(null).describe("only events that concern these hosts; null: all"),
   labels: z
     .array(Label)
     .max(100)
     .nullable()
     .default(null)
-    .describe("only what is about a host or a binding with one of these; null: all"),
+    .describe("only events that concern a host or a binding with one of these; null: all"),
   quietHours: QuietHours.nullable().default(null),
   remindEveryDays: z
     .int()
@@ -123,8 +123,8 @@ export const Subscription = z.strictObject({
     .max(365)
     .nullable()
     .default(3)
-    .describe("as long as an incident is open and nobody has acknowledged it; null: never"),
-  via: Id.nullable().default(null).describe("a host whose agent sends it, from where it is; null: the control plane"),
+    .describe("while an incident is open and not acknowledged; null: never"),
+  via: Id.nullable().default(null).describe("a host whose agent relays it; null: the control plane sends it"),
   enabled: z.boolean().default(true),
 });
 export type Subscription = z.infer<typeof Subscription>;
@@ -144,7 +144,7 @@ function created<Target extends z.ZodRawShape>(target: z.ZodObject<Target>) {
 const [webhook, ntfy, gotify, discord, slack, telegram, matrix, pushover, email] = ChannelTarget.def.options;
 
 export const CreateChannel = z.discriminatedUnion("kind", [
-  created(webhook).extend({ secret: WebhookSecret.optional().describe("what it signs with; left out: a new one") }),
+  created(webhook).extend({ secret: WebhookSecret.optional().describe("the signing secret; left out: a new one") }),
   created(ntfy),
   created(gotify),
   created(discord),
@@ -163,7 +163,7 @@ export const RotateSecret = z.strictObject({
     .min(0)
     .max(30 * 86_400)
     .default(86_400)
-    .describe("how long the secret of before signs as well"),
+    .describe("how long requests are also signed with the previous secret"),
 });
 export type RotateSecret = z.infer<typeof RotateSecret>;
 

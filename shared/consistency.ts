@@ -14,10 +14,10 @@ const server = {
     .string()
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/, "must be the name of a database user")
     .optional()
-    .describe("database user to connect as; default: what the server makes of the Unix user"),
+    .describe("database user to connect as; default: the server's choice for the Unix user"),
   socket: AbsolutePath.optional().describe("PostgreSQL: the directory of its socket; MariaDB: the socket itself"),
   port: z.int().min(1).max(65_535).optional(),
-  container: ContainerName.optional().describe("a running container whose own tools make the dump"),
+  container: ContainerName.optional().describe("a running container whose tools make the dump"),
 };
 
 /**
@@ -26,11 +26,13 @@ const server = {
  */
 export const Consistency = z.union(
   [
-    z.strictObject({ sqlite: AbsolutePath.describe("copied with SQLite's own backup; the live file is left out") }),
+    z.strictObject({
+      sqlite: AbsolutePath.describe("copied with SQLite's own backup; the live file itself is left out"),
+    }),
     z.strictObject({ postgres: DatabaseName.describe("dumped with pg_dump, with pg_dumpall for *"), ...server }),
     z.strictObject({ mariadb: DatabaseName.describe("dumped with mariadb-dump in one transaction"), ...server }),
-    z.strictObject({ stop: ServiceName.describe("a systemd unit that is stopped meanwhile") }),
-    z.strictObject({ pause: ContainerName.describe("a container that is paused meanwhile") }),
+    z.strictObject({ stop: ServiceName.describe("a systemd unit to stop during the backup") }),
+    z.strictObject({ pause: ContainerName.describe("a container to pause during the backup") }),
   ],
   { error: "must be one of {sqlite: path}, {postgres: name}, {mariadb: name}, {stop: unit}, {pause: container}" },
 );

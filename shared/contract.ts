@@ -22,7 +22,7 @@ export const ContractRequest = z.strictObject({
     .array(AbsolutePath)
     .min(1, "must name at least one directory")
     .max(1000)
-    .describe("files or directories to keep; taken literally, never expanded"),
+    .describe("files or directories to back up; literal paths, never expanded"),
   excludePatterns: z
     .array(ExcludePattern)
     .max(1000)
@@ -34,15 +34,15 @@ export const ContractRequest = z.strictObject({
         .array(Hook)
         .max(100)
         .default([])
-        .describe("run before, in order; one that fails stops the backup"),
+        .describe("run before the backup, in order; if one fails, the backup stops"),
       afterBackup: z
         .array(Hook)
         .max(100)
         .default([])
-        .describe("run after, in order, whenever a before hook began, whatever happened between"),
+        .describe("run after the backup, in order, whenever a before hook was started, whatever happened"),
     })
     .prefault({})
-    .describe("names of executables in the host's hooks.d; shell only where the host's policy says inline"),
+    .describe("names of executables in the host's hooks.d; shell only if the host's policy says inline"),
 });
 export type ContractRequest = z.infer<typeof ContractRequest>;
 
@@ -65,17 +65,17 @@ const fileContractFields = {
     .array(Consistency)
     .max(100)
     .default([])
-    .describe("what has to be copied, dumped, stopped or paused so that what is kept belongs together"),
+    .describe("what has to be copied, dumped, stopped or paused for a consistent backup"),
   mountPoints: z
     .array(AbsolutePath)
     .max(100)
     .default([])
-    .describe("directories that must be mount points when the backup runs; one that is not makes it fail"),
+    .describe("directories that must be mount points when the backup runs, otherwise it fails"),
   stopForRestore: z
     .array(ServiceName)
     .max(20)
     .default([])
-    .describe("systemd units stopped before a restore in place, and started again after it"),
+    .describe("systemd units to stop before a restore in place, and to start again after it"),
 };
 
 export const FilesContract = z.strictObject({
@@ -89,7 +89,7 @@ export const FilesContract = z.strictObject({
 export type FilesContract = z.infer<typeof FilesContract>;
 
 export const DatabaseContract = z.strictObject({
-  kind: z.literal("databasebackup").describe("what a command writes, streamed into the repository"),
+  kind: z.literal("databasebackup").describe("the output of a command, streamed into the repository"),
   request: DatabaseRequest.describe("what the database needs kept"),
 });
 export type DatabaseContract = z.infer<typeof DatabaseContract>;
@@ -112,7 +112,7 @@ export type Contract = z.infer<typeof Contract>;
 
 const named = {
   host: z.string().min(1).describe("the host's id or name"),
-  name: Name.describe("what people call it: one host has no two of a name"),
+  name: Name.describe("its name, unique on its host"),
 };
 
 export const CreateFilesContract = FilesContract.extend({
@@ -133,7 +133,7 @@ export const CreateFromCatalog = z.strictObject({
   name: Name.optional().describe("default: the entry's own name"),
   fromCatalog: z.string().min(1).max(63).describe("the entry's name: GET /api/v1/catalog lists them"),
   layout: z.string().min(1).max(63).describe("how the service is installed on the host"),
-  params: z.record(z.string().max(63), z.string().max(4096)).default({}).describe("the layout's own parameters"),
+  params: z.record(z.string().max(63), z.string().max(4096)).default({}).describe("the layout's parameters"),
 });
 export type CreateFromCatalog = z.infer<typeof CreateFromCatalog>;
 

@@ -12,7 +12,7 @@ const declarationFields = {
   bound: z
     .strictObject({ repository: RepositorySpec, settings: Settings })
     .nullable()
-    .describe("where and when, by the file itself; null: it is bound in the control plane"),
+    .describe("repository and schedule, if the file has them; null: it is bound in the control plane"),
 };
 
 /** One contract that a file in the host's contracts.d declares, as the agent publishes it. */
@@ -35,7 +35,7 @@ export const Declarations = z.strictObject({
   faults: z
     .array(DeclarationFault)
     .max(1000)
-    .describe("files that can't be read: what they declared before is among the declarations"),
+    .describe("files that can't be read; their last valid declarations are in the list"),
 });
 export type Declarations = z.infer<typeof Declarations>;
 

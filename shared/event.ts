@@ -39,7 +39,7 @@ export const DeliveryState = z.enum(["pending", "delivered", "failed", "held", "
 export const Delivery = z.strictObject({
   id: Id.describe("also the `webhook-id`: the same on every attempt"),
   channel: Id,
-  incident: Id.nullable().describe("that it tells of, if of one"),
+  incident: Id.nullable().describe("that it is about, if any"),
   type: EventType,
   state: DeliveryState,
   attempts: z.int(),

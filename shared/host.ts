@@ -40,13 +40,13 @@ const OfflineAfter = z
   .min(600)
   .max(30 * 86_400)
   .nullable()
-  .describe("how long it may be silent before somebody is told; null: as long as it likes");
+  .describe("not heard from for longer than this, it is offline; null: never");
 
 export const Host = z.strictObject({
   id: Id,
   name: Name,
   facts: HostFacts.nullable(),
-  declarationFaults: z.array(DeclarationFault).describe("files in its contracts.d that are not followed, and why"),
+  declarationFaults: z.array(DeclarationFault).describe("files in its contracts.d that are not applied, and why"),
   revision: z.int().describe("of its newest assignment"),
   labels: Labels,
   online: z.boolean().describe("has a socket open now"),

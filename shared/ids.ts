@@ -17,7 +17,7 @@ export const Labels = z
   .array(Label)
   .max(50)
   .refine((labels) => new Set(labels).size === labels.length, "names a label twice")
-  .describe("words to group by: channels and lists choose by them");
+  .describe("for grouping: channels and lists can be limited to them");
 
 /** An instant in UTC with milliseconds, as `Date.toISOString` writes it: as text it sorts by time. */
 export const Instant = z.iso.datetime({ precision: 3, error: "must be an instant like 2026-11-23T08:00:00.000Z" });
@@ -25,7 +25,7 @@ export type Instant = z.infer<typeof Instant>;
 
 /** Of what a host's file declared once: it is kept because something depends on it, and the file takes it back when it returns. */
 export const UndeclaredAt = Instant.nullable().describe(
-  "since when the file that declared it is gone; null: it is there, or there never was one",
+  "since when the file that declared it is missing; null: it exists, or there never was one",
 );
 
 export function instant(milliseconds: number): Instant {

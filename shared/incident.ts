@@ -30,16 +30,16 @@ export const Incident = z.strictObject({
   kind: IncidentKind,
   detail: z
     .string()
-    .describe("which of several of its kind: the kind of run that fails, the trouble's code; else empty"),
+    .describe("tells incidents of one kind apart: the kind of run that fails, the trouble's code; else empty"),
   host: Id.nullable(),
   binding: Id.nullable(),
   repository: Id.nullable(),
   summary: z.string().describe("what is wrong, with what, in one line"),
   openedAt: Instant,
   closedAt: Instant.nullable().describe("null while it is open"),
-  acknowledgedAt: Instant.nullable().describe("somebody knows: no more reminders"),
+  acknowledgedAt: Instant.nullable().describe("no more reminders are sent"),
   acknowledgedBy: z.string().nullable().describe("the name of the token it was acknowledged with"),
-  isFlapping: z.boolean().describe("it opens and closes so often that only that is told"),
+  isFlapping: z.boolean().describe("it opens and closes so often that only that is notified"),
   openings: z.int().describe("how often it opened: more than once only while it flapped"),
 });
 export type Incident = z.infer<typeof Incident>;
@@ -49,6 +49,6 @@ export const IncidentWithTimeline = Incident.extend({
 });
 
 export const AcknowledgeIncident = z.strictObject({
-  note: z.string().min(1).max(1000).nullable().default(null).describe("for the others who look at it"),
+  note: z.string().min(1).max(1000).nullable().default(null).describe("for others"),
 });
 export type AcknowledgeIncident = z.infer<typeof AcknowledgeIncident>;

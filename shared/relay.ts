@@ -4,11 +4,11 @@ import { OutgoingRequest } from "./outgoing.ts";
 
 /** One notification that a host's agent sends in the control plane's place, from where it is. Payload of a JWS. */
 export const RelayedDelivery = z.strictObject({
-  id: Id.describe("the delivery's: the same however often it is given out"),
+  id: Id.describe("the delivery's id: the same on every attempt"),
   host: Id,
-  lease: Id.describe("of this time it was given out; what came of it is said with it"),
+  lease: Id.describe("of this attempt; the result has to name it"),
   issuedAt: Instant,
-  expiresAt: Instant.describe("from then on it may be given out again"),
+  expiresAt: Instant.describe("after this it may be relayed again"),
   request: OutgoingRequest,
 });
 export type RelayedDelivery = z.infer<typeof RelayedDelivery>;
@@ -19,8 +19,8 @@ export const SignedDeliveries = z.object({ deliveries: z.array(z.string()) });
 export const RelayResult = z.strictObject({
   id: Id,
   lease: Id,
-  status: z.int().min(100).max(999).nullable().describe("of the answer; null when there was none"),
-  error: z.string().max(500).nullable().describe("why there was none; never what somebody answered"),
+  status: z.int().min(100).max(999).nullable().describe("the answer's HTTP status; null when there was none"),
+  error: z.string().max(500).nullable().describe("why there was none; never the answer's body"),
   retryAfterSeconds: z.int().min(0).max(86_400).default(0),
 });
 export type RelayResult = z.infer<typeof RelayResult>;

@@ -16,7 +16,9 @@ export const RunReport = z.strictObject({
     .max(4096)
     .nullable()
     .default(null)
-    .describe("of a backup: why its sources look wrong, whether or not something was stored; null when they do not"),
+    .describe(
+      "of a backup: why its sources look suspicious, whether or not something was stored; null when they do not",
+    ),
   engineId: z.string().min(1).max(128).nullable().describe("the repository's own id, once the agent has seen it"),
   snapshots: z
     .array(SnapshotFacts)

@@ -43,7 +43,7 @@ export const Ssh = z.strictObject({
   identityFile: AbsolutePath.regex(/^[^"\\$%]*$/, "must not contain '\"', '\\', '$' or '%': ssh reads them")
     .nullable()
     .default(null)
-    .describe("the private key on the host, readable by the contract's user; null: what ssh uses by itself"),
+    .describe("the private key on the host, readable by the contract's user; null: ssh's default"),
   hostKey: z
     .string()
     .regex(
@@ -95,12 +95,12 @@ const spec = z.strictObject({
   appendOnly: z
     .boolean()
     .default(false)
-    .describe("true: this host may only add to it; retention and pruning are somebody else's"),
+    .describe("true: this host may only add to it; retention and prune are done elsewhere"),
   maintenance: Maintenance.prefault({}),
   existing: z
     .boolean()
     .default(false)
-    .describe("true: it is already there, never create it; false: the first backup creates it, once"),
+    .describe("true: it exists already, never create it; false: the first backup creates it, once"),
 });
 
 /** Whatever shape has a provider and a location: both must fit. */
@@ -126,8 +126,8 @@ export const AssignedRepositorySpec = spec
 
 export const Repository = spec.extend({
   id: Id,
-  engineId: z.string().nullable().describe("the provider's own id, remembered since it was created; null before that"),
-  maintainer: Id.nullable().describe("the host that prunes and checks it; null: the first that bound it"),
+  engineId: z.string().nullable().describe("the repository's id in restic or borg; null before it was created"),
+  maintainer: Id.nullable().describe("the host that prunes and checks it; null: the first host that bound it"),
   declared: z.boolean().describe("declared by a file on a host, and read-only here"),
   undeclaredAt: UndeclaredAt,
   createdAt: Instant,

@@ -36,15 +36,15 @@ export const RunStats = z.object({
   snapshotsKept: count.optional(),
   bytesFreed: count.optional().describe("by a prune"),
   bytesChecked: count.optional().describe("by a check that read data"),
-  filesSkipped: count
+  filesSkipped: count.optional().describe("by a restore: already as in the snapshot, or not to be overwritten"),
+  filesDeleted: count.optional().describe("by a restore with `delete`"),
+  databasesRestored: count
     .optional()
-    .describe("by a restore: they were as in the snapshot already, or not to be overwritten"),
-  filesDeleted: count.optional().describe("by a restore that was to be exact"),
-  databasesRestored: count.optional().describe("copies and dumps put back beside the files, or that a dry run would"),
-  filesToCreate: count.optional().describe("by a restore, said by a dry run"),
-  filesToUpdate: count.optional().describe("by a restore, said by a dry run"),
-  filesToDelete: count.optional().describe("by a restore, said by a dry run"),
-  bytesToRestore: count.optional().describe("by a restore, said by a dry run: the size of what it would write"),
+    .describe("copies and dumps restored with the files, or that a dry run would restore"),
+  filesToCreate: count.optional().describe("by a restore, in a dry run"),
+  filesToUpdate: count.optional().describe("by a restore, in a dry run"),
+  filesToDelete: count.optional().describe("by a restore, in a dry run"),
+  bytesToRestore: count.optional().describe("by a restore, in a dry run: the size of what it would write"),
   filesMatching: count.optional().describe("after a restore: as in the snapshot"),
   filesDiffering: count.optional().describe("after a restore: not as in the snapshot, or missing"),
 });
@@ -59,7 +59,7 @@ export const Progress = z.object({
   bytesTotal: count.optional(),
   worked: count
     .optional()
-    .describe("how often, looked at once a minute, its processes had something done: while it grows, the run gets on"),
+    .describe("in how many checks, one a minute, its processes were active; while it grows, the run is not stuck"),
   at: Instant,
 });
 export type Progress = z.infer<typeof Progress>;
@@ -69,7 +69,7 @@ export const PlannedSnapshot = z.object({
   snapshot: z.string().max(128),
   takenAt: Instant,
   keep: z.boolean(),
-  reasons: z.array(z.string().max(128)).max(20).describe("the rules that keep it; none when it goes"),
+  reasons: z.array(z.string().max(128)).max(20).describe("the rules that keep it; none when it is removed"),
 });
 export type PlannedSnapshot = z.infer<typeof PlannedSnapshot>;
 
@@ -90,12 +90,12 @@ export const LOG_TAIL_BYTES = 65_536;
 export const Run = z.object({
   id: Id,
   host: Id,
-  binding: Id.nullable().describe("null for what is done to a repository as a whole: prune and check"),
-  repository: Id.nullable().default(null).describe("null in what hosts said before 0.2"),
+  binding: Id.nullable().describe("null for runs of a repository as a whole: prune and check"),
+  repository: Id.nullable().default(null).describe("null in reports of hosts before 0.2"),
   kind: RunKind,
   trigger: Trigger,
   state: RunState,
-  scheduledAt: Instant.nullable().describe("the time of the schedule it was due at; null when nobody scheduled it"),
+  scheduledAt: Instant.nullable().describe("its due time by the schedule; null when it was not scheduled"),
   queuedAt: Instant.nullable(),
   startedAt: Instant.nullable(),
   finishedAt: Instant.nullable(),
