@@ -2,7 +2,7 @@ import { chmod, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { Id, Name } from "../shared/ids.ts";
-import { readTextIfExists, writeFileAtomically } from "./system/files.ts";
+import { readTextIfExists, writeFileAtomically } from "../shared/node/files.ts";
 
 /** Where everything of one agent lives on its host. All of it moves with HOLDFAST_AGENT_ROOT. */
 export interface Paths {

@@ -8,7 +8,7 @@ import { readConfig } from "../config.ts";
 import type { AgentConfig } from "../config.ts";
 import { summarizeDeclared } from "../declared/contract-files.ts";
 import { readDaemonState } from "../daemon/claim.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import { findEngines } from "../providers/engines.ts";

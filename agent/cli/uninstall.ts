@@ -8,7 +8,7 @@ import { type CliDeps } from "./deps.ts";
 import { readConfig } from "../config.ts";
 import type { Paths } from "../config.ts";
 import { readDaemonState } from "../daemon/claim.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 import { installedResultFiles } from "../daemon/scripts.ts";
 import { isUnderSystemd, systemctl } from "../systemctl.ts";
 

@@ -5,7 +5,7 @@ import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { dumpServer } from "./dumps.ts";
 import { type CommandContext, runCommand } from "./run-command.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 import { ownProgram } from "../system/own-program.ts";
 import type { Policy } from "../policy/policy.ts";
 import { checkSource } from "../policy/check.ts";

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import * as z from "zod";
 import { Instant, instant } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
-import { writeFileAtomically } from "../system/files.ts";
+import { writeFileAtomically } from "../../shared/node/files.ts";
 import { acquireLock } from "../state/locks.ts";
 import { isAlive, ownProcessRef, ProcessRef } from "../system/process/process-ref.ts";
 import { peekState } from "../system/state-file.ts";

@@ -2,10 +2,11 @@ import { openApi } from "../link/api.ts";
 import { readConfig } from "../config.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { claimDaemon } from "./claim.ts";
-import { removeStaleTempFiles } from "../system/files.ts";
+import { removeStaleTempFiles } from "../../shared/node/files.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { serve } from "./serve.ts";
 import type { ServeDeps } from "./serve.ts";
+import { processRefOf } from "../system/process/process-ref.ts";
 
 const CONFIG_POLL_MS = 10_000;
 
@@ -22,7 +23,7 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
     return 75;
   }
   try {
-    await removeStaleTempFiles(directoriesOf(deps.paths));
+    await removeStaleTempFiles(directoriesOf(deps.paths), (pid) => processRefOf(pid) !== null);
     while (!stop.aborted) {
       const config = await readConfig(deps.paths);
       const identity = config === null ? null : await loadIdentity(deps.paths);

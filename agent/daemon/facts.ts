@@ -1,7 +1,7 @@
 import { arch, hostname, userInfo } from "node:os";
 import type { HostFacts, HostTrouble } from "../../shared/host.ts";
 import type { Paths } from "../config.ts";
-import { readTextIfExists } from "../system/files.ts";
+import { readTextIfExists } from "../../shared/node/files.ts";
 import { listHooks, loadPolicy } from "../policy/policy.ts";
 import { findEngines } from "../providers/engines.ts";
 import { hostZone } from "../system/zone.ts";

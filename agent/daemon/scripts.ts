@@ -5,7 +5,7 @@ import type { Assignment } from "../../shared/assignment.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { resultOf } from "../../shared/result.ts";
 import { makeReadableDirectory, type Paths } from "../config.ts";
-import { isMissing, readTextIfExists, writeFileAtomically } from "../system/files.ts";
+import { isMissing, readTextIfExists, writeFileAtomically } from "../../shared/node/files.ts";
 import { ownProgram } from "../system/own-program.ts";
 import { ownUser } from "../system/process/user.ts";
 import { isEquivalentUnit, isManaged, resultFiles, type ResultFile } from "./script-files.ts";

@@ -2,7 +2,7 @@ import { open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf } from "../../shared/error-message.ts";
 import type { Paths } from "../config.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 import { ownershipFault } from "../policy/policy.ts";
 
 /** One file of contracts.d: what is in it, or why that may not be followed. */

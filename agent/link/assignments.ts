@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
 import type { RefusalCode } from "../../shared/report.ts";
 import type { AgentConfig, Paths } from "../config.ts";
-import { writeFileAtomically } from "../system/files.ts";
+import { writeFileAtomically } from "../../shared/node/files.ts";
 import type { Refuse } from "./refusals.ts";
 import { verifySigned } from "./signed.ts";
 import { QUARANTINE_SUFFIX, quarantine, readStateText } from "../system/state-file.ts";

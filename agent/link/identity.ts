@@ -5,7 +5,7 @@ import * as z from "zod";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import type { AgentConfig, Paths } from "../config.ts";
-import { readTextIfExists, writeFileAtomically } from "../system/files.ts";
+import { readTextIfExists, writeFileAtomically } from "../../shared/node/files.ts";
 import { parseJson } from "../../shared/json.ts";
 
 /** This host's own key. Its private half never leaves the file it was made into, but for a backup of the control plane beside it. */

@@ -7,7 +7,7 @@ import { messageOf } from "../../shared/error-message.ts";
 import { AbsolutePath } from "../../shared/ids.ts";
 import { ContainerName, ServiceName, UserName } from "../../shared/unix.ts";
 import type { Paths } from "../config.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 
 const OUTGOING_FAULT = 'must be "off", "public", or a list of origins such as "http://192.168.1.5:8080"';
 const Origin = z

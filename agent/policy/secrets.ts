@@ -4,7 +4,7 @@ import type { AssignedRepository } from "../../shared/assignment.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { SecretName } from "../../shared/repository.ts";
 import type { Paths } from "../config.ts";
-import { createFileAtomically, readTextIfExists } from "../system/files.ts";
+import { createFileAtomically, readTextIfExists } from "../../shared/node/files.ts";
 import { runError } from "../run-error.ts";
 
 /** The secrets of a repository. Never logged, never in argv, never sent anywhere but to the engine. */

@@ -1,7 +1,7 @@
 import { chown, mkdir, readdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 import { type RunError, runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 import { knownEngineIds, storeEngineId } from "./engine-ids.ts";

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { sshTarget } from "../../shared/location.ts";
-import { readTextIfExists, writeFileAtomically } from "../system/files.ts";
+import { readTextIfExists, writeFileAtomically } from "../../shared/node/files.ts";
 import { runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 

@@ -6,7 +6,7 @@ import type { RestoredItem, SnapshotFacts } from "../../shared/run.ts";
 import { loadDump } from "../consistency/dumps.ts";
 import type { CommandContext } from "../consistency/run-command.ts";
 import type { MariadbEntry, PostgresEntry } from "../consistency/servers.ts";
-import { syncDirectory } from "../system/files.ts";
+import { syncDirectory } from "../../shared/node/files.ts";
 import { checkConsistency, isWithin } from "../policy/check.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Access, OpenRepository } from "../providers/provider.ts";

@@ -1,6 +1,6 @@
 import { lstat, mkdir, readdir } from "node:fs/promises";
 import type { RestoreRequest } from "../../shared/assignment.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 import type { Policy } from "../policy/policy.ts";
 import { checkSource, PolicyError } from "../policy/check.ts";
 import { runError } from "../run-error.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import type { Paths } from "../config.ts";
-import { createFileAtomically, readTextIfExists } from "../system/files.ts";
+import { createFileAtomically, readTextIfExists } from "../../shared/node/files.ts";
 import { isAlive, ownProcessRef, ProcessRef } from "../system/process/process-ref.ts";
 
 const LockHolder = ProcessRef.extend({ token: z.string() });

@@ -7,7 +7,7 @@ import type { Id } from "../../shared/ids.ts";
 import type { Refusal, Report } from "../../shared/report.ts";
 import { isOver } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
-import { syncDirectory, writeFileAtomically } from "../system/files.ts";
+import { syncDirectory, writeFileAtomically } from "../../shared/node/files.ts";
 import { SpoolEntry } from "./spool-entry.ts";
 import { type Bounds, BOUNDS, usageOf, trimSpool, recordDropped } from "./bounds.ts";
 import { peekState, quarantine, writeState } from "../system/state-file.ts";

@@ -2,7 +2,7 @@ import { readdir, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostTrouble } from "../../shared/host.ts";
 import type { Paths } from "../config.ts";
-import { isMissing } from "../system/files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 import type { Spool } from "./spool.ts";
 import { droppedFile, droppedReports } from "./bounds.ts";
 import { QUARANTINE_SUFFIX } from "../system/state-file.ts";

@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { isMissing } from "./files.ts";
+import { isMissing } from "../../shared/node/files.ts";
 
 /** The path with symbolic links resolved, for policy and in-place restores; null when there is nothing there. */
 export async function realPathIfExists(source: string): Promise<string | null> {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { access, rename, rm } from "node:fs/promises";
 import type * as z from "zod";
-import { readTextIfExists, writeFileAtomically } from "./files.ts";
+import { readTextIfExists, writeFileAtomically } from "../../shared/node/files.ts";
 import { parseJson } from "../../shared/json.ts";
 
 /** Suffix of a damaged file: it is kept for a person to look at, and no longer in the way. */

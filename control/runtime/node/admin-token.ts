@@ -3,7 +3,7 @@ import { authenticateToken } from "../../auth/token.ts";
 import type { Deps } from "../../deps.ts";
 import { createToken, deleteToken, listTokens } from "../../domain/service/tokens.ts";
 import { Failure } from "../../../shared/failure.ts";
-import { readIfExists, replaceAtomically } from "./atomic-file.ts";
+import { readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
 
 const NAME = "first-start";
 
@@ -14,12 +14,12 @@ const NAME = "first-start";
  */
 export async function ensureAdminToken(deps: Deps, dataDir: string): Promise<{ token: string; file: string }> {
   const file = join(dataDir, "token");
-  const kept = (await readIfExists(file))?.trim();
+  const kept = (await readTextIfExists(file))?.trim();
   if (kept !== undefined && (await isValidToken(deps, kept))) return { token: kept, file };
   const { items } = await listTokens(deps, { limit: 1, name: NAME });
   for (const { id } of items) await deleteToken(deps, id);
   const { token } = await createToken(deps, { name: NAME, scope: "admin", expiresInSeconds: null });
-  await replaceAtomically(file, `${token}\n`);
+  await writeFileAtomically(file, `${token}\n`);
   return { token, file };
 }
 

@@ -8,7 +8,7 @@ import { Repository } from "../../../shared/repository.ts";
 import type { Client } from "./api-client.ts";
 import { databaseFile, type NodeConfig } from "./config.ts";
 import { programFiles } from "./dist.ts";
-import { readIfExists, replaceAtomically } from "./atomic-file.ts";
+import { readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
 import { agentRoot } from "./local-agent.ts";
 
 /** What is kept of the control plane itself is called so, on whichever host. */
@@ -124,7 +124,7 @@ async function writeScriptIfChanged(file: string, lines: string[]): Promise<void
     ...lines,
     "",
   ].join("\n");
-  if ((await readIfExists(file)) !== text) await replaceAtomically(file, text, 0o755);
+  if ((await readTextIfExists(file)) !== text) await writeFileAtomically(file, text, 0o755);
 }
 
 function quoted(word: string): string {

@@ -15,7 +15,7 @@ import { stagingDirectory } from "./control-contract.ts";
 import { fetchControlSnapshot, type FetchedSnapshot, fileOf } from "./control-snapshot.ts";
 import { lockDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
-import { syncDirectory } from "./atomic-file.ts";
+import { syncDirectory } from "../../../shared/node/files.ts";
 import { agentRoot } from "./local-agent.ts";
 
 export interface ControlRestore {

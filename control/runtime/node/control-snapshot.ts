@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { readTextIfExists } from "../../../shared/node/files.ts";
 import type { RecoveryKey, SnapshotRequest } from "../../../shared/recovery-key.ts";
 import { Maintenance, SecretName } from "../../../shared/repository.ts";
 import { SnapshotFacts } from "../../../shared/run.ts";
@@ -95,10 +96,5 @@ async function runAgentFetch(wanted: SnapshotRequest, root: string): Promise<str
 
 /** @returns null when there is no such file in the snapshot */
 export async function fileOf({ files }: FetchedSnapshot, name: string): Promise<string | null> {
-  try {
-    return await readFile(join(files, name), "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
-    throw error;
-  }
+  return await readTextIfExists(join(files, name));
 }

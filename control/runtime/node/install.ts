@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { Hono } from "hono";
 import type { Context } from "hono";
 import type { Config } from "../../deps.ts";
+import { isMissing, readTextIfExists } from "../../../shared/node/files.ts";
 
 /** What install.sh downloads: no other name is served, so no name can lead out of the directory. */
 const FILES = ["SHA256SUMS", "holdfast-agent-linux-x64", "holdfast-agent-linux-arm64"] as const;
@@ -17,7 +18,7 @@ const FILES = ["SHA256SUMS", "holdfast-agent-linux-x64", "holdfast-agent-linux-a
 export function installRoutes(directory: string, config: Pick<Config, "url">): Hono {
   const app = new Hono();
   app.get("/install.sh", async (context) => {
-    const script = await textIfThere(join(directory, "install.sh"));
+    const script = await readTextIfExists(join(directory, "install.sh"));
     if (script === null) return notPackaged(context);
     return context.body(
       script.replace("'@URL@'", () => shellQuoted(config.url)),
@@ -75,15 +76,6 @@ function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-async function textIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw error;
-  }
-}
-
 async function sizeIfThere(path: string): Promise<number | null> {
   try {
     return (await stat(path)).size;
@@ -91,8 +83,4 @@ async function sizeIfThere(path: string): Promise<number | null> {
     if (isMissing(error)) return null;
     throw error;
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

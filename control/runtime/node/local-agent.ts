@@ -8,7 +8,7 @@ import { EnrollmentCreated, Host } from "../../../shared/host.ts";
 import { Id } from "../../../shared/ids.ts";
 import type { Client } from "./api-client.ts";
 import { programFiles } from "./dist.ts";
-import { readIfExists, replaceAtomically } from "./atomic-file.ts";
+import { readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -35,8 +35,8 @@ const AgentJson = z.looseObject({ host: Id, url: z.string() });
  */
 export async function ensureEnrolled(client: Client, control: { localUrl: string }, dataDir: string): Promise<Host> {
   const file = join(agentRoot(dataDir), "etc/holdfast/agent.json");
-  if ((await readIfExists(file)) === null) await enrol(client, control.localUrl, dataDir);
-  const joined = AgentJson.parse(JSON.parse((await readIfExists(file)) ?? "null"));
+  if ((await readTextIfExists(file)) === null) await enrol(client, control.localUrl, dataDir);
+  const joined = AgentJson.parse(JSON.parse((await readTextIfExists(file)) ?? "null"));
   const [host] = (await client.list(Host, "/hosts")).filter(({ id }) => id === joined.host);
   if (host === undefined || host.revokedAt !== null) {
     const what = host === undefined ? "is unknown to this control plane" : `was revoked ("${host.name}")`;
@@ -46,7 +46,7 @@ export async function ensureEnrolled(client: Client, control: { localUrl: string
   }
   if (joined.url !== control.localUrl) {
     const moved = { ...joined, url: control.localUrl };
-    await replaceAtomically(file, `${JSON.stringify(moved, null, 2)}\n`, 0o644);
+    await writeFileAtomically(file, `${JSON.stringify(moved, null, 2)}\n`, 0o644);
   }
   return host;
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { RecoveryKey } from "../../../shared/recovery-key.ts";
-import { readIfExists, replaceAtomically } from "./atomic-file.ts";
+import { readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
 
 /** Grows when a key holds something else: an older program then says that it is too old. */
 const PREFIX = "hfr1";
@@ -34,11 +34,11 @@ function checksumOf(data: string): string {
 
 /** Whether somebody has taken the key of the control plane in this data directory: until then `holdfast start` asks for it. */
 export async function isRecoveryKeyTaken(dataDir: string): Promise<boolean> {
-  return (await readIfExists(markerFile(dataDir))) !== null;
+  return (await readTextIfExists(markerFile(dataDir))) !== null;
 }
 
 export async function markRecoveryKeyTaken(dataDir: string): Promise<void> {
-  await replaceAtomically(markerFile(dataDir), `${new Date().toISOString()}\n`);
+  await writeFileAtomically(markerFile(dataDir), `${new Date().toISOString()}\n`);
 }
 
 function markerFile(dataDir: string): string {

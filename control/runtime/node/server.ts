@@ -11,6 +11,7 @@ import type { Database } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { releaseLeases } from "../../notify/dispatch.ts";
 import { recordVital } from "../../domain/service/vitals.ts";
+import { removeStaleTempFiles } from "../../../shared/node/files.ts";
 import type { Heartbeat } from "../../heartbeat.ts";
 import { recordUptimeStart } from "../../domain/watch/uptime.ts";
 import { databaseFile, localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
@@ -51,6 +52,7 @@ export async function startControl(config: NodeConfig, overrides: Overrides = {}
   const held = [await lockDataDirectory(config.dataDir)];
   const letGo = (): void => held.toReversed().forEach((giveBack) => giveBack());
   try {
+    await removeStaleTempFiles([config.dataDir]);
     const db = openDatabase(config.databaseUrl, config.databaseToken);
     held.push(() => db.$client.close());
     return await startWithDatabase(config, overrides, { db, release: letGo });

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import type { SigningKey } from "../../deps.ts";
-import { createDurably, readIfExists } from "./atomic-file.ts";
+import { createFileAtomically, readTextIfExists } from "../../../shared/node/files.ts";
 
 /**
  * The control plane's key, from where it is kept, or made once and kept in `signing.key` (base64url PKCS #8, 0600).
@@ -11,10 +11,11 @@ import { createDurably, readIfExists } from "./atomic-file.ts";
 export async function openSigningKey(directory: string, given: string | undefined): Promise<SigningKey> {
   if (given !== undefined) return readSigningKey(given, "HOLDFAST_SIGNING_KEY");
   const file = join(directory, "signing.key");
-  const kept = await readIfExists(file);
+  const kept = await readTextIfExists(file);
   if (kept !== null) return readSigningKey(kept, file);
   const made = await makeSigningKey();
-  await createDurably(file, `${made}\n`);
+  if (!(await createFileAtomically(file, `${made}\n`)))
+    throw new Error(`${file} was made by another process just now: start again`);
   return readSigningKey(made, file);
 }
 

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { processRefOf } from "./process/process-ref.ts";
 
 /**
  * Writes a file so that after a power cut it holds the old text or the new one, never a part of either. Creates missing
@@ -34,13 +33,25 @@ const TEMP_FILE = /\.(\d+)-[0-9a-f-]+\.tmp$/;
  * Removes temporary files of killed processes. Called at the start of a process: a killed one may have had the same
  * pid.
  */
-export async function removeStaleTempFiles(directories: readonly string[]): Promise<void> {
+export async function removeStaleTempFiles(
+  directories: readonly string[],
+  isRunning: (pid: number) => boolean = hasProcess,
+): Promise<void> {
   for (const directory of directories) {
     for (const name of await readdir(directory).catch(() => [])) {
       const pid = Number(TEMP_FILE.exec(name)?.[1] ?? Number.NaN);
-      const isOurs = Number.isInteger(pid) && (pid === process.pid || processRefOf(pid) === null);
+      const isOurs = Number.isInteger(pid) && (pid === process.pid || !isRunning(pid));
       if (isOurs) await rm(join(directory, name), { force: true });
     }
+  }
+}
+
+function hasProcess(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Another user's process may not be signalled, so it is there.
+    return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }
 

@@ -1,9 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { createFileAtomically, removeStaleTempFiles, writeFileAtomically } from "../../agent/system/files.ts";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
+import {
+  createFileAtomically,
+  readTextIfExists,
+  removeStaleTempFiles,
+  writeFileAtomically,
+} from "../../shared/node/files.ts";
 
 let directory: string;
 beforeEach(async () => {
@@ -39,4 +44,27 @@ test("drafts of processes that are gone are removed, those of one that lives are
     "state.json",
     `state.json.${process.ppid}-3f0c9d6e-1111-4222-8333-944445555666.tmp`,
   ]);
+});
+
+test("a file that is made once is whole, 0600 whatever the umask, and not touched when it is there already", async () => {
+  const path = join(directory, "signing.key");
+  const umask = process.umask(0o777);
+  onTestFinished(() => void process.umask(umask));
+  expect(await createFileAtomically(path, "first")).toBe(true);
+  expect(await createFileAtomically(path, "second")).toBe(false);
+  expect(await readTextIfExists(path)).toBe("first");
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect(await readdir(directory)).toEqual(["signing.key"]);
+});
+
+test("a directory that is missing is made for its owner alone", async () => {
+  await writeFileAtomically(join(directory, "state/deep/runs.json"), "text", 0o644);
+  expect((await stat(join(directory, "state"))).mode & 0o777).toBe(0o700);
+  expect((await stat(join(directory, "state/deep/runs.json"))).mode & 0o777).toBe(0o644);
+});
+
+test("a file that can't be put in its place leaves nothing else", async () => {
+  await mkdir(join(directory, "state.json"));
+  await expect(writeFileAtomically(join(directory, "state.json"), "text")).rejects.toThrow(/EISDIR/);
+  expect(await readdir(directory)).toEqual(["state.json"]);
 });
