@@ -6,7 +6,7 @@ import { bindings, contracts, repositories } from "../../control/db/schema/contr
 import { channels, deliveries } from "../../control/db/schema/notifications.ts";
 import { orders, runs } from "../../control/db/schema/runs.ts";
 import { writeAll } from "../../control/db/transaction.ts";
-import { toContract } from "../../control/domain/contracts/contracts.ts";
+import { toContract } from "../../control/domain/contracts/rows.ts";
 import { dispatch, releaseLeases } from "../../control/notify/dispatch.ts";
 import { failExpiredRelays } from "../../control/notify/relay.ts";
 import { Settings } from "../../shared/binding.ts";

@@ -5,7 +5,7 @@ import { sign } from "../../auth/sign.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import type { Deps } from "../../deps.ts";
-import { columnsToBody } from "./contracts.ts";
+import { columnsToBody } from "./rows.ts";
 import { notFound } from "../errors.ts";
 import type { RepositoryRow } from "./repositories.ts";
 

@@ -6,7 +6,7 @@ import { bindings, contracts, repositories } from "../../db/schema/contracts.ts"
 import { hosts } from "../../db/schema/hosts.ts";
 import { guard, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { toContract } from "./contracts.ts";
+import { toContract } from "./rows.ts";
 import { invalidRequest } from "../errors.ts";
 import { isLocal, type RepositoryRow } from "./repositories.ts";
 

@@ -14,9 +14,7 @@ import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
 import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { bumpHostOfContract } from "../revisions.ts";
-
-type ContractRow = typeof contracts.$inferSelect;
-type BodyColumns = Pick<ContractRow, "kind" | "request" | "consistency" | "mountPoints" | "stopForRestore">;
+import { bodyToColumns, columnsToBody, type ContractRow, toContract } from "./rows.ts";
 
 /** @param also what else happens in the same transaction, or the contract is not made */
 export async function createContract(
@@ -63,43 +61,21 @@ export async function listContracts(
 }
 
 export async function getContract(deps: Deps, id: Id): Promise<Contract> {
-  const [row] = await deps.db.select().from(contracts).where(eq(contracts.id, id));
-  if (row === undefined) throw notFound("contracts", id);
-  return toContract(row);
-}
-
-/** What is kept, as the columns have it: the columns of the other kind are empty. */
-export function bodyToColumns(body: ContractBody): BodyColumns {
-  const nothing = { consistency: [], mountPoints: [], stopForRestore: [] };
-  const { kind, request } = body;
-  if (kind === "databasebackup") return { kind, request, ...nothing };
-  const { consistency, mountPoints, stopForRestore } = body;
-  return { kind, request, consistency, mountPoints, stopForRestore };
-}
-
-/** What is kept, read from its columns. */
-export function columnsToBody(row: BodyColumns): ContractBody {
-  const { kind, request, consistency, mountPoints, stopForRestore } = row;
-  if (kind === "databasebackup") return DatabaseContract.parse({ kind, request });
-  return FilesContract.parse({ kind, request, consistency, mountPoints, stopForRestore });
-}
-
-export function toContract(row: ContractRow): Contract {
-  const { id, host, name, declared, undeclaredAt, createdAt, changedAt } = row;
-  return { id, host, name, ...columnsToBody(row), declared, undeclaredAt, createdAt, changedAt };
+  return toContract(await findRow(deps, id));
 }
 
 /** Changes what is to be kept, for every binding of the contract at once. */
 export async function changeContract(deps: Deps, id: Id, change: ChangeContract): Promise<Contract> {
   return withRetry(async () => {
-    const old = await getContract(deps, id);
+    const old = await findRow(deps, id);
     if (old.declared) throw declaredOnHost("contracts", old.name);
-    const name = change.name ?? old.name;
-    const columns = changedColumns(old, change);
-    if (name === old.name && JSON.stringify(columns) === JSON.stringify(bodyToColumns(old))) return old;
-    const { user } = columns.request;
+    const { name = old.name, ...bodyChange } = change;
+    const oldBody = columnsToBody(old);
+    const body = changedBody(oldBody, bodyChange);
+    if (name === old.name && JSON.stringify(body) === JSON.stringify(oldBody)) return toContract(old);
+    const { user } = body.request;
     if (user !== old.request.user) await checkNewUser(deps, old, user);
-    const changedAt = instant(deps.clock.now());
+    const changed = { name, ...bodyToColumns(body), undeclaredAt: null, changedAt: instant(deps.clock.now()) };
     const unchanged = and(
       eq(contracts.id, id),
       eq(contracts.name, old.name),
@@ -108,16 +84,12 @@ export async function changeContract(deps: Deps, id: Id, change: ChangeContract)
     );
     const write = writeAll(deps.db, [
       guard(deps.db, sql`exists (select 1 from ${contracts} where ${unchanged})`),
-      deps.db
-        .update(contracts)
-        .set({ name, ...columns, undeclaredAt: null, changedAt })
-        .where(eq(contracts.id, id)),
+      deps.db.update(contracts).set(changed).where(eq(contracts.id, id)),
       bumpHostOfContract(deps, old.host, id),
     ]);
     await throwIfNameTaken("contracts", name, write);
     await deps.hub.poke(old.host, "assignment");
-    const { id: _id, host, declared, createdAt } = old;
-    return toContract({ id, host, name, ...columns, declared, undeclaredAt: null, createdAt, changedAt });
+    return toContract({ ...old, ...changed });
   });
 }
 
@@ -141,11 +113,17 @@ export async function deleteContract(deps: Deps, id: Id): Promise<void> {
   });
 }
 
+async function findRow(deps: Deps, id: Id): Promise<ContractRow> {
+  const [row] = await deps.db.select().from(contracts).where(eq(contracts.id, id));
+  if (row === undefined) throw notFound("contracts", id);
+  return row;
+}
+
 /** The change laid over what is there. A key that the contract's kind does not have is refused by its name. */
-function changedColumns(old: Contract, { name: _name, ...change }: ChangeContract): BodyColumns {
+function changedBody(old: ContractBody, change: Omit<ChangeContract, "name">): ContractBody {
   const schema = old.kind === "files" ? FilesContract : DatabaseContract;
-  const parsed = schema.safeParse({ ...withoutMetadata(old), ...change });
-  if (parsed.success) return bodyToColumns(parsed.data);
+  const parsed = schema.safeParse({ ...old, ...change });
+  if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).filter((part) => typeof part !== "symbol");
   const keys = issue?.code === "unrecognized_keys" ? issue.keys.join(", ") : null;
@@ -159,20 +137,6 @@ function changedColumns(old: Contract, { name: _name, ...change }: ChangeContrac
 function bodyFromInput(input: CreateContract): { name: string; body: ContractBody; userAt: string[] } {
   if (!("fromCatalog" in input)) return { name: input.name, body: input, userAt: ["request", "user"] };
   return { name: input.name ?? input.fromCatalog, body: bodyFromCatalog(input), userAt: ["params", "user"] };
-}
-
-function withoutMetadata(contract: Contract): ContractBody {
-  const {
-    id: _id,
-    host: _host,
-    name: _name,
-    declared: _declared,
-    undeclaredAt: _undeclared,
-    createdAt: _at,
-    changedAt: _since,
-    ...body
-  } = contract;
-  return body;
 }
 
 /** A user the host is known not to have, or that an agent without root can't become, is refused here rather than at night. */
@@ -197,7 +161,7 @@ function checkUser(
   }
 }
 
-async function checkNewUser(deps: Deps, contract: Contract, user: string): Promise<void> {
+async function checkNewUser(deps: Deps, contract: ContractRow, user: string): Promise<void> {
   const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, contract.host));
   if (host !== undefined) checkUser(host, user);
   const mine = deps.db

@@ -2,7 +2,7 @@ import type { Declaration, DeclarationFault, DeclarationsResult } from "../../..
 import type { Id, Instant } from "../../../shared/ids.ts";
 import { isLocalLocation } from "../../../shared/location.ts";
 import type { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
-import { bodyToColumns } from "../contracts/contracts.ts";
+import { bodyToColumns } from "../contracts/rows.ts";
 
 type ContractRow = typeof contracts.$inferSelect;
 type RepositoryRow = typeof repositories.$inferSelect;

@@ -1,0 +1,26 @@
+import { type Contract, type ContractBody, DatabaseContract, FilesContract } from "../../../shared/contract.ts";
+import type { contracts } from "../../db/schema/contracts.ts";
+
+export type ContractRow = typeof contracts.$inferSelect;
+type BodyColumns = Pick<ContractRow, "kind" | "request" | "consistency" | "mountPoints" | "stopForRestore">;
+
+/** What is kept, as the columns have it: the columns of the other kind are empty. */
+export function bodyToColumns(body: ContractBody): BodyColumns {
+  const nothing = { consistency: [], mountPoints: [], stopForRestore: [] };
+  const { kind, request } = body;
+  if (kind === "databasebackup") return { kind, request, ...nothing };
+  const { consistency, mountPoints, stopForRestore } = body;
+  return { kind, request, consistency, mountPoints, stopForRestore };
+}
+
+/** What is kept, read from its columns. */
+export function columnsToBody(row: BodyColumns): ContractBody {
+  const { kind, request, consistency, mountPoints, stopForRestore } = row;
+  if (kind === "databasebackup") return DatabaseContract.parse({ kind, request });
+  return FilesContract.parse({ kind, request, consistency, mountPoints, stopForRestore });
+}
+
+export function toContract(row: ContractRow): Contract {
+  const { id, host, name, declared, undeclaredAt, createdAt, changedAt } = row;
+  return { id, host, name, ...columnsToBody(row), declared, undeclaredAt, createdAt, changedAt };
+}
