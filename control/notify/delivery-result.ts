@@ -4,15 +4,15 @@ import { channels, deliveries, NO_LEASE } from "../db/schema/notifications.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 
-/** What came of one attempt. */
+/** The result of one attempt to send a delivery. */
 export interface DeliveryResult {
-  /** The HTTP status of the answer (of an e-mail: the code of the server's reply); null when there was none. */
+  /** The HTTP status, or the SMTP reply code of an e-mail; null when there was no answer. */
   readonly status: number | null;
-  /** Null when it has arrived. Never what a receiver answered. */
+  /** Null when it was delivered. Never contains the receiver's answer. */
   readonly error: string | null;
-  /** How long the receiver wants to be left alone. */
+  /** Retry-After of the receiver. */
   readonly retryAfterSeconds?: number;
-  /** Of an e-mail that not everybody got: who did. */
+  /** The recipients an e-mail was accepted for, when not for all. */
   readonly reached?: readonly string[];
   /** Its host did not fetch it: when the host is back, the next attempt does not wait for its time. */
   readonly isMissed?: boolean;
@@ -20,12 +20,12 @@ export interface DeliveryResult {
 
 type LeasedDelivery = Pick<typeof deliveries.$inferSelect, "id" | "channel" | "attempts" | "leaseOwner">;
 
-/** Seconds between the attempt before (or the event) and each attempt. After the last one the delivery has failed. */
+/** Seconds before each attempt, counted from the previous attempt. After the last one the delivery fails. */
 const RETRY_AFTER_SECONDS = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400] as const;
-/** Longer by chance, by a tenth at most: what failed together does not come back together. */
+/** Up to 10 % longer at random, so that retries do not come all at once. */
 const JITTER = 0.1;
 
-/** @returns what is wrong with an answer of this status; null when nothing is */
+/** @returns the error that an HTTP status means; null for success */
 export function statusError(status: number): string | null {
   if (status >= 200 && status < 300) return null;
   if (status >= 300 && status < 400)
@@ -35,8 +35,8 @@ export function statusError(status: number): string | null {
 }
 
 /**
- * Writes what came of an attempt, of the delivery and of its channel in one batch, but only while the lease is still the one it
- * was attempted under: whoever took over has the say.
+ * Records an attempt in the delivery and its channel, in one batch. Writes nothing when the lease has changed: then the
+ * new holder decides.
  */
 export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result: DeliveryResult): Promise<void> {
   const { status, error, reached, isMissed = false } = result;
@@ -47,7 +47,7 @@ export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result
   const state = error === null ? "delivered" : isOver ? "failed" : "pending";
   const isOurs = holdsLease(delivery);
   await deps.db.batch([
-    // First: the lease is given back by what follows.
+    // Must come first: the update of the delivery clears the lease.
     deps.db
       .update(channels)
       .set({
@@ -73,10 +73,10 @@ export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result
       })
       .where(isOurs),
   ]);
-  if (error !== null) deps.log.error("a notification was not delivered", { delivery: delivery.id, attempts, error });
+  if (error !== null) deps.log.error("notification delivery failed", { delivery: delivery.id, attempts, error });
 }
 
-/** For what can't be attempted at all. */
+/** Fails a delivery for good, without an attempt. */
 export async function failDelivery({ db }: Pick<Deps, "db">, delivery: LeasedDelivery, error: string): Promise<void> {
   await db
     .update(deliveries)
@@ -96,7 +96,7 @@ function retryDelayMs(
   return Math.max(Math.round(wait * 1000 * (1 + (JITTER * chance) / 255)), retryAfterSeconds * 1000);
 }
 
-/** 410 means: never send here again. What still waits for this channel has failed with it. */
+/** After status 410 (gone): disables the channel and fails its waiting deliveries. */
 function disableChannel({ db, clock }: Deps, delivery: LeasedDelivery): Statement[] {
   const isOurs = sql`exists (select 1 from ${deliveries} where ${holdsLease(delivery)})`;
   const waiting = sql`${deliveries.state} in ('pending', 'held')`;

@@ -1,20 +1,20 @@
 import { isLocalAddress, isSameAddress, kindOfAddress } from "../../shared/address.ts";
 
-/** What HOLDFAST_WEBHOOK_PRIVATE says: whether notifications may go to private addresses, and to which in any case. */
+/** The value of HOLDFAST_WEBHOOK_PRIVATE: whether notifications may go to private addresses, and the exceptions. */
 export interface DestinationRules {
   readonly private: "allow" | "refuse";
-  /** Host names as channels write them, and addresses. */
+  /** Host names as written in channels, and addresses. Always allowed. */
   readonly exceptions: readonly string[];
 }
 
 /** Where the control plane itself listens. */
 export interface OwnEndpoint {
   readonly port: number;
-  /** Of this machine, beside those that only itself is reached by. */
+  /** The machine's own addresses, without the loopback ones. */
   readonly addresses: () => readonly string[];
 }
 
-/** @param text `allow` or `refuse`, then names and addresses, with commas between. @returns null when it can't be read */
+/** @param text `allow` or `refuse`, then names and addresses, comma-separated. @returns null when it is invalid */
 export function parseDestinationRules(text: string): DestinationRules | null {
   const [policy, ...named] = text
     .toLowerCase()
@@ -25,7 +25,7 @@ export function parseDestinationRules(text: string): DestinationRules | null {
   return { private: policy, exceptions: named };
 }
 
-/** @returns why nothing may be sent there; null when it may */
+/** @returns why nothing may be sent to this address; null when it is allowed */
 export function destinationError(
   { private: policy, exceptions: named }: DestinationRules,
   own: OwnEndpoint | null,
@@ -35,8 +35,7 @@ export function destinationError(
   const kind = kindOfAddress(address);
   const where = host === address ? address : `${host} (${address})`;
   const unless = `unless HOLDFAST_WEBHOOK_PRIVATE names ${host}`;
-  if (kind === "metadata")
-    return `${where} is where a cloud tells a machine its secrets: nothing is sent there, ${unless}`;
+  if (kind === "metadata") return `${where} is a cloud metadata address: nothing is sent there, ${unless}`;
   if (own !== null && port === own.port && isOwnEndpoint(own, address))
     return `${where} is the control plane itself: nothing is sent there, ${unless}`;
   if (policy === "refuse" && kind !== "public")

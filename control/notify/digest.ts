@@ -6,14 +6,14 @@ import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { enqueueTo } from "./outbox.ts";
 import { hasHeldDeliveries } from "./quiet-hours.ts";
-import { messageTextOf } from "./words.ts";
+import { messageTextOf } from "./message-text.ts";
 
-/** More than this nobody reads at breakfast: of the rest it is said how many they are. */
+/** A longer digest only counts the rest. */
 const MAX_ITEMS = 50;
 
 /**
- * Tells each channel whose quiet hours are over what was held back for it, in one notification: that is written, and what it tells
- * of is marked, in one batch. Any number of dispatchers at once write one.
+ * Writes one digest for each channel whose quiet hours are over, and marks its held deliveries as digested, in one
+ * batch. Safe to run concurrently.
  * @param quiet channels in their quiet hours now
  */
 export async function writeDigests(deps: Pick<Deps, "db" | "clock">, quiet: readonly Id[]): Promise<void> {
@@ -47,7 +47,7 @@ async function digest(deps: Pick<Deps, "db" | "clock">, { id, name, digestAt }: 
       ),
     db
       .update(channels)
-      // What was held back after it was read has its own digest.
+      // Deliveries that were held since they were read get another digest.
       .set({ digestAt: sql`case when ${hasHeldDeliveries()} then ${instant(deps.clock.now())} end` })
       .where(isUnchanged),
   ];
@@ -55,12 +55,12 @@ async function digest(deps: Pick<Deps, "db" | "clock">, { id, name, digestAt }: 
 
 interface Item {
   readonly title: string;
-  /** `open`: still wrong. `over`: well again, maybe wrong in between. `told`: something that neither opens nor closes. */
+  /** State of an incident: `open` or `over`. `told`: a notification that belongs to no incident. */
   readonly state: "open" | "over" | "told";
   readonly incident: { id: Id; kind: string; openedAt: string; closedAt: string | null } | null;
 }
 
-/** What is still wrong comes first, each incident once; what is well again comes last. */
+/** Reads a channel's held deliveries as digest items: open incidents first, closed ones last, each incident once. */
 async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
   const isHeld = and(eq(deliveries.channel, channel), eq(deliveries.state, "held"));
   const ofIncidents = db.select({ id: deliveries.incident }).from(deliveries).where(isHeld);
@@ -93,7 +93,7 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
       .where(and(isNull(incidents.closedAt), inArray(incidents.key, keys))),
   ]);
   const open = new Map(openIncidents.map(({ key, id }) => [key, id]));
-  // What is wrong again is not well: it is one line, of the newer incident where that was held back too.
+  // A problem that opened again is one item. It shows the newer incident, if that one was held too.
   const shown = heldIncidents.filter(
     ({ id, key }) => !heldIncidents.some((one) => one.id !== id && one.id === open.get(key)),
   );
@@ -116,9 +116,9 @@ async function readHeld({ db }: Pick<Deps, "db">, channel: Id) {
 function toItem(incident: typeof incidents.$inferSelect, isOpen: boolean): Item {
   const { id, kind, openedAt, closedAt, closing, summary, isFlapping } = incident;
   const state = isOpen ? "open" : "over";
-  // What was paused, or is gone, is not well again.
-  const ended = closing === null ? "not looked at any more" : "well again";
-  const wrong = closedAt === null ? "still so" : "wrong again";
-  const how = isFlapping ? "comes and goes" : isOpen ? wrong : ended;
-  return { title: `${how}: ${summary}`, state, incident: { id, kind, openedAt, closedAt } };
+  // Without a closing event it was paused or deleted, not resolved.
+  const closedLabel = closing === null ? "no longer monitored" : "resolved";
+  const openLabel = closedAt === null ? "still open" : "open again";
+  const label = isFlapping ? "flapping" : isOpen ? openLabel : closedLabel;
+  return { title: `${label}: ${summary}`, state, incident: { id, kind, openedAt, closedAt } };
 }

@@ -10,12 +10,12 @@ import { telegramRequest } from "./kinds/telegram.ts";
 import { webhookRequest } from "./kinds/webhook.ts";
 import type { Message } from "./message.ts";
 
-/** A channel that one HTTP request reaches; e-mail is the other way, kinds/email.ts. */
+/** Every kind of channel that is one HTTP request: all but e-mail (kinds/email.ts). */
 export type HttpTarget = Exclude<ChannelTarget, { kind: "email" }>;
 
 /**
- * The one request that brings a message to a channel, whoever sends it.
- * @param secrets of a webhook: what it is signed with
+ * Builds the HTTP request that sends a message to a channel. The control plane or an agent sends it.
+ * @param secrets signing secrets of a webhook; unused by other kinds
  */
 export async function requestOf(
   message: Message,

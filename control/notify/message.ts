@@ -1,19 +1,19 @@
 import type { ChannelKind, ChannelTarget } from "../../shared/channel.ts";
 import type { Event } from "../../shared/event.ts";
 import type { Id } from "../../shared/ids.ts";
-import type { MessageText } from "./words.ts";
+import type { MessageText } from "./message-text.ts";
 
-/** One event on its way to one channel. */
+/** One event for one channel. */
 export interface Message {
-  /** The delivery's: the same on every attempt. */
+  /** The delivery's id: the same on every attempt. */
   readonly id: Id;
-  /** Milliseconds since 1970: the moment of this attempt. */
+  /** Time of this attempt, in milliseconds since 1970. */
   readonly at: number;
   readonly event: Event;
   readonly text: MessageText;
 }
 
-/** How one kind of channel is reached. */
+/** The target of one kind of channel. */
 export type TargetOf<Kind extends ChannelKind> = Extract<ChannelTarget, { kind: Kind }>;
 
 /** One request with a JSON body. */
@@ -30,7 +30,7 @@ export function jsonRequest(
   };
 }
 
-/** @param server an address that may have a path, and a slash at its end. @param path begins with a slash */
+/** Appends `path` (with a leading slash) to a server's URL, which may have a path and a trailing slash. */
 export function under(server: string, path: string): string {
   return `${server.replace(/\/+$/, "")}${path}`;
 }

@@ -9,15 +9,15 @@ import { type Id, instant } from "../../shared/ids.ts";
 
 export interface OutboxEvent {
   readonly type: EventType;
-  /** SQL: an expression that gives it as JSON, in the batch. */
+  /** As SQL: an expression that yields JSON, evaluated in the batch. */
   readonly data: Record<string, unknown> | SQL;
-  /** What it is told instead of: who wants to hear of that hears of this. */
+  /** Event type it stands in for: subscribers of that type receive this one too. */
   readonly insteadOf?: EventType | undefined;
-  /** Whom it is about: channels choose by it. Left out: nobody in particular. */
+  /** The subject that channel filters match; omitted: none. */
   readonly subject?: EventSubject;
 }
 
-/** Given: the binding; else the repository as a whole; else the host as a whole. */
+/** The binding if there is one; else the whole repository; else the whole host. */
 export interface EventSubject {
   readonly host: Id | null;
   readonly binding?: Id | null;
@@ -26,15 +26,15 @@ export interface EventSubject {
 }
 
 /**
- * One delivery for every enabled channel that is subscribed, as one statement for the batch that changes the state it
- * tells of. Call `deps.wakeOutbox()` once the batch is through.
- * @param when evaluated in that batch: nothing is written unless it holds
+ * The statement that enqueues one delivery per enabled and subscribed channel. Put it into the batch that changes the
+ * state, and call `deps.wakeOutbox()` after the batch.
+ * @param when condition, evaluated in the batch: nothing is enqueued unless it holds
  */
 export function enqueue(deps: Pick<Deps, "db" | "clock">, notice: OutboxEvent, when: SQL = sql`1`): Statement {
   return insertDeliveries(deps, notice, sql`${channels.enabled} and ${isSubscribed(notice)} and (${when})`);
 }
 
-/** One delivery for this channel, whatever it is subscribed to: somebody asked for it. */
+/** As `enqueue`, for one channel whatever its state and subscription. */
 export function enqueueTo(
   deps: Pick<Deps, "db" | "clock">,
   channel: Id,
@@ -45,8 +45,8 @@ export function enqueueTo(
 }
 
 /**
- * Whether a channel wants to hear of it: of this type, of one of its hosts, and of a host or a binding with one of its labels. What is
- * about a host or a repository as a whole is about each of its bindings too: they have no notification of their own then.
+ * Whether a channel's filters match: event type, hosts, and labels of hosts and bindings. An event of a whole host or
+ * repository also counts as one of each of its bindings, because these then have no event of their own.
  */
 function isSubscribed({ type, insteadOf = type, subject: about }: OutboxEvent): SQL {
   const { host = null, binding = null, repository = null } = about ?? {};
@@ -64,7 +64,7 @@ function isSubscribed({ type, insteadOf = type, subject: about }: OutboxEvent): 
     and (${channels.labels} is null or exists (select 1 from json_each(${channels.labels}) where value in (${labelled})))`;
 }
 
-/** The ids are made in SQL, since only SQL knows how many channels there are at that moment. */
+/** The ids (UUIDv7) are generated in SQL, because only the statement knows how many channels match. */
 function insertDeliveries({ db, clock }: Pick<Deps, "db" | "clock">, notice: OutboxEvent, where: SQL): Statement {
   const now = clock.now();
   const at = instant(now);

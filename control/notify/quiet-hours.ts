@@ -6,8 +6,8 @@ import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 
 /**
- * Holds back what is due for channels in their quiet hours, until those are over. Comes before anything is claimed.
- * @returns the channels in their quiet hours: for them only what somebody asked for is sent
+ * Holds due deliveries of channels in their quiet hours until these are over. Must run before deliveries are claimed.
+ * @returns the channels in their quiet hours: only deliveries a person requested may be sent to them
  */
 export async function holdForQuietHours(deps: Pick<Deps, "db" | "clock">): Promise<Id[]> {
   const now = deps.clock.now();
@@ -38,7 +38,7 @@ function holdDeliveries({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, 
   const isOfChannel = and(eq(deliveries.channel, channel), isDue(clock.now()), sql`not ${isRequested()}`);
   const isDigest = eq(deliveries.type, "incident.digest");
   return [
-    // A digest that did not get through waits for itself.
+    // A digest that could not be sent is postponed, not held.
     db
       .update(deliveries)
       .set({ nextAttemptAt: instant(until), ...NO_LEASE })
@@ -54,12 +54,15 @@ function holdDeliveries({ db, clock }: Pick<Deps, "db" | "clock">, channel: Id, 
   ];
 }
 
-/** Whether the channel of the statement has anything that is held. */
+/** SQL: whether the statement's channel has held deliveries. */
 export function hasHeldDeliveries(): SQL {
   return sql`exists (select 1 from ${deliveries} where ${deliveries.channel} = ${channels.id} and ${deliveries.state} = 'held')`;
 }
 
-/** Its time has come, and nobody is sending it. What was never tried is due in any case: a clock may have been ahead when it was written. */
+/**
+ * SQL: whether a delivery is due and not leased. One that was never attempted is always due: the clock may have been
+ * ahead when it was written.
+ */
 export function isDue(now: number): SQL | undefined {
   const isNew = and(
     isNotNull(deliveries.nextAttemptAt),
@@ -72,6 +75,7 @@ export function isDue(now: number): SQL | undefined {
   );
 }
 
+/** SQL: whether a person requested the delivery (a test or a retry): quiet hours do not hold it. */
 export function isRequested(): SQL {
   return sql`(${deliveries.isAsked} or ${deliveries.type} = 'channel.test')`;
 }

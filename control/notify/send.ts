@@ -5,21 +5,21 @@ import { requestOf } from "./kinds.ts";
 import { buildEmail } from "./kinds/email.ts";
 import type { Message } from "./message.ts";
 import { type DeliveryResult, statusError } from "./delivery-result.ts";
-import { messageTextOf } from "./words.ts";
+import { messageTextOf } from "./message-text.ts";
 
 type Channel = typeof channels.$inferSelect;
 type Delivery = typeof deliveries.$inferSelect;
 
-/** One attempt to bring a delivery to its channel. Never throws: what went wrong is in the outcome. */
+/** Attempts to send a delivery to its channel. Never throws: the result holds the error. */
 export async function send(deps: Deps, delivery: Delivery, channel: Channel): Promise<DeliveryResult> {
   const { target } = channel;
   const message = buildMessage(delivery, deps.clock.now());
   try {
     if (target.kind === "email") {
-      if (deps.mail === null) return { status: null, error: "this control plane runs where no mail can be sent from" };
+      if (deps.mail === null) return { status: null, error: "e-mail needs the control plane on Node" };
       const before = delivery.reached ?? [];
       const email = buildEmail(message, target, before);
-      // Who had not got it is no recipient any more.
+      // The recipients who were missing were removed from the channel.
       if (email.to.length === 0) return { status: delivery.lastStatus, error: null };
       const { reached, ...result } = await deps.mail(email);
       return { ...result, reached: [...new Set([...before, ...reached])] };
@@ -37,9 +37,9 @@ export function buildMessage({ id, payload }: Pick<Delivery, "id" | "payload">, 
   return { id, at, event: payload, text: messageTextOf(payload) };
 }
 
-/** The newest first; the one before signs too until its time is over. */
+/** @returns a webhook's signing secrets, newest first; the previous one until it expires */
 export function secretsOf(channel: Channel, now: number): string[] {
   const { secret, previousSecret, previousSecretUntil } = channel;
-  const isOldGood = previousSecretUntil !== null && Date.parse(previousSecretUntil) > now;
-  return [secret, isOldGood ? previousSecret : null].filter((one) => one !== null);
+  const isPreviousValid = previousSecretUntil !== null && Date.parse(previousSecretUntil) > now;
+  return [secret, isPreviousValid ? previousSecret : null].filter((one) => one !== null);
 }

@@ -1,6 +1,6 @@
 const encoder = new TextEncoder();
 
-/** As people may be shown it: no control characters, and none that turn the direction of what follows. */
+/** Text that is safe to show: without control characters and bidirectional overrides. */
 export function printable(text: string): string {
   return (
     text
@@ -11,16 +11,16 @@ export function printable(text: string): string {
   );
 }
 
-/** @returns at most so many UTF-16 units, with an ellipsis where something was cut off; never half a character */
-export function cut(text: string, most: number): string {
-  if (text.length <= most) return text;
-  return `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`;
+/** Cuts text to `max` UTF-16 units, with an ellipsis where it was cut. Never splits a surrogate pair. */
+export function cut(text: string, max: number): string {
+  if (text.length <= max) return text;
+  return `${text.slice(0, max - 1).replace(/[\ud800-\udbff]$/, "")}…`;
 }
 
 /** As `cut`, counted in bytes of UTF-8. */
-export function cutBytes(text: string, most: number): string {
-  if (encoder.encode(text).length <= most) return text;
-  let rest = cut(text, Math.min(text.length - 1, most));
-  while (encoder.encode(rest).length > most) rest = cut(rest, Math.min(rest.length - 1, Math.floor(rest.length * 0.9)));
+export function cutBytes(text: string, max: number): string {
+  if (encoder.encode(text).length <= max) return text;
+  let rest = cut(text, Math.min(text.length - 1, max));
+  while (encoder.encode(rest).length > max) rest = cut(rest, Math.min(rest.length - 1, Math.floor(rest.length * 0.9)));
   return rest;
 }

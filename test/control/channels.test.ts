@@ -143,7 +143,7 @@ test("where no mail can be sent from, as on Workers, an e-mail channel is refuse
   const mail = { name: "mail", kind: "email", server: "127.0.0.1", from: "a@example.org", to: ["b@example.org"] };
   expect(await askerOf(app, () => token).refused("POST", "/api/v1/channels", mail)).toMatchObject({
     status: 400,
-    issues: [{ path: ["kind"], message: expect.stringContaining("only one on Node can") }],
+    issues: [{ path: ["kind"], message: expect.stringContaining("needs the control plane on Node") }],
   });
   expect(await control.admin.send("POST", "/api/v1/channels", mail)).toMatchObject({ status: 201 });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { messageTextOf } from "../../control/notify/words.ts";
+import { messageTextOf } from "../../control/notify/message-text.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { Event } from "../../shared/event.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Post } from "../../control/deps.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import type { IncidentRef } from "../../control/domain/incidents/incidents.ts";
-import { messageTextOf } from "../../control/notify/words.ts";
+import { messageTextOf } from "../../control/notify/message-text.ts";
 import type { QuietHours } from "../../shared/channel.ts";
 import { type Delivery, Event } from "../../shared/event.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
@@ -64,10 +64,10 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     const digest = digestOf(all);
     expect(digest?.data).toMatchObject({ count: 5, more: 0, since: "2026-11-23T21:00:00.000Z" });
     expect(digest?.data["items"]).toMatchObject([
-      { title: "still so: the disk is full", state: "open", incident: { closedAt: null } },
-      { title: "not looked at any more: it is late", state: "over" },
-      { title: "well again: the spool is damaged", state: "over", incident: { closedAt: "2026-11-23T22:00:00.000Z" } },
-      { title: "well again: the backup fails", state: "over" },
+      { title: "still open: the disk is full", state: "open", incident: { closedAt: null } },
+      { title: "no longer monitored: it is late", state: "over" },
+      { title: "resolved: the spool is damaged", state: "over", incident: { closedAt: "2026-11-23T22:00:00.000Z" } },
+      { title: "resolved: the backup fails", state: "over" },
     ]);
     // The day is as any other.
     await recover(control, troubleOf("stays"));
@@ -159,8 +159,8 @@ test("what was mended in the night and is broken again is not told as well", asy
     count: 5,
     more: 0,
     items: [
-      { title: "still so: twice, again", state: "open" },
-      { title: "wrong again: once", state: "open", incident: { closedAt: "2026-11-23T21:00:00.000Z" } },
+      { title: "still open: twice, again", state: "open" },
+      { title: "open again: once", state: "open", incident: { closedAt: "2026-11-23T21:00:00.000Z" } },
     ],
   });
 });

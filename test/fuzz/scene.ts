@@ -34,7 +34,7 @@ export async function openScene(): Promise<Scene> {
   const errors: string[] = [];
   const onError = (message: string, facts: unknown): void => {
     // Nobody listens where these channels send to.
-    if (message !== "a notification was not delivered") errors.push(`${message} ${JSON.stringify(facts)}`);
+    if (message !== "notification delivery failed") errors.push(`${message} ${JSON.stringify(facts)}`);
   };
   const control = await controlOn(db, { onError });
   const traffic = record(control.app);

@@ -138,7 +138,7 @@ test.each([
 ])(
   "refuses %s, where clouds tell secrets, even where private addresses are allowed, but not when it is named",
   async (url) => {
-    await expect(anywhere({ url, ...note })).rejects.toThrow("where a cloud tells a machine its secrets");
+    await expect(anywhere({ url, ...note })).rejects.toThrow("is a cloud metadata address");
     const address = new URL(url).hostname.replace(/^\[|\]$/g, "");
     expect(judgeBy(`refuse,${address}`)({ host: address, address, port: 80 })).toBeNull();
   },

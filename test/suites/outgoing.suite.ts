@@ -59,7 +59,7 @@ export function outgoingSuite(control: () => ControlUnderTest): void {
     test("nothing is sent where clouds tell secrets, though private addresses are allowed", async () => {
       const delivery = await attempted(await testChannel("metadata", "http://0xa9fea9fe/latest/meta-data"));
       expect(delivery).toMatchObject({ state: "pending", lastStatus: null });
-      expect(delivery.lastError).toContain("169.254.169.254 is where a cloud tells a machine its secrets");
+      expect(delivery.lastError).toContain("169.254.169.254 is a cloud metadata address");
     });
 
     test("an address where nobody listens is tried again later", async () => {

@@ -186,7 +186,7 @@ async function checkReachable(
   { db, mail }: Deps,
   { target, subscription: { via } }: Pick<ChannelParts, "target" | "subscription">,
 ): Promise<void> {
-  if (target.kind === "email" && mail === null) throw invalidRequest(["kind"], NO_MAIL);
+  if (target.kind === "email" && mail === null) throw invalidRequest(["kind"], NO_EMAIL);
   if (via === null) return;
   if (target.kind === "email")
     throw invalidRequest(["via"], "an agent sends no e-mail; leave it out, or choose another kind");
@@ -203,7 +203,7 @@ async function checkHostsExist({ db }: Deps, named: readonly Id[], before: reado
     throw invalidRequest(["hosts", index], `there is no host ${named[index]}: \`GET /api/v1/hosts\` lists their ids`);
 }
 
-const NO_MAIL = "this control plane runs where no mail can be sent from; only one on Node can: choose another kind";
+const NO_EMAIL = "e-mail needs the control plane on Node (Workers can't open SMTP connections): choose another kind";
 
 function newSecret({ random }: Pick<Deps, "random">): string {
   return `whsec_${btoa(String.fromCharCode(...random(32)))}`;

@@ -1,24 +1,21 @@
 import type { OutgoingRequest } from "../../../shared/outgoing.ts";
 import { type Message, type TargetOf, under } from "../message.ts";
 import { cut } from "../text.ts";
-import type { Severity } from "../words.ts";
+import type { Severity } from "../message-text.ts";
 
-const MOST_TITLE = 250;
-const MOST_MESSAGE = 1024;
-/** 1 goes through quiet hours on the phone; 2 would have to be acknowledged. */
-const PRIORITY: Record<Severity, number> = { bad: 1, odd: 0, good: 0, plain: 0 };
+const MAX_TITLE = 250;
+const MAX_MESSAGE = 1024;
+/** 1 ignores the phone's quiet hours; 2 would need an acknowledgement. */
+const PRIORITY: Record<Severity, number> = { critical: 1, warning: 0, resolved: 0, info: 0 };
 
 /** https://pushover.net/api */
-export function pushoverRequest(
-  { text: words, event }: Message,
-  { url, token, user }: TargetOf<"pushover">,
-): OutgoingRequest {
+export function pushoverRequest({ text, event }: Message, { url, token, user }: TargetOf<"pushover">): OutgoingRequest {
   const fields = {
     token,
     user,
-    title: cut(words.title, MOST_TITLE),
-    message: cut(words.body === "" ? words.title : words.body, MOST_MESSAGE),
-    priority: String(PRIORITY[words.severity]),
+    title: cut(text.title, MAX_TITLE),
+    message: cut(text.body === "" ? text.title : text.body, MAX_MESSAGE),
+    priority: String(PRIORITY[text.severity]),
     timestamp: String(Math.floor(Date.parse(event.timestamp) / 1000)),
   };
   return {

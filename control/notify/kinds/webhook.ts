@@ -4,8 +4,8 @@ import type { Message, TargetOf } from "../message.ts";
 const encoder = new TextEncoder();
 
 /**
- * One signed request as Standard Webhooks 1.0 wants it.
- * @param secrets `whsec_` and base64 each; several while one takes the other's place, and the receiver may check any
+ * One request signed as in Standard Webhooks 1.0.
+ * @param secrets each `whsec_` and base64; two during a rotation: the receiver may check either signature
  */
 export async function webhookRequest(
   { id, at, event }: Message,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { cut, cutBytes, printable } from "../../control/notify/text.ts";
-import { messageTextOf } from "../../control/notify/words.ts";
+import { messageTextOf } from "../../control/notify/message-text.ts";
 import { EventType } from "../../shared/event.ts";
 
 const type = fc.constantFrom(...EventType.options);
@@ -22,7 +22,7 @@ const anything = fc.dictionary(
   fc.jsonValue({ maxDepth: 3 }),
 );
 
-test("every event has words, whatever is or is not in it, and none of them moves a cursor or turns a line around", () => {
+test("every event has a text, whatever its data, without control characters and bidirectional overrides", () => {
   fc.assert(
     fc.property(type, anything, (event, data) => {
       const { title, body } = messageTextOf({ type: event, timestamp: "2026-11-23T08:00:00.000Z", data });
@@ -34,17 +34,17 @@ test("every event has words, whatever is or is not in it, and none of them moves
   );
 });
 
-test("a text is cut to its limit in characters or bytes, keeps its beginning, and never half a character", () => {
+test("a text is cut to its limit in characters or bytes, keeps its beginning, and splits no character", () => {
   fc.assert(
-    fc.property(fc.string({ unit: "binary", maxLength: 300 }), fc.integer({ min: 4, max: 200 }), (raw, most) => {
+    fc.property(fc.string({ unit: "binary", maxLength: 300 }), fc.integer({ min: 4, max: 200 }), (raw, max) => {
       const text = printable(raw);
       for (const [short, size] of [
-        [cut(text, most), (one: string) => one.length],
-        [cutBytes(text, most), (one: string) => Buffer.byteLength(one)],
+        [cut(text, max), (one: string) => one.length],
+        [cutBytes(text, max), (one: string) => Buffer.byteLength(one)],
       ] as const) {
-        expect(size(short)).toBeLessThanOrEqual(most);
+        expect(size(short)).toBeLessThanOrEqual(max);
         expect(short.isWellFormed()).toBe(true);
-        if (size(text) <= most) expect(short).toBe(text);
+        if (size(text) <= max) expect(short).toBe(text);
         else expect(text.startsWith(short.replace(/…$/, ""))).toBe(true);
       }
     }),

@@ -2,20 +2,20 @@ import * as z from "zod";
 import type { Event, EventType } from "../../shared/event.ts";
 import { printable } from "./text.ts";
 
-/** An event as a person reads it. Lines of the body are separated by newlines; no markup of any kind. */
+/** An event as text for people. Lines of the body are separated by newlines; no markup. */
 export interface MessageText {
   readonly title: string;
   readonly body: string;
   readonly severity: Severity;
 }
 
-/** `bad`: backups are in danger. `odd`: worth a look. `good`: well again. `plain`: nothing is asked of anybody. */
-export type Severity = "bad" | "odd" | "good" | "plain";
+/** `critical`: backups are at risk. `warning`: look at it. `resolved`: a problem is over. `info`: nothing to do. */
+export type Severity = "critical" | "warning" | "resolved" | "info";
 
-/** @param event whatever its data lacks is left out, so that every event can be told */
+/** Turns an event into text. Facts that its data lacks are left out, so this works for every event. */
 export function messageTextOf(event: Event): MessageText {
   const facts = Facts.parse(event.data);
-  const { severity: mood, title, lead = () => null, next = null } = TEMPLATES[event.type];
+  const { severity, title, lead = () => null, next = null } = TEMPLATES[event.type];
   const lines = [
     lead(facts),
     facts.run?.failure?.message,
@@ -26,7 +26,7 @@ export function messageTextOf(event: Event): MessageText {
     ...(facts.troubles ?? []).map(({ subject, message }) => `${subject}: ${message}`),
     ...(facts.items ?? []).map(({ title: name, summary, type }) => `- ${name ?? summary ?? type ?? "an event"}`),
     moreLine(facts.more),
-    sinceLine(facts, mood),
+    sinceLine(facts, severity),
     facts.dueAt === undefined ? null : `It was due: ${formatMinute(facts.dueAt)}`,
     facts.lastGoodAt === undefined ? null : `Last good backup: ${formatMinute(facts.lastGoodAt)}`,
     facts.skewMs === undefined ? null : skewLine(facts.skewMs),
@@ -37,7 +37,7 @@ export function messageTextOf(event: Event): MessageText {
   return {
     title: printable(title(facts)).replaceAll("\n", " "),
     body: printable([...new Set(shownLines)].join("\n")),
-    severity: mood,
+    severity,
   };
 }
 
@@ -55,7 +55,7 @@ function listOf<T extends z.ZodType>(entry: T) {
   return z.array(entry).optional().catch(undefined);
 }
 
-/** What events say of what happened; see docs/notifications.md. */
+/** The data of all events; each part may be missing. */
 const Facts = z.object({
   binding: named,
   repository: named,
@@ -96,105 +96,111 @@ interface EventTemplate {
   readonly title: (facts: Facts) => string;
   /** The first line of the body, when the title does not say it all. */
   readonly lead?: (facts: Facts) => string | null;
-  /** What to do, where the event itself does not know better. */
+  /** What to do, unless the event itself says so. */
   readonly next?: string;
 }
 
 const TEMPLATES: Record<EventType, EventTemplate> = {
   "run.failed": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `${runOf(facts)} failed`,
     next: "Look at the run's log: `holdfast status` names it.",
   },
   "run.warned": {
-    severity: "odd",
-    title: (facts) => `${runOf(facts)} was done with warnings`,
+    severity: "warning",
+    title: (facts) => `${runOf(facts)} finished with warnings`,
     next: "The snapshot is usable; look at what was skipped.",
   },
-  "run.recovered": { severity: "good", title: (facts) => `${runOf(facts)} is well again` },
+  "run.recovered": { severity: "resolved", title: (facts) => `${runOf(facts)} succeeded again` },
   "repository.check_failed": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `Repository ${repositoryOf(facts)} is damaged`,
     next: "Do not prune it, and make a copy elsewhere now.",
   },
   "source.suspicious": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `The sources of ${bindingOf(facts)} look wrong`,
-    next: "Look whether the files are there. Old snapshots are kept until they look right again.",
+    next: "Check that the files exist. Old snapshots are kept until the sources look normal again.",
   },
-  "source.recovered": { severity: "good", title: (facts) => `The sources of ${bindingOf(facts)} look right again` },
+  "source.recovered": {
+    severity: "resolved",
+    title: (facts) => `The sources of ${bindingOf(facts)} look normal again`,
+  },
   "host.policy_refused": {
-    severity: "odd",
-    title: (facts) => `Host ${hostOf(facts)} refused what it was asked`,
-    next: "Change the host's policy.json, or what is asked of it.",
+    severity: "warning",
+    title: (facts) => `Host ${hostOf(facts)} refused a request of the control plane`,
+    next: "Change the host's policy.json, or the binding or order that it refused.",
   },
   "host.declaration_faults": {
-    severity: "odd",
+    severity: "warning",
     title: (facts) =>
       facts.faults?.length === 0
-        ? `Every file in contracts.d of host ${hostOf(facts)} is followed again`
-        : `Files in contracts.d of host ${hostOf(facts)} are not followed`,
+        ? `All files in contracts.d of host ${hostOf(facts)} are applied again`
+        : `Files in contracts.d of host ${hostOf(facts)} are not applied`,
   },
   "channel.test": {
-    severity: "plain",
+    severity: "info",
     title: (facts) => `Test of channel ${facts.channel ?? "?"}`,
-    lead: () => "Somebody asked Holdfast for it. If you read this, the channel works.",
+    lead: () => "This is a test message. If you can read it, the channel works.",
   },
   "backup.late": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `Backup of ${bindingOf(facts)} is late`,
-    lead: () => "No good backup came in time.",
-    next: "Look whether the host is on, and what its last runs say.",
+    lead: () => "No backup succeeded in time.",
+    next: "Check that the host is on, and read the logs of its last runs.",
   },
   "backup.stuck": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `${runOf(facts)} is stuck`,
-    lead: () => "It is running and does not get on.",
-    next: "Look at the host; cancel the run if it hangs.",
+    lead: () => "It is running but makes no progress.",
+    next: "Check the host; cancel the run if it hangs.",
   },
   "backup.unprotected": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `${bindingOf(facts)} has no backup yet`,
     lead: () => "Its first good backup is overdue.",
-    next: "Run it by hand and look at what it says.",
+    next: "Start it manually and read its log.",
   },
-  "backup.recovered": { severity: "good", title: (facts) => `${runOf(facts)} is as it should be again` },
+  "backup.recovered": { severity: "resolved", title: (facts) => `${runOf(facts)} is back to normal` },
   "repository.unreachable": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `Repository ${repositoryOf(facts)} can't be reached`,
-    next: "Look whether its server is on and its disk is mounted.",
+    next: "Check that its server is on and its disk is mounted.",
   },
-  "repository.recovered": { severity: "good", title: (facts) => `Repository ${repositoryOf(facts)} is well again` },
+  "repository.recovered": {
+    severity: "resolved",
+    title: (facts) => `Repository ${repositoryOf(facts)} is back to normal`,
+  },
   "host.offline": {
-    severity: "bad",
+    severity: "critical",
     title: (facts) => `Host ${hostOf(facts)} is offline`,
-    lead: () => "Nothing is heard of it. It keeps its own schedule, but nobody knows how its backups are.",
-    next: "Look whether it is on and reaches the control plane.",
+    lead: () => "It does not report. It keeps its own schedule, but the state of its backups is unknown.",
+    next: "Check that it is on and can reach the control plane.",
   },
-  "host.online": { severity: "good", title: (facts) => `Host ${hostOf(facts)} is back` },
+  "host.online": { severity: "resolved", title: (facts) => `Host ${hostOf(facts)} is online again` },
   "host.clock_wrong": {
-    severity: "odd",
+    severity: "warning",
     title: (facts) => `The clock of host ${hostOf(facts)} is wrong`,
-    lead: () => "It removes no old snapshots as long as it is.",
+    lead: () => "No old snapshots are removed while it is wrong.",
     next: "Set its clock: turn on NTP.",
   },
-  "host.clock_right": { severity: "good", title: (facts) => `The clock of host ${hostOf(facts)} is right again` },
-  "host.trouble": { severity: "bad", title: (facts) => `Host ${hostOf(facts)} needs a look` },
-  "host.trouble_over": { severity: "good", title: (facts) => `Host ${hostOf(facts)} is well again` },
+  "host.clock_right": { severity: "resolved", title: (facts) => `The clock of host ${hostOf(facts)} is right again` },
+  "host.trouble": { severity: "critical", title: (facts) => `Host ${hostOf(facts)} reports a problem` },
+  "host.trouble_over": { severity: "resolved", title: (facts) => `The problem on host ${hostOf(facts)} is resolved` },
   "incident.reminder": {
-    severity: "odd",
-    title: (facts) => `Still so: ${facts.incident?.summary ?? facts.summary ?? "an incident is open"}`,
-    next: "Mend it, or acknowledge it: then nobody is reminded any more.",
+    severity: "warning",
+    title: (facts) => `Still open: ${facts.incident?.summary ?? facts.summary ?? "an incident is open"}`,
+    next: "Fix it, or acknowledge it to stop the reminders.",
   },
   "incident.flapping": {
-    severity: "odd",
-    title: (facts) => `Comes and goes: ${facts.incident?.summary ?? facts.summary ?? "an incident"}`,
+    severity: "warning",
+    title: (facts) => `Flapping: ${facts.incident?.summary ?? facts.summary ?? "an incident"}`,
     lead: ({ openings }) =>
-      `${openings === undefined ? "" : `It came ${openings} times. `}You are told again once it stays as it is.`,
+      `${openings === undefined ? "" : `It opened ${openings} times. `}The next notification comes when it is stable.`,
   },
   "incident.digest": {
-    severity: "odd",
-    title: (facts) => `Meanwhile: ${facts.count ?? facts.items?.length ?? "some"} notifications of the quiet hours`,
+    severity: "warning",
+    title: (facts) => `Quiet hours: ${facts.count ?? facts.items?.length ?? "some"} notifications were held back`,
   },
 };
 
@@ -228,16 +234,16 @@ function nextStepLine(next: string | null): string | null {
   return next === null ? null : `What to do: ${next}`;
 }
 
-/** Which file of a host, or which binding a policy was asked about. */
-function reasonLine({ subject }: Facts, said: string | undefined): string | null {
-  if (said === undefined) return null;
-  return subject === undefined || said.includes(subject) ? said : `${subject}: ${said}`;
+/** The reason, with its subject (a file of the host, or what the policy refused) unless the reason names it. */
+function reasonLine({ subject }: Facts, reason: string | undefined): string | null {
+  if (reason === undefined) return null;
+  return subject === undefined || reason.includes(subject) ? reason : `${subject}: ${reason}`;
 }
 
-function sinceLine({ since: at, failedSince, offlineSince, incident }: Facts, mood: Severity): string | null {
+function sinceLine({ since: at, failedSince, offlineSince, incident }: Facts, severity: Severity): string | null {
   const from = failedSince ?? offlineSince ?? at ?? incident?.openedAt;
   if (from === undefined) return null;
-  return `${mood === "good" ? "It had been so since" : "Since"}: ${formatMinute(from)}`;
+  return `${severity === "resolved" ? "It lasted since" : "Since"}: ${formatMinute(from)}`;
 }
 
 function where({ host, binding, repository }: Facts): string | null {
@@ -251,7 +257,9 @@ function where({ host, binding, repository }: Facts): string | null {
 
 function skewLine(milliseconds: number): string {
   const seconds = Math.round(Math.abs(milliseconds) / 1000);
-  return seconds === 0 ? "It is right to the second." : `It is ${seconds} s ${milliseconds > 0 ? "ahead" : "behind"}.`;
+  return seconds === 0
+    ? "It is accurate to the second."
+    : `It is ${seconds} s ${milliseconds > 0 ? "ahead" : "behind"}.`;
 }
 
 /** 2026-11-23T08:00:00.000Z → 2026-11-23 08:00 UTC */
