@@ -1,6 +1,6 @@
 import { agentKilled, agentKilledOnTime } from "./agent-killed.ts";
 import { controlKilled } from "./control-killed.ts";
-import { errandKilled } from "./errand-killed.ts";
+import { relayKilled } from "./relay-killed.ts";
 import { databaseDiskFull } from "./database-disk-full.ts";
 import { clockJumped } from "./clock-jumped.ts";
 import { databaseKilled } from "./database-killed.ts";
@@ -16,7 +16,7 @@ export const FAULTS: readonly Fault[] = [
   agentKilled,
   agentKilledOnTime,
   controlKilled,
-  errandKilled,
+  relayKilled,
   wireBroken,
   clockJumped,
   toolBroken,

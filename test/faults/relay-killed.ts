@@ -26,8 +26,8 @@ const PATIENCE_MS = 3_000;
 const MOST_LOOKS = 60;
 
 /** kill -9 of an agent that sends a notification for the control plane, around the moment it is sent; the receiver fails now and then too. */
-export const errandKilled: Fault = {
-  name: "errand-killed",
+export const relayKilled: Fault = {
+  name: "relay-killed",
   rounds: 50,
   async start(log) {
     const lan = await openLan();
@@ -77,7 +77,7 @@ async function playRound(lan: Lan, dice: Dice, moment: Moment): Promise<Found> {
   // Who was killed is back before his lease is over, or after.
   if (isKilled && dice.isLucky(0.5)) lan.pass(61_000);
   let isBack = false;
-  const { state, attempts } = await untilTold(lan, sent.id, () => {
+  const { state, attempts } = await untilSent(lan, sent.id, () => {
     if (isKilled && !isBack) agent.start();
     isBack = isKilled;
   });
@@ -98,7 +98,7 @@ async function playRound(lan: Lan, dice: Dice, moment: Moment): Promise<Found> {
  * @param revive starts again who was killed
  * @returns it, as it was last
  */
-async function untilTold(lan: Lan, id: string, revive: () => void): Promise<Delivery> {
+async function untilSent(lan: Lan, id: string, revive: () => void): Promise<Delivery> {
   const look = () => lan.client.ask(Delivery, "GET", `/api/v1/deliveries/${id}`);
   let now = await look();
   for (let looks = 0; looks < MOST_LOOKS && now.state === "pending"; looks++) {
@@ -116,7 +116,7 @@ async function untilTold(lan: Lan, id: string, revive: () => void): Promise<Deli
 }
 
 async function openLan() {
-  const directory = await mkdtemp(join(tmpdir(), "holdfast-errand-"));
+  const directory = await mkdtemp(join(tmpdir(), "holdfast-relay-"));
   let ahead = 0;
   const clock = { now: () => Date.now() + ahead };
   const quiet = { info: () => undefined, error: () => undefined };
