@@ -28,10 +28,16 @@ test.each(EXAMPLES)("%s: the list has what the example %s touches", (what, examp
   const touched = filesIn(folders)
     .filter((file) => !file.startsWith("test/boundaries/") && (not === undefined || !file.startsWith(not)))
     .filter((file) => isAbout(file, example));
-  const covers = (path: string, file: string): boolean => (path.endsWith("/") ? file.startsWith(path) : file === path);
   expect(touched.filter((file) => !listed.some((path) => covers(path, file)))).toEqual([]);
   expect(listed.filter((path) => !touched.some((file) => covers(path, file)))).toEqual([]);
 });
+
+/** A folder stands for all that is in it. */
+function covers(path: string, file: string): boolean {
+  if (path.endsWith("/")) return file.startsWith(path);
+  const [before = "", after] = path.split("*");
+  return after === undefined ? file === path : file.startsWith(before) && file.endsWith(after);
+}
 
 /** What stands in backticks before the colon of each line of a list, with lists in braces written out. */
 function pathsOf(what: string): string[] {

@@ -1,6 +1,7 @@
 import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import { FAULTS } from "../faults/faults.ts";
 
 // Files move. A page that names one by a path it no longer has sends its reader nowhere.
 
@@ -24,6 +25,15 @@ test("a path that does not exist is found, also in braces, behind a wildcard and
     "`agent/main.ts` `agent/{main,gone}.ts` `gone.ts` [x](gone.md) `sh .ci/gone` `/var/gone.ts` `test/gone/*.ts`";
   expect(deadPaths(text, "README.md")).toEqual(["agent/gone.ts", "gone.ts", ".ci/gone", "test/gone/*.ts", "gone.md"]);
   expect(deadPaths("[a page](glossary.md) `control/catalog/services/NAME.ts`", "docs/x.md")).toEqual([]);
+});
+
+test("the README has figures of every fault that `npm run faults` injects, and docs/faults.md describes it", () => {
+  const names = FAULTS.map(({ name }) => name);
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const rows = [...readme.matchAll(/^\| ([a-z-]+): /gm)].map(([, name = ""]) => name);
+  expect(rows.toSorted()).toEqual(names.toSorted());
+  const page = readFileSync(join(root, "docs/faults.md"), "utf8");
+  expect(names.filter((name) => !page.includes(`**${name}**`))).toEqual([]);
 });
 
 function deadPaths(markdown: string, page: string): string[] {
