@@ -144,13 +144,14 @@ async function decideFor(paths: Paths, task: Task, { now, zone, history }: Momen
 }
 
 async function backupDeferredUntil(paths: Paths, binding: Id): Promise<number | null> {
-  const putOff = await readBackupDeferral(paths, binding);
-  return putOff === null ? null : Date.parse(putOff.againAt);
+  const deferral = await readBackupDeferral(paths, binding);
+  return deferral === null ? null : Date.parse(deferral.againAt);
 }
 
 async function markBackupRetry({ paths, clock }: SchedulerDeps, binding: Id): Promise<void> {
-  const putOff = await readBackupDeferral(paths, binding);
-  if (putOff !== null) await writeBackupDeferral(paths, { binding, deferral: extendWhileRunning(putOff, clock.now()) });
+  const deferral = await readBackupDeferral(paths, binding);
+  if (deferral !== null)
+    await writeBackupDeferral(paths, { binding, deferral: extendWhileRunning(deferral, clock.now()) });
 }
 
 async function readScheduleState(paths: Paths, task: Task): Promise<ScheduleState | null> {

@@ -85,7 +85,7 @@ function declareContract({ db }: Deps, { row, old }: Write<ContractRow>): Statem
 
 /** What the runs have told of it meanwhile is not written over. */
 function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): Statement[] {
-  const { id, engineId: _told, createdAt: _made, ...change } = row;
+  const { id, engineId: _engineId, createdAt: _made, ...change } = row;
   if (old === null) {
     return [
       guardAbsent(db, sql`${repositories} where ${eq(repositories.name, row.name)}`),
@@ -103,7 +103,14 @@ function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): St
 function declareBinding(deps: Deps, { row, old }: Write<BindingRow>): Statement[] {
   const { db } = deps;
   const { id, host, name, contract, repository, ...more } = row;
-  const { listedBy: _told, goodAt: _good, expectedSince: _since, alertAt: _late, createdAt: _made, ...change } = more;
+  const {
+    listedBy: _listedBy,
+    goodAt: _good,
+    expectedSince: _since,
+    alertAt: _late,
+    createdAt: _made,
+    ...change
+  } = more;
   if (old === null) {
     const taken = or(
       and(eq(bindings.host, host), eq(bindings.name, name)),

@@ -30,8 +30,8 @@ export async function syncHostTroubles(deps: Deps, host: Id, reported: readonly 
     ...open.flatMap(({ detail, summary }) => {
       if (details.has(detail)) return [];
       const [code = "", ...subject] = detail.split(" ");
-      const told = troubleEvent("host.trouble_over", who, { code, subject: subject.join(" "), message: summary });
-      return closeIncident(deps, troubleIncident(host, detail), { message: "the host no longer says it", event: told });
+      const event = troubleEvent("host.trouble_over", who, { code, subject: subject.join(" "), message: summary });
+      return closeIncident(deps, troubleIncident(host, detail), { message: "the host no longer says it", event });
     }),
   ];
 }

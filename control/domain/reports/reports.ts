@@ -81,7 +81,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
   const ofRuns = reports.filter((report) => report.type === "run");
   const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
   const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
-  const [[self], bound, kept, existing, refused, streaks, sights, open] = await db.batch([
+  const [[self], bound, kept, existing, refused, streaks, sourceChecks, open] = await db.batch([
     db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
     db
       .select({
@@ -132,7 +132,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
     refusals: new Map(refused.map((row) => [row.id, row])),
     repositories: new Map(kept.map((row) => [row.id, row])),
     streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
-    sourceChecks: new Map(sights.map((row) => [row.binding, row])),
+    sourceChecks: new Map(sourceChecks.map((row) => [row.binding, row])),
     openIncidents: new Map(open.map(({ key, host: of }) => [key, of])),
   };
 }
