@@ -1,10 +1,7 @@
 import { type Client, createClient, LibsqlError, type ResultSet } from "@libsql/client";
 import { drizzle } from "drizzle-orm/libsql";
-import { setTimeout as pause } from "node:timers/promises";
+import { BUSY_PATIENCE_MS, isReadOnly, retryWhileBusy } from "../../db/busy.ts";
 import type { Database } from "../../db/transaction.ts";
-
-/** How long a call waits for somebody else's lock, and for its turn, before it gives up with SQLITE_BUSY. */
-const BUSY_PATIENCE_MS = 10_000;
 
 /**
  * Opens the control plane's database. Nothing is read before the first call.
@@ -50,7 +47,7 @@ function fileClient(raw: Client, patienceMs: number): Client {
   const runInOrder = <T>(call: () => Promise<T>): Promise<T> => {
     // From now on, not from its turn: behind a long lock everybody fails after the same wait, and no queue grows.
     const deadline = performance.now() + patienceMs;
-    const turn = queue.then(() => retryWhileBusy(deadline, () => attempt(call)));
+    const turn = queue.then(() => retryWhileBusy(() => attempt(call), deadline));
     queue = turn.catch(() => undefined);
     return turn;
   };
@@ -59,7 +56,7 @@ function fileClient(raw: Client, patienceMs: number): Client {
 
 /** A server of its own decides who writes; it too answers SQLITE_BUSY when several do. */
 function remoteClient(raw: Client, patienceMs: number): Client {
-  return wrapClient(raw, (call) => retryWhileBusy(performance.now() + patienceMs, call));
+  return wrapClient(raw, (call) => retryWhileBusy(call, performance.now() + patienceMs));
 }
 
 function wrapClient(raw: Client, careful: <T>(call: () => Promise<T>) => Promise<T>): Client {
@@ -90,33 +87,9 @@ async function prepare(raw: Client): Promise<void> {
   await raw.execute("PRAGMA foreign_keys = ON");
 }
 
-/**
- * Retries only what certainly did not happen.
- * @param deadline as performance.now() has it, which nobody sets
- */
-async function retryWhileBusy<T>(deadline: number, call: () => Promise<T>): Promise<T> {
-  for (let delay = 10; ; delay = Math.min(delay * 2, 250)) {
-    try {
-      return await call();
-    } catch (error) {
-      if (!isBusy(error) || performance.now() + delay > deadline) throw error;
-    }
-    await pause(delay * (0.5 + Math.random()));
-  }
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof LibsqlError && (error.code === "SQLITE_BUSY" || error.message.includes("SQLITE_BUSY"));
-}
-
 const CLEAN = ["SQLITE_CONSTRAINT", "SQLITE_ERROR", "CLIENT_CLOSED"];
 
 /** A refused row and a mistake in the SQL end their statement; anything else may leave it open. */
 function leavesConnectionClean(error: unknown): boolean {
   return error instanceof LibsqlError && CLEAN.includes(error.code);
-}
-
-function isReadOnly(statement: Parameters<Client["batch"]>[0][number]): boolean {
-  const sql = typeof statement === "string" ? statement : Array.isArray(statement) ? statement[0] : statement.sql;
-  return /^\s*select\b/i.test(sql);
 }
