@@ -47,6 +47,29 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
+const HELP = `holdfast-agent VERSION: does this host's backups
+
+  enroll --url URL --token TOKEN   become a host of a control plane (or HOLDFAST_ENROLL_TOKEN)
+  run                              the daemon: keep the schedule, take orders, report
+  status [--json]                  what this host does, and when next
+  backup BINDING [--accept-sources] [--json]
+                                   back up now; take the sources as they are for the usual from now on
+  snapshots BINDING [--json]       ids of the snapshots, oldest first
+  restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never]
+          [--delete] [--dry-run] [--no-verify] [--json]
+                                   put files back where they were, or under DIR; --delete: exactly the snapshot
+  forget BINDING [--dry-run] [--json]
+                                   remove what the retention no longer wants; --dry-run: only say which, and why others stay
+  check REPOSITORY [--json]        look for damage, and read the next part of the data
+  prune REPOSITORY [--json]        free the space of what was forgotten
+  exec BINDING -- ARGS…            the backup tool itself, on the binding's repository
+  doctor [--json]                  look for what is wrong
+  uninstall [--yes]                take the agent off this machine
+
+BINDING and REPOSITORY are names or ids. Exit status: 0 done, 1 failed, 2 usage, 3 done with warnings, 75 try later.
+Everything lives under HOLDFAST_AGENT_ROOT (default: the machine itself).
+`;
+
 test("says its version, and all it can do", async () => {
   expect(await agent.cli("--version")).toMatchObject({
     code: 0,
@@ -70,6 +93,7 @@ test("says its version, and all it can do", async () => {
   ]) {
     expect(stdout).toMatch(new RegExp(`^  ${verb}\\b`, "m"));
   }
+  expect(stdout.replace(/^holdfast-agent \S+:/, "holdfast-agent VERSION:")).toBe(HELP);
 });
 
 const misused: [words: string[], sentence: string][] = [
