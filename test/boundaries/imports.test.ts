@@ -89,6 +89,7 @@ const allowed: [file: string, statement: string][] = [
   ["shared/a.ts", 'import "./ids.ts"'],
   ["shared/cron.ts", 'import "croner"'],
   ["shared/node/a.ts", 'import "node:http"'],
+  ["shared/node/a.ts", 'import "node:fs/promises"'],
   ["shared/node/a.ts", 'import "../outgoing.ts"'],
   ["agent/a.ts", 'import "../shared/ids.ts"'],
   ["agent/providers/a.ts", 'import "../../shared/ids.ts"'],
