@@ -1,23 +1,29 @@
 import { uuidv7 } from "../../shared/ids.ts";
-import { backup } from "../runs.ts";
-import type { CliDeps } from "./deps.ts";
+import * as runs from "../runs.ts";
 import { loadBindingContext } from "./host.ts";
 import { printOutcome } from "./print-outcome.ts";
+import type { Verb } from "./verb.ts";
 
-/** Backs one binding up now, in this process, whether or not the control plane is there. @returns the exit status */
-export async function backupCommand(
-  deps: CliDeps,
-  input: { binding: string; acceptSources: boolean; json: boolean; signal: AbortSignal },
-): Promise<number> {
-  const host = await loadBindingContext(deps, input.binding);
-  const runId = uuidv7(deps.clock.now(), deps.random(10));
-  const outcome = await backup(host.runner, {
-    ...host.target,
-    runId,
-    acceptSources: input.acceptSources,
-    trigger: "manual",
-    scheduledAt: null,
-    signal: input.signal,
-  });
-  return await printOutcome(deps, host, { what: `backup of ${host.target.binding.name}`, outcome, json: input.json });
-}
+/** Backs one binding up now, in this process, whether or not the control plane is there. */
+export const backup: Verb = {
+  name: "backup",
+  help: {
+    usage: "backup BINDING [--accept-sources] [--json]",
+    summary: "back up now; take the sources as they are for the usual from now on",
+  },
+  takes: { flags: ["json", "accept-sources"], names: ["BINDING"] },
+  async run(deps, given) {
+    const signal = deps.stopSignal();
+    const host = await loadBindingContext(deps, given.name(0));
+    const outcome = await runs.backup(host.runner, {
+      ...host.target,
+      runId: uuidv7(deps.clock.now(), deps.random(10)),
+      acceptSources: given.flag("accept-sources"),
+      trigger: "manual",
+      scheduledAt: null,
+      signal,
+    });
+    const what = `backup of ${host.target.binding.name}`;
+    return await printOutcome(deps, host, { what, outcome, json: given.flag("json") });
+  },
+};

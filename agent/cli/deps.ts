@@ -8,12 +8,7 @@ export interface CliDeps {
   random: (bytes: number) => Uint8Array;
   out: (text: string) => void;
   log: (line: string) => void;
+  env: Readonly<Record<string, string | undefined>>;
+  /** From its first call on, a wish to stop this process aborts it. */
+  stopSignal: () => AbortSignal;
 }
-
-/** What was typed can't be done as it stands: exit status 2. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
-/** Exit statuses of every verb. */
-export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, tryLater: 75 } as const;

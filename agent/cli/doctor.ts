@@ -2,8 +2,8 @@ import { stat } from "node:fs/promises";
 import { messageOf } from "../../shared/error-message.ts";
 import { ApiError, openApi } from "../link/api.ts";
 import { loadAssignment } from "../link/assignments.ts";
-import { EXIT } from "./deps.ts";
-import { type CliDeps } from "./deps.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
+import type { CliDeps } from "./deps.ts";
 import { readConfig } from "../config.ts";
 import type { AgentConfig } from "../config.ts";
 import { summarizeDeclared } from "../declared/contract-files.ts";
@@ -17,6 +17,7 @@ import { listSnapshots } from "../runs.ts";
 import { RunError } from "../run-error.ts";
 import { openSpool } from "../state/spool.ts";
 import { findTroubles } from "../state/troubles.ts";
+import type { Verb } from "./verb.ts";
 
 /** One line of the doctor's: how it is, and when it is not well, what to do. */
 interface Finding {
@@ -28,13 +29,27 @@ interface Finding {
 const OLD_REPORT_MS = 3_600_000;
 const CLOCK_MATTERS_MS = 60_000;
 
-/** Looks at everything a backup of this host needs. @returns the exit status: the worst it found */
-export async function doctorCommand(deps: CliDeps, input: { json: boolean }): Promise<number> {
-  const findings: Finding[] = [];
-  const found = (level: Finding["level"], subject: string, message: string): void => {
-    findings.push({ level, subject, message });
-    if (!input.json) deps.out(`${level.padEnd(4)}  ${subject}: ${message}\n`);
-  };
+/** Looks at everything a backup of this host needs. The exit status is the worst it found. */
+export const doctor: Verb = {
+  name: "doctor",
+  help: { usage: "doctor [--json]", summary: "look for what is wrong" },
+  takes: { flags: ["json"] },
+  async run(deps, given) {
+    const json = given.flag("json");
+    const findings: Finding[] = [];
+    await examineAll(deps, (level, subject, message) => {
+      findings.push({ level, subject, message });
+      if (!json) deps.out(`${level.padEnd(4)}  ${subject}: ${message}\n`);
+    });
+    if (json) deps.out(`${JSON.stringify(findings, null, 2)}\n`);
+    if (findings.some(({ level }) => level === "fail")) return EXIT.failed;
+    return findings.some(({ level }) => level === "warn") ? EXIT.warned : EXIT.done;
+  },
+};
+
+type AddFinding = (level: Finding["level"], subject: string, message: string) => void;
+
+async function examineAll(deps: CliDeps, found: AddFinding): Promise<void> {
   const config = await readConfig(deps.paths);
   if (config === null) {
     found("fail", "enrolment", "this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN'");
@@ -52,12 +67,7 @@ export async function doctorCommand(deps: CliDeps, input: { json: boolean }): Pr
     await examineResults(deps, { config, found });
     await examineRepositories(deps, { config, found });
   }
-  if (input.json) deps.out(`${JSON.stringify(findings, null, 2)}\n`);
-  if (findings.some(({ level }) => level === "fail")) return EXIT.failed;
-  return findings.some(({ level }) => level === "warn") ? EXIT.warned : EXIT.done;
 }
-
-type AddFinding = (level: Finding["level"], subject: string, message: string) => void;
 
 async function examineControl(
   deps: CliDeps,

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { Enrolment, EnrollmentToken } from "../../shared/host.ts";
+import { EXIT, UsageError } from "../../shared/node/arguments.ts";
 import { ApiError, openApi, postEnrolment } from "../link/api.ts";
 import { removeAssignment } from "../link/assignments.ts";
 import { readConfig, writeConfig } from "../config.ts";
@@ -11,6 +12,7 @@ import type { Identity } from "../link/identity.ts";
 import { parseJson } from "../../shared/json.ts";
 import { verifySigned } from "../link/signed.ts";
 import { openSpool } from "../state/spool.ts";
+import type { Verb } from "./verb.ts";
 
 export interface EnrollDeps {
   paths: Paths;
@@ -19,20 +21,33 @@ export interface EnrollDeps {
   log: (line: string) => void;
 }
 
-/** Not enrolled, in a sentence for a person. `isUsage`: what was typed is wrong. */
-export class EnrollError extends Error {
+/** Not enrolled, in a sentence for a person. */
+class EnrollError extends Error {
   override readonly name = "EnrollError";
-  readonly isUsage: boolean;
-  constructor(message: string, isUsage = false) {
-    super(message);
-    this.isUsage = isUsage;
-  }
 }
+
+export const enrollVerb: Verb = {
+  name: "enroll",
+  help: {
+    usage: "enroll --url URL --token TOKEN",
+    summary: "become a host of a control plane (or HOLDFAST_ENROLL_TOKEN)",
+  },
+  takes: { texts: ["url", "token"] },
+  async run(deps, given) {
+    const url = given.text("url");
+    const token = given.text("token") ?? deps.env["HOLDFAST_ENROLL_TOKEN"];
+    if (url === undefined) throw new UsageError("--url is missing");
+    if (token === undefined || token === "") throw new UsageError("--token is missing");
+    const { config, wasAlready } = await enroll(deps, { url, token });
+    deps.out(`this machine is ${wasAlready ? "already" : "now"} host ${config.name} of ${config.url}\n`);
+    return EXIT.done;
+  },
+};
 
 /**
  * Makes this machine a host of a control plane: the key first, then the question, then agent.json. Broken off anywhere, it
  * can be done again with the same token.
- * @returns the host; `wasAlready` when it was one before. @throws EnrollError, ApiError
+ * @returns the host; `wasAlready` when it was one before. @throws UsageError, EnrollError, ApiError
  */
 export async function enroll(
   deps: EnrollDeps,
@@ -40,7 +55,7 @@ export async function enroll(
 ): Promise<{ config: AgentConfig; wasAlready: boolean }> {
   const token = EnrollmentToken.safeParse(input.token.trim());
   if (!token.success)
-    throw new EnrollError("that is not an enrolment token (hfe.…), or not all of it: copy the whole line again", true);
+    throw new UsageError("that is not an enrolment token (hfe.…), or not all of it: copy the whole line again");
   const url = originOf(input.url);
   const fingerprint = token.data.split(".")[2] ?? "";
 
@@ -115,10 +130,7 @@ async function isRevoked(deps: EnrollDeps, config: AgentConfig): Promise<boolean
 function originOf(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol) || url.host === "") {
-    throw new EnrollError(
-      `'${text}' is not the address of a control plane: give it like https://backup.example.org`,
-      true,
-    );
+    throw new UsageError(`'${text}' is not the address of a control plane: give it like https://backup.example.org`);
   }
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }

@@ -1,14 +1,16 @@
 import { execEngine } from "../runs.ts";
-import type { CliDeps } from "./deps.ts";
 import { loadBindingContext } from "./host.ts";
-import { printRunError } from "./print-outcome.ts";
+import type { Verb } from "./verb.ts";
 
-/** Runs the engine on a binding's repository with a person's own arguments. @returns the engine's exit status */
-export async function execCommand(deps: CliDeps, input: { binding: string; args: string[] }): Promise<number> {
-  const host = await loadBindingContext(deps, input.binding);
-  try {
-    return await execEngine(host.runner, { ...host.target, args: input.args });
-  } catch (error) {
-    return printRunError(deps, error);
-  }
-}
+const USAGE = "exec BINDING -- ARGS…";
+
+/** Runs the engine on a binding's repository with a person's own arguments, and ends with the engine's exit status. */
+export const exec: Verb = {
+  name: "exec",
+  help: { usage: USAGE, summary: "the backup tool itself, on the binding's repository" },
+  takes: { names: ["BINDING"], passThrough: USAGE },
+  async run(deps, given) {
+    const host = await loadBindingContext(deps, given.name(0));
+    return await execEngine(host.runner, { ...host.target, args: [...given.passedThrough] });
+  },
+};

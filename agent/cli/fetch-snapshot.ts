@@ -1,8 +1,11 @@
+import { text } from "node:stream/consumers";
 import { Performance } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { SnapshotRequest } from "../../shared/recovery-key.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
-import { type CliDeps } from "./deps.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
+import type { CliDeps } from "./deps.ts";
+import type { Verb } from "./verb.ts";
 import { parseJson } from "../../shared/json.ts";
 import { ENGINE_LADDER } from "../system/process/kill-ladder.ts";
 import { ownUser } from "../system/process/user.ts";
@@ -15,12 +18,23 @@ import { RunError } from "../run-error.ts";
 import { openRunLog } from "../run-log.ts";
 import { readSecrets, secretValues } from "../policy/secrets.ts";
 
+/** `holdfast restore-control` begins it, and hands it what it needs on standard input. */
+export const fetchSnapshotVerb: Verb = {
+  name: "fetch-snapshot",
+  takes: {},
+  async run(deps) {
+    const snapshot = await fetchSnapshot(deps, await text(process.stdin), deps.stopSignal());
+    deps.out(`${JSON.stringify(snapshot)}\n`);
+    return EXIT.done;
+  },
+};
+
 /**
  * Fetches a snapshot for a machine that is no host yet: everything it takes is in what it is handed.
  * @param request a `SnapshotWanted` as JSON
  * @returns the snapshot, as listed. Throws RunError
  */
-export async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal): Promise<SnapshotFacts> {
+async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal): Promise<SnapshotFacts> {
   const wanted = SnapshotRequest.parse(parseJson(request));
   const { repository, host, binding, target } = wanted;
   const secrets = await readSecrets(deps, { repository, wasSeen: true, mayGenerate: false });

@@ -3,7 +3,8 @@ import { loadAssignment } from "../link/assignments.ts";
 import { type AgentConfig, readConfig } from "../config.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import { openSpool } from "../state/spool.ts";
-import { type CliDeps, UsageError } from "./deps.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
+import type { CliDeps } from "./deps.ts";
 
 export interface HostContext {
   config: AgentConfig;

@@ -3,9 +3,10 @@ import { ApiError, openApi } from "../link/api.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { acknowledgeOrders } from "../link/orders.ts";
 import { deliverReports } from "../link/reporter.ts";
-import { RunError } from "../run-error.ts";
+import type { RunError } from "../run-error.ts";
 import { type RunOutcome } from "../run/deps.ts";
-import { type CliDeps, EXIT } from "./deps.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
+import type { CliDeps } from "./deps.ts";
 import type { HostContext } from "./host.ts";
 
 const TRY_LATER: ReadonlySet<RunFailureCode> = new Set(["repository.locked", "repository.unreachable", "run.busy"]);
@@ -50,8 +51,7 @@ async function deliverNow(deps: CliDeps, { config, runner }: HostContext): Promi
 }
 
 /** Says why it could not be done, and what to do. @returns the exit status */
-export function printRunError(deps: CliDeps, error: unknown): number {
-  if (!(error instanceof RunError)) throw error;
+export function printRunError(deps: CliDeps, error: RunError): number {
   printFailure(deps, error.failure);
   return TRY_LATER.has(error.failure.code) ? EXIT.tryLater : EXIT.failed;
 }

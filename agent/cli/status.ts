@@ -6,8 +6,8 @@ import { nextExpectedAfter } from "../../shared/lateness.ts";
 import { type Result, resultOf } from "../../shared/result.ts";
 import { isOver } from "../../shared/run.ts";
 import { loadAssignment } from "../link/assignments.ts";
-import { EXIT } from "./deps.ts";
-import { type CliDeps } from "./deps.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
+import type { CliDeps } from "./deps.ts";
 import { readConfig, type Paths } from "../config.ts";
 import { summarizeDeclared } from "../declared/contract-files.ts";
 import { readDaemonState, type DaemonState } from "../daemon/claim.ts";
@@ -18,6 +18,7 @@ import { clockSkewFault } from "../run/clock-skew.ts";
 import { scheduledSince, nextDueAt } from "../daemon/scheduler.ts";
 import { openSpool } from "../state/spool.ts";
 import { upkeepLines, type UpkeepStatus, upkeepStatus } from "./status-upkeep.ts";
+import type { Verb } from "./verb.ts";
 import { VERSION } from "../version.ts";
 
 interface Status {
@@ -46,13 +47,19 @@ interface Status {
   contracts: { declared: number; faults: DeclarationFault[] };
 }
 
-/** Says how this host is, from its own files, without asking anybody. @returns the exit status */
-export async function statusCommand(deps: CliDeps, input: { json: boolean }): Promise<number> {
-  const status = await statusOf(deps);
-  deps.out(input.json ? `${JSON.stringify(status, null, 2)}\n` : `${linesOf(status, deps.clock.now()).join("\n")}\n`);
-  if (status.enrolled === null) return EXIT.failed;
-  return status.daemon === null || status.contracts.faults.length > 0 ? EXIT.warned : EXIT.done;
-}
+/** Says how this host is, from its own files, without asking anybody. */
+export const status: Verb = {
+  name: "status",
+  help: { usage: "status [--json]", summary: "what this host does, and when next" },
+  takes: { flags: ["json"] },
+  async run(deps, given) {
+    const found = await statusOf(deps);
+    const text = given.flag("json") ? JSON.stringify(found, null, 2) : linesOf(found, deps.clock.now()).join("\n");
+    deps.out(`${text}\n`);
+    if (found.enrolled === null) return EXIT.failed;
+    return found.daemon === null || found.contracts.faults.length > 0 ? EXIT.warned : EXIT.done;
+  },
+};
 
 async function statusOf(deps: CliDeps): Promise<Status> {
   const config = await readConfig(deps.paths);

@@ -3,22 +3,30 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { loadAssignment } from "../link/assignments.ts";
-import { EXIT } from "./deps.ts";
-import { type CliDeps } from "./deps.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
+import type { CliDeps } from "./deps.ts";
 import { readConfig } from "../config.ts";
 import type { Paths } from "../config.ts";
 import { readDaemonState } from "../daemon/claim.ts";
 import { isMissing } from "../../shared/node/files.ts";
 import { installedResultFiles } from "../daemon/scripts.ts";
+import type { Verb } from "./verb.ts";
 import { isUnderSystemd, systemctl } from "../systemctl.ts";
 
 const UNIT_NAME = "holdfast-agent.service";
+
+export const uninstall: Verb = {
+  name: "uninstall",
+  help: { usage: "uninstall [--yes]", summary: "take the agent off this machine" },
+  takes: { flags: ["yes"] },
+  run: async (deps, given) => await uninstallAgent(deps, { yes: given.flag("yes") }),
+};
 
 /**
  * Takes the agent off this machine, all of it, as install.sh put it there. Repositories are not touched.
  * @param input without `yes` nothing is removed, only said. @returns the exit status
  */
-export async function uninstall(deps: CliDeps, input: { yes: boolean }): Promise<number> {
+async function uninstallAgent(deps: CliDeps, input: { yes: boolean }): Promise<number> {
   const { paths } = deps;
   const own = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache].filter((path) => existsSync(path));
   const installed = [...own, ...(await installedResultFiles(paths))];

@@ -1,43 +1,59 @@
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { uuidv7 } from "../../shared/ids.ts";
 import { forgetPlanLines } from "../../shared/forget-plan.ts";
-import { type CliDeps, UsageError } from "./deps.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
+import type { CliDeps } from "./deps.ts";
 import { loadBindingContext, loadHostContext } from "./host.ts";
 import { printOutcome } from "./print-outcome.ts";
-import type { ForgetInput } from "../upkeep/forget.ts";
-import { forget, runUpkeep } from "../runs.ts";
+import * as runs from "../runs.ts";
 import { type RunOutcome } from "../run/deps.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";
+import type { Verb } from "./verb.ts";
 
-interface CommandInput {
-  readonly json: boolean;
-  readonly signal: AbortSignal;
-}
+/** Removes what a binding's retention no longer wants, or says what would go. */
+export const forget: Verb = {
+  name: "forget",
+  help: {
+    usage: "forget BINDING [--dry-run] [--json]",
+    summary: "remove what the retention no longer wants; --dry-run: only say which, and why others stay",
+  },
+  takes: { flags: ["json", "dry-run"], names: ["BINDING"] },
+  async run(deps, given) {
+    const [dryRun, json] = [given.flag("dry-run"), given.flag("json")];
+    const signal = deps.stopSignal();
+    const host = await loadBindingContext(deps, given.name(0));
+    const outcome = await runs.forget(host.runner, { ...host.target, ...newRunStart(deps, signal), dryRun });
+    if (!json) printPlan(deps, outcome);
+    const what = `${dryRun ? "dry run of the " : ""}forget of ${host.target.binding.name}`;
+    return await printOutcome(deps, host, { what, outcome, json });
+  },
+};
 
-/** Removes what a binding's retention no longer wants, or says what would go. @returns the exit status */
-export async function forgetCommand(
-  deps: CliDeps,
-  { binding, dryRun, json, signal }: CommandInput & { binding: string; dryRun: boolean },
-): Promise<number> {
-  const host = await loadBindingContext(deps, binding);
-  const input: ForgetInput = { ...host.target, ...newRunStart(deps, signal), dryRun };
-  const outcome = await forget(host.runner, input);
-  if (!json) printPlan(deps, outcome);
-  const what = `${dryRun ? "dry run of the " : ""}forget of ${host.target.binding.name}`;
-  return await printOutcome(deps, host, { what, outcome, json });
-}
+export const check = upkeepVerb("check", "look for damage, and read the next part of the data");
+export const prune = upkeepVerb("prune", "free the space of what was forgotten");
 
-/** Prunes or checks a repository as a whole. @returns the exit status */
-export async function upkeepCommand(
-  deps: CliDeps,
-  { kind, repository: wanted, json, signal }: CommandInput & { kind: UpkeepKind; repository: string },
-): Promise<number> {
-  const host = await loadHostContext(deps);
-  const { assignment } = host;
-  const repository = assignment.repositories.find(({ id, name }) => id === wanted || name === wanted);
-  if (repository === undefined) throw new UsageError(unknownRepositoryMessage(wanted, assignment.repositories));
-  const outcome = await runUpkeep(host.runner, { assignment, repository, kind, ...newRunStart(deps, signal) });
-  return await printOutcome(deps, host, { what: `${kind} of ${repository.name}`, outcome, json });
+/** What is done to a repository as a whole. */
+function upkeepVerb(kind: UpkeepKind, summary: string): Verb {
+  return {
+    name: kind,
+    help: { usage: `${kind} REPOSITORY [--json]`, summary },
+    takes: { flags: ["json"], names: ["REPOSITORY"] },
+    async run(deps, given) {
+      const wanted = given.name(0);
+      const signal = deps.stopSignal();
+      const host = await loadHostContext(deps);
+      const { assignment } = host;
+      const repository = assignment.repositories.find(({ id, name }) => id === wanted || name === wanted);
+      if (repository === undefined) throw new UsageError(unknownRepositoryMessage(wanted, assignment.repositories));
+      const start = newRunStart(deps, signal);
+      const outcome = await runs.runUpkeep(host.runner, { assignment, repository, kind, ...start });
+      return await printOutcome(deps, host, {
+        what: `${kind} of ${repository.name}`,
+        outcome,
+        json: given.flag("json"),
+      });
+    },
+  };
 }
 
 function newRunStart(deps: CliDeps, signal: AbortSignal) {

@@ -1,9 +1,16 @@
 import { parseArgs } from "node:util";
-import { messageOf } from "../../shared/error-message.ts";
-import { UsageError } from "./deps.ts";
+import { messageOf } from "../error-message.ts";
+
+/** Exit statuses of every verb. */
+export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, tryLater: 75 } as const;
+
+/** What was typed can't be done as it stands: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
 
 /** What a verb takes after its name. */
-interface ArgumentSpec {
+export interface ArgumentSpec {
   /** Options without a value. */
   flags?: readonly string[];
   /** Options with a value, given once. */
@@ -14,6 +21,8 @@ interface ArgumentSpec {
   names?: readonly string[];
   /** The list that words beyond `names` belong to, once its option was given: `--include A B`. */
   restInto?: string;
+  /** What follows `--` goes to another program as it is: the usage that says so. */
+  passThrough?: string;
 }
 
 export interface Arguments {
@@ -22,11 +31,14 @@ export interface Arguments {
   list(name: string): string[];
   /** The word without dashes at that place of `names`. */
   name(index: number): string;
+  /** What follows `--`, if the verb takes that. */
+  readonly passedThrough: readonly string[];
 }
 
 /** @throws UsageError with what is wrong */
 export function parseArguments(args: readonly string[], shape: ArgumentSpec): Arguments {
-  const { values, positionals } = parse(args, shape);
+  const { own, passedThrough } = splitAtDashes(args, shape);
+  const { values, positionals } = parse(own, shape);
   const names = shape.names ?? [];
   const missing = names[positionals.length];
   if (missing !== undefined) throw new UsageError(`${missing} is missing`);
@@ -40,7 +52,18 @@ export function parseArguments(args: readonly string[], shape: ArgumentSpec): Ar
     text: (name) => textOf(values[name]),
     list: (name) => [...listOf(values[name]), ...(name === shape.restInto ? rest : [])],
     name: (index) => positionals[index] ?? "",
+    passedThrough,
   };
+}
+
+function splitAtDashes(
+  args: readonly string[],
+  { passThrough }: ArgumentSpec,
+): { own: readonly string[]; passedThrough: readonly string[] } {
+  if (passThrough === undefined) return { own: args, passedThrough: [] };
+  const dashes = args.indexOf("--");
+  if (dashes < 0) throw new UsageError(`${passThrough}: the '--' is missing`);
+  return { own: args.slice(0, dashes), passedThrough: args.slice(dashes + 1) };
 }
 
 function parse(
