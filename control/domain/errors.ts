@@ -21,12 +21,12 @@ export function notFound(noun: Noun, id: string): Failure {
   return new Failure(`${noun}.not_found`, `there is no ${SINGULAR[noun]} ${id}`);
 }
 
-/** 400 with one place in the request that is wrong. */
+/** A 400 error with one issue. @param path where in the request */
 export function invalidRequest(path: Issue["path"], message: string): Failure {
   return new Failure("request.invalid", `${path.join(".")}: ${message}`, [{ path, message }]);
 }
 
-/** Waits for a write that gives something a name, and says so when another has it. */
+/** Awaits a write. Throws `<noun>.name_taken` when it failed because the name is in use. */
 export async function throwIfNameTaken<T>(noun: NamedNoun, name: string, write: Promise<T>): Promise<T> {
   try {
     return await write;
@@ -37,7 +37,7 @@ export async function throwIfNameTaken<T>(noun: NamedNoun, name: string, write: 
   }
 }
 
-/** Somebody wants to change here what a file on the host says. */
+/** The error for changing an object that a file on the host declares. */
 export function declaredOnHost(noun: "contracts" | "bindings" | "repositories", name: string): Failure {
   return new Failure(
     `${noun}.declared_on_host`,
@@ -51,7 +51,7 @@ export interface Dependent {
   name: string;
 }
 
-/** Throws `<noun>.in_use` when something depends on what is about to be deleted. */
+/** Throws `<noun>.in_use` when the object to be deleted has dependents. */
 export function throwIfInUse(noun: UsedNoun, name: string, dependents: readonly Dependent[]): void {
   if (dependents.length === 0) return;
   throw new Failure(

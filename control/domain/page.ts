@@ -2,15 +2,13 @@ import { type Column, type SQL, sql } from "drizzle-orm";
 import type { Page } from "../../shared/api.ts";
 import type { Id } from "../../shared/ids.ts";
 
-/** What every list takes. */
+/** The input of every list. */
 export interface ListInput {
   limit: number;
   cursor?: Id | undefined;
 }
 
-/**
- * Cuts a page out of rows that were read newest first, one more than `limit`: that one only says that there is a next page.
- */
+/** Makes a page from rows, newest first. Read `limit` + 1 rows: the extra one shows that there is a next page. */
 export function pageOf<Row extends { id: Id }, Item>(
   rows: Row[],
   limit: number,
@@ -20,7 +18,7 @@ export function pageOf<Row extends { id: Id }, Item>(
   return { items: shown.map(toItem), next: rows.length > limit ? (shown.at(-1)?.id ?? null) : null };
 }
 
-/** Whether a column that keeps an array of labels has this one. */
+/** SQL: whether a column with an array of labels contains this label. */
 export function hasLabel(labels: Column, label: string): SQL {
   return sql`exists (select 1 from json_each(${labels}) where value = ${label})`;
 }

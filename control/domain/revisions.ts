@@ -7,12 +7,12 @@ import type { Deps } from "../deps.ts";
 
 const next = { revision: sql`${hosts.revision} + 1` };
 
-/** The host's assignment changes in this batch. */
+/** Increments the revision of the host. For every batch that changes the host's assignment. */
 export function bumpHost(deps: Deps, host: Id): Statement {
   return deps.db.update(hosts).set(next).where(eq(hosts.id, host));
 }
 
-/** The assignment of the contract's host changes in this batch, if the contract is bound at all. */
+/** Increments the revision of the contract's host, if the contract has a binding. */
 export function bumpHostOfContract(deps: Deps, host: Id, contract: Id): Statement {
   const bound = deps.db
     .select({ one: sql`1` })
@@ -24,7 +24,7 @@ export function bumpHostOfContract(deps: Deps, host: Id, contract: Id): Statemen
     .where(and(eq(hosts.id, host), exists(bound)));
 }
 
-/** The assignments of every host that uses the repository change in this batch, if `when` holds at that point of it. */
+/** Increments the revisions of all hosts that use the repository. @param when condition, evaluated in the batch */
 export function bumpHostsOfRepository(deps: Deps, repository: Id, when: SQL = sql`1`): Statement {
   return deps.db
     .update(hosts)
@@ -32,7 +32,7 @@ export function bumpHostsOfRepository(deps: Deps, repository: Id, when: SQL = sq
     .where(and(inArray(hosts.id, usersOf(deps, repository)), when));
 }
 
-/** Rings every host that uses the repository. */
+/** Pokes every host that uses the repository. */
 export async function pokeHostsOfRepository(deps: Deps, repository: Id): Promise<void> {
   const users = await usersOf(deps, repository);
   await Promise.all(users.map(({ host }) => deps.hub.poke(host, "assignment")));

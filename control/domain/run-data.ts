@@ -8,18 +8,18 @@ export interface NamedBinding {
   repository: { id: Id; name: string };
 }
 
-/** Whom a run is about. */
+/** The objects a run belongs to. */
 export interface RunSubject {
-  /** Null for what is done to a repository as a whole. */
+  /** Null for a run of a whole repository (prune, check). */
   binding: NamedBinding | null;
   repository: { id: Id; name: string };
   host: { id: Id; name: string };
 }
 
-/** How many of a run's warnings a notification says; the run itself has up to a hundred. */
+/** Warnings in a notification; a run has up to a hundred. */
 const MAX_WARNINGS = 5;
 
-/** What every notification of a run says of it. */
+/** The event data of a run. */
 export function runData(run: RunReport["run"], { binding, repository, host }: RunSubject): Record<string, unknown> {
   const { id, kind, state, trigger, startedAt, finishedAt, failure } = run;
   const warnings = run.warnings.slice(0, MAX_WARNINGS);

@@ -10,7 +10,8 @@ import { Run } from "../../shared/run.ts";
 import { testControl, type TestControl, type TestHost } from "../support/control.ts";
 import { openAssignment } from "./assigned.ts";
 
-// What a host's own files declare, as the agent publishes it: made, changed and taken away, and never over what is not its own.
+// What a host's own files declare, as the agent publishes it: made, changed and taken away, and never over what is not
+// its own.
 
 const request = {
   user: "photos",
@@ -218,7 +219,10 @@ test("a name that is somebody else's is a fault of that file alone, told to the 
   expect(answer).toMatchObject({
     contracts: [{ name: "music" }],
     faults: [
-      { file: "photos.json", message: expect.stringContaining('a contract "photos" of this host that somebody made') },
+      {
+        file: "photos.json",
+        message: expect.stringContaining('contract "photos" of this host was created in the control plane'),
+      },
       { file: "mail.json", message: expect.stringContaining('another repository "shared"') },
       { file: "films.json", message: expect.stringContaining('that contract "music" uses as user "photos"') },
     ],
@@ -257,7 +261,7 @@ test("a file at fault takes nothing away of what it declared before", async () =
   await declare(host, bound(files("photos"), { name: "disk", location: "/backup/photos" }));
   const before = await allOf(control);
   const { faults } = await declare(host, bound(files("photos"), { name: "disk", location: "/elsewhere" }));
-  expect(faults).toMatchObject([{ message: expect.stringContaining("another place is another repository") }]);
+  expect(faults).toMatchObject([{ message: expect.stringContaining("a different location needs a different name") }]);
   expect(await allOf(control)).toEqual(before);
 });
 

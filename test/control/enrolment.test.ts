@@ -114,20 +114,20 @@ test.each(DATABASES)("one key that comes many times at once is one host (%s)", a
   expect(items).toMatchObject([{ uses: 5, usesLeft: 4 }]);
 });
 
-test("a token that expired, was taken back, is another control plane's or invented opens nothing", async () => {
+test("a token that expired, was revoked, is another control plane's or invented opens nothing", async () => {
   const control = await testControl();
   const { publicKey } = await newHostKey();
   const expiring = await create(control, { expiresInSeconds: 60 });
-  const taken = await create(control);
-  await control.admin.send("DELETE", `/api/v1/enrollments/${taken.id}`);
+  const revoked = await create(control);
+  await control.admin.send("DELETE", `/api/v1/enrollments/${revoked.id}`);
   const foreign = await create(await testControl());
   control.pass(60_000);
   const invented = `hfe.${"x".repeat(43)}.${control.deps.signingKey.fingerprint}`;
   const tried: [string, string][] = [
     [expiring.token, "expired at 2026-11-23T08:01:00.000Z"],
-    [taken.token, "taken back"],
+    [revoked.token, "was revoked"],
     [foreign.token, "another control plane"],
-    [invented, "not known here"],
+    [invented, "is unknown"],
   ];
   for (const [token, says] of tried) {
     expect(await refusal(control, token, publicKey)).toMatchObject({

@@ -12,8 +12,8 @@ import { newId } from "../ids.ts";
 import { bumpHost } from "../revisions.ts";
 
 /**
- * Takes everything a host's own files declare: what is new is made, what changed is changed, and what is not declared any
- * more is taken away, unless something depends on it (docs/decisions/0021). In one batch, or not at all.
+ * Applies all declarations of a host in one batch: creates, updates, and removes what is no longer declared, unless
+ * something depends on it (docs/decisions/0021).
  */
 export async function applyDeclarations(
   deps: Deps,
@@ -45,7 +45,9 @@ export async function applyDeclarations(
   return { contracts: plan.applied, faults: plan.faults };
 }
 
-/** A file that is not followed keeps something from being kept: a person is told, and told again when all are followed. */
+/**
+ * Saves the faults and enqueues host.declaration_faults. For a changed set of faults only, also when it became empty.
+ */
 function recordFaults(
   deps: Deps,
   { id, name }: { readonly id: Id; readonly name: string },
@@ -53,14 +55,14 @@ function recordFaults(
 ): Statement[] {
   const unchanged = and(eq(hosts.id, id), eq(hosts.declarationFaults, before));
   return [
-    // Two at once: the second looks again, so that nobody is told twice.
+    // Of two concurrent writers only one sends the notification; the other starts again.
     guard(deps.db, sql`exists (select 1 from ${hosts} where ${unchanged})`),
     deps.db.update(hosts).set({ declarationFaults: faults }).where(eq(hosts.id, id)),
     enqueue(deps, { type: "host.declaration_faults", data: { host: { id, name }, faults }, subject: { host: id } }),
   ];
 }
 
-/** A contract that nothing is bound to is no part of what the host has to do. */
+/** Whether the host's assignment changes. Contracts without a binding are not part of it. */
 function changesAssignment(known: DeclaredState, plan: Plan, gone: DeclaredState): boolean {
   const bound = new Set(known.bindings.map(({ contract }) => contract));
   const changed = [...plan.contracts.map(({ row }) => row), ...gone.contracts];
@@ -89,7 +91,7 @@ async function readKnown(
   return { contracts: contracted, repositories: stored, bindings: bound, faults: self?.faults ?? [] };
 }
 
-/** What files declared and declare no more. What a file at fault declared before is not among it. */
+/** Objects that are no longer declared. Objects of a file with a fault still count as declared. */
 function findUndeclared(host: Id, known: DeclaredState, plan: Plan, { declarations }: Declarations): DeclaredState {
   const names = new Set(declarations.map(({ name }) => name));
   const kept = new Set(plan.applied.flatMap(({ binding }) => binding ?? []));
@@ -104,7 +106,7 @@ function findUndeclared(host: Id, known: DeclaredState, plan: Plan, { declaratio
   for (const { row } of plan.bindings) used.add(row.repository);
   return {
     contracts: known.contracts.filter(({ declared, name }) => declared && !names.has(name)),
-    // Those that are known by a name only may be another host's.
+    // Repositories found by their name may belong to another host.
     repositories: known.repositories.filter((row) => row.host === host && row.declared && !used.has(row.id)),
     bindings: known.bindings.filter(isGone),
   };

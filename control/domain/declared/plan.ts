@@ -8,14 +8,14 @@ type ContractRow = typeof contracts.$inferSelect;
 type RepositoryRow = typeof repositories.$inferSelect;
 type BindingRow = typeof bindings.$inferSelect;
 
-/** What there is already: all of the host's, and whatever repository has a name that is declared. */
+/** The existing objects of the host, and all repositories with a name that is declared. */
 export interface DeclaredState {
   readonly contracts: readonly ContractRow[];
   readonly repositories: readonly RepositoryRow[];
   readonly bindings: readonly BindingRow[];
 }
 
-/** A row as it is to be; `old` is null when it is new. */
+/** A row to write; `old` is null for a new one. */
 export interface Write<Row> {
   readonly row: Row;
   readonly old: Row | null;
@@ -25,7 +25,7 @@ export interface Plan {
   readonly contracts: Write<ContractRow>[];
   readonly repositories: Write<RepositoryRow>[];
   readonly bindings: Write<BindingRow>[];
-  /** Old bindings that make room for a new one of their name. */
+  /** New names of old bindings whose name a declared binding needs. */
   readonly renames: Map<Id, string>;
   readonly applied: DeclarationsResult["contracts"];
   readonly faults: DeclarationFault[];
@@ -38,8 +38,8 @@ export interface PlanInput {
 }
 
 /**
- * What has to be written so that everything declared is there. A declaration that would touch what is somebody else's is a
- * fault as a whole: what it said before stays as it was.
+ * Plans the rows to write for a host's declarations. A declaration that conflicts with objects it does not own becomes
+ * a fault as a whole, and its previous state stays.
  */
 export function planDeclarations(known: DeclaredState, input: PlanInput, declarations: readonly Declaration[]): Plan {
   const plan: Plan = { contracts: [], repositories: [], bindings: [], renames: new Map(), applied: [], faults: [] };
@@ -78,20 +78,20 @@ function contractOf(view: View, { host, now, newId }: PlanInput, declaration: De
   const old = [...view.contracts.values()].find((row) => row.name === name) ?? null;
   if (old !== null && !isDeclared(old)) {
     throw new DeclarationConflict(
-      `name: the control plane has a contract "${name}" of this host that somebody made there: delete or rename that one, or give this one another name`,
+      `name: contract "${name}" of this host was created in the control plane: delete or rename it, or use another name`,
     );
   }
   const isBound = [...view.bindings.values()].some(({ contract }) => contract === old?.id);
   if (old !== null && old.kind !== kind && isBound) {
     throw new DeclarationConflict(
-      `request: contract "${name}" was one of kind "${old.kind}": give what is of another kind another name`,
+      `request: contract "${name}" is of kind "${old.kind}", and another kind needs another name`,
     );
   }
   const known = old ?? { id: newId(), host, name, createdAt: now };
   return { old, row: { ...known, ...bodyToColumns(declaration), declared: true, undeclaredAt: null, changedAt: now } };
 }
 
-/** Another place is another repository; another name for the same place is not. */
+/** A repository is identified by provider and location: a new location is a new repository, a new name is not. */
 function repositoryOf(
   view: View,
   { host, now, newId }: PlanInput,
@@ -106,12 +106,12 @@ function repositoryOf(
   const old = rows.find((row) => isOurs(row) && isHere(row)) ?? namesake;
   if (namesake !== null && (namesake !== old || !isOurs(namesake))) {
     throw new DeclarationConflict(
-      `settings.repository.name: the control plane has another repository "${spec.name}": give this one another name`,
+      `settings.repository.name: the control plane has another repository "${spec.name}": use another name`,
     );
   }
   if (old !== null && !isHere(old)) {
     throw new DeclarationConflict(
-      `settings.repository.path: repository "${spec.name}" is ${old.provider} at ${old.location}, and another place is another repository: give it another name`,
+      `settings.repository.path: repository "${spec.name}" is ${old.provider} at ${old.location}: a different location needs a different name`,
     );
   }
   const known = old ?? { id: newId(), engineId: null, maintainer: null, createdAt: now };
@@ -134,7 +134,7 @@ function bindingOf(
   const old = ofRepository.find((row) => row.contract === contract.row.id) ?? null;
   if (old !== null && !isDeclared(old)) {
     throw new DeclarationConflict(
-      `settings: binding "${old.name}", made in the control plane, binds it to this repository: delete that one`,
+      `settings: binding "${old.name}", created in the control plane, has this repository already: delete that binding`,
     );
   }
   const { user } = contract.row.request;
@@ -143,7 +143,7 @@ function bindingOf(
     .find((row) => row !== undefined && row.id !== contract.row.id && row.request.user !== user);
   if (other !== undefined && isLocalLocation(repository.row.location)) {
     throw new DeclarationConflict(
-      `settings.repository.path: ${repository.row.location} is a local directory that contract "${other.name}" uses as user "${other.request.user}"; "${user}" could not read its files: name another place`,
+      `settings.repository.path: ${repository.row.location} is a local directory that contract "${other.name}" uses as user "${other.request.user}"; "${user}" could not read its files: use another location`,
     );
   }
   freeBindingName(view, plan, { name, contract: contract.row.id, old });
@@ -159,7 +159,7 @@ function bindingOf(
     alertAt: now,
     createdAt: now,
   };
-  // Paused since its file had gone: now it is back.
+  // It was paused because its file was removed; the file is back, so it runs again.
   const paused = old !== null && old.undeclaredAt === null && old.paused;
   return {
     old,
@@ -167,7 +167,7 @@ function bindingOf(
   };
 }
 
-/** A contract that moves to another place leaves a binding behind, which may be needed for its snapshots, but not its name. */
+/** A contract that moves to another repository keeps its old binding, for its snapshots, under another name. */
 function freeBindingName(
   view: View,
   plan: Plan,
@@ -176,18 +176,18 @@ function freeBindingName(
   const rows = [...view.bindings.values()];
   const namesake = rows.find((row) => row.name === name && row.id !== old?.id);
   if (namesake === undefined) return;
-  const place = view.repositories.get(namesake.repository)?.name ?? namesake.repository;
-  const free = `${name}-${place}`.slice(0, 63);
+  const repository = view.repositories.get(namesake.repository)?.name ?? namesake.repository;
+  const free = `${name}-${repository}`.slice(0, 63);
   if (!isDeclared(namesake) || namesake.contract !== contract || rows.some((row) => row.name === free)) {
     throw new DeclarationConflict(
-      `name: the control plane has another binding "${name}" of this host: rename or delete that one, or give this one another name`,
+      `name: the control plane has another binding "${name}" of this host: rename or delete it, or use another name`,
     );
   }
   plan.renames.set(namesake.id, free);
   view.bindings.set(namesake.id, { ...namesake, name: free });
 }
 
-/** By a file, now or before: such a row is the file's to change. */
+/** Whether a file declares the row, or did so before. Only such rows may be changed by a declaration. */
 function isDeclared(row: { declared: boolean; undeclaredAt: Instant | null }): boolean {
   return row.declared || row.undeclaredAt !== null;
 }

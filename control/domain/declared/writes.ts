@@ -12,7 +12,7 @@ type ContractRow = DeclaredState["contracts"][number];
 type RepositoryRow = DeclaredState["repositories"][number];
 type BindingRow = DeclaredState["bindings"][number];
 
-/** What is new or changed. A row that is not as it was read rolls the batch back, and all is read again. */
+/** Statements that write new and changed rows. A row changed since it was read rolls the batch back. */
 export function writeDeclared(deps: Deps, plan: Plan): Statement[] {
   return [
     ...plan.contracts.flatMap((write) => declareContract(deps, write)),
@@ -22,8 +22,8 @@ export function writeDeclared(deps: Deps, plan: Plan): Statement[] {
 }
 
 /**
- * Bindings that are declared no more, and those that only make room. One that never ran goes; any other stays, paused, for
- * its snapshots.
+ * Statements for bindings that are no longer declared, and for renames. A binding that never ran is deleted; any other
+ * stays paused, for its snapshots.
  */
 export function undeclareBindings(
   deps: Deps,
@@ -48,7 +48,7 @@ export function undeclareBindings(
   ];
 }
 
-/** After the bindings: what nothing depends on goes, and what is bound, or holds anything, stays. */
+/** Statements for repositories and contracts that are no longer declared. Run them after those of the bindings. */
 export function undeclareRest({ db }: Deps, gone: DeclaredState, undeclaredAt: Instant): Statement[] {
   const undeclared = { declared: false, undeclaredAt, changedAt: undeclaredAt };
   const isUsed = or(
@@ -71,7 +71,7 @@ export function undeclareRest({ db }: Deps, gone: DeclaredState, undeclaredAt: I
 }
 
 function declareContract({ db }: Deps, { row, old }: Write<ContractRow>): Statement[] {
-  const { id, host, name, createdAt: _made, ...change } = row;
+  const { id, host, name, createdAt: _createdAt, ...change } = row;
   if (old === null) {
     const taken = and(eq(contracts.host, host), eq(contracts.name, name));
     return [guardAbsent(db, sql`${contracts} where ${taken}`), db.insert(contracts).values(row)];
@@ -83,9 +83,9 @@ function declareContract({ db }: Deps, { row, old }: Write<ContractRow>): Statem
   ];
 }
 
-/** What the runs have told of it meanwhile is not written over. */
+/** Does not touch the columns that reports write. */
 function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): Statement[] {
-  const { id, engineId: _engineId, createdAt: _made, ...change } = row;
+  const { id, engineId: _engineId, createdAt: _createdAt, ...change } = row;
   if (old === null) {
     return [
       guardAbsent(db, sql`${repositories} where ${eq(repositories.name, row.name)}`),
@@ -99,18 +99,11 @@ function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): St
   ];
 }
 
-/** What the runs have told of it meanwhile, and when it is late, is not written over. */
+/** Does not touch the columns that reports and lateness checks write. */
 function declareBinding(deps: Deps, { row, old }: Write<BindingRow>): Statement[] {
   const { db } = deps;
   const { id, host, name, contract, repository, ...more } = row;
-  const {
-    listedBy: _listedBy,
-    goodAt: _good,
-    expectedSince: _since,
-    alertAt: _late,
-    createdAt: _made,
-    ...change
-  } = more;
+  const { listedBy: _list, goodAt: _good, expectedSince: _since, alertAt: _due, createdAt: _created, ...change } = more;
   if (old === null) {
     const taken = or(
       and(eq(bindings.host, host), eq(bindings.name, name)),

@@ -18,7 +18,7 @@ const DELETE_AFTER_MS = 86_400_000;
 
 type EnrollmentRow = typeof enrollments.$inferSelect;
 
-/** Makes a token that enrols `uses` hosts, and the line to paste on each. Only the hash of its secret is kept. */
+/** Creates a token that enrols `uses` hosts, and the install command for it. Stores only the hash of its secret. */
 export async function createEnrollment(
   deps: Pick<Deps, "db" | "clock" | "random" | "signingKey" | "config">,
   input: z.infer<typeof CreateEnrollment>,
@@ -58,20 +58,20 @@ export async function getEnrollment(deps: Deps, id: Id): Promise<z.infer<typeof 
   return toEnrollment(row);
 }
 
-/** Takes the token back. Hosts it enrolled stay. */
+/** Revokes the token. Hosts it enrolled stay. */
 export async function deleteEnrollment(deps: Deps, id: Id): Promise<void> {
   const gone = await deps.db.delete(enrollments).where(eq(enrollments.id, id)).returning({ id: enrollments.id });
   if (gone.length === 0) throw notFound("enrollments", id);
 }
 
-/** Forgets enrolments a day after they expired: until then a person can see why a token was refused. */
+/** Deletes enrolments a day after they expired. Until then the error for the token names the reason. */
 export async function expireEnrollments(deps: Deps): Promise<void> {
   await deps.db.delete(enrollments).where(lt(enrollments.expiresAt, instant(deps.clock.now() - DELETE_AFTER_MS)));
 }
 
 /**
- * Makes a host of a token and a public key. The same key with the token it was enrolled by is told the same again, so an
- * agent whose answer was lost may just ask once more.
+ * Enrols a host with a token and its public key. Idempotent: the same key and token get the same answer, so an agent
+ * can retry after a lost answer.
  * @returns the host, and a signed `Enrolment`
  */
 export async function enroll(
@@ -79,7 +79,7 @@ export async function enroll(
   request: z.infer<typeof EnrollRequest>,
 ): Promise<{ host: { id: Id; name: string }; jws: string }> {
   const [, secret = "", fingerprint] = request.token.split(".");
-  if (fingerprint !== deps.signingKey.fingerprint) throw tokenError("was made by another control plane");
+  if (fingerprint !== deps.signingKey.fingerprint) throw tokenError("belongs to another control plane");
   const hash = await sha256Hex(secret);
   const host = await withRetry(
     async () => (await findEnrolledHost(deps, request, hash)) ?? (await createEnrolledHost(deps, request, hash)),
@@ -151,7 +151,7 @@ async function createEnrolledHost(deps: Deps, request: z.infer<typeof EnrollRequ
     ]);
     return host;
   } catch (error) {
-    // The same key or name came in by another request meanwhile: look again.
+    // A concurrent request used the same key or name.
     if (violatedUniqueColumns(error).length > 0)
       return (await findEnrolledHost(deps, request, hash)) ?? createEnrolledHost(deps, request, hash);
     throw error;
@@ -160,7 +160,7 @@ async function createEnrolledHost(deps: Deps, request: z.infer<typeof EnrollRequ
 
 async function findUsableEnrollment(deps: Deps, hash: string): Promise<EnrollmentRow> {
   const [row] = await deps.db.select().from(enrollments).where(eq(enrollments.hash, hash));
-  if (row === undefined) throw tokenError("is not known here, or was taken back");
+  if (row === undefined) throw tokenError("is unknown or was revoked");
   if (row.usesLeft <= 0) throw tokenError("was used already");
   if (Date.parse(row.expiresAt) <= deps.clock.now()) throw tokenError(`expired at ${row.expiresAt}`);
   return row;
@@ -169,7 +169,7 @@ async function findUsableEnrollment(deps: Deps, hash: string): Promise<Enrollmen
 function tokenError(why: string): Failure {
   return new Failure(
     "enrollments.token_refused",
-    `the enrolment token ${why}; make a new one with \`holdfast enroll\``,
+    `the enrolment token ${why}; create a new one with \`holdfast enroll\``,
   );
 }
 

@@ -42,8 +42,8 @@ export async function getHost(deps: Deps, id: Id): Promise<Host> {
 }
 
 /**
- * Renames a host, gives it labels, says how long it may be silent, or revokes it: its key opens nothing from then on, and its socket is
- * closed at once.
+ * Changes a host's name, labels or offline limit, or revokes it: its key is then invalid, and its socket is closed at
+ * once.
  */
 export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof ChangeHost>): Promise<Host> {
   const host = await findHost(deps, id);
@@ -65,7 +65,7 @@ export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof Chan
   return await getHost(deps, id);
 }
 
-/** Forgets a host that nothing depends on any more. Its runs stay, as history. */
+/** Deletes a host that has no dependents. Its runs stay as history. */
 export async function deleteHost(deps: Deps, id: Id): Promise<void> {
   const host = await findHost(deps, id);
   await withRetry(async () => {
@@ -83,14 +83,14 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
   await deps.hub.disconnect(id, "revoked");
 }
 
-/** What the agent says of its host now, and what is wrong with it. */
+/** Saves the facts and troubles an agent reports of its host. */
 export async function saveFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
   const now = instant(deps.clock.now());
   const follows = and(eq(bindings.host, host), sql`json_extract(${bindings.settings}, '$.zone') is null`);
   const isMoved = sql`(select json_extract(${hosts.facts}, '$.zone') from ${hosts} where ${hosts.id} = ${host}) is not ${facts.zone}`;
   const troubleStatements = await syncHostTroubles(deps, host, facts.troubles);
   await writeAll(deps.db, [
-    // In another zone its schedules are others.
+    // A new time zone moves the schedules that follow the host's zone.
     deps.db.update(bindings).set({ alertAt: now, expectedSince: now }).where(and(follows, isMoved)),
     deps.db.update(hosts).set({ facts, lastSeenAt: now }).where(eq(hosts.id, host)),
     ...troubleStatements,
@@ -99,9 +99,9 @@ export async function saveFacts(deps: Deps, host: Id, facts: HostFacts): Promise
 }
 
 /**
- * The host a request's body names.
- * @param reference its id or name
- * @param path where in the body it stands
+ * Finds the host a request's body names. Throws `request.invalid` when there is none or it is revoked.
+ * @param reference id or name
+ * @param path of the reference in the body
  */
 export async function resolveHost(deps: Deps, reference: string, path: string[]): Promise<HostRow> {
   const column = Id.safeParse(reference).success ? hosts.id : hosts.name;
@@ -119,7 +119,7 @@ async function findHost(deps: Deps, id: Id): Promise<HostRow> {
 }
 
 async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
-  const [held, kept, heard] = await deps.db.batch([
+  const [ownContracts, ownRepositories, relayChannels] = await deps.db.batch([
     deps.db.select({ id: contracts.id, name: contracts.name }).from(contracts).where(eq(contracts.host, host)),
     deps.db
       .select({ id: repositories.id, name: repositories.name })
@@ -128,9 +128,9 @@ async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
     deps.db.select({ id: channels.id, name: channels.name }).from(channels).where(eq(channels.via, host)),
   ]);
   return [
-    ...held.map((row) => ({ noun: "contracts" as const, ...row })),
-    ...kept.map((row) => ({ noun: "repositories" as const, ...row })),
-    ...heard.map((row) => ({ noun: "channels" as const, ...row })),
+    ...ownContracts.map((row) => ({ noun: "contracts" as const, ...row })),
+    ...ownRepositories.map((row) => ({ noun: "repositories" as const, ...row })),
+    ...relayChannels.map((row) => ({ noun: "channels" as const, ...row })),
   ];
 }
 

@@ -8,7 +8,7 @@ import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { closeIncident, openIncident, type IncidentRef } from "../incidents/incidents.ts";
 
-/** For the batch that keeps what a host says of itself: one incident for each trouble it says, over when it says it no longer. */
+/** Statements that open one incident per reported trouble, and close it when it is no longer reported. */
 export async function syncHostTroubles(deps: Deps, host: Id, reported: readonly HostTrouble[]): Promise<Statement[]> {
   const [named, open] = await deps.db.batch([
     deps.db.select({ name: hosts.name }).from(hosts).where(eq(hosts.id, host)),
@@ -31,7 +31,7 @@ export async function syncHostTroubles(deps: Deps, host: Id, reported: readonly 
       if (details.has(detail)) return [];
       const [code = "", ...subject] = detail.split(" ");
       const event = troubleEvent("host.trouble_over", who, { code, subject: subject.join(" "), message: summary });
-      return closeIncident(deps, troubleIncident(host, detail), { message: "the host no longer says it", event });
+      return closeIncident(deps, troubleIncident(host, detail), { message: "the host no longer reports it", event });
     }),
   ];
 }

@@ -4,7 +4,7 @@ import { bindings, contracts, repositories } from "../../db/schema/contracts.ts"
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 
-/** Of a host that will never say anything again: what it declared is anybody's to change and delete. */
+/** Statements for a revoked host: the objects it declared can be changed and deleted from now on. */
 export function undeclareHost(deps: Deps, host: Id): Statement[] {
   const undeclared = { declared: false, undeclaredAt: instant(deps.clock.now()) };
   return [contracts, repositories, bindings].map((table) =>
