@@ -70,5 +70,5 @@ test("a change whose audit row can't be written is done all the same, and the lo
   const lines: string[] = [];
   Object.assign(control.deps.log, { error: (line: string) => void lines.push(line) });
   expect((await control.admin.send("POST", "/api/v1/enrollments", {})).status).toBe(201);
-  expect(lines).toEqual(["a change was not written into the audit"]);
+  expect(lines).toEqual(["an audit entry could not be written"]);
 });

@@ -179,7 +179,7 @@ test.each(DATABASES)(
     await removeExpired(control.deps);
     const { log, plan: left } = await read(good);
     expect(log.length).toBeLessThanOrEqual(4096);
-    expect(log).toMatch(/^\[what came before was removed[^]*the end$/);
+    expect(log).toMatch(/^\[older lines were removed[^]*the end$/);
     expect(left).toBeNull();
     expect((await read(bad)).log).toBe(of.log);
   },

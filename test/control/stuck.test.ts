@@ -63,7 +63,7 @@ test("a run that tells for half an hour that nothing moves is stuck, told once, 
       data: {
         binding: { id: binding.id },
         run: { id: report.run.id, kind: "backup" },
-        reason: "nothing of it has moved since 2026-11-23T09:00:00.000Z",
+        reason: "no progress since 2026-11-23T09:00:00.000Z",
       },
     },
     { type: "backup.recovered", data: { run: { state: "running" } } },

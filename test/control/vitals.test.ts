@@ -25,11 +25,11 @@ test.each(DATABASES)(
     control.pass(3 * MINUTE);
     expect(await healthz(control)).toEqual(WELL);
     control.pass(1);
-    expect(await healthz(control)).toEqual(failing("the sweep has not run to its end since 2026-11-23T08:00:00.000Z"));
+    expect(await healthz(control)).toEqual(failing("the last complete sweep was at 2026-11-23T08:00:00.000Z"));
     await tick(control.deps);
     expect(await healthz(control)).toEqual(WELL);
     control.pass(4 * MINUTE);
-    expect(await healthz(control)).toEqual(failing("the sweep has not run to its end since 2026-11-23T08:03:00.001Z"));
+    expect(await healthz(control)).toEqual(failing("the last complete sweep was at 2026-11-23T08:03:00.001Z"));
     // Started anew, it has not had the time yet.
     await recordVital(control.deps, "start");
     expect(await healthz(control)).toEqual(WELL);
@@ -46,14 +46,14 @@ test("healthz fails when the outbox stalls, or when a notification waits for too
     control.pass(MINUTE);
   }
   await sweep(control.deps);
-  expect(await healthz(control)).toEqual(failing("the outbox is stuck since 2026-11-23T08:00:00.000Z"));
+  expect(await healthz(control)).toEqual(failing("the outbox has been stuck since 2026-11-23T08:00:00.000Z"));
   await recordVital(control.deps, "outbox");
   expect(await healthz(control)).toEqual(WELL);
   await writeAll(control.deps.db, [enqueue(control.deps, { type: "run.failed", data: {} })]);
   control.pass(10 * MINUTE);
   await sweep(control.deps);
   await recordVital(control.deps, "outbox");
-  expect(await healthz(control)).toEqual(failing("a notification waits since 2026-11-23T08:11:00.000Z"));
+  expect(await healthz(control)).toEqual(failing("a notification has been waiting since 2026-11-23T08:11:00.000Z"));
   await control.deps.db.run("update channels set via = 'a host that is off, say'");
   expect(await healthz(control)).toEqual(WELL);
 });
@@ -64,7 +64,7 @@ test("healthz fails when the database does not answer, and says nothing of why",
   control.deps.log.error = (message) => void logged.push(message);
   await control.deps.db.run("drop table vitals");
   expect(await healthz(control)).toEqual(failing("the database does not answer"));
-  expect(logged).toEqual(["the vital signs could not be read"]);
+  expect(logged).toEqual(["the health checks could not be read"]);
 });
 
 test("a step of the sweep that fails holds up no other one, nor the outbox, and is not noted as a sweep", async () => {

@@ -10,33 +10,34 @@ import { type EventSubject, enqueue, type OutboxEvent } from "../../notify/outbo
 import { newId } from "../ids.ts";
 import { notFound } from "../errors.ts";
 
-/** What is, or was, wrong with whom. */
+/** Identifies an incident by its kind, subject and detail. */
 export interface IncidentRef {
   readonly kind: IncidentKind;
   readonly host: Id | null;
   readonly binding?: Id | null;
   readonly repository?: Id | null;
-  /** Which of several of its kind: a kind of run, a trouble's code and subject. */
+  /** Tells incidents of one kind and subject apart: a kind of run, or a trouble's code and subject. */
   readonly detail?: string;
 }
 
 export type IncidentDeps = Pick<Deps, "db" | "clock" | "random">;
 
-/** One that opens so often within so long flaps: that is told, and then nothing until it has settled. */
+/** An incident that opens this often within this time is flapping: it is notified once, then only when it is stable. */
 const FLAPS_AT = 4;
 const FLAPS_WITHIN_MS = 6 * 3_600_000;
-/** How long one that flaps has to stay open, or closed, until that is told. */
+/** A flapping incident is stable when it stayed open or closed for this long. */
 export const SETTLES_AFTER_MS = 3_600_000;
-/** Until reminders are looked at for the first time, and each time after. */
+/** Interval at which reminders of an incident are checked. */
 export const REMIND_EVERY_MS = 86_400_000;
-/** Of a timeline: how it began and how it went lately are what people read. */
-const LONGEST_TIMELINE = 200;
+/** A longer timeline loses entries after the first two: the beginning and the newest entries are kept. */
+const MAX_TIMELINE_ENTRIES = 200;
 
 /**
- * For the batch that finds out: opens an incident and tells of it, unless one of its key is open already. Any number of writers at
- * once open one. One that flaps is not told again (docs/incidents.md). Call `deps.wakeOutbox()` once the batch is through.
- * @param summary what is wrong, with what, in one line
- * @param when evaluated in that batch: nothing happens unless it holds
+ * Statements for the batch that detects a problem: open an incident and enqueue its event, unless one with its key is
+ * open. Safe concurrently. A flapping incident is not notified again (docs/incidents.md). Call `deps.wakeOutbox()`
+ * after the batch.
+ * @param summary the problem and its subject, in one line
+ * @param when condition, evaluated in the batch: nothing happens unless it holds
  */
 export function openIncident(
   deps: IncidentDeps,
@@ -55,7 +56,7 @@ export function openIncident(
   const dampedEntry: TimelineEntry = {
     at,
     what: "damped",
-    message: "it comes and goes: told once, until it has settled",
+    message: "flapping: no further notifications until it is stable",
   };
   const wasInserted = (as: "flapping" | "steady") =>
     sql`exists (select 1 from ${incidents} where ${incidents.id} = ${id} and ${incidents.isFlapping} = ${as === "flapping" ? 1 : 0})`;
@@ -80,24 +81,24 @@ export function openIncident(
 }
 
 /**
- * For the batch that finds out: closes the incident of this key and tells of it, if one is open. Of one that flaps it is told when
- * it has stayed closed for long enough.
- * @param message how it came to be well again
- * @param event null: nobody is told (what it was about is gone, or paused)
+ * Statements for the batch that sees the end of a problem: close the open incident of this key and enqueue its event.
+ * A flapping incident is notified after it stayed closed.
+ * @param message why it closed
+ * @param event null: close without a notification (its subject is paused or deleted)
  */
 export function closeIncident(
   deps: IncidentDeps,
-  trouble: IncidentRef,
+  ref: IncidentRef,
   { message, event, when = sql`1` }: { message: string; event: EventDraft | null; when?: SQL },
 ): Statement[] {
   const now = deps.clock.now();
-  const open = sql`${isOpen(trouble)} and (${when})`;
+  const open = sql`${isOpen(ref)} and (${when})`;
   const isDamped = event === null ? sql`0` : sql`${incidents.isFlapping}`;
-  const ofIncident = (what: SQL) => sql`(select ${what} from ${incidents} where ${isOpen(trouble)})`;
+  const ofIncident = (what: SQL) => sql`(select ${what} from ${incidents} where ${isOpen(ref)})`;
   const notification: OutboxEvent | null = event && {
     type: event.type,
     data: withIncident(event, ofIncident(INCIDENT_JSON)),
-    subject: { ...subjectOf(trouble), incident: ofIncident(sql`${incidents.id}`) },
+    subject: { ...subjectOf(ref), incident: ofIncident(sql`${incidents.id}`) },
   };
   const isNotified = sql`exists (select 1 from ${incidents} where ${open} and not ${incidents.isFlapping})`;
   return [
@@ -117,9 +118,9 @@ export function closeIncident(
 }
 
 /**
- * Somebody knows of it and will see to it: there are no more reminders. Who was first stays; a note of another is kept in the
- * timeline.
- * @param by the name of the token that says so
+ * Acknowledges an incident: stops its reminders. The first acknowledger stays; later notes only go to the timeline.
+ * Throws `incidents.not_found`, or `request.conflict` for a closed one.
+ * @param by name of the API token
  */
 export async function acknowledgeIncident(
   { db, clock }: Pick<Deps, "db" | "clock">,
@@ -148,14 +149,14 @@ export async function acknowledgeIncident(
     throw new Failure("request.conflict", `incident ${id} is closed already; there is nothing to acknowledge`);
 }
 
-/** For the batch in which what it was about goes: whatever is wrong with that is over, and nobody is told. */
+/** For the batch that deletes or revokes an object: closes all its incidents without a notification. */
 export function closeIncidentsOf(
   { db, clock }: Pick<Deps, "db" | "clock">,
   subject: "host" | "binding" | "repository",
   id: Id,
 ): Statement {
   const at = instant(clock.now());
-  // A damaged repository outlives its hosts.
+  // A damaged repository stays damaged without the host that found it.
   const isOfHost = subject === "host" ? sql`${incidents.kind} <> 'repository.damaged'` : undefined;
   return db
     .update(incidents)
@@ -170,39 +171,39 @@ export function closeIncidentsOf(
     .where(and(eq(incidents[subject], id), IS_CURRENT, isOfHost));
 }
 
-/** Whom its notifications are about. */
+/** The subject of an incident's notifications. */
 export function subjectOf({ kind, host, binding = null, repository = null }: IncidentRef): EventSubject {
   return { host, binding, repository: kind.startsWith("repository.") ? repository : null };
 }
 
-/** What an incident is known by while it is open. */
+/** The key of an incident: at most one with the same key is open. */
 export function incidentKey({ kind, host, binding, repository, detail }: IncidentRef): string {
   const subject = kind.startsWith("binding.") ? binding : kind.startsWith("repository.") ? repository : host;
   return [kind, subject ?? "", ...(detail === undefined || detail === "" ? [] : [detail])].join(" ");
 }
 
-/** One that flaps is not over while it is closed. */
+/** Open, or flapping: a flapping incident is not over while it is closed. */
 const IS_CURRENT = sql`(${incidents.closedAt} is null or ${incidents.isFlapping})`;
 
-/** What every notification says of the incident it tells of, as JSON. */
+/** The `incident` of an event's data, as JSON. */
 const INCIDENT_JSON = sql`json_object('id', ${incidents.id}, 'kind', ${incidents.kind}, 'openedAt', ${incidents.openedAt})`;
 
-/** @param identity gives `IDENTITY`, or null */
-function withIncident({ data }: EventDraft, identity: SQL): SQL {
-  return sql`json_set(${JSON.stringify(data)}, '$.incident', json(${identity}))`;
+/** @param incident yields `INCIDENT_JSON` or null */
+function withIncident({ data }: EventDraft, incident: SQL): SQL {
+  return sql`json_set(${JSON.stringify(data)}, '$.incident', json(${incident}))`;
 }
 
-/** The timeline with one more entry, for an update of the incident. */
+/** SQL: the timeline with one more entry. */
 export function appendTimelineEntry(entry: TimelineEntry): SQL {
-  const kept = sql`case when json_array_length(${incidents.timeline}) < ${LONGEST_TIMELINE} then ${incidents.timeline}
+  const kept = sql`case when json_array_length(${incidents.timeline}) < ${MAX_TIMELINE_ENTRIES} then ${incidents.timeline}
     else json_remove(${incidents.timeline}, '$[2]') end`;
   return sql`json_insert(${kept}, '$[#]', json(${JSON.stringify(entry)}))`;
 }
 
-/** One that flaps stays the same incident: nothing is told of it. */
+/** A flapping incident that opens again stays the same incident, without a notification. */
 function reopen(
   { db, clock }: IncidentDeps,
-  trouble: IncidentRef,
+  ref: IncidentRef,
   { summary, event, when }: { summary: string; event: EventDraft; when: SQL },
 ): Statement {
   const now = clock.now();
@@ -219,13 +220,13 @@ function reopen(
     })
     .where(
       and(
-        eq(incidents.key, incidentKey(trouble)),
+        eq(incidents.key, incidentKey(ref)),
         sql`${incidents.isFlapping} and ${incidents.closedAt} is not null`,
         when,
       ),
     );
 }
 
-function isOpen(trouble: IncidentRef): SQL | undefined {
-  return and(eq(incidents.key, incidentKey(trouble)), isNull(incidents.closedAt));
+function isOpen(ref: IncidentRef): SQL | undefined {
+  return and(eq(incidents.key, incidentKey(ref)), isNull(incidents.closedAt));
 }

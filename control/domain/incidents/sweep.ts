@@ -10,16 +10,16 @@ import { subjectOf, REMIND_EVERY_MS, SETTLES_AFTER_MS, appendTimelineEntry } fro
 /** The rest waits for the next sweep. */
 const BATCH_SIZE = 100;
 
-/** What flapped and has been quiet since: tells how it is now. Any number of sweepers at once tell it once. */
+/** Ends the flapping of incidents that are stable, and notifies their state. Safe concurrently. */
 export async function settleIncidents(deps: Pick<Deps, "db" | "clock">): Promise<void> {
   const now = deps.clock.now();
-  // What lies further ahead was written by a clock that was wrong.
+  // A later instant was written by a wrong clock.
   const isDue = or(lte(incidents.settleAt, instant(now)), gt(incidents.settleAt, instant(now + SETTLES_AFTER_MS)));
   const due = await deps.db.select().from(incidents).where(isDue).orderBy(asc(incidents.settleAt)).limit(BATCH_SIZE);
   for (const incident of due) await writeAll(deps.db, settle(deps, incident));
 }
 
-/** Reminds of what is open and not acknowledged, each channel every so many days. Any number of sweepers at once remind once. */
+/** Enqueues reminders of open, unacknowledged incidents, every `remindEveryDays` of a channel. Safe concurrently. */
 export async function remindOfIncidents(deps: Pick<Deps, "db" | "clock">): Promise<void> {
   const due = await deps.db
     .select()
@@ -40,7 +40,7 @@ function settle(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
     eq(incidents.settleAt, incident.settleAt ?? ""),
     sql`${incidents.closedAt} is ${incident.closedAt}`,
   );
-  const message = isOpen ? "it stays like this" : "it stays well";
+  const message = isOpen ? "stable, still open" : "stable, closed";
   return [
     ...(event === null
       ? []
@@ -67,7 +67,7 @@ function settle(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
   ];
 }
 
-/** Days are counted from when it opened, so that each channel's turn needs no memory: a look that came late catches up. */
+/** Days count from `openedAt`, so no state per channel is needed, and a late sweep catches up. */
 function remind(deps: Pick<Deps, "db" | "clock">, incident: Row): Statement[] {
   const now = deps.clock.now();
   const openedAt = Date.parse(incident.openedAt);

@@ -7,7 +7,7 @@ import { isTimeZone } from "../../../shared/time-zone.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 
-/** What the columns say that it depends on when a binding's next backup has to come. */
+/** The columns that determine when a binding's next backup is expected. */
 export interface ScheduledBinding {
   readonly id: Id;
   readonly settings: Settings;
@@ -18,7 +18,7 @@ export interface ScheduledBinding {
   readonly facts: HostFacts | null;
 }
 
-/** Joined with its host. */
+/** For a select from bindings joined with hosts. */
 export const scheduledBindingColumns = {
   id: bindings.id,
   settings: bindings.settings,
@@ -29,7 +29,7 @@ export const scheduledBindingColumns = {
   facts: hosts.facts,
 };
 
-/** The first backup that has to come after the last good one; null when none is expected. */
+/** The next backup that is expected after the last good one; null when none is expected. */
 export function nextExpectedBackup(row: ScheduledBinding): ExpectedBackup | null {
   if (row.paused || !row.settings.enable) return null;
   const goodMs = row.goodAt === null ? null : Date.parse(row.goodAt);
@@ -40,7 +40,7 @@ export function nextExpectedBackup(row: ScheduledBinding): ExpectedBackup | null
   });
 }
 
-/** The first that has to come after an attempt, or after now, whatever was missed before. */
+/** The next backup that is expected after an instant (a failed attempt, or now). Ignores missed ones before it. */
 export function expectedBackupAfter(row: ScheduledBinding, milliseconds: number): ExpectedBackup | null {
   return nextExpectedBackup({
     ...row,
@@ -49,8 +49,8 @@ export function expectedBackupAfter(row: ScheduledBinding, milliseconds: number)
 }
 
 /**
- * When a good backup counts as begun. A host whose clock runs ahead does the next time's before that time is there; it has not done
- * the one after that, however far ahead its clock is.
+ * The start time that a good backup counts with: at most the next scheduled time. A host whose clock is ahead starts a
+ * backup early, but must not also count for the one after it.
  */
 export function goodBackupAt(row: Omit<ScheduledBinding, "goodAt">, startedAt: Instant, now: number): Instant {
   const timetable = parseTimetable(row.settings.timerConfig.OnCalendar);

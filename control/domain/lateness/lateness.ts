@@ -11,19 +11,19 @@ import { expectedBackupAfter, nextExpectedBackup, scheduledBindingColumns } from
 import { closeIncident, openIncident, type IncidentRef } from "../incidents/incidents.ts";
 import { isSilent } from "./last-heard.ts";
 
-/** A run that goes on is looked at again after this: by then it got on, or is stuck. */
+/** A running backup is checked again after this time: by then it has made progress or is stuck. */
 const RECHECK_RUNNING_MS = 30 * 60_000;
 const RECHECK_OFFLINE_MS = 15 * 60_000;
 const BATCH_SIZE = 100;
 
-/** What a binding has wrong when no good backup comes, closed by the next one that does. */
+/** The incidents of a missing backup. The next good backup closes them. */
 const MISSING_BACKUP_INCIDENTS: readonly Pick<IncidentRef, "kind" | "detail">[] = [
   { kind: "binding.late" },
   { kind: "binding.unprotected" },
   { kind: "binding.stuck", detail: "backup" },
 ];
 
-/** For the batch that changes what it depends on: when the binding is late has to be worked out again. */
+/** For every batch that changes what lateness depends on: the next sweep checks these bindings again. */
 export function scheduleLatenessCheck(deps: Pick<Deps, "db" | "clock">, which: SQL | undefined): Statement {
   return deps.db
     .update(bindings)
@@ -34,8 +34,8 @@ export function scheduleLatenessCheck(deps: Pick<Deps, "db" | "clock">, which: S
 type Scheduled = Pick<typeof bindings.$inferSelect, "settings" | "paused">;
 
 /**
- * For the batch that changes a binding: another schedule, or a schedule that is followed again, has missed nothing yet. Once it is not
- * followed any more, what its absence had opened is over.
+ * For the batch that changes a binding. A changed or resumed schedule starts fresh: it has missed nothing yet. When it
+ * is turned off, its incidents of missing backups close.
  */
 export function restartExpectation(
   deps: Deps,
@@ -54,7 +54,7 @@ export function restartExpectation(
   ];
 }
 
-/** For the batch in which a good backup came, or after which none is expected: what its absence had opened is over. */
+/** For the batch with a good backup, or after which none is expected: closes the incidents of missing backups. */
 export function closeMissingBackupIncidents(
   deps: Deps,
   binding: { id: Id; host: Id },
@@ -67,8 +67,8 @@ export function closeMissingBackupIncidents(
 }
 
 /**
- * Finds the bindings whose time has come, works out from their rows and runs how they really are, and tells of those that are late. Any
- * number may do it at once: each writes only what nobody else has written since it looked.
+ * Checks the bindings whose `alertAt` has passed, and opens incidents for late ones. Safe concurrently: it writes by
+ * compare-and-set.
  */
 export async function sweepLateBackups(deps: Deps): Promise<void> {
   const now = deps.clock.now();
@@ -80,9 +80,9 @@ export async function sweepLateBackups(deps: Deps): Promise<void> {
     const assessments = await Promise.all(due.map((row) => assessLateness(deps, row)));
     await writeAll(
       deps.db,
-      assessments.flatMap((verdict, index) => {
+      assessments.flatMap((assessment, index) => {
         const row = due[index];
-        return row === undefined ? [] : statementsOf(deps, row, verdict);
+        return row === undefined ? [] : statementsOf(deps, row, assessment);
       }),
     );
     if (assessments.some(({ is }) => is === "late")) deps.wakeOutbox();
@@ -90,7 +90,7 @@ export async function sweepLateBackups(deps: Deps): Promise<void> {
   }
 }
 
-/** For the batch that tells that a host is back: what of it is late gets its whole grace again, so that it can be caught up. */
+/** For the batch that closes host.offline: late bindings get their full grace again, so that the host can catch up. */
 export async function restartGrace(deps: Deps, host: Id): Promise<Statement[]> {
   const now = deps.clock.now();
   const rows = await select(deps).where(and(eq(bindings.host, host), isNotNull(bindings.alertAt)));
@@ -104,10 +104,10 @@ export async function restartGrace(deps: Deps, host: Id): Promise<Statement[]> {
 
 type Row = Awaited<ReturnType<typeof select>>[number];
 
-/** `alertAt` is when to look again, in milliseconds. */
+/** `alertAt`: when to check again, in milliseconds since 1970. */
 type Assessment =
   | { is: "off" }
-  | { is: "well" | "excused"; alertAt: number }
+  | { is: "on-time" | "excused"; alertAt: number }
   | { is: "late"; alertAt: number | null; expected: ExpectedBackup };
 
 function select({ db }: Pick<Deps, "db">) {
@@ -139,14 +139,14 @@ async function assessLateness(deps: Deps, row: Row): Promise<Assessment> {
   const now = deps.clock.now();
   const expected = row.revokedAt === null ? nextExpectedBackup(row) : null;
   if (expected === null) return { is: "off" };
-  if (expected.lateAt > now) return { is: "well", alertAt: expected.lateAt };
+  if (expected.lateAt > now) return { is: "on-time", alertAt: expected.lateAt };
   if (row.isRunning) return { is: "excused", alertAt: now + RECHECK_RUNNING_MS };
-  // It was tried, and whoever is to hear of that heard: `binding.failing`. It is late when nothing is tried any more.
-  const expectedAfterTry =
+  // A failed attempt has its own incident, binding.failing. The backup is late only when the attempts stop.
+  const expectedAfterAttempt =
     row.triedAt === null ? null : expectedBackupAfter(row, Math.min(Date.parse(row.triedAt), now));
-  if (expectedAfterTry !== null && expectedAfterTry.lateAt > now)
-    return { is: "excused", alertAt: expectedAfterTry.lateAt };
-  // One incident tells of the host; each of its bindings has a grace of its own from when it is back.
+  if (expectedAfterAttempt !== null && expectedAfterAttempt.lateAt > now)
+    return { is: "excused", alertAt: expectedAfterAttempt.lateAt };
+  // An offline host has one incident of its own. Its bindings get a new grace when it is back.
   if (row.offlineAfterSeconds !== null && (await isSilent(deps, row.presence)))
     return { is: "excused", alertAt: now + RECHECK_OFFLINE_MS };
   return { is: "late", alertAt: expectedBackupAfter(row, now)?.lateAt ?? null, expected };
@@ -158,7 +158,7 @@ function statementsOf(deps: Deps, row: Row, assessment: Assessment): Statement[]
   switch (assessment.is) {
     case "off":
       return [...closeMissingBackupIncidents(deps, { id: row.id, host: row.host.id }, NOT_EXPECTED), next];
-    case "well":
+    case "on-time":
     case "excused":
       return [next];
     case "late":
@@ -196,7 +196,7 @@ function isUnchanged({ id, alertAt, goodAt, expectedSince, changedAt }: Row): SQ
   );
 }
 
-const NOT_EXPECTED = { message: "no backup is expected any more", data: null };
+const NOT_EXPECTED = { message: "no backup is expected anymore", data: null };
 
 function lateIncident(row: Row, { dueAt, lateAt }: ExpectedBackup) {
   const { id, name, contract, repository, host, goodAt } = row;

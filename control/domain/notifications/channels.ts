@@ -24,7 +24,7 @@ import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
 import { invalidRequest, notFound, throwIfNameTaken } from "../errors.ts";
 
-/** Makes a channel. A webhook's signing secret is in the answer, and is not shown again. */
+/** Creates a channel. A webhook's signing secret is in the result, and is never shown again. */
 export async function createChannel(deps: Deps, input: CreateChannel): Promise<z.infer<typeof ChannelCreated>> {
   const now = instant(deps.clock.now());
   const { name, subscription, target, secret: wanted } = splitChannel(input);
@@ -42,8 +42,8 @@ export async function createChannel(deps: Deps, input: CreateChannel): Promise<z
 }
 
 /**
- * Gives a webhook another signing secret, which is in the answer and not shown again. For a while what is sent carries the
- * signatures of both, so that the receiver may change over when it likes.
+ * Replaces a webhook's signing secret. The new one is in the result, and is never shown again. For `keepOldSeconds`
+ * requests carry both signatures, so the receiver can switch at any time.
  */
 export async function rotateSecret(
   deps: Deps,
@@ -52,13 +52,13 @@ export async function rotateSecret(
 ): Promise<z.infer<typeof ChannelCreated>> {
   const { kind, name } = await findChannel(deps, id);
   if (kind !== "webhook")
-    throw new Failure("request.conflict", `channel "${name}" is no webhook: nothing of it is signed`);
+    throw new Failure("request.conflict", `channel "${name}" is not a webhook: it has no signing secret`);
   const now = deps.clock.now();
   const [row] = await deps.db
     .update(channels)
     .set({
       secret,
-      // Of the row as it is then: two at once never lose the one between.
+      // From the row at that moment: two concurrent rotations lose no secret.
       previousSecret: keepOldSeconds === 0 ? null : sql`${channels.secret}`,
       previousSecretUntil: keepOldSeconds === 0 ? null : instant(now + keepOldSeconds * 1000),
       changedAt: instant(now),
@@ -96,13 +96,14 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
   if ("secret" in change)
     throw invalidRequest(
       ["secret"],
-      `POST /api/v1/channels/${id}/rotate changes it, so that the old one signs for a while too`,
+      `change it with POST /api/v1/channels/${id}/rotate: then the old one stays valid for a while`,
     );
   if ("kind" in change && change["kind"] !== old.kind)
-    throw invalidRequest(["kind"], `it is ${old.kind} and stays so; make another channel, and delete this one`);
+    throw invalidRequest(["kind"], `is "${old.kind}" and can't be changed: create another channel and delete this one`);
   const before = Subscription.parse(Object.fromEntries(SUBSCRIPTION_KEYS.map((key) => [key, old[key]])));
   const given = CreateChannel.safeParse({ name: old.name, ...before, ...old.target, ...change, kind: old.kind });
-  if (!given.success) throw new Failure("request.invalid", "the channel can't be changed so", issuesOf(given.error));
+  if (!given.success)
+    throw new Failure("request.invalid", "the change is not valid for this channel", issuesOf(given.error));
   const { name, subscription, target } = splitChannel(given.data);
   await checkReachable(deps, { target, subscription });
   await checkHostsExist(deps, subscription.hosts ?? [], old.hosts ?? []);
@@ -113,12 +114,12 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
     .returning();
   const [row] = await throwIfNameTaken("channels", name, write);
   if (row === undefined) throw notFound("channels", id);
-  // The quiet hours may be others now.
+  // The quiet hours may have changed.
   deps.wakeOutbox();
   return toChannel(row);
 }
 
-/** Takes the channel away. What still waited for it has failed; its deliveries stay, as history. */
+/** Deletes the channel. Its pending deliveries fail; all its deliveries stay as history. */
 export async function deleteChannel(deps: Deps, id: Id): Promise<void> {
   await getChannel(deps, id);
   await writeAll(deps.db, [
@@ -135,7 +136,7 @@ export async function deleteChannel(deps: Deps, id: Id): Promise<void> {
   ]);
 }
 
-/** Sends `channel.test` to this channel alone, whatever it is subscribed to. */
+/** Sends `channel.test` to this channel only, whatever its subscription. */
 export async function testChannel(deps: Deps, id: Id): Promise<Delivery> {
   const channel = await getChannel(deps, id);
   const notice = { type: "channel.test" as const, data: { channel: { id, name: channel.name } } };
@@ -168,7 +169,7 @@ interface ChannelParts {
   readonly secret: string | undefined;
 }
 
-/** What it is called and subscribed to, how it reaches somebody, and a webhook's secret if one was given. */
+/** Splits a channel's body into name, subscription, target, and a webhook's secret if one is given. */
 function splitChannel(input: CreateChannel): ChannelParts {
   const { name, ...given } = input;
   const isOfSubscription = (key: string): boolean => SUBSCRIPTION_KEYS.some((each) => each === key);
@@ -181,7 +182,7 @@ function splitChannel(input: CreateChannel): ChannelParts {
   };
 }
 
-/** Throws Failure for a channel that nothing could ever be sent to. */
+/** Throws `request.invalid` for a channel that nothing can be sent to. */
 async function checkReachable(
   { db, mail }: Deps,
   { target, subscription: { via } }: Pick<ChannelParts, "target" | "subscription">,
@@ -195,7 +196,7 @@ async function checkReachable(
     throw invalidRequest(["via"], `there is no host ${via} that could send it: \`holdfast status\` lists them`);
 }
 
-/** @param before hosts that it named already: they may be gone since */
+/** @param before hosts the channel named already: they may be deleted since */
 async function checkHostsExist({ db }: Deps, named: readonly Id[], before: readonly Id[]): Promise<void> {
   const known = await db.select({ id: hosts.id }).from(hosts).where(inArray(hosts.id, named));
   const index = named.findIndex((id) => !before.includes(id) && !known.some((host) => host.id === id));
@@ -219,6 +220,6 @@ function issuesOf(error: z.ZodError): Issue[] {
 function toChannel(row: Row): Channel {
   const { target, secret: _secret, previousSecret: _previous, previousSecretUntil: _until, ...channel } = row;
   const shown = Object.entries(target).filter(([key]) => !SECRET_FIELDS[target.kind].includes(key));
-  const { digestAt: _digestAt, ...said } = channel;
-  return { ...Object.fromEntries(shown), ...said };
+  const { digestAt: _digestAt, ...rest } = channel;
+  return { ...Object.fromEntries(shown), ...rest };
 }

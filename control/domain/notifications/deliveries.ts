@@ -39,7 +39,9 @@ export async function getDelivery(deps: Deps, id: Id): Promise<Delivery> {
   return toDelivery(row);
 }
 
-/** Tries a delivery now; one that was given up on starts over with all its attempts. */
+/**
+ * Retries a delivery now. A failed one gets all its attempts again. Throws `request.conflict` when it was delivered.
+ */
 export async function retryDelivery(deps: Deps, id: Id): Promise<Delivery> {
   const old = await getDelivery(deps, id);
   const attempts = old.state === "failed" ? 0 : old.attempts;
@@ -49,7 +51,7 @@ export async function retryDelivery(deps: Deps, id: Id): Promise<Delivery> {
     .where(and(eq(deliveries.id, id), ne(deliveries.state, "delivered")))
     .returning();
   if (row === undefined)
-    throw new Failure("request.conflict", `delivery ${id} has arrived already; there is nothing to retry`);
+    throw new Failure("request.conflict", `delivery ${id} was delivered already: there is nothing to retry`);
   deps.wakeOutbox();
   return toDelivery(row);
 }

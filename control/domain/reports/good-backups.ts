@@ -10,8 +10,8 @@ import { closeMissingBackupIncidents } from "../lateness/lateness.ts";
 import { runData, type NamedBinding } from "../run-data.ts";
 
 /**
- * For the batch that takes the report of a good backup: when the next one is late has to be worked out anew, and what its absence had
- * opened may be over. Keeps the binding it is given up to date.
+ * Statements for the report of a good backup: update `goodAt`, schedule a lateness check, and close incidents of
+ * missing backups. Also updates `binding.goodAt` in memory.
  */
 export function recordGoodBackup(
   deps: Deps,
@@ -27,12 +27,12 @@ export function recordGoodBackup(
     .set({ goodAt: sql`max(coalesce(${bindings.goodAt}, ''), ${goodAt})`, alertAt: instant(now) })
     .where(eq(bindings.id, binding.id));
   const next = nextExpectedBackup(binding);
-  // One that was spooled for days is good, and the next is late all the same.
+  // The report was in the spool for days: this backup is good, but the next one is late already.
   if (next !== null && next.lateAt <= now) {
     const unprotected = { kind: "binding.unprotected" as const, host: host.id, binding: binding.id };
     return [
       update,
-      ...closeIncident(deps, unprotected, { message: `backup ${run.id} of ${goodAt} ended well`, event: null }),
+      ...closeIncident(deps, unprotected, { message: `backup ${run.id} of ${goodAt} succeeded`, event: null }),
     ];
   }
   const data = runData(run, { binding, repository: binding.repository, host });
@@ -41,7 +41,7 @@ export function recordGoodBackup(
     ...closeMissingBackupIncidents(
       deps,
       { id: binding.id, host: host.id },
-      { message: `backup ${run.id} ended well`, data },
+      { message: `backup ${run.id} succeeded`, data },
     ),
   ];
 }

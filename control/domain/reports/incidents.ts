@@ -15,7 +15,7 @@ import { runData, type NamedBinding } from "../run-data.ts";
 import { type Streaks, updateStreak } from "./streaks.ts";
 import { updateSourceCheck, suspiciousSourceData, type SourceCheck } from "./source-checks.ts";
 
-/** Open incidents that a run may close, by key; each with the host that it is of. */
+/** The host of each open incident that a run may close, by incident key. */
 export type OpenIncidents = Map<string, Id | null>;
 
 export interface IncidentContext {
@@ -25,13 +25,13 @@ export interface IncidentContext {
 }
 
 interface Subject {
-  /** Null for what is done to a repository as a whole. */
+  /** Null for a run of a whole repository. */
   readonly binding: (NamedBinding & ScheduledBinding) | null;
   readonly repository: { readonly id: Id; readonly name: string };
   readonly host: { readonly id: Id; readonly name: string };
 }
 
-/** One statement that reads what is open of these bindings, of their repositories, and of these repositories. */
+/** Reads the open incidents of these bindings, of their repositories, and of these repositories, in one statement. */
 export function readOpenIncidents({ db }: Pick<Deps, "db">, bindingIds: readonly Id[], repositoryIds: readonly Id[]) {
   const ofBindings = db
     .select({ id: bindings.repository })
@@ -53,10 +53,10 @@ export function readOpenIncidents({ db }: Pick<Deps, "db">, bindingIds: readonly
 }
 
 /**
- * For the batch that takes a report: what is wrong since this run, and what is well again; keeps what it is given up to date. Each is told
- * once: a kind of run that fails, a repository that is damaged or can't be reached, sources that look wrong, and a run with warnings
- * after one without.
- * @returns nothing when there is nothing to tell
+ * Statements that open and close the incidents of one run report: failing kind of run, damaged or unreachable
+ * repository, suspicious sources. Also enqueues run.warned for the first run with warnings. Updates `known` for the
+ * next report.
+ * @returns an empty list when nothing changes
  */
 export function planIncidents(deps: Deps, known: IncidentContext, subject: Subject, report: RunReport): Statement[] {
   const sources = planSourceIncident(deps, known, subject, report);
@@ -65,9 +65,9 @@ export function planIncidents(deps: Deps, known: IncidentContext, subject: Subje
   if (change === null) return sources;
   const data = runData(run, subject);
   if (!isGood(run.state)) {
-    const reached = hasReachedRepository(run.failure?.code) ? closeUnreachable(deps, known, subject, report) : [];
+    const closed = hasReachedRepository(run.failure?.code) ? closeUnreachable(deps, known, subject, report) : [];
     const isEnough = change.failures >= (subject.binding?.settings.alerts.failures ?? 1);
-    return [...sources, ...reached, ...(isEnough ? openFailureIncident(deps, known, { subject, report, data }) : [])];
+    return [...sources, ...closed, ...(isEnough ? openFailureIncident(deps, known, { subject, report, data }) : [])];
   }
   const failing = failingIncident(subject, report);
   const about = { host: subject.host.id, binding: subject.binding?.id ?? null, repository: subject.repository.id };
@@ -76,7 +76,7 @@ export function planIncidents(deps: Deps, known: IncidentContext, subject: Subje
     ...sources,
     ...(isFirstWarned ? [enqueue(deps, { type: "run.warned", data, subject: about })] : []),
     ...closeIfOpen(deps, known, failing, {
-      message: `${run.kind} ${run.id} ended well`,
+      message: `${run.kind} ${run.id} succeeded`,
       event: { type: "run.recovered", data: { ...data, failedSince: change.failedSince } },
     }),
     ...closeUnreachable(deps, known, subject, report),
@@ -93,7 +93,9 @@ function isBadOrWarned(state: string | null): boolean {
   return state === "failed" || state === "interrupted" || state === "warned";
 }
 
-/** What of it is wrong by this failure: the repository as a whole, whoever notices first, or else this kind of run. */
+/**
+ * Opens the incident of a failure: of the whole repository if it is damaged or unreachable, else of this kind of run.
+ */
 function openFailureIncident(
   deps: Deps,
   known: IncidentContext,
@@ -134,14 +136,14 @@ function planSourceIncident(
   const data = suspiciousSourceData(report, { binding, host });
   if (!sourceCheck.isSuspicious) {
     const event = { type: "source.recovered" as const, data };
-    return closeIfOpen(deps, known, ref, { message: `backup ${report.run.id} found them as usual`, event: event });
+    return closeIfOpen(deps, known, ref, { message: `backup ${report.run.id} found the sources normal`, event });
   }
   const summary = `the sources of binding "${binding.name}" on host "${host.name}" look wrong: ${sourceCheck.reason}`;
   const event = { type: "source.suspicious" as const, data: { reason: sourceCheck.reason, ...data } };
   return openOnce(deps, known, ref, { summary, event });
 }
 
-/** What else fails is no word on whether the repository was reached. */
+/** Whether the failure shows that the repository was reached. Other failures show nothing about it. */
 function hasReachedRepository(code: RunFailureCode | undefined): boolean {
   return code !== undefined && REACHED_CODES.includes(code);
 }
@@ -154,12 +156,12 @@ const REACHED_CODES: readonly RunFailureCode[] = [
   "repository.damaged",
 ];
 
-/** Only by the host that could not: another that reaches it has another way there. */
+/** Closes repository.unreachable, but only for the host that opened it: another host may use another route. */
 function closeUnreachable(deps: Deps, known: IncidentContext, subject: Subject, { run }: RunReport): Statement[] {
-  const trouble = repositoryIncident(subject, "repository.unreachable");
-  if (known.openIncidents.get(incidentKey(trouble)) !== subject.host.id) return [];
+  const ref = repositoryIncident(subject, "repository.unreachable");
+  if (known.openIncidents.get(incidentKey(ref)) !== subject.host.id) return [];
   const event = { type: "repository.recovered" as const, data: runData(run, subject) };
-  return closeIfOpen(deps, known, trouble, { message: `${run.kind} ${run.id} reached it`, event: event });
+  return closeIfOpen(deps, known, ref, { message: `${run.kind} ${run.id} reached the repository`, event });
 }
 
 function repositoryIncident(
@@ -183,20 +185,20 @@ interface EventDraft {
 function openOnce(
   deps: Deps,
   known: IncidentContext,
-  trouble: IncidentRef,
+  ref: IncidentRef,
   incident: { summary: string; event: EventDraft },
 ): Statement[] {
-  const key = incidentKey(trouble);
+  const key = incidentKey(ref);
   if (known.openIncidents.has(key)) return [];
-  known.openIncidents.set(key, trouble.host);
-  return openIncident(deps, trouble, incident);
+  known.openIncidents.set(key, ref.host);
+  return openIncident(deps, ref, incident);
 }
 
 function closeIfOpen(
   deps: Deps,
   known: IncidentContext,
-  trouble: IncidentRef,
+  ref: IncidentRef,
   incident: { message: string; event: EventDraft },
 ): Statement[] {
-  return known.openIncidents.delete(incidentKey(trouble)) ? closeIncident(deps, trouble, incident) : [];
+  return known.openIncidents.delete(incidentKey(ref)) ? closeIncident(deps, ref, incident) : [];
 }

@@ -26,20 +26,20 @@ interface ReportingHost {
 }
 
 /**
- * Takes what a host says of its runs, at least once each: everything of one POST is written in one batch, or nothing. An
- * older or repeated report changes nothing and is accepted all the same; one of another host's run or binding is not.
- * @returns the ids that the database has now
+ * Saves a host's reports of runs and refusals, all of one POST in one batch. Reports arrive at least once: an older or
+ * repeated one changes nothing and is accepted. A report of another host's run or binding is not accepted.
+ * @returns ids of the accepted reports: the host may delete them
  */
 export async function acceptReports(
   deps: Deps,
   host: ReportingHost,
   reports: readonly Report[],
 ): Promise<{ accepted: Id[] }> {
-  const taken = await withRetry(async () => {
+  const written = await withRetry(async () => {
     const known = await readKnown(deps, host, reports);
     const plan = planReports(deps, host, known, reports);
     await writeAll(deps.db, [
-      // Two POSTs of one host at once: the second looks again, so that nobody is told twice.
+      // Of two concurrent POSTs of a host only one sends notifications; the other starts again.
       guard(
         deps.db,
         sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, host.id), eq(hosts.reportCount, known.reportCount))})`,
@@ -52,9 +52,9 @@ export async function acceptReports(
     ]);
     return plan;
   });
-  if (taken.notifications > 0) deps.wakeOutbox();
-  for (const repository of taken.identifiedRepositories) await pokeHostsOfRepository(deps, repository);
-  return { accepted: taken.accepted };
+  if (written.notifications > 0) deps.wakeOutbox();
+  for (const repository of written.identifiedRepositories) await pokeHostsOfRepository(deps, repository);
+  return { accepted: written.accepted };
 }
 
 type KnownBinding = NamedBinding & ScheduledBinding & { host: Id; engineId: string | null; listedBy: Id | null };
@@ -62,7 +62,7 @@ type KnownBinding = NamedBinding & ScheduledBinding & { host: Id; engineId: stri
 interface KnownState extends IncidentContext {
   reportCount: number;
   bindings: Map<Id, KnownBinding>;
-  /** Those that the host uses, and that a run of its own was about as a whole. */
+  /** Repositories that the host uses and that have a run as a whole in the reports. */
   repositories: Map<Id, { id: Id; name: string; engineId: string | null }>;
   runs: Map<Id, { host: Id; sequence: number }>;
   refusals: Map<Id, { host: Id }>;
@@ -72,7 +72,7 @@ interface Plan {
   accepted: Id[];
   statements: Statement[];
   notifications: number;
-  /** Repositories whose own id is known since now. */
+  /** Repositories whose engine id these reports made known. */
   identifiedRepositories: Set<Id>;
 }
 
@@ -81,7 +81,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
   const ofRuns = reports.filter((report) => report.type === "run");
   const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
   const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
-  const [[self], bound, kept, existing, refused, streaks, sourceChecks, open] = await db.batch([
+  const [[self], bound, stored, existing, refused, streaks, sourceChecks, open] = await db.batch([
     db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
     db
       .select({
@@ -130,14 +130,14 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
     bindings: new Map(bound.map((row) => [row.id, row])),
     runs: new Map(existing.map((row) => [row.id, row])),
     refusals: new Map(refused.map((row) => [row.id, row])),
-    repositories: new Map(kept.map((row) => [row.id, row])),
+    repositories: new Map(stored.map((row) => [row.id, row])),
     streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
     sourceChecks: new Map(sourceChecks.map((row) => [row.binding, row])),
     openIncidents: new Map(open.map(({ key, host: of }) => [key, of])),
   };
 }
 
-/** Oldest run first, whatever order they came in: so that every turn from good to bad and back is seen. */
+/** Oldest run first, whatever order they came in, so that every change of state is seen. */
 function planReports(deps: Deps, host: ReportingHost, known: KnownState, reports: readonly Report[]): Plan {
   const plan: Plan = { accepted: [], statements: [], notifications: 0, identifiedRepositories: new Set() };
   const ofRuns = reports.filter((report) => report.type === "run");
@@ -153,7 +153,7 @@ function planRun(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan,
   const binding = run.binding === null ? undefined : known.bindings.get(run.binding);
   const existing = known.runs.get(run.id);
   if ((existing?.host ?? host.id) !== host.id) return;
-  // Another host's binding only where that was ordered: a restore there.
+  // A run of another host's binding is accepted only for an ordered restore.
   const isForeign = binding !== undefined && binding.host !== host.id;
   if (isForeign && (existing === undefined || run.kind !== "restore")) return;
   plan.accepted.push(run.id);
@@ -163,14 +163,14 @@ function planRun(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan,
   if (binding !== undefined && !isForeign) planBinding(deps, host, plan, { binding, report });
   const repository =
     binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
-  // History of what is gone: kept, and nobody is told.
+  // A run of a deleted object is stored, without a notification.
   if (repository === undefined || (run.binding !== null && binding === undefined)) return;
   const incidentStatements = planIncidents(deps, known, { binding: binding ?? null, repository, host }, report);
   plan.notifications += incidentStatements.length;
   plan.statements.push(...incidentStatements);
 }
 
-/** What a run of a binding says of the repository and of its snapshots. */
+/** Saves what a binding's run reports: the engine id, the good backup, the list of snapshots. */
 function planBinding(
   deps: Deps,
   host: ReportingHost,
@@ -184,7 +184,7 @@ function planBinding(
   }
   if (run.kind === "backup" && isGood(run.state))
     plan.statements.push(...recordGoodBackup(deps, host, { binding, run }));
-  // A list by a clock that was ahead is followed by one by a clock that is right.
+  // A list from a run whose id lies in the future (clock was ahead) must not block newer lists.
   const isListedAhead = binding.listedBy !== null && binding.listedBy >= firstFutureId(deps);
   if (report.snapshots !== null && (isListedAhead || (binding.listedBy ?? "") <= run.id)) {
     binding.listedBy = run.id;
@@ -196,10 +196,10 @@ function planBinding(
 }
 
 function upsert(deps: Deps, host: ReportingHost, { run, sequence, log, suspicious }: RunReport): Statement {
-  const { id, binding, repository, kind, trigger, queuedAt, ...said } = run;
+  const { id, binding, repository, kind, trigger, queuedAt, ...reported } = run;
   const heardAt = instant(deps.clock.now());
   const now = {
-    ...said,
+    ...reported,
     sequence,
     log,
     suspicious,
@@ -217,7 +217,7 @@ function upsert(deps: Deps, host: ReportingHost, { run, sequence, log, suspiciou
     });
 }
 
-/** The bump comes first: it looks whether the id is still unknown, so that a second host's report changes nothing. */
+/** The revision update comes first, because it checks that the id is still unknown: a later report changes nothing. */
 function saveEngineId(deps: Deps, repository: Id, engineId: string): Statement[] {
   const unknown = and(eq(repositories.id, repository), isNull(repositories.engineId));
   return [

@@ -28,7 +28,7 @@ export async function listSnapshots(
   return pageOf(rows, input.limit, toSnapshot);
 }
 
-/** @param id the provider's id, whole */
+/** @param id the provider's full id */
 export async function getSnapshot(deps: Deps, id: string): Promise<Snapshot> {
   const [row] = await deps.db
     .select()
@@ -41,8 +41,8 @@ export async function getSnapshot(deps: Deps, id: string): Promise<Snapshot> {
 }
 
 /**
- * Makes the list of a binding's snapshots what its host saw in the repository, in two statements however long it is.
- * @param made the snapshot that this run made, if any
+ * Makes the stored list of a binding's snapshots equal to the reported one. Always two statements, however long it is.
+ * @param made the snapshot that this run created, if any
  */
 export function reconcileSnapshots(
   deps: Pick<Deps, "db" | "random">,

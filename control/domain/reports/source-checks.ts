@@ -7,13 +7,13 @@ import type { Deps } from "../../deps.ts";
 import { isNotAhead } from "../ids.ts";
 import type { NamedBinding } from "../run-data.ts";
 
-/** The newest backup of one binding that tells how its sources look. */
+/** The newest backup of a binding that checked its sources. */
 export interface SourceCheck {
   readonly binding: Id;
   readonly run: Id;
 }
 
-/** One statement that reads the newest sight of each binding: a backup that failed by something else tells nothing of them. */
+/** Reads the newest source check of each binding, in one statement. Backups that failed for other reasons have none. */
 export function readSourceChecks(deps: Pick<Deps, "db" | "clock">, bindings: readonly Id[]) {
   const ids = JSON.stringify(bindings);
   const newest = sql`(select ${runs.id} from ${runs} where ${runs.binding} = one.value and ${runs.kind} = 'backup'
@@ -29,8 +29,8 @@ export function readSourceChecks(deps: Pick<Deps, "db" | "clock">, bindings: rea
 }
 
 /**
- * What the newest backup that tells of them says of a binding's sources; keeps the sights up to date. Null for a report that says nothing
- * of them, or is older than one that did.
+ * Updates the source check of the report's binding. Null when the report contains no source check, or is older than
+ * the newest one.
  */
 export function updateSourceCheck(
   checks: Map<Id, SourceCheck>,

@@ -6,27 +6,27 @@ import { runs } from "../../db/schema/runs.ts";
 import type { Deps } from "../../deps.ts";
 import { isNotAhead } from "../ids.ts";
 
-/** How the runs of one kind of one binding, or of one repository as a whole, stand: the newest that ended well or badly, and since when they end badly. */
+/** The newest decisive run of one kind of one binding or whole repository, and its consecutive failures. */
 export interface Streak {
   latest: Id | null;
   state: RunState | null;
   failedSince: Instant | null;
-  /** How many ended badly since the last that ended well; not counted beyond a hundred. */
+  /** Failed or interrupted runs since the last good one; at most 100. */
   failures: number;
 }
 
-/** By `subject kind`: the id of the binding, or else of the repository. */
+/** By `ID KIND`, with the id of the binding or of the whole repository. */
 export type Streaks = Map<string, Streak>;
 
 type ReportedRun = RunReport["run"];
 
 const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
 const KINDS = RunKind.options;
-const MOST_FAILURES = 100;
+const MAX_FAILURES = 100;
 
 /**
- * One statement that reads the streaks of all these bindings and repositories, by index alone.
- * @param subjects ids of bindings, and of repositories for what is done to them as a whole
+ * Reads the streaks of bindings and repositories in one statement that uses only indexes.
+ * @param subjects ids of bindings, and of repositories for runs of a whole repository
  */
 export function readStreaks(deps: Pick<Deps, "db" | "clock">, subjects: readonly Id[]) {
   const pairs = JSON.stringify(subjects.flatMap((subject) => KINDS.map((kind) => ({ subject, kind }))));
@@ -45,22 +45,22 @@ export function readStreaks(deps: Pick<Deps, "db" | "clock">, subjects: readonly
       state: sql<RunState | null>`(select ${runs.state} ${ofPair} ${newest})`,
       failedSince: sql<Instant | null>`(select coalesce(${runs.finishedAt}, ${runs.startedAt}) ${ofPair}
         and ${badSince} order by ${runs.id} limit 1)`,
-      failures: sql<number>`(select count(*) from (select 1 ${ofPair} and ${badSince} limit ${MOST_FAILURES}))`,
+      failures: sql<number>`(select count(*) from (select 1 ${ofPair} and ${badSince} limit ${MAX_FAILURES}))`,
     })
     .from(sql`json_each(${pairs}) as pair`);
 }
 
-/** How things stand with this run, and how they stood before it. */
+/** A streak after a run, and its state before. */
 export type StreakChange = {
   readonly failures: number;
   readonly before: RunState | null;
-  /** Since when runs of its kind failed before it, or now do. */
+  /** Start of the failures: those before a good run, or those that go on. */
   readonly failedSince: Instant | null;
 };
 
 /**
- * Where this run leads its kind of run; keeps the streak up to date. Null for a run that is not over, was cancelled, or is older than
- * one that ended already: it leads nowhere.
+ * Updates the streak with this run. Null when the run does not count: unfinished, cancelled, or older than one already
+ * counted.
  */
 export function updateStreak(streaks: Streaks, run: ReportedRun): StreakChange | null {
   const good = isGood(run.state);

@@ -7,22 +7,22 @@ import type { Database, Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { getBinding } from "../contracts/binding-views.ts";
 
-/** More than any number of failures in a row that somebody may want to be told of. */
+/** More than any `alerts.failures` setting. */
 const NEWEST_KEPT = 100;
-/** What stays of a log: the end says how it went. */
+/** A shortened log keeps its end, which shows the result. */
 const SHORT_LOG_CHARACTERS = 4_000;
 
 const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
 const GOOD = sql`('succeeded', 'warned')`;
 const BAD = sql`('failed', 'interrupted')`;
-/** Other runs of the same kind, of the same binding or else of the same repository as a whole. */
+/** Other runs of the same kind of the same binding or whole repository. */
 const ofSame = sql`from ${runs} as other where other.kind = ${runs.kind} and`;
 const sameBinding = sql`other.binding = ${runs.binding}`;
 const sameRepository = sql`other.repository = ${runs.repository} and other.binding is null`;
 
 /**
- * Whether a run still says how something stands that is still there: the newest hundred that ended well or badly, the last good one,
- * the first bad one after it, and the newest backup that told how the sources look.
+ * SQL: runs that the state of an existing object depends on: the newest hundred decisive ones, the last good one, the
+ * first bad one after it, and the newest source check.
  */
 export const isNeeded = sql`case when ${runs.binding} is not null
   then exists (select 1 from ${bindings} where ${bindings.id} = ${runs.binding}) and ${isStillRelevant(sameBinding)}
@@ -42,25 +42,23 @@ function isStillRelevant(same: typeof sameBinding) {
     or ${runs.suspicious} is not null and not exists (select 1 ${ofSame} ${same} and other.id > ${runs.id} and ${hasSourceCheck}))`;
 }
 
-/** A run's day is the one it began on, by its host's clock, as everything else that is said of it. */
+/** The day a run started, by its host's clock. */
 const dayOf = sql`substr(coalesce(${runs.startedAt}, ${runs.queuedAt}, ${runs.scheduledAt}, ${runs.heardAt}), 1, 10)`;
 const STATES = ["succeeded", "warned", "failed", "cancelled", "interrupted"] as const;
 const counted = sql.join(
   STATES.map((state) => sql`sum(${runs.state} = ${state})`),
   sql`, `,
 );
-/** What fits a number. A host may say anything, and a sum of that must not be an error. */
-const MOST_COUNTED = Number.MAX_SAFE_INTEGER;
-const added = sql.raw(`cast(min(total(json_extract("runs"."stats", '$.bytesAdded')), ${MOST_COUNTED}) as integer)`);
+/** Hosts may report any number; a sum must not overflow. */
+const MAX_SUM = Number.MAX_SAFE_INTEGER;
+const added = sql.raw(`cast(min(total(json_extract("runs"."stats", '$.bytesAdded')), ${MAX_SUM}) as integer)`);
 
-/** For one batch: adds runs to their days and removes them. Whoever does it again finds none of them to add. */
+/** Statements for one batch: add runs to their daily totals and delete them. Idempotent. */
 export function rollUp(db: Database, ids: readonly Id[]): Statement[] {
   if (ids.length === 0) return [];
   const these = sql`${runs.id} in (select value from json_each(${JSON.stringify(ids)}))`;
   const sums = sql.join(
-    [...STATES, "bytesAdded"].map((name) =>
-      sql.raw(`"${name}" = min("${name}" + excluded."${name}", ${MOST_COUNTED})`),
-    ),
+    [...STATES, "bytesAdded"].map((name) => sql.raw(`"${name}" = min("${name}" + excluded."${name}", ${MAX_SUM})`)),
     sql`, `,
   );
   return [
@@ -73,23 +71,23 @@ export function rollUp(db: Database, ids: readonly Id[]): Statement[] {
   ];
 }
 
-/** Keeps the end of long logs, and of what was planned or restored the counts alone. */
+/** Statements that shorten long logs and remove plans and lists of restored items; their counts stay. */
 export function truncateDetails(db: Database, ids: readonly Id[]): Statement[] {
   if (ids.length === 0) return [];
   const shortened = db.run(sql`
     update ${runs} set plan = null, items = null, log = case when length(log) <= 4096 then log
-      else '[what came before was removed after 30 days]' || char(10) || substr(log, ${-SHORT_LOG_CHARACTERS}) end
+      else '[older lines were removed after 30 days]' || char(10) || substr(log, ${-SHORT_LOG_CHARACTERS}) end
     where id in (select value from json_each(${JSON.stringify(ids)}))`);
   return [shortened];
 }
 
-/** The days of one binding on which something ran, newest first: of runs that are kept one by one, and of those that no longer are. */
+/** A binding's days with runs, newest first: of stored runs and of daily totals. */
 export async function listHistory(deps: Deps, id: Id, { kind, before, limit }: HistoryQuery): Promise<History> {
   await getBinding(deps, id);
   const isWanted = before === undefined ? sql`1` : sql`day < ${before}`;
   const sums = sql.raw(
     [...STATES, "bytesAdded"]
-      .map((name) => `cast(min(total("${name}"), ${MOST_COUNTED}) as integer) as "${name}"`)
+      .map((name) => `cast(min(total("${name}"), ${MAX_SUM}) as integer) as "${name}"`)
       .join(", "),
   );
   const rows = await deps.db.all<Omit<HistoryDay, "kind">>(sql`

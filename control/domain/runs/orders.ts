@@ -10,9 +10,9 @@ import { writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
 
-const RUN_LIFE_MS = 24 * 3_600_000;
-const CANCEL_LIFE_MS = 3_600_000;
-/** More than a host works off in a day; the rest is there once these are closed. */
+const RUN_LIFETIME_MS = 24 * 3_600_000;
+const CANCEL_LIFETIME_MS = 3_600_000;
+/** More than a host can run in a day. The rest follows once these are closed. */
 const BATCH_SIZE = 100;
 
 /** The host's open orders, oldest first, each signed for it. */
@@ -26,7 +26,7 @@ export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string
   return { orders: await Promise.all(rows.map((row) => sign(deps.signingKey, "order", toOrder(row)))) };
 }
 
-/** A run somebody asks for. `host` does it: not the binding's own when it restores another host's snapshots. */
+/** A requested run. `host` runs it; for a restore of another host's snapshots it is not the binding's host. */
 export type RunRequest = { host: Id; repository: Id } & (
   | { kind: "backup"; binding: Id }
   | { kind: "restore"; binding: Id; restore: RestoreRequest; from: ForeignBinding | null }
@@ -34,7 +34,7 @@ export type RunRequest = { host: Id; repository: Id } & (
   | { kind: "prune" | "check"; binding: null }
 );
 
-/** Queues a run and the order that starts it, both under one id, and rings the host. */
+/** Queues a run and the order that starts it, both under one id, and pokes the host. */
 export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
   const { host, binding, repository, kind } = request;
   const restore = request.kind === "restore" ? request.restore : null;
@@ -47,7 +47,7 @@ export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
   if (owner === undefined || owner.revokedAt !== null) {
     throw new Failure(
       "request.conflict",
-      `host "${owner?.name ?? host}" is revoked: it takes no orders any more; enrol it again`,
+      `host "${owner?.name ?? host}" is revoked and takes no orders: enrol it again`,
     );
   }
   const now = deps.clock.now();
@@ -72,7 +72,7 @@ export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
     items: null,
     progress: null,
   };
-  const times = { issuedAt: instant(now), expiresAt: instant(now + RUN_LIFE_MS) };
+  const times = { issuedAt: instant(now), expiresAt: instant(now + RUN_LIFETIME_MS) };
   await writeAll(deps.db, [
     deps.db.insert(runs).values({ ...run, heardAt: instant(now) }),
     deps.db.insert(orders).values({ id, host, kind, run: id, binding, repository, restore, from, dryRun, ...times }),
@@ -81,10 +81,10 @@ export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
   return run;
 }
 
-/** The order that stops a run. It stays open until the run is over, for an hour at most. */
+/** Statement that adds an order to cancel a run. The order stays open until the run is over, for an hour at most. */
 export function orderCancel(deps: Deps, run: Pick<Run, "id" | "host" | "binding" | "repository">): Statement {
   const now = deps.clock.now();
-  const times = { issuedAt: instant(now), expiresAt: instant(now + CANCEL_LIFE_MS) };
+  const times = { issuedAt: instant(now), expiresAt: instant(now + CANCEL_LIFETIME_MS) };
   return deps.db.insert(orders).values({
     id: newId(deps),
     host: run.host,
@@ -96,17 +96,17 @@ export function orderCancel(deps: Deps, run: Pick<Run, "id" | "host" | "binding"
   });
 }
 
-/** The run needs no starting any more. */
+/** Closes the order that starts the run. */
 export function closeStartOrder(deps: Deps, run: Id): Statement {
   return close(deps, and(eq(orders.run, run), ne(orders.kind, "cancel")));
 }
 
-/** What a report of the run answers: its start, and once it is over also what would stop it. */
+/** Closes the orders that a report of the run answers: its start, and once it is over also its cancellation. */
 export function closeAnsweredOrders(deps: Deps, run: Id, state: RunState): Statement {
   return isOver(state) ? close(deps, eq(orders.run, run)) : closeStartOrder(deps, run);
 }
 
-/** Closes orders nobody took in time. Their runs never began: they are cancelled, and say why. */
+/** Closes expired orders. Their runs never started: they become `cancelled` with failure `run.expired`. */
 export async function expireOrders(deps: Deps): Promise<void> {
   const now = instant(deps.clock.now());
   const expired = and(isNull(orders.closedAt), lte(orders.expiresAt, now));
@@ -116,8 +116,8 @@ export async function expireOrders(deps: Deps): Promise<void> {
     .where(and(expired, ne(orders.kind, "cancel")));
   const failure = {
     code: "run.expired" as const,
-    message: "the host did not take the order in time",
-    next: "see that the host is online, then run it again",
+    message: "the host did not fetch the order before it expired",
+    next: "check that the host is online, then run it again",
   };
   await writeAll(deps.db, [
     deps.db
@@ -155,6 +155,6 @@ function toOrder(row: typeof orders.$inferSelect): Order {
 }
 
 function requireField<T>({ id, kind }: { id: Id; kind: string }, value: T | null): T {
-  if (value === null) throw new Error(`order ${id} is to ${kind}, and does not say what`);
+  if (value === null) throw new Error(`order ${id} (${kind}) has no target`);
   return value;
 }

@@ -13,7 +13,7 @@ import { orderRun } from "./orders.ts";
 import { invalidRequest } from "../errors.ts";
 import { isLocal } from "../contracts/repositories.ts";
 
-/** Orders a restore. Whether the snapshot is there is the host's to say: the list here may be older than the repository. */
+/** Orders a restore. The host checks that the snapshot exists, because the list here may be outdated. */
 export async function createRestore(
   deps: Deps,
   { binding: reference, host: elsewhere, passphrase, ...restore }: CreateRestore,
@@ -60,7 +60,9 @@ async function findBound(deps: Deps, reference: string): Promise<Bound> {
   return bound;
 }
 
-/** What another host needs to read this binding's snapshots. Throws 400 when it can't get to them. */
+/**
+ * Everything another host needs to read this binding's snapshots. Throws `request.invalid` when it can't reach them.
+ */
 function foreignBinding(
   bound: Bound,
   { host, passphrase }: { host: HostRow; passphrase: CreateRestore["passphrase"] },
@@ -69,7 +71,7 @@ function foreignBinding(
   return {
     host: bound.host.id,
     binding: { id, name, contract, repository, paused, settings },
-    // No file of that host declares it.
+    // No file on the other host declares it.
     contract: { ...assignedContract(bound.contract), declared: false },
     repository: {
       ...assignedRepository({ ...bound.repository, firstUser: bound.host.id }, host.id),

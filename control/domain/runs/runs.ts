@@ -53,7 +53,7 @@ export async function getRun(deps: Deps, id: Id): Promise<z.infer<typeof RunWith
   return row;
 }
 
-/** Orders a backup now. One that waits for its host already is that backup: no second is queued behind it. */
+/** Orders a backup now. When one is queued already, returns it and queues no second one. */
 export async function runBinding(deps: Deps, binding: Id): Promise<Run> {
   const [bound] = await deps.db
     .select({ id: bindings.id, host: bindings.host, repository: bindings.repository })
@@ -70,8 +70,8 @@ export async function runBinding(deps: Deps, binding: Id): Promise<Run> {
 }
 
 /**
- * Stops a run, or keeps one from starting. A queued run is cancelled here and now; one that runs is stopped by its host,
- * whose report then says so. The host may have begun a queued one already: the order goes out for that as well.
+ * Cancels a run. A queued run is cancelled at once; a running one is stopped by its host, which reports it. The order
+ * to cancel is always sent, because the host may have started a queued run already.
  */
 export async function cancelRun(deps: Deps, id: Id): Promise<Run> {
   const run = await getRun(deps, id);
@@ -86,19 +86,19 @@ export async function cancelRun(deps: Deps, id: Id): Promise<Run> {
         finishedAt: now,
         failure: {
           code: "run.cancelled",
-          message: "cancelled before the host began it",
-          next: "run it again when you want it",
+          message: "cancelled before the host started it",
+          next: "run it again if you still need it",
         },
       })
       .where(and(eq(runs.id, id), eq(runs.state, "queued"))),
     closeStartOrder(deps, id),
   ];
-  const asked = await deps.db
+  const cancelOrders = await deps.db
     .select({ id: orders.id })
     .from(orders)
     .where(and(eq(orders.run, id), eq(orders.kind, "cancel"), isNull(orders.closedAt)));
-  await writeAll(deps.db, asked.length > 0 ? statements : [...statements, orderCancel(deps, run)]);
+  await writeAll(deps.db, cancelOrders.length > 0 ? statements : [...statements, orderCancel(deps, run)]);
   await deps.hub.poke(run.host, "orders");
-  const { log: _tail, ...cancelled } = await getRun(deps, id);
+  const { log: _log, ...cancelled } = await getRun(deps, id);
   return cancelled;
 }

@@ -10,24 +10,24 @@ import { orderRun } from "./orders.ts";
 import { notFound } from "../errors.ts";
 import { runSummary } from "./runs.ts";
 
-/** Orders the binding's retention now, or what it would do. */
+/** Orders a run of the binding's retention. @param dryRun only report what it would remove */
 export async function forgetBinding(deps: Deps, id: Id, { dryRun }: ForgetRequest): Promise<Run> {
   const { host, repository } = await findBound(deps, id);
   if (!dryRun) await throwIfAppendOnly(deps, repository);
   return await orderRun(deps, { kind: "forget", host, binding: id, repository, dryRun });
 }
 
-/** Orders a check of the repository that the binding's snapshots are in. */
+/** Orders a check of the binding's repository. */
 export async function checkBinding(deps: Deps, id: Id): Promise<Run> {
   const { repository } = await findBound(deps, id);
   return await orderUpkeep(deps, repository, "check");
 }
 
-/** Orders a check of a repository, or the freeing of its space, from the host that maintains it. */
+/** Orders a prune or check of a repository from the host that maintains it. */
 export async function orderUpkeep(deps: Deps, id: Id, kind: "prune" | "check"): Promise<Run> {
   if (kind === "prune") await throwIfAppendOnly(deps, id);
   const host = await maintainerOf(deps, id);
-  // One that waits for its host already is this one: no second is queued behind it.
+  // When one is queued already, no second one is queued.
   const waiting = and(eq(runs.repository, id), eq(runs.kind, kind), eq(runs.state, "queued"));
   const [queued] = await deps.db.select(runSummary).from(runs).where(waiting).limit(1);
   if (queued === undefined) return await orderRun(deps, { kind, host, binding: null, repository: id });
@@ -59,7 +59,7 @@ async function throwIfAppendOnly(deps: Deps, id: Id): Promise<void> {
   );
 }
 
-/** A host does it with the means of a binding of its own. */
+/** The host that maintains the repository. It must have a binding to it, because runs use a binding's credentials. */
 async function maintainerOf(deps: Deps, id: Id): Promise<Id> {
   const { name, maintainer } = await findRepository(deps, id);
   const isMaintainers = maintainer === null ? undefined : eq(bindings.host, maintainer);

@@ -8,14 +8,14 @@ import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
 
 /**
- * Writes down who asked for which change, and how it ended. It is a row of its own, after the change: one that can't be written
- * undoes nothing, and is logged.
+ * Records who asked for which change, and the HTTP status. Written after the change: a failure here is logged and
+ * undoes nothing.
  */
 export async function recordAuditEntry(deps: Deps, entry: Omit<AuditEntry, "id" | "at">): Promise<void> {
   try {
     await deps.db.insert(audit).values({ ...entry, id: newId(deps), at: instant(deps.clock.now()) });
   } catch (error) {
-    deps.log.error("a change was not written into the audit", { ...entry, error: String(error) });
+    deps.log.error("an audit entry could not be written", { ...entry, error: String(error) });
   }
 }
 
@@ -37,7 +37,7 @@ export async function listAudit(
         input.by === undefined ? undefined : eq(audit.by, input.by),
         input.object === undefined ? undefined : eq(audit.object, input.object),
         input.method === undefined ? undefined : eq(audit.method, input.method),
-        // An id is never older than its instant: with it nothing before is looked at.
+        // Ids grow with time: this condition lets the query use the primary key.
         input.since === undefined
           ? undefined
           : gte(audit.id, uuidv7(Math.max(0, Date.parse(input.since)), new Uint8Array(10))),

@@ -7,29 +7,29 @@ import { orders, runs } from "../../db/schema/runs.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 
-/** The snapshot that a control plane's database came back from. */
+/** The snapshot that the control plane's database was restored from. */
 export interface ControlRestoreSource {
   readonly host: Id;
   readonly binding: Id;
   readonly snapshot: string;
   readonly takenAt: Instant;
-  /** Where that repository is now, when it is somewhere else than before. */
+  /** The repository's new location, if it has moved. */
   readonly moved: { readonly repository: Id; readonly location: string } | null;
-  /** Where its own files are put together for a backup from now on, and by whom. */
+  /** Where the control plane stages its own backup from now on, and the user who does it. */
   readonly staging: { readonly directory: string; readonly user: string };
 }
 
 /**
- * Makes a database that is older than what the hosts have seen since fit to go on with, in one batch:
- * - every host's revision becomes newer than any it can have: it counts seconds since 1970 from now on, and no host gets a new
- *   assignment every second;
- * - orders and enrolment tokens end: they may have been done and used since;
- * - runs that had not ended, as far as it knows, are `interrupted`, and those that had not begun `cancelled`, which a report that
- *   still comes overrides. The backup that it was restored from is known to have made its snapshot;
- * - no backup is late that may have been made since: only those that are due from now on are missed;
- * - the contract it is kept by names the directory and the user that it has from now on;
- * - deliveries stay as they are: one that was through already is sent once more, under the same id.
- * @returns how many hosts it knows
+ * Adapts a restored database, which is older than what the hosts have seen since, in one batch:
+ * - Revisions become newer than any a host can have: seconds since 1970, because no host gets a new assignment every
+ *   second.
+ * - Orders and enrolment tokens end: they may have been executed and used since.
+ * - Running runs become `interrupted` and queued ones `cancelled`; a later report overrides that. Only the backup that
+ *   made the snapshot is known to have succeeded.
+ * - Lateness starts fresh: only backups that are due from now on can be late.
+ * - The control plane's own contract gets the new staging directory and user.
+ * - Deliveries stay: one that was delivered since is sent again, under the same id.
+ * @returns the number of hosts that are not revoked
  */
 export async function adaptRestoredDatabase(
   { db, clock }: Pick<Deps, "db" | "clock">,
@@ -49,7 +49,7 @@ export async function adaptRestoredDatabase(
     .from(contracts)
     .innerJoin(bindings, eq(bindings.contract, contracts.id))
     .where(eq(bindings.id, from.binding));
-  const warning = "how it ended was not reported before the control plane was restored from its snapshot";
+  const warning = "its result was not reported before the control plane was restored from this snapshot";
   await writeAll(db, [
     db.update(hosts).set({ revision: sql`max(${hosts.revision} + 1, ${Math.floor(now / 1000)})` }),
     db.update(orders).set({ closedAt: at }).where(isNull(orders.closedAt)),
@@ -66,8 +66,8 @@ export async function adaptRestoredDatabase(
         finishedAt: at,
         failure: {
           code: "run.interrupted",
-          message: `the control plane was restored from its backup of ${from.takenAt}: how this run ended is not known here`,
-          next: "Look at the binding's newer runs and snapshots; order it again if it is still wanted.",
+          message: `the control plane was restored from its backup of ${from.takenAt}: the result of this run is unknown`,
+          next: "Check the binding's newer runs and snapshots; order it again if you still need it.",
         },
       })
       .where(open),
@@ -95,7 +95,7 @@ export async function adaptRestoredDatabase(
   return { hosts: known.length };
 }
 
-/** As `holdfast start` declared it: what somebody changed is theirs. */
+/** Whether the contract is still as `holdfast start` created it: one that a person changed is left alone. */
 function isPlain(request: ContractRequest | DatabaseRequest): request is ContractRequest {
   return "sourceDirectories" in request && request.sourceDirectories.length === 1;
 }

@@ -10,10 +10,10 @@ import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { isNeeded, rollUp, truncateDetails } from "../runs/history.ts";
 
-/** For how many days each is kept. */
+/** Days that rows are kept. */
 export const RETENTION_DAYS = {
   runs: 400,
-  /** Long logs, plans and lists of files of what did not fail. */
+  /** Long logs, plans and lists of files of runs that did not fail. */
   details: 30,
   runDays: 5 * 366,
   delivered: 90,
@@ -26,17 +26,17 @@ export const RETENTION_DAYS = {
   audit: 400,
 } as const;
 
-/** And how many at most, whatever their age. */
+/** Rows that are kept at most, whatever their age. */
 export const MAX_ROWS = { runsOfHost: 50_000, refusalsOfHost: 10_000, audit: 100_000 } as const;
 
-/** Rows of one kind in one go: the database is everybody's meanwhile. */
+/** Rows per table and sweep: keeps write locks short. */
 export const BATCH_SIZE = 500;
 
 const DAY_MS = 86_400_000;
 
 /**
- * Removes what is too old or too much, a little of each kind at a time: the rest waits for the next sweep. Safe to run by several
- * at once, and to be cut off anywhere.
+ * Deletes rows over their age or count limit, one batch per table and sweep. Safe concurrently, and to interrupt
+ * anywhere.
  */
 export async function removeExpired({ db, clock }: Pick<Deps, "db" | "clock">): Promise<void> {
   const now = clock.now();
@@ -45,29 +45,29 @@ export async function removeExpired({ db, clock }: Pick<Deps, "db" | "clock">): 
     db.all<{ id: Id }>(oldRuns(now)),
     db.all<{ id: Id }>(excessRuns(hostOfSweep(now))),
     db.all<{ id: Id }>(bulkyRuns(now)),
-    ...rules.map(({ expired: doomed }) => db.all<{ id: Id }>(doomed)),
+    ...rules.map(({ expired }) => db.all<{ id: Id }>(expired)),
   ]);
-  // Asked once more in the write, which may be long after: what somebody has tried again meanwhile stays.
-  const full = rules.filter((_, index) => (found[index] ?? []).length > 0);
+  // The delete repeats the query: a delivery that was retried meanwhile stays.
+  const pending = rules.filter((_, index) => (found[index] ?? []).length > 0);
   await writeAll(db, [
     ...truncateDetails(
       db,
       bulky.map(({ id }) => id),
     ),
     ...rollUp(db, [...new Set([...old, ...many].map(({ id }) => id))]),
-    ...full.map(({ table, key, expired: doomed }) =>
-      db.run(sql`delete from ${table} where ${sql.raw(key)} in (${doomed})`),
+    ...pending.map(({ table, key, expired }) =>
+      db.run(sql`delete from ${table} where ${sql.raw(key)} in (${expired})`),
     ),
   ]);
 }
 
-/** Every query that finds what is to go, to be looked at. */
+/** All queries that find expired rows; a test checks their plans. */
 export function expiryQueries(now: number): SQL[] {
   const simple = expiryRules(now).map(({ expired }) => expired);
   return [oldRuns(now), bulkyRuns(now), excessRuns(hostOfSweep(now)), ...simple];
 }
 
-/** What goes by age or number alone: `expired` finds it by its key. */
+/** A table whose rows expire by age or count: `expired` selects their keys. */
 interface ExpiryRule {
   readonly table: SQLiteTable;
   readonly key: "id" | "rowid";
@@ -123,7 +123,7 @@ function oldRuns(now: number): SQL {
 
 function bulkyRuns(now: number): SQL {
   const before = instant(now - RETENTION_DAYS.details * DAY_MS);
-  // Word for word as the index has it, and by name: of itself SQLite would rather go through all that ended well.
+  // Must match the partial index's condition exactly. INDEXED BY, because the planner prefers a scan.
   return sql`select ${runs.id} from ${runs} indexed by runs_bulky where ${runs.heardAt} < ${before} and ${runs.state} in ('succeeded', 'warned', 'cancelled')
     and (length(${runs.log}) > 4096 or ${runs.plan} is not null or ${runs.items} is not null) limit ${BATCH_SIZE}`;
 }
@@ -141,11 +141,11 @@ function excessRefusals(host: SQL): SQL {
 
 const IS_OVER = sql`${runs.state} not in ('queued', 'running')`;
 
-/** One host at each sweep, in turn: counting all of them each time would cost too much. */
+/** One host per sweep, round robin: counting the rows of all hosts every time is too expensive. */
 function hostOfSweep(now: number): SQL {
   const turn = Math.floor(now / SWEEP_MS);
   return sql`(select id from ${hosts} order by id limit 1 offset ${turn} % max(1, (select count(*) from ${hosts})))`;
 }
 
-/** About how often a sweep comes. */
+/** About the interval of sweeps. */
 const SWEEP_MS = 30_000;

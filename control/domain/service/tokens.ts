@@ -9,7 +9,7 @@ import { newId } from "../ids.ts";
 import { pageOf, type ListInput } from "../page.ts";
 import { notFound, throwIfNameTaken } from "../errors.ts";
 
-/** Makes an API token. Its text is in the answer and nowhere else: only the hash is kept. */
+/** Creates an API token. Its text is only in the result; the database keeps its hash. */
 export async function createToken(
   deps: Pick<Deps, "db" | "clock" | "random">,
   input: CreateToken,
@@ -57,7 +57,7 @@ export async function changeToken(deps: Deps, id: Id, change: ChangeToken): Prom
   return toToken(row);
 }
 
-/** Revokes the token: from now on it opens nothing. */
+/** Revokes the token at once. */
 export async function deleteToken(deps: Deps, id: Id): Promise<void> {
   const gone = await deps.db.delete(tokens).where(eq(tokens.id, id)).returning({ id: tokens.id });
   if (gone.length === 0) throw notFound("tokens", id);

@@ -4,23 +4,23 @@ import { channels, deliveries } from "../../db/schema/notifications.ts";
 import { vitals } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
 
-/** What runs by itself, and is noted each time it has run to its end; `start`: since when it should. */
+/** Background tasks whose last completion is recorded; `start`: when the control plane started. */
 type Vital = "start" | "sweep" | "outbox" | "heartbeat";
 
-/** Three times the longest interval there is: the minute of a cron trigger. */
+/** Three times the longest interval, the minute of a cron trigger. */
 const SWEEP_STALLS_AFTER_MS = 180_000;
-/** A receiver that does not answer holds the others up for 15 s, and many of them for minutes. */
+/** A receiver that does not answer delays the others by 15 s; many of them by minutes. */
 const OUTBOX_STALLS_AFTER_MS = 600_000;
-/** As often as a vital changes is enough: most are looked at by the minute. */
+/** Vitals are checked about once a minute, so there is no need to record them more often. */
 const RECORD_INTERVAL_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 5_000;
-/** What was noted further ahead than clocks differ was noted by one that was wrong, and says nothing. */
+/** A vital further in the future was recorded by a wrong clock, and is ignored. */
 const AHEAD_MS = 60_000;
 
 /**
- * Notes that something ran to its end.
- * @param everyMs not again before that
- * @returns whether it was noted now: of several at once, by one
+ * Records that a background task completed.
+ * @param everyMs minimum interval between two records
+ * @returns whether it was recorded; true for only one of several concurrent callers
  */
 export async function recordVital(
   { db, clock }: Pick<Deps, "db" | "clock">,
@@ -34,22 +34,22 @@ export async function recordVital(
     .onConflictDoUpdate({
       target: vitals.name,
       set: { at: instant(now) },
-      // A clock that was ahead once must not hold it up.
+      // A record from a clock that was ahead must not block it.
       setWhere: sql`${vitals.at} not between ${instant(now - everyMs + 1)} and ${instant(now)}`,
     });
   return rowsAffected > 0;
 }
 
 /**
- * Why the control plane can't be trusted to tell anybody anything just now: its sweep or its outbox has stalled, or its database
- * does not answer. Never for the first minutes after its start.
- * @returns null when all is well
+ * Why the control plane is unhealthy: its sweep or outbox has stalled, or its database does not answer. Never in the
+ * first minutes after its start.
+ * @returns null when it is healthy
  */
 export async function healthProblem(deps: Pick<Deps, "db" | "clock" | "log">): Promise<string | null> {
   try {
     return await withTimeout(checkVitals(deps));
   } catch (error) {
-    deps.log.error("the vital signs could not be read", { error: String(error) });
+    deps.log.error("the health checks could not be read", { error: String(error) });
     return "the database does not answer";
   }
 }
@@ -72,17 +72,19 @@ async function checkVitals(deps: Pick<Deps, "db" | "clock">): Promise<string | n
   const at = new Map(
     recorded.filter((vital) => Date.parse(vital.at) <= now + AHEAD_MS).map((each) => [each.name, each.at]),
   );
-  // Where nothing says when it started, it is watched from now on.
+  // Without a recorded start, monitoring begins now.
   if (!at.has("start")) await recordVital(deps, "start");
   const start = at.get("start") ?? instant(now);
   const lastRunAt = (name: Vital): Instant => [start, at.get(name) ?? start].toSorted().at(-1) ?? start;
   const isOld = (seen: Instant, afterMs: number): boolean => Date.parse(seen) < now - afterMs;
-  if (isOld(lastRunAt("sweep"), SWEEP_STALLS_AFTER_MS))
-    return `the sweep has not run to its end since ${lastRunAt("sweep")}`;
-  if (isOld(lastRunAt("outbox"), OUTBOX_STALLS_AFTER_MS)) return `the outbox is stuck since ${lastRunAt("outbox")}`;
-  // What waited while the control plane was away gets its time.
+  if (isOld(lastRunAt("sweep"), SWEEP_STALLS_AFTER_MS)) return `the last complete sweep was at ${lastRunAt("sweep")}`;
+  if (isOld(lastRunAt("outbox"), OUTBOX_STALLS_AFTER_MS))
+    return `the outbox has been stuck since ${lastRunAt("outbox")}`;
+  // Notifications that waited while the control plane was down get the same time.
   const since = waiting?.since ?? held?.since ?? null;
-  return since === null || !isOld(start, OUTBOX_STALLS_AFTER_MS) ? null : `a notification waits since ${since}`;
+  return since === null || !isOld(start, OUTBOX_STALLS_AFTER_MS)
+    ? null
+    : `a notification has been waiting since ${since}`;
 }
 
 async function withTimeout<T>(answer: Promise<T>): Promise<T> {

@@ -8,7 +8,9 @@ import { closeIncident, incidentKey, openIncident } from "../incidents/incidents
 
 const isOfHost = sql`${incidents.key} = ${incidentKey({ kind: "host.clock_wrong", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
 
-/** Tells of hosts whose clocks are wrong: what they do by their schedules comes at other times, and they remove nothing. */
+/**
+ * Opens and closes host.clock_wrong. A host with a wrong clock runs its schedules at wrong times and removes nothing.
+ */
 export async function sweepClockSkew(deps: Deps): Promise<void> {
   const rows = await deps.db
     .select({ id: hosts.id, name: hosts.name, skewMs: hosts.clockSkewMs, incident: incidents.id })
@@ -23,12 +25,12 @@ export async function sweepClockSkew(deps: Deps): Promise<void> {
     const when = sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, id), eq(hosts.clockSkewMs, skewMs))})`;
     const ref = { kind: "host.clock_wrong" as const, host: id };
     if (incident === null) {
-      const summary = `the clock of host "${name}" is ${formatSkew(skewMs)}: it removes no old snapshots until that is right`;
+      const summary = `the clock of host "${name}" is ${formatSkew(skewMs)}: old snapshots are not removed until it is correct`;
       const event = { type: "host.clock_wrong" as const, data: { host, skewMs } };
       await writeAll(deps.db, openIncident(deps, ref, { summary, event, when }));
     } else if (Math.abs(skewMs) <= CLOCK_RIGHT_MS) {
       const event = { type: "host.clock_right" as const, data: { host, skewMs } };
-      await writeAll(deps.db, closeIncident(deps, ref, { message: "its clock is right again", event, when }));
+      await writeAll(deps.db, closeIncident(deps, ref, { message: "the clock is correct again", event, when }));
     } else continue;
     deps.wakeOutbox();
   }

@@ -9,8 +9,8 @@ import { restartGrace } from "../lateness/lateness.ts";
 import { lastHeardAt, lastSeenMs } from "../lateness/last-heard.ts";
 
 /**
- * Tells of the hosts that have been silent for longer than they may, and of those that are back. Silence counts from when we listen:
- * while we were away ourselves nobody could be heard.
+ * Opens and closes host.offline. Silence counts from when the control plane is up, since it could not receive anything
+ * before.
  * @param upSince in milliseconds since 1970
  */
 export async function sweepOfflineHosts(deps: Deps, upSince: number): Promise<void> {
@@ -40,7 +40,7 @@ type Host = Awaited<ReturnType<typeof readCandidates>>[number];
 
 const isOffline = sql`${incidents.key} = ${incidentKey({ kind: "host.offline", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
 
-/** Whoever was not seen for as long as it may be away, and whoever is told to be away. */
+/** Hosts not seen within their limit, and hosts with an open incident host.offline. */
 async function readCandidates({ db, clock }: Deps) {
   const now = clock.now();
   const limit = sql`strftime('%Y-%m-%dT%H:%M:%fZ', ${now / 1000} - ${hosts.offlineAfterSeconds}, 'unixepoch')`;
@@ -76,12 +76,12 @@ async function openOffline(deps: Deps, host: Host, silentSince: number): Promise
       deps,
       { kind: "host.offline", host: host.id },
       {
-        summary: `host "${host.name}" is offline: nothing was heard of it since ${since}`,
+        summary: `host "${host.name}" is offline: last contact ${since}`,
         event: { type: "host.offline", data: { host: { id: host.id, name: host.name }, since } },
         when: sql`exists (select 1 from ${hosts} where ${unchanged})`,
       },
     ),
-    // A socket whose network died may stay open for hours where nobody looks after it.
+    // Without keepalive a socket may stay open for hours after its network is gone.
     deps.db.update(hosts).set({ connectionId: null, connectedAt: null }).where(unchanged),
   ]);
   if (host.connectionId !== null) await deps.hub.disconnect(host.id, "silent");
@@ -97,7 +97,7 @@ async function closeOffline(deps: Deps, host: Host): Promise<void> {
       deps,
       { kind: "host.offline", host: host.id },
       {
-        message: isMonitored ? `host "${host.name}" is online again` : "it may be silent for as long as it likes",
+        message: isMonitored ? `host "${host.name}" is online again` : "offline monitoring is turned off for this host",
         event: isMonitored ? { type: "host.online", data } : null,
       },
     ),

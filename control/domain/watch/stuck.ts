@@ -12,13 +12,13 @@ import { closeIncident, incidentKey, openIncident, type IncidentRef } from "../i
 import { runData } from "../run-data.ts";
 import { isSilent } from "../lateness/last-heard.ts";
 
-/** Engines try again by themselves for a quarter of an hour. */
+/** Longer than the engines' own retries (15 minutes). */
 const NO_PROGRESS_MS = 30 * 60_000;
-/** What the agent stops at its limit ends its hooks, and is reported. */
+/** After its time limit the agent stops a run, finishes the hooks and reports it. This must have happened by then. */
 const OVER_LIMIT_MS = 3_600_000;
-const LONGEST_MS = 24 * 3_600_000;
+const DEFAULT_LIMIT_MS = 24 * 3_600_000;
 
-/** Tells of runs that run longer than they may, or tell again and again that nothing moves; and of those that move again or are over. */
+/** Opens and closes the incidents of running runs that are over their time limit or make no progress. */
 export async function sweepStuck(deps: Deps): Promise<void> {
   const [running, open] = await deps.db.batch([
     select(deps).where(eq(runs.state, "running")),
@@ -58,19 +58,20 @@ function select({ db }: Pick<Deps, "db">) {
     .leftJoin(repositories, eq(repositories.id, sql`coalesce(${bindings.repository}, ${runs.repository})`));
 }
 
-/** @returns null when it gets on, as far as anybody can know: of a silent host that is told, not its runs */
+/** @returns null when it is not stuck as far as is known; a silent host has its own incident */
 async function stuckReason(deps: Deps, row: Row): Promise<string | null> {
   const { run, presence, settings, connectedAt } = row;
   const now = deps.clock.now();
   if (isUnmonitored(row) || (await isSilent(deps, presence))) return null;
   const limit = settings === null ? null : parseTimeSpan(settings.runTimeLimit);
-  const limitMs = limit?.ok === true ? limit.value : LONGEST_MS;
-  const begunAt = Math.max(idTimeMs(run.id), Date.parse(run.startedAt ?? "") || 0);
-  if (now > begunAt + limitMs + OVER_LIMIT_MS) return `it runs since ${instant(begunAt)}, longer than it may`;
-  // Without a socket, or from an agent that does not count its work, no progress is no sign.
+  const limitMs = limit?.ok === true ? limit.value : DEFAULT_LIMIT_MS;
+  const startedAt = Math.max(idTimeMs(run.id), Date.parse(run.startedAt ?? "") || 0);
+  if (now > startedAt + limitMs + OVER_LIMIT_MS)
+    return `it has been running since ${instant(startedAt)}, longer than its time limit`;
+  // Without a socket, or with an agent that does not count its work, missing progress means nothing.
   if (run.progress?.worked === undefined || connectedAt === null || presence.connectionId === null) return null;
-  const progressedAt = Math.max(Date.parse(run.progressAt ?? "") || begunAt, Date.parse(connectedAt));
-  return now - progressedAt >= NO_PROGRESS_MS ? `nothing of it has moved since ${instant(progressedAt)}` : null;
+  const progressedAt = Math.max(Date.parse(run.progressAt ?? "") || startedAt, Date.parse(connectedAt));
+  return now - progressedAt >= NO_PROGRESS_MS ? `no progress since ${instant(progressedAt)}` : null;
 }
 
 async function openStuck(deps: Deps, row: Row): Promise<void> {
@@ -85,7 +86,10 @@ async function openStuck(deps: Deps, row: Row): Promise<void> {
 
 type IncidentRow = typeof incidents.$inferSelect;
 
-/** Told as well again when it moves, or ended well; how it ended badly is told by itself. While nothing is known of it, it stays open. */
+/**
+ * Closes with a notification on progress or success. A bad end has its own incident, so there it closes without one.
+ * Stays open while nothing is known of the run.
+ */
 async function closeStuck(deps: Deps, incident: IncidentRow): Promise<void> {
   const { kind, host, binding, repository, detail } = incident;
   const of =
@@ -96,15 +100,15 @@ async function closeStuck(deps: Deps, incident: IncidentRow): Promise<void> {
     .limit(1);
   const isOff = row === undefined || isUnmonitored(row);
   if (!isOff && row.run.state === "running" && (row.run.progressAt ?? "") <= incident.openedAt) return;
-  const isWell = !isOff && (row.run.state === "running" || isGood(row.run.state));
-  const message = row === undefined ? "the run is gone" : `run ${row.run.id}: ${row.run.state}`;
-  const event = isWell ? { type: "backup.recovered" as const, data: dataOf(row) } : null;
+  const isRecovered = !isOff && (row.run.state === "running" || isGood(row.run.state));
+  const message = row === undefined ? "the run was deleted" : `run ${row.run.id}: ${row.run.state}`;
+  const event = isRecovered ? { type: "backup.recovered" as const, data: dataOf(row) } : null;
   const ref = { kind, host, binding, repository, detail };
   await writeAll(deps.db, closeIncident(deps, ref, { message, event }));
   deps.wakeOutbox();
 }
 
-/** Nobody waits for it: its host is revoked, or its binding paused. */
+/** Not monitored: its host is revoked, or its binding is paused. */
 function isUnmonitored({ revokedAt, paused }: Row): boolean {
   return revokedAt !== null || paused === true;
 }

@@ -5,8 +5,7 @@ import { extendUptime, GRACE_AFTER_START_MS } from "./uptime.ts";
 import { sweepOfflineHosts } from "./offline.ts";
 import { sweepStuck } from "./stuck.ts";
 
-/** Looks for what did not happen, and tells of it: hosts that are not heard of or whose clocks are wrong, backups
- * that did not come. */
+/** Opens and closes the incidents of offline hosts, wrong clocks, stuck runs and late backups. */
 export async function sweepHealth(deps: Deps): Promise<void> {
   const upSince = await extendUptime(deps);
   await sweepOfflineHosts(deps, upSince);

@@ -6,18 +6,18 @@ import type { Deps } from "../../deps.ts";
 
 type UptimeDeps = Pick<Deps, "db" | "clock">;
 
-/** A sweep runs every minute or more often: with none for so long, nobody was here to be spoken to. */
+/** Sweeps come at least once a minute. Without one for this long, the control plane was down. */
 const DOWN_AFTER_MS = 3 * 60_000;
 
-/** Hosts get as long to connect again, and to say what happened meanwhile, before anything is called late. */
+/** Time that hosts get to connect and report before anything counts as late. */
 export const GRACE_AFTER_START_MS = 10 * 60_000;
 
-/** The control plane has just come up: what it did not hear before says nothing of anybody. */
+/** Call at process start: silence before it does not count as evidence. */
 export async function recordUptimeStart(deps: UptimeDeps): Promise<void> {
   await writeVital(deps, "listening");
 }
 
-/** Notes that somebody listens now. @returns since when without a gap, in milliseconds since 1970 */
+/** Extends the uptime. @returns since when the control plane is up without a gap, in milliseconds since 1970 */
 export async function extendUptime(deps: UptimeDeps): Promise<number> {
   const now = deps.clock.now();
   const rows = await deps.db
@@ -28,7 +28,7 @@ export async function extendUptime(deps: UptimeDeps): Promise<number> {
   const watched = at.get("watch");
   const since = at.get("listening");
   await writeVital(deps, "watch");
-  // What lies ahead was noted by a clock that was wrong.
+  // An instant in the future was recorded by a wrong clock.
   const isGapless = watched !== undefined && watched <= now && now - watched <= DOWN_AFTER_MS;
   if (isGapless && since !== undefined && since <= now) return since;
   await writeVital(deps, "listening");
