@@ -7,7 +7,7 @@ import { acquireLock } from "../state/locks.ts";
 import { isAlive, ownProcessRef, ProcessRef } from "../system/process/process-ref.ts";
 import { peekState } from "../system/state-file.ts";
 
-/** What the running daemon says of itself, for `status` and `doctor`. */
+/** State of the running daemon, for `status` and `doctor`. */
 export const DaemonState = z.strictObject({
   process: ProcessRef,
   socket: z.enum(["open", "closed"]),
@@ -16,10 +16,12 @@ export const DaemonState = z.strictObject({
 });
 export type DaemonState = z.infer<typeof DaemonState>;
 
-/** `pid` is the other daemon's, when it has said so yet. */
+/** `pid`: the other daemon's; null when it has not written its state yet. */
 export type Claim = { ok: true; release: () => Promise<void> } | { ok: false; pid: number | null };
 
-/** Makes this process the one daemon of its root, or says which process is. A claim of a process that is gone is taken over. */
+/**
+ * Makes this process the only daemon of its root, or finds the other one. The claim of a dead process is taken over.
+ */
 export async function claimDaemon(paths: Paths): Promise<Claim> {
   const isTaken = new AbortController();
   const onWait = (): void => isTaken.abort();
@@ -38,7 +40,7 @@ export async function claimDaemon(paths: Paths): Promise<Claim> {
   }
 }
 
-/** @returns null when no daemon runs */
+/** @returns null when no daemon is running */
 export async function readDaemonState(paths: Paths): Promise<DaemonState | null> {
   const state = await peekState(paths.daemonFile, DaemonState);
   return typeof state === "object" && isAlive(state.value.process) ? state.value : null;

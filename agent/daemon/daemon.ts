@@ -11,14 +11,14 @@ import { processRefOf } from "../system/process/process-ref.ts";
 const CONFIG_POLL_MS = 10_000;
 
 /**
- * Does this host's backups until `stop` is aborted; then ends what runs in order and tries to report it.
+ * Runs the daemon until `stop` is aborted. Then cancels running jobs and tries to report them.
  * @returns the exit status
  */
 export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<number> {
   const claim = await claimDaemon(deps.paths);
   if (!claim.ok) {
     deps.log(
-      `the agent runs already${claim.pid === null ? "" : ` (process ${claim.pid})`}; two would do everything twice`,
+      `the agent is already running${claim.pid === null ? "" : ` (process ${claim.pid})`}; a second one would run every job twice`,
     );
     return 75;
   }
@@ -43,13 +43,13 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
   }
 }
 
-/** Where the agent writes. */
+/** Every directory the agent writes to. */
 function directoriesOf({ etc, state, ...paths }: Paths): string[] {
   const { ordersDir, spoolDir, bindingsDir, repositoriesDir, secretsDir, locksDir } = paths;
   return [etc, state, ordersDir, spoolDir, bindingsDir, repositoriesDir, secretsDir, locksDir];
 }
 
-/** A host that was revoked and is enrolled again is another host, with another key: the daemon begins anew as that one. */
+/** A revoked host that is enrolled again is a new host, with another key: the daemon restarts as that host. */
 function watchConfig(deps: ServeDeps, config: AgentConfig, then: () => void): () => void {
   let cancelTimer = (): void => {};
   const check = async (): Promise<void> => {

@@ -17,14 +17,16 @@ export interface DispatchDeps {
   queue: Queue;
   newId: () => Id;
   assignment: () => Assignment | null;
-  /** Runs left over from before are ended first: a service they had stopped is started before it is stopped again. */
+  /**
+   * Interrupted runs are recovered first: a service they stopped must be running again before it is stopped once more.
+   */
   interruptedRunsEnded: Promise<void>;
 }
 
 type RunOrder = Exclude<Order, { kind: "cancel" }>;
 type BindingOrder = Exclude<RunOrder, { kind: UpkeepKind }>;
 
-/** Puts a task whose time has come into the workload. */
+/** Adds a due task to the queue. */
 export function dispatchDue(deps: DispatchDeps, due: DueTask): void {
   const { task, trigger } = due;
   const run = deps.newId();
@@ -41,7 +43,7 @@ export function dispatchDue(deps: DispatchDeps, due: DueTask): void {
       await deps.runner.spool.ensureWritable();
       await runTask(deps, task, start);
     } finally {
-      // A run that can't be told of does not begin, and its time is not behind us.
+      // A run that can't be reported does not start; its due time stays open.
       if (!hasStarted) due.onNotStarted();
     }
   };
@@ -58,7 +60,7 @@ async function runTask(deps: DispatchDeps, task: DueTask["task"], start: Omit<Ru
   if (now !== null) await runUpkeep(deps.runner, { ...now, ...start, kind: task.kind });
 }
 
-/** Does what an order says. Its run has the order's own id. */
+/** Carries out an order. Its run has the order's own id. */
 export function dispatchOrder(deps: DispatchDeps, order: Order): void {
   if (order.kind === "cancel") {
     if (!deps.queue.cancel(order.run)) void logErrors(deps, order.run, cancelInOtherProcess(deps, order.run));
@@ -90,7 +92,7 @@ function bindingForOrder(deps: DispatchDeps, order: BindingOrder): ReturnType<ty
   return from === null ? findBinding(deps, order.binding) : foreignBinding(from, order);
 }
 
-/** Another host's binding, as that host would have it in its assignment, with the snapshots it made. */
+/** Another host's binding and its snapshots, as in that host's own assignment. */
 function foreignBinding(
   { host, binding, contract, repository }: ForeignBinding,
   { issuedAt }: Pick<Order, "issuedAt">,
@@ -99,7 +101,7 @@ function foreignBinding(
   return { assignment: { protocol: 1, host, revision: 0, issuedAt, ...known }, binding };
 }
 
-/** The assignment of the moment the run begins: what it waited for may have changed it. */
+/** Looked up when the run starts: the assignment may have changed while the run was queued. */
 function findBinding(
   deps: DispatchDeps,
   id: Id,
@@ -126,11 +128,11 @@ async function reportUnknown(deps: DispatchDeps, order: RunOrder): Promise<void>
   const { binding, repository, what } = about;
   const run = { runId: order.id, binding, repository, kind: order.kind, trigger: "order" as const, scheduledAt: null };
   const message = `this host has no ${what} in its assignment`;
-  const failure = runFailure("binding.unknown", message, "Look whether it still exists, then ask again.");
+  const failure = runFailure("binding.unknown", message, "Check whether it still exists, then send the order again.");
   await recordUnstarted(deps.runner, run, failure);
 }
 
-/** A run that a person started on the host by hand lives in a process of its own. It takes SIGINT as a wish to stop. */
+/** A run started with the CLI has its own process: SIGINT cancels it. */
 async function cancelInOtherProcess(deps: DispatchDeps, run: Id): Promise<void> {
   for (const { report, owner } of await deps.runner.spool.list()) {
     const isIt = report.type === "run" && report.run.id === run;

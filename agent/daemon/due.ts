@@ -2,13 +2,13 @@ import { nextInTimetable, parseTimeSpan, parseTimetable, randomizedDelayMs } fro
 import type { Timetable } from "../../shared/schedule.ts";
 import type { Scheduled } from "./tasks.ts";
 
-/** What a task's schedule has behind it. All in milliseconds; times of the calendar, without the task's own delay. */
+/** Stored state of a task's schedule, in ms: calendar times, without the task's random delay. */
 export interface ScheduleState {
-  /** The last time of the calendar that was run or skipped: it never comes again. */
+  /** The last calendar time that was run or skipped: it never comes again. */
   lastDueAt: number | null;
-  /** When this calendar was first seen: no time before it was missed. */
+  /** Since when this calendar is followed: no earlier time counts as missed. */
   since: number;
-  /** The calendar and zone that `since` is about. */
+  /** The calendar and zone that `since` belongs to. */
   calendar: string;
 }
 
@@ -16,14 +16,14 @@ export type Decision =
   | { kind: "wait"; nextDueAt: number | null; history: ScheduleState }
   | { kind: "run"; dueAt: number; trigger: "schedule" | "catch-up"; history: ScheduleState };
 
-/** A run that begins later than this was missed: it is caught up or skipped. */
+/** A run that starts later than this was missed: it is caught up or skipped. */
 const ON_TIME_WITHIN_MS = 90_000;
 const FIRST_WINDOW_MS = 3_600_000;
 
 /**
- * What to do about one task at one moment. Pure: the same question has the same answer.
- * @param zone the host's own, for a task without one
- * @returns to wait, or to run now; either way the history that holds from then on (the same object: nothing to write)
+ * Decides about one task at one moment. A pure function.
+ * @param input `zone`: the host's own, for a task without one. Times in ms
+ * @returns wait, or run now, with the state to store; the same object when it has not changed
  */
 export function decideTask(input: {
   task: Scheduled;
@@ -74,9 +74,9 @@ function scheduleOf(task: Scheduled, hostZone: string): Schedule {
 }
 
 /**
- * A calendar seen for the first time has missed nothing. A time behind us that lies ahead was written by a clock that was wrong: it
- * counts for nothing, and the calendar begins afresh. Only the very next one may be behind us: a clock set back a little brings
- * no time a second time.
+ * When a calendar is new, nothing was missed. A last run in the future was written while the clock was wrong: it is
+ * ignored, and the state starts afresh. Only the very next time may be skipped: a clock set back a little must not run
+ * it twice.
  */
 function currentState(schedule: Schedule, history: ScheduleState | null, now: number): ScheduleState {
   const calendar = `${schedule.timetable.normalized} in ${schedule.zone}`;
@@ -89,7 +89,7 @@ function currentState(schedule: Schedule, history: ScheduleState | null, now: nu
   return history;
 }
 
-/** The latest time of the calendar not after `until`, looked for backwards: a host may have been away for a year. */
+/** The latest calendar time not after `until`. Searched backwards, since a host may have been off for a year. */
 function lastOccurrenceUntil(schedule: Schedule, first: number, until: number): number {
   for (let window = FIRST_WINDOW_MS; until - window > first; window *= 4) {
     const inWindow = nextOccurrence(schedule, until - window);

@@ -9,8 +9,8 @@ import { findTroubles } from "../state/troubles.ts";
 import { VERSION } from "../version.ts";
 
 /**
- * What this host is and can do, cut to what the model takes.
- * @param listTroubles what a person has to look at, when more is known than the disk shows
+ * Collects the host's facts, cut to the limits of the model.
+ * @param listTroubles overrides where troubles come from: the daemon knows more than the files show
  */
 export async function collectFacts(
   paths: Paths,
@@ -49,13 +49,13 @@ interface LocalUser {
   uid: number;
 }
 
-/** The local ones only: a directory service may have a hundred thousand. */
+/** Local users only: a directory service may have a hundred thousand. */
 async function localUsers(): Promise<LocalUser[]> {
   const lines = ((await readTextIfExists("/etc/passwd")) ?? "").split("\n").map((line) => line.split(":"));
   return lines.flatMap(([name = "", , uid]) => (name === "" || name.length > 64 ? [] : [{ name, uid: Number(uid) }]));
 }
 
-/** The number asked for first: Bun's userInfo believes the environment, where a service has no USER. */
+/** By uid first: Bun's userInfo trusts the environment, and a service has no USER there. */
 function runsAs(users: LocalUser[]): string {
   const own = process.getuid?.();
   const local = users.find(({ uid }) => uid === own);

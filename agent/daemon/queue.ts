@@ -1,20 +1,20 @@
 import type { Id } from "../../shared/ids.ts";
 
-/** A run that has to happen. `begin` never rejects; an aborted signal means: cancelled, say so in the report. */
+/** A run to execute. `start` never rejects; if the signal is aborted, the run is reported as cancelled. */
 export interface Job {
   run: Id;
-  /** The binding, or the repository as a whole: no two runs of one at once. */
+  /** The binding, or the repository as a whole: never two runs of one at once. */
   subject: Id;
   start: (signal: AbortSignal) => Promise<void>;
 }
 
-/** What this agent runs now, and what waits for its turn: one run per binding or repository, a few per host, first come first served. */
+/** Runs in progress and queued: one per binding or repository, a few per host, first come first served. */
 export interface Queue {
   add(job: Job): void;
   has(run: Id): boolean;
-  /** Waiting or running: it ends as cancelled. @returns false when it is not here */
+  /** Cancels a queued or running job. @returns false when it is not here */
   cancel(run: Id): boolean;
-  /** Takes nothing more, drops what waits, cancels what runs. Resolves when all of it has ended. */
+  /** Accepts nothing more, drops queued jobs and cancels running ones. Resolves when all have ended. */
   drain(): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ interface RunningJob {
   ended: Promise<void>;
 }
 
-/** @param limit how many runs at once */
+/** @param limit how many jobs may run at once */
 export function openQueue(limit: number): Queue {
   const running = new Map<Id, RunningJob>();
   let waiting: Job[] = [];

@@ -15,8 +15,8 @@ import { extendWhileRunning } from "../state/deferral.ts";
 import { readBackupDeferral, writeBackupDeferral } from "../state/backup-deferral.ts";
 
 /**
- * A task whose time has come. `begins` is called when its run has really begun, and can't be lost any more: from then on the time is behind us. `putBack` is,
- * when it can't start now: it comes again soon.
+ * A due task. `onStarted`: the run is in the spool, so this due time is done. `onNotStarted`: the run could not start;
+ * the task becomes due again soon.
  */
 export interface DueTask {
   task: Task;
@@ -37,17 +37,17 @@ export interface SchedulerDeps {
 }
 
 export interface Scheduler {
-  /** Looks at the schedules again: the assignment changed, or a run ended. Resolves when it has. */
+  /** Checks the schedules again: the assignment has changed, or a run has ended. Resolves when done. */
   wake(): Promise<void>;
   stop(): void;
 }
 
-/** The wall clock is asked again at least this often: it jumps when the host sleeps or somebody sets it. */
+/** The wall clock is read again at least this often: it jumps after a suspend, or when it is set. */
 const RECHECK_AFTER_MS = 30_000;
 
 const StoredScheduleState = z.strictObject({ lastDueAt: Instant.nullable(), since: Instant, calendar: z.string() });
 
-/** Says when a task is due, once per time of its calendar, as long as it is not stopped. */
+/** Calls `onDue` once per scheduled time of each task, until stopped. */
 export function startScheduler(deps: SchedulerDeps): Scheduler {
   const dispatched = new Set<string>();
   let cancelTimer = (): void => {};
@@ -63,12 +63,12 @@ export function startScheduler(deps: SchedulerDeps): Scheduler {
     const onNotStarted = (): void => void dispatched.delete(id);
     const onStarted = async (): Promise<void> => {
       try {
-        // While it waited for its turn, more of its times may have passed: this one run is for all of them.
+        // While queued, more due times may have passed: this one run covers them all.
         const late = await decideNow(deps, task);
         if (late.kind === "run") await writeScheduleState(deps.paths, task, late.history);
         await (task.kind === "backup" ? markBackupRetry(deps, task.binding.id) : markUpkeepRetry(deps, task));
       } finally {
-        // Not before that is written: who looks meanwhile would find the same time due once more.
+        // Not before the state is written: a check in between would find the same time due again.
         onNotStarted();
       }
     };
@@ -101,18 +101,18 @@ export function startScheduler(deps: SchedulerDeps): Scheduler {
   };
 }
 
-/** When a task runs next by itself, for `status`; null: not by itself, or at once. */
+/** When a task runs next, in ms, for `status`; null when it is off, or never due again. */
 export async function nextDueAt(paths: Paths, task: Task, now: { now: number; zone: string }): Promise<number | null> {
   const decision = await decideFor(paths, task, { ...now, history: await readScheduleState(paths, task) });
   return decision.kind === "wait" ? decision.nextDueAt : decision.dueAt;
 }
 
-/** Since when a task's calendar is followed, in milliseconds since 1970; null: not yet. */
+/** Since when a task's calendar is followed, in ms since 1970; null: not yet. */
 export async function scheduledSince(paths: Paths, task: Task): Promise<number | null> {
   return (await readScheduleState(paths, task))?.since ?? null;
 }
 
-/** A repository that was never seen has nothing to prune or check: its first backup makes it. */
+/** A repository that does not exist yet has nothing to prune or check: its first backup creates it. */
 async function mayRun(paths: Paths, task: Task): Promise<boolean> {
   return task.kind === "backup" || (await knownEngineIds(paths, task.repository)).length > 0;
 }

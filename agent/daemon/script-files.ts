@@ -3,21 +3,21 @@ import type { AssignedBinding } from "../../shared/assignment.ts";
 import { resultOf } from "../../shared/result.ts";
 import type { Paths } from "../config.ts";
 
-/** One file of a result, as it should be. */
+/** One file of a binding's result (script or unit), as it should be. */
 export interface ResultFile {
   readonly path: string;
   readonly text: string;
   readonly mode: number;
 }
 
-/** In every file the agent keeps here, and in no other: what lacks it is somebody else's. */
+/** In every file the agent manages here. A file without it belongs to somebody else. */
 const MARKER = "# Kept by holdfast-agent: changes here are lost.";
 
 export function isManaged(text: string): boolean {
   return text.split("\n", 2).includes(MARKER);
 }
 
-/** A unit that somebody else keeps (the NixOS module, say) and that does what ours would. */
+/** A unit managed by somebody else (the NixOS module, say) that does the same as ours. */
 export function isEquivalentUnit(text: string): boolean {
   return /^ExecStart=.*holdfast-agent"? backup %i$/m.test(text);
 }
@@ -27,11 +27,11 @@ interface Input {
   readonly bindings: readonly AssignedBinding[];
   /** How the agent itself is started. */
   readonly command: readonly string[];
-  /** Whom the units run as: the agent's own user. */
+  /** The user of the units: the agent's own. */
   readonly user: string;
 }
 
-/** The restore script of each binding, whether it is enabled or not, and the one unit they share. */
+/** The restore script of each binding, enabled or not, and the one unit they share. */
 export function resultFiles(input: Input): ResultFile[] {
   const scripts = input.bindings.map((binding) => ({
     path: join(input.paths.scriptsDir, resultOf(binding.name).restoreScript),
@@ -41,13 +41,13 @@ export function resultFiles(input: Input): ResultFile[] {
   return [...scripts, { path: input.paths.backupUnit, text: unitOf(input), mode: 0o644 }];
 }
 
-/** It names its binding by the id, so that it never speaks for another one that got the name. */
+/** Uses the binding's id, so that a binding that later gets this name is never meant. */
 function scriptOf({ paths, command }: Input, binding: AssignedBinding): string {
   const agent = command.map(quote).join(" ");
   const root = paths.root === "/" ? "unset HOLDFAST_AGENT_ROOT" : `export HOLDFAST_AGENT_ROOT=${quote(paths.root)}`;
   return `#!/bin/sh
 ${MARKER}
-# Looks after the backups of the binding ${binding.name}, also when its schedule is off or the control plane is away.
+# Manages the backups of the binding ${binding.name}, even when its schedule is off or the control plane is down.
 set -eu
 ${root}
 
@@ -86,7 +86,7 @@ esac
 `;
 }
 
-/** 3 is success with warnings: a usable snapshot exists, and the report says what was skipped. */
+/** Exit status 3 is success with warnings: a usable snapshot exists, and the report says what was skipped. */
 function unitOf({ paths, command, user }: Input): string {
   const root = paths.root === "/" ? "" : `Environment=${quoteForUnit(`HOLDFAST_AGENT_ROOT=${paths.root}`)}\n`;
   return `${MARKER}

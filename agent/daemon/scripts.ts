@@ -19,9 +19,9 @@ export interface ResultDeps {
 const SCRIPT_PREFIX = resultOf("").restoreScript;
 
 /**
- * Keeps the restore scripts and the backup unit on the host what the assignment asks for. Never throws: where they can't be
- * written, backups go on all the same.
- * @returns `keep`, to be called with each assignment; a trouble is logged once, and again when it was gone in between
+ * Keeps the restore scripts and the backup unit on the host up to date with the assignment. Never throws: where they
+ * can't be written, backups continue.
+ * @returns `sync`, to be called with each assignment. It logs a problem once, and again only if it was gone in between
  */
 export function openResultFiles(deps: ResultDeps): { sync: (assignment: Assignment | null) => Promise<void> } {
   let lastLogged: readonly string[] = [];
@@ -35,7 +35,7 @@ export function openResultFiles(deps: ResultDeps): { sync: (assignment: Assignme
   };
 }
 
-/** What of the results is not there, and why: for a person who asks, without touching anything. */
+/** Which result files are missing, and why. Changes nothing. */
 export async function findMissingResults(paths: Paths, assignment: Assignment): Promise<string[]> {
   const looked = await Promise.all(
     expectedFiles(paths, assignment).map(async ({ path }) => {
@@ -47,7 +47,7 @@ export async function findMissingResults(paths: Paths, assignment: Assignment): 
   return looked.filter((trouble) => trouble !== null);
 }
 
-/** All that `keep` has put on the machine, for whoever takes the agent off it. */
+/** Every result file installed on this machine, for `uninstall`. */
 export async function installedResultFiles(paths: Paths): Promise<string[]> {
   const unit = await readTextIfExists(paths.backupUnit).catch(() => "");
   return [...(await scriptsIn(paths)), ...(unit !== null && isManaged(unit) ? [paths.backupUnit] : [])];
@@ -102,7 +102,7 @@ async function writeIfChanged({ path, text, mode }: ResultFile): Promise<boolean
   return true;
 }
 
-/** The scripts that are ours, a draft that a crash has left among them. */
+/** Our own scripts, including temporary files left by a crash. */
 async function scriptsIn({ scriptsDir }: Paths): Promise<string[]> {
   let names: string[];
   try {

@@ -36,10 +36,10 @@ import { openQueue } from "./queue.ts";
 
 export interface ServeDeps {
   paths: Paths;
-  /** Where services are looked for that the catalogue knows. */
+  /** Where services of the catalogue are looked for. */
   searchPaths: SearchPaths;
   clock: { now(): number };
-  /** Milliseconds since the machine was started, its sleep included. */
+  /** Milliseconds since boot, suspended time included. */
   uptime?: () => number;
   timers: Timers;
   random: (bytes: number) => Uint8Array;
@@ -50,7 +50,7 @@ const RUNS_AT_ONCE = 2;
 const RECOVER_EVERY_MS = 60_000;
 const LAST_REPORTS_WITHIN_MS = 10_000;
 
-/** Everything one host does, wired together, until `stop` is aborted; then what runs is ended in order and reported. */
+/** Wires up everything the daemon does, until `stop` is aborted. Then cancels running jobs and reports them. */
 export async function serve(
   deps: ServeDeps,
   host: { config: AgentConfig; api: Api },
@@ -81,7 +81,7 @@ export async function serve(
     runner,
     queue,
     interruptedRunsEnded: interruptedRuns.first,
-    // By the control plane's clock: there runs of all hosts are put in order by their ids.
+    // By the control plane's clock: it sorts the runs of all hosts by their ids.
     newId: () => uuidv7(controlClock.now(), deps.random(10)),
     assignment: () => assignment,
   };
@@ -169,7 +169,7 @@ export async function serve(
     if (stop.aborted) resolve();
     else stop.addEventListener("abort", () => resolve(), { once: true });
   });
-  log("stopping: what runs is ended in order");
+  log("stopping: cancelling running jobs and reporting them");
   scheduler.stop();
   puller.stop();
   declarations.stop();
@@ -184,12 +184,12 @@ export async function serve(
     new Promise<void>((resolve) => timers.after(LAST_REPORTS_WITHIN_MS, resolve)),
   ]);
   connection.stop();
-  // Behind what is still being written: nothing of this host is touched any more once we have returned.
+  // After pending writes: nothing is written once this function has returned.
   await saveState(false);
   log("stopped");
 }
 
-/** Runs whose process died (this agent's, before a crash, or a person's) are ended now, and looked for every minute. */
+/** Recovers runs whose process died (this agent's own before a crash, or the CLI's): now, and every minute. */
 function watchInterruptedRuns(
   deps: ServeDeps,
   runner: RunnerDeps,
@@ -201,7 +201,7 @@ function watchInterruptedRuns(
     try {
       await recoverInterrupted(runner, assignment());
     } catch (error) {
-      deps.log(`interrupted runs could not be ended: ${messageOf(error)}`);
+      deps.log(`interrupted runs could not be recovered: ${messageOf(error)}`);
     }
     if (!isStopped) takeBack = deps.timers.after(RECOVER_EVERY_MS, () => void recover());
   };
@@ -214,7 +214,7 @@ function watchInterruptedRuns(
   };
 }
 
-/** Sends what the host says of itself when it is not what was last sent. */
+/** Sends the facts when they have changed since they were last sent. */
 function factsSender(api: Api, collect: () => Promise<HostFacts>): () => Promise<void> {
   let sent = "";
   return async () => {
@@ -226,7 +226,7 @@ function factsSender(api: Api, collect: () => Promise<HostFacts>): () => Promise
   };
 }
 
-/** Keeps daemon.json true, in the order things happened. */
+/** Writes daemon.json, one write at a time and in order. */
 function daemonStateWriter(deps: ServeDeps, api: Api): (isOnline: boolean) => Promise<void> {
   let writing = Promise.resolve();
   return (isOnline) => {

@@ -2,14 +2,14 @@ import type { AssignedBinding, AssignedRepository, Assignment } from "../../shar
 import type { Settings } from "../../shared/binding.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";
 
-/** Something that comes again and again on this host. */
+/** Something scheduled on this host. */
 export type Task =
   | { readonly kind: "backup"; readonly binding: AssignedBinding }
   | { readonly kind: UpkeepKind; readonly repository: AssignedRepository };
 
-/** What a schedule is made of. */
+/** The schedule of a task. */
 export interface Scheduled {
-  /** Its own among all tasks: the random delay is the same for it every time. */
+  /** Unique among all tasks: its random delay is derived from it. */
   readonly id: string;
   readonly name: string;
   readonly paused: boolean;
@@ -21,7 +21,7 @@ export function tasksOf(assignment: Assignment | null): Task[] {
   const backups = (assignment?.bindings ?? []).map((binding): Task => ({ kind: "backup", binding }));
   const maintained = (assignment?.repositories ?? []).filter(({ maintains }) => maintains);
   const upkeep = maintained.flatMap((repository): Task[] => [
-    // Nothing of it may be removed from here: somebody else prunes it.
+    // Nothing may be removed from it by this host: somebody else prunes it.
     ...(repository.appendOnly ? [] : [{ kind: "prune" as const, repository }]),
     { kind: "check", repository },
   ]);

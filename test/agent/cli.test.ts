@@ -185,7 +185,7 @@ test("there is one daemon per root; a dead one's place is taken, and it ends in 
   await until("the daemon to run", async () => (await agent.cli("status")).stdout.includes("running as process"));
   const second = await agent.cli("run");
   expect(second.code).toBe(75);
-  expect(second.stderr).toContain("the agent runs already");
+  expect(second.stderr).toContain("the agent is already running");
   const status = JSON.parse((await agent.cli("status", "--json")).stdout);
   expect(status).toMatchObject({
     revision: 1,
