@@ -15,7 +15,7 @@ interface RestoreDatabaseInput {
   readonly restore: RestoreRequest;
 }
 
-/** A restore of a database in place: what was dumped is given to the contract's restoreCmd. Throws RunError. */
+/** Restores a database in place: feeds the dump to the contract's restoreCmd. Throws RunError. */
 export async function restoreDatabase(
   { paths }: Pick<RunnerDeps, "paths">,
   { prepared, request, binding, restore }: RestoreDatabaseInput,

@@ -11,10 +11,10 @@ interface Attributes {
 }
 
 /**
- * The directories that are there and are not themselves restored: the machine's own above (/, /var, /home), and those whose
- * attributes stay. Writing in them, and restic, which gives every directory above what it restores the attributes it had in
- * the snapshot, change them.
- * @param restored directories that get the snapshot's attributes
+ * Attributes of the existing directories that are not themselves restored: the machine's own above (/, /var, /home),
+ * and those that keep their attributes. Writing into them changes them, and so does restic, which gives every parent
+ * directory the attributes of the snapshot.
+ * @param input `restored`: directories that get the snapshot's attributes
  */
 export function readDirectoryAttributes(
   disk: Disk,
@@ -37,8 +37,8 @@ export function readDirectoryAttributes(
 }
 
 /**
- * Makes the directories above what is restored that are not there, as anybody's: not every snapshot holds them.
- * @returns what can't be restored, since they could not be made
+ * Creates missing parent directories of the restored paths, with mode 0755: not every snapshot contains them.
+ * @returns paths that can't be restored because this failed
  */
 export function makeParents(root: string, include: readonly string[]): FailedPath[] {
   const failed: FailedPath[] = [];
@@ -59,7 +59,7 @@ function makeParent(path: string): void {
   chmodSync(path, 0o755);
 }
 
-/** Gives directories their attributes again, whatever the tool has made of them, the deepest first. */
+/** Sets the directories' attributes, whatever the engine left, the deepest first. */
 export function applyDirectoryAttributes(
   disk: Disk,
   { remembered, restored }: { remembered: Map<string, Attributes>; restored: readonly SnapshotNode[] },

@@ -5,22 +5,25 @@ import type { NodeType, SnapshotNode } from "../providers/contents.ts";
 
 export type DiskPath = string | Buffer;
 
-/** The disk below one directory, looked up by the names a listing shows. What it has read is read again by a new one only. */
+/**
+ * The disk below one directory, by names as a listing shows them. Directories read once are not read again: open a new
+ * one for that.
+ */
 export interface Disk {
-  /** The entry's own path; null when nothing there fits its name, or several do. */
+  /** The path with its real bytes; null when nothing has that name, or several entries do. */
   find(path: string): DiskPath | null;
-  /** What is there now, itself and not behind a link; null when there is nothing. */
+  /** Status of what is there, without following links; null when there is nothing. */
   stat(path: string): BigIntStats | null;
-  /** Names as a listing would show them, with the bytes they really have; null where several look alike. */
+  /** Names as a listing shows them, with their real bytes; null where several entries have the same. */
   names(path: string): Map<string, Buffer | null>;
-  /** Which of several entries is meant can't be told: their names differ in bytes that are not UTF-8 alone. */
+  /** Whether several entries are meant: their names differ only in bytes that are not UTF-8. */
   isAmbiguous(path: string): boolean;
 }
 
 const YIELD_EVERY = 500;
 
 /**
- * @param root what paths are joined to, "" for the machine itself
+ * @param root prefix for all paths, "" for the machine itself
  * @param standIn what listings show for a byte that is not UTF-8
  */
 export function openDisk(root: string, standIn: string): Disk {
@@ -66,7 +69,7 @@ function readNames(directory: DiskPath, standIn: string): Map<string, Buffer | n
       names.set(text, names.has(text) ? null : name);
     }
   } catch {
-    // Not there, or not to be read: nothing is known of it.
+    // Missing or unreadable: nothing is known of it.
   }
   return names;
 }
@@ -75,7 +78,7 @@ export function joinBytes(directory: DiskPath, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(directory), Buffer.from("/"), name]);
 }
 
-/** @returns what is there, itself and not behind a link; null when nothing is, or it can't be looked at */
+/** @returns the status without following links; null when there is nothing, or it can't be read */
 export function lstat(path: DiskPath): BigIntStats | null {
   try {
     return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
@@ -97,7 +100,7 @@ export function modeOf({ mode }: BigIntStats): number {
   return Number(mode & 0o7777n);
 }
 
-/** Whether two times, in microseconds, are the same: one tool rounds them, the other cuts them off. */
+/** Whether two times, in microseconds, are equal: one engine rounds them, the other truncates them. */
 export function isSameTime(one: number, other: number): boolean {
   return Math.abs(one - other) <= 1;
 }
@@ -106,19 +109,19 @@ export function mtimeUsOf({ mtimeNs }: BigIntStats): number {
   return Number(mtimeNs / 1000n);
 }
 
-/** What a snapshot's entry and what is there differ in, as far as a listing tells; null: in nothing. */
+/** How a snapshot's entry and the entry on disk differ, as far as a listing shows; null when they don't. */
 export function difference(node: SnapshotNode, there: BigIntStats): string | null {
   const type = typeOf(there);
   if (type !== node.type) return `is a ${type}, was a ${node.type}`;
   if (type === "file" && node.size !== null && there.size !== BigInt(node.size)) return "size";
-  // A directory's changes with whatever is done in it.
+  // A directory's mtime changes with every entry.
   if (type !== "dir" && !isSameTime(mtimeUsOf(there), node.mtimeUs)) return "mtime";
   if (type !== "symlink" && modeOf(there) !== node.mode) return "mode";
   if (there.uid !== BigInt(node.uid) || there.gid !== BigInt(node.gid)) return "owner";
   return null;
 }
 
-/** Does the work for each, and lets everything else in this process have its turn in between. */
+/** Runs `work` for each item, yielding to the event loop every 500. */
 export async function forEachYielding<T>(items: Iterable<T>, work: (item: T) => void): Promise<void> {
   let count = 0;
   for (const item of items) {

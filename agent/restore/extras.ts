@@ -4,23 +4,25 @@ import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat } from "./d
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface ExtrasInput {
-  /** Everything the snapshot holds in the selection. */
+  /** Everything the snapshot has in the selection. */
   readonly nodes: readonly SnapshotNode[];
-  /** Paths, as in the snapshot, that stay although the snapshot does not hold them. */
+  /** Paths, as in the snapshot, that stay although the snapshot does not have them. */
   readonly isKept: (path: string) => boolean;
-  /** Directories nothing is removed in: those of other filesystems, mounted inside. */
+  /** Directories in which nothing is removed: those on other filesystems. */
   readonly isBeyond: (directory: string) => boolean;
   readonly dryRun: boolean;
 }
 
-/** What the snapshot does not hold, in the directories that it holds. */
+/** Entries on disk that the snapshot does not have, in directories it has. */
 export interface Extras {
-  /** As in a snapshot, what is in a directory before the directory itself. */
+  /** Paths as in a snapshot; a directory comes after its entries. */
   readonly removed: readonly string[];
   readonly failed: readonly FailedPath[];
 }
 
-/** Removes what is there and not in the snapshot; with a dry run only names it. Never through a link, or on another mount. */
+/**
+ * Removes entries that are not in the snapshot; a dry run only lists them. Never follows links, never crosses mounts.
+ */
 export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun }: ExtrasInput): Promise<Extras> {
   const children = new Map<string, Set<string>>();
   for (const { path, type } of nodes) {
@@ -30,7 +32,7 @@ export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun
   }
   const removed: string[] = [];
   const failed: FailedPath[] = [];
-  /** @returns whether all of it went, or would go */
+  /** @returns whether all of it was removed, or would be */
   const remove = (path: DiskPath, shown: string): boolean => {
     if (isKept(shown)) return false;
     const isDirectory = lstat(path)?.isDirectory() === true;

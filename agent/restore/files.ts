@@ -11,8 +11,8 @@ import { type RestoreWork, write } from "./write.ts";
 import { runError } from "../run-error.ts";
 
 /**
- * Gives back bytes, owner, mode, times and links, and says of each file that it could not. It is made of what each tool can do:
- * list, read and write. What overwriting, deleting, a dry run and a verification mean is decided here, once.
+ * Restores bytes, owner, mode, times and links, and reports each file that failed. Built from what each engine can do:
+ * list, read and write. Overwriting, deleting, dry run and verification are decided here, the same for every engine.
  */
 export async function restoreFiles(
   repository: Pick<OpenRepository, "contents">,
@@ -42,7 +42,7 @@ export async function restoreFiles(
   return buildRestoreResult(work, { plan, written, verification });
 }
 
-/** A path that the snapshot does not hold is found out before anything is written. */
+/** A path the snapshot does not have is noticed before anything is written. @throws `restore.nothing_matched` */
 async function listSelection(
   tool: SnapshotContents,
   { snapshot, include }: RestoreInput,

@@ -4,17 +4,17 @@ import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat, typeOf } f
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface ObstaclesInput {
-  /** What will be written over something that is there. */
+  /** Entries that will be written over something that is there. */
   readonly nodes: readonly SnapshotNode[];
-  /** Also second names of files, and whatever is no plain file. */
+  /** Also remove further hard links of files, and everything that is no plain file. */
   readonly singleNames: boolean;
-  /** Paths that stay, whatever is written: mount points, and what the agent itself lives from. */
+  /** Paths that stay, whatever is written: mount points, and the agent's own state. */
   readonly isKept: (path: string) => boolean;
 }
 
 /**
- * Takes away what is of another type than the entry that will be written in its place, a directory with all below it.
- * @returns what could not be taken away
+ * Removes entries of another type than the one to be written there, directories with all their content.
+ * @returns what could not be removed
  */
 export async function removeObstacles(
   disk: Disk,
@@ -22,7 +22,7 @@ export async function removeObstacles(
 ): Promise<FailedPath[]> {
   const failed: FailedPath[] = [];
   const inTheWay: { path: string; type: string; place: DiskPath }[] = [];
-  // All of them are found before the first goes: with one of two names gone, the other looks like a plain file.
+  // All are found before the first is removed: without its other name, a hard link looks like a plain file.
   await forEachYielding(nodes, ({ path, type: wanted }) => {
     const place = disk.find(path);
     const there = place === null ? null : lstat(place);
@@ -43,7 +43,7 @@ export async function removeObstacles(
   return failed;
 }
 
-/** Throws at the first thing that is kept, or can't be removed. */
+/** Throws at the first entry that must stay, or can't be removed. */
 function removeAll(path: DiskPath, isKept: (path: string) => boolean): void {
   if (isKept(path.toString())) throw new Error(`${path.toString()} may not be removed`);
   if (lstat(path)?.isDirectory() !== true) {

@@ -2,28 +2,28 @@ import type { RestoreRequest } from "../../shared/assignment.ts";
 import { difference, type Disk, forEachYielding, isSameTime, mtimeUsOf, typeOf } from "./disk.ts";
 import type { SnapshotNode } from "../providers/contents.ts";
 
-/** What is to be done, entry by entry, parents first. */
+/** What to write, entry by entry, parents first. */
 export interface Plan {
-  /** Not there yet. */
+  /** Does not exist yet. */
   readonly create: readonly SnapshotNode[];
-  /** There, and written over. */
+  /** Exists, and is overwritten. */
   readonly update: readonly SnapshotNode[];
-  /** Left as it is: as in the snapshot already, or not to be overwritten. Directories are not counted among them. */
+  /** Left as it is: already as in the snapshot, or not to be overwritten. Directories are not counted. */
   readonly skipped: number;
-  /** Something is in an entry's place that is not overwritten: what would be below it can't be written. */
+  /** An entry of another type is in the way and not overwritten: nothing below it can be written. */
   readonly isBlocked: boolean;
 }
 
 interface PlanInput {
   readonly nodes: readonly SnapshotNode[];
   readonly overwrite: RestoreRequest["overwrite"];
-  /** Files that are not as in the snapshot, whatever their sizes and times say; null: not looked at. */
+  /** Files whose content differs from the snapshot, whatever their size and time; null: not compared. */
   readonly differing: ReadonlySet<string> | null;
-  /** Only what really changes counts as an update; else, with `always`, whatever is there. */
+  /** Count only real changes as updates. Otherwise, with `always`, everything that exists. */
   readonly isExact: boolean;
 }
 
-/** Compares a snapshot's entries with the disk, and decides of each by the overwrite mode. */
+/** Compares a snapshot's entries with the disk, and decides on each by the overwrite mode. */
 export async function makePlan(disk: Disk, input: PlanInput): Promise<Plan> {
   const [create, update]: [SnapshotNode[], SnapshotNode[]] = [[], []];
   let skipped = 0;

@@ -5,17 +5,17 @@ import { mountPoints } from "../system/mounts.ts";
 import { isAtOrBelow } from "../providers/contents.ts";
 import type { Access } from "../providers/provider.ts";
 
-/** What a restore removes under no circumstances. */
+/** Paths that a restore never removes. */
 export interface ProtectedPaths {
-  /** Of a path on the disk: it is mounted there, or the agent lives from it. */
+  /** Of a path on disk: a mount point, or a path the agent itself needs. */
   isProtected(path: string): boolean;
-  /** Of a path in the snapshot: it is needed, or the contract leaves it out, so that no snapshot can hold it. */
+  /** Of a path in the snapshot: it is protected, or the contract excludes it, so that no snapshot can contain it. */
   mustStay(path: string): boolean;
-  /** Of a directory in the snapshot: it is on another filesystem, mounted below what is restored. */
+  /** Of a directory in the snapshot: it is on another filesystem, mounted below a restored path. */
   isOtherFilesystem(directory: string): boolean;
 }
 
-/** Looks at what is mounted now. */
+/** Uses the mounts as they are now. */
 export function findProtectedPaths(
   { paths, repository }: Pick<Access, "paths" | "repository">,
   { root, include, excludes }: { root: string; include: readonly string[]; excludes: readonly string[] },

@@ -5,18 +5,18 @@ import type { Progress, RestoredItem, RunStats } from "../../shared/run.ts";
 export interface RestoreInput {
   /** A snapshot's full id, as listed. */
   readonly snapshot: string;
-  /** A directory; null: everything back where it was. */
+  /** A directory; null: restore in place. */
   readonly target: string | null;
-  /** Only these paths and what is below them, as in the snapshot; empty: everything. */
+  /** Only these paths and everything below them, as in the snapshot; empty: everything. */
   readonly include: readonly string[];
   readonly overwrite: RestoreRequest["overwrite"];
-  /** Removes what the snapshot does not hold, inside what is restored and nowhere else. */
+  /** Removes what the snapshot does not have, only inside the restored paths. */
   readonly delete: boolean;
-  /** Changes nothing, and says in `items` what would change. */
+  /** Changes nothing; `items` say what would change. */
   readonly dryRun: boolean;
-  /** Awaited once it is sure what is asked for is there, before anything is written or looked at where it belongs. */
+  /** Awaited once the requested paths are known to exist in the snapshot, before the target is read or written. */
   readonly beforeWriting: () => Promise<void>;
-  /** Patterns of what no snapshot holds, which `delete` therefore leaves where it is. */
+  /** Patterns of paths that no snapshot contains; `delete` therefore leaves them. */
   readonly excludes: readonly string[];
   /** Compares everything with the snapshot afterwards, by content: reads all of it again from the repository. */
   readonly verify: boolean;

@@ -20,7 +20,7 @@ import { restoreWorkDirectory } from "../consistency/staging.ts";
 import { realPathIfExists } from "../system/real-path.ts";
 
 /**
- * The work of a restore's run. It takes no lock, so that it need not wait for a backup: it only reads the repository.
+ * The work of a restore run. It takes no lock, since it only reads the repository: it need not wait for a backup.
  * Throws RunError for an early end.
  */
 export async function performRestore(
@@ -120,8 +120,8 @@ function sqliteOf(entry: Consistency): string[] {
 }
 
 /**
- * In place only what the contract keeps may be written. A path is given as the contract has it, and looked for as the
- * snapshot has it: behind the symbolic links.
+ * In place, only the contract's own paths may be written. Paths are given as in the contract, and looked up as in the
+ * snapshot: with symbolic links resolved.
  */
 async function resolveInPlacePaths({
   sources,
@@ -130,7 +130,7 @@ async function resolveInPlacePaths({
   policy,
 }: {
   sources: readonly string[];
-  /** Copied databases: put back by themselves. */
+  /** Copied databases: restored separately. */
   databases: readonly string[];
   restore: RestoreRequest;
   policy: Policy;

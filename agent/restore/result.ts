@@ -17,8 +17,8 @@ interface RestoreParts {
 }
 
 /**
- * What a restore comes to. A path that was to be written and is not, or that does not hold afterwards what the snapshot
- * does, makes it a failure; what was left alone on purpose and differs is only named.
+ * Builds a restore's result. A path that was not written, or differs from the snapshot afterwards, makes it a failure.
+ * What was skipped on purpose and differs is only listed.
  */
 export function buildRestoreResult(
   { access, input }: RestoreWork,
@@ -76,7 +76,7 @@ export function filesOf(nodes: readonly SnapshotNode[]): SnapshotNode[] {
   return nodes.filter(({ type }) => type !== "dir");
 }
 
-/** Of files, as the snapshot has them. */
+/** Total size of files, as in the snapshot. */
 export function bytesOf(nodes: readonly SnapshotNode[]): number {
   return nodes.reduce((sum, { type, size }) => sum + (type === "file" ? (size ?? 0) : 0), 0);
 }

@@ -17,9 +17,10 @@ interface Restoring {
 }
 
 /**
- * Does a restore's work, and starts again afterwards what was stopped for it, whatever happens between: that is owed, in
- * the spool, before the first unit is stopped.
- * @param work is given what stops the contract's units, to be called once it is sure that something will be written in place
+ * Restores, and starts the stopped services again afterwards, whatever happens: the cleanup is in the spool before the
+ * first unit is stopped.
+ * @param work is given a function that stops the contract's units, to be called once it is certain that something will
+ * be written in place
  */
 export async function withServicesStopped(
   deps: RunnerDeps,
@@ -53,7 +54,7 @@ export async function withServicesStopped(
   return await withCleanup(cleanUp, () => work(stopServices));
 }
 
-/** What the contract wants stopped for this restore. Throws PolicyError when the host's owner forbids one of them. */
+/** The units the contract wants stopped for this restore. Throws PolicyError when the policy forbids one of them. */
 async function unitsOf({ paths }: RunnerDeps, { assignment, binding, restore }: Restoring["input"]): Promise<string[]> {
   const assigned = assignment.contracts.find(({ id }) => id === binding.contract);
   if (assigned === undefined || restore.target !== null || restore.dryRun) return [];

@@ -1,7 +1,11 @@
 import type { SnapshotFacts } from "../../shared/run.ts";
 import { runError } from "../run-error.ts";
 
-/** @returns a snapshot of this binding, named by the beginning of its id or as `latest` */
+/**
+ * Finds a snapshot of this binding.
+ * @param input `wanted`: the beginning of its id, or `latest`
+ * @throws `snapshot.missing`, also when several ids begin so
+ */
 export function chooseSnapshot(
   snapshots: SnapshotFacts[],
   { wanted, binding }: { wanted: string; binding: string },

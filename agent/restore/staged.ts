@@ -21,23 +21,23 @@ interface StagedInput {
   readonly repository: OpenRepository;
   readonly access: Access;
   readonly snapshot: SnapshotFacts;
-  /** The binding whose snapshot it is. */
+  /** The binding that made the snapshot. */
   readonly binding: string;
-  /** A directory of the agent's own, for what is on its way. */
+  /** A temporary directory of the agent's own. */
   readonly work: string;
 }
 
-/** The copies and dumps of a snapshot, on their way back. */
+/** The database copies and dumps of a snapshot, fetched for a restore. */
 export interface StagedRestore {
-  /** Where they lie in the snapshot. */
+  /** Their directory in the snapshot. */
   readonly path: string;
   readonly manifest: Manifest;
   readonly directory: string;
 }
 
 /**
- * Fetches what a snapshot holds beside the contract's files. Whose it is not to remain is the caller's to remove: `work`.
- * @returns null when it holds no such thing. Throws RunError
+ * Fetches the snapshot's database copies and dumps into `work`, which the caller removes.
+ * @returns null when the snapshot has none. Throws RunError
  */
 export async function fetchStaged({
   repository,
@@ -61,7 +61,7 @@ export async function fetchStaged({
     onProgress: () => undefined,
     beforeWriting: async () => undefined,
   });
-  // Half a copy is none, whatever else came through.
+  // A partial copy is useless.
   if (failure !== null) throw new RunError(failure);
   const directory = join(work, path);
   try {
@@ -72,7 +72,7 @@ export async function fetchStaged({
   }
 }
 
-/** Which of the paths are the engine's to restore: a copied database's own is not in the snapshot. */
+/** The paths the engine itself restores: a copied database is not in the snapshot under its own path. */
 export async function excludeStaged(paths: readonly string[], { manifest }: StagedRestore): Promise<string[]> {
   const copied = new Set<string>();
   for (const { path } of manifest.sqlite) copied.add(path).add((await realPathIfExists(path)) ?? path);
@@ -87,9 +87,10 @@ interface RestoreStagedInput {
 }
 
 /**
- * Puts copies where they belong and loads the dumps, or lays all of it below the target. In place, only what the contract
- * names now: what a snapshot says of itself is no leave to write anywhere.
- * @returns what was done or would be. Throws `database.failed`, PolicyError
+ * Restores copies and loads dumps in place, or writes all of it below the target. In place, only what the contract
+ * names now: a snapshot's manifest gives no permission to write.
+ * @returns what was done, or would be
+ * @throws `database.failed`, PolicyError
  */
 export async function restoreStaged(
   context: CommandContext,
@@ -119,7 +120,7 @@ export async function restoreStaged(
   return items;
 }
 
-/** What the engine has laid below the target is not where anybody looks for it. */
+/** Removes the staging directory that the engine has restored below the target: nobody looks for its files there. */
 export async function removeStagingFrom(target: string, { path }: StagedRestore): Promise<void> {
   await rm(join(target, path), { recursive: true, force: true });
   for (let parent = dirname(path); parent !== "/"; parent = dirname(parent)) {
@@ -169,8 +170,8 @@ function notInContractError(what: string): RunError {
 }
 
 /**
- * Whole or not at all, beside the old one first. What SQLite kept beside the old file goes before the new one comes: it would
- * be taken for a part of it.
+ * Replaces a database as a whole or not at all: a copy is written next to the old one first. SQLite's files next to the
+ * old one are removed before the rename: they would be applied to the new one.
  */
 async function replaceDatabase(copy: StagedSqlite, { from, place }: { from: string; place: string }): Promise<void> {
   await mkdir(dirname(place), { recursive: true });

@@ -6,8 +6,8 @@ import { checkSource, PolicyError } from "../policy/check.ts";
 import { runError } from "../run-error.ts";
 
 /**
- * Sees to the directory that is restored to. What is in it already is mixed with only where the request says how; that is
- * as much as a restore in place, and needs the same leave. Throws RunError.
+ * Prepares the target directory. Restoring into a non-empty one needs an overwrite mode, and the same policy as a
+ * restore in place. Throws RunError.
  */
 export async function prepareTarget(target: string, restore: RestoreRequest, policy: Policy): Promise<void> {
   switch (await stateOf(target)) {
@@ -16,15 +16,15 @@ export async function prepareTarget(target: string, restore: RestoreRequest, pol
       return;
     case "empty":
       return;
-    case "another":
+    case "not-a-directory":
       throw targetError(`${target} is not a directory`);
-    case "filled":
+    case "not-empty":
       break;
   }
   if (restore.overwrite === "always" && !restore.delete) {
     throw targetError(
       `${target} is not an empty directory`,
-      "Name a directory that is empty, or does not exist yet; or say what becomes of what is there: overwrite if-changed, if-newer or never, or delete.",
+      "Name a directory that is empty, or does not exist yet; or choose how existing files are handled: overwrite if-changed, if-newer or never, or delete.",
     );
   }
   if (target === "/") throw targetError("the root is no target", "Leave the target out: that restores in place.");
@@ -38,10 +38,10 @@ function targetError(what: string, next = "Name a directory that is empty, or do
   return runError("restore.incomplete", `${what}; nothing was restored`, next);
 }
 
-async function stateOf(target: string): Promise<"missing" | "empty" | "filled" | "another"> {
+async function stateOf(target: string): Promise<"missing" | "empty" | "not-empty" | "not-a-directory"> {
   try {
-    if (!(await lstat(target)).isDirectory()) return "another";
-    return (await readdir(target)).length === 0 ? "empty" : "filled";
+    if (!(await lstat(target)).isDirectory()) return "not-a-directory";
+    return (await readdir(target)).length === 0 ? "empty" : "not-empty";
   } catch (error) {
     if (isMissing(error)) return "missing";
     throw error;

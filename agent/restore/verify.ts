@@ -10,8 +10,8 @@ export interface Verification {
 }
 
 /**
- * Compares what is on the disk with the snapshot: type, size, mode, owner, mtime to the microsecond, the bytes of every
- * file, where every link points, and whether names are of one file where the tool knows it. Reads all of both.
+ * Compares the disk with the snapshot: type, size, mode, owner, mtime to the microsecond, the content of every file,
+ * the target of every link, and hard links where the engine knows them. Reads all of both.
  */
 export async function verify(
   tool: SnapshotContents,
@@ -34,7 +34,7 @@ export async function verify(
   };
 }
 
-/** @returns the files and links that are there and hold something else than in the snapshot */
+/** @returns the files and links that exist with other content than in the snapshot */
 export async function differingContents(
   tool: SnapshotContents,
   { root, ...selected }: Selection & NodeList & { readonly root: string },
@@ -51,7 +51,7 @@ export async function differingContents(
   return differing;
 }
 
-/** What is not there, or of another type, differs by that: it is not looked into here. */
+/** Entries that are missing or of another type count as same here: they differ by that already. */
 async function isSame(disk: Disk, { path, sha256, linkTarget, sameFileAs }: NodeContent): Promise<boolean> {
   const place = disk.find(path);
   const there = place === null ? null : lstat(place);
@@ -65,10 +65,10 @@ async function isSame(disk: Disk, { path, sha256, linkTarget, sameFileAs }: Node
   return (await digestOf(place, there.size)) === sha256;
 }
 
-/** Up to here a file is read in one go: a stream for each of many small ones takes ten times as long. */
+/** Files up to this size are read in one go: streams for many small files take ten times as long. */
 const SMALL_BYTES = 1n << 20n;
 
-/** @returns null when it can't be read whole */
+/** @returns null when it can't be read completely */
 async function digestOf(place: DiskPath, size: bigint): Promise<string | null> {
   const hash = createHash("sha256");
   try {

@@ -9,12 +9,12 @@ import type { Plan } from "./plan.ts";
 import { removeObstacles } from "./obstacles.ts";
 import { type FailedPath, isAtOrBelow, type SnapshotContents, type SnapshotNode } from "../providers/contents.ts";
 
-/** One restore: what all of its steps know. */
+/** Context of one restore, shared by all its steps. */
 export interface RestoreWork {
   readonly tool: SnapshotContents;
   readonly access: Access;
   readonly input: RestoreInput;
-  /** What the snapshot's paths are joined to. */
+  /** Prefix of the snapshot's paths on disk. */
   readonly root: string;
   /** All of the selection, parents first. */
   readonly nodes: readonly SnapshotNode[];
@@ -24,16 +24,16 @@ export interface RestoreWork {
 }
 
 export interface Written {
-  /** What was to be written, directories among it. */
+  /** What was to be written, directories included. */
   readonly nodes: readonly SnapshotNode[];
-  /** Why, by path. */
+  /** Path and reason. */
   readonly failed: ReadonlyMap<string, string>;
   readonly failure: RunFailure | null;
-  /** What was removed because the snapshot does not hold it; null when that was not done, for something had failed. */
+  /** What was removed because the snapshot does not have it; null when that was skipped after a failure. */
   readonly removed: readonly string[] | null;
 }
 
-/** Makes room, has the tool write, removes what is to go, and puts every directory's attributes right. */
+/** Removes obstacles, has the engine write, removes extras, and sets every directory's attributes. */
 export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
   const { tool, input, root, nodes, above, protectedPaths } = work;
   const disk = openDisk(root, tool.replacementChar);
@@ -73,7 +73,7 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
 interface Planned {
   readonly plan: Plan;
   readonly planned: readonly SnapshotNode[];
-  /** What could not be written is added here. */
+  /** Paths that could not be written are added here. */
   readonly failed: Map<string, string>;
 }
 
@@ -103,7 +103,7 @@ async function extract(work: RestoreWork, { plan, planned, failed }: Planned): P
       addFailures(failed, missing);
       return null;
     }
-    // restic 0.14 deletes a second name of a file without making it again; once everything has one name only, it does not.
+    // restic 0.14 deletes a hard link without creating it again; once every file has one name only, it does not.
     access.log.line(`${missing.length} entries are not there after the restore: restoring them again`);
   }
 }
