@@ -3,24 +3,24 @@ import type { RunStats, SnapshotFacts } from "../../shared/run.ts";
 import { failureOf, runFailure } from "../run-error.ts";
 import type { BackupResult } from "./provider.ts";
 
-/** How the engine's part of a backup ended, before anybody has looked into the repository. */
+/** How the engine's part of a backup ended, before the repository is asked. */
 export interface EngineEnd {
-  /** The tool's name, for messages. */
+  /** The engine's name, for messages. */
   readonly engine: string;
-  /** Why it did not end well; null when it did, or left out files only. */
+  /** Why it failed; null when it succeeded, or only left out files. */
   readonly failure: RunFailure | null;
   readonly warnings: readonly string[];
   readonly stats: RunStats | null;
   list(): Promise<SnapshotFacts[]>;
-  /** The one that this backup made. */
+  /** The snapshot made by this backup. */
   find(snapshots: readonly SnapshotFacts[]): SnapshotFacts | null;
-  /** Why a snapshot that is there must not count. */
+  /** Why a snapshot that exists must not count; null when it may. */
   faultOf(stats: RunStats | null): RunFailure | null;
-  /** Removes it. @returns whether it is gone */
+  /** Removes the snapshot. @returns whether it is gone */
   discard(snapshot: SnapshotFacts): Promise<boolean>;
 }
 
-/** A backup is what the repository lists, whatever the engine's exit code said. */
+/** Builds a backup's result from what the repository lists, whatever the engine's exit code was. */
 export async function buildBackupResult(ending: EngineEnd): Promise<BackupResult> {
   const { engine, warnings, stats } = ending;
   let listed: SnapshotFacts[];
@@ -44,7 +44,7 @@ export async function buildBackupResult(ending: EngineEnd): Promise<BackupResult
   }
   const fault = ending.faultOf(stats);
   if (fault !== null) {
-    // Nobody may ever take it for a backup.
+    // Remove it, so that it is never taken for a backup.
     const snapshots = (await ending.discard(made)) ? listed.filter(({ id }) => id !== made.id) : listed;
     return { snapshot: null, failure: fault, warnings, stats, snapshots };
   }

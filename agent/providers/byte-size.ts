@@ -10,7 +10,10 @@ const UNITS: Record<string, number> = {
   TiB: 2 ** 40,
 };
 
-/** The last size a line of a tool's own words names, in bytes as exactly as it was rounded; null when it names none. */
+/**
+ * Parses the last size in a line of an engine's output.
+ * @returns bytes, as exact as the output; null when there is none
+ */
 export function parseByteSize(line: string): number | null {
   const sizes = [...line.matchAll(/(\d+(?:\.\d+)?) ([kKMGT]?i?B)\b/g)];
   const [, number = "", unit = ""] = sizes.at(-1) ?? [];

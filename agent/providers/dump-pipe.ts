@@ -7,29 +7,28 @@ import { runError, runFailure } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 
 /*
- * A script's output goes into an engine, or an engine's into a script, through a pipe between the two that the agent is no
- * part of: so what must not happen does not happen when the agent is killed either. Whoever writes into the pipe holds it
- * open when it failed, and ends the other side first: half a dump never looks like a whole one to whoever reads. It must
- * not end by telling a dead agent about it either: hence the traps of PIPE.
+ * A dump goes through a pipe between script and engine; the agent is not part of it. So killing the agent can't produce
+ * a truncated dump that looks complete. When the writer fails, it keeps the pipe open and stops the reader first. The
+ * writer must also survive writing to a dead agent's pipe: hence the traps of PIPE.
  */
 
-/** The descriptor the engine finds the script's text at, beside the passphrase at 3. */
+/** The descriptor where the engine finds the script's text; the passphrase is at 3. */
 const SCRIPT_FD = 4;
 /**
- * And the file it is told in how the script ended. Not on standard error, which restic may pass on without its last lines
- * (tried with 0.19.1: 1 in 10 under load).
+ * The descriptor of the status file, for the script's result. Not stderr: restic may pass that on without its last
+ * lines (tried with 0.19.1: 1 in 10 under load).
  */
 const STATUS_FD = 5;
 const EMPTY = 65;
 const SCRIPT_PREFIX = "holdfast-script: ";
 const READ_PREFIX = "holdfast-dump-read: ";
 
-/** In a bash of its own: neither the text nor anything of the engine's environment is its to see in argv or env. */
+/** Runs in a bash of its own: neither the script nor the engine's environment is visible in its argv or env. */
 const RUN = `IFS= read -r -d '' script <&${SCRIPT_FD}; exec ${SCRIPT_FD}<&-; set -euo pipefail; eval "$script"`;
 
 const HOLD = "hold() { trap : TERM INT HUP PIPE; while :; do sleep 3600; done; }";
 
-/** Runs the script, passes on what it writes unless that is nothing, and tells how both ended. */
+/** Runs the script, passes on its output unless that is empty, and reports how both ended. */
 const DUMP = `
 say() {
   while IFS= read -r line || [ -n "$line" ]; do
@@ -67,7 +66,7 @@ export async function requireBash(path: string = CHILD_PATH): Promise<string> {
 }
 
 /**
- * What an engine starts itself and reads from; it must store nothing when this exits with anything but 0.
+ * The command an engine starts itself and reads from; the engine must store nothing when it exits with anything but 0.
  * The text is opened through the engine's own descriptor: some engines pass none on.
  */
 export function dumpCommand(bash: string, access: Access): string[] {
@@ -82,8 +81,8 @@ export function dumpCommand(bash: string, access: Access): string[] {
 }
 
 /**
- * An engine that reads its standard input to the end, whatever that end means. When the dump fails the engine is
- * interrupted while its input is still open.
+ * For an engine that reads its stdin to the end. When the dump fails, the engine is interrupted while its input is
+ * still open.
  */
 export function dumpPipeCommand(bash: string, access: Access, engine: readonly string[]): string[] {
   const environment = [...scriptEnvironment(access, access.user), DUMP_PHASE_ENV];
@@ -100,7 +99,9 @@ exec "\${@:${environment.length + 1}}" < <(feed "\${@:1:${environment.length}}")
   return [bash, "-c", script, "holdfast", ...environment, ...engine];
 }
 
-/** A script that reads what the engine writes. When the engine fails, the script is ended while its input is still open. */
+/**
+ * A script that reads the engine's output. When the engine fails, the script is stopped while its input is still open.
+ */
 export function loadPipeCommand(
   bash: string,
   access: Access,
@@ -122,7 +123,7 @@ exec "\${@:1:${script.length}}" < <(feed "\${@:${script.length + 1}}") 3<&- 2>&1
   return [bash, "-c", lines, "holdfast", ...script, ...load.engine];
 }
 
-/** Ends a dump's script when the run is stopped: an engine may wait for it before it stops itself. */
+/** Terminates a dump's script when the run is cancelled: an engine may wait for it before it stops itself. */
 export async function withDumpTermination<T>({ run, signal }: Access, work: () => Promise<T>): Promise<T> {
   const end = (): void => void terminateByEnvironment([`HOLDFAST_RUN=${run}`, DUMP_PHASE_ENV]);
   signal.addEventListener("abort", end, { once: true });
@@ -141,15 +142,15 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** What is heard of a dump's script: as it goes on in the engine's standard error, and how it ended in its note. */
+/** Output of a dump's script: lines from the engine's stderr, and its exit status from the status file. */
 export interface DumpOutput {
-  /** @returns false when the line is the engine's */
+  /** @returns false when the line is the engine's own */
   add(line: string): boolean;
-  /** @param note what Ended has of it */
+  /** @param note the text of the status file */
   readStatus(note: string): void;
-  /** Why nothing was stored, as far as that is the script's doing. */
+  /** Why nothing was stored, if the script is the cause. */
   failure(): RunFailure | null;
-  /** Why what is stored must not count; null when the script ended well and all of it was passed on. */
+  /** Why the snapshot must not count; null when the script succeeded and all of its output was passed on. */
   fault(): RunFailure | null;
 }
 
@@ -160,14 +161,14 @@ export function openDumpOutput(log: Access["log"]): DumpOutput {
     const [script = null, passing = null] = statuses ?? [];
     if (script === null || (script === 0 && passing !== EMPTY)) return null;
     if (script === 0) return runFailure("source.empty", "the command wrote nothing, so nothing was stored");
-    // It was cut off by whoever read it: that one has failed, not the script.
+    // The reader cut it off: the reader has failed, not the script.
     if (script === 141 || (passing !== 0 && passing !== EMPTY)) return null;
     const said = log.redact(last).slice(0, 500);
     return runFailure("dump.failed", `the command exited with ${script}${said === "" ? "" : `: ${said}`}`);
   };
   return {
     add(line) {
-      // restic puts the program's name before each line of it.
+      // restic puts the program's name before each line.
       const [, text] = /^(?:subprocess [^:]+: )?holdfast-script: (.*)$/.exec(line) ?? [];
       if (text === undefined) return false;
       if (text.trim() !== "") last = text;
@@ -189,21 +190,21 @@ export function openDumpOutput(log: Access["log"]): DumpOutput {
   };
 }
 
-/** How the engine ended, with only its own words. */
+/** The engine's result with only its own output. */
 export function engineOutputOnly(ended: ProcessResult): ProcessResult {
   const lines = ended.stderr.split("\n").filter((line) => !/^(subprocess [^:]+: )?holdfast-(script|dump)/.test(line));
   return { ...ended, stderr: lines.join("\n") };
 }
 
-/** What is heard of a load besides how its script ended. */
+/** Output of a load, apart from the script's exit status. */
 export interface LoadOutput {
-  /** A line of the script's own. */
+  /** Adds a line of the script's output. */
   addScriptLine(line: string): void;
-  /** @returns false when the line of standard error is the engine's */
+  /** @returns false when the line of stderr is the engine's own */
   add(line: string): boolean;
-  /** Whether the engine has read all there was. */
+  /** Whether the engine has read everything. */
   readonly wasReadWhole: () => boolean;
-  /** It failed by itself, and not because the script no longer listened. */
+  /** Whether the engine failed by itself, and not because the script stopped reading. */
   readonly hasEngineFailed: () => boolean;
   readonly last: () => string;
 }
@@ -229,8 +230,8 @@ export function openLoadOutput(): LoadOutput {
 }
 
 /**
- * How a load ended.
- * @param engineFailure what the engine's own words mean, when it is the engine that failed
+ * Why a load failed; null when it succeeded.
+ * @param engineFailure builds the failure from the engine's output, when the engine is the cause
  */
 export function loadFailure(
   { exitCode, signal, startFailure }: ProcessResult,
@@ -246,7 +247,7 @@ export function loadFailure(
       "database.failed",
       `the command ${signal === null ? `exited with ${exitCode}` : `was ended by ${signal}`}${said}`,
     );
-  // It may have what it wanted; whether that was all nobody knows.
+  // The command stopped reading early: nothing shows whether the restore is complete.
   if (!words.wasReadWhole())
     return runFailure("database.failed", `the command ended before it had read the whole dump${said}`);
   return null;

@@ -5,18 +5,18 @@ import type { Access } from "./provider.ts";
 
 export interface EngineCall {
   readonly args: readonly string[];
-  /** Texts it finds as /dev/fd/4, /dev/fd/5 …; the passphrase is 3. */
+  /** Texts the engine finds as /dev/fd/4, /dev/fd/5 …; the passphrase is at 3. */
   readonly files?: readonly string[];
-  /** It has one more file, that it may write into: see Command.hasStatusFile. */
+  /** One more file, for the engine to write to: see Command.hasStatusFile. */
   readonly hasStatusFile?: boolean;
-  /** The directory it works in; the root when none is given. */
+  /** Its working directory; `/` when not given. */
   readonly cwd?: string;
-  /** Puts its command line into another's that begins it. */
+  /** Wraps its command line into another command. */
   readonly wrap?: (engine: readonly string[]) => readonly string[];
-  /** When it is ended in another way than the run's engine is. */
+  /** The kill ladder, if other than for the run's engine. */
   readonly ladder?: KillLadder;
   readonly timeLimitMs?: number;
-  /** It looks for the truth of a run, also after that was stopped. */
+  /** Runs even after the run was cancelled, to look up its result. */
   readonly runsAfterCancel?: boolean;
   /** Its whole answer may be one line. */
   readonly isOneLine?: boolean;
@@ -25,25 +25,25 @@ export interface EngineCall {
   readonly onStderr?: (line: string) => void;
 }
 
-/** One engine on one repository, for one run. */
+/** Calls one engine on one repository, for one run. */
 export interface EngineCalls {
   readonly access: Access;
-  /** Runs it to its end. Throws the signal's reason when the run was cancelled before it began. */
+  /** Runs the engine until it ends. Throws the signal's reason when the run was cancelled before. */
   call(call: EngineCall): Promise<ProcessResult>;
-  /** The same in the agent's terminal. @returns its exit code */
+  /** As `call`, in the agent's terminal. @returns its exit code */
   callInherited(args: readonly string[]): Promise<number>;
 }
 
 interface EngineProgram {
   readonly path: string;
-  /** What comes before every call's own arguments. */
+  /** Options before every call's own arguments. */
   readonly options: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** What is added when nobody looks on whom it could ask. */
+  /** Added when no person can answer a prompt. */
   readonly unattendedEnv?: Readonly<Record<string, string>>;
 }
 
-/** Nothing secret and no location is ever in argv, where every user of the host can read it: that is for `env` and files. */
+/** Secrets and locations are never in argv, which every user of the host can read: they go into `env` and files. */
 export function engineCalls(access: Access, { path, options, env, unattendedEnv = {} }: EngineProgram): EngineCalls {
   const command = ({
     args,
@@ -72,7 +72,7 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
     async call(call) {
       const { signal } = access;
       const { ladder = access.ladder, runsAfterCancel = false, isOneLine = false } = call;
-      // What the run's own limit no longer reaches must end all the same.
+      // The run's own time limit no longer applies, but it must end all the same.
       const { timeLimitMs = runsAfterCancel ? access.timeouts.lockMs + access.timeouts.openMs : undefined } = call;
       const { onStdout, onStdoutBytes, onStderr } = call;
       if (!runsAfterCancel) signal.throwIfAborted();

@@ -1,7 +1,7 @@
 import type { RunFailureCode } from "../../shared/failure.ts";
 import type { ProcessResult } from "../system/process/process.ts";
 
-/** What the codes that every engine knows mean, in a sentence's end. */
+/** The meaning of the codes that every engine has, as the end of a sentence. */
 export const FAILURE_TEXTS: Partial<Record<RunFailureCode, string>> = {
   "repository.missing": "there is no repository in that place",
   "repository.locked": "the repository is locked by another program",
@@ -15,7 +15,7 @@ const SIGNALS: Readonly<Record<number, string>> = { 6: "SIGABRT", 9: "SIGKILL", 
 const OUT_OF_MEMORY =
   /^(fatal error: runtime: (out of memory|cannot allocate memory)|runtime: out of memory|MemoryError)/m;
 
-/** Why it said nothing by itself; null when its exit code and words count. */
+/** How the engine ended abnormally, so that its output means nothing; null when its exit code and output count. */
 export function abnormalEnd({
   exitCode,
   signal,
@@ -24,11 +24,11 @@ export function abnormalEnd({
 }: ProcessResult): { code: RunFailureCode; how: string } | null {
   if (startFailure !== null) return { code: "engine.missing", how: `could not be started, ${startFailure}` };
   if (signal !== null) return { code: "engine.crashed", how: `was ended by ${signal}` };
-  // What a program that ends by a signal of its child's tells of it, as shells do.
+  // Exit code of a program whose child was ended by a signal, as in shells.
   const inside = exitCode === null ? undefined : SIGNALS[exitCode - 128];
   if (inside !== undefined) return { code: "engine.crashed", how: `was ended by ${inside}` };
   if (OUT_OF_MEMORY.test(stderr)) return { code: "engine.crashed", how: "had not enough memory" };
-  // The shell's own, on the way.
+  // The exit codes of the shell that starts it.
   if (exitCode === 126 || exitCode === 127) return { code: "engine.missing", how: "can't be run by the run's user" };
   return null;
 }

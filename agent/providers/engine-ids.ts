@@ -9,8 +9,9 @@ import { QUARANTINE_SUFFIX, isQuarantined, readState, writeState } from "../syst
 const StoredEngineId = z.object({ engineId: z.string().min(1), location: z.string() });
 
 /**
- * The ids this repository is known by: what this host remembers, and what the control plane does. None: it was never seen.
- * A file that was damaged is an error, never a "no", where nobody else knows: the answer decides whether a repository may be created.
+ * The ids this repository is known by, to this host and to the control plane. None: it was never used. When the host's
+ * file was damaged and the control plane knows no id, that is an error, never "none": the answer decides whether a
+ * repository may be created.
  */
 export async function knownEngineIds(
   paths: Pick<Paths, "repositoriesDir">,
@@ -23,7 +24,7 @@ export async function knownEngineIds(
   if (known.length > 0 || !(await isQuarantined(file))) return known;
   throw runError(
     "host.failed",
-    `${file}, which remembered repository "${repository.name}", was damaged`,
+    `${file}, the record of repository "${repository.name}", was damaged`,
     `Look at ${repository.location} with the tool itself; if it is the right repository, remove ${file}${QUARANTINE_SUFFIX}.`,
   );
 }

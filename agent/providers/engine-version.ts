@@ -6,23 +6,23 @@ import { runProcess } from "../system/process/process.ts";
 import { ownUser } from "../system/process/user.ts";
 import { runError } from "../run-error.ts";
 
-/** What a backup tool is called, and which of its versions will do. */
+/** An engine: how to find it, and which versions are supported. */
 export interface EngineDefinition {
   readonly provider: ProviderName;
-  /** The environment variable that names another one than PATH has. */
+  /** Environment variable with the path of the program, instead of PATH. */
   readonly variable: string;
-  /** Programs to look for, the wanted one first. */
+  /** Programs to look for, the preferred one first. */
   readonly programs: readonly string[];
   readonly versionArgs: readonly string[];
-  /** Its first group is the version. */
+  /** The first group is the version. */
   readonly versionLine: RegExp;
   /** @returns why this version can't be used; null when it can */
   faultOf(version: string): string | null;
-  /** What a person does to get one. */
+  /** How a person installs a supported version. */
   readonly install: string;
 }
 
-/** One tool on this host, good to use. */
+/** A usable engine on this host. */
 export interface Engine {
   readonly path: string;
   readonly version: string;
@@ -32,7 +32,7 @@ export interface Engine {
 
 const VERSION_LIMIT_MS = 60_000;
 
-/** The tool that the variable names, else the one in PATH; null when there is none. */
+/** Finds the engine named by the variable, or in PATH; null when there is none. */
 export async function findEngine(tool: EngineDefinition): Promise<EngineFacts | null> {
   const named = configuredPath(tool);
   for (const program of named === "" ? tool.programs : [named]) {
@@ -44,7 +44,7 @@ export async function findEngine(tool: EngineDefinition): Promise<EngineFacts | 
   return null;
 }
 
-/** Throws `engine.missing` or `engine.unsupported`. */
+/** @throws `engine.missing` or `engine.unsupported` */
 export async function requireEngine(tool: EngineDefinition): Promise<Engine> {
   const found = await findEngine(tool);
   if (found === null) {
@@ -58,7 +58,7 @@ export async function requireEngine(tool: EngineDefinition): Promise<Engine> {
   return { path, version, isAtLeast: (wanted) => isAtLeast(version, wanted) };
 }
 
-/** Whether a version is this one or a newer one. What follows the numbers (a beta's mark) is not looked at. */
+/** Whether a version is this one or a newer one. A suffix after the numbers (of a beta) is ignored. */
 export function isAtLeast(version: string, wanted: string): boolean {
   const ours = version.split(".").map((part) => Number.parseInt(part, 10));
   const theirs = wanted.split(".").map((part) => Number.parseInt(part, 10));
@@ -73,7 +73,7 @@ function configuredPath({ variable }: EngineDefinition): string {
   return process.env[variable] ?? "";
 }
 
-/** Asked each time: the package may have been upgraded since. */
+/** Not cached: the package may have been upgraded. */
 async function versionOf({ versionArgs, versionLine }: EngineDefinition, path: string): Promise<string | null> {
   let first: string | null = null;
   await runProcess(

@@ -6,19 +6,19 @@ import { type RunError, runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 import { knownEngineIds, storeEngineId } from "./engine-ids.ts";
 
-/** How one tool says which repository is there, and makes a new one. */
+/** How an engine reads a repository's id and creates a repository. */
 export interface RepositoryOperations {
-  /** @returns null only when the tool says without a doubt that there is no repository */
+  /** @returns null only when the engine clearly reports that there is no repository */
   readId(): Promise<string | null>;
   create(): Promise<void>;
-  /** Whether a name in a directory is of a repository of the tool, or was. */
+  /** Whether a name in a directory is part of one of the engine's repositories. */
   isPart(name: string): boolean;
 }
 
 /**
- * Finds out which repository is there, and that it is the one that is meant. One that was never seen is created when it
- * may be: on a clear "there is none" only, once, and its id is remembered before anything is stored in it.
- * @returns the repository's own id. Throws RunError
+ * Makes sure the repository exists and is the expected one. Creates it only when allowed and the engine clearly reports
+ * that there is none; its id is stored before anything is backed up.
+ * @returns the engine id. Throws RunError
  */
 export async function ensureRepository(
   access: Access,
@@ -43,7 +43,7 @@ export async function ensureRepository(
   return created;
 }
 
-/** Why a repository that gave no answer in time can't be worked on. @param said what the tool said of it by then */
+/** The error for a repository that did not answer in time. @param said the engine's output until then */
 export function timeoutError({ repository, timeouts }: Access, said: string): RunError {
   return runError(
     "repository.unreachable",
@@ -69,7 +69,7 @@ function assertMayCreate({ repository }: Access, { known, mayCreate }: { known: 
   if (existing) {
     throw runError(
       "repository.missing",
-      `there is no repository at ${location}, and "${name}" was said to exist already`,
+      `there is no repository at ${location}, but "${name}" is configured as existing`,
     );
   }
   if (mayCreate) return;
@@ -80,7 +80,7 @@ function assertMayCreate({ repository }: Access, { known, mayCreate }: { known: 
   );
 }
 
-/** The run's user needs a directory of its own, in a parent that may be root's. */
+/** Creates the repository's directory, owned by the run's user: its parent may be root's. */
 async function makeDirectory(
   { repository, user }: Access,
   { isPart }: Pick<RepositoryOperations, "isPart">,

@@ -9,11 +9,11 @@ interface ForgetCheckInput {
   readonly unwanted: readonly string[];
   readonly ended: ProcessResult;
   readonly after: SnapshotFacts[];
-  /** Why the tool did not end well. */
+  /** Why the engine failed. */
   readonly failureOf: () => RunFailure;
 }
 
-/** What became of a removal: what is listed afterwards counts, not what the tool says of itself. */
+/** Result of a forget: what is listed afterwards counts, not the engine's exit code. */
 export function buildForgetResult(
   access: Access,
   { before, unwanted, ended, after, ...other }: ForgetCheckInput,
@@ -27,11 +27,11 @@ export function buildForgetResult(
   if (ended.exitCode !== 0 && other.failureOf().code === "repository.locked")
     return { ...result, failure: other.failureOf() };
   if (refused === 0) return { ...result, failure: ended.exitCode === 0 ? null : other.failureOf() };
-  // Some versions answer 0 when nothing could be deleted.
+  // Some versions exit with 0 when nothing could be deleted.
   const failure = runFailure(
     "engine.failed",
     `${refused} snapshots that the retention no longer wants could not be removed and are still there`,
-    "If the storage is append-only, that is its purpose: say so in the repository (appendOnly), and apply the retention where it may be written.",
+    "If the storage is append-only, that is its purpose: say so in the repository (appendOnly), and apply the retention on a host that may remove from it.",
   );
   return { ...result, failure };
 }

@@ -2,13 +2,13 @@ import type { FailedPath } from "./contents.ts";
 
 const MOST_WARNINGS = 100;
 const MAX_WARNING_CHARACTERS = 1000;
-/** So many are remembered by name: a disk that dies says as much of each of its files. */
+/** At most this many are kept by name: a failing disk reports every one of its files. */
 const MOST_ITEMS = 20_000;
 const LONGEST_PATH = 4096;
 
 export interface ItemWarnings {
   add(item: string, reason: string): void;
-  /** One line for each item, however often the engine told of it, and at most 100. */
+  /** One line for each item, however often the engine reported it, and at most 100. */
   warnings(): string[];
   all(): FailedPath[];
 }

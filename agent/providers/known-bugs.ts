@@ -12,7 +12,10 @@ interface KnownBug {
   readonly reason: string;
 }
 
-/** Versions that spoil what they are asked to do, and only where we ask it of them. `forget --prune` of 0.17.0 to 0.18.1 we never call. */
+/**
+ * Engine versions with known data-loss bugs, limited to the operations we use. (`forget --prune` of 0.17.0 to 0.18.1 is
+ * never called.)
+ */
 const KNOWN_BUGS: readonly KnownBug[] = [
   {
     provider: "restic",
@@ -45,7 +48,7 @@ export function findKnownBug({ provider, version, operation, location }: EngineO
   return found === undefined ? null : `${provider} ${version} ${found.reason}`;
 }
 
-/** Throws `engine.refused`. */
+/** @throws `engine.refused` */
 export function assertNoKnownBug(asked: EngineOperation): void {
   const reason = findKnownBug(asked);
   if (reason !== null) throw runError("engine.refused", `${asked.operation} is refused: ${reason}`);

@@ -12,11 +12,11 @@ import type { SnapshotContents } from "./contents.ts";
 import type { RunLog } from "../run-log.ts";
 import type { RepositorySecrets } from "../policy/secrets.ts";
 
-/** How long the engine may take for what is not the work itself. Tests shorten it. */
+/** Timeouts for waiting on locks and opening the repository. Shortened in tests. */
 export interface EngineTimeouts {
-  /** For a lock another program holds. */
+  /** For a lock held by another program. */
   readonly lockMs: number;
-  /** For finding out whether the repository is there. */
+  /** For finding out whether the repository exists. */
   readonly openMs: number;
 }
 
@@ -26,9 +26,9 @@ export interface Access {
   readonly clock: { now(): number };
   readonly repository: AssignedRepository;
   readonly secrets: RepositorySecrets;
-  /** Whose snapshots these are: nothing of another host or binding is ever listed, removed or restored. */
+  /** Owner of the snapshots: nothing of another host or binding is ever listed, removed or restored. */
   readonly scope: { readonly host: Id; readonly binding: Id };
-  /** The run's id: every process of the run carries it in its environment. */
+  /** The run's id: every process of the run has it in its environment. */
   readonly run: Id;
   readonly user: RunUser;
   readonly log: RunLog;
@@ -36,43 +36,45 @@ export interface Access {
   readonly ladder: KillLadder;
   readonly timeouts: EngineTimeouts;
   readonly limits: { readonly uploadKiBs: number | null; readonly downloadKiBs: number | null };
-  /** How much every engine process gives way to the rest of the host. */
+  /** CPU and I/O priority of every engine process. */
   readonly performance: Performance;
-  /** Told of each process that is started for the run. */
+  /** Called with each process that is started for the run. */
   readonly onChild: (child: ProcessRef) => Promise<void>;
 }
 
 export interface BackupInput {
-  /** Absolute, existing, and what they really are: no symbolic link is followed here. */
+  /** Absolute and existing, with symbolic links resolved. */
   readonly sources: readonly string[];
   readonly excludes: readonly string[];
   readonly onProgress: (progress: Progress) => void;
 }
 
-/** What a command writes, kept as one file of its own in the snapshot. */
+/** The output of a command, stored as one file in the snapshot. */
 export interface DumpInput {
-  /** The file's name in the snapshot, at its root. */
+  /** The file's name, at the root of the snapshot. */
   readonly name: string;
-  /** Run by bash as the run's user, with errexit, nounset and pipefail; never in argv, since it may hold a secret. */
+  /**
+   * Run by bash as the run's user, with errexit, nounset and pipefail. Never in argv, since it may contain a secret.
+   */
   readonly script: string;
   readonly onProgress: (progress: Progress) => void;
 }
 
-/** What was dumped, given to a command again. */
+/** A dump to feed to a command. */
 export interface LoadInput {
   /** A snapshot's full id, as listed. */
   readonly snapshot: string;
   readonly name: string;
-  /** As in DumpInput. Its standard input ends only when the whole file was read from the repository. */
+  /** As in DumpInput. Its stdin ends only when the whole file was read from the repository. */
   readonly script: string;
-  /** Whom the script runs as. */
+  /** The user the script runs as. */
   readonly user: RunUser;
 }
 
 export interface BackupResult {
-  /** The new snapshot as the repository lists it, whatever the engine's exit code said; null when there is none. */
+  /** The new snapshot as the repository lists it, whatever the engine's exit code was; null when there is none. */
   readonly snapshot: SnapshotFacts | null;
-  /** Why the engine did not end well; null when it did, or left out files only. */
+  /** Why the engine failed; null when it succeeded, or only left out files. */
   readonly failure: RunFailure | null;
   /** What was left out, one line each. */
   readonly warnings: readonly string[];
@@ -82,62 +84,62 @@ export interface BackupResult {
 }
 
 export interface ForgetResult {
-  /** What the binding has afterwards, as listed, oldest first. */
+  /** The binding's snapshots afterwards, as listed, oldest first. */
   readonly snapshots: SnapshotFacts[];
   readonly removed: number;
   readonly failure: RunFailure | null;
 }
 
-/** How work on the repository as a whole ended. */
+/** Result of work on the repository as a whole. */
 export interface UpkeepResult {
   readonly failure: RunFailure | null;
   readonly warnings: readonly string[];
   readonly stats: RunStats;
 }
 
-/** A repository that is there, is the one that is meant, and opens with the passphrase. */
+/** A repository that exists, is the expected one, and opens with the passphrase. */
 export interface OpenRepository {
-  /** The repository's own id. */
+  /** The id the repository has inside the engine. */
   readonly engineId: string;
   /**
-   * Stores a snapshot of the sources. Whatever happens to the engine on the way, whether there is a new snapshot is
-   * looked up in the repository afterwards.
+   * Stores a snapshot of the sources. Whatever happens to the engine, the repository is asked afterwards whether there
+   * is a new snapshot.
    */
   backup(input: BackupInput): Promise<BackupResult>;
-  /** Stores what a command writes. A command that fails leaves no snapshot, whatever it had written by then. */
+  /** Stores a command's output. A failed command leaves no snapshot, whatever it had written. */
   dump(input: DumpInput): Promise<BackupResult>;
   /** The binding's snapshots, oldest first. Needs no lock, and waits for none. */
   snapshots(): Promise<SnapshotFacts[]>;
   /**
-   * Removes these snapshots, as far as they are the binding's own, and no other. Space is not freed.
-   * @param snapshots full ids; which ones is `planRetention`'s to say, so that it is the same for every tool
-   * @returns `failure` when one of them is still there, whatever the tool's exit code says
+   * Removes these snapshots, only if they are the binding's own, and no others. Does not free space.
+   * @param snapshots full ids, chosen by `planRetention`, so that retention is the same for every engine
+   * @returns `failure` when one of them is still listed, whatever the engine's exit code was
    */
   forget(snapshots: readonly string[]): Promise<ForgetResult>;
-  /** Frees the space of what was forgotten, by whomever. */
+  /** Frees the space of removed snapshots, whoever removed them. */
   prune(): Promise<UpkeepResult>;
   /**
-   * Looks at the structure of the whole repository, and reads one part of its data. Found damage is the failure
+   * Checks the structure of the whole repository, and reads one part of its data. Damage is the failure
    * `repository.damaged`. Once every part was read, all data was.
    */
   check(input: { readonly part: number; readonly parts: number }): Promise<UpkeepResult>;
-  /** What the tool can list, read and write of the binding's snapshots. Made anew for each restore. */
+  /** What the engine can list, read and write of the binding's snapshots. Created anew for each restore. */
   contents(): SnapshotContents;
-  /** Gives what was dumped to a command. A command that complains, or a dump that can't be read whole, is a failure. */
+  /** Feeds a dump to a command. A command that fails, or a dump that can't be read completely, is a failure. */
   load(input: LoadInput): Promise<RunFailure | null>;
-  /** Removes the locks that a process of this host left when it died, and no other. */
+  /** Removes locks left by a dead process of this host, and no others. */
   removeStaleLocks(dead: ProcessRef): Promise<void>;
 }
 
-/** A backup tool. The same suite runs on every one. */
+/** Our interface around one engine. The same test suite runs on every one. */
 export interface Provider {
-  /** The tool on this host; null when there is none. */
+  /** Finds the engine on this host; null when there is none. */
   find(): Promise<EngineFacts | null>;
   /**
-   * Opens the repository; throws RunError when it is not there, not the remembered one, or does not open.
-   * With `mayCreate`, one that was never seen before is created, once, and its id remembered before this returns.
+   * Opens the repository; throws RunError when it does not exist, is not the expected one, or can't be opened. With
+   * `mayCreate`, a repository that was never used is created, once, and its id is stored before this returns.
    */
   open(access: Access, input: { mayCreate: boolean }): Promise<OpenRepository>;
-  /** Runs the tool itself on the repository, for a person at the terminal. @returns its exit code */
+  /** Runs the engine itself on the repository, for a person at the terminal. @returns its exit code */
   exec(access: Access, args: readonly string[]): Promise<number>;
 }

@@ -5,19 +5,19 @@ import { readTextIfExists, writeFileAtomically } from "../../shared/node/files.t
 import { runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 
-/** The host key is looked for under this name, so that it does not matter how the server is called. */
+/** The host key is looked up under this name, whatever name the server has. */
 const KEY_ALIAS = "holdfast-repository";
 
 /**
- * Writes what ssh may do for a repository: never ask anybody anything, take the pinned host key only, notice when the
- * other side is gone. What else the host's owner has configured stays.
- * @returns the file, for `ssh -F`; null when the repository is not behind ssh
+ * Writes the ssh configuration of a repository: never prompts, accepts only the pinned host key, and notices when the
+ * server is gone. The host's own configuration still applies.
+ * @returns the file, for `ssh -F`; null when the repository is not accessed over ssh
  */
 export async function sshConfig({ paths, repository }: Access): Promise<string | null> {
   if (sshTarget(repository.location) === null) return null;
   const directory = join(paths.cache, "ssh", repository.id);
   const [config, knownHosts] = [join(directory, "config"), join(directory, "known_hosts")];
-  // The tools take their option apart by commas and quotes, and ssh its own file.
+  // The engines split their option at commas and quotes, and ssh its own file.
   if (/["'\\$%,]/.test(directory)) throw runError("host.failed", `ssh can't be given a file in ${directory}`);
   const { identityFile, hostKey } = repository.ssh;
   const lines = [
@@ -29,7 +29,7 @@ export async function sshConfig({ paths, repository }: Access): Promise<string |
     "Include ~/.ssh/config",
     "Include /etc/ssh/ssh_config",
   ];
-  // Nothing secret is in them, and the run's user has to read them.
+  // They hold no secrets, and the run's user has to read them.
   for (const made of [join(paths.cache, "ssh"), directory]) {
     await mkdir(made, { recursive: true, mode: 0o755 });
     await chmod(made, 0o755);
@@ -39,7 +39,7 @@ export async function sshConfig({ paths, repository }: Access): Promise<string |
   return config;
 }
 
-/** The first one that sets an option wins: these come before anything that is included. */
+/** In ssh, the first value of an option wins: these come before any included file. */
 const FIXED = [
   "BatchMode yes",
   "StrictHostKeyChecking yes",

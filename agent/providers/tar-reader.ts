@@ -14,10 +14,7 @@ interface TarListener {
 const BLOCK = 512;
 const MAX_EXTENSION_BYTES = 1 << 20;
 
-/**
- * Reads a tar (ustar, with pax's or GNU's long names) as it comes.
- * `finish` throws when it ended in the middle: what comes after is not known to be nothing.
- */
+/** Parses a tar stream (ustar, with pax or GNU long names). `finish` throws when the archive is truncated. */
 export function tarReader(listener: TarListener): { push(chunk: Uint8Array): void; finish(): void } {
   let rest: Buffer = Buffer.alloc(0);
   let entry: TarEntry | null = null;
@@ -90,7 +87,7 @@ export function tarReader(listener: TarListener): { push(chunk: Uint8Array): voi
   };
 }
 
-/** pax's own and its global one; GNU's long name and long link. */
+/** pax headers, local and global; GNU's long name and long link. */
 function isExtension(kind: string): boolean {
   return "xgLK".includes(kind);
 }
@@ -112,7 +109,7 @@ function readExtension(kind: string, data: Buffer): Partial<Record<"path" | "lin
     if (space < 0 || !Number.isInteger(length) || length <= space - at) throw new Error("the archive can't be read");
     const equals = data.indexOf(0x3d, space);
     const key = data.toString("latin1", space + 1, equals);
-    // A line feed ends it.
+    // The value ends with a line feed.
     const value = data.subarray(equals + 1, at + length - 1);
     if (key === "path" || key === "linkpath" || key === "size") found[key] = value;
     at += length;
@@ -122,7 +119,7 @@ function readExtension(kind: string, data: Buffer): Partial<Record<"path" | "lin
 
 function sizeOf(block: Buffer): number {
   const field = block.subarray(124, 136);
-  // 8 GiB and more: the number itself instead of its octal digits.
+  // 8 GiB and more: binary instead of octal.
   if (((field[0] ?? 0) & 0x80) !== 0) return Number(field.readBigUInt64BE(4));
   return Number.parseInt(cString(field).toString("latin1").trim() || "0", 8);
 }
@@ -139,7 +136,7 @@ function cString(field: Buffer): Buffer {
   return end < 0 ? field : field.subarray(0, end);
 }
 
-/** Without the slash at a directory's end. */
+/** Without the trailing slash of a directory. */
 function trimmed(name: Buffer): Buffer {
   return name.at(-1) === 0x2f ? name.subarray(0, -1) : name;
 }

@@ -6,14 +6,15 @@ import { runProcess } from "../system/process/process.ts";
 import type { Access } from "./provider.ts";
 
 export interface WorkDirectories {
-  /** What the engine keeps between runs. */
+  /** The engine's cache between runs. */
   readonly cache: string;
   readonly temporary: string;
 }
 
 /**
- * Makes a cache and a place for temporary files of the user's own, on a disk: neither fits everybody's /tmp.
- * @returns null when the run's user can't get to them
+ * Creates a cache and a directory for temporary files that belong to the run's user, on disk: /tmp may be too small for
+ * either.
+ * @returns null when the run's user can't access them
  */
 export async function workDirectories(access: Access): Promise<WorkDirectories | null> {
   const { paths, user, repository } = access;
@@ -21,7 +22,7 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
   const cache = join(ofProvider, `${repository.id}-${user.uid}`);
   const temporary = join(cache, "tmp");
   await mkdir(ofProvider, { recursive: true, mode: 0o711 });
-  // The machine's own /var and /var/cache are not the agent's to open; those of a root of its own are.
+  // The machine's own /var and /var/cache are not ours to change; those of another root are.
   const stopAt = paths.root === "/" ? dirname(paths.cache) : paths.root;
   if (user.needsSwitch) await makeTraversable(ofProvider, stopAt);
   for (const directory of [cache, temporary]) {
@@ -31,7 +32,7 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
   return !user.needsSwitch || (await canUse(access, temporary)) ? { cache, temporary } : null;
 }
 
-/** The agent may have made them, for itself alone, when it first wrote its state: walking through is all that is allowed. */
+/** The agent may have created them for itself only: lets others pass through, but not read. */
 async function makeTraversable(directory: string, stopAt: string): Promise<void> {
   const own = process.getuid?.();
   for (let path = directory; path !== stopAt && path !== "/"; path = dirname(path)) {

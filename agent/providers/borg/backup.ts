@@ -59,7 +59,7 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
   return await resolveBackup(runner, { name, text: answer.text(), warnings, failure, faultOf });
 }
 
-/** What became of a borg that was to store an archive of that name: looked up in the repository. */
+/** Looks up in the repository whether borg has stored an archive of that name. */
 export async function resolveBackup(
   runner: BorgRunner,
   ending: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
@@ -81,19 +81,19 @@ export async function resolveBackup(
     faultOf: ending.faultOf,
     discard: () => deleteArchive(runner, ending.name),
   });
-  // What an interrupted run had stored was of use to this one, and to none after it.
+  // Checkpoints of an interrupted run helped this one; later runs don't need them.
   if (result.snapshot !== null && !runner.access.repository.appendOnly) {
     for (const name of unfinished) await deleteArchive(runner, name);
   }
   return result;
 }
 
-/** What every `create` is called with. */
+/** Arguments common to every `create`. */
 export function createArgs(runner: BorgRunner): string[] {
   return ["--json", "--log-json", "--progress", ...lockArgs(runner)];
 }
 
-/** Null when it ended well, or left out single files only. */
+/** Why nothing usable was stored; null when it succeeded, or only left out single files. */
 export function storeFailure({ access }: BorgRunner, ended: ProcessResult): RunFailure | null {
   if (ended.exitCode === 0) return null;
   if (ended.cancelled) return failureOf(access.signal.reason);
@@ -101,7 +101,7 @@ export function storeFailure({ access }: BorgRunner, ended: ProcessResult): RunF
   return borgFailure(ended, { what: "create", redact: access.log.redact });
 }
 
-/** Borg stores an archive with nothing in it, and calls that a warning. */
+/** Borg stores an empty archive, and calls that a warning. */
 function emptyBackupFailure(
   stats: RunStats | null,
   { user, warnings }: { user: string; warnings: string[] },

@@ -4,12 +4,12 @@ import { borgFailure } from "./failures.ts";
 import { readLogMessage } from "./messages.ts";
 import type { OpenRepository, UpkeepResult } from "../provider.ts";
 
-/** What borg check exits with when it found damage: the same as for a warning of any other command. */
+/** Exit code of borg check when it found damage: the same as for a warning of any other command. */
 const FOUND_DAMAGE = 1;
 
 /**
- * See OpenRepository.check. Every check of borg's reads all data and compares its checksums; what only the key can tell, that it
- * is what was stored, is verified for all of it with the last part.
+ * See OpenRepository.check. Each borg check reads all data and compares its checksums. That the data is authentic,
+ * which takes the key, is verified for all of it with the last part.
  */
 export async function check(
   runner: BorgRunner,

@@ -7,15 +7,15 @@ import type { Borg } from "./version.ts";
 import { sshConfig } from "../ssh.ts";
 import { workDirectories, type WorkDirectories } from "../work-directories.ts";
 
-/** One borg on one repository, for one run. */
+/** Calls borg on one repository, for one run. */
 export interface BorgRunner extends EngineCalls {
   readonly borg: Borg;
 }
 
-/** What a run answers where a person is asked: another repository may have been put in the place of ours. */
+/** Answers to borg's questions in unattended runs: the repository may have been replaced by another. */
 const ANSWERS = { BORG_RELOCATED_REPO_ACCESS_IS_OK: "no", BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "no" };
 
-/** Throws `host.failed` when the run's user has no place for what borg must keep between runs. */
+/** @throws `host.failed` when the run's user has no directory for borg's cache */
 export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunner> {
   const work = await workDirectories(access);
   if (work === null) {
@@ -28,13 +28,13 @@ export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunne
   const config = await sshConfig(access);
   const env = {
     ...environment(access, work),
-    // Borg takes it apart as a shell would.
+    // Borg splits it as a shell would.
     ...(config === null ? {} : { BORG_RSH: `ssh -F '${config}'` }),
   };
   return { borg, ...engineCalls(access, { path: borg.path, options: limits(access), env, unattendedEnv: ANSWERS }) };
 }
 
-/** The binding's limits as far as borg can keep them. What it can't is said, in the run's log. */
+/** The binding's limits as far as borg supports them. Unsupported ones are named in the run's log. */
 function limits({ limits: { uploadKiBs, downloadKiBs }, repository, log }: Access): string[] {
   if (downloadKiBs !== null) log.line("borg has no download limit: limitDownloadKiBs does nothing here");
   if (uploadKiBs === null) return [];
@@ -44,7 +44,7 @@ function limits({ limits: { uploadKiBs, downloadKiBs }, repository, log }: Acces
   return ["--upload-ratelimit", `${uploadKiBs}`];
 }
 
-/** Waits for a lock that another program holds: by itself borg waits a second. */
+/** Waits for a lock held by another program. Borg's default is one second. */
 export function lockArgs({ access }: Pick<BorgRunner, "access">): string[] {
   return ["--lock-wait", `${Math.ceil(access.timeouts.lockMs / 1000)}`];
 }
@@ -58,7 +58,7 @@ function environment(
     HOME: user.home,
     USER: user.name,
     LANG: "C.UTF-8",
-    // It writes local times without their zone.
+    // Borg writes local times without their zone.
     TZ: "UTC",
     HOLDFAST_RUN: run,
     TMPDIR: temporary,
@@ -66,7 +66,7 @@ function environment(
     BORG_REPO: repository.location,
     BORG_PASSPHRASE_FD: "3",
     BORG_EXIT_CODES: "modern",
-    // By this a later borg knows that a dead one's lock is of this host, whatever the host's name and network are then.
+    // With this id a later borg recognises a stale lock as this host's, even if the hostname or network has changed.
     BORG_HOST_ID: scope.host,
   };
 }

@@ -9,7 +9,7 @@ import { selectBelow } from "./selection.ts";
 /** What borg's listings show for a byte that is not UTF-8. */
 export const STAND_IN = "?";
 
-/** A map: no name that JavaScript has a meaning for is in it. */
+/** A Map, so that no name collides with JavaScript's own properties. */
 const TYPES = new Map<string, NodeType>(
   Object.entries({
     "-": "file",
@@ -22,7 +22,7 @@ const TYPES = new Map<string, NodeType>(
   }),
 );
 
-/** As `ls -l` shows it; `source` is the first name of a file with several. */
+/** As `ls -l` shows it. `source` is the first name of a hard link. */
 const Item = z.object({
   type: z.string(),
   path: z.string(),
@@ -59,13 +59,13 @@ const Content = z.object({
   sha256: z.string().optional(),
 });
 
-/** See SnapshotContents.readContents: borg itself adds up what every file's chunks hold. */
+/** See SnapshotContents.readContents. Borg itself computes the checksum of every file from its chunks. */
 export async function readContents(
   runner: BorgRunner,
   { archive, include }: { archive: string; include: readonly string[] },
   onContent: (content: NodeContent) => void,
 ): Promise<void> {
-  /** Names of which the first, that has the content, is not selected. */
+  /** Hard links whose first name, which has the content, is not selected. */
   const orphans = new Map<string, string[]>();
   const read = (which: readonly string[], onItem: (item: z.infer<typeof Content>) => void): Promise<void> => {
     const call = { archive, format: "{type}{path}{source}{linktarget}{sha256}", include: which };
@@ -116,7 +116,7 @@ function permissions(mode: string): number {
   return Number.parseInt(special.join("") + plain, 2);
 }
 
-/** In UTC, as its environment says, and to the microsecond. */
+/** The time is in UTC, as set in borg's environment, with microseconds. */
 function microseconds(time: string): number {
   const [whole = "", fraction = ""] = time.split(".");
   return Date.parse(`${whole}Z`) * 1000 + Number(fraction.padEnd(6, "0").slice(0, 6));

@@ -5,7 +5,7 @@ import { runFailure } from "../../run-error.ts";
 import { type LogMessage, readLogMessage } from "./messages.ts";
 import { FAILURE_TEXTS, abnormalEnd } from "../engine-failures.ts";
 
-/** Borg's own names of its errors. They are the same in every version; its exit codes are not. */
+/** Borg's message ids of errors. They are the same in every version; exit codes are not. */
 const NAMES = new Map<string, RunFailureCode>(
   Object.entries({
     "Repository.DoesNotExist": "repository.missing",
@@ -39,7 +39,7 @@ const NAMES = new Map<string, RunFailureCode>(
   }),
 );
 
-/** For what has no name, in this order. A full disk is told of as a fault of the file that was being read. */
+/** For messages without an id, in this order. A full disk is reported as a fault of the file being read. */
 const PATTERNS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
   {
     pattern: /\[Errno 13\]|\[Errno 30\]|permission denied|connection refused|host key verification failed/i,
@@ -48,7 +48,7 @@ const PATTERNS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
 ];
 const FULL = /\[Errno 28\]|\[Errno 122\]|no space left on device|disk quota exceeded/i;
 
-/** With these names borg says, without a doubt, that there is no repository; `init` itself refuses what is not empty. */
+/** Message ids that clearly report that there is no repository. `init` itself refuses a directory that is not empty. */
 const ABSENT = new Set([
   "Repository.DoesNotExist",
   "Repository.InvalidRepository",
@@ -59,17 +59,17 @@ export function isRepositoryAbsent({ stderr, timedOut }: ProcessResult): boolean
   return !timedOut && messagesIn(stderr).some(({ msgid }) => msgid !== undefined && ABSENT.has(msgid));
 }
 
-/** Whether it ended by leaving out single files only: 1 up to 1.2, a code for each kind of warning since. */
+/** Whether it only left out single files: exit code 1 up to borg 1.2, one code for each kind of warning since. */
 export function isWarning({ exitCode }: ProcessResult): boolean {
   return exitCode === 1 || (exitCode !== null && exitCode >= 100 && exitCode < 126);
 }
 
-/** A disk that is full, whatever else the exit code says. */
+/** Whether a disk is full, whatever the exit code is. */
 export function isFull({ stderr }: ProcessResult): boolean {
   return messagesIn(stderr).some(({ message }) => FULL.test(message));
 }
 
-/** Why a borg that did not end well did so. @param what it was doing, for the message */
+/** The failure of a borg that did not succeed. @param context `what` it was doing, for the message */
 export function borgFailure(ended: ProcessResult, context: { what: string; redact: Redact }): RunFailure {
   const messages = messagesIn(ended.stderr).filter(({ levelname }) => levelname !== "INFO");
   const said = context.redact(messages.map(sentenceOf).slice(-3).join(" ").slice(0, 1500));
@@ -96,7 +96,7 @@ function messagesIn(stderr: string): LogMessage[] {
   return stderr.split("\n").flatMap((line) => readLogMessage(line) ?? []);
 }
 
-/** Of a traceback, the line that says what it is. */
+/** For a traceback, the line with the exception. */
 function sentenceOf({ message }: LogMessage): string {
   if (!message.includes("Traceback")) return message.trim();
   const lines = message.split("\n").map((line) => line.trim());

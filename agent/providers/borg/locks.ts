@@ -2,7 +2,7 @@ import { isAlive, type ProcessRef, untilReaped } from "../../system/process/proc
 import type { ProcessResult } from "../../system/process/process.ts";
 import type { BorgRunner } from "./command.ts";
 
-/** A borg that a signal ended (the ladder's last rung, the OOM killer) could not remove its own lock. */
+/** A borg killed by SIGKILL or the OOM killer could not remove its lock. */
 export async function removeOwnLock(runner: BorgRunner, { child, signal }: ProcessResult): Promise<void> {
   if (child !== null && signal !== null) await removeStaleLocks(runner, child);
 }
@@ -10,8 +10,8 @@ export async function removeOwnLock(runner: BorgRunner, { child, signal }: Proce
 const LOCK_WAIT_SECONDS = "10";
 
 /**
- * See OpenRepository.releaseDeadLocks. Borg itself removes a lock of this host whose process is gone, and no other, when
- * it takes one: so it is made to.
+ * See OpenRepository.removeStaleLocks. Borg removes a lock of this host whose process is gone, and no other, when it
+ * acquires one. So this makes it acquire one.
  */
 export async function removeStaleLocks(runner: BorgRunner, dead: ProcessRef): Promise<void> {
   const { access } = runner;

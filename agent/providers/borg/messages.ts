@@ -2,12 +2,12 @@ import * as z from "zod";
 import { instant } from "../../../shared/ids.ts";
 import type { Progress } from "../../../shared/run.ts";
 
-/** What borg says on stderr with --log-json, where it is not a prompt. */
+/** A log line of borg's stderr with --log-json, if it is no prompt. */
 export const LogMessage = z.object({
   type: z.literal("log_message"),
   levelname: z.string(),
   message: z.string(),
-  /** What it is, by name: of errors in every version, of warnings since 1.4. */
+  /** Message id: of errors in every version, of warnings since 1.4. */
   msgid: z.string().optional(),
 });
 export type LogMessage = z.infer<typeof LogMessage>;
@@ -31,10 +31,7 @@ export function readMessage<T>(schema: z.ZodType<T>, line: string): T | null {
   }
 }
 
-/**
- * Borg does not know beforehand how much there is to store, so a backup's fraction stays 0.
- * @param at when the line came, ms
- */
+/** Borg does not know the total of a backup beforehand, so its fraction stays 0. @param at when the line came, in ms */
 export function readProgress(line: string, at: number): Progress | null {
   const stored = readMessage(ArchiveProgress, line);
   if (stored !== null) {
@@ -46,7 +43,7 @@ export function readProgress(line: string, at: number): Progress | null {
   return { fraction: Math.min(1, read.current / read.total), ...bytes, at: instant(at) };
 }
 
-/** What a line of stderr has to say to a person; null for progress, prompts and empty lines. */
+/** The message for a person in a line of stderr; null for progress, prompts and empty lines. */
 export function readLogMessage(line: string): LogMessage | null {
   const message = readMessage(LogMessage, line);
   if (message !== null) return message;
@@ -54,7 +51,7 @@ export function readLogMessage(line: string): LogMessage | null {
   return { type: "log_message", levelname: "ERROR", message: line.trim() };
 }
 
-/** A warning as one about a single file: `PATH: what is wrong with it`. */
+/** Splits a warning about a single file: `PATH: what is wrong with it`. */
 export function splitItemWarning(message: string): { item: string; reason: string } {
   const [, item, reason] = /^(\/?.*?): ((?:\w+: )?\[?\w.*)$/s.exec(message) ?? [];
   return item === undefined || reason === undefined ? { item: message, reason: message } : { item, reason };

@@ -5,7 +5,7 @@ import { readLogMessage } from "./messages.ts";
 import { parseByteSize } from "../byte-size.ts";
 import type { UpkeepResult } from "../provider.ts";
 
-/** See OpenRepository.prune: what borg calls `compact`. Its own `prune` is what we call forget. */
+/** See OpenRepository.prune. Borg calls it `compact`; borg's `prune` is what we call forget. */
 export async function prune(runner: BorgRunner): Promise<UpkeepResult> {
   const { access } = runner;
   let freed: number | null = null;

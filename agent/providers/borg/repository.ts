@@ -7,7 +7,7 @@ import { ensureRepository, timeoutError } from "../ensure-repository.ts";
 
 const PARTS = /^(config|data|README|nonce|(hints|index|integrity)\.\d+)$/;
 
-/** See identify. */
+/** See ensureRepository. */
 export async function ensureBorgRepository(runner: BorgRunner, { mayCreate }: { mayCreate: boolean }): Promise<string> {
   return await ensureRepository(runner.access, {
     mayCreate,
@@ -17,7 +17,7 @@ export async function ensureBorgRepository(runner: BorgRunner, { mayCreate }: { 
   });
 }
 
-/** Also opens it: the list of archives is encrypted. */
+/** Also tests the passphrase: the list of archives is encrypted. */
 async function readId(runner: BorgRunner): Promise<string | null> {
   const { access } = runner;
   const answer = boundedText();
@@ -41,7 +41,7 @@ function idOf(text: string): string {
   }
 }
 
-/** The key is kept in the repository, wrapped by the passphrase: nothing but that is needed to restore elsewhere. */
+/** The key is stored in the repository, encrypted with the passphrase: restoring elsewhere takes nothing else. */
 async function create(runner: BorgRunner): Promise<void> {
   const { access } = runner;
   const ended = await runner.call({

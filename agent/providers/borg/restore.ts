@@ -14,7 +14,7 @@ export function borgContents(runner: BorgRunner): SnapshotContents {
   const archiveOf = (snapshot: string): Promise<string> => (named ??= nameOf(runner, snapshot));
   return {
     replacementChar: STAND_IN,
-    // It removes whatever is in a file's place before it makes the file.
+    // Borg removes what is in a file's place before it creates the file.
     needsSingleNames: false,
     list: async (snapshot, onNode) => listNodes(runner, await archiveOf(snapshot), onNode),
     async readContents({ snapshot, include }, onContent) {
@@ -24,7 +24,7 @@ export function borgContents(runner: BorgRunner): SnapshotContents {
   };
 }
 
-/** Borg writes below the directory it works in. */
+/** Borg extracts into its working directory. */
 async function extract(
   runner: BorgRunner,
   archive: string,

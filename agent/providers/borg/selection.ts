@@ -1,17 +1,17 @@
-/** How borg is told what is meant. */
+/** borg's arguments for a selection. */
 interface SelectionArgs {
   readonly args: readonly string[];
-  /** Texts it finds as /dev/fd/4 and on. */
+  /** Texts borg finds as /dev/fd/4 and on. */
   readonly files: readonly string[];
 }
 
-/** These paths and what is below them; none, or the root among them: everything. */
+/** Selects these paths and everything below them; without paths, or with the root: everything. */
 export function selectBelow(include: readonly string[]): SelectionArgs {
   if (include.length === 0 || include.includes("/")) return { args: [], files: [] };
   return only(include.map((path) => (isPlain(path) ? `pp:${path.slice(1)}` : `re:^${expression(path)}(?:/|\\Z)`)));
 }
 
-/** Exactly these entries, which borg looks up one by one, however many there are. */
+/** Selects exactly these entries, which borg looks up one by one, however many there are. */
 export function selectExactly(paths: readonly string[]): SelectionArgs {
   return only(paths.map((path) => (isPlain(path) ? `pf:${path.slice(1)}` : `re:^${expression(path)}\\Z`)));
 }
@@ -21,12 +21,12 @@ function only(patterns: readonly string[]): SelectionArgs {
   return { args: ["--patterns-from", "/dev/fd/4"], files: [`${text}\n`] };
 }
 
-/** Whether a line can hold it as it is, and all of its bytes are known. */
+/** Whether the path fits into one line of a pattern file, and all of its bytes are known. */
 function isPlain(path: string): boolean {
   return /^\/[^\p{C}\p{Z}?]*(?: [^\p{C}\p{Z}?]+)*$/u.test(path);
 }
 
-/** In Python's language. A byte that is not UTF-8 is shown as `?`; Python keeps it as a lone surrogate. */
+/** A regular expression of Python. A byte that is not UTF-8 is shown as `?`; Python keeps it as a lone surrogate. */
 function expression(path: string): string {
   return Array.from(path.slice(1), (character) => {
     if (character === "?") return "(?:\\?|[\\udc80-\\udcff])";

@@ -19,34 +19,34 @@ export const Listing = z.object({
   archives: z.array(Archive),
 });
 
-/** What an archive's comment carries: borg's list does not know what was stored. */
+/** The content of an archive's comment: borg's list does not contain what was stored. */
 const Comment = z.object({ paths: z.array(z.string()) });
 
 const MOST_LISTED = 10_000;
 const MOST_PATHS = 1000;
 const MAX_COMMENT_CHARACTERS = 32_768;
 
-/** One archive of the binding. Borg finds an archive by its name only. */
+/** One archive of the binding. Borg finds an archive only by its name. */
 export interface NamedSnapshot extends SnapshotFacts {
   readonly name: string;
 }
 
-/** A name that no other archive has, of this host and binding. @param at ms */
+/** A unique name for an archive of this host and binding. @param at in ms */
 export function archiveName(access: Pick<Access, "scope">, at: number): string {
   return `${prefixOf(access)}${new Date(at).toISOString()}`;
 }
 
-/** What restricts a command to the binding's own archives. */
+/** Restricts a command to the binding's own archives. */
 export function scopeArgs(access: Pick<Access, "scope">): string[] {
   return ["--glob-archives", `${prefixOf(access)}*`];
 }
 
-/** Ids have nothing in them that a glob or a placeholder would be read from. */
+/** Ids contain no characters that are special in a glob or placeholder. */
 function prefixOf({ scope }: Pick<Access, "scope">): string {
   return `${scope.host}-${scope.binding}-`;
 }
 
-/** The comment for `create`, with braces doubled: borg reads placeholders. */
+/** The comment for `create`. Braces are doubled, since borg expands placeholders. */
 export function commentArgs(paths: readonly string[]): string[] {
   const kept: string[] = [];
   let length = 0;
@@ -58,17 +58,17 @@ export function commentArgs(paths: readonly string[]): string[] {
   return ["--comment", JSON.stringify({ paths: kept }).replace(/[{}]/g, "$&$&")];
 }
 
-/** The binding's archives, oldest first (the newest 10,000), none that was not finished. Throws RunError. */
+/** The binding's completed archives, oldest first (the newest 10,000). Throws RunError. */
 export async function listArchives(runner: BorgRunner): Promise<NamedSnapshot[]> {
   return (await listAll(runner)).archives;
 }
 
-/** What borg calls the part of an archive that it keeps when it is interrupted. */
+/** Borg's suffix for the checkpoint of an interrupted archive. */
 const UNFINISHED = /\.checkpoint(\.\d+)?$/;
 
 /**
- * Lists without a lock, also after the run was stopped. Throws RunError.
- * @returns the binding's archives, and apart from them the names of those that were not finished
+ * Lists without a lock, also after the run was cancelled. Throws RunError.
+ * @returns the binding's archives, and separately the names of unfinished ones
  */
 export async function listAll(runner: BorgRunner): Promise<{ archives: NamedSnapshot[]; unfinished: string[] }> {
   const { access } = runner;
@@ -92,7 +92,7 @@ export async function listSnapshots(runner: BorgRunner): Promise<SnapshotFacts[]
   return (await listArchives(runner)).map(({ name: _name, ...facts }) => facts);
 }
 
-/** The name of the binding's archive with this id. Throws `snapshot.missing`. */
+/** The name of the binding's archive with this id. @throws `snapshot.missing` */
 export async function nameOf(runner: BorgRunner, id: string): Promise<string> {
   const found = (await listArchives(runner)).find((archive) => archive.id === id);
   if (found === undefined)
@@ -113,7 +113,7 @@ function parseListing(text: string, prefixLength: number): NamedSnapshot[] {
   return archives.toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1));
 }
 
-/** The name's own time has milliseconds; borg 1.2 gives whole seconds, in UTC because it was asked to. */
+/** The time in the name has milliseconds. borg 1.2 lists whole seconds, in UTC because TZ is set. */
 function instantOf(nameTime: string, start: string): string {
   const at = instantAt(Date.parse(nameTime)) ?? instantAt(Date.parse(`${start.slice(0, 19)}Z`));
   if (at === null) throw unreadable();

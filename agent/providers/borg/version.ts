@@ -7,7 +7,7 @@ const OLDEST = "1.2.0";
 export const BORG: EngineDefinition = {
   provider: "borg",
   variable: "HOLDFAST_BORG",
-  // The second only so that it can be told why it won't do.
+  // borg2 is looked for only to report why it can't be used.
   programs: ["borg", "borg2"],
   versionArgs: ["--version"],
   versionLine: /^borg2? (\d+\.\d+\.\d+\S*)/,

@@ -11,7 +11,7 @@ import { lockArgs, removeOwnLock, retryWhileLocked } from "./locks.ts";
 import { BackupSummary, itemErrors, readMessage, readProgress } from "./messages.ts";
 import { listSnapshots, tagOf } from "./snapshots.ts";
 
-/** restic's exit code for: the snapshot is there, and some files are not in it. */
+/** restic's exit code when a snapshot was stored, but some files are missing in it. */
 const SOME_UNREADABLE = 3;
 
 /** See OpenRepository.backup. */
@@ -42,7 +42,7 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   return await resolveBackup(runner, { summary, begun, warnings, failure, faultOf: emptyBackupFailure });
 }
 
-/** What became of a restic that was to store something: looked up in the repository. */
+/** Looks up in the repository whether restic has stored a snapshot. */
 export async function resolveBackup(
   runner: ResticRunner,
   ending: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: StartTime },
@@ -68,7 +68,7 @@ function backupArgs(runner: ResticRunner, { excludes }: BackupInput): string[] {
   ];
 }
 
-/** Of every command that makes a snapshot of the binding. */
+/** Arguments of every command that makes a snapshot of the binding. */
 export function storeArgs({ restic, access }: ResticRunner): string[] {
   const { scope } = access;
   return [
@@ -78,15 +78,15 @@ export function storeArgs({ restic, access }: ResticRunner): string[] {
     scope.host,
     "--tag",
     tagOf(scope),
-    // The newest snapshot of the binding is what a new one is compared with, also after its paths were changed.
+    // The parent is the binding's newest snapshot, even after its paths were changed.
     ...(restic.isAtLeast("0.16.0") ? ["--group-by", "host,tags"] : []),
     ...lockArgs({ restic, access }),
   ];
 }
 
 /**
- * Up to 0.14 the summary has the first 8 digits only; a restic that was killed has said nothing at all. What was there before is
- * not what this run has made, whatever restic says.
+ * Finds the snapshot made by this run. Up to restic 0.14 the summary has only the first 8 digits of its id; a killed
+ * restic has printed none. A snapshot that existed before is never this run's, whatever restic prints.
  */
 function findNew(
   snapshots: readonly SnapshotFacts[],
@@ -98,7 +98,7 @@ function findNew(
   return snapshots.findLast((one) => one.id.startsWith(said) && (isNew(one) || wasClockSet(begun))) ?? null;
 }
 
-/** When something began, by the clock and by what no clock's setting changes; ms. */
+/** When something began, by the wall clock and by a steady clock; in ms. */
 interface StartTime {
   readonly wall: number;
   readonly steady: number;
@@ -108,7 +108,7 @@ export function startTimeNow(): StartTime {
   return { wall: Date.now(), steady: performance.now() };
 }
 
-/** Somebody has set the clock since: times tell nothing then. */
+/** The clock was set since: then times prove nothing. */
 function wasClockSet({ wall, steady }: StartTime): boolean {
   return Math.abs(Date.now() - wall - (performance.now() - steady)) > CLOCK_MAY_SLEW_MS;
 }
@@ -129,7 +129,7 @@ async function forgetSnapshot(runner: ResticRunner, id: string): Promise<boolean
   }
   const args = ["forget", id, ...lockArgs(runner)];
   await retryWhileLocked(runner, () => runner.call({ args, runsAfterCancel: true }));
-  // Some versions answer 0 also when nothing could be removed.
+  // Some versions exit with 0 even when nothing could be removed.
   const isGone = await listSnapshots(runner).then(
     (left) => !left.some((one) => one.id === id),
     () => false,
@@ -138,7 +138,7 @@ async function forgetSnapshot(runner: ResticRunner, id: string): Promise<boolean
   return isGone;
 }
 
-/** Null when it ended well, or left out single files only. */
+/** Why nothing usable was stored; null when it succeeded, or only left out single files. */
 export function storeFailure({ restic, access }: ResticRunner, ended: ProcessResult): RunFailure | null {
   if (ended.exitCode === 0 || ended.exitCode === SOME_UNREADABLE) return null;
   if (ended.cancelled) return failureOf(access.signal.reason);

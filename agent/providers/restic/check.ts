@@ -4,15 +4,15 @@ import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
 import { lockArgs, removeOwnLock, retryWhileLocked } from "./locks.ts";
 
-/** What every version says at the end of a check that was one. */
+/** Printed by every version at the end of a complete check. */
 const FOUND_NONE = /no errors were found/;
 const FOUND_DAMAGE = /repository contains errors/;
-/** What restic adds for a person at a terminal. */
+/** restic's advice for a person at a terminal. */
 const ADVICE = /^(Damaged pack files can be|The repository contains damaged|restic repair |$)/;
 
 /**
- * See OpenRepository.check. Without reading data restic does not see a changed byte; the parts are those of the packs' ids, so
- * that part by part each pack is read once, also when packs come and go.
+ * See OpenRepository.check. Without reading data, restic does not notice a changed byte. The parts are by the packs'
+ * ids, so that all parts together read each pack once, even when packs come and go.
  */
 export async function check(
   runner: ResticRunner,
@@ -39,7 +39,7 @@ export async function check(
     return { ...result, failure: runFailure("engine.failed", message) };
   }
   const failure = resticFailure(restic, ended, { what: "check", redact: access.log.redact });
-  // A pack that could not be fetched is also told of as an error of the repository.
+  // A pack that could not be fetched is also reported as an error of the repository.
   if (failure.code !== "engine.failed" || !FOUND_DAMAGE.test(ended.stderr)) return { ...result, failure };
   const lines = ended.stderr.split("\n").filter((line) => !ADVICE.test(line) && !FOUND_DAMAGE.test(line));
   const said = access.log.redact(lines.slice(0, 3).join("; ").slice(0, 1500));

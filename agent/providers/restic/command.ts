@@ -6,7 +6,7 @@ import type { Restic } from "./version.ts";
 import { sshConfig } from "../ssh.ts";
 import { workDirectories, type WorkDirectories } from "../work-directories.ts";
 
-/** One restic on one repository, for one run. */
+/** Calls restic on one repository, for one run. */
 export interface ResticRunner extends EngineCalls {
   readonly restic: Restic;
 }
@@ -19,7 +19,7 @@ export async function prepareRestic(restic: Restic, access: Access): Promise<Res
   return { restic, ...engineCalls(access, { path: restic.path, options, env: environment(restic, access, work) }) };
 }
 
-/** Of everything that goes over the wire, whichever command it is. */
+/** Apply to all network traffic of every command. */
 function limits({ limits: { uploadKiBs, downloadKiBs } }: Access): string[] {
   return [
     ...(uploadKiBs === null ? [] : ["--limit-upload", `${uploadKiBs}`]),
@@ -56,21 +56,21 @@ function present(variables: Record<string, string | undefined>): Record<string, 
   );
 }
 
-/** Before 0.16.1 restic takes the server's user and password from the address alone. */
+/** Before 0.16.1, restic takes the server's user and password only from the address. */
 function withCredentials(location: string, name: string | undefined, password: string | undefined): string {
   if (name === undefined) return location;
   const credentials = `${encodeURIComponent(name)}:${encodeURIComponent(password ?? "")}@`;
   return location.replace(/^(rest:https?:\/\/)/, (scheme) => scheme + credentials);
 }
 
-/** Which ssh, and which certificates: files of the host, built from nothing that could be read as another option. */
+/** Options for ssh and certificates: files of the host, built from nothing that could be parsed as another option. */
 async function transportOptions(restic: Restic, access: Access): Promise<string[]> {
   const { caFile, location } = access.repository;
   const certificates = caFile === null ? [] : ["--cacert", caFile];
   const config = await sshConfig(access);
   if (config === null) return certificates;
   if (restic.isAtLeast("0.16.1")) return [...certificates, "-o", `sftp.args=-F '${config}'`];
-  // Before, it takes the whole command line or none of it.
+  // Before, restic takes the whole ssh command or none of it.
   const { user, host, port } = sshTarget(location) ?? { user: null, host: "", port: null };
   const whom = [...(port === null ? [] : ["-p", port]), ...(user === null ? [] : ["-l", user]), host];
   return [...certificates, "-o", `sftp.command=ssh -F '${config}' ${whom.join(" ")} -s sftp`];

@@ -18,7 +18,7 @@ import { tarReader } from "../tar-reader.ts";
 /** What restic's listings show for a byte that is not UTF-8. */
 export const STAND_IN = "\ufffd";
 
-/** A map: no name that JavaScript has a meaning for is in it. */
+/** A Map, so that no name collides with JavaScript's own properties. */
 const TYPES = new Map<string, NodeType>(
   Object.entries({
     file: "file",
@@ -63,10 +63,10 @@ export async function listNodes(
   if (ended.exitCode !== 0) throw new RunError(resticFailure(restic, ended, { what: "ls", redact: access.log.redact }));
 }
 
-/** How many paths are read one by one before the directory they share is read instead. */
+/** With more paths than this, the directory they share is read instead of each one. */
 const MOST_DUMPS = 20;
 
-/** See SnapshotContents.readContents: restic's own archive of each path, which it writes from the repository. */
+/** See SnapshotContents.readContents. Reads restic's tar archive of each path, written from the repository. */
 export async function readContents(
   runner: ResticRunner,
   { snapshot, include, nodes }: Selection & NodeList,
@@ -111,7 +111,7 @@ async function dumpDirectory(
       onContent({ path: `/${shownName(name, STAND_IN)}`, sha256, linkTarget: target, sameFileAs: null });
     },
   });
-  // Thrown where the bytes come in, it would end the agent.
+  // Thrown in the data callback, it would end the agent.
   let fault: Error | null = null;
   const reading = (read: () => void): void => {
     try {
@@ -137,14 +137,14 @@ async function dump(runner: ResticRunner, args: string[], onStdoutBytes: (chunk:
   throw new RunError(resticFailure(restic, ended, { what: "dump", redact: access.log.redact }));
 }
 
-/** restic's names of a mode: Go's, which keeps the three special bits elsewhere. */
+/** Converts a file mode of Go, which has the three special bits elsewhere. */
 function permissions(mode: number): number {
   const special =
     ((mode >>> 23) & 1 ? 0o4000 : 0) | ((mode >>> 22) & 1 ? 0o2000 : 0) | ((mode >>> 20) & 1 ? 0o1000 : 0);
   return (mode & 0o777) | special;
 }
 
-/** It writes up to nanoseconds, and an offset of its own. */
+/** restic writes up to nanoseconds, and an offset of its own. */
 function microseconds(time: string): number {
   const [, fraction = ""] = /\.(\d+)/.exec(time) ?? [];
   const whole = Date.parse(time.replace(/\.\d+/, ""));

@@ -20,14 +20,14 @@ import {
   openDumpOutput,
 } from "../dump-pipe.ts";
 
-/** See OpenRepository.dump. restic starts the script itself since 0.17.1; before, it reads a pipe to its end. */
+/** See OpenRepository.dump. Since 0.17.1, restic starts the script itself; before, it reads a pipe until its end. */
 export async function dump(runner: ResticRunner, input: DumpInput): Promise<BackupResult> {
   const { restic, access } = runner;
   const bash = await requireBash();
   const words = openDumpOutput(access.log);
   let summary: BackupSummary | null = null;
   const begun = startTimeNow();
-  // 0.17.0 has it too, and may panic when the command fails.
+  // 0.17.0 has the option too, but may panic when the command fails.
   const startsIt = restic.isAtLeast("0.17.1");
   const source = startsIt ? ["--stdin-from-command", "--", ...dumpCommand(bash, access)] : ["--stdin"];
   const call = (): Promise<ProcessResult> =>

@@ -6,14 +6,14 @@ import type { Redact } from "../../redact.ts";
 import { FAILURE_TEXTS, abnormalEnd } from "../engine-failures.ts";
 import type { Restic } from "./version.ts";
 
-/** What restic's exit codes say since 0.17; before that, and for all else, its words have to do. */
+/** restic's exit codes since 0.17; before that, and for everything else, its messages are matched. */
 const EXIT_CODES: readonly { since: string; exitCode: number; code: RunFailureCode }[] = [
   { since: "0.17.0", exitCode: 10, code: "repository.missing" },
   { since: "0.17.0", exitCode: 11, code: "repository.locked" },
   { since: "0.17.1", exitCode: 12, code: "repository.wrong_passphrase" },
 ];
 
-/** In this order: the first whose words are there. */
+/** Matched in this order. */
 const PATTERNS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
   { pattern: /no space left on device|disk quota exceeded|insufficient storage|\b507\b/i, code: "repository.full" },
   { pattern: /wrong password or no key found/, code: "repository.wrong_passphrase" },
@@ -28,22 +28,22 @@ const PATTERNS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
   },
 ];
 
-/** What a backend says of a thing that is clearly not there, and of nothing else. */
+/** A backend's message for something that clearly does not exist. */
 const ABSENT =
   /unable to open config file: .*(no such file or directory|file does not exist|the specified (key|bucket) does not exist|404 not found|\(404\)|object doesn't exist|does not exist)/i;
 const NOT_CLEARLY_ABSENT =
   /refused|denied|forbidden|timeout|timed out|no such host|unreachable|certificate|retrying after|unauthorized|reset|host key|access key|signature|credential/i;
 
 /**
- * Whether restic said, without a doubt, that there is no repository. Only then may one be created: before 0.17 the same
- * exit code and hint stand for an unreachable one.
+ * Whether restic clearly reported that there is no repository. Only then may one be created: before 0.17 the same exit
+ * code and hint stand for an unreachable one.
  */
 export function isRepositoryAbsent(restic: Restic, { exitCode, stderr, timedOut }: ProcessResult): boolean {
   if (timedOut || NOT_CLEARLY_ABSENT.test(stderr)) return false;
   return restic.isAtLeast("0.17.0") ? exitCode === 10 : exitCode === 1 && ABSENT.test(stderr);
 }
 
-/** Why a restic that did not end well did so. @param what it was doing, for the message */
+/** The failure of a restic that did not succeed. @param context `what` it was doing, for the message */
 export function resticFailure(
   restic: Restic,
   ended: ProcessResult,
@@ -57,7 +57,7 @@ export function resticFailure(
   const unable = abnormalEnd(ended);
   if (unable !== null) return describe(unable.code, unable.how);
   if (exitCode === 2 && /goroutine|panic/.test(stderr)) return describe("engine.crashed", "crashed");
-  // Before all that it says of what it was doing then: a lock it could not take any more is nobody's.
+  // Checked before the other messages: a lock it could not acquire while stopping means nothing.
   if (/^signal \w+ received, cleaning up/m.test(stderr)) return describe("engine.crashed", "was ended from outside");
   const known = EXIT_CODES.find((entry) => entry.exitCode === exitCode && restic.isAtLeast(entry.since));
   if (known !== undefined) return describe(known.code, FAILURE_TEXTS[known.code] ?? "failed");
@@ -66,7 +66,7 @@ export function resticFailure(
   return describe(code, FAILURE_TEXTS[code] ?? `exited with ${exitCode}`);
 }
 
-/** What a line says of the whole, null when it is of a single file or says nothing. */
+/** A line's message about the whole command; null when it concerns a single file or nothing. */
 function errorText(line: string): string | null {
   if (line.trim() === "" || line.startsWith("Is there a repository at the following location")) return null;
   if (!line.startsWith("{")) return line.trim();

@@ -5,7 +5,10 @@ import { resticFailure } from "./failures.ts";
 import { lockArgs, removeOwnLock, retryWhileLocked } from "./locks.ts";
 import { listSnapshots } from "./snapshots.ts";
 
-/** See OpenRepository.forget. Never with --prune: that is another run, and some versions prune what they could not forget. */
+/**
+ * See OpenRepository.forget. Never with --prune: that is another run, and some versions prune what they could not
+ * forget.
+ */
 export async function forget(runner: ResticRunner, unwanted: readonly string[]): Promise<ForgetResult> {
   const { restic, access } = runner;
   const before = await listSnapshots(runner);

@@ -10,12 +10,12 @@ import { resticFailure } from "./failures.ts";
 
 const RETRY_MS = 5_000;
 
-/** Since 0.16 restic waits by itself for a lock that another program holds. */
+/** Since 0.16, restic itself waits for a lock held by another program. */
 export function lockArgs({ restic, access }: Pick<ResticRunner, "restic" | "access">): string[] {
   return restic.isAtLeast("0.16.0") ? ["--retry-lock", `${Math.ceil(access.timeouts.lockMs / 1000)}s`] : [];
 }
 
-/** Calls again while the repository is locked by another program, for an older restic. @returns how the last one ended */
+/** Retries while the repository is locked by another program, for restic before 0.16. @returns the last result */
 export async function retryWhileLocked(
   runner: ResticRunner,
   call: () => Promise<ProcessResult>,
@@ -36,14 +36,14 @@ export async function retryWhileLocked(
   }
 }
 
-/** A restic that a signal ended (the ladder's last rung, the OOM killer) could not remove its own lock. */
+/** A restic killed by SIGKILL or the OOM killer could not remove its lock. */
 export async function removeOwnLock(runner: ResticRunner, { child, signal }: ProcessResult): Promise<void> {
   if (child !== null && signal !== null) await removeStaleLocks(runner, child);
 }
 
 const LockFile = z.object({ hostname: z.string(), pid: z.int() });
 
-/** See OpenRepository.releaseDeadLocks. `unlock` alone never removes the lock of a program that may be alive. */
+/** See OpenRepository.removeStaleLocks. `unlock` alone never removes the lock of a program that may be alive. */
 export async function removeStaleLocks(runner: ResticRunner, dead: ProcessRef): Promise<void> {
   const { access } = runner;
   if (isAlive(dead) || !(await holdsLock(runner, dead))) return;
@@ -51,7 +51,7 @@ export async function removeStaleLocks(runner: ResticRunner, dead: ProcessRef): 
   const lock = `the lock that process ${dead.pid} of this host left when it died`;
   const timeLimitMs = access.timeouts.openMs;
   const { exitCode } = await runner.call({ args: ["unlock"], runsAfterCancel: true, timeLimitMs });
-  // restic answers 0 also when it removed nothing.
+  // restic exits with 0 even when it removed nothing.
   const isRemoved = exitCode === 0 && !(await holdsLock(runner, dead));
   access.log.line(isRemoved ? `removed ${lock}` : `restic did not remove ${lock}`);
 }

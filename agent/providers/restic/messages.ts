@@ -81,7 +81,7 @@ function readItemError(line: string): { item: string; reason: string } | null {
 }
 
 const NewError = z.object({ message: z.string() });
-/** What Go makes of an error's fields, up to 0.17.0. */
+/** The fields of a Go error, up to 0.17.0. */
 const OldError = z.object({ Op: z.string(), Path: z.string(), Err: z.int() });
 
 function reasonOf(error: unknown): string {

@@ -17,7 +17,7 @@ export async function prune(runner: ResticRunner): Promise<UpkeepResult> {
       args: ["prune", ...lockArgs(runner)],
       onStdout(line) {
         if (line.startsWith("total prune:")) freed = parseByteSize(line);
-        // Progress comes again and again, and says nothing afterwards.
+        // Progress lines are repeated, and useless afterwards.
         if (line.trim() !== "" && !line.startsWith("[")) access.log.line(`restic: ${line}`);
       },
       onStderr: (line) => access.log.line(`restic: ${line}`),

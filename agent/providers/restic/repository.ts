@@ -9,7 +9,7 @@ const Config = z.object({ id: z.string().regex(/^[0-9a-f]{64}$/) });
 
 const PARTS = ["config", "data", "index", "keys", "locks", "snapshots"];
 
-/** See identify. */
+/** See ensureRepository. */
 export async function ensureResticRepository(
   runner: ResticRunner,
   { mayCreate }: { mayCreate: boolean },

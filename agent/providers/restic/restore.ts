@@ -10,7 +10,8 @@ import { selectionArgs } from "./selection.ts";
 export function resticContents(runner: ResticRunner): SnapshotContents {
   return {
     replacementChar: STAND_IN,
-    // Before, it writes through links, fails on special files, and deletes a hard link without making it again (0.14).
+    // Before 0.17, restic writes through links, fails on special files, and deletes a hard link without creating it
+    // again (0.14).
     needsSingleNames: !runner.restic.isAtLeast("0.17.0"),
     list: (snapshot, onNode) => listNodes(runner, snapshot, onNode),
     readContents: (selection, onContent) => readContents(runner, selection, onContent),
@@ -34,9 +35,9 @@ async function extract(
       "--target",
       root === "" ? "/" : root,
       ...way.args,
-      // Over a file that is there, what it would leave out as a hole may hold something.
+      // Over an existing file, a hole left out by --sparse may contain old data.
       ...(isFresh && restic.isAtLeast("0.15.0") ? ["--sparse"] : []),
-      // Before, it says its errors as text, also with --json.
+      // Before 0.17, errors are printed as text, also with --json.
       ...(restic.isAtLeast("0.17.0") ? ["--json"] : []),
     ],
     files: way.files,

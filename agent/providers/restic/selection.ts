@@ -3,21 +3,22 @@ import { runError } from "../../run-error.ts";
 import { STAND_IN } from "./contents.ts";
 import type { Restic } from "./version.ts";
 
-/** restic compares every entry with every pattern: with more of them a restore takes hours. */
+/** restic compares every entry with every pattern: with more patterns, a restore takes hours. */
 const MOST_PATTERNS = 2_000;
-/** What Linux takes as one command line is 2 MiB, the environment with it. */
+/** Linux accepts 2 MiB for one command line and its environment. */
 const MOST_ARGUMENT_BYTES = 1 << 20;
 
-/** How restic is told what to restore. */
+/** restic's arguments for what to restore. */
 export interface SelectionArgs {
   readonly args: readonly string[];
-  /** Texts it finds as /dev/fd/4 and on. */
+  /** Texts restic finds as /dev/fd/4 and on. */
   readonly files: readonly string[];
 }
 
 /**
- * All of the selection, or chosen entries of it: named in a file where restic takes one, else in its arguments. Where there
- * are too many to name, restic's own overwrite mode chooses them. Throws `engine.refused` where it has none, or would choose others.
+ * All of the selection, or chosen entries of it: listed in a file where restic supports that, otherwise in arguments.
+ * When there are too many, restic's own overwrite mode chooses them.
+ * @throws `engine.refused` when it has none, or it would choose other entries
  */
 export function selectionArgs(restic: Restic, extraction: Extraction): SelectionArgs {
   const { include, nodes, all, overwrite, mayUseOwnOverwrite } = extraction;
@@ -42,8 +43,8 @@ export function selectionArgs(restic: Restic, extraction: Extraction): Selection
 }
 
 /**
- * The fewest paths that stand for exactly these entries: a directory for all that is in it, where all of it is wanted. A
- * directory of which only a part is wanted is not named: restic would restore all of it.
+ * The fewest paths that cover exactly these entries: a directory covers all its content if all of it is wanted. A
+ * directory that is wanted only in part is not named: restic would restore all of it.
  */
 function minimalCover(nodes: readonly SnapshotNode[], all: readonly SnapshotNode[]): SnapshotNode[] {
   const wanted = new Set(nodes.map(({ path }) => path));
@@ -65,12 +66,12 @@ function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-/** In restic's pattern language, exactly this path; `?` where its bytes are not known. */
+/** A restic pattern for exactly this path, with `?` for unknown bytes. */
 function literal(path: string): string {
   return path.replace(/[\\*?[\]]/g, "\\$&").replaceAll(STAND_IN, "?");
 }
 
-/** As a line of a file of patterns, where variables are replaced, and white space at the ends and line feeds count for nothing. */
+/** Escaped for a pattern file, where variables are expanded, and line feeds and surrounding white space are ignored. */
 function inFile(pattern: string): string {
   return pattern
     .replaceAll("$", "$$$$")

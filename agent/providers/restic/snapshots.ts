@@ -17,7 +17,7 @@ export const ResticSnapshot = z.object({
 const MOST_LISTED = 10_000;
 const MOST_PATHS = 1000;
 
-/** What restricts every command to the binding's own snapshots. */
+/** Restricts every command to the binding's own snapshots. */
 export function scopeArgs({ scope }: Pick<Access, "scope">): string[] {
   return ["--host", scope.host, "--tag", tagOf(scope)];
 }
@@ -27,8 +27,8 @@ export function tagOf({ binding }: Access["scope"]): string {
 }
 
 /**
- * Lists the binding's snapshots, oldest first (the newest 10,000), without a lock: a stale one must not hide what is there.
- * Also works after the run was stopped. Throws RunError.
+ * Lists the binding's snapshots, oldest first (the newest 10,000). Needs no lock: a stale one must not hide them. Works
+ * also after the run was cancelled. Throws RunError.
  */
 export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts[]> {
   const { access, restic } = runner;
@@ -42,7 +42,7 @@ export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts
   });
   const context = { what: "snapshots", redact: access.log.redact };
   if (ended.exitCode !== 0) throw new RunError(resticFailure(restic, ended, context));
-  // With exit code 0, files it may not read are snapshots it does not show.
+  // With exit code 0, restic leaves out snapshots whose files it may not read.
   if (/^Ignoring /m.test(ended.stderr)) {
     throw runError(
       "repository.unreachable",
