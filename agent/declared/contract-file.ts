@@ -16,7 +16,7 @@ export interface ContractFile {
   readonly file: string;
   readonly name: string;
   readonly body: ContractBody;
-  /** Where and when, if the file says so itself. */
+  /** Repository and settings, if the file contains them. */
   readonly bound: DeclaredBinding | null;
 }
 
@@ -25,10 +25,10 @@ export type ContractReadResult =
   | { readonly ok: false; readonly message: string };
 
 /**
- * Reads what `builtins.toJSON` gives for a request of Self Host Blocks: the request alone, or beside it a name, settings,
- * and what else a contract of ours may say.
- * @param file its name in contracts.d, by which the contract is called when it says none
- * @param me whom the seed's empty user means: who the agent runs as
+ * Reads a contract as written by `builtins.toJSON` for a request of Self Host Blocks: the request alone, or next to it
+ * a name, settings, and the other keys of a Holdfast contract.
+ * @param file its name in contracts.d: gives the contract's name when the file has none
+ * @param me the user that replaces an empty user: the agent's own
  */
 export function readContract(file: string, text: string, me: string): ContractReadResult {
   const value = parsed(text);
@@ -59,7 +59,7 @@ export function readContract(file: string, text: string, me: string): ContractRe
   return { ok: true, contract: { file, name: called, body: body.data, bound } };
 }
 
-/** @returns the object, or a sentence on why there is none. Nothing of the text is said again: it may hold what is secret */
+/** @returns the object, or a sentence on why it is invalid. Never quotes the text: it may contain secrets */
 function parsed(text: string): Record<string, unknown> | string {
   try {
     const value: unknown = JSON.parse(text);
@@ -87,7 +87,7 @@ function userOrDefault(user: unknown, me: string): unknown {
   return user === "" || user === undefined || user === null ? me : user;
 }
 
-/** Each with its place in the file, so that it is found there. */
+/** Each with its path in the file. */
 function faultsOf(parsed: z.ZodSafeParseResult<unknown>, isBare: boolean): string[] {
   return (parsed.error?.issues ?? []).map((issue) => {
     const path = isBare && issue.path[0] === "request" ? issue.path.slice(1) : issue.path;
@@ -100,7 +100,7 @@ function faultsOf(parsed: z.ZodSafeParseResult<unknown>, isBare: boolean): strin
   });
 }
 
-/** The file's name less its ending, as far as a name can look like it. */
+/** The file's name without its ending, changed into a valid name; null when nothing is left. */
 function nameFromFile(file: string): string | null {
   const wish = file.replace(/\.json$/, "").toLowerCase();
   const name = wish

@@ -12,7 +12,7 @@ import { ownUser } from "../system/process/user.ts";
 export interface DeclaredContracts {
   readonly contracts: readonly ContractFile[];
   readonly faults: readonly DeclarationFault[];
-  /** By file: what was followed, for the memory. */
+  /** By file: the valid texts, to be stored. */
   readonly texts: Readonly<Record<string, string>>;
 }
 
@@ -22,8 +22,7 @@ interface Candidate {
 }
 
 /**
- * Reads contracts.d. A file that can't be followed is a fault, and what it said when it last could be holds until it is
- * mended or removed.
+ * Reads contracts.d. An invalid file is a fault; its last valid contents stay in force until it is fixed or removed.
  */
 export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contractsFile">): Promise<DeclaredContracts> {
   const [{ files, fault }, memory] = await Promise.all([readContractTexts(paths), readContractState(paths)]);
@@ -43,7 +42,7 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
       ) ?? [],
   );
   faults.push(...clashing);
-  // Nothing is known of any file while the directory can't be read.
+  // While the directory can't be read, nothing is known of any file.
   if (fault !== null) faults.push({ file: "contracts.d", message: fault });
   const faulty = fault === null ? faults.map(({ file }) => file) : Object.keys(memory.texts);
   const followed = now.filter(({ contract }) => !clashing.some(({ file }) => file === contract.file));
@@ -63,9 +62,10 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
 }
 
 /**
- * What root's own file asks for where the control plane says that a contract is declared here: that needs nobody's leave.
- * While the control plane does not know what the file says now, or does not take it, the file goes before the assignment.
- * @returns null when no file asks for it, or asks for something else than is assigned: then it is the control plane's word
+ * What root's own file declares; needs no policy permission. While the control plane has not acknowledged the file, or
+ * has rejected it, the file wins over the assignment.
+ * @returns null when no file declares the contract, or the file differs from what is assigned: then the assignment
+ * counts
  */
 export async function findOwnDeclaration(
   paths: Pick<Paths, "contractsDir" | "contractsFile">,
@@ -83,7 +83,7 @@ export async function findOwnDeclaration(
   return isAhead || isDeepStrictEqual(own.body, body) ? own.body : null;
 }
 
-/** For whoever looks at the host: how many files are followed, and which are not, by us or by the control plane. */
+/** For `status`: how many files are valid, and the faults found by the agent or the control plane. */
 export async function summarizeDeclared(
   paths: Pick<Paths, "contractsDir" | "contractsFile">,
 ): Promise<{ declared: number; faults: DeclarationFault[] }> {
@@ -94,7 +94,7 @@ export async function summarizeDeclared(
   return { declared: contracts.length, faults: [...faults, ...refused.filter(({ file }) => file in texts)] };
 }
 
-/** Two files may not give one name to two contracts, nor say different things of one repository. */
+/** Two files must not declare contracts of the same name, nor describe one repository differently. */
 function conflictOf(contract: ContractFile, all: readonly ContractFile[]): DeclarationFault | null {
   const { file, name } = contract;
   const others = all.filter((other) => other.file !== file);

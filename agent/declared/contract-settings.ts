@@ -4,7 +4,7 @@ import { AbsolutePath, Name } from "../../shared/ids.ts";
 import { ProviderName, RepositorySpec, SecretName, SecretSource } from "../../shared/repository.ts";
 import { isRecord } from "../../shared/json.ts";
 
-/** The seed's secret contract gives a result; by hand one writes the path, or what the API takes. */
+/** A secret contract of Self Host Blocks has a result; a person writes the path, or what the API accepts. */
 const Passphrase = z.union(
   [
     AbsolutePath.transform((file) => ({ file })),
@@ -28,7 +28,7 @@ const Credential = z.union(
 const { ssh, caFile, appendOnly, maintenance, existing } = RepositorySpec.shape;
 const { zone, performance, shrinkage, alerts, pings, hookTimeLimit, runTimeLimit, ...seed } = Settings.shape;
 
-/** `settings` beside a request: an instance's of Self Host Blocks, plus the provider and what only Holdfast has. */
+/** `settings` next to a request: those of an instance in Self Host Blocks, plus the provider and Holdfast's own. */
 export const ContractSettings = z.strictObject({
   provider: ProviderName.default("restic"),
   enable: seed.enable,
@@ -54,7 +54,7 @@ export const ContractSettings = z.strictObject({
   pings,
   hookTimeLimit,
   runTimeLimit,
-  // The seed's borg provider has these two: the first is never used there, the second is the agent's own to know.
+  // Self Host Blocks' borg provider has these two: it never uses the first; the second is decided by the agent.
   consistency: z
     .strictObject({}, { error: "must be empty: repository.maintenance.check says when it is checked" })
     .optional(),
@@ -62,7 +62,9 @@ export const ContractSettings = z.strictObject({
 });
 type ContractSettings = z.infer<typeof ContractSettings>;
 
-/** Where and when, as the control plane has it. The repository's name may be left to whoever knows the host's. */
+/**
+ * Repository and settings, as in the control plane. Without a name, the repository's name is derived from the host's.
+ */
 export interface DeclaredBinding {
   readonly repository: Omit<RepositorySpec, "name"> & { readonly name: string | null };
   readonly settings: Settings;
@@ -74,7 +76,7 @@ export function toDeclaredBinding(given: ContractSettings): DeclaredBinding {
   return { repository: { ...place, provider, location, passphrase }, settings: { ...settings, timerConfig } };
 }
 
-/** systemd's units may have numbers for spans, and words for yes and no. */
+/** systemd units may have numbers for time spans, and words for booleans. */
 function asTimer(value: unknown): unknown {
   if (!isRecord(value)) return value ?? undefined;
   const { RandomizedDelaySec: delay, Persistent: persistent, ...rest } = value;
@@ -90,7 +92,7 @@ function asYesNo(value: unknown): unknown {
   return /^(yes|true|on|1)$/.test(value) ? true : /^(no|false|off|0)$/.test(value) ? false : value;
 }
 
-/** The seed's restic instances say `keep_daily`, its borg instances `daily`; a number may be written as text. */
+/** Self Host Blocks' restic instances write `keep_daily`, its borg instances `daily`. A number may be text. */
 function asRetention(value: unknown, context: z.RefinementCtx): unknown {
   if (!isRecord(value)) return value ?? undefined;
   const kept = new Map<string, unknown>();
@@ -108,7 +110,7 @@ function asCount(count: unknown): unknown {
   return typeof count === "string" && /^\d+$/.test(count) ? Number(count) : count;
 }
 
-/** borg writes hours as H, and knows weeks. */
+/** borg writes hours as H, and has weeks. */
 function asSpan(span: unknown): unknown {
   if (typeof span !== "string") return span;
   const weeks = /^(\d+)w$/.exec(span)?.[1];

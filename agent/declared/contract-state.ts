@@ -4,22 +4,22 @@ import { DeclarationFault } from "../../shared/declaration.ts";
 import type { Paths } from "../config.ts";
 import { readState, writeState } from "../system/state-file.ts";
 
-/** What the agent remembers of contracts.d, so that a file that is broken for an hour takes nothing away. */
+/** State about contracts.d, so that a file broken for a while removes nothing. */
 const ContractState = z.object({
-  texts: z.record(z.string(), z.string()).describe("by file: what it said when it could last be followed"),
-  refused: z.array(DeclarationFault).describe("what the control plane had against it when it was last told"),
-  settled: z.string().nullable().describe("the digest of the texts that the assignment of now was made from"),
+  texts: z.record(z.string(), z.string()).describe("by file: its last valid contents"),
+  refused: z.array(DeclarationFault).describe("the control plane's faults for the last published declarations"),
+  settled: z.string().nullable().describe("the digest of the texts that the current assignment was made from"),
 });
 export type ContractState = z.infer<typeof ContractState>;
 
 const NOTHING: ContractState = { texts: {}, refused: [], settled: null };
 
-/** Never throws for what is in it: a memory that can't be read is none. */
+/** Never throws for damaged contents: they count as none. */
 export async function readContractState(paths: Pick<Paths, "contractsFile">): Promise<ContractState> {
   return (await readState(paths.contractsFile, ContractState)) ?? NOTHING;
 }
 
-/** Changes what is given, and keeps the rest. */
+/** Changes the given keys, and keeps the others. */
 export async function updateContractState(
   paths: Pick<Paths, "contractsFile">,
   change: Partial<ContractState>,

@@ -5,7 +5,7 @@ import type { Paths } from "../config.ts";
 import { isMissing } from "../../shared/node/files.ts";
 import { ownershipFault } from "../policy/policy.ts";
 
-/** One file of contracts.d: what is in it, or why that may not be followed. */
+/** One file of contracts.d: its text, or why it is not used. */
 export type ContractText =
   | { readonly file: string; readonly text: string; readonly fault: null }
   | { readonly file: string; readonly text: null; readonly fault: string };
@@ -14,8 +14,8 @@ const LARGEST_BYTES = 1024 * 1024;
 const STICKY = 0o1000;
 
 /**
- * The `.json` files of contracts.d, sorted, behind their symbolic links: NixOS puts nothing else there.
- * @returns `fault` when the directory itself can't be followed; a directory that is not there has no files
+ * The `.json` files of contracts.d, sorted. Symbolic links are followed: NixOS writes nothing else there.
+ * @returns `fault` when the directory itself can't be used; a missing directory has no files
  */
 export async function readContractTexts(
   paths: Pick<Paths, "contractsDir">,
@@ -44,7 +44,7 @@ async function readText(directory: string, file: string): Promise<ContractText> 
   }
 }
 
-/** Looked at through the handle that is read, so that it is the same file. */
+/** Checked through the handle that is read, so that it is the same file. */
 async function readWhole(file: string, real: string): Promise<ContractText> {
   const handle = await open(real);
   try {
@@ -57,7 +57,7 @@ async function readWhole(file: string, real: string): Promise<ContractText> {
   }
 }
 
-/** The Nix store may be written by the group of its builders, who can't touch what is another's there: it is sticky. */
+/** The Nix store is writable for the group of its builders, but sticky: they can't change other users' files. */
 async function directoryFault(directory: string): Promise<string | null> {
   const { mode } = await stat(directory);
   return (mode & STICKY) === STICKY ? null : await ownershipFault(directory);

@@ -7,16 +7,16 @@ import type { Timers } from "../system/timers.ts";
 export interface WatchDeps {
   paths: Pick<Paths, "contractsDir">;
   timers: Timers;
-  /** Something may have changed: look. */
+  /** Something may have changed. */
   onPossibleChange: () => void;
 }
 
-/** A switch of NixOS swaps a symbolic link far above the directory, which no watch on the directory sees. */
+/** A NixOS switch replaces a symbolic link far above the directory, which no watch on the directory sees. */
 const LOOK_EVERY_MS = 30_000;
-/** A file that is being written is looked at once it is whole. */
+/** Waits until a file is completely written. */
 const SETTLE_MS = 500;
 
-/** Says when contracts.d may have changed: soon where the kernel tells, else within half a minute. @returns stops it */
+/** Calls back when contracts.d may have changed: soon with inotify, otherwise within 30 s. @returns stops it */
 export function watchContracts({ paths, timers, onPossibleChange }: WatchDeps): () => void {
   let unwatch: (() => void)[] = [];
   let cancelPoll = (): void => {};
@@ -27,7 +27,7 @@ export function watchContracts({ paths, timers, onPossibleChange }: WatchDeps): 
     cancelPoll();
     const places = await watchedDirectories(paths.contractsDir);
     if (isStopped) return;
-    // Anew each time: a directory that was removed and made again is another one under the same name.
+    // Watched anew each time: a directory that was removed and created again is another inode.
     for (const close of unwatch) close();
     unwatch = places.flatMap((place) => startWatch(place, onEvent) ?? []);
     cancelPoll = timers.after(LOOK_EVERY_MS, () => void check());
@@ -46,13 +46,13 @@ export function watchContracts({ paths, timers, onPossibleChange }: WatchDeps): 
   };
 }
 
-/** The directory as it really is, and the one it is in: that is where it appears, and where it is swapped. */
+/** The directory with symbolic links resolved, and its parent: it is created and replaced there. */
 async function watchedDirectories(directory: string): Promise<string[]> {
   const real = await realpath(directory).catch(() => null);
   return [...new Set(real === null ? [dirname(directory)] : [dirname(directory), real])];
 }
 
-/** @returns what ends it; null where it can't be watched: looking again and again is enough */
+/** @returns stops it; null where it can't be watched: polling is enough */
 function startWatch(place: string, onEvent: () => void): (() => void) | null {
   try {
     const watcher = watch(place, { persistent: false }, onEvent);

@@ -16,21 +16,24 @@ export interface DeclarationSyncDeps {
   api: Pick<Api, "putDeclarations">;
   timers: Timers;
   log: (line: string) => void;
-  /** Delivers what runs have to say: what ran is known to the control plane before it is declared no more. */
+  /** Delivers run reports first, so that runs of a contract arrive before its declaration is removed. */
   deliver: () => Promise<unknown>;
-  /** Something is to be published: ask for a pull, which publishes it. */
+  /** There is something to publish: requests a pull, which publishes it. */
   onChange: () => void;
 }
 
 export interface DeclarationSync {
-  /** Tells the control plane, if it has not been told. @returns whether it was told now; throws an ApiError when it is away */
+  /**
+   * Publishes the declarations if they have changed.
+   * @returns whether it did; throws ApiError when the control plane is away
+   */
   publish(): Promise<boolean>;
-  /** Whoever is there now may be another, or have an older database: the next publishing tells all of it again. */
+  /** Forces the next publish: the control plane may be another one, or restored from a backup. */
   reset(): void;
   stop(): void;
 }
 
-/** Keeps the control plane told of what the host's own files declare. */
+/** Keeps the control plane up to date with contracts.d. */
 export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync {
   let lastPublished = "";
   let lastSeen = "";
@@ -43,7 +46,7 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
   const checkFiles = async (): Promise<void> => {
     try {
       const text = JSON.stringify((await declarationsOf(deps)).now);
-      // While nobody takes it, pulls try again at their own slow pace.
+      // A rejected text is not retried at once: each pull publishes again, at its own slow pace.
       if (text !== lastPublished && text !== lastSeen) deps.onChange();
       lastSeen = text;
     } catch (error) {
@@ -55,13 +58,13 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
       const { now, texts } = await declarationsOf(deps);
       const text = JSON.stringify(now);
       if (text === lastPublished) {
-        // Everything was pulled since it was told: the assignment is of what it says.
+        // Everything was pulled since the last publish: the assignment is made from these texts.
         const settled = digestOf(texts);
         if ((await readContractState(deps.paths)).settled !== settled)
           await updateContractState(deps.paths, { settled });
         return false;
       }
-      // Remembered before it is told: what the control plane has, this host can always say again.
+      // Stored before it is sent: the host can always publish again what the control plane has.
       await updateContractState(deps.paths, { texts });
       await deps.deliver();
       try {
@@ -71,7 +74,7 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
         logIfChanged(...troubles, `contracts.d: ${now.declarations.length} declared`);
       } catch (error) {
         if (!(error instanceof ApiError) || error.kind !== "refused") throw error;
-        logIfChanged(`the control plane does not take what contracts.d declares: ${error.message}`);
+        logIfChanged(`the control plane rejects what contracts.d declares: ${error.message}`);
         return false;
       }
       lastPublished = text;
@@ -99,7 +102,7 @@ function declarationOf({ file, name, body, bound }: ContractFile, host: string):
   return { ...body, file, name, bound: { repository: named, settings } };
 }
 
-/** A repository's name is its own among all hosts'. One that does not say the place whole carries a digest of it. */
+/** A repository's name is unique among all hosts. A name that does not contain the whole location gets its digest. */
 function placeName(host: string, location: string): string {
   const slug = location
     .toLowerCase()

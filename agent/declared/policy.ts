@@ -5,9 +5,9 @@ import { findOwnDeclaration } from "./contract-files.ts";
 import { loadPolicy, type Policy } from "../policy/policy.ts";
 
 /**
- * A contract as this host takes it, and the host's policy for it. What root has written down in contracts.d itself needs no
- * leave: its user, its sources as they are written, its hooks and commands, and what it has copied, dumped or halted. Where
- * it may be kept and restored stays the policy's to say, and a policy that can't be followed still allows nothing.
+ * A contract as this host accepts it, with its policy. What root declares in contracts.d is allowed without policy:
+ * user, sources, hooks, commands, consistency. Repository and restore stay under the policy, and an invalid policy
+ * still allows nothing.
  */
 export async function resolveContract(
   paths: Paths,

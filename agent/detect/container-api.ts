@@ -4,7 +4,7 @@ import { parseJson } from "../../shared/json.ts";
 
 const Labels = z.record(z.string(), z.string()).nullish();
 
-/** Of Docker's answers, only what is needed: the environment, with its secrets, is not even read. */
+/** Only the needed parts of Docker's answers: the environment, with its secrets, is not even parsed. */
 const ListedContainers = z.array(
   z.object({ Id: z.string().regex(/^[0-9a-f]{12,128}$/), Names: z.array(z.string()), Image: z.string(), Labels }),
 );
@@ -14,11 +14,11 @@ const InspectedContainer = z.object({
   Mounts: z.array(z.object({ Source: z.string().default(""), Destination: z.string() })).default([]),
 });
 
-/** A container that runs. */
+/** A running container. */
 export interface ListedContainer {
   readonly id: string;
   readonly name: string;
-  /** `name` is null when the engine only knows the image by its digest. */
+  /** `name` is null when the container engine knows the image only by its digest. */
   readonly image: { readonly name: string | null };
   /** The Compose project it belongs to. */
   readonly project: string | null;
@@ -26,7 +26,7 @@ export interface ListedContainer {
 
 export interface Container {
   readonly name: string;
-  /** What it was started from, as it was written. */
+  /** The image it was started from, as written. */
   readonly image: string;
   readonly project: string | null;
   readonly projectDirectory: string | null;
@@ -37,7 +37,7 @@ const ANSWER_WITHIN_MS = 10_000;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const PROJECT = "com.docker.compose.project";
 
-/** @returns none when there is no engine, or this user may not ask it */
+/** @returns none when there is no container engine, or this user may not access it */
 export async function listContainers(socket: string): Promise<ListedContainer[]> {
   const answer = ListedContainers.safeParse(await get(socket, "/containers/json"));
   if (!answer.success) return [];
@@ -49,7 +49,7 @@ export async function listContainers(socket: string): Promise<ListedContainer[]>
   }));
 }
 
-/** @returns null when it is gone meanwhile */
+/** @returns null when the container no longer exists */
 export async function inspectContainer(socket: string, id: string): Promise<Container | null> {
   const answer = InspectedContainer.safeParse(await get(socket, `/containers/${id}/json`));
   if (!answer.success) return null;
@@ -67,7 +67,8 @@ export async function inspectContainer(socket: string, id: string): Promise<Cont
 }
 
 /**
- * `ghcr.io/linuxserver/radarr:5@sha256:…` → `linuxserver/radarr`; `docker.io/library/postgres:16` → `postgres`.
+ * The image without registry, tag and digest: `ghcr.io/linuxserver/radarr:5@sha256:…` → `linuxserver/radarr`;
+ * `docker.io/library/postgres:16` → `postgres`.
  * @returns null for a digest alone
  */
 export function imageName(image: string): string | null {

@@ -4,7 +4,7 @@ import { imageName, inspectContainer, listContainers, type Container, type Liste
 
 type Mounts = Container["mounts"];
 
-/** Running containers of the images that probes name, at every engine whose socket may be read. */
+/** Finds running containers of the probes' images, at every container engine whose socket may be read. */
 export async function findContainers(probes: readonly Probe[], sockets: readonly string[]): Promise<Detection[]> {
   const wanted = new Set(probes.flatMap(({ images }) => images));
   if (wanted.size === 0) return [];
@@ -21,7 +21,7 @@ async function findAt(socket: string, { probes, wanted }: Search): Promise<Detec
   const listed = await listContainers(socket);
   const detections: Detection[] = [];
   for (const { id, image } of listed) {
-    // An image whose tag has moved on is listed by its digest alone: what it was started as is told by the container.
+    // An image whose tag has moved on is listed by its digest only: inspecting the container gives the name.
     if (image.name !== null && !wanted.has(image.name)) continue;
     const container = await inspectContainer(socket, id);
     if (container === null || !ContainerName.safeParse(container.name).success) continue;
@@ -60,7 +60,7 @@ function detectionOf(probe: Probe, seen: { container: Container; listed: readonl
   return { entry, layout, params, container: container.name, evidence };
 }
 
-/** Where on the host a directory of the container is: below the mount that is nearest above it. */
+/** The host path of a directory in the container: below the nearest mount above it. */
 function onHost(inside: string, mounts: Mounts): string | null {
   const above = mounts
     .filter(({ target }) => inside === target || inside.startsWith(`${target}/`))
@@ -68,7 +68,7 @@ function onHost(inside: string, mounts: Mounts): string | null {
   return above === undefined ? null : `${above.source}${inside.slice(above.target.length)}`;
 }
 
-/** Only when there is exactly one: a guess between two would be a wrong backup. */
+/** Only if there is exactly one: a guess between two would be a wrong backup. */
 function companionOf(
   { project }: Container,
   images: readonly string[],

@@ -5,7 +5,7 @@ import { findContainers } from "./containers.ts";
 import type { SearchPaths } from "./search-paths.ts";
 
 /**
- * Looks on the host for what the probes name, and for nothing else.
+ * Looks for the services of the probes on this host, and for nothing else.
  * @returns one detection per layout of a service, and per container
  */
 export async function detect(probes: readonly Probe[], searchPaths: SearchPaths): Promise<Detection[]> {
@@ -21,7 +21,7 @@ export async function detect(probes: readonly Probe[], searchPaths: SearchPaths)
   return [...best.values()].toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
 }
 
-/** Several probes may find the same: the one that knows more of it, or what two agree on that know as much. */
+/** Several probes may find the same service: the one with more parameters wins, or those they agree on. */
 function better(one: Detection, other: Detection): Detection {
   const [mine, theirs] = [Object.entries(one.params), Object.entries(other.params)];
   if (mine.length !== theirs.length) return mine.length > theirs.length ? one : other;
@@ -46,14 +46,14 @@ async function detectOnHost(
   return { entry, layout, params: {}, container: null, evidence };
 }
 
-/** The unit's file, as systemd would find it; one that is masked is a link to nothing. */
+/** The unit's file, as systemd would find it. A masked unit is a link to /dev/null. */
 async function findUnit(unit: string, { unitDirectories }: SearchPaths): Promise<string | null> {
   for (const directory of unitDirectories) {
     const file = join(directory, unit);
     try {
       return (await realpath(file)) === "/dev/null" ? null : file;
     } catch {
-      // Not in this one.
+      // Not in this directory.
     }
   }
   return null;

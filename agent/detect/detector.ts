@@ -27,8 +27,8 @@ const AFTER_TROUBLE_MS = 5 * 60_000;
 const REFRESH_EVERY_MS = 24 * 60 * 60_000;
 
 /**
- * Looks for services that the catalogue knows: at once, hourly, and tells the control plane when it found something else
- * than before, and daily. What to look for is asked daily. Root's policy can forbid it.
+ * Detects services of the catalogue: at once and hourly. Sends the result when it has changed, and daily. Fetches the
+ * probes daily. The policy can forbid it.
  * @returns stops it
  */
 export function startDetector(deps: DetectorDeps): () => void {
@@ -58,9 +58,9 @@ export function startDetector(deps: DetectorDeps): () => void {
     } catch (error) {
       wait = AFTER_TROUBLE_MS;
       const said = messageOf(error);
-      // That nobody answers is said already by who asks for orders.
+      // The puller already logs that the control plane is offline.
       const isKnown = error instanceof ApiError && error.kind === "offline";
-      if (!isKnown && said !== saidBefore) deps.log(`services are not looked for: ${said}`);
+      if (!isKnown && said !== saidBefore) deps.log(`services are not detected: ${said}`);
       saidBefore = said;
     }
     if (!isStopped)
@@ -79,8 +79,8 @@ export function startDetector(deps: DetectorDeps): () => void {
 
 async function fetchProbes({ api, config }: DetectorDeps): Promise<Probe[]> {
   const opened = await verifySigned(await api.getProbes(), config.controlKey, JWS_TYPES.probes, Probes);
-  if (!opened.ok) throw new Error(`the list of what to look for ${opened.message}`);
+  if (!opened.ok) throw new Error(`the list of probes ${opened.message}`);
   const { host, probes } = opened.value;
-  if (host !== config.host) throw new Error(`the list of what to look for is for host ${host}, this is ${config.host}`);
+  if (host !== config.host) throw new Error(`the list of probes is for host ${host}, this is ${config.host}`);
   return probes;
 }

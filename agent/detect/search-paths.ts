@@ -1,8 +1,8 @@
-/** Where on the host to look. */
+/** Where to look on the host. */
 export interface SearchPaths {
-  /** Of systemd's units, the first that has one wins. */
+  /** Directories of systemd's units; the first that has a unit wins. */
   readonly unitDirectories: readonly string[];
-  /** Of Docker and Podman, whose APIs are alike. */
+  /** Sockets of Docker and Podman, which have the same API. */
   readonly sockets: readonly string[];
 }
 
@@ -15,7 +15,7 @@ const UNIT_DIRECTORIES = [
 ];
 const SOCKETS = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
-/** The usual places, or those that systemd's SYSTEMD_UNIT_PATH and Docker's DOCKER_HOST name. */
+/** The usual paths, or those in systemd's SYSTEMD_UNIT_PATH and Docker's DOCKER_HOST. */
 export function searchPathsFrom(env: Record<string, string | undefined>): SearchPaths {
   const units = env["SYSTEMD_UNIT_PATH"];
   const socket = /^unix:\/\/(\/.+)$/.exec(env["DOCKER_HOST"] ?? "")?.[1];

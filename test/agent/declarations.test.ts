@@ -201,7 +201,7 @@ test("told to a control plane that is away, it is said again; refused, it is sai
   agent.control.answer = () => new ApiError("refused", "declarations.0: no");
   expect(await agent.publish()).toBe(false);
   expect(await agent.publish()).toBe(false);
-  expect(agent.lines).toEqual([expect.stringContaining("does not take what contracts.d declares: declarations.0: no")]);
+  expect(agent.lines).toEqual([expect.stringContaining("rejects what contracts.d declares: declarations.0: no")]);
   agent.control.answer = () => null;
   expect(await agent.publish()).toBe(true);
   expect(await agent.publish()).toBe(false);
