@@ -4,22 +4,22 @@ import * as z from "zod";
 import { Id, Name } from "../shared/ids.ts";
 import { readTextIfExists, writeFileAtomically } from "../shared/node/files.ts";
 
-/** Where everything of one agent lives on its host. All of it moves with HOLDFAST_AGENT_ROOT. */
+/** Paths of one agent on its host. All of them are below HOLDFAST_AGENT_ROOT. */
 export interface Paths {
   /** `HOLDFAST_AGENT_ROOT` as an absolute path; "/" is the machine itself. */
   readonly root: string;
-  /** `/etc/holdfast`: the host owner's files. */
+  /** `/etc/holdfast`: files of the host's owner. */
   readonly etc: string;
   readonly agentJson: string;
   readonly policyJson: string;
   readonly hooksDir: string;
-  /** Contracts that the host's owner declares. */
+  /** Contracts declared by the host's owner. */
   readonly contractsDir: string;
   /** `/var/lib/holdfast`, 0700: the agent's own state. */
   readonly state: string;
   readonly keyFile: string;
   readonly assignmentFile: string;
-  /** The same once more: a disk that damages one leaves the other. */
+  /** A second copy: if the disk damages one file, the other is used. */
   readonly assignmentCopy: string;
   readonly ordersDir: string;
   readonly spoolDir: string;
@@ -27,15 +27,15 @@ export interface Paths {
   readonly repositoriesDir: string;
   readonly secretsDir: string;
   readonly locksDir: string;
-  /** What the files in contractsDir said when they could last be read, and what the control plane has against them. */
+  /** Last valid contents of contractsDir, and the control plane's faults for them. */
   readonly contractsFile: string;
   readonly cache: string;
-  /** Who runs as the daemon, and how its connection is: for `status` and `doctor`. */
+  /** The daemon's process and connection, for `status` and `doctor`. */
   readonly daemonFile: string;
-  /** What install.sh put on the machine. */
+  /** Installed by install.sh. */
   readonly binary: string;
   readonly unit: string;
-  /** Where the restore script of each binding is kept, and the unit that makes one backup: see results.ts. */
+  /** Where the restore script of each binding is written, and the unit that runs one backup: see daemon/scripts.ts. */
   readonly scriptsDir: string;
   readonly backupUnit: string;
 }
@@ -71,7 +71,7 @@ export function agentPaths(root: string): Paths {
   };
 }
 
-/** agent.json: whose host this is. Written by `enroll`, holds no secret. */
+/** agent.json: which control plane this host belongs to. Written by `enroll`; holds no secret. */
 export const AgentConfig = z.strictObject({
   url: z.url({ protocol: /^https?$/ }),
   host: Id,
@@ -81,7 +81,7 @@ export const AgentConfig = z.strictObject({
 });
 export type AgentConfig = z.infer<typeof AgentConfig>;
 
-/** @returns null when this host is not enrolled. @throws when the file is there and not what `enroll` writes */
+/** @returns null when this host is not enrolled @throws when the file is not what `enroll` writes */
 export async function readConfig(paths: Paths): Promise<AgentConfig | null> {
   const text = await readTextIfExists(paths.agentJson);
   if (text === null) return null;
@@ -97,7 +97,7 @@ export async function writeConfig(paths: Paths, config: AgentConfig): Promise<vo
   await writeFileAtomically(paths.agentJson, `${JSON.stringify(config, null, 2)}\n`, 0o644);
 }
 
-/** Makes a directory for others to read too: the agent's own umask must not shut out those who run what lies in it. */
+/** Creates a directory that others may read: the agent's own umask must not lock out those who run what is in it. */
 export async function makeReadableDirectory(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true });
   if (first === undefined) return;

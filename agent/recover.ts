@@ -24,13 +24,13 @@ interface InterruptedRun {
   readonly owner: ProcessRef;
 }
 
-/** Runs that are being ended by this process: it looks every minute, and a hook may take longer. */
+/** Runs being recovered by this process: it checks every minute, and a hook may take longer. */
 const inProgress = new Set<Id>();
 
 /**
- * Ends the runs whose process is gone, whoever began them: ends what they left running, runs the after hooks they owe, looks
- * for their snapshot, and reports them as interrupted. Called at the start of the daemon, and every minute. One that can't be
- * ended now is tried again the next time.
+ * Recovers runs whose process is gone, whoever started them: ends the processes they left, runs their cleanup, looks
+ * for their snapshot, and reports them as interrupted. Called at the start of the daemon, and every minute. A run that
+ * can't be recovered now is tried again the next time.
  */
 export async function recoverInterrupted(deps: RunnerDeps, assignment: Assignment | null): Promise<void> {
   for (const entry of await deps.spool.list()) {
@@ -41,7 +41,7 @@ export async function recoverInterrupted(deps: RunnerDeps, assignment: Assignmen
     try {
       await recoverRun(deps, { entry, report, owner }, assignment);
     } catch (error) {
-      deps.log(`run ${report.run.id} of a dead process can't be ended yet: ${failureOf(error).message}`);
+      deps.log(`run ${report.run.id} of a dead process can't be recovered yet: ${failureOf(error).message}`);
       await deps.spool.write(entry).catch(() => undefined);
     } finally {
       inProgress.delete(report.run.id);
@@ -49,16 +49,16 @@ export async function recoverInterrupted(deps: RunnerDeps, assignment: Assignmen
   }
 }
 
-async function recoverRun(deps: RunnerDeps, abandoned: InterruptedRun, assignment: Assignment | null): Promise<void> {
-  const { entry, report, owner } = abandoned;
-  // From now on it is ours: another look at the spool passes it by.
+async function recoverRun(deps: RunnerDeps, interrupted: InterruptedRun, assignment: Assignment | null): Promise<void> {
+  const { entry, report, owner } = interrupted;
+  // This process owns the run now, so no other takes it over.
   const engines = [...(entry.engines ?? []), ...(entry.child?.is === "engine" ? [entry.child] : [])];
   const record = await takeOverRecord(deps, { entry, engines }, report);
-  record.log.line(`the agent's process ${owner.pid} is gone: ending what it had begun`);
-  deps.log(`ending run ${report.run.id}: its process ${owner.pid} is gone`);
+  record.log.line(`the agent's process ${owner.pid} is gone: recovering the run`);
+  deps.log(`recovering run ${report.run.id}: its process ${owner.pid} is gone`);
   engines.push(...(await killChildren(deps, { entry, run: report.run.id })));
   await rm(restoreWorkDirectory(deps.paths, report.run.id), { recursive: true, force: true });
-  // Before the hooks: what they say must not show the repository's secrets.
+  // Before the cleanup, so that the secrets are known and redacted from its output.
   const prepared = await prepareForLookup(deps, { report, record, assignment });
   const warnings = await finishCleanup(deps, { entry, record });
   const found = prepared === null ? {} : await findStoredSnapshot(deps, { report, record, prepared, engines });
@@ -70,16 +70,16 @@ async function recoverRun(deps: RunnerDeps, abandoned: InterruptedRun, assignmen
   pingBackupEnd(deps, { assignment, binding, runId: report.run.id }, end);
 }
 
-/** @returns engines that nobody had written down */
+/** @returns engines that the run had not recorded */
 async function killChildren(deps: RunnerDeps, { entry, run }: { entry: SpoolEntry; run: Id }): Promise<ProcessRef[]> {
   const { child } = entry;
   const ladder = deps.ladder ?? ENGINE_LADDER;
   // An engine may wait for the script whose output it stores.
   await terminateByEnvironment([`HOLDFAST_RUN=${run}`, DUMP_PHASE_ENV]);
   if (child) await killOrphans(child, run, child.is === "hook" ? HOOK_LADDER : ladder);
-  const unnoted = await findOrphanEngines(run);
-  for (const engine of unnoted) await killOrphans(engine, run, ladder);
-  return unnoted;
+  const unrecorded = await findOrphanEngines(run);
+  for (const engine of unrecorded) await killOrphans(engine, run, ladder);
+  return unrecorded;
 }
 
 async function finishCleanup(
@@ -97,7 +97,7 @@ async function finishCleanup(
   }
 }
 
-/** @returns null when the repository can't be looked at any more, or may not be */
+/** @returns null when the repository can't be accessed any more, or may not be */
 async function prepareForLookup(
   deps: RunnerDeps,
   { report, record, assignment }: { report: RunReport; record: RunRecord; assignment: Assignment | null },

@@ -1,13 +1,13 @@
-/** Takes secrets out of a text. */
+/** Replaces secrets in a text. */
 export type Redact = (text: string) => string;
 
 const HIDDEN = "***";
-/** What is shorter says nothing when it is hidden, and would tear every text to pieces. */
+/** Shorter values reveal nothing and would garble every text. */
 const MIN_SECRET_LENGTH = 4;
-/** From the colon on: looking for the scheme before it takes hours in a megabyte of letters. */
+/** Matches from the colon on: searching for the scheme before it takes hours in a megabyte of letters. */
 const URL_CREDENTIALS = /:\/\/[^\s/?#@"']*@/g;
 
-/** @param secrets their values; also hidden as they look inside a URL or a JSON text */
+/** @param secrets their values; also hidden in their encoded forms in a URL or a JSON text */
 export function redactor(secrets: readonly string[]): Redact {
   const forms = secrets
     .filter((secret) => secret.length >= MIN_SECRET_LENGTH)

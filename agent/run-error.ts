@@ -1,11 +1,11 @@
 import { messageOf } from "../shared/error-message.ts";
 import type { RunFailure, RunFailureCode } from "../shared/failure.ts";
 
-/** Ends a run with a word for it. Everything a run can end badly by is thrown as one of these. */
+/** The failure that ends a run. Every expected failure is thrown as one. */
 export class RunError extends Error {
   override readonly name = "RunError";
   readonly failure: RunFailure;
-  /** What went wrong besides. */
+  /** What else went wrong. */
   readonly warnings: string[] = [];
 
   constructor(failure: RunFailure) {
@@ -16,7 +16,7 @@ export class RunError extends Error {
 
 /**
  * @param message what happened, and to what
- * @param next what a person can do about it, when it is not what always helps against this code
+ * @param next what a person can do about it, if other than the code's usual advice
  */
 export function runError(code: RunFailureCode, message: string, next: string = NEXT[code]): RunError {
   return new RunError(runFailure(code, message, next));
@@ -26,14 +26,14 @@ export function runFailure(code: RunFailureCode, message: string, next: string =
   return { code, message: message.slice(0, 4096), next: next.slice(0, 1024) };
 }
 
-/** The same error, knowing what else went wrong. */
+/** The same error with these warnings added. */
 export function withWarnings(error: unknown, warnings: readonly string[]): RunError {
   const known = error instanceof RunError ? error : new RunError(failureOf(error));
   known.warnings.push(...warnings);
   return known;
 }
 
-/** An error of any kind as a run's failure. */
+/** Turns any error into a run's failure. */
 export function failureOf(error: unknown): RunFailure {
   if (error instanceof RunError) return error.failure;
   return runFailure("host.failed", messageOf(error));
@@ -45,8 +45,8 @@ const NEXT: Record<RunFailureCode, string> = {
   "engine.unsupported": "Install restic 0.14 or newer, or borg 1.2 or 1.4, on the host.",
   "engine.refused": "Install a newer version of the tool on the host, or let a host with one do this.",
   "engine.crashed":
-    "Look at the end of the run's log and at the host's memory (dmesg tells of the OOM killer), then run again.",
-  "engine.failed": "Read the end of the run's log: the tool's own words are there.",
+    "Look at the end of the run's log and at the host's memory (dmesg shows the OOM killer), then run again.",
+  "engine.failed": "Read the end of the run's log: the tool's error message is there.",
   "repository.missing":
     "Mount or connect the place where the repository is. It is never created a second time; a new place is a new repository.",
   "repository.swapped": "Put the right repository back in that place, or add this one as a new repository of its own.",
@@ -66,10 +66,10 @@ const NEXT: Record<RunFailureCode, string> = {
   "source.shrunk":
     "Look whether the files are all there. If they are meant to be gone, run again: it passes once the new size is the usual one, or set shrinkage in the binding's settings.",
   "consistency.failed": "Read the end of the run's log; what was stopped has been started again.",
-  "dump.failed": "Read the command's own words in the run's log, mend it, then run again. Nothing of it was stored.",
-  "database.failed": "Read the database's own words in the run's log. What was restored so far may be incomplete.",
+  "dump.failed": "Read the command's error message in the run's log, fix it, then run again. Nothing of it was stored.",
+  "database.failed": "Read the database's error message in the run's log. What was restored so far may be incomplete.",
   "hook.missing": "Put an executable of that name into the host's hooks.d, or correct the name in the contract.",
-  "hook.failed": "Read the hook's output in the run's log, mend it, then run again.",
+  "hook.failed": "Read the hook's output in the run's log, fix it, then run again.",
   "hook.timed_out": "Find out why the hook takes so long, or raise hookTimeLimit in the binding's settings.",
   "user.unavailable":
     "Create the user on the host, run the agent as root, or name the agent's own user in the contract.",

@@ -2,10 +2,10 @@ import { LOG_TAIL_BYTES } from "../shared/run.ts";
 import { lastLines } from "./system/process/lines.ts";
 import { type Redact, redactor } from "./redact.ts";
 
-/** The log of one run: only its end is kept, and no secret of it. */
+/** The log of one run: its end only, without secrets. */
 export interface RunLog {
   line(text: string): void;
-  /** Hides these values in all that is said from now on. */
+  /** Redacts these values in everything logged from now on. */
   hide(secrets: readonly string[]): void;
   readonly redact: Redact;
   /** At most 64 KiB of UTF-8, whole lines. */
@@ -14,7 +14,7 @@ export interface RunLog {
 
 const MAX_LINE_CHARACTERS = 4_000;
 
-/** @param before what an earlier process has logged of the same run */
+/** @param before the log of the same run by an earlier process */
 export function openRunLog(clock: { now(): number }, before = ""): RunLog {
   const lines = lastLines(LOG_TAIL_BYTES);
   for (const line of before.split("\n").filter((text) => text !== "")) lines.push(line);
@@ -34,7 +34,7 @@ export function openRunLog(clock: { now(): number }, before = ""): RunLog {
   };
 }
 
-/** Without terminal codes and control characters; newlines in it begin a new, indented line. */
+/** Removes terminal codes and control characters; lines after the first are indented. */
 function printable(text: string): string {
   const plain = text
     .slice(0, MAX_LINE_CHARACTERS)

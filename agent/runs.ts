@@ -18,7 +18,7 @@ import { type ForgetInput, forgetBlockedReason, performForget } from "./upkeep/f
 import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
 
 /**
- * One backup, and after a good one the binding's retention as a run of its own. Never throws for what goes wrong in the
+ * One backup, and after a successful one the binding's forget as a run of its own. Never throws for a failure of the
  * run: that is in the outcome, and in the spool before this returns.
  */
 export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunOutcome> {
@@ -48,25 +48,25 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
   return outcome;
 }
 
-/** What was stored is stored, also when this host can't remember it. @returns what is to be warned of */
+/** A stored snapshot stays a backup, even if this host can't record it. @returns warnings */
 async function recordGood({ paths }: RunnerDeps, good: Parameters<typeof recordGoodSnapshot>[1]): Promise<string[]> {
   return await recordGoodSnapshot(paths, good).then(
     () => [],
-    (error: unknown) => [`the snapshot is not remembered as the newest good one: ${failureOf(error).message}`],
+    (error: unknown) => [`the snapshot is not recorded as the newest good one: ${failureOf(error).message}`],
   );
 }
 
-/** What the binding's retention says of its snapshots, done or only told. Never throws for what goes wrong in the run. */
+/** Applies the binding's retention to its snapshots; a dry run only reports. Never throws for a failure of the run. */
 export async function forget(deps: RunnerDeps, input: ForgetInput): Promise<RunOutcome> {
   return await recordRun(deps, bindingRun(input, "forget"), (run) => performForget(deps, input, run));
 }
 
-/** One prune or check of a repository as a whole. Never throws for what goes wrong in the run. */
+/** One prune or check of a repository as a whole. Never throws for a failure of the run. */
 export async function runUpkeep(deps: RunnerDeps, input: UpkeepInput): Promise<RunOutcome> {
   return await recordRun(deps, repositoryRun(input), (run) => performUpkeep(deps, input, run));
 }
 
-/** One restore, in place or to a directory. Like a backup, it never throws for what goes wrong in the run. */
+/** One restore, in place or to a directory. Never throws for a failure of the run. */
 export async function restore(
   deps: RunnerDeps,
   input: RunnerInput & { readonly restore: RestoreRequest },
@@ -82,8 +82,8 @@ interface BindingInput {
 }
 
 /** The binding's snapshots, oldest first. Throws RunError. */
-export async function listSnapshots(deps: RunnerDeps, asked: BindingInput): Promise<SnapshotFacts[]> {
-  const { access, provider } = await prepareWithoutRun(deps, asked);
+export async function listSnapshots(deps: RunnerDeps, input: BindingInput): Promise<SnapshotFacts[]> {
+  const { access, provider } = await prepareWithoutRun(deps, input);
   const repository = await provider.open(access, { mayCreate: false });
   return await repository.snapshots();
 }

@@ -7,12 +7,12 @@ import { runProcess } from "./system/process/process.ts";
 
 const SYSTEMCTL_WITHIN_MS = 180_000;
 
-/** Whether this agent's units are the machine's own, and systemd runs it. */
+/** Whether this agent's units are the machine's own, and systemd is running. */
 export function isUnderSystemd({ root }: Pick<Paths, "root">): boolean {
   return root === "/" && existsSync("/run/systemd/system");
 }
 
-/** @returns null when it went well, else what it said */
+/** @returns null on success, otherwise the error */
 export async function systemctl(paths: Pick<Paths, "state">, args: string[]): Promise<string | null> {
   const ended = await runProcess(
     {

@@ -1,4 +1,4 @@
-/** Put in by the bundler; not there when the source runs as it is. */
+/** Set by the bundler; undefined when run from source. */
 declare const HOLDFAST_VERSION: string | undefined;
 
 export const VERSION = typeof HOLDFAST_VERSION === "undefined" ? "source" : HOLDFAST_VERSION;
