@@ -51,13 +51,13 @@ async function dumpPostgres(context: CommandContext, entry: PostgresEntry, add: 
 }
 
 async function listPostgres(context: CommandContext, entry: PostgresEntry): Promise<string[]> {
-  const asking = await postgresTool(context, entry)("psql", [
+  const listing = await postgresTool(context, entry)("psql", [
     "-XAtq",
     "-c",
     POSTGRES_LIST,
     postgresDatabase("postgres"),
   ]);
-  return checkListed(await runCommand(context, { what: "listing the PostgreSQL databases", ...asking }));
+  return checkListed(await runCommand(context, { what: "listing the PostgreSQL databases", ...listing }));
 }
 
 async function dumpMariadb(context: CommandContext, entry: MariadbEntry, add: Add): Promise<void> {
@@ -73,8 +73,8 @@ async function dumpMariadb(context: CommandContext, entry: MariadbEntry, add: Ad
 }
 
 async function listMariadb(context: CommandContext, entry: MariadbEntry): Promise<string[]> {
-  const asking = await mariadbTool(context, entry)("mariadb", ["--batch", "--skip-column-names", "-e", MARIADB_LIST]);
-  return checkListed(await runCommand(context, { what: "listing the MariaDB databases", ...asking }));
+  const listing = await mariadbTool(context, entry)("mariadb", ["--batch", "--skip-column-names", "-e", MARIADB_LIST]);
+  return checkListed(await runCommand(context, { what: "listing the MariaDB databases", ...listing }));
 }
 
 /** A file name that is valid for any database name. */

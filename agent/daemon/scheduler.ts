@@ -135,12 +135,12 @@ async function decideFor(paths: Paths, task: Task, { now, zone, history }: Momen
   const scheduled = scheduledOf(task);
   const decision = decideTask({ task: scheduled, zone, now, history });
   if (decision.kind === "run" || scheduled.paused || !scheduled.settings.enable) return decision;
-  const again = await (task.kind === "backup"
+  const retryAt = await (task.kind === "backup"
     ? backupDeferredUntil(paths, task.binding.id)
     : upkeepDeferredUntil(paths, task));
-  if (again === null) return decision;
-  if (again > now) return { ...decision, nextDueAt: Math.min(again, decision.nextDueAt ?? again) };
-  return { kind: "run", dueAt: again, trigger: "catch-up", history: decision.history };
+  if (retryAt === null) return decision;
+  if (retryAt > now) return { ...decision, nextDueAt: Math.min(retryAt, decision.nextDueAt ?? retryAt) };
+  return { kind: "run", dueAt: retryAt, trigger: "catch-up", history: decision.history };
 }
 
 async function backupDeferredUntil(paths: Paths, binding: Id): Promise<number | null> {

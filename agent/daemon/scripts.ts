@@ -37,14 +37,14 @@ export function openResultFiles(deps: ResultDeps): { sync: (assignment: Assignme
 
 /** Which result files are missing, and why. Changes nothing. */
 export async function findMissingResults(paths: Paths, assignment: Assignment): Promise<string[]> {
-  const looked = await Promise.all(
+  const problems = await Promise.all(
     expectedFiles(paths, assignment).map(async ({ path }) => {
       const text = await readTextIfExists(path).catch(() => "");
       if (text === null) return `${path} is missing: ${await whyMissing(path)}`;
       return isManaged(text) || isEquivalentUnit(text) ? null : unmanagedMessage(path);
     }),
   );
-  return looked.filter((trouble) => trouble !== null);
+  return problems.filter((problem) => problem !== null);
 }
 
 /** Every result file installed on this machine, for `uninstall`. */

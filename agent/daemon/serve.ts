@@ -195,7 +195,7 @@ function watchInterruptedRuns(
   runner: RunnerDeps,
   assignment: () => Assignment | null,
 ): { first: Promise<void>; stop: () => void } {
-  let takeBack = (): void => {};
+  let cancelTimer = (): void => {};
   let isStopped = false;
   const recover = async (): Promise<void> => {
     try {
@@ -203,13 +203,13 @@ function watchInterruptedRuns(
     } catch (error) {
       deps.log(`interrupted runs could not be recovered: ${messageOf(error)}`);
     }
-    if (!isStopped) takeBack = deps.timers.after(RECOVER_EVERY_MS, () => void recover());
+    if (!isStopped) cancelTimer = deps.timers.after(RECOVER_EVERY_MS, () => void recover());
   };
   return {
     first: recover(),
     stop() {
       isStopped = true;
-      takeBack();
+      cancelTimer();
     },
   };
 }

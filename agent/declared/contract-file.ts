@@ -28,9 +28,9 @@ export type ContractReadResult =
  * Reads a contract as written by `builtins.toJSON` for a request of Self Host Blocks: the request alone, or next to it
  * a name, settings, and the other keys of a Holdfast contract.
  * @param file its name in contracts.d: gives the contract's name when the file has none
- * @param me the user that replaces an empty user: the agent's own
+ * @param agentUser the user that replaces an empty user: the agent's own
  */
-export function readContract(file: string, text: string, me: string): ContractReadResult {
+export function readContract(file: string, text: string, agentUser: string): ContractReadResult {
   const value = parsed(text);
   if (typeof value === "string") return { ok: false, message: value };
   const isBare = !("request" in value);
@@ -38,16 +38,18 @@ export function readContract(file: string, text: string, me: string): ContractRe
   if (isRecord(request) && "dataset" in request) {
     return { ok: false, message: "asks for a dataset (datasetbackup): Holdfast keeps files and databases only" };
   }
-  const said = ContractHeader.safeParse({ name: name ?? undefined, settings });
-  const body = bodyOf(request, beside, me);
-  const called = said.data?.name ?? nameFromFile(file);
+  const header = ContractHeader.safeParse({ name: name ?? undefined, settings });
+  const body = bodyOf(request, beside, agentUser);
+  const contractName = header.data?.name ?? nameFromFile(file);
   const faults = [
-    ...faultsOf(said, isBare),
+    ...faultsOf(header, isBare),
     ...faultsOf(body, isBare),
-    ...(called === null ? [`name: "${file}" has nothing a name can be made of: give a name beside the request`] : []),
+    ...(contractName === null
+      ? [`name: "${file}" has nothing a name can be made of: give a name beside the request`]
+      : []),
   ];
-  if (!said.success || !body.success || called === null) return { ok: false, message: faults.join("; ") };
-  const bound = said.data.settings === null ? null : toDeclaredBinding(said.data.settings);
+  if (!header.success || !body.success || contractName === null) return { ok: false, message: faults.join("; ") };
+  const bound = header.data.settings === null ? null : toDeclaredBinding(header.data.settings);
   const place =
     bound === null ? null : RepositorySpec.safeParse({ ...bound.repository, name: bound.repository.name ?? "x" });
   if (place?.success === false) {
@@ -56,7 +58,7 @@ export function readContract(file: string, text: string, me: string): ContractRe
       message: `settings.repository.path: ${place.error.issues.map(({ message }) => message).join("; ")}`,
     };
   }
-  return { ok: true, contract: { file, name: called, body: body.data, bound } };
+  return { ok: true, contract: { file, name: contractName, body: body.data, bound } };
 }
 
 /** @returns the object, or a sentence on why it is invalid. Never quotes the text: it may contain secrets */
@@ -73,18 +75,22 @@ function parsed(text: string): Record<string, unknown> | string {
 
 const ContractHeader = z.strictObject({ name: Name.optional(), settings: ContractSettings.nullable() });
 
-function bodyOf(request: unknown, beside: Record<string, unknown>, me: string): z.ZodSafeParseResult<ContractBody> {
-  const named = isRecord(request) ? { ...request, user: userOrDefault(request["user"], me) } : request;
+function bodyOf(
+  request: unknown,
+  rest: Record<string, unknown>,
+  agentUser: string,
+): z.ZodSafeParseResult<ContractBody> {
+  const named = isRecord(request) ? { ...request, user: userOrDefault(request["user"], agentUser) } : request;
   const isDatabase = isRecord(request) && Object.keys(request).some((key) => OF_DATABASES.has(key));
   return isDatabase
-    ? DatabaseContract.safeParse({ ...beside, kind: "databasebackup", request: named })
-    : FilesContract.safeParse({ ...beside, kind: "files", request: named });
+    ? DatabaseContract.safeParse({ ...rest, kind: "databasebackup", request: named })
+    : FilesContract.safeParse({ ...rest, kind: "files", request: named });
 }
 
 const OF_DATABASES = new Set(Object.keys(DatabaseRequest.shape).filter((key) => !(key in ContractRequest.shape)));
 
-function userOrDefault(user: unknown, me: string): unknown {
-  return user === "" || user === undefined || user === null ? me : user;
+function userOrDefault(user: unknown, agentUser: string): unknown {
+  return user === "" || user === undefined || user === null ? agentUser : user;
 }
 
 /** Each with its path in the file. */

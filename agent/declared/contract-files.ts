@@ -25,7 +25,7 @@ interface Candidate {
  * Reads contracts.d. An invalid file is a fault; its last valid contents stay in force until it is fixed or removed.
  */
 export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contractsFile">): Promise<DeclaredContracts> {
-  const [{ files, fault }, memory] = await Promise.all([readContractTexts(paths), readContractState(paths)]);
+  const [{ files, fault }, state] = await Promise.all([readContractTexts(paths), readContractState(paths)]);
   const me = ownUser().name;
   const faults: DeclarationFault[] = [];
   const now: Candidate[] = [];
@@ -44,10 +44,10 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
   faults.push(...clashing);
   // While the directory can't be read, nothing is known of any file.
   if (fault !== null) faults.push({ file: "contracts.d", message: fault });
-  const faulty = fault === null ? faults.map(({ file }) => file) : Object.keys(memory.texts);
+  const faulty = fault === null ? faults.map(({ file }) => file) : Object.keys(state.texts);
   const followed = now.filter(({ contract }) => !clashing.some(({ file }) => file === contract.file));
   for (const file of new Set(faulty)) {
-    const text = memory.texts[file];
+    const text = state.texts[file];
     const before = text === undefined ? null : readContract(file, text, me);
     if (text === undefined || before?.ok !== true) continue;
     const others = followed.map(({ contract }) => contract);

@@ -24,8 +24,8 @@ export async function updateContractState(
   paths: Pick<Paths, "contractsFile">,
   change: Partial<ContractState>,
 ): Promise<void> {
-  const memory = { ...(await readContractState(paths)), ...change };
-  await writeState(paths.contractsFile, memory);
+  const state = { ...(await readContractState(paths)), ...change };
+  await writeState(paths.contractsFile, state);
 }
 
 export function digestOf(texts: ContractState["texts"]): string {

@@ -12,7 +12,7 @@ export interface WatchDeps {
 }
 
 /** A NixOS switch replaces a symbolic link far above the directory, which no watch on the directory sees. */
-const LOOK_EVERY_MS = 30_000;
+const POLL_EVERY_MS = 30_000;
 /** Waits until a file is completely written. */
 const SETTLE_MS = 500;
 
@@ -30,7 +30,7 @@ export function watchContracts({ paths, timers, onPossibleChange }: WatchDeps): 
     // Watched anew each time: a directory that was removed and created again is another inode.
     for (const close of unwatch) close();
     unwatch = places.flatMap((place) => startWatch(place, onEvent) ?? []);
-    cancelPoll = timers.after(LOOK_EVERY_MS, () => void check());
+    cancelPoll = timers.after(POLL_EVERY_MS, () => void check());
     onPossibleChange();
   };
   const onEvent = (): void => {

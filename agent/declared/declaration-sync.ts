@@ -39,9 +39,9 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
   let lastSeen = "";
   let lastLogged = "contracts.d: 0 declared";
   const logIfChanged = (...lines: string[]): void => {
-    const said = lines.join("\n");
-    if (said !== lastLogged) for (const line of lines) deps.log(line);
-    lastLogged = said;
+    const text = lines.join("\n");
+    if (text !== lastLogged) for (const line of lines) deps.log(line);
+    lastLogged = text;
   };
   const checkFiles = async (): Promise<void> => {
     try {

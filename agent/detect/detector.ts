@@ -22,8 +22,8 @@ export interface DetectorDeps {
   log: (line: string) => void;
 }
 
-const LOOK_EVERY_MS = 60 * 60_000;
-const AFTER_TROUBLE_MS = 5 * 60_000;
+const DETECT_EVERY_MS = 60 * 60_000;
+const RETRY_AFTER_MS = 5 * 60_000;
 const REFRESH_EVERY_MS = 24 * 60 * 60_000;
 
 /**
@@ -34,34 +34,34 @@ const REFRESH_EVERY_MS = 24 * 60 * 60_000;
 export function startDetector(deps: DetectorDeps): () => void {
   let cancelTimer = (): void => {};
   let isStopped = false;
-  let saidBefore = "";
+  let lastLogged = "";
   let probes: { list: Probe[]; askedAt: number } | null = null;
   let lastSent: { text: string; at: number } | null = null;
   const isOld = (at: number): boolean => deps.clock.now() - at >= REFRESH_EVERY_MS;
 
-  const look = async (): Promise<void> => {
-    const mayLook = (await loadPolicy(deps.paths)).detect;
-    if (mayLook && (probes === null || isOld(probes.askedAt))) {
+  const detectOnce = async (): Promise<void> => {
+    const mayDetect = (await loadPolicy(deps.paths)).detect;
+    if (mayDetect && (probes === null || isOld(probes.askedAt))) {
       probes = { list: await fetchProbes(deps), askedAt: deps.clock.now() };
     }
-    const detections = mayLook && probes !== null ? await detect(probes.list, deps.searchPaths) : [];
+    const detections = mayDetect && probes !== null ? await detect(probes.list, deps.searchPaths) : [];
     const text = JSON.stringify(detections);
     if (lastSent !== null && lastSent.text === text && !isOld(lastSent.at)) return;
     await deps.api.putDetections(detections.slice(0, 200));
     lastSent = { text, at: deps.clock.now() };
   };
   const detectAndReschedule = async (): Promise<void> => {
-    let wait = LOOK_EVERY_MS;
+    let wait = DETECT_EVERY_MS;
     try {
-      await look();
-      saidBefore = "";
+      await detectOnce();
+      lastLogged = "";
     } catch (error) {
-      wait = AFTER_TROUBLE_MS;
+      wait = RETRY_AFTER_MS;
       const said = messageOf(error);
       // The puller already logs that the control plane is offline.
       const isKnown = error instanceof ApiError && error.kind === "offline";
-      if (!isKnown && said !== saidBefore) deps.log(`services are not detected: ${said}`);
-      saidBefore = said;
+      if (!isKnown && said !== lastLogged) deps.log(`services are not detected: ${said}`);
+      lastLogged = said;
     }
     if (!isStopped)
       cancelTimer = deps.timers.after(

@@ -13,8 +13,8 @@ export async function sendAllowed(
   request: OutgoingRequest,
   withinMs?: number,
 ): Promise<OutgoingAnswer> {
-  const judge = destinationCheckFor(policy, request.url);
-  return await sendRequest(request, { check: judge, ...(withinMs === undefined ? {} : { withinMs }) });
+  const check = destinationCheckFor(policy, request.url);
+  return await sendRequest(request, { check, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
 /** Sends one request that root's own file on this host declares, to any destination. */

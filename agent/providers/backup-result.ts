@@ -21,34 +21,34 @@ export interface EngineEnd {
 }
 
 /** Builds a backup's result from what the repository lists, whatever the engine's exit code was. */
-export async function buildBackupResult(ending: EngineEnd): Promise<BackupResult> {
-  const { engine, warnings, stats } = ending;
+export async function buildBackupResult(end: EngineEnd): Promise<BackupResult> {
+  const { engine, warnings, stats } = end;
   let listed: SnapshotFacts[];
   try {
-    listed = await ending.list();
+    listed = await end.list();
   } catch (error) {
     const { message } = failureOf(error);
     const failure =
-      ending.failure ??
+      end.failure ??
       runFailure(
         "snapshot.not_listed",
         `${engine} said the snapshot is stored, but it could not be listed: ${message}`,
       );
     return { snapshot: null, failure, warnings, stats, snapshots: null };
   }
-  const made = ending.find(listed);
+  const made = end.find(listed);
   if (made === null) {
     const failure =
-      ending.failure ?? runFailure("snapshot.not_listed", `${engine} ended well, but its snapshot is not listed`);
+      end.failure ?? runFailure("snapshot.not_listed", `${engine} ended well, but its snapshot is not listed`);
     return { snapshot: null, failure, warnings, stats, snapshots: listed };
   }
-  const fault = ending.faultOf(stats);
+  const fault = end.faultOf(stats);
   if (fault !== null) {
     // Remove it, so that it is never taken for a backup.
-    const snapshots = (await ending.discard(made)) ? listed.filter(({ id }) => id !== made.id) : listed;
+    const snapshots = (await end.discard(made)) ? listed.filter(({ id }) => id !== made.id) : listed;
     return { snapshot: null, failure: fault, warnings, stats, snapshots };
   }
   const snapshot = { ...made, bytesTotal: made.bytesTotal ?? stats?.bytesTotal ?? null };
   const snapshots = listed.map((one) => (one.id === made.id ? snapshot : one));
-  return { snapshot, failure: ending.failure, warnings, stats, snapshots };
+  return { snapshot, failure: end.failure, warnings, stats, snapshots };
 }

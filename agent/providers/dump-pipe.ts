@@ -235,12 +235,12 @@ export function openLoadOutput(): LoadOutput {
  */
 export function loadFailure(
   { exitCode, signal, startFailure }: ProcessResult,
-  words: LoadOutput,
+  output: LoadOutput,
   { engineFailure, redact }: { engineFailure: () => RunFailure; redact: Access["log"]["redact"] },
 ): RunFailure | null {
   if (startFailure !== null) return runFailure("database.failed", `the command could not be started: ${startFailure}`);
-  if (words.hasEngineFailed()) return engineFailure();
-  const last = redact(words.last()).slice(0, 500);
+  if (output.hasEngineFailed()) return engineFailure();
+  const last = redact(output.last()).slice(0, 500);
   const said = last === "" ? "" : `: ${last}`;
   if (exitCode !== 0)
     return runFailure(
@@ -248,7 +248,7 @@ export function loadFailure(
       `the command ${signal === null ? `exited with ${exitCode}` : `was ended by ${signal}`}${said}`,
     );
   // The command stopped reading early: nothing shows whether the restore is complete.
-  if (!words.wasReadWhole())
+  if (!output.wasReadWhole())
     return runFailure("database.failed", `the command ended before it had read the whole dump${said}`);
   return null;
 }

@@ -18,9 +18,9 @@ export async function knownEngineIds(
   repository: AssignedRepository,
 ): Promise<string[]> {
   const file = fileOf(paths, repository.id);
-  const remembered = await readState(file, StoredEngineId);
+  const stored = await readState(file, StoredEngineId);
   const known = repository.engineId === null ? [] : [repository.engineId];
-  if (remembered !== null) return [remembered.engineId, ...known];
+  if (stored !== null) return [stored.engineId, ...known];
   if (known.length > 0 || !(await isQuarantined(file))) return known;
   throw runError(
     "host.failed",

@@ -33,28 +33,28 @@ export interface Engine {
 const VERSION_LIMIT_MS = 60_000;
 
 /** Finds the engine named by the variable, or in PATH; null when there is none. */
-export async function findEngine(tool: EngineDefinition): Promise<EngineFacts | null> {
-  const named = configuredPath(tool);
-  for (const program of named === "" ? tool.programs : [named]) {
+export async function findEngine(engine: EngineDefinition): Promise<EngineFacts | null> {
+  const named = configuredPath(engine);
+  for (const program of named === "" ? engine.programs : [named]) {
     const path = await findExecutable(program, process.env["PATH"] ?? CHILD_PATH);
-    const version = path === null ? null : await versionOf(tool, path);
+    const version = path === null ? null : await versionOf(engine, path);
     if (path === null || version === null) continue;
-    return { provider: tool.provider, version, path, fault: tool.faultOf(version) };
+    return { provider: engine.provider, version, path, fault: engine.faultOf(version) };
   }
   return null;
 }
 
 /** @throws `engine.missing` or `engine.unsupported` */
-export async function requireEngine(tool: EngineDefinition): Promise<Engine> {
-  const found = await findEngine(tool);
+export async function requireEngine(engine: EngineDefinition): Promise<Engine> {
+  const found = await findEngine(engine);
   if (found === null) {
-    const named = configuredPath(tool);
+    const named = configuredPath(engine);
     const message =
-      named === "" ? `${tool.provider} is not installed on this host` : `${named} is not a ${tool.provider}`;
-    throw runError("engine.missing", message, tool.install);
+      named === "" ? `${engine.provider} is not installed on this host` : `${named} is not a ${engine.provider}`;
+    throw runError("engine.missing", message, engine.install);
   }
   const { path, version, fault } = found;
-  if (fault !== null) throw runError("engine.unsupported", `${path}: ${fault}`, tool.install);
+  if (fault !== null) throw runError("engine.unsupported", `${path}: ${fault}`, engine.install);
   return { path, version, isAtLeast: (wanted) => isAtLeast(version, wanted) };
 }
 

@@ -49,7 +49,7 @@ export function findKnownBug({ provider, version, operation, location }: EngineO
 }
 
 /** @throws `engine.refused` */
-export function assertNoKnownBug(asked: EngineOperation): void {
-  const reason = findKnownBug(asked);
-  if (reason !== null) throw runError("engine.refused", `${asked.operation} is refused: ${reason}`);
+export function assertNoKnownBug(operation: EngineOperation): void {
+  const reason = findKnownBug(operation);
+  if (reason !== null) throw runError("engine.refused", `${operation.operation} is refused: ${reason}`);
 }

@@ -62,10 +62,10 @@ function makeParent(path: string): void {
 /** Sets the directories' attributes, whatever the engine left, the deepest first. */
 export function applyDirectoryAttributes(
   disk: Disk,
-  { remembered, restored }: { remembered: Map<string, Attributes>; restored: readonly SnapshotNode[] },
+  { original, restored }: { original: Map<string, Attributes>; restored: readonly SnapshotNode[] },
 ): FailedPath[] {
   const failed: FailedPath[] = [];
-  const wanted = new Map<string, Attributes>(remembered);
+  const wanted = new Map<string, Attributes>(original);
   for (const node of restored) wanted.set(node.path, node);
   const deepestFirst = [...wanted].toSorted(([one], [other]) => other.length - one.length);
   for (const [path, attributes] of deepestFirst) {

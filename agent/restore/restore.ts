@@ -99,9 +99,9 @@ export async function performRestore(
       beforeStart: (child) => record.recordChild("hook", child),
     };
     if (isStagedOnly && !restore.dryRun) await input.stopServices();
-    const put = await restoreStaged(context, { staged, contract, policy, restore });
-    const stats = { ...result.stats, databasesRestored: put.length };
-    const items = restore.dryRun ? [...result.items, ...put] : result.items;
+    const databaseItems = await restoreStaged(context, { staged, contract, policy, restore });
+    const stats = { ...result.stats, databasesRestored: databaseItems.length };
+    const items = restore.dryRun ? [...result.items, ...databaseItems] : result.items;
     return { ...known, state: stateOf(result), stats, items };
   } finally {
     await rm(work, { recursive: true, force: true });

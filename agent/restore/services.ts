@@ -11,7 +11,7 @@ import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
 import type { Cleanup } from "../state/spool-entry.ts";
 
-interface Restoring {
+interface RestoreRun {
   readonly input: RunnerInput & { readonly restore: RestoreRequest };
   readonly run: RunContext;
 }
@@ -24,7 +24,7 @@ interface Restoring {
  */
 export async function withServicesStopped(
   deps: RunnerDeps,
-  { input, run }: Restoring,
+  { input, run }: RestoreRun,
   work: (stopServices: () => Promise<void>) => Promise<RunResult>,
 ): Promise<RunResult> {
   const units = await unitsOf(deps, input);
@@ -55,7 +55,10 @@ export async function withServicesStopped(
 }
 
 /** The units the contract wants stopped for this restore. Throws PolicyError when the policy forbids one of them. */
-async function unitsOf({ paths }: RunnerDeps, { assignment, binding, restore }: Restoring["input"]): Promise<string[]> {
+async function unitsOf(
+  { paths }: RunnerDeps,
+  { assignment, binding, restore }: RestoreRun["input"],
+): Promise<string[]> {
   const assigned = assignment.contracts.find(({ id }) => id === binding.contract);
   if (assigned === undefined || restore.target !== null || restore.dryRun) return [];
   const { contract, policy } = await resolveContract(paths, assigned);

@@ -42,7 +42,7 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
   const made = above.filter(({ path }) => disk.stat(path) === null);
   const restored = [...made, ...planned.filter(({ type }) => type === "dir")];
   const failed = new Map<string, string>();
-  const remembered = readDirectoryAttributes(disk, {
+  const original = readDirectoryAttributes(disk, {
     paths: new Set(nodes.map(({ path, type }) => (type === "dir" ? path : path.slice(0, path.lastIndexOf("/"))))),
     restored: new Set(restored.map(({ path }) => path)),
   });
@@ -65,7 +65,7 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
       addFailures(failed, done.failed);
     }
   } finally {
-    addFailures(failed, applyDirectoryAttributes(openDisk(root, tool.replacementChar), { remembered, restored }));
+    addFailures(failed, applyDirectoryAttributes(openDisk(root, tool.replacementChar), { original, restored }));
   }
   return { nodes: planned, failed, failure, removed };
 }

@@ -29,7 +29,7 @@ const LEAST_BYTES = 65_536;
 export function startActivityMonitor(
   clock: { now(): number },
   report: (progress: Progress) => void,
-  lookEveryMs = SAMPLE_EVERY_MS,
+  sampleEveryMs = SAMPLE_EVERY_MS,
 ): ActivityMonitor {
   const leaders = new Set<number>();
   let latest: Omit<Progress, "at" | "worked"> = { fraction: 0 };
@@ -43,7 +43,7 @@ export function startActivityMonitor(
     before = now;
     sendProgress();
   };
-  const timer = setInterval(sample, lookEveryMs).unref();
+  const timer = setInterval(sample, sampleEveryMs).unref();
   return {
     progress({ at: _at, ...counted }) {
       latest = counted;

@@ -19,7 +19,7 @@ const Created = z.object({
   archive: z.object({ stats: z.object({ nfiles: count, original_size: count, deduplicated_size: count }) }),
 });
 
-/** Warnings that leave nothing out: of the other side, and of the lock that a dead borg of this host has left. */
+/** Warnings that concern no file: messages of the other side, and about a stale lock of this host. */
 const OF_NO_FILE = /^(Remote:|(Killed|Removed) stale )/;
 
 /** See OpenRepository.backup. */
@@ -42,11 +42,11 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
     onStderr(line) {
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) return input.onProgress(progress);
-      const words = readLogMessage(line);
-      if (words === null) return;
-      const { item, reason } = splitItemWarning(words.message);
-      if (words.levelname === "WARNING" && !OF_NO_FILE.test(words.message)) problems.add(item, reason);
-      else access.log.line(`borg: ${words.message}`);
+      const message = readLogMessage(line);
+      if (message === null) return;
+      const { item, reason } = splitItemWarning(message.message);
+      if (message.levelname === "WARNING" && !OF_NO_FILE.test(message.message)) problems.add(item, reason);
+      else access.log.line(`borg: ${message.message}`);
     },
   });
   await removeOwnLock(runner, ended);
@@ -62,24 +62,24 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
 /** Looks up in the repository whether borg has stored an archive of that name. */
 export async function resolveBackup(
   runner: BorgRunner,
-  ending: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
+  end: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
 ): Promise<BackupResult> {
   let nameById = new Map<string, string>();
   let unfinished: string[] = [];
   const result = await buildBackupResult({
     engine: "borg",
-    warnings: ending.warnings,
-    stats: statsOf(ending.text),
-    failure: ending.failure,
+    warnings: end.warnings,
+    stats: statsOf(end.text),
+    failure: end.failure,
     async list() {
       const { archives, ...rest } = await listAll(runner);
       ({ unfinished } = rest);
       nameById = new Map(archives.map((archive) => [archive.id, archive.name]));
       return archives.map(({ name: _name, ...facts }) => facts);
     },
-    find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === ending.name) ?? null,
-    faultOf: ending.faultOf,
-    discard: () => deleteArchive(runner, ending.name),
+    find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === end.name) ?? null,
+    faultOf: end.faultOf,
+    discard: () => deleteArchive(runner, end.name),
   });
   // Checkpoints of an interrupted run helped this one; later runs don't need them.
   if (result.snapshot !== null && !runner.access.repository.appendOnly) {

@@ -16,14 +16,14 @@ export async function check(
   { part, parts }: Parameters<OpenRepository["check"]>[0],
 ): Promise<UpkeepResult> {
   const { access } = runner;
-  const said: string[] = [];
+  const errors: string[] = [];
   const ended = await runner.call({
     args: ["check", "--log-json", ...lockArgs(runner), ...(part === parts ? ["--verify-data"] : [])],
     onStderr(line) {
-      const words = readLogMessage(line);
-      if (words === null) return;
-      access.log.line(`borg: ${words.message}`);
-      if (words.levelname === "ERROR" && said.length < 3) said.push(words.message);
+      const message = readLogMessage(line);
+      if (message === null) return;
+      access.log.line(`borg: ${message.message}`);
+      if (message.levelname === "ERROR" && errors.length < 3) errors.push(message.message);
     },
   });
   const result = { warnings: [], stats: {} };
@@ -32,6 +32,6 @@ export async function check(
   if (ended.exitCode !== FOUND_DAMAGE) {
     return { ...result, failure: borgFailure(ended, { what: "check", redact: access.log.redact }) };
   }
-  const message = `borg check found damage: ${access.log.redact(said.join("; "))}`;
+  const message = `borg check found damage: ${access.log.redact(errors.join("; "))}`;
   return { ...result, failure: runFailure("repository.damaged", message) };
 }

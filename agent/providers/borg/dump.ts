@@ -23,7 +23,7 @@ import {
 export async function dump(runner: BorgRunner, input: DumpInput): Promise<BackupResult> {
   const { access } = runner;
   const bash = await requireBash();
-  const words = openDumpOutput(access.log);
+  const output = openDumpOutput(access.log);
   const name = archiveName(access, access.clock.now());
   const answer = boundedText();
   const call = runner.call({
@@ -42,17 +42,17 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
     hasStatusFile: true,
     onStdout: answer.push,
     onStderr(line) {
-      if (words.add(line)) return;
+      if (output.add(line)) return;
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) return input.onProgress(progress);
-      const said = readLogMessage(line);
-      if (said !== null) access.log.line(`borg: ${said.message}`);
+      const message = readLogMessage(line);
+      if (message !== null) access.log.line(`borg: ${message.message}`);
     },
   });
   const ended = engineOutputOnly(await withDumpTermination(access, () => call));
-  words.readStatus(ended.statusText);
-  const fault = words.fault();
-  const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
+  output.readStatus(ended.statusText);
+  const fault = output.fault();
+  const failure = ended.cancelled ? failureOf(access.signal.reason) : (output.failure() ?? storeFailure(runner, ended));
   return await resolveBackup(runner, { name, text: answer.text(), warnings: [], failure, faultOf: () => fault });
 }
 
@@ -60,7 +60,7 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
 export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFailure | null> {
   const { access } = runner;
   const bash = await requireBash();
-  const words = openLoadOutput();
+  const output = openLoadOutput();
   const name = await nameOf(runner, input.snapshot);
   const ended = await runner.call({
     args: ["extract", "--log-json", "--bypass-lock", "--stdout", `::${name}`, `pp:${input.name}`],
@@ -68,18 +68,18 @@ export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFai
     wrap: (engine) => loadPipeCommand(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,
     onStdout(line) {
-      words.addScriptLine(line);
+      output.addScriptLine(line);
       access.log.line(`  ${line}`);
     },
     onStderr(line) {
-      if (words.add(line)) return;
-      const said = readLogMessage(line);
-      if (said !== null) access.log.line(`borg: ${said.message}`);
+      if (output.add(line)) return;
+      const message = readLogMessage(line);
+      if (message !== null) access.log.line(`borg: ${message.message}`);
     },
   });
   if (ended.cancelled) return failureOf(access.signal.reason);
   const { redact } = access.log;
   const engineFailure = (): RunFailure =>
     borgFailure({ ...engineOutputOnly(ended), exitCode: 2, signal: null }, { what: "extract", redact });
-  return loadFailure(ended, words, { engineFailure, redact });
+  return loadFailure(ended, output, { engineFailure, redact });
 }

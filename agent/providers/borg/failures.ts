@@ -72,9 +72,9 @@ export function isFull({ stderr }: ProcessResult): boolean {
 /** The failure of a borg that did not succeed. @param context `what` it was doing, for the message */
 export function borgFailure(ended: ProcessResult, context: { what: string; redact: Redact }): RunFailure {
   const messages = messagesIn(ended.stderr).filter(({ levelname }) => levelname !== "INFO");
-  const said = context.redact(messages.map(sentenceOf).slice(-3).join(" ").slice(0, 1500));
+  const detail = context.redact(messages.map(sentenceOf).slice(-3).join(" ").slice(0, 1500));
   const describe = (code: RunFailureCode, how: string): RunFailure =>
-    runFailure(code, `borg ${context.what}: ${how}${said === "" ? "" : `: ${said}`}`, NEXT[code]);
+    runFailure(code, `borg ${context.what}: ${how}${detail === "" ? "" : `: ${detail}`}`, NEXT[code]);
   const unable = abnormalEnd(ended);
   if (unable !== null) return describe(unable.code, unable.how);
   const named = messages.map(({ msgid = "" }) => NAMES.get(msgid)).find((code) => code !== undefined);

@@ -41,11 +41,11 @@ async function extract(
     onStderr(line) {
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) return onProgress(progress);
-      const words = readLogMessage(line);
-      if (words === null) return;
-      const { item, reason } = splitItemWarning(words.message);
-      if (words.levelname === "WARNING" && !words.message.startsWith("Remote:")) errors.add(`/${item}`, reason);
-      else access.log.line(`borg: ${words.message}`);
+      const message = readLogMessage(line);
+      if (message === null) return;
+      const { item, reason } = splitItemWarning(message.message);
+      if (message.levelname === "WARNING" && !message.message.startsWith("Remote:")) errors.add(`/${item}`, reason);
+      else access.log.line(`borg: ${message.message}`);
     },
   });
   if (ended.cancelled) access.signal.throwIfAborted();

@@ -45,16 +45,16 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
 /** Looks up in the repository whether restic has stored a snapshot. */
 export async function resolveBackup(
   runner: ResticRunner,
-  ending: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: StartTime },
+  end: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: StartTime },
 ): Promise<BackupResult> {
   return await buildBackupResult({
     engine: "restic",
-    warnings: ending.warnings,
-    stats: statsOf(ending.summary),
-    failure: ending.failure,
+    warnings: end.warnings,
+    stats: statsOf(end.summary),
+    failure: end.failure,
     list: () => listSnapshots(runner),
-    find: (snapshots) => findNew(snapshots, ending),
-    faultOf: ending.faultOf,
+    find: (snapshots) => findNew(snapshots, end),
+    faultOf: end.faultOf,
     discard: ({ id }) => forgetSnapshot(runner, id),
   });
 }

@@ -24,7 +24,7 @@ import {
 export async function dump(runner: ResticRunner, input: DumpInput): Promise<BackupResult> {
   const { restic, access } = runner;
   const bash = await requireBash();
-  const words = openDumpOutput(access.log);
+  const output = openDumpOutput(access.log);
   let summary: BackupSummary | null = null;
   const begun = startTimeNow();
   // 0.17.0 has the option too, but may panic when the command fails.
@@ -42,14 +42,14 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
         summary = readMessage(BackupSummary, line) ?? summary;
       },
       onStderr(line) {
-        if (!words.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
+        if (!output.add(line) && !line.startsWith("{")) access.log.line(`restic: ${line}`);
       },
     });
   const ended = engineOutputOnly(await withDumpTermination(access, () => retryWhileLocked(runner, call)));
   await removeOwnLock(runner, ended);
-  words.readStatus(ended.statusText);
-  const fault = words.fault();
-  const failure = ended.cancelled ? failureOf(access.signal.reason) : (words.failure() ?? storeFailure(runner, ended));
+  output.readStatus(ended.statusText);
+  const fault = output.fault();
+  const failure = ended.cancelled ? failureOf(access.signal.reason) : (output.failure() ?? storeFailure(runner, ended));
   return await resolveBackup(runner, { summary, begun, warnings: [], failure, faultOf: () => fault });
 }
 
@@ -57,23 +57,23 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
 export async function load(runner: ResticRunner, input: LoadInput): Promise<RunFailure | null> {
   const { restic, access } = runner;
   const bash = await requireBash();
-  const words = openLoadOutput();
+  const output = openLoadOutput();
   const ended = await runner.call({
     args: ["dump", "--no-lock", input.snapshot, `/${input.name}`],
     files: [input.script],
     wrap: (engine) => loadPipeCommand(bash, access, { user: input.user, engine }),
     ladder: HOOK_LADDER,
     onStdout(line) {
-      words.addScriptLine(line);
+      output.addScriptLine(line);
       access.log.line(`  ${line}`);
     },
     onStderr(line) {
-      if (!words.add(line)) access.log.line(`restic: ${line}`);
+      if (!output.add(line)) access.log.line(`restic: ${line}`);
     },
   });
   if (ended.cancelled) return failureOf(access.signal.reason);
   const { redact } = access.log;
   const engineFailure = (): RunFailure =>
     resticFailure(restic, { ...engineOutputOnly(ended), exitCode: 1, signal: null }, { what: "dump", redact });
-  return loadFailure(ended, words, { engineFailure, redact });
+  return loadFailure(ended, output, { engineFailure, redact });
 }

@@ -50,10 +50,10 @@ export function resticFailure(
   context: { what: string; redact: Redact },
 ): RunFailure {
   const { exitCode, stderr } = ended;
-  const words = stderr.split("\n").flatMap((line) => errorText(line) ?? []);
-  const said = context.redact(words.slice(-3).join(" ").slice(0, 1500));
+  const messages = stderr.split("\n").flatMap((line) => errorText(line) ?? []);
+  const detail = context.redact(messages.slice(-3).join(" ").slice(0, 1500));
   const describe = (code: RunFailureCode, how: string): RunFailure =>
-    runFailure(code, `restic ${context.what}: ${how}${said === "" ? "" : `: ${said}`}`);
+    runFailure(code, `restic ${context.what}: ${how}${detail === "" ? "" : `: ${detail}`}`);
   const unable = abnormalEnd(ended);
   if (unable !== null) return describe(unable.code, unable.how);
   if (exitCode === 2 && /goroutine|panic/.test(stderr)) return describe("engine.crashed", "crashed");
@@ -62,7 +62,7 @@ export function resticFailure(
   const known = EXIT_CODES.find((entry) => entry.exitCode === exitCode && restic.isAtLeast(entry.since));
   if (known !== undefined) return describe(known.code, FAILURE_TEXTS[known.code] ?? "failed");
   if (isRepositoryAbsent(restic, ended)) return describe("repository.missing", "there is no repository in that place");
-  const code = PATTERNS.find(({ pattern }) => pattern.test(words.join("\n")))?.code ?? "engine.failed";
+  const code = PATTERNS.find(({ pattern }) => pattern.test(messages.join("\n")))?.code ?? "engine.failed";
   return describe(code, FAILURE_TEXTS[code] ?? `exited with ${exitCode}`);
 }
 

@@ -22,15 +22,15 @@ export async function retryWhileLocked(
 ): Promise<ProcessResult> {
   const { restic, access } = runner;
   const deadline = performance.now() + access.timeouts.lockMs;
-  let hasSaid = false;
+  let hasLogged = false;
   for (;;) {
     const ended = await call();
     if (restic.isAtLeast("0.16.0") || ended.exitCode === 0 || ended.cancelled) return ended;
     const { code } = resticFailure(restic, ended, { what: "", redact: access.log.redact });
     const left = deadline - performance.now();
     if (code !== "repository.locked" || left <= 0) return ended;
-    if (!hasSaid) access.log.line("the repository is locked by another program: waiting");
-    hasSaid = true;
+    if (!hasLogged) access.log.line("the repository is locked by another program: waiting");
+    hasLogged = true;
     await delay(Math.min(RETRY_MS, left), undefined, { signal: access.signal }).catch(() => undefined);
     if (access.signal.aborted) return { ...ended, cancelled: true };
   }

@@ -25,7 +25,7 @@ export const BackupSummary = z.object({
   data_added: count,
   total_files_processed: count,
   total_bytes_processed: count,
-  // Up to 0.14 its first digits only. One that is empty would be the beginning of every other.
+  // Up to 0.14 only its first digits. Never empty: that would be a prefix of every id.
   snapshot_id: z
     .string()
     .regex(/^[0-9a-f]{8,64}$/)
@@ -35,7 +35,7 @@ export type BackupSummary = z.infer<typeof BackupSummary>;
 
 const ItemError = z.object({ message_type: z.literal("error"), item: z.string().optional(), error: z.unknown() });
 
-/** @returns null when the line is something else: restic mixes text in, and adds new types at any time */
+/** @returns null when the line is something else: restic mixes in plain text, and new message types may come */
 export function readMessage<T>(schema: z.ZodType<T>, line: string): T | null {
   if (!line.startsWith("{")) return null;
   try {
@@ -46,7 +46,7 @@ export function readMessage<T>(schema: z.ZodType<T>, line: string): T | null {
   }
 }
 
-/** @param at when the line came, ms */
+/** @param at when the line came, in ms */
 export function readProgress(line: string, at: number): Progress | null {
   const status = readMessage(Status, line);
   if (status === null) return null;
@@ -60,7 +60,7 @@ export function readProgress(line: string, at: number): Progress | null {
   return { fraction, ...counts, at: instant(at) };
 }
 
-/** What went wrong with single files, as restic tells it. */
+/** Collects restic's error messages about single files. */
 export function itemErrors(): ItemWarnings & { read(line: string): boolean } {
   const found = itemWarnings();
   return {
@@ -74,8 +74,8 @@ export function itemErrors(): ItemWarnings & { read(line: string): boolean } {
 }
 
 function readItemError(line: string): { item: string; reason: string } | null {
-  const [, path, words] = /^ignoring error for (.*?): (.*)$/.exec(line) ?? [];
-  if (path !== undefined && words !== undefined) return { item: path, reason: words };
+  const [, path, reason] = /^ignoring error for (.*?): (.*)$/.exec(line) ?? [];
+  if (path !== undefined && reason !== undefined) return { item: path, reason };
   const message = readMessage(ItemError, line);
   return message === null ? null : { item: message.item ?? "", reason: reasonOf(message.error) };
 }
@@ -85,8 +85,8 @@ const NewError = z.object({ message: z.string() });
 const OldError = z.object({ Op: z.string(), Path: z.string(), Err: z.int() });
 
 function reasonOf(error: unknown): string {
-  const words = NewError.safeParse(error);
-  if (words.success) return words.data.message;
+  const current = NewError.safeParse(error);
+  if (current.success) return current.data.message;
   const fields = OldError.safeParse(error);
   if (!fields.success) return "could not be read";
   const { Op, Path, Err } = fields.data;

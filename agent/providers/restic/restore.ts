@@ -26,7 +26,7 @@ async function extract(
   const { restic, access } = runner;
   const { snapshot, root, isFresh, onProgress } = extraction;
   const errors = itemErrors();
-  const way = selectionArgs(restic, extraction);
+  const selection = selectionArgs(restic, extraction);
   const ended = await runner.call({
     args: [
       "restore",
@@ -34,13 +34,13 @@ async function extract(
       "--no-lock",
       "--target",
       root === "" ? "/" : root,
-      ...way.args,
+      ...selection.args,
       // Over an existing file, a hole left out by --sparse may contain old data.
       ...(isFresh && restic.isAtLeast("0.15.0") ? ["--sparse"] : []),
       // Before 0.17, errors are printed as text, also with --json.
       ...(restic.isAtLeast("0.17.0") ? ["--json"] : []),
     ],
-    files: way.files,
+    files: selection.files,
     onStdout(line) {
       const progress = readProgress(line, access.clock.now());
       if (progress !== null) onProgress(progress);
