@@ -1,8 +1,11 @@
-/** Where an address leads: to everybody's net, to a private one, or to where a cloud tells a machine its own secrets. */
+/**
+ * Where an address leads: the public internet, a private network, or a cloud's metadata service with the machine's
+ * secrets.
+ */
 export type AddressKind = "public" | "private" | "metadata";
 
 /**
- * @param text an address as a resolver or `URL.hostname` writes it, without brackets
+ * @param text an address as written by a resolver or `URL.hostname`, without brackets
  * @returns null when it is no address
  */
 export function kindOfAddress(text: string): AddressKind | null {
@@ -18,7 +21,7 @@ export function isSameAddress(one: string, other: string): boolean {
   return left !== null && right !== null && left.join(".") === right.join(".");
 }
 
-/** Whether only programs on this machine are reached by it. */
+/** Whether only programs on this machine can be reached at it. */
 export function isLocalAddress(text: string): boolean {
   const bytes = innerAddress(text);
   return bytes !== null && LOCAL.some((range) => isIn(bytes, range));
@@ -30,7 +33,7 @@ interface Range {
   readonly bits: number;
 }
 
-/** What is written as IPv6 and leads to an IPv4 address is that address: mapped and translated ones, and those of NAT64. */
+/** An IPv6 form of an IPv4 address counts as that address: mapped, translated, and NAT64. */
 function innerAddress(text: string): Bytes | null {
   const bytes = bytesOf(text);
   if (bytes === null) return null;
@@ -86,7 +89,7 @@ const MAPPED = range("::ffff:0:0/96");
 const TRANSLATED = range("::ffff:0:0:0/96");
 const NAT64 = range("64:ff9b::/96");
 const LOCAL = ["0.0.0.0/8", "127.0.0.0/8", "::/127"].map(range);
-/** AWS, Azure, Google and most others; ECS; Alibaba; Azure's wire server; AWS by IPv6. */
+/** AWS, Azure, Google and most others; ECS; Alibaba; Azure's wire server; AWS over IPv6. */
 const METADATA = ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"].map(range);
 const PRIVATE = [
   "0.0.0.0/8",
@@ -99,7 +102,7 @@ const PRIVATE = [
   "192.168.0.0/16",
   "198.18.0.0/15",
   "224.0.0.0/3",
-  // Written as IPv4 once, or tunnels that end anywhere.
+  // Formerly IPv4 addresses, or tunnels that may end anywhere.
   "::/96",
   "64:ff9b:1::/48",
   "2001::/32",

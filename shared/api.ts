@@ -3,7 +3,7 @@ import { Id, Instant, Name } from "./ids.ts";
 import { RestoreRequest } from "./assignment.ts";
 import { FileSecret } from "./repository.ts";
 
-/** Who may do what: `read` looks, `operate` also runs and restores, `admin` also changes. */
+/** What a token permits: `read` reads, `operate` also runs and restores, `admin` also changes. */
 export const Scope = z.enum(["read", "operate", "admin"]);
 export type Scope = z.infer<typeof Scope>;
 
@@ -32,7 +32,7 @@ export const Token = z.strictObject({
 });
 export type Token = z.infer<typeof Token>;
 
-/** The token is shown here once: only its hash is kept. */
+/** The only response with the token: just its hash is stored. */
 export const TokenCreated = Token.extend({ token: z.string() });
 
 export const CreateRestore = RestoreRequest.extend({
@@ -53,13 +53,13 @@ export const ForgetRequest = z.strictObject({
 });
 export type ForgetRequest = z.infer<typeof ForgetRequest>;
 
-/** What every list takes, beside its own filters. */
+/** Parameters of every list, besides its own filters. */
 export const ListQuery = z.strictObject({
   limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("the most to return"),
   cursor: Id.optional().describe("`next` of the previous page"),
 });
 
-/** What every list gives, newest first. */
+/** The result of every list, newest first. */
 export function page<Item extends z.ZodType>(item: Item) {
   return z.object({
     items: z.array(item),

@@ -4,7 +4,7 @@ import { DatabaseContract, FilesContract } from "./contract.ts";
 import { Settings } from "./binding.ts";
 import { AssignedRepositorySpec } from "./repository.ts";
 
-/** `declared`: from a file of the host's own root, which the agent looks up again before it believes it. */
+/** `declared`: from a file of the host's own root, which the agent checks against that file. */
 const AssignedContract = z.discriminatedUnion("kind", [
   FilesContract.extend({ id: Id, name: Name, declared: z.boolean().default(false) }),
   DatabaseContract.extend({ id: Id, name: Name, declared: z.boolean().default(false) }),
@@ -19,7 +19,7 @@ const AssignedBinding = z.strictObject({
   settings: Settings,
 });
 
-/** Everything one host has to do, complete in itself. Sent as the payload of a JWS of the control plane's key. */
+/** Everything one host has to do, complete in itself. Sent as the payload of a JWS signed by the control plane. */
 export const Assignment = z.strictObject({
   protocol: z.literal(1),
   host: Id,
@@ -34,7 +34,7 @@ export type AssignedContract = Assignment["contracts"][number];
 export type AssignedRepository = Assignment["repositories"][number];
 export type AssignedBinding = Assignment["bindings"][number];
 
-/** `typ` in the header of each kind of JWS, so that one kind can never pass for another. */
+/** `typ` in the header of each kind of JWS, so that one kind is never accepted as another. */
 export const JWS_TYPES = {
   assignment: "holdfast-assignment+jws",
   order: "holdfast-order+jws",
@@ -46,7 +46,7 @@ export const JWS_TYPES = {
 
 const ordered = { id: Id, host: Id, issuedAt: Instant, expiresAt: Instant };
 
-/** Where restored files go, and which. Paths in `include` are absolute, as in the snapshot. */
+/** What to restore, and where to. Paths in `include` are absolute, as in the snapshot. */
 export const RestoreRequest = z.strictObject({
   snapshot: z.string().regex(/^([0-9a-f]{8,64}|latest)$/, "must be a snapshot's id or 'latest'"),
   target: AbsolutePath.nullable().default(null).describe("a directory on the host; null: in place"),
@@ -68,7 +68,7 @@ export const RestoreRequest = z.strictObject({
 export type RestoreRequest = z.infer<typeof RestoreRequest>;
 export type RestoreRequestInput = z.input<typeof RestoreRequest>;
 
-/** What a host needs to restore another host's binding: access, not the bytes. */
+/** What a host needs to restore another host's binding: access to the repository, not the data. */
 export const ForeignBinding = z.strictObject({
   host: Id.describe("whose snapshots they are"),
   binding: AssignedBinding,
@@ -77,7 +77,7 @@ export const ForeignBinding = z.strictObject({
 });
 export type ForeignBinding = z.infer<typeof ForeignBinding>;
 
-/** A one-off instruction, signed like an assignment. The id of an order that begins a run is the run's id. */
+/** A one-off instruction, signed like an assignment. The id of an order that starts a run is the run's id. */
 export const Order = z.discriminatedUnion("kind", [
   z.strictObject({ ...ordered, kind: z.literal("backup"), binding: Id }),
   z.strictObject({
@@ -94,6 +94,8 @@ export const Order = z.discriminatedUnion("kind", [
 ]);
 export type Order = z.infer<typeof Order>;
 
-/** `GET /agent/v1/assignment` → the signed assignment; `GET /agent/v1/orders` → the signed orders still open. */
+/**
+ * `GET /agent/v1/assignment` → the signed assignment; `GET /agent/v1/orders` → the signed orders that are still open.
+ */
 export const SignedAssignment = z.object({ jws: z.string() });
 export const SignedOrders = z.object({ orders: z.array(z.string()) });

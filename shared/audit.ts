@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Id, Instant } from "./ids.ts";
 
-/** One change that somebody asked for through the API, whether or not it was done. Never a body, never a secret. */
+/** One change requested through the API, whether it was done or not. Never contains a body or a secret. */
 export const AuditEntry = z.strictObject({
   id: Id,
   at: Instant,

@@ -4,10 +4,10 @@ import { Result } from "./result.ts";
 import { parseExpression, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
 
-/** Later than this, a date is none any more. */
+/** Dates beyond this are invalid. */
 const LONGEST_SPAN_MS = 10_000 * 366 * 86_400_000;
 
-// Not read at all when they are too long: readers are quick with what people write, not with a megabyte of it.
+// Longer texts are not parsed at all: parsers are fast for what people write, not for a megabyte.
 const TimeSpan = z
   .string()
   .max(256, { abort: true })
@@ -26,7 +26,7 @@ const OnCalendar = z
     if (!plan.ok) context.addIssue({ code: "custom", message: `${plan.message} (at position ${plan.position})` });
   });
 
-/** One expression, or several: whichever comes first. */
+/** One expression, or several: the earliest match counts. */
 export const Schedules = z.union([OnCalendar, z.array(OnCalendar).min(1, "must have at least one expression").max(20)]);
 
 export const Zone = z.string().refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin");
@@ -69,7 +69,7 @@ export const Performance = z.strictObject({
 });
 export type Performance = z.infer<typeof Performance>;
 
-/** When sources that hold much less than they did are taken for a fault, not for a change. */
+/** When sources that are much smaller than before count as a fault. */
 export const Shrinkage = z.strictObject({
   percent: z
     .int()
@@ -85,7 +85,7 @@ export const Shrinkage = z.strictObject({
 });
 export type Shrinkage = z.infer<typeof Shrinkage>;
 
-/** When a binding is worth a notification. */
+/** When a notification about a binding is sent. */
 export const Alerts = z.strictObject({
   grace: TimeSpan.nullable()
     .default(null)
@@ -94,7 +94,10 @@ export const Alerts = z.strictObject({
 });
 export type Alerts = z.infer<typeof Alerts>;
 
-/** Somebody else's dead man's switch, told by the agent itself: at the start of a backup, at its good and at its bad end. */
+/**
+ * A dead man's switch of another service, pinged by the agent itself: at the start of a backup, and at its success or
+ * failure.
+ */
 export const Ping = z.strictObject({
   kind: z.enum(["healthchecks", "uptime-kuma"]),
   url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).max(2048),
@@ -103,7 +106,7 @@ export type Ping = z.infer<typeof Ping>;
 
 const limit = z.int().min(1).nullable().default(null);
 
-/** The names and meanings are Self Host Blocks'. A key left out has its default, inside timerConfig too. */
+/** The names and meanings are those of Self Host Blocks. A missing key has its default, inside timerConfig too. */
 export const Settings = z.strictObject({
   enable: z.boolean().default(true).describe("false: no scheduled runs; restore still works"),
   timerConfig: TimerConfig.prefault({}).describe("the schedule"),
@@ -158,7 +161,7 @@ export const CreateBinding = z.strictObject({
 });
 export type CreateBinding = z.infer<typeof CreateBinding>;
 
-/** `settings` given here are merged, key by key, over the ones it has. */
+/** `settings` given here are merged, key by key, into the existing ones. */
 export const ChangeBinding = z
   .strictObject({
     name: Name,

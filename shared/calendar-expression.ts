@@ -11,23 +11,23 @@ import { printWeekdays, readWeekdays } from "./calendar-weekdays.ts";
 import { digitsAt, ParseError, type Parsed, toParsed } from "./parse.ts";
 import { isTimeZone } from "./time-zone.ts";
 
-/** An OnCalendar expression, read. A field that is null matches everything. */
+/** A parsed OnCalendar expression. A field that is null matches everything. */
 export interface Calendar {
   readonly kind: "calendar";
-  /** The expression as systemd prints it: two calendars are the same when these are. */
+  /** The expression as systemd prints it: two calendars are equal when these are. */
   readonly normalized: string;
   /** 0 is Monday. */
   readonly weekdays: ReadonlySet<number> | null;
   readonly years: readonly Span[] | null;
   readonly months: readonly Span[] | null;
   readonly days: readonly Span[] | null;
-  /** Whether `days` counts back from the last day of the month, which is 1. */
+  /** Whether `days` count back from the last day of the month, which is 1. */
   readonly fromMonthEnd: boolean;
   readonly hours: readonly Span[] | null;
   readonly minutes: readonly Span[] | null;
-  /** Seconds, counted in microseconds. */
+  /** Seconds, in microseconds. */
   readonly seconds: readonly Span[] | null;
-  /** The expression's own zone; null: whatever zone the reader is in. */
+  /** The expression's own zone; null: the zone of the binding or host. */
   readonly zone: string | null;
 }
 
@@ -56,7 +56,7 @@ const SHORTHANDS = new Map([
   ["anually", "*-01-01 00:00:00"],
 ]);
 
-/** Reads systemd's calendar language (systemd.time(7)); docs/schedules.md lists where it differs from systemd. */
+/** Parses systemd's calendar expressions (systemd.time(7)); docs/schedules.md lists the differences from systemd. */
 export function parseCalendar(text: string): Parsed<Calendar> {
   return toParsed(() => {
     const { body, zone } = splitZone(text);
@@ -115,7 +115,7 @@ function readInstant(cursor: Cursor): (DateFields & TimeFields & { utc: boolean 
   };
 }
 
-/** `year-month-day` or `month-day`, `~` in place of the last `-` to count days from the month's end; or nothing. */
+/** `year-month-day` or `month-day`, with `~` instead of the last `-` to count days from the month's end; or nothing. */
 function readDate(cursor: Cursor): DateFields {
   const begin = cursor.at;
   const every: DateFields = { years: null, months: null, days: null, fromMonthEnd: false };

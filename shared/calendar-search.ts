@@ -4,18 +4,18 @@ import { type Span, firstFrom } from "./calendar-spans.ts";
 const SECOND = 1_000_000;
 const DAY_MS = 86_400_000;
 
-/** A time on a wall clock: days since 1970-01-01 and microseconds since midnight, whatever the zone. */
+/** A wall-clock time: days since 1970-01-01 and microseconds since midnight, in any zone. */
 export interface Civil {
   readonly day: number;
   readonly micros: number;
 }
 
-/** The first matching wall-clock time not before `from`; null when there is none up to the end of 2199. */
+/** The first matching wall-clock time not before `from`; null when there is none until the end of 2199. */
 export function nextCivil(calendar: Calendar, from: Civil): Civil | null {
   const day = nextDay(calendar, from.day);
   if (day === null) return null;
   const micros = nextTime(calendar, day === from.day ? from.micros : 0);
-  // a day that is over has no time left; a whole one always has
+  // The rest of the first day may be over; a whole day always has a match.
   return micros === null ? nextCivil(calendar, { day: day + 1, micros: 0 }) : { day, micros };
 }
 
@@ -62,11 +62,11 @@ function nextDay(calendar: Calendar, from: number): number | null {
 }
 
 function matchesWeekday({ weekdays }: Calendar, day: number): boolean {
-  // 1970-01-01 was a Thursday
+  // 1970-01-01 was a Thursday.
   return weekdays === null || weekdays.has((((day + 3) % 7) + 7) % 7);
 }
 
-/** The days of a month of `length` days, counted from its beginning. */
+/** The matching days of a month with `length` days, counted from its beginning. */
 function daysOf({ days, fromMonthEnd }: Calendar, length: number): readonly Span[] | null {
   if (!fromMonthEnd || days === null) return days;
   return days.map(({ start, stop, step }) =>

@@ -1,22 +1,22 @@
 import { digitsAt, ParseError } from "./parse.ts";
 
-/** One entry of a list: `start`, or from `start` in strides of `step` up to `stop`, or to the field's end when `stop` is null. */
+/** One entry of a list: `start`, or every `step` from `start` to `stop`, or to the field's end when `stop` is null. */
 export interface Span {
   readonly start: number;
   readonly stop: number | null;
-  /** 0: just `start`. */
+  /** 0: `start` only. */
   readonly step: number;
 }
 
-/** A span as written, with the place it was written at. */
+/** A span as written, with its position in the text. */
 export interface WrittenSpan extends Span {
   readonly position: number;
 }
 
-/** What a field may hold. Seconds are counted in microseconds, everything else in its own unit. */
+/** The values a field may have. Seconds are counted in microseconds, everything else in its own unit. */
 export interface Field {
   readonly name: string;
-  /** What a plain 1 is worth. */
+  /** The value of a plain 1. */
   readonly unit: number;
   readonly from: number;
   readonly to: number;
@@ -33,8 +33,8 @@ const MOST_SPANS = 241;
 const SEPARATORS = new Set([undefined, " ", ",", "-", "~", ":"]);
 
 /**
- * Reads `*` (null), or a list such as `1,5..9,10/3`.
- * @param unit what a plain 1 is worth: 1, or 1,000,000 for seconds, which then may have a fraction
+ * Parses `*` (null), or a list such as `1,5..9,10/3`.
+ * @param unit the value of a plain 1: 1, or 1,000,000 for seconds, which may then have a fraction
  */
 export function readSpans(cursor: Cursor, unit: number): WrittenSpan[] | null {
   if (cursor.text[cursor.at] === "*") {
@@ -85,7 +85,7 @@ function readNumber(cursor: Cursor, unit: number): number {
   if (digits === "") throw new ParseError("a number is expected here", position);
   cursor.at += digits.length;
   let value = Number(digits) * unit;
-  // ".." after the number is a range; a single "." is a fraction
+  // ".." after the number is a range; a single "." is a fraction.
   if (unit === SECOND && cursor.text[cursor.at] === "." && cursor.text[cursor.at + 1] !== ".") {
     cursor.at++;
     const fraction = digitsAt(cursor.text, cursor.at);
@@ -98,8 +98,8 @@ function readNumber(cursor: Cursor, unit: number): number {
 }
 
 /**
- * Sorts, drops what is said twice, and refuses what the field can't hold.
- * `countsDown`: days counted from the month's end, of which systemd allows three fewer with every further entry.
+ * Sorts, removes duplicates, and rejects values outside the field.
+ * @param countsDown days are counted from the month's end, of which systemd allows three fewer with every further entry
  */
 export function normalizeSpans(written: WrittenSpan[] | null, field: Field, countsDown = false): Span[] | null {
   if (written === null) return null;
@@ -137,7 +137,7 @@ function checkSpan({ start, stop, step, position }: WrittenSpan, field: Field, c
   }
 }
 
-/** The smallest value ≥ `value`, or null. `to`: the last value of the field. */
+/** The smallest value ≥ `value`, or null. @param to the last value of the field */
 export function firstFrom(spans: readonly Span[] | null, value: number, to: number): number | null {
   if (spans === null) return value <= to ? value : null;
   let first: number | null = null;
@@ -153,7 +153,7 @@ export function firstFrom(spans: readonly Span[] | null, value: number, to: numb
 export function printSpans(spans: readonly Span[] | null, unit: number): string {
   if (spans === null) return "*";
   const [first] = spans;
-  // every second, whatever else is listed
+  // Every second, whatever else is listed.
   if (unit === SECOND && first?.start === 0 && first.stop === null && first.step === SECOND) return "*";
   return spans.map((span) => printSpan(span, unit)).join(",");
 }

@@ -3,7 +3,10 @@ import { ParseError } from "./parse.ts";
 
 const NAMES = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/** Reads `Mon`, `Mon,Thu..Sat` and the like with the spaces behind it; 0 is Monday. Null when no weekday, or every one, is named. */
+/**
+ * Parses `Mon`, `Mon,Thu..Sat` and the like, with trailing spaces; 0 is Monday. Null when no weekday, or every one, is
+ * named.
+ */
 export function readWeekdays(cursor: Cursor): Set<number> | null {
   const days = new Set<number>();
   let rangeFrom: number | null = null;
@@ -60,7 +63,7 @@ function readName(cursor: Cursor): number | null {
   return null;
 }
 
-/** Runs of three days and more become a range. */
+/** Three or more consecutive days become a range. */
 export function printWeekdays(days: ReadonlySet<number>): string {
   const runs: number[][] = [];
   for (const day of [...days].toSorted((a, b) => a - b)) {

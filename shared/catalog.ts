@@ -3,7 +3,7 @@ import { ContractBody } from "./contract.ts";
 import { AbsolutePath, Id, Instant, Name } from "./ids.ts";
 import { ContainerName, ServiceName } from "./unix.ts";
 
-/** A fact and where it was read: a URL, a file of a repository, a package's version. */
+/** A fact and its source: a URL, a file of a repository, or a package's version. */
 export const Sourced = z.object({ fact: z.string().min(1), source: z.string().min(1) });
 export type Sourced = z.infer<typeof Sourced>;
 
@@ -12,16 +12,16 @@ export type Layout = z.infer<typeof Layout>;
 
 const ParamName = z.string().regex(/^[a-z][A-Za-z]{0,62}$/, "must be a parameter's name");
 
-/** Values of parameters, by name. What each has to be is its entry's to say. */
+/** Values of parameters, by name. The catalogue entry decides which values are valid. */
 export const ParamValues = z.record(z.string().max(63), z.string().max(4096));
 export type ParamValues = z.infer<typeof ParamValues>;
 
-/** A container's image as an agent looks for it: without registry, tag and digest. */
+/** A container image as an agent looks for it: without registry, tag and digest. */
 const ImageName = z.string().regex(/^[a-z0-9]+([._/-]+[a-z0-9]+)*$/, "must be an image without registry and tag");
 
 /**
- * What an agent looks for to find out that a service lives on its host: any of the units, a running container of any of the
- * images, or every one of the paths.
+ * How an agent detects a service on its host: by any of the units, a running container of any of the images, or all of
+ * the paths.
  */
 export const Probe = z.strictObject({
   entry: Name,
@@ -52,7 +52,7 @@ export const Probes = z.strictObject({ host: Id, issuedAt: Instant, probes: z.ar
 export type Probes = z.infer<typeof Probes>;
 export const SignedProbes = z.object({ jws: z.string() });
 
-/** What an agent found. */
+/** A service found by an agent. */
 export const Detection = z.strictObject({
   entry: Name,
   layout: Layout,
@@ -62,7 +62,7 @@ export const Detection = z.strictObject({
 });
 export type Detection = z.infer<typeof Detection>;
 
-/** `PUT /agent/v1/detections`: all of them; what is missing is not there any more. */
+/** `PUT /agent/v1/detections`: all of them. What is missing no longer exists. */
 export const Detections = z.strictObject({ detections: z.array(Detection).max(200) });
 
 export const CatalogParam = z.object({
@@ -77,7 +77,7 @@ export type CatalogParam = z.infer<typeof CatalogParam>;
 const text = z.string().describe("may hold ${NAME}, the value of a parameter");
 const texts = z.array(text);
 
-/** A contract in which parameters are still to be filled in. */
+/** A contract with parameters that are still to be filled in. */
 export const ContractTemplate = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("files"),
@@ -92,7 +92,7 @@ export const ContractTemplate = z.discriminatedUnion("kind", [
 ]);
 export type ContractTemplate = z.infer<typeof ContractTemplate>;
 
-/** One service, as `GET /api/v1/catalog` shows it. */
+/** One service, as in `GET /api/v1/catalog`. */
 export const CatalogEntry = z.object({
   name: Name,
   title: z.string(),
@@ -109,14 +109,14 @@ export const CatalogEntry = z.object({
 });
 export type CatalogEntry = z.infer<typeof CatalogEntry>;
 
-/** Entries are few and have no id: their names are the cursor. */
+/** There are few entries, without ids: their names are the cursor. */
 export const CatalogQuery = z.strictObject({
   limit: z.coerce.number().pipe(z.int().min(1).max(500)).default(50).describe("the most to return"),
   cursor: Name.optional().describe("`next` of the previous page"),
 });
 export const CatalogPage = z.object({ items: z.array(CatalogEntry), next: Name.nullable() });
 
-/** A contract that the agent found a service for. Nothing is kept before somebody accepts it. */
+/** A contract for a service found by an agent. Nothing is created until a person accepts it. */
 export const Proposal = z.object({
   id: Id,
   host: Id,

@@ -12,7 +12,7 @@ const token = z.string().regex(/^[!-~]{1,4096}$/, "must be printable ASCII witho
 const plain = z.string().min(1).max(1024);
 const topic = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, _ or -");
 
-/** What signs a webhook: `whsec_`, and 24 to 64 bytes in base64. */
+/** The secret that signs webhooks: `whsec_`, and 24 to 64 bytes in base64. */
 export const WebhookSecret = z
   .string()
   .max(128)
@@ -22,7 +22,7 @@ export const WebhookSecret = z
     return coded !== undefined && (coded.length + fill.length) % 4 === 0 && bytes >= 24 && bytes <= 64;
   }, "must be whsec_ and 24 to 64 bytes in base64: `openssl rand -base64 32` makes some");
 
-/** What each kind of channel needs to reach somebody. One file per kind in control/notify/kinds/. */
+/** What each kind of channel needs to send. One file per kind in control/notify/kinds/. */
 export const ChannelTarget = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("webhook"), url: Address }),
   z.strictObject({
@@ -77,7 +77,10 @@ export type ChannelTarget = z.infer<typeof ChannelTarget>;
 export const ChannelKind = z.enum(ChannelTarget.options.map(({ shape }) => shape.kind.value));
 export type ChannelKind = z.infer<typeof ChannelKind>;
 
-/** What is never shown again once it is stored, beside a webhook's signing secret. A chat's webhook address is its own key. */
+/**
+ * Fields that are never shown again once stored, besides a webhook's signing secret. The webhook address of a chat is a
+ * secret itself.
+ */
 export const SECRET_FIELDS: Readonly<Record<ChannelKind, readonly string[]>> = {
   webhook: [],
   ntfy: ["token"],
@@ -90,7 +93,7 @@ export const SECRET_FIELDS: Readonly<Record<ChannelKind, readonly string[]>> = {
   email: ["password"],
 };
 
-/** From `from` until `to` nothing is sent: what happens is told at the end, in one notice. */
+/** From `from` until `to` nothing is sent: one digest follows at the end. */
 export const QuietHours = z
   .strictObject({
     from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "must be a time of day such as 22:00"),
@@ -129,7 +132,7 @@ export const Subscription = z.strictObject({
 });
 export type Subscription = z.infer<typeof Subscription>;
 
-/** How sending has gone. Never what a receiver answered, but for its status. */
+/** The channel's sending record. From a receiver's answer it has only the status. */
 export const ChannelRecord = z.strictObject({
   failures: z.int().describe("attempts in a row that failed"),
   lastStatus: z.int().nullable(),
@@ -167,14 +170,14 @@ export const RotateSecret = z.strictObject({
 });
 export type RotateSecret = z.infer<typeof RotateSecret>;
 
-/** What is left out stays. Fields of the target are those of the channel's own kind, which can't be changed. */
+/** Missing keys stay as they are. Fields of the target are those of the channel's own kind, which can't be changed. */
 export const ChangeChannel = z
   .looseObject({ name: Name, ...Subscription.shape })
   .partial()
   .refine((change) => Object.keys(change).length > 0, "must change something");
 export type ChangeChannel = z.infer<typeof ChangeChannel>;
 
-/** Beside these: the fields of its target, without what is secret. */
+/** Plus the fields of its target, without secrets. */
 export const Channel = z.looseObject({
   id: Id,
   name: Name,
@@ -186,5 +189,5 @@ export const Channel = z.looseObject({
 });
 export type Channel = z.infer<typeof Channel>;
 
-/** The signing secret (`whsec_…`) of a webhook is shown here once. */
+/** The only response with a webhook's signing secret (`whsec_…`). */
 export const ChannelCreated = z.looseObject({ ...Channel.shape, secret: z.string().optional() });

@@ -1,11 +1,14 @@
 import { instant } from "./ids.ts";
 
-/** What a host's clock said when it sent a request: each request of an agent carries it. */
+/** A host's clock at the time of a request: in the header of every request of an agent. */
 export const CLOCK_HEADER = "holdfast-clock";
 
-/** A host's clock that is further from its control plane's is wrong: nothing is removed by it, and a person is told. */
+/** Beyond this offset a host's clock is wrong: nothing is removed by it, and an incident is opened. */
 export const CLOCK_WRONG_MS = 5 * 60_000;
-/** One that was wrong is right again when it is this near: not both in turn for one that drifts along the limit. */
+/**
+ * A wrong clock is right again within this offset: not the same limit, so that a drifting clock does not open and close
+ * incidents.
+ */
 export const CLOCK_RIGHT_MS = CLOCK_WRONG_MS / 2;
 
 /** For a person: `12 minutes ahead`. */
@@ -21,7 +24,7 @@ export function formatSkew(skewMs: number): string {
   return `${count} ${unit}${count === 1 ? "" : "s"} ${skewMs > 0 ? "ahead" : "behind"}`;
 }
 
-/** @returns how far the clock that wrote the header is ahead of `now`; null when the header is no instant */
+/** @returns how far the clock that wrote the header is ahead of `now`, in ms; null when the header is no instant */
 export function parseSkew(header: string | undefined | null, now: number): number | null {
   const at = header === undefined || header === null ? Number.NaN : Date.parse(header);
   return Number.isNaN(at) || instant(at) !== header ? null : at - now;

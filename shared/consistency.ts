@@ -2,12 +2,12 @@ import * as z from "zod";
 import { AbsolutePath } from "./ids.ts";
 import { ContainerName, ServiceName, UserName } from "./unix.ts";
 
-/** A database as its server knows it, or `*` for all of the server's. */
+/** A database's name on its server, or `*` for all databases of the server. */
 const DatabaseName = z
   .string()
   .regex(/^(\*|[A-Za-z0-9_][A-Za-z0-9_.$-]{0,62})$/, "must be a database's name, or * for all of them");
 
-/** Where the server of a database is found; with none of it, where its own tools look. */
+/** Where a database's server is. Without any of these, the defaults of the server's own tools. */
 const server = {
   user: UserName.optional().describe("Unix user that runs the dump; default: postgres, for MariaDB root"),
   role: z
@@ -21,8 +21,8 @@ const server = {
 };
 
 /**
- * One thing that has to be done so that a backup is of one moment. In the order given: stopped and paused first, dumped
- * and copied then; started again whatever happens between.
+ * One step that makes a backup consistent. In the given order: first services are stopped and paused, then databases
+ * are dumped and copied. Stopped services are started again, whatever happens.
  */
 export const Consistency = z.union(
   [
@@ -38,7 +38,7 @@ export const Consistency = z.union(
 );
 export type Consistency = z.infer<typeof Consistency>;
 
-/** Whom a server's tools run as on the host. */
+/** The user that runs a server's tools on the host. */
 export function serverUser(entry: Extract<Consistency, { postgres: string } | { mariadb: string }>): string {
   return entry.user ?? ("postgres" in entry ? "postgres" : "root");
 }

@@ -4,7 +4,7 @@ import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
 import { ExcludePattern, KnownPattern } from "./pattern.ts";
 import { ServiceName, UserName } from "./unix.ts";
 
-/** A hook is the name of an executable in the host's hooks.d, or shell where the host's policy says `inline`. */
+/** A hook is the name of an executable in the host's hooks.d, or shell if the host's policy says `inline`. */
 export const Hook = z
   .string()
   .min(1, "must not be empty")
@@ -12,10 +12,10 @@ export const Hook = z
   .refine((hook) => !hook.includes("\0"), "must not contain NUL");
 export type Hook = z.infer<typeof Hook>;
 
-/** A name alone, as the policy `named` wants it: no path, no arguments. */
+/** A name only, as required by the policy `named`: no path, no arguments. */
 export const HookName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
-/** What a service needs kept. The names are Self Host Blocks' backup contract's own. */
+/** What a service needs backed up. The names are those of Self Host Blocks' backup contract. */
 export const ContractRequest = z.strictObject({
   user: UserName.describe("Unix user on the host that does the backup and runs the hooks"),
   sourceDirectories: z
@@ -46,7 +46,7 @@ export const ContractRequest = z.strictObject({
 });
 export type ContractRequest = z.infer<typeof ContractRequest>;
 
-/** What a database needs kept. The names are Self Host Blocks' databasebackup contract's own. */
+/** What a database needs backed up. The names are those of Self Host Blocks' databasebackup contract. */
 export const DatabaseRequest = z.strictObject({
   user: UserName.default("root").describe("Unix user on the host that runs both commands"),
   backupName: z
@@ -59,7 +59,7 @@ export const DatabaseRequest = z.strictObject({
 });
 export type DatabaseRequest = z.infer<typeof DatabaseRequest>;
 
-/** What a contract of files may say beside its request. None of it is the seed contract's. */
+/** Keys of a files contract besides its request. None is part of the seed contract. */
 const fileContractFields = {
   consistency: z
     .array(Consistency)
@@ -80,7 +80,7 @@ const fileContractFields = {
 
 export const FilesContract = z.strictObject({
   kind: z.literal("files").describe("files and directories of the host"),
-  // What was taken by an older version is still read: one bad pattern must not hide a host's other contracts.
+  // Patterns accepted by an older version are still valid here: one bad pattern must not hide a host's other contracts.
   request: ContractRequest.extend({ excludePatterns: z.array(KnownPattern).default([]) }).describe(
     "what the service needs kept",
   ),
@@ -94,7 +94,7 @@ export const DatabaseContract = z.strictObject({
 });
 export type DatabaseContract = z.infer<typeof DatabaseContract>;
 
-/** What is kept, of either kind, without a name and a host. */
+/** The body of a contract of either kind, without name and host. */
 export const ContractBody = z.discriminatedUnion("kind", [FilesContract, DatabaseContract]);
 export type ContractBody = z.infer<typeof ContractBody>;
 
@@ -127,7 +127,7 @@ export const CreateDatabaseContract = DatabaseContract.extend(named).meta({
   description: "What a database needs kept.",
 });
 
-/** One of the catalogue's, with what only its owner knows filled in. */
+/** A catalogue entry, with the parameters filled in that only the owner knows. */
 export const CreateFromCatalog = z.strictObject({
   ...named,
   name: Name.optional().describe("default: the entry's own name"),
@@ -140,7 +140,7 @@ export type CreateFromCatalog = z.infer<typeof CreateFromCatalog>;
 export const CreateContract = z.union([CreateFilesContract, CreateDatabaseContract, CreateFromCatalog]);
 export type CreateContract = z.infer<typeof CreateContract>;
 
-/** A key that the contract's kind does not have is refused by the verb, which knows the kind. */
+/** Keys that the contract's kind does not have are rejected by the domain function, which knows the kind. */
 export const ChangeContract = z
   .strictObject({
     name: Name,

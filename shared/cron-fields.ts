@@ -1,6 +1,6 @@
 import { digitsAt, ParseError } from "./parse.ts";
 
-/** What one of the five may hold. */
+/** The values one of the five fields may have. */
 export interface CronField {
   readonly name: string;
   readonly from: number;
@@ -10,12 +10,12 @@ export interface CronField {
   readonly names: readonly string[];
 }
 
-/** The values a field matches; null for `*`, which a day and a weekday take as "not asked about". */
+/** The values a field matches; null for `*`, which places no condition on a day or weekday. */
 export type CronValues = ReadonlySet<number> | null;
 
 const SUNDAY_AGAIN = 7;
 
-/** @param begin where the word stands in the whole expression */
+/** @param begin position of the word in the whole expression */
 export function readField(word: string, begin: number, field: CronField): CronValues {
   if (word === "*") return null;
   const values = new Set<number>();
@@ -87,7 +87,7 @@ export function printField(values: CronValues, field: CronField): string {
   if (values === null) return "*";
   const last = lastOf(field);
   const sorted = [...values].toSorted((one, other) => one - other);
-  // A day or weekday that lists everything is asked about all the same: with both, one of the two is enough.
+  // A day or weekday field that lists every value is still a condition: if both are given, one of them is enough.
   const isAll = sorted.length === last - field.from + 1;
   if (isAll) return field.from === 1 && last === 31 ? "1-31" : field.to === SUNDAY_AGAIN ? "0-6" : "*";
   const stride = (sorted[1] ?? 0) - (sorted[0] ?? 0);

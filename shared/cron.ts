@@ -3,12 +3,12 @@ import type { Civil } from "./calendar-search.ts";
 import { type CronField, printField, readField } from "./cron-fields.ts";
 import { type Parsed, toParsed } from "./parse.ts";
 
-/** An expression of cron's five fields, read. */
+/** A parsed expression of cron's five fields. */
 export interface Cron {
   readonly kind: "cron";
-  /** Numbers instead of names, sorted, nothing twice: two expressions are the same when these are. */
+  /** Numbers instead of names, sorted, no duplicates: two expressions are equal when these are. */
   readonly normalized: string;
-  /** Cron names no zone: the binding's or the host's holds. */
+  /** Cron names no zone: the binding's or the host's applies. */
   readonly zone: null;
   readonly pattern: Croner;
 }
@@ -26,12 +26,16 @@ const FIELDS: readonly CronField[] = [
   { name: "a weekday", from: 0, to: 7, names: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] },
 ];
 
-/** Whether a text is cron's: five words, the first of which has no letter. Nothing that systemd takes has five words. */
+/**
+ * Whether a text is a cron expression: five words, the first without a letter. No systemd expression has five words.
+ */
 export function looksLikeCron(text: string): boolean {
   return /^[\d*,/-]+(?:[ \t]+[\w*,/#?-]+){4}$/.test(text);
 }
 
-/** Reads minute, hour, day of the month, month, weekday (0 and 7 are Sunday): lists, ranges, steps and English names. */
+/**
+ * Parses minute, hour, day of the month, month, weekday (0 and 7 are Sunday): lists, ranges, steps and English names.
+ */
 export function parseCron(text: string): Parsed<Cron> {
   return toParsed(() => {
     const words = [...text.matchAll(/\S+/g)];
@@ -44,10 +48,10 @@ export function parseCron(text: string): Parsed<Cron> {
   });
 }
 
-// In UTC the wall clock that is asked about has no gaps and shows nothing twice: what those mean is decided in schedule.ts.
+// Searched in UTC, where the wall clock has no gaps or repetitions: schedule.ts decides what those mean.
 const OPTIONS = { mode: "5-part", timezone: "UTC", paused: true } as const;
 
-/** The first matching wall-clock time not before `from`; null when there is none up to the end of 2199. */
+/** The first matching wall-clock time not before `from`; null when there is none until the end of 2199. */
 export function nextCronCivil({ pattern }: Cron, from: Civil): Civil | null {
   const second = from.day * (DAY_MS / 1000) + Math.ceil(from.micros / SECOND);
   const found = pattern.nextRun(new Date((second - 1) * 1000))?.getTime();

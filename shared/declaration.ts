@@ -15,21 +15,21 @@ const declarationFields = {
     .describe("repository and schedule, if the file has them; null: it is bound in the control plane"),
 };
 
-/** One contract that a file in the host's contracts.d declares, as the agent publishes it. */
+/** One contract declared by a file in the host's contracts.d, as published by the agent. */
 export const Declaration = z.discriminatedUnion("kind", [
   FilesContract.extend({ ...declarationFields, request: ContractRequest }),
   DatabaseContract.extend(declarationFields),
 ]);
 export type Declaration = z.infer<typeof Declaration>;
 
-/** A file that is not followed, or not wholly. What it declared before stays as it was. */
+/** A file that is invalid, or could be applied only in part. What it declared before stays in force. */
 export const DeclarationFault = z.strictObject({
   file: File,
   message: z.string().max(4096).describe("what is wrong with it, where, and what to do"),
 });
 export type DeclarationFault = z.infer<typeof DeclarationFault>;
 
-/** `PUT /agent/v1/declarations`: all of them; what is missing is not declared any more. */
+/** `PUT /agent/v1/declarations`: all of them. What is missing is no longer declared. */
 export const Declarations = z.strictObject({
   declarations: z.array(Declaration).max(1000),
   faults: z
@@ -39,7 +39,7 @@ export const Declarations = z.strictObject({
 });
 export type Declarations = z.infer<typeof Declarations>;
 
-/** What the control plane made of them. A name that is somebody else's is a fault: nothing is overwritten. */
+/** The control plane's faults. A name that belongs to somebody else is a fault: nothing is overwritten. */
 export const DeclarationsResult = z.object({
   contracts: z.array(z.object({ name: Name, contract: Id, binding: Id.nullable() })),
   faults: z.array(DeclarationFault),

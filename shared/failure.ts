@@ -62,7 +62,7 @@ export const ErrorBody = z.object({
 });
 export type ErrorBody = z.infer<typeof ErrorBody>;
 
-/** A refusal with facts: thrown by the core's verbs, mapped to a status at the edge only. */
+/** An expected error with a code and facts: thrown by the domain, mapped to a status only in the routes. */
 export class Failure extends Error {
   override readonly name = "Failure";
   readonly code: ApiCode;
@@ -75,7 +75,7 @@ export class Failure extends Error {
   }
 }
 
-/** Why a run did not end well. The word a person sees, and what a program may decide by. */
+/** Why a run failed: a code for people and programs. */
 export const RunFailureCode = z.enum([
   "engine.missing",
   "engine.unsupported",

@@ -3,7 +3,7 @@ import { Schedules, Zone } from "./binding.ts";
 import { Instant, instant } from "./ids.ts";
 import { parseTimetable, nextInstants } from "./schedule.ts";
 
-/** What may be asked of a schedule. Numbers are text: they come from a query or a command line. */
+/** Parameters of a schedule forecast. Numbers are text: they come from a query or a command line. */
 export const ForecastQuery = z.strictObject({
   expression: Schedules.describe("one or many expressions; repeat it for more"),
   zone: Zone.optional().describe("IANA time zone of expressions that name none; UTC if left out"),
@@ -18,7 +18,7 @@ export const Forecast = z.strictObject({
 });
 export type Forecast = z.infer<typeof Forecast>;
 
-/** When a schedule comes next, without the delay that each binding adds to it. */
+/** The next times of a schedule, without the delay that each binding adds. */
 export function forecast({ expression, zone, from, count }: ForecastQuery, now: number, ownZone: string): Forecast {
   const timetable = parseTimetable(expression);
   if (!timetable.ok) throw new TypeError(timetable.message);

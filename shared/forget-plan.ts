@@ -1,6 +1,6 @@
 import type { PlannedSnapshot } from "./run.ts";
 
-/** What a forget made of each snapshot, or would make, in lines for a person. */
+/** A forget's decision for each snapshot, in lines for a person. */
 export function forgetPlanLines(plan: readonly PlannedSnapshot[]): string[] {
   const going = plan.filter(({ keep }) => !keep).length;
   return [

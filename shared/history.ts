@@ -5,7 +5,7 @@ export const Day = z.iso.date({ error: "must be a day like 2026-11-23" });
 
 const count = z.int().min(0);
 
-/** What the runs of one kind of a binding did on one day (UTC), whether they are still kept one by one or not. */
+/** Summary of one kind of run of a binding on one day (UTC), whether the single runs are still stored or not. */
 export const HistoryDay = z.strictObject({
   day: Day,
   kind: RunKind,

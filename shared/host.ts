@@ -10,7 +10,7 @@ export const EngineFacts = z.strictObject({
 });
 export type EngineFacts = z.infer<typeof EngineFacts>;
 
-/** Something on the host that a person has to look at. It is over when the agent no longer says it. */
+/** A lasting problem on the host that a person has to look at. It is over when the agent no longer reports it. */
 export const HostTrouble = z.strictObject({
   code: z.enum(["spool.damaged", "spool.full", "assignment.damaged", "state.damaged", "disk.full"]),
   subject: z.string().min(1).max(512).describe("which file or directory"),
@@ -18,7 +18,7 @@ export const HostTrouble = z.strictObject({
 });
 export type HostTrouble = z.infer<typeof HostTrouble>;
 
-/** What an agent says of its host, at enrolment and whenever it changes. */
+/** An agent's facts about its host, sent at enrolment and with every change. */
 export const HostFacts = z.strictObject({
   hostname: z.string().max(253),
   os: z.string().max(256).describe("as in /etc/os-release PRETTY_NAME"),
@@ -34,7 +34,9 @@ export const HostFacts = z.strictObject({
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 
-/** A host whose agent can't have a socket asks every five minutes: less than ten would call it offline while it is there. */
+/**
+ * An agent without a socket polls every five minutes: with less than ten, it would count as offline while it is there.
+ */
 const OfflineAfter = z
   .int()
   .min(600)
@@ -91,7 +93,7 @@ export const Enrollment = z.strictObject({
 });
 export type Enrollment = z.infer<typeof Enrollment>;
 
-/** The token is shown here once: only its hash is kept. */
+/** The only response with the token: just its hash is stored. */
 export const EnrollmentCreated = Enrollment.extend({
   token: z.string(),
   command: z.string().describe("what to paste on the new host"),
@@ -99,7 +101,8 @@ export const EnrollmentCreated = Enrollment.extend({
 
 /**
  * `hfe.SECRET.FINGERPRINT` or `hfe.SECRET.FINGERPRINT.DIGEST`: the secret; base64url SHA-256 of the control plane's raw
- * signing key, which the agent pins; hex SHA-256 of /install/SHA256SUMS, which install.sh checks before it runs anything.
+ * signing key, which the agent pins; hex SHA-256 of /install/SHA256SUMS, which install.sh checks before it runs
+ * anything.
  */
 export const EnrollmentToken = z
   .string()

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Id, Instant } from "./ids.ts";
 
-/** What can be wrong, each with whom it is wrong. The names are promises; the list only grows. */
+/** The kinds of incidents, each with its subject. The names are promises; the list only grows. */
 export const IncidentKind = z.enum([
   "binding.failing",
   "binding.late",

@@ -1,4 +1,4 @@
-/** @returns null when the text is not JSON: every schema of ours refuses null */
+/** @returns null when the text is not JSON: every schema of ours rejects null */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

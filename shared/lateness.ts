@@ -1,9 +1,9 @@
 import type { Settings } from "./binding.ts";
 import { nextInTimetable, parseTimeSpan, parseTimetable, randomizedDelayMs } from "./schedule.ts";
 
-/** A backup that is to come. All in milliseconds since 1970. */
+/** The next backup that is expected. All in milliseconds since 1970. */
 export interface ExpectedBackup {
-  /** When the host begins it, its delay included. */
+  /** When the host starts it, its delay included. */
   readonly dueAt: number;
   /** When it is late. */
   readonly lateAt: number;
@@ -16,15 +16,14 @@ interface Scheduled {
 
 const SHORTEST_GRACE_MS = 10 * 60_000;
 const LONGEST_GRACE_MS = 24 * 3_600_000;
-/** By then an agent has heard of a change even when nobody could ring it: it asks every five minutes. */
+/** By then an agent has learned of a change even without a socket: it polls every five minutes. */
 const PROPAGATION_MS = 6 * 60_000;
 
 /**
- * The first backup that has to come after `goodMs`, by the functions that the agent decides by.
- * @param zone the host's own, for a schedule without one
- * @param goodMs when the last good backup began; null: there was none
- * @param sinceMs since when this schedule holds: no time before it was missed
- * @returns null when the schedule never comes again, or can't be read
+ * The first backup expected after `goodMs`, by the same functions the agent uses. Times in milliseconds since 1970.
+ * @param input `zone`: the host's own, for a schedule without one. `goodMs`: when the last good backup began; null:
+ * there was none. `sinceMs`: since when this schedule applies: no earlier time was missed
+ * @returns null when the schedule has no further match, or is invalid
  */
 export function nextExpectedAfter(
   { id, settings }: Scheduled,
@@ -51,7 +50,7 @@ export function startDelayMs({
   return spread.ok ? randomizedDelayMs(id, spread.value) : 0;
 }
 
-/** @param intervalMs to the time after; null when there is none */
+/** @param intervalMs until the next time; null when there is none */
 function graceMs({ alerts }: Pick<Settings, "alerts">, intervalMs: number | null): number {
   const asked = alerts.grace === null ? null : parseTimeSpan(alerts.grace);
   if (asked?.ok === true) return asked.value;

@@ -1,19 +1,19 @@
 import { AbsolutePath } from "./ids.ts";
 
-/** @returns null when the provider can use the place, else what is wrong with it and what to do */
+/** @returns null when the provider can use the location, otherwise what is wrong with it and what to do */
 export function locationFault(provider: "restic" | "borg", location: string): string | null {
   return provider === "restic" ? resticLocationFault(location) : borgLocationFault(location);
 }
 
-/** A directory on the host's own disk (or something mounted there). */
+/** A directory on the host's own disk (or mounted there). */
 export function isLocalLocation(location: string): boolean {
   return location.startsWith("/");
 }
 
 /**
- * What restic takes as a repository (doc/030_preparing_a_new_repo), less what would let a location run a program
- * (rclone connection strings, ssh options) or carry a password into logs.
- * @returns null when it is fine, else what is wrong and what to do
+ * What restic accepts as a repository (doc/030_preparing_a_new_repo), without what would let a location run a program
+ * (rclone connection strings, ssh options) or put a password into logs.
+ * @returns null when it is valid, otherwise what is wrong and what to do
  */
 function resticLocationFault(location: string): string | null {
   if (/[\0\n\r]/.test(location)) return "must not contain NUL or a newline";
@@ -49,14 +49,14 @@ function urlFault(scheme: string, rest: string): string | null {
   return /^[A-Za-z0-9[][A-Za-z0-9.:[\]_-]*$/.test(authority) ? null : `must name a host after ${scheme}:`;
 }
 
-/** Whom and where ssh connects to. */
+/** The user and server of an ssh connection. */
 export interface SshTarget {
   readonly user: string | null;
   readonly host: string;
   readonly port: string | null;
 }
 
-/** @returns null when the place is not behind ssh */
+/** @returns null when the location is not accessed over ssh */
 export function sshTarget(location: string): SshTarget | null {
   const [, authority] = /^(?:sftp:(?!\/\/)([^:]+):|(?:sftp|ssh):\/\/([^/]+)\/)/.exec(location)?.filter(Boolean) ?? [];
   const [, user = null, host, port = null] = /^(?:([^@]+)@)?(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(authority ?? "") ?? [];
@@ -73,7 +73,10 @@ function sftpFault(rest: string): string | null {
   return null;
 }
 
-/** A directory, or `ssh://USER@HOST[:PORT]/ABSOLUTE/PATH` (docs.borgbackup.org, repository URLs). No `::`, no placeholders. */
+/**
+ * A directory, or `ssh://USER@HOST[:PORT]/ABSOLUTE/PATH` (docs.borgbackup.org, repository URLs). No `::`, no
+ * placeholders.
+ */
 function borgLocationFault(location: string): string | null {
   if (/[\0\n\r]/.test(location)) return "must not contain NUL or a newline";
   if (location.includes("::") || /[{}]/.test(location)) return "must not contain '::', '{' or '}': borg reads them";

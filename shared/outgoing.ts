@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-/** One HTTP request to somebody else, ready to be sent by whoever may. */
+/** One HTTP request to another service, ready to be sent by the agent or the control plane. */
 export const OutgoingRequest = z.strictObject({
   method: z.enum(["GET", "POST", "PUT"]),
   url: z.url({ protocol: /^https?$/ }),
@@ -9,16 +9,19 @@ export const OutgoingRequest = z.strictObject({
 });
 export type OutgoingRequest = z.infer<typeof OutgoingRequest>;
 
-/** All that is taken from an answer: nobody reads its body. */
+/** All that is used of an answer: its body is never read. */
 export interface OutgoingAnswer {
   readonly status: number;
-  /** What a receiver that is asked too often wants to be left alone for; 0 when it does not say. */
+  /** How long a receiver asks to wait before the next request; 0 when it does not say. */
   readonly retryAfterSeconds?: number;
 }
 
 const MAX_RETRY_AFTER_SECONDS = 86_400;
 
-/** @param value the header `retry-after`: seconds, or a date. @returns at most a day; 0 when it says nothing of use */
+/**
+ * @param value the header `retry-after`: seconds, or a date
+ * @returns seconds, at most a day; 0 when it is missing or invalid
+ */
 export function readRetryAfter(value: string | null | undefined, now: number): number {
   if (value === null || value === undefined || value === "") return 0;
   const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;

@@ -1,7 +1,9 @@
-/** The outcome of reading a text. `position` is the 0-based index of the fault in the text; `message` says what to write instead. */
+/**
+ * The result of parsing a text. `position`: 0-based index of the error in the text. `message`: what to write instead.
+ */
 export type Parsed<T> = { ok: true; value: T } | { ok: false; message: string; position: number };
 
-/** Thrown inside a reader, never out of one: see `reading`. */
+/** Thrown inside a parser, never out of one: see `toParsed`. */
 export class ParseError extends Error {
   readonly position: number;
   constructor(message: string, position: number) {
@@ -10,7 +12,7 @@ export class ParseError extends Error {
   }
 }
 
-/** Runs `read` and turns the fault it throws into a value. */
+/** Runs `read` and turns the error it throws into a value. */
 export function toParsed<T>(read: () => T): Parsed<T> {
   try {
     return { ok: true, value: read() };
@@ -20,7 +22,7 @@ export function toParsed<T>(read: () => T): Parsed<T> {
   }
 }
 
-/** The decimal digits that stand at `at`; possibly none. */
+/** The decimal digits at position `at`; possibly none. */
 export function digitsAt(text: string, at: number): string {
   let end = at;
   while ((text[end] ?? "") >= "0" && (text[end] ?? "") <= "9") end++;

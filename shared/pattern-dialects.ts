@@ -1,6 +1,6 @@
 import { type CodeRange, type Part, type Pattern, readPattern, type Token } from "./pattern-parts.ts";
 
-/** As restic takes it in `--exclude=…`. Throws when it is no ExcludePattern. */
+/** The pattern for restic's `--exclude=…`. Throws when it is no ExcludePattern. */
 export function resticPattern(text: string): string {
   const { isAnchored, parts } = read(text);
   const names = parts.map((part) => (part.is === "names" ? "**" : part.tokens.map(resticToken).join("")));
@@ -8,20 +8,23 @@ export function resticPattern(text: string): string {
   return path.startsWith("!") ? `\\${path}` : path;
 }
 
-/** As borg takes it in `--exclude=…`: a regular expression over the path without its first slash. Throws like resticPattern. */
+/**
+ * The pattern for borg's `--exclude=…`: a regular expression for the path without its leading slash. Throws like
+ * resticPattern.
+ */
 export function borgPattern(text: string): string {
   return `re:${expressionOf(read(text), "\\Z")}`;
 }
 
 /**
- * Whether a pattern leaves out a path, or a directory above it.
- * @param path absolute, without `.`, `..` or a slash at its end
+ * Whether a pattern excludes a path, or a directory above it.
+ * @param path absolute, without `.`, `..` or a trailing slash
  */
 export function isExcluded(text: string, path: string): boolean {
   return excludeMatcher([text])(path);
 }
 
-/** The same for many patterns, and ready for many paths. Throws like resticPattern. */
+/** The same for many patterns, prepared for many paths. Throws like resticPattern. */
 export function excludeMatcher(texts: readonly string[]): (path: string) => boolean {
   const expressions = texts.map((text) => new RegExp(expressionOf(read(text), "$"), "u"));
   return (path) => expressions.some((expression) => expression.test(path.slice(1)));
@@ -51,7 +54,7 @@ function resticRange([first, last]: CodeRange): string {
   return first === last ? `${from}` : `${from}-${to}`;
 }
 
-/** The same text is a regular expression of Python's and, with another word for the end, of JavaScript's. */
+/** A regular expression for both Python and JavaScript, which differ only in the token for the end. */
 function expressionOf({ isAnchored, parts }: Pattern, end: string): string {
   const groups = { count: 0 };
   let expression = isAnchored ? "^" : "(?:^|/)";
@@ -65,8 +68,8 @@ function expressionOf({ isAnchored, parts }: Pattern, end: string): string {
 }
 
 /**
- * What is between two `*` is taken where it comes first, and stays there: a lookahead that is matched again keeps a name of
- * many equal characters from being tried in every combination.
+ * The text between two `*` is matched at its first occurrence and stays there: a lookahead with a backreference
+ * prevents a name of many equal characters from being tried in every combination.
  */
 function nameExpression({ tokens }: Extract<Part, { is: "name" }>, groups: { count: number }): string {
   const [head = "", ...chunks] = chunksOf(tokens);
@@ -75,7 +78,7 @@ function nameExpression({ tokens }: Extract<Part, { is: "name" }>, groups: { cou
   return head + middle.join("") + (last === undefined ? "" : `[^/]*${last}`);
 }
 
-/** The expressions of what is before, between and after its `*`. */
+/** The expressions before, between and after its `*`. */
 function chunksOf(tokens: readonly Token[]): string[] {
   const chunks = [""];
   for (const token of tokens) {
@@ -96,7 +99,7 @@ function characterExpression(token: Exclude<Token, { is: "any" }>): string {
 
 const SLASH = 0x2f;
 
-/** No character of a name is a slash, whatever a range says. */
+/** No character of a name is a slash, whatever a range contains. */
 function withoutSlash([first, last]: CodeRange): CodeRange[] {
   if (first > SLASH || last < SLASH) return [[first, last]];
   const sides: CodeRange[] = [

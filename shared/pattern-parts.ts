@@ -1,7 +1,7 @@
 /** Code points from the first to the last, both included. */
 export type CodeRange = readonly [first: number, last: number];
 
-/** What a piece of a name may be: this text, one character, any number of them, or one of a class. */
+/** One piece of a name: this text, one character, any number of characters, or one of a class. */
 export type Token =
   | { readonly is: "text"; readonly text: string }
   | { readonly is: "one" }
@@ -12,7 +12,7 @@ export type Token =
 export type Part = { readonly is: "names" } | { readonly is: "name"; readonly tokens: readonly Token[] };
 
 export interface Pattern {
-  /** It begins at the root; otherwise at any depth. */
+  /** Starts at the root; otherwise at any depth. */
   readonly isAnchored: boolean;
   readonly parts: readonly Part[];
 }
@@ -23,7 +23,7 @@ export type ReadPattern =
 
 const MOST_WILDCARDS = 32;
 
-/** Reads a pattern into its parts, or says what is wrong with it and what to do. */
+/** Parses a pattern into its parts, or reports what is wrong with it and what to do. */
 export function readPattern(text: string): ReadPattern {
   try {
     return { ok: true, pattern: parse(text) };
@@ -52,7 +52,7 @@ function parse(text: string): Pattern {
   if (wildcards > MOST_WILDCARDS) throw new PatternError(`must not have more than ${MOST_WILDCARDS} wildcards`);
   const isEverything = parts.every(({ is }) => is === "names");
   if (isEverything) throw new PatternError("would leave out everything");
-  // At any depth is where a pattern without a slash in front begins anyway.
+  // A pattern without a leading slash starts at any depth anyway.
   const first = parts.findIndex(({ is }) => is === "name");
   return { isAnchored, parts: (isAnchored ? parts : parts.slice(first)).filter(isNotRepeated) };
 }
@@ -132,7 +132,7 @@ const REPLACEMENT = 0xfffd;
 function rangeOf(first: string, last: string): CodeRange {
   const range: CodeRange = [first.codePointAt(0) ?? 0, last.codePointAt(0) ?? 0];
   if (range[0] > range[1]) throw new PatternError(`'${first}-${last}' must run upwards`);
-  // To restic, U+FFFD is every byte that is not UTF-8; to borg those bytes are where the surrogates are.
+  // In restic, U+FFFD matches every byte that is not UTF-8; in borg, those bytes are lone surrogates.
   const reachesBytes = range[0] <= REPLACEMENT && range[1] >= REPLACEMENT;
   const reachesSurrogates = range[0] < 0xd800 && range[1] > 0xdfff;
   if (reachesBytes || reachesSurrogates)
@@ -166,7 +166,7 @@ function ordered(tokens: readonly Token[]): Token[] {
   return result;
 }
 
-/** After `*` restic also tries from the middle of a character of many bytes, where `[^…]` matches single bytes of it. */
+/** After `*` restic also tries from the middle of a multi-byte character, where `[^…]` matches single bytes of it. */
 function refuseSplitCharacters(tokens: readonly Token[]): void {
   for (const [index, token] of tokens.entries()) {
     if (token.is !== "class" || !token.isNegated || tokens[index - 1]?.is !== "any") continue;

@@ -2,13 +2,13 @@ import * as z from "zod";
 import { readPattern } from "./pattern-parts.ts";
 
 /**
- * One exclude pattern in restic's dialect, without its negation. It means the same to every provider; what could not is
- * refused, and the message says why. docs/patterns.md is the reference.
+ * One exclude pattern in restic's dialect, without negation. It means the same for every provider; patterns that could
+ * not are rejected, with the reason. docs/patterns.md is the reference.
  */
 export const ExcludePattern = z
   .string()
   .min(1, "must not be empty")
-  // Not read when it is longer: every character of a pattern is looked at many times.
+  // Longer patterns are not parsed: every character of a pattern is visited many times.
   .max(4096, { abort: true })
   .superRefine((text, context) => {
     const pattern = readPattern(text);
@@ -16,5 +16,5 @@ export const ExcludePattern = z
   });
 export type ExcludePattern = z.infer<typeof ExcludePattern>;
 
-/** One that was taken once. A run finds out whether it still means the same everywhere. */
+/** A pattern that was accepted before. A run finds out whether it still means the same for every provider. */
 export const KnownPattern = z.string();

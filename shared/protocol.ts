@@ -3,19 +3,19 @@ import { Id, Instant } from "./ids.ts";
 import { Progress } from "./run.ts";
 
 /**
- * What goes over the socket, and nothing that must not be lost.
+ * The frames of the socket. Nothing that must not be lost is sent here.
  *
  * 1 (2026-11-23) first version: hello, welcome, poke, ping, pong, progress.
  */
 export const PROTOCOL = 1;
 export const SUBPROTOCOL = "holdfast.v1";
-/** A frame larger than this closes the socket. */
+/** A larger frame closes the socket. */
 export const MAX_FRAME_BYTES = 65_536;
 
 const Ping = z.strictObject({ type: z.literal("ping") });
 const Pong = z.strictObject({ type: z.literal("pong") });
 
-/** The two whole texts, as they stand on the wire: a hibernating socket answers them without waking up. */
+/** Ping and pong as they are on the wire: a hibernating socket answers them without waking up. */
 export const PING_TEXT = '{"type":"ping"}';
 export const PONG_TEXT = '{"type":"pong"}';
 
@@ -35,7 +35,7 @@ export const FrameFromControl = z.discriminatedUnion("type", [
 ]);
 export type FrameFromControl = z.infer<typeof FrameFromControl>;
 
-/** Close codes of ours. The agent tells the person, and goes on trying except after `revoked`. */
+/** Our close codes. The agent logs them, and keeps retrying (rarely after `revoked`). */
 export const CLOSE = {
   badFrame: { code: 4400, reason: "that frame is not of this protocol" },
   revoked: { code: 4401, reason: "this host is revoked" },

@@ -4,7 +4,7 @@ import { offsetAt, instantsShowing } from "./time-zone.ts";
 const DAY = 86_400;
 
 /**
- * Until when it is quiet, by what the zone's clocks show: where they go back over the end, it is quiet a second time.
+ * The end of the quiet hours, by the zone's clocks: where these go back over the end, it is quiet a second time.
  * @param now milliseconds since 1970
  * @returns milliseconds since 1970; null: it is not quiet now
  */
@@ -19,12 +19,12 @@ export function quietUntil({ from, to, zone }: QuietHours, now: number): number 
   return (showingAfter(zone, day + end, second) ?? day + end - offsetAt(zone, second)) * 1000;
 }
 
-/** @returns the instant from which the clocks show at least that, after `second`; null when they never do */
+/** @returns the first instant after `second` at which the clocks show at least that time; null when they never do */
 function showingAfter(zone: string, civil: number, second: number): number | null {
   const { instants, jump } = instantsShowing(zone, civil);
   const next = instants.find((each) => each > second);
   if (next !== undefined || jump <= 0) return next ?? null;
-  // They skip it: then it is the moment at which they jump, between how late it would be by the one offset and by the other.
+  // The clocks skip it: then it is the moment at which they jump, between the results for the one offset and the other.
   let [before, after] = [civil - offsetAt(zone, civil + DAY), civil - offsetAt(zone, civil - DAY)];
   while (after - before > 1) {
     const middle = Math.floor((before + after) / 2);

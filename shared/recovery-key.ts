@@ -3,8 +3,8 @@ import { AssignedRepositorySpec, ProviderName, SecretName, Ssh } from "./reposit
 import { AbsolutePath, Id, Name } from "./ids.ts";
 
 /**
- * What a recovery key holds: all it takes to open the repository that a control plane is kept in, once every machine that knew is
- * gone. Whoever has it can read what is kept there, the control plane's signing key among it.
+ * The content of a recovery key: all it takes to open the repository with the control plane's backups, once every
+ * machine that knew it is gone. Whoever has it can read those backups, including the control plane's signing key.
  */
 export const RecoveryKey = z.strictObject({
   host: Id.describe("whose snapshots they are, with `binding`"),
@@ -25,7 +25,7 @@ export const RecoveryKey = z.strictObject({
 });
 export type RecoveryKey = z.infer<typeof RecoveryKey>;
 
-/** What the agent program is handed, on its standard input, to fetch a snapshot that no assignment of its own tells of. */
+/** The agent's request on stdin to fetch a snapshot that is in no assignment of its own. */
 export const SnapshotRequest = z.strictObject({
   host: Id,
   binding: Id,

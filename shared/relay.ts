@@ -2,7 +2,7 @@ import * as z from "zod";
 import { Id, Instant } from "./ids.ts";
 import { OutgoingRequest } from "./outgoing.ts";
 
-/** One notification that a host's agent sends in the control plane's place, from where it is. Payload of a JWS. */
+/** One notification that a host's agent sends for the control plane, from its own network. Payload of a JWS. */
 export const RelayedDelivery = z.strictObject({
   id: Id.describe("the delivery's id: the same on every attempt"),
   host: Id,
@@ -13,7 +13,7 @@ export const RelayedDelivery = z.strictObject({
 });
 export type RelayedDelivery = z.infer<typeof RelayedDelivery>;
 
-/** `GET /agent/v1/deliveries` → what is to be sent now. */
+/** `GET /agent/v1/deliveries` → the notifications to be sent now. */
 export const SignedDeliveries = z.object({ deliveries: z.array(z.string()) });
 
 export const RelayResult = z.strictObject({
@@ -25,5 +25,5 @@ export const RelayResult = z.strictObject({
 });
 export type RelayResult = z.infer<typeof RelayResult>;
 
-/** `POST /agent/v1/deliveries` */
+/** `POST /agent/v1/deliveries`. */
 export const RelayResults = z.strictObject({ outcomes: z.array(RelayResult).min(1).max(100) });

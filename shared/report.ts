@@ -3,8 +3,8 @@ import { Id, Instant } from "./ids.ts";
 import { LOG_TAIL_BYTES, Run, SnapshotFacts } from "./run.ts";
 
 /**
- * What an agent says of a run. Sent at least once, as often as the run changes, and again until it is accepted.
- * `sequence` grows with every change of the run on the host: an older one never overwrites a newer one.
+ * An agent's report of a run. Sent at least once, with every change of the run, and again until it is accepted.
+ * `sequence` grows with every change of the run on the host: an older report never overwrites a newer one.
  */
 export const RunReport = z.strictObject({
   type: z.literal("run"),
@@ -47,7 +47,7 @@ export const RefusalCode = z.enum([
 ]);
 export type RefusalCode = z.infer<typeof RefusalCode>;
 
-/** Something the control plane asked for and the host did not do. Becomes `host.policy_refused`. */
+/** Something the control plane asked for and the host refused. Becomes the notification `host.policy_refused`. */
 export const Refusal = z.strictObject({
   type: z.literal("refusal"),
   id: Id,
@@ -62,5 +62,5 @@ export const Report = z.discriminatedUnion("type", [RunReport, Refusal]);
 export type Report = z.infer<typeof Report>;
 
 export const Reports = z.strictObject({ reports: z.array(Report).min(1).max(100) });
-/** The ids of the runs and refusals the database has. What is missing here is sent again. */
+/** The ids of the runs and refusals in the database. What is missing here is sent again. */
 export const ReportsAccepted = z.object({ accepted: z.array(Id) });

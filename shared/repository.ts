@@ -15,7 +15,7 @@ export type SecretSource = z.infer<typeof SecretSource>;
 
 export const FileSecret = z.strictObject({ file: AbsolutePath }, { error: 'must be {"file":"/path/on/host"}' });
 
-/** The only variables that reach the engine: anything else in its environment is code execution or a surprise. */
+/** The only variables that reach the engine: any other could run code, or have surprising effects. */
 export const SecretName = z.enum(
   [
     "AWS_ACCESS_KEY_ID",
@@ -38,7 +38,7 @@ export const SecretName = z.enum(
 );
 export type SecretName = z.infer<typeof SecretName>;
 
-/** How a repository behind ssh (restic's sftp:, borg's ssh://) is reached: never by asking anybody anything. */
+/** How a repository is accessed over ssh (restic's sftp:, borg's ssh://): never with a prompt. */
 export const Ssh = z.strictObject({
   identityFile: AbsolutePath.regex(/^[^"\\$%]*$/, "must not contain '\"', '\\', '$' or '%': ssh reads them")
     .nullable()
@@ -65,7 +65,7 @@ const Upkeep = (OnCalendar: string, meaning: string) =>
     .prefault({})
     .describe(meaning);
 
-/** What one host does to a repository as a whole, each as runs of its own. */
+/** What one host does to a repository as a whole, each in runs of its own. */
 export const Maintenance = z.strictObject({
   prune: Upkeep("Sun 03:30", "free the space of what was forgotten (restic prune, borg compact)"),
   check: Upkeep("Sat 03:30", "check the structure, and each time another part of the data"),
@@ -103,7 +103,7 @@ const spec = z.strictObject({
     .describe("true: it exists already, never create it; false: the first backup creates it, once"),
 });
 
-/** Whatever shape has a provider and a location: both must fit. */
+/** For every object with a provider and a location: they must match. */
 function checkLocation(
   { provider, location }: { provider: ProviderName; location: string },
   context: z.RefinementCtx,
@@ -115,7 +115,7 @@ function checkLocation(
 export const RepositorySpec = spec.superRefine(checkLocation);
 export type RepositorySpec = z.infer<typeof RepositorySpec>;
 
-/** As one host has it in its assignment. */
+/** A repository as in a host's assignment. */
 export const AssignedRepositorySpec = spec
   .extend({
     id: Id,
@@ -142,7 +142,7 @@ export const CreateRepository = spec
   .superRefine(checkLocation);
 export type CreateRepository = z.infer<typeof CreateRepository>;
 
-/** The place and the passphrase stay: another place is another repository. */
+/** Location and passphrase can't be changed: another location is another repository. */
 export const ChangeRepository = z
   .strictObject({
     name: Name,

@@ -1,6 +1,6 @@
 import type { RestoredItem, RunStats } from "./run.ts";
 
-/** How many entries a person is shown; the report has more of them. */
+/** How many entries are printed; the report has more. */
 const MAX_SHOWN = 200;
 
 interface RestoreResult {
@@ -8,7 +8,7 @@ interface RestoreResult {
   readonly items: readonly RestoredItem[] | null;
 }
 
-/** What a restore did, or would do, in lines for a person. Nothing for a run that says nothing of it. */
+/** What a restore did, or would do, in lines for a person. Empty when the run has no such details. */
 export function restoreResultLines({ stats, items }: RestoreResult): string[] {
   const shown = (items ?? []).slice(0, MAX_SHOWN);
   const more = (items ?? []).length - shown.length;
@@ -42,7 +42,7 @@ function databaseLines({ databasesRestored = 0, filesToCreate }: RunStats): stri
   return [filesToCreate === undefined ? `put back ${databases}` : `${databases} to put back`];
 }
 
-/** A name may hold anything, a terminal's own codes too. */
+/** A name may contain anything, even terminal codes. */
 function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- they are what is looked for
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => JSON.stringify(character).slice(1, -1));

@@ -2,16 +2,16 @@ import type { Retention } from "./binding.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "./run.ts";
 import { offsetAt } from "./time-zone.ts";
 
-/** A snapshot dated later than this is not believed: clocks differ by less. */
+/** A snapshot dated later than this is not trusted: clocks differ by less. */
 const FUTURE_MS = 10 * 60_000;
 const DAY_MS = 86_400_000;
 
 type Counted = Exclude<keyof Retention, "keep_within">;
 
-/** A moment as the clocks of a zone show it, in ms, counted as if they showed UTC. */
+/** A moment as the zone's clocks show it, in ms, counted as if they showed UTC. */
 type Civil = Date;
 
-/** What makes two snapshots be of the same hour, day and so on. */
+/** What puts two snapshots into the same hour, day and so on. */
 const SAME: Record<Exclude<Counted, "keep_last">, (civil: Civil) => string> = {
   keep_hourly: (civil) => civil.toISOString().slice(0, 13),
   keep_daily: (civil) => civil.toISOString().slice(0, 10),
@@ -32,11 +32,11 @@ interface RetentionInput {
   /** All of the binding's snapshots. */
   readonly snapshots: readonly Pick<SnapshotFacts, "id" | "takenAt">[];
   readonly retention: Retention;
-  /** Whose days, weeks and months they are. */
+  /** The zone of the days, weeks and months. */
   readonly zone: string;
-  /** ms */
+  /** In ms. */
   readonly now: number;
-  /** The newest snapshot that a run vouches for; null when none is known. */
+  /** The newest snapshot of a good backup; null when none is known. */
   readonly newestGood: string | null;
 }
 
@@ -46,9 +46,10 @@ export function keepsEverything(retention: Retention): boolean {
 }
 
 /**
- * What a retention makes of a binding's snapshots: the same whichever tool made them, since the tools are only told which to
- * remove. The rules are restic's: each is counted by itself, newest first, and a snapshot stays that one of them keeps.
- * Never removed are the newest, the newest good one and those newer than it, and what is dated in the future, which no rule counts either.
+ * Applies a retention to a binding's snapshots. The same for every engine, since engines are only given the ids to
+ * remove. The rules are restic's: each counts on its own, newest first, and a snapshot stays if one of them keeps it.
+ * Never removed are the newest, the newest good one and those newer than it, and snapshots dated in the future, which
+ * no rule counts either.
  * @returns all of them, oldest first
  */
 export function planRetention(input: RetentionInput): PlannedSnapshot[] {
@@ -93,7 +94,7 @@ function reasonsByRule(
     for (const [index, { id, takenAt }] of newestFirst.entries()) {
       if (count >= wanted) break;
       const period = rule === "keep_last" ? id : SAME[rule](civilOf(Date.parse(takenAt), zone));
-      // While a rule still has snapshots to keep, it also keeps the oldest: history is as long as it can be.
+      // While a rule has not kept its number, it also keeps the oldest snapshot: the history is as long as possible.
       const isOldest = index === newestFirst.length - 1;
       if (period === last && !isOldest) continue;
       count++;
@@ -108,14 +109,14 @@ function civilOf(at: number, zone: string): Civil {
   return new Date(at + offsetAt(zone, Math.floor(at / 1000)) * 1000);
 }
 
-/** The year and week of ISO 8601: a week is of the year its Thursday is in. */
+/** Year and week of ISO 8601: a week belongs to the year of its Thursday. */
 function isoWeek(civil: Civil): string {
   const thursday = new Date(civil.getTime() + (3 - ((civil.getUTCDay() + 6) % 7)) * DAY_MS);
   const year = thursday.getUTCFullYear();
   return `${year}-${Math.floor((thursday.getTime() - Date.UTC(year, 0, 1)) / (7 * DAY_MS))}`;
 }
 
-/** @returns ms. Months and years are the calendar's; a day that a month does not have is one of the next month */
+/** @returns ms. Months and years are calendar ones; a day that a month does not have falls into the next month */
 function spanBefore(takenAt: string, span: string, zone: string): number {
   const at = Date.parse(takenAt);
   const civil = civilOf(at, zone);
@@ -127,6 +128,6 @@ function spanBefore(takenAt: string, span: string, zone: string): number {
     civil.getUTCDate() - count("d"),
   );
   const since = at - (civil.getTime() - shifted.getTime()) - count("h") * 3_600_000;
-  // No date is as long ago as that: everything is younger.
+  // Further back than any date: everything is younger.
   return Number.isNaN(since) ? Number.NEGATIVE_INFINITY : since;
 }

@@ -8,7 +8,7 @@ export type RunKind = z.infer<typeof RunKind>;
 export const RunState = z.enum(["queued", "running", "succeeded", "warned", "failed", "cancelled", "interrupted"]);
 export type RunState = z.infer<typeof RunState>;
 
-/** `warned` has a usable snapshot; the other three of these have none that this run vouches for. */
+/** `warned` has a usable snapshot. `failed`, `cancelled` and `interrupted` have none that counts. */
 export function isOver(state: RunState): boolean {
   return state !== "queued" && state !== "running";
 }
@@ -50,7 +50,7 @@ export const RunStats = z.object({
 });
 export type RunStats = z.infer<typeof RunStats>;
 
-/** Where a running run is. Live only: it comes over the socket and is gone when the run is over. */
+/** Progress of a running run. Live only: sent over the socket, and gone when the run is over. */
 export const Progress = z.object({
   fraction: z.number().min(0).max(1),
   filesDone: count.optional(),
@@ -64,7 +64,7 @@ export const Progress = z.object({
 });
 export type Progress = z.infer<typeof Progress>;
 
-/** What a retention makes, or would make, of one snapshot. */
+/** A retention's decision for one snapshot, done or planned. */
 export const PlannedSnapshot = z.object({
   snapshot: z.string().max(128),
   takenAt: Instant,
@@ -73,7 +73,7 @@ export const PlannedSnapshot = z.object({
 });
 export type PlannedSnapshot = z.infer<typeof PlannedSnapshot>;
 
-/** What a restore did to one path, would do to it, or could not. */
+/** What a restore did to one path, would do, or could not do. */
 export const RestoredItem = z.object({
   path: z.string().max(4096).describe("as in the snapshot"),
   action: z.enum(["create", "update", "delete", "failed", "differs"]),
@@ -81,12 +81,12 @@ export const RestoredItem = z.object({
 });
 export type RestoredItem = z.infer<typeof RestoredItem>;
 
-/** How many of them a report carries; the run's counts are of all. */
+/** How many items a report contains at most; the run's counts are of all. */
 export const MAX_ITEMS = 2_000;
 
 export const LOG_TAIL_BYTES = 65_536;
 
-/** One execution. Its id is made where it starts: on the host, or in the control plane for an ordered one. */
+/** One execution. Its id is made where it starts: on the host, or in the control plane for an ordered run. */
 export const Run = z.object({
   id: Id,
   host: Id,
@@ -121,7 +121,7 @@ export type Run = z.infer<typeof Run>;
 
 export const RunWithLog = Run.extend({ log: z.string().describe("the end of the run's log, at most 64 KiB") });
 
-/** One restore point, as the repository lists it. */
+/** One restore point, as listed in the repository. */
 export const SnapshotFacts = z.object({
   id: z.string().min(1).max(128).describe("the provider's id"),
   takenAt: Instant,

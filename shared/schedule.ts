@@ -8,19 +8,19 @@ export { type Calendar, parseCalendar };
 export { type Parsed } from "./parse.ts";
 export { parseTimeSpan } from "./time-span.ts";
 
-/** Everything a schedule names: it is due whenever one of its expressions is. */
+/** A parsed schedule: it is due whenever one of its expressions is. */
 export interface Timetable {
   readonly expressions: readonly (Calendar | Cron)[];
-  /** The normal forms, in the order given. */
+  /** The normal forms, in the given order. */
   readonly normalized: string;
 }
 
-/** Reads one expression: of systemd's calendar, or of cron's five fields. */
+/** Parses one expression: systemd's calendar, or cron's five fields. */
 export function parseExpression(text: string): Parsed<Calendar | Cron> {
   return looksLikeCron(text) ? parseCron(text) : parseCalendar(text);
 }
 
-/** @returns the first fault of the first expression that has one; `index` says which it is */
+/** @returns the first error of the first invalid expression; `index` is that expression's */
 export function parseTimetable(
   expressions: string | readonly string[],
 ): { ok: true; value: Timetable } | { ok: false; message: string; position: number; index: number } {
@@ -34,13 +34,13 @@ export function parseTimetable(
   return { ok: true, value: { expressions: plans, normalized: plans.map(({ normalized }) => normalized).join("; ") } };
 }
 
-/** The first match of any of them after `afterMs`: see `nextAfter`. */
+/** The first match of any expression after `afterMs`: see `nextAfter`. */
 export function nextInTimetable(timetable: Timetable, afterMs: number, zone: string): number | null {
   const found = timetable.expressions.map((plan) => nextAfter(plan, afterMs, zone)).filter((at) => at !== null);
   return found.length === 0 ? null : Math.min(...found);
 }
 
-/** The next `count` instants after `afterMs`, fewer when there are no more, each once however many expressions name it. */
+/** The next `count` instants after `afterMs`, fewer when there are no more, without duplicates. */
 export function nextInstants(timetable: Timetable, afterMs: number, zone: string, count: number): number[] {
   const waiting = timetable.expressions.map((plan) => ({ plan, at: nextAfter(plan, afterMs, zone) }));
   const found: number[] = [];
@@ -58,12 +58,13 @@ const SECOND = 1_000_000;
 const DAY_SECONDS = 86_400;
 
 /**
- * The first match strictly after `afterMs`, in whole ms since 1970 (a match between two ms counts at the later);
- * null when none comes before the year 2200.
+ * The first match strictly after `afterMs`, in whole ms since 1970 (a match between two ms counts at the later); null
+ * when none comes before the year 2200.
  *
- * As with systemd, and for cron too, a wall-clock time that a change of the clocks skips is skipped, with the rest of an hour whose beginning
- * is; one shown twice matches at its first showing, at its second only when the search begins after the first.
- * @param zone IANA zone for an expression that names none; a RangeError is thrown for an unknown one
+ * As with systemd, and for cron too: a wall-clock time that a clock change skips is skipped, with the rest of an hour
+ * whose beginning is skipped. One shown twice matches at its first showing, and at its second only when the search
+ * begins after the first.
+ * @param zone IANA zone for an expression that names none. Throws a RangeError for an unknown one
  */
 export function nextAfter(plan: Calendar | Cron, afterMs: number, zone: string): number | null {
   const ownZone = plan.zone ?? zone;
@@ -82,12 +83,15 @@ export function nextAfter(plan: Calendar | Cron, afterMs: number, zone: string):
     }
     const second = instantsShowing(ownZone, secondsOf(found)).instants.find((instant) => instant >= afterSecond);
     if (second !== undefined) return second * 1000 + Math.ceil((found.micros % SECOND) / 1000);
-    // only two changes of the clocks within a day could lead here: go on, whatever happens
+    // Only two clock changes within a day could lead here: go on, whatever happens.
     from = civilOf((secondsOf(found) + 1) * SECOND);
   }
 }
 
-/** A time, and the beginnings of its day, hour and minute: where the clocks skip one, systemd goes on from where they jump to. */
+/**
+ * A time, and the beginnings of its day, hour and minute: where the clocks skip one, systemd continues from where they
+ * jump to.
+ */
 function beginningsOf(civil: number): number[] {
   return [DAY_SECONDS, 3600, 60, 1].map((unit) => Math.floor(civil / unit) * unit);
 }
@@ -101,7 +105,10 @@ function civilOf(micros: number): Civil {
   return { day, micros: micros - day * DAY_SECONDS * SECOND };
 }
 
-/** A delay for one binding: 0 ≤ d < `spanMs`, whole ms, always the same for the same id and span, and evenly spread over ids. */
+/**
+ * A delay for one binding: 0 ≤ d < `spanMs`, whole ms, always the same for the same id and span, and evenly spread over
+ * ids.
+ */
 export function randomizedDelayMs(bindingId: string, spanMs: number): number {
   let high = 0x9e3779b9;
   let low = 0x85ebca6b;
@@ -114,7 +121,7 @@ export function randomizedDelayMs(bindingId: string, spanMs: number): number {
   return spanMs > 0 ? Math.floor(fraction * spanMs) : 0;
 }
 
-/** Spreads the difference of a single bit over all 32, and answers 0 … 2³²−1. */
+/** Spreads the difference of a single bit over all 32. @returns 0 … 2³²−1 */
 function scatter(value: number): number {
   let mixed = Math.imul(value ^ (value >>> 16), 0x7feb352d);
   mixed = Math.imul(mixed ^ (mixed >>> 15), 0x846ca68b);

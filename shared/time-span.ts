@@ -15,8 +15,8 @@ const UNITS = new Map<string, bigint>(
 );
 
 /**
- * Reads a systemd.time(7) span such as "90", "5m" or "1h 30min" into whole milliseconds, a broken one counting as one.
- * A bare number is seconds. "infinity" is refused: everything timed here has to end.
+ * Parses a systemd.time(7) span such as "90", "5m" or "1h 30min" into whole milliseconds, rounded up. A plain number is
+ * seconds. "infinity" is rejected: everything timed here has to end.
  */
 export function parseTimeSpan(text: string): Parsed<number> {
   return toParsed(() => {
@@ -59,7 +59,7 @@ function readTerm(text: string, begin: number): { micros: bigint; end: number } 
     throw new ParseError("a unit of time or a space is expected here", at);
   let micros = BigInt(digits) * unit;
   let worth = unit;
-  // as systemd does it: each place is cut to whole microseconds
+  // As in systemd, each part is cut to whole microseconds.
   for (const digit of fraction) micros += BigInt(digit) * (worth /= 10n);
   return { micros, end: unitAt + word.length };
 }

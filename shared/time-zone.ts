@@ -1,4 +1,4 @@
-// Intl knows more three-letter names than the time zone database, such as IST, which three countries claim
+// Intl knows more three-letter names than the time zone database, such as IST, which three countries claim.
 const THREE_LETTER_NAMES = new Set([
   "CET",
   "EET",
@@ -16,20 +16,20 @@ const THREE_LETTER_NAMES = new Set([
 ]);
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-// how the words of zone names are written that are not a capital and small letters
+// Words in zone names that are not written as a capital and small letters.
 const ODD_WORDS = new Map(
   "ACT BajaNorte BajaSur CET CHAT ComodRivadavia CST6CDT DeNoronha EasterIsland EET EST EST5EDT GB GMT GMT0 HST IN LHI MET MST MST7MDT NSW NZ PRC PST8PDT ROC ROK SU UCT US UTC WET"
     .split(" ")
     .map((word) => [word.toLowerCase(), word]),
 );
 
-/** Whether `name` is an IANA zone, written in its own case as in the time zone database ("Europe/Berlin", "US/Pacific", "UTC"). */
+/** Whether `name` is an IANA zone, written as in the time zone database ("Europe/Berlin", "US/Pacific", "UTC"). */
 export function isTimeZone(name: string): boolean {
   if (!/^[A-Z][A-Za-z0-9_+-]*(\/[A-Z][A-Za-z0-9_+-]*)*$/.test(name)) return false;
   if (name.startsWith("SystemV/") || (/^[A-Z]{3}$/.test(name) && !THREE_LETTER_NAMES.has(name))) return false;
   try {
     const canonical = new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
-    // Intl takes any case, and answers an old name with the new one: then only the words can be looked at
+    // Intl accepts any case, and answers an old name with the new one: then only the words can be checked.
     return canonical === name || (canonical.toLowerCase() !== name.toLowerCase() && name === withOwnCase(name));
   } catch {
     return false;
@@ -43,7 +43,10 @@ function withOwnCase(name: string): string {
   });
 }
 
-/** Seconds the zone's clocks are ahead of UTC at an instant (seconds since 1970). Throws a RangeError for an unknown zone. */
+/**
+ * Seconds the zone's clocks are ahead of UTC at an instant (seconds since 1970). Throws a RangeError for an unknown
+ * zone.
+ */
 export function offsetAt(zone: string, second: number): number {
   if (zone === "UTC") return 0;
   const text = formatOf(zone).format(second * 1000);
@@ -55,8 +58,8 @@ export function offsetAt(zone: string, second: number): number {
 }
 
 /**
- * When the zone's clocks show a time. `instants`: earliest first, two where the clocks go back, none where they skip it.
- * `jump`: by how much the clocks change from the day before to the day after.
+ * When the zone's clocks show a time. `instants`: earliest first, two where the clocks go back, none where they skip
+ * it. `jump`: by how much the clocks change from the day before to the day after.
  * @param civil what the clocks show, in seconds, counted as if they showed UTC
  */
 export function instantsShowing(zone: string, civil: number): { instants: number[]; jump: number } {

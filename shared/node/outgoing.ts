@@ -4,9 +4,9 @@ import { request as httpsRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { type OutgoingAnswer, type OutgoingRequest, readRetryAfter } from "../outgoing.ts";
 
-/** Where a connection is about to go. */
+/** The destination of a connection. */
 export interface Destination {
-  /** As it was written, in small letters, without brackets and a dot at its end. */
+  /** As written, in lower case, without brackets and without a trailing dot. */
   readonly host: string;
   readonly address: string;
   readonly port: number;
@@ -24,18 +24,18 @@ export type Resolve = (
 
 interface Limits {
   readonly check: DestinationCheck;
-  /** For the whole exchange. */
+  /** Time limit for the whole exchange. */
   readonly withinMs?: number;
   readonly resolve?: Resolve;
 }
 
 export const GIVE_UP_AFTER_MS = 15_000;
-/** What a receiver may say before we hang up; nobody reads it. */
+/** How much of an answer is read before the connection is closed; nobody uses it. */
 const IGNORED_BYTES = 65_536;
 
 /**
- * One request, one answer's status. Never follows a redirect and keeps no body. The address is judged where the connection is
- * made, so that a name can't change its mind in between.
+ * Sends one request and returns the status of the answer. Never follows a redirect, keeps no body. The address is
+ * checked when the connection is made, so that a name can't resolve to another one in between.
  */
 export function sendRequest(
   { method, url, headers, body }: OutgoingRequest,
@@ -74,14 +74,14 @@ export function sendRequest(
   });
 }
 
-/** An address written as a number is never looked up, so it is judged before. Throws what the judge has against it. */
+/** An address written as a number is never looked up, so it is checked before. Throws an Error with the reason. */
 export function checkLiteralAddress(judge: DestinationCheck, hostname: string, port: number): void {
   const host = plainHost(hostname);
   const fault = isIP(host) === 0 ? null : judge({ host, address: host, port });
   if (fault !== null) throw new Error(fault);
 }
 
-/** Resolves a name where the connection is made, and refuses it when any of its addresses is refused. */
+/** Resolves a name for the connection, and rejects it when any of its addresses is rejected. */
 export function checkedLookup(judge: DestinationCheck, port: number, resolve: Resolve = dnsLookup): LookupFunction {
   return (hostname, options, done) => {
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
