@@ -1,13 +1,13 @@
-/** The shares of a wait between which it is drawn by chance: many hosts must not come at the same moment. */
+/** Range of a random factor for a wait, so that many hosts do not retry at the same moment. */
 export interface Jitter {
   readonly least: number;
   readonly most: number;
 }
 
-/** A wait that is its full length at the most. */
+/** Half to the full wait. */
 const UP_TO_FULL: Jitter = { least: 0.5, most: 1 };
 
-/** A wait that is its full length on average. */
+/** The full wait on average. */
 export const PLUS_MINUS_TENTH: Jitter = { least: 0.9, most: 1.1 };
 
 /** @param random gives 0 to 1, as Math.random does */
@@ -15,12 +15,12 @@ export function withJitter(milliseconds: number, random: () => number, { least, 
   return milliseconds * (least + random() * (most - least));
 }
 
-/** How long to wait before the next attempt: twice as long each time, up to a longest wait, with jitter. */
+/** How long to wait before the next attempt, in ms: doubled each time up to a limit, with jitter. */
 export interface Backoff {
   next(): number;
-  /** The longest wait at once: for when trying again soon would do harm. */
+  /** The longest wait at once, for when an early retry would do harm. */
   longest(): number;
-  /** Begins with the first wait again: the last attempt was good for long enough. */
+  /** Starts with the first wait again. Called when a connection has been stable. */
   reset(): void;
 }
 

@@ -73,7 +73,7 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
         const troubles = [...now.faults, ...faults].map(({ file, message }) => `contracts.d: ${file}: ${message}`);
         logIfChanged(...troubles, `contracts.d: ${now.declarations.length} declared`);
       } catch (error) {
-        if (!(error instanceof ApiError) || error.kind !== "refused") throw error;
+        if (!(error instanceof ApiError) || error.kind !== "rejected") throw error;
         logIfChanged(`the control plane rejects what contracts.d declares: ${error.message}`);
         return false;
       }

@@ -17,8 +17,11 @@ import { mintToken } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 import { parseJson } from "../../shared/json.ts";
 
-/** `offline`: nobody answered sensibly, try later. `revoked`: this host is no longer one. `refused`: asking again is no use. */
-export type ApiErrorKind = "offline" | "revoked" | "refused";
+/**
+ * `offline`: no usable answer, try again later. `revoked`: the control plane no longer accepts this host. `rejected`: a
+ * retry would fail in the same way.
+ */
+export type ApiErrorKind = "offline" | "revoked" | "rejected";
 
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -42,17 +45,20 @@ export interface Api {
   getAssignment(revision: number | null): Promise<string | null>;
   /** @returns the JWS of every order that is still open */
   getOrders(): Promise<string[]>;
-  /** @returns the JWS of what to look for */
+  /** @returns the JWS of the services to look for */
   getProbes(): Promise<string>;
-  /** @returns the JWS of every notification that is to be sent from here now */
+  /** @returns the JWS of every notification to be sent from this host now */
   getRelayedDeliveries(): Promise<string[]>;
   postRelayResults(outcomes: RelayResult[]): Promise<void>;
   putDetections(detections: Detection[]): Promise<void>;
-  /** @returns the ids that the control plane's database has now */
+  /** @returns the ids the control plane has stored */
   postReports(reports: Report[]): Promise<Id[]>;
-  /** Where the socket is, and what to say at its door. Signed afresh each time. */
+  /** URL and headers for the WebSocket, signed for each call. */
   socket(): Promise<{ url: string; headers: Record<string, string> }>;
-  /** Milliseconds the control plane's clock is ahead of ours, by its last answer and what ours was set by since; 0 below two seconds. */
+  /**
+   * Milliseconds the control plane's clock is ahead of ours, from its last answer and any change of ours since. 0 below
+   * two seconds.
+   */
   clockOffset(): number;
 }
 
@@ -61,12 +67,14 @@ export interface ApiDeps {
   identity: Identity;
   clock: { now(): number };
   random: (bytes: number) => Uint8Array;
-  /** Milliseconds since the machine was started, its sleep included. Left out: that a clock was set is learnt from the next answer. */
+  /**
+   * Milliseconds since boot, suspended time included. Without it, a changed clock is noticed only with the next answer.
+   */
   uptime?: () => number;
 }
 
 const RESPONSE_TIMEOUT_MS = 30_000;
-/** The slowest line that reports still get through: a modem's. */
+/** The slowest line that reports must still get through: a modem's. */
 const SLOWEST_BYTES_PER_SECOND = 4_000;
 
 export function openApi(deps: ApiDeps): Api {
@@ -129,7 +137,7 @@ export function openApi(deps: ApiDeps): Api {
   };
 }
 
-/** Asks to be a host. @returns the JWS of the enrolment, not yet verified */
+/** Enrols this host. @returns the JWS of the enrolment, not yet verified */
 export async function postEnrolment(url: string, request: EnrollRequest): Promise<string> {
   const answer = await send(endpointUrl(url, "enroll"), { method: "POST", headers: {}, body: request });
   if (!answer.ok) throw await errorOf(answer);
@@ -137,8 +145,8 @@ export async function postEnrolment(url: string, request: EnrollRequest): Promis
 }
 
 /**
- * How long a request may take, in ms: half a minute, and what a slow line needs for its body. Were it half a minute for all, a host
- * with much to say on a thin line would begin again for ever.
+ * How long a request may take, in ms: 30 s, plus what a slow line needs for the body. A fixed 30 s would make a host
+ * with many reports on a slow line retry for ever.
  * @param size of the body, in characters
  */
 export function requestTimeoutMs(size: number): number {
@@ -160,7 +168,7 @@ async function send(
       method: request.method,
       headers: body === null ? request.headers : { ...request.headers, "content-type": "application/json" },
       body,
-      // What is signed for one origin is never carried on to another.
+      // A signature for one origin is never sent to another.
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
@@ -173,7 +181,7 @@ async function bodyOf<T>(schema: z.ZodType<T>, answer: Response): Promise<T> {
   const text = await textOf(answer);
   const body = schema.safeParse(parseJson(text));
   if (body.success) return body.data;
-  // Somebody in between answers (a login page of a network, say): that passes, so what we have to say is kept.
+  // Something in between answered (a captive portal, say). That is temporary, so reports are kept.
   const message = `${answer.url} answered something that is not Holdfast's: is the address right, and the agent not too old?`;
   throw new ApiError("offline", message, { status: answer.status });
 }
@@ -185,13 +193,13 @@ async function errorOf(answer: Response): Promise<ApiError> {
   const said = body.data?.error.message ?? `${answer.url} answered ${answer.status}`;
   const location = answer.headers.get("location");
   if (answer.status >= 300 && answer.status < 400 && location !== null) {
-    return new ApiError("refused", `${answer.url} sends on to ${location}: enrol with that address`, facts);
+    return new ApiError("rejected", `${answer.url} sends on to ${location}: enrol with that address`, facts);
   }
   if (code === "auth.host_revoked") return new ApiError("revoked", said, facts);
   const isTemporary = answer.status >= 500 || answer.status === 408 || answer.status === 429;
-  // A proxy in front that has lost its control plane answers 404 with a page of its own: that passes.
+  // A proxy that has lost its control plane answers 404 with a page of its own. That is temporary.
   return new ApiError(
-    isTemporary || (code === undefined && answer.status !== 413) ? "offline" : "refused",
+    isTemporary || (code === undefined && answer.status !== 413) ? "offline" : "rejected",
     said,
     facts,
   );

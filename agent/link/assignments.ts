@@ -16,13 +16,13 @@ export interface AssignmentDeps {
 }
 
 export type AssignmentVerdict =
-  | { verdict: "take"; assignment: Assignment }
+  | { verdict: "accept"; assignment: Assignment }
   | { verdict: "keep" }
   | { verdict: "refuse"; code: RefusalCode; subject: string; message: string };
 
 /**
- * Takes an assignment from the control plane, if it is one for us and not older than ours: verified, then stored.
- * @returns the assignment that holds from now on
+ * Verifies an assignment and stores it, if it is for this host and not older than the current one.
+ * @returns the assignment in force from now on
  */
 export async function acceptAssignment(
   deps: AssignmentDeps & { refuse: Refuse },
@@ -35,14 +35,14 @@ export async function acceptAssignment(
     case "refuse":
       await deps.refuse(verified.code, verified.subject, verified.message);
       return input.current;
-    case "take":
+    case "accept":
       await store(deps, input.jws);
       deps.log(`assignment ${verified.assignment.revision}: ${countOf(verified.assignment)}`);
       return verified.assignment;
   }
 }
 
-/** Whether an assignment may replace the one we have, and why not. Touches nothing. */
+/** Whether an assignment may replace the current one, and why not. Reads only. */
 export async function verifyAssignment(
   config: AgentConfig,
   input: { jws: string; current: Assignment | null },
@@ -59,16 +59,16 @@ export async function verifyAssignment(
     const message = `the assignment is for host ${assignment.host}, this host is ${config.host}`;
     return { verdict: "refuse", code: "assignment.foreign", subject, message };
   }
-  if (current === null || assignment.revision > current.revision) return { verdict: "take", assignment };
+  if (current === null || assignment.revision > current.revision) return { verdict: "accept", assignment };
   const isSame = assignment.revision === current.revision;
   if (isSame && isDeepStrictEqual({ ...assignment, issuedAt: current.issuedAt }, current)) return { verdict: "keep" };
   const message =
     `the assignment has revision ${assignment.revision}${isSame ? " and other content" : ""}, this host has revision ` +
-    `${current.revision} already: somebody plays an old assignment again, or the control plane's database was set back; the next pull tells it`;
+    `${current.revision} already: an old assignment was sent again, or the control plane was restored from an older backup; the next pull shows which`;
   return { verdict: "refuse", code: "assignment.older", subject, message };
 }
 
-/** The stored assignment, verified again. A file that is not what we stored is set aside and said, and its copy is used. */
+/** The stored assignment, verified again. If the file is damaged, it is quarantined, and the copy is used. */
 export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment | null> {
   const { assignmentFile, assignmentCopy } = deps.paths;
   const first = await loadFrom(deps, assignmentFile);
@@ -79,7 +79,7 @@ export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment |
   return copy.assignment;
 }
 
-/** What this machine had to do as another host, before it was enrolled again. */
+/** Removes the assignment of the host this machine was before it was enrolled again. */
 export async function removeAssignment({ assignmentFile, assignmentCopy }: Paths): Promise<void> {
   for (const file of [assignmentFile, assignmentCopy]) await rm(file, { force: true });
 }
@@ -93,7 +93,7 @@ async function loadFrom(deps: AssignmentDeps, file: string): Promise<{ jws: stri
   const jws = await readStateText(file);
   if (jws === null) return null;
   const verified = await verifyAssignment(deps.config, { jws, current: null });
-  if (verified.verdict === "take") return { jws, assignment: verified.assignment };
+  if (verified.verdict === "accept") return { jws, assignment: verified.assignment };
   if (verified.verdict === "keep") return null;
   const isDamaged = verified.code === "assignment.bad_signature";
   if (isDamaged) await quarantine(file);

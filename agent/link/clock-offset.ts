@@ -1,22 +1,25 @@
-/** Below this it is the network's doing. */
+/** Smaller offsets are network delay. */
 const MIN_OFFSET_MS = 2_000;
 
 /** How far the control plane's clock is ahead of this host's. */
 export interface ClockOffset {
-  /** @param date the `Date` header of an answer that came just now. @param sentAt when it was asked for */
+  /**
+   * @param date the `Date` header of an answer that has just arrived.
+   * @param sentAt when the request was sent, by this host's clock
+   */
   update(date: string | null, sentAt: number): void;
   /** In milliseconds, as far as it is known; 0 below two seconds. */
   now(): number;
 }
 
 /**
- * Learns from each answer, and between them from the time the machine itself has counted: with the control plane away, a clock that was
- * set is wrong all the same.
+ * Measured with each answer. In between, a change of this host's clock is noticed by comparing it with the uptime: it
+ * counts also while the control plane is away.
  */
 export function openClockOffset({ clock, uptime }: { clock: { now(): number }; uptime?: () => number }): ClockOffset {
   let offset = 0;
   let bootAtUpdate: number | null = null;
-  /** When the machine was started, by the clock as it is set now: it moves when that is set. */
+  /** Boot time by the clock as it is set now: it moves when the clock is set. */
   const startedAt = (): number | null => (uptime === undefined ? null : clock.now() - uptime());
   return {
     update(date, sentAt) {

@@ -24,7 +24,7 @@ export interface ConnectionDeps {
   log: (line: string) => void;
   agentVersion: string;
   target: () => Promise<{ url: string; headers: Record<string, string> }>;
-  /** Asked when the door was not opened: a refused upgrade says little, an HTTP request says why. */
+  /** Called when the upgrade was refused: only an HTTP request says why. */
   isRevoked: () => Promise<boolean>;
   onOnline: () => void;
   onOffline: () => void;
@@ -33,7 +33,7 @@ export interface ConnectionDeps {
 
 export interface Connection {
   isOnline(): boolean;
-  /** Live progress: at most once a second per run, and lost when nobody is there. */
+  /** Live progress: at most once a second per run, and dropped while offline. */
   sendProgress(run: Id, progress: Progress): void;
   stop(): void;
 }
@@ -47,7 +47,7 @@ const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 const REVOKED_RETRY_MS = 3_600_000;
 
-/** Keeps one socket to the control plane, for as long as it is not stopped. */
+/** Keeps one socket to the control plane open until stopped. */
 export function keepConnected(deps: ConnectionDeps): Connection {
   const backoff = createBackoff({ firstMs: FIRST_RETRY_MS, longestMs: LONGEST_RETRY_MS, random: deps.random });
   let socket: Socket | null = null;
@@ -65,12 +65,12 @@ export function keepConnected(deps: ConnectionDeps): Connection {
     const isRevoked = end.code === CLOSE.revoked.code || (!end.wasOpen && (await deps.isRevoked()));
     if (isRevoked) {
       deps.log(
-        "the control plane has revoked this host: backups go on, nobody hears of them. To be managed again, enrol it again",
+        "the control plane has revoked this host: backups continue, but are not reported. Enrol it again to have it managed",
       );
       return retryAfter(REVOKED_RETRY_MS);
     }
     if (end.code === CLOSE.replaced.code) {
-      deps.log("another agent connected with this host's key: if this machine was copied, enrol the copy afresh");
+      deps.log("another agent connected with this host's key: if this machine was cloned, enrol the clone again");
       return retryAfter(backoff.longest());
     }
     if (wasOnline) deps.log(`the socket is closed: ${end.reason}`);
@@ -105,7 +105,7 @@ export function keepConnected(deps: ConnectionDeps): Connection {
 }
 
 interface SocketEnd {
-  /** 1006 when nobody said goodbye. */
+  /** 1006 when closed without a close frame. */
   code: number;
   reason: string;
   wasOpen: boolean;
@@ -117,7 +117,7 @@ interface Socket {
   close(code: number, reason: string): void;
 }
 
-/** One connection, from its handshake to its end, which is told exactly once. */
+/** One connection, from handshake to close. `onSocketEnd` is called exactly once. */
 function openSocket(
   deps: ConnectionDeps,
   target: { url: string; headers: Record<string, string> },
@@ -130,7 +130,7 @@ function openSocket(
     perMessageDeflate: false,
   });
   let state: "opening" | "open" | "welcome" | "ended" = "opening";
-  let lastError = "closed without a word";
+  let lastError = "closed without a reason";
   let cancelPing = (): void => {};
   let cancelStableTimer = (): void => {};
   let cancelSilenceTimer = (): void => {};
@@ -144,7 +144,7 @@ function openSocket(
     callbacks.onSocketEnd({ code, reason, wasOpen });
     state = "ended";
   };
-  // A peer that is gone never answers a close: we go on at once, and the socket is torn down a little later.
+  // A peer that is gone never answers a close: report the end at once, and terminate the socket a little later.
   const close = (code: number, reason: string): void => {
     ws.close(code, reason);
     const cancelTerminate = deps.timers.after(TERMINATE_AFTER_MS, () => ws.terminate());
@@ -152,7 +152,7 @@ function openSocket(
     end(code, reason);
   };
   const resetSilenceTimer = (): void => {
-    // What comes after the end must not set a timer that nobody takes back.
+    // No timer after the end: nobody would cancel it.
     if (state === "ended") return;
     cancelSilenceTimer();
     cancelSilenceTimer = deps.timers.after(SILENT_AFTER_MS, () => close(CLOSE.silent.code, CLOSE.silent.reason));

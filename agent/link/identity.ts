@@ -8,7 +8,10 @@ import type { AgentConfig, Paths } from "../config.ts";
 import { readTextIfExists, writeFileAtomically } from "../../shared/node/files.ts";
 import { parseJson } from "../../shared/json.ts";
 
-/** This host's own key. Its private half never leaves the file it was made into, but for a backup of the control plane beside it. */
+/**
+ * This host's own key. The private key never leaves its file, except in a backup of a control plane on the same
+ * machine.
+ */
 export interface Identity {
   /** Raw Ed25519 public key, base64url. */
   readonly publicKey: string;
@@ -18,7 +21,7 @@ export interface Identity {
 const PrivateJwk = z.object({ kty: z.literal("OKP"), crv: z.literal("Ed25519"), x: z.string(), d: z.string() });
 const LIFETIME_SECONDS = 60;
 
-/** Makes the host's key, or gives back the one there is: an enrolment whose answer was lost is tried again with it. */
+/** Loads the host's key, or creates it. An enrolment whose answer was lost is retried with the same key. */
 export async function loadOrCreateIdentity(paths: Paths): Promise<Identity> {
   const existing = await loadIdentity(paths);
   if (existing !== null) return existing;
@@ -48,12 +51,12 @@ export async function loadIdentity(paths: Paths): Promise<Identity | null> {
   return { publicKey: jwk.data.x, privateKey };
 }
 
-/** Moves the key of an identity that is no longer any good out of the way. It is kept, for whoever asks what happened. */
+/** Renames the key of a revoked host. The file is kept for diagnosis. */
 export async function retireIdentity(paths: Paths, now: number): Promise<void> {
   await rename(paths.keyFile, `${paths.keyFile}.revoked-${now}`);
 }
 
-/** @param now the control plane's time, as far as we know it, in milliseconds. @returns a JWT good for one minute */
+/** @param deps `now`: the control plane's time in milliseconds, as far as known. @returns a JWT valid for one minute */
 export async function mintToken(
   identity: Identity,
   config: AgentConfig,

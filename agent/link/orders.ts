@@ -11,28 +11,32 @@ import { isQuarantined, peekState, readState, quarantine, writeState } from "../
 export interface OrderDeps {
   paths: Paths;
   config: AgentConfig;
-  /** The control plane's time, as far as we know it: it is its clock that orders expire by. */
+  /** The control plane's time, as far as known: orders expire by its clock. */
   clock: { now(): number };
   refuse: Refuse;
-  /** Whether a run of that id is waiting or running here, or its report has still to be delivered. */
+  /** Whether a run with this id is queued or running here, or its report is not delivered yet. */
   isKnown: (run: Id) => Promise<boolean>;
 }
 
-/** What we remember of an order until it expires: `acknowledgedAt`, when the control plane had a report of its run. */
+/**
+ * What is stored of an order until it expires. `acknowledgedAt`: when the control plane accepted a report of its run.
+ */
 const StoredOrder = z.strictObject({ id: Id, expiresAt: Instant, acknowledgedAt: Instant.nullable() });
 type StoredOrder = z.infer<typeof StoredOrder>;
 
-/** Orders that expired up to here are forgotten, and never taken again, whatever a clock says. */
+/**
+ * Records of orders that expired up to here are removed. Such orders are never accepted again, whatever the clock says.
+ */
 const Floor = z.strictObject({ expiredUntil: Instant });
 
-/** An answer that was on its way while the report was accepted still carries the order: that is no replay. */
+/** A response sent before the report was accepted may still contain the order: not a replay. */
 const IN_FLIGHT_MS = 10 * 60_000;
 const REMOVE_AFTER_MS = 3_600_000;
 
 /**
- * Opens the orders the control plane holds for us. They come again at every pull until a report of their run is accepted;
- * each is done once.
- * @returns what is to be done now: orders to run first, cancels last
+ * Verifies the orders the control plane has for this host. Each comes with every pull until a report of its run is
+ * accepted, and is run once.
+ * @returns the orders to carry out now: cancels last
  */
 export async function acceptOrders(deps: OrderDeps, signed: string[]): Promise<Order[]> {
   const taken: Order[] = [];
@@ -43,7 +47,7 @@ export async function acceptOrders(deps: OrderDeps, signed: string[]): Promise<O
   return [...taken.filter((order) => order.kind !== "cancel"), ...taken.filter((order) => order.kind === "cancel")];
 }
 
-/** Called with the ids of runs the control plane has, before anything else of them is forgotten. */
+/** Called with the ids of runs the control plane has stored, before their reports are removed here. */
 export async function acknowledgeOrders(deps: Pick<OrderDeps, "paths" | "clock">, runs: readonly Id[]): Promise<void> {
   for (const run of runs) {
     const stored = await readStoredOrder(deps.paths, run);
@@ -52,7 +56,7 @@ export async function acknowledgeOrders(deps: Pick<OrderDeps, "paths" | "clock">
   }
 }
 
-/** Forgets orders that expired more than an hour ago. */
+/** Removes the records of orders that expired more than an hour ago. */
 export async function removeExpiredOrders(deps: Pick<OrderDeps, "paths" | "clock">): Promise<void> {
   await mkdir(deps.paths.ordersDir, { recursive: true, mode: 0o700 });
   const before = instant(deps.clock.now() - REMOVE_AFTER_MS);
@@ -91,11 +95,11 @@ async function shouldRun(deps: OrderDeps, order: Order): Promise<boolean> {
     await deps.refuse("order.expired", order.id, `order ${order.id} expired at ${order.expiresAt}`);
     return false;
   }
-  // A run's id is never used twice: cancelling it again changes nothing.
+  // A run's id is never used twice, so a repeated cancel changes nothing.
   if (order.kind === "cancel") return true;
   if (stored === null && (await isQuarantined(orderFile(deps.paths, order.id)))) {
     if (await deps.isKnown(order.id)) return false;
-    const message = `what this host remembered of order ${order.id} was damaged, so it may have been done: ask again`;
+    const message = `the record of order ${order.id} was damaged, so it may already have run: send a new order`;
     await deps.refuse("order.replayed", order.id, message);
     return false;
   }
@@ -119,7 +123,7 @@ async function writeStoredOrder(paths: Paths, stored: StoredOrder): Promise<void
   await writeState(orderFile(paths, stored.id), stored);
 }
 
-/** One that is damaged is now, so that nothing comes again that was forgotten. */
+/** A damaged floor counts as now, so that no expired order is accepted again. */
 async function readFloor({ paths, clock }: Pick<OrderDeps, "paths" | "clock">): Promise<Instant> {
   const file = floorFile(paths);
   const floor = await peekState(file, Floor);

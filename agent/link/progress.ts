@@ -4,7 +4,7 @@ import type { Timers } from "../system/timers.ts";
 
 const ONCE_IN_MS = 1_000;
 
-/** Lets the first progress of a run through at once, then at most one a second, always the latest. */
+/** Delivers the first progress of a run at once, then the latest at most once a second. */
 export function throttleProgress(
   timers: Timers,
   deliver: (run: Id, progress: Progress) => void,

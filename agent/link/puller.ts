@@ -15,14 +15,14 @@ export interface PullerDeps {
   onAssignment: (jws: string) => Promise<Assignment | null>;
   onOrders: (signed: string[]) => Promise<Order[]>;
   onOrder: (order: Order) => void;
-  /** Whatever else may wait there; nothing waits for it. */
+  /** Other work to fetch after a pull (relayed deliveries). Not awaited. */
   onPulled: () => void;
-  /** What the host says of itself, when that has changed. Last: orders do not wait for it. */
+  /** Sends the facts, when they have changed. Last, so that orders don't wait for it. */
   sendFacts: () => Promise<void>;
 }
 
 export interface Puller {
-  /** Pulls now; while a pull is under way, once more after it. */
+  /** Pulls now. While a pull is in progress, pulls once more afterwards. */
   pull(): void;
   stop(): void;
 }
@@ -31,7 +31,7 @@ const WITH_SOCKET_MS = 30 * 60_000;
 const WITHOUT_SOCKET_MS = 5 * 60_000;
 const WHEN_REVOKED_MS = 60 * 60_000;
 
-/** Fetches what there is to do: when poked, and slowly by itself, in case nobody could poke. */
+/** Fetches assignment and orders: when poked, and at a slow interval in case the socket is down. */
 export function startPuller(deps: PullerDeps): Puller {
   let cancelTimer = (): void => {};
   let isPulling = false;
@@ -39,9 +39,10 @@ export function startPuller(deps: PullerDeps): Puller {
   let isStopped = false;
   let lastLogged = "";
 
-  const pullOnce = async (): Promise<"fine" | "trouble" | "revoked"> => {
+  const pullOnce = async (): Promise<"ok" | "failed" | "revoked"> => {
     try {
-      // Fetched before the assignment and taken after it: what an order is for is then in it, however new both are.
+      // Orders are fetched before the assignment and carried out after it: the assignment then contains what they refer
+      // to.
       const signed = await deps.api.getOrders();
       const jws = await deps.api.getAssignment(deps.revision());
       if (jws !== null) await deps.onAssignment(jws);
@@ -50,14 +51,14 @@ export function startPuller(deps: PullerDeps): Puller {
       await deps.sendFacts();
       if (lastLogged !== "") deps.log("the control plane answers again");
       lastLogged = "";
-      return "fine";
+      return "ok";
     } catch (error) {
       const said = messageOf(error);
-      if (said !== lastLogged) deps.log(`going on with the assignment of before: ${said}`);
+      if (said !== lastLogged) deps.log(`can't pull from the control plane, keeping the current assignment: ${said}`);
       lastLogged = said;
-      // It is this host that has failed, and not the wire: what is wrong here can still be told.
+      // A local failure, not a network one: the facts, with the host's troubles, can still be sent.
       if (!(error instanceof ApiError)) await deps.sendFacts().catch(() => undefined);
-      return error instanceof ApiError && error.kind === "revoked" ? "revoked" : "trouble";
+      return error instanceof ApiError && error.kind === "revoked" ? "revoked" : "failed";
     }
   };
   const pull = (): void => {
@@ -70,7 +71,7 @@ export function startPuller(deps: PullerDeps): Puller {
       isPulling = false;
       if (isPullRequested) return pull();
       const wait =
-        end === "revoked" ? WHEN_REVOKED_MS : deps.isOnline() && end === "fine" ? WITH_SOCKET_MS : WITHOUT_SOCKET_MS;
+        end === "revoked" ? WHEN_REVOKED_MS : deps.isOnline() && end === "ok" ? WITH_SOCKET_MS : WITHOUT_SOCKET_MS;
       if (!isStopped) cancelTimer = deps.timers.after(withJitter(wait, deps.random, PLUS_MINUS_TENTH), pull);
     });
   };

@@ -9,13 +9,13 @@ export interface RefusalDeps {
   readonly spool: Pick<Spool, "addRefusal">;
 }
 
-/** Says no, and reports it. @param subject what was refused; @param message a sentence for a person */
+/** Logs and reports a refusal. @param subject what was refused. @param message a sentence for a person */
 export type Refuse = (code: RefusalCode, subject: string, message: string) => Promise<void>;
 
 const REPEAT_AFTER_MS = 24 * 3_600_000;
 const MAX_TRACKED = 1000;
 
-/** The same thing is asked for at every poll: it is reported once a day, not every few minutes. */
+/** The same request comes with every pull: it is reported once a day only. */
 export function createRefuse(deps: RefusalDeps): Refuse {
   const report = createRefusalReporter(deps, REPEAT_AFTER_MS);
   return async (code, subject, message) => {

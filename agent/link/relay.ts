@@ -13,24 +13,27 @@ export interface RelayDeps {
   paths: Pick<Paths, "policyJson">;
   config: AgentConfig;
   api: Pick<Api, "getRelayedDeliveries" | "postRelayResults">;
-  /** The control plane's time: it is its clock that errands expire by. */
+  /** The control plane's time, as far as known: deliveries expire by its clock. */
   clock: { now(): number };
   timers: Timers;
   log: (line: string) => void;
 }
 
 export interface Relay {
-  /** Asks for what is to be sent from here, sends it, and says what came of it; while it does, once more after it. Never rejects. */
+  /**
+   * Fetches the deliveries for this host, sends them and posts the results. Called while running: runs once more
+   * afterwards. Never rejects.
+   */
   run(): Promise<void>;
   stop(): void;
 }
 
 const RETRY_MS = 5_000;
-/** After that the control plane has given it out again, or is about to. */
+/** After that the control plane has reassigned the delivery, or is about to. */
 const MAX_ATTEMPTS = 10;
 const MOST_ERROR_CHARACTERS = 500;
 
-/** Sends notifications for the control plane, from where this host is. */
+/** Sends notifications for the control plane, from this host's network. */
 export function startRelay(deps: RelayDeps): Relay {
   let running: Promise<void> | null = null;
   let isRunRequested = false;
@@ -53,10 +56,10 @@ export function startRelay(deps: RelayDeps): Relay {
         await runOnce();
         lastLogged = "";
       } catch (error) {
-        // An older control plane has no such thing.
+        // An older control plane does not have this route.
         if (error instanceof ApiError && error.code === "route.not_found") continue;
         const said = messageOf(error);
-        if (said !== lastLogged) deps.log(`notifications that others wait for can't be sent from here: ${said}`);
+        if (said !== lastLogged) deps.log(`relayed notifications can't be fetched or reported: ${said}`);
         lastLogged = said;
       }
     } while (isRunRequested && !isStopped);
@@ -73,7 +76,9 @@ export function startRelay(deps: RelayDeps): Relay {
   };
 }
 
-/** @returns null for what is not ours to do: then the control plane hears nothing, and counts it as failed */
+/**
+ * @returns null when it is not for this host or expired: no result is posted, and the control plane counts it as failed
+ */
 async function sendDelivery(deps: RelayDeps, jws: string): Promise<RelayResult | null> {
   const opened = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.delivery, RelayedDelivery);
   if (!opened.ok) {
@@ -95,7 +100,7 @@ async function sendDelivery(deps: RelayDeps, jws: string): Promise<RelayResult |
   }
 }
 
-/** What can't be said for long enough is forgotten: it is given out again, under the same id. */
+/** Results that can't be posted are dropped: the control plane hands the delivery out again under the same id. */
 async function postResults(deps: RelayDeps, results: RelayResult[], isStopped: () => boolean): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {

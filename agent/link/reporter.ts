@@ -13,14 +13,14 @@ export interface DeliverDeps {
   spool: Pick<Spool, "list" | "removeIfUnchanged">;
   api: Pick<Api, "postReports">;
   log: (line: string) => void;
-  /** Told of what the control plane has before it is removed here. */
+  /** Called with the ids the control plane has stored, before they are removed here. */
   onAccepted: (ids: readonly Id[]) => Promise<void>;
 }
 
 export interface Reporter {
-  /** There is something new to say, or somebody to say it to again. */
+  /** Delivers now: there are new reports, or the control plane is reachable again. */
   wake(): void;
-  /** Ends, after one more try. */
+  /** Stops after one more attempt. */
   stop(): Promise<void>;
 }
 
@@ -29,17 +29,18 @@ const MAX_BATCH_CHARACTERS = 1_000_000;
 const DELIVER_EVERY_MS = 60_000;
 const FIRST_RETRY_MS = 4_000;
 
-/** What earlier deliveries taught. */
+/** State kept between deliveries. */
 export interface DeliveryState {
-  /** Up to which sequence each was accepted: a running run that has not changed is not sent again. */
+  /** The last accepted sequence of each report: a running run that has not changed is not sent again. */
   accepted: Map<Id, number>;
-  /** What was refused and said so: once is enough. */
+  /** Reports the control plane rejected: each is logged once. */
   rejected: Set<Id>;
 }
 
 /**
- * Delivers what the spool holds, at least once, and removes what is over and has been accepted unchanged.
- * @returns how many entries were not accepted. @throws ApiError when the control plane can't be talked to
+ * Delivers the spool's reports, at least once each. Removes those that are complete and were accepted unchanged.
+ * @returns how many entries were not accepted.
+ * @throws ApiError when the control plane can't be reached
  */
 export async function deliverReports(
   deps: DeliverDeps,
@@ -57,7 +58,7 @@ export async function deliverReports(
   return left;
 }
 
-/** Delivers when woken, every minute, and after a failure again and again, later each time. */
+/** Delivers when woken, every minute, and after a failure with growing intervals. */
 export function startReporter(deps: DeliverDeps & { timers: Timers; random: () => number }): Reporter {
   const before: DeliveryState = { accepted: new Map(), rejected: new Set() };
   let cancelTimer = (): void => {};
@@ -109,7 +110,7 @@ async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: Deli
   try {
     ids = await deps.api.postReports(batch.map(({ report }) => report));
   } catch (error) {
-    if (!(error instanceof ApiError) || error.kind !== "refused") throw error;
+    if (!(error instanceof ApiError) || error.kind !== "rejected") throw error;
     return await deliverSplit(deps, batch, { before, error });
   }
   const taken = batch.filter(({ report }) => ids.includes(idOf(report)));
@@ -122,7 +123,7 @@ async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: Deli
   return batch.length - taken.length;
 }
 
-/** One report the control plane can't take must not keep the others from it: halve until it is alone. It is kept. */
+/** A report the control plane rejects must not block the others: halves the batch until it is alone. It is kept. */
 async function deliverSplit(
   deps: DeliverDeps,
   batch: SpoolEntry[],
@@ -134,7 +135,7 @@ async function deliverSplit(
     const id = idOf(only.report);
     if (context.before.rejected.has(id)) return 1;
     context.before.rejected.add(id);
-    deps.log(`the control plane refused the report of ${id}, which is kept: ${context.error.message}`);
+    deps.log(`the control plane rejected the report of ${id}, which is kept: ${context.error.message}`);
     return 1;
   }
   const middle = Math.ceil(batch.length / 2);
@@ -159,7 +160,7 @@ function batchesOf(entries: SpoolEntry[]): SpoolEntry[][] {
   return batches;
 }
 
-/** Nothing more will be said of it, and nothing is owed. */
+/** Whether the run is over and has no cleanup left. */
 function isComplete({ report, after }: SpoolEntry): boolean {
   return report.type === "refusal" || (isOver(report.run.state) && after === null);
 }

@@ -5,9 +5,10 @@ import { parseJson } from "../../shared/json.ts";
 export type Verified<T> = { ok: true; value: T } | { ok: false; fault: "bad_signature" | "invalid"; message: string };
 
 /**
- * Opens what the control plane signed.
+ * Verifies and parses what the control plane signed.
  * @param key the control plane's raw Ed25519 public key in base64url, pinned at enrolment
- * @param type the `typ` its header must have: one kind of JWS never passes for another
+ * @param type the `typ` its header must have: one kind of JWS is never accepted as another
+ * @returns why it is not valid, as the end of a sentence, when it is not
  */
 export async function verifySigned<T>(
   jws: string,

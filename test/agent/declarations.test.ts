@@ -198,7 +198,7 @@ test("told to a control plane that is away, it is said again; refused, it is sai
   const agent = await declaring(paths);
   agent.control.answer = () => new ApiError("offline", "nobody there");
   await expect(agent.publish()).rejects.toThrow("nobody there");
-  agent.control.answer = () => new ApiError("refused", "declarations.0: no");
+  agent.control.answer = () => new ApiError("rejected", "declarations.0: no");
   expect(await agent.publish()).toBe(false);
   expect(await agent.publish()).toBe(false);
   expect(agent.lines).toEqual([expect.stringContaining("rejects what contracts.d declares: declarations.0: no")]);

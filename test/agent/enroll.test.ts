@@ -135,7 +135,7 @@ test("a used token is refused with the control plane's own words", async () => {
   await enroll(depsOf((await scratchRoot()).paths).deps, { url: control().url, token });
   const { paths } = await scratchRoot();
   await expect(enroll(depsOf(paths).deps, { url: control().url, token })).rejects.toMatchObject({
-    kind: "refused",
+    kind: "rejected",
     code: "enrollments.token_refused",
   });
   expect(await readConfig(paths)).toBeNull();
@@ -200,8 +200,8 @@ test.each([
   ["a proxy without its control plane", 502, "Bad Gateway", "offline"],
   ["a 404 that is not the control plane's", 404, "not found", "offline"],
   ["too many requests", 429, "", "offline"],
-  ["a refusal", 400, '{"error":{"code":"request.invalid","message":"no"}}', "refused"],
-  ["a body too large, said by a proxy", 413, "too large", "refused"],
+  ["a refusal", 400, '{"error":{"code":"request.invalid","message":"no"}}', "rejected"],
+  ["a body too large, said by a proxy", 413, "too large", "rejected"],
   ["a revocation", 401, '{"error":{"code":"auth.host_revoked","message":"revoked"}}', "revoked"],
 ])("%s counts as what it is", async (_name, status, body, trouble) => {
   const api = await apiAgainst((_request, response) => void response.writeHead(status).end(body));

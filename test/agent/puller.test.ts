@@ -23,7 +23,9 @@ test("what is wrong on the host is told, also when that is why what was pulled c
       },
     });
   });
-  expect(lines).toEqual(["going on with the assignment of before: assignment.jws can't be written: ENOSPC"]);
+  expect(lines).toEqual([
+    "can't pull from the control plane, keeping the current assignment: assignment.jws can't be written: ENOSPC",
+  ]);
 });
 
 test("an order for a binding that is made while the agent pulls finds that binding in the assignment", async () => {

@@ -172,7 +172,7 @@ test("a report the control plane can't take is kept, said, and does not hold up 
   expect(await deliverReports(deps)).toBe(1);
   expect(committed).toHaveLength(8);
   expect((await spool.list()).map(idOf)).toEqual(bad === undefined ? [] : [idOf(bad)]);
-  expect(lines).toEqual([expect.stringContaining("refused the report of")]);
+  expect(lines).toEqual([expect.stringContaining("rejected the report of")]);
 });
 
 test("keeps trying, later each time, and does not send again what has not changed", async () => {

@@ -60,7 +60,7 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
     api: {
       getRelayedDeliveries: () => getErrands(),
       postRelayResults: async (outcomes: RelayResult[]) => {
-        if (wire.isDead) throw new ApiError("refused", "this process was killed");
+        if (wire.isDead) throw new ApiError("rejected", "this process was killed");
         expect((await host.send("POST", "/agent/v1/deliveries", { outcomes })).status).toBe(204);
       },
     },

@@ -66,7 +66,7 @@ export const signed: Target = {
         if (type === JWS_TYPES.probes) return void (await verifySigned(jws, controlKey, type, Probes));
         const current = dice.isLucky(0.5) ? null : assignment;
         const judged = await verifyAssignment(config, { jws, current });
-        if (judged.verdict !== "take") return;
+        if (judged.verdict !== "accept") return;
         mustHold(judged.assignment.host === host, () => "took what is for another host");
         mustHold(current === null || judged.assignment.revision > current.revision, () => "took what is older");
         for (const binding of judged.assignment.bindings) judgeBinding(judged.assignment, binding);
