@@ -1,39 +1,34 @@
-import { parseArgs } from "node:util";
 import { AuditEntry } from "../../shared/audit.ts";
 import { page } from "../../shared/api.ts";
-import { openClient } from "./client.ts";
 import { table } from "./table.ts";
-import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
+import { UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 const SHOWN = 50;
 
-export const audit: Verb = {
+export const audit = defineVerb({
+  name: "audit",
   usage: "audit [--by ID] [--object ID] [--since INSTANT] [--limit N] [--json]",
   summary: "show who changed what, the newest change last",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        by: { type: "string" },
-        object: { type: "string" },
-        since: { type: "string" },
-        limit: { type: "string" },
-        json: { type: "boolean", default: false },
-      },
-    });
-    expectPositionals(positionals, []);
-    const { json, limit = String(SHOWN), since, ...ids } = values;
+  options: {
+    by: { type: "string" },
+    object: { type: "string" },
+    since: { type: "string" },
+    limit: { type: "string" },
+    json: { type: "boolean" },
+  },
+  words: [],
+  run: async ({ values, openClient }) => {
+    const { json: _json, limit = String(SHOWN), since, ...ids } = values;
     const from = since === undefined ? undefined : Date.parse(since);
     if (from !== undefined && Number.isNaN(from)) throw new UsageError(`--since '${since}' is no instant or date`);
     const query = new URLSearchParams({ ...ids, limit });
     if (from !== undefined) query.set("since", new Date(from).toISOString());
-    const client = await openClient(terminal);
+    const client = await openClient();
     const { items } = await client.ask(page(AuditEntry), "GET", `/audit?${query}`);
-    terminal.out(json ? `${JSON.stringify(items)}\n` : linesOf(items));
-    return EXIT.done;
+    return { json: items, text: linesOf(items) };
   },
-};
+});
 
 function linesOf(entries: AuditEntry[]): string {
   const rows = entries

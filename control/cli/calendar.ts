@@ -1,28 +1,27 @@
-import { parseArgs } from "node:util";
 import { forecast, ForecastQuery } from "../../shared/forecast.ts";
 import { parseTimetable } from "../../shared/schedule.ts";
-import { EXIT, ExitError, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, ExitError, UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 /** Needs no control plane: the same pure function answers everywhere. */
-export const calendar: Verb = {
+export const calendar = defineVerb({
+  name: "calendar",
   usage: "calendar EXPR… [--zone ZONE] [--from INSTANT] [--count N] [--json]",
   summary: "say when a schedule comes next: systemd's calendar or cron's five fields",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        zone: { type: "string" },
-        from: { type: "string" },
-        count: { type: "string" },
-        json: { type: "boolean" },
-      },
-    });
-    if (positionals.length === 0) throw new UsageError("EXPR is missing");
-    checkExpressions(positionals);
-    const { json = false, from, ...given } = values;
+  options: {
+    zone: { type: "string" },
+    from: { type: "string" },
+    count: { type: "string" },
+    json: { type: "boolean" },
+  },
+  words: [],
+  takesRest: true,
+  run: async ({ values, rest: expressions }) => {
+    if (expressions.length === 0) throw new UsageError("EXPR is missing");
+    checkExpressions(expressions);
+    const { json: _json, from, ...given } = values;
     const asked = ForecastQuery.safeParse({
-      expression: positionals,
+      expression: expressions,
       ...given,
       ...(from === undefined ? {} : { from: toInstant(from) }),
     });
@@ -31,13 +30,12 @@ export const calendar: Verb = {
     }
     const ownZone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
     const { normalized, next } = forecast(asked.data, Date.now(), ownZone);
-    terminal.out(json ? `${JSON.stringify({ normalized, next })}\n` : `${[normalized, ...next].join("\n")}\n`);
-    return EXIT.done;
+    return { json: { normalized, next }, text: `${[normalized, ...next].join("\n")}\n` };
   },
-};
+});
 
 /** The place of the fault is a number for programs, and a mark below the text for people. */
-function checkExpressions(expressions: string[]): void {
+function checkExpressions(expressions: readonly string[]): void {
   const timetable = parseTimetable(expressions);
   if (timetable.ok) return;
   const { index, position, message } = timetable;

@@ -1,49 +1,44 @@
-import { parseArgs } from "node:util";
 import { CatalogEntry } from "../../shared/catalog.ts";
 import { Contract } from "../../shared/contract.ts";
-import { openClient } from "./client.ts";
 import { parseParams } from "./params.ts";
 import { table } from "./table.ts";
-import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
+import { expectPositionals, UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
-export const catalog: Verb = {
+export const catalog = defineVerb({
+  name: "catalog",
   usage: "catalog [NAME] [--json] | catalog apply NAME --host HOST --layout LAYOUT [--name CONTRACT] [--param K=V…]",
   summary: "show the services whose backups are known, or one of them; or declare a contract of one",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        json: { type: "boolean", default: false },
-        host: { type: "string" },
-        layout: { type: "string" },
-        name: { type: "string" },
-        param: { type: "string", multiple: true, default: [] },
-      },
-    });
-    const client = await openClient(terminal);
-    if (positionals[0] === "apply") {
-      const [, fromCatalog] = expectPositionals(positionals, ["apply", "NAME"]);
+  options: {
+    json: { type: "boolean" },
+    host: { type: "string" },
+    layout: { type: "string" },
+    name: { type: "string" },
+    param: { type: "string", multiple: true, default: [] },
+  },
+  words: [],
+  takesRest: true,
+  run: async ({ values, rest, openClient }) => {
+    const client = await openClient();
+    if (rest[0] === "apply") {
+      const [, fromCatalog] = expectPositionals(rest, ["apply", "NAME"]);
       const { host, layout, name } = values;
       if (host === undefined) throw new UsageError("--host is missing");
       if (layout === undefined) throw new UsageError("--layout is missing");
       const wish = { host, fromCatalog, layout, params: parseParams(values.param) };
       const made = await client.ask(Contract, "POST", "/contracts", name === undefined ? wish : { ...wish, name });
-      terminal.out(values.json ? `${JSON.stringify(made)}\n` : `contract ${made.name}: ${made.id}\n`);
-      return EXIT.done;
+      return { json: made, text: `contract ${made.name}: ${made.id}\n` };
     }
-    const [name] = positionals;
+    const [name] = rest;
     if (name === undefined) {
       const entries = await client.list(CatalogEntry, "/catalog");
-      terminal.out(values.json ? `${JSON.stringify(entries)}\n` : listOf(entries));
-      return EXIT.done;
+      return { json: entries, text: listOf(entries) };
     }
-    expectPositionals(positionals, ["NAME"]);
+    expectPositionals(rest, ["NAME"]);
     const entry = await client.ask(CatalogEntry, "GET", `/catalog/${encodeURIComponent(name)}`);
-    terminal.out(values.json ? `${JSON.stringify(entry)}\n` : pageOf(entry));
-    return EXIT.done;
+    return { json: entry, text: pageOf(entry) };
   },
-};
+});
 
 function listOf(entries: CatalogEntry[]): string {
   return table([

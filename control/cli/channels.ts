@@ -1,70 +1,61 @@
-import { parseArgs } from "node:util";
 import { page } from "../../shared/api.ts";
 import { Channel } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { Id } from "../../shared/ids.ts";
-import { openClient } from "./client.ts";
 import { minute, printable, table } from "./table.ts";
-import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 const NEWEST = "100";
 
-export const channels: Verb = {
+export const channels = defineVerb({
+  name: "channels",
   usage: "channels [--json]",
   summary: "show who is told, and how telling them goes; exits with 3 when one can't be reached",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { json: { type: "boolean" } },
-    });
-    expectPositionals(positionals, []);
-    const client = await openClient(terminal);
+  options: { json: { type: "boolean" } },
+  words: [],
+  run: async ({ openClient }) => {
+    const client = await openClient();
     const [found, hosts] = [await client.list(Channel, "/channels"), await client.list(Host, "/hosts")];
-    if (values.json === true) terminal.out(`${JSON.stringify(found)}\n`);
-    else
-      terminal.out(
-        found.length === 0 ? "nobody is told: make a channel, see docs/notifications.md\n" : listOf(found, hosts),
-      );
-    return found.some(({ enabled, failures }) => enabled && failures > 0) ? EXIT.warned : EXIT.done;
+    const hasFailed = found.some(({ enabled, failures }) => enabled && failures > 0);
+    return {
+      json: found,
+      text: found.length === 0 ? "nobody is told: make a channel, see docs/notifications.md\n" : listOf(found, hosts),
+      status: hasFailed ? EXIT.warned : EXIT.done,
+    };
   },
-};
+});
 
-export const deliveries: Verb = {
+export const deliveries = defineVerb({
+  name: "deliveries",
   usage: "deliveries [--failed] [--json]",
   summary: `show the newest ${NEWEST} notifications; with --failed, those that were given up on`,
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { failed: { type: "boolean" }, json: { type: "boolean" } },
-    });
-    expectPositionals(positionals, []);
-    const client = await openClient(terminal);
+  options: { failed: { type: "boolean" }, json: { type: "boolean" } },
+  words: [],
+  run: async ({ values, openClient }) => {
+    const client = await openClient();
     const query = new URLSearchParams({ limit: NEWEST, ...(values.failed === true ? { state: "failed" } : {}) });
     const { items } = await client.ask(page(Delivery), "GET", `/deliveries?${query}`);
     const named = new Map((await client.list(Channel, "/channels")).map(({ id, name }) => [id, name]));
-    if (values.json === true) terminal.out(`${JSON.stringify(items)}\n`);
-    else terminal.out(items.length === 0 ? "none\n" : deliveriesOf(items, named));
-    return EXIT.done;
+    return { json: items, text: items.length === 0 ? "none\n" : deliveriesOf(items, named) };
   },
-};
+});
 
-export const retry: Verb = {
+export const retry = defineVerb({
+  name: "retry",
   usage: "retry DELIVERY",
   summary: "send a notification again, now, whether it waits or was given up on",
-  run: async (args, terminal) => {
-    const { positionals } = parseArgs({ args, allowPositionals: true });
-    const [word] = expectPositionals(positionals, ["DELIVERY"]);
+  options: {},
+  words: ["DELIVERY"],
+  run: async ({ words: [word], openClient }) => {
     const id = Id.safeParse(word);
     if (!id.success) throw new UsageError(`DELIVERY ${word}: write the id that 'holdfast deliveries' shows`);
-    const client = await openClient(terminal);
+    const client = await openClient();
     const delivery = await client.ask(Delivery, "POST", `/deliveries/${id.data}/retry`);
-    terminal.out(`${delivery.type} of ${minute(delivery.createdAt)}: on its way again\n`);
-    return EXIT.done;
+    return { text: `${delivery.type} of ${minute(delivery.createdAt)}: on its way again\n` };
   },
-};
+});
 
 function listOf(found: Channel[], hosts: Host[]): string {
   const rows = found.map((channel) => [

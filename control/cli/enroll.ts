@@ -1,20 +1,16 @@
-import { parseArgs } from "node:util";
 import { CreateEnrollment, EnrollmentCreated } from "../../shared/host.ts";
 import { isLoopback } from "../runtime/node/config.ts";
-import { openClient } from "./client.ts";
-import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
+import { UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 /** Prints the line to paste on the new host, alone on stdout. */
-export const enroll: Verb = {
+export const enroll = defineVerb({
+  name: "enroll",
   usage: "enroll [--name NAME] [--uses N] [--expires SECONDS]",
   summary: "print the command that makes another machine a host",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { name: { type: "string" }, uses: { type: "string" }, expires: { type: "string" } },
-    });
-    expectPositionals(positionals, []);
+  options: { name: { type: "string" }, uses: { type: "string" }, expires: { type: "string" } },
+  words: [],
+  run: async ({ values, terminal, openClient }) => {
     const input = CreateEnrollment.safeParse({
       ...(values.name === undefined ? {} : { name: values.name }),
       ...(values.uses === undefined ? {} : { uses: Number(values.uses) }),
@@ -23,7 +19,7 @@ export const enroll: Verb = {
     if (!input.success) {
       throw new UsageError(input.error.issues.map((issue) => `--${issue.path.join(".")} ${issue.message}`).join("; "));
     }
-    const client = await openClient(terminal);
+    const client = await openClient();
     const { command, token } = await client.ask(EnrollmentCreated, "POST", "/enrollments", input.data);
     terminal.out(`${command}\n`);
     const origin = /https?:\/\/[^/\s]+/.exec(command)?.[0];
@@ -37,6 +33,6 @@ export const enroll: Verb = {
         "This control plane has no agent files to hand out: run `npm run package` in its folder and start it again.\n",
       );
     }
-    return EXIT.done;
+    return {};
   },
-};
+});

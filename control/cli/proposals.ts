@@ -1,25 +1,21 @@
-import { parseArgs } from "node:util";
 import * as z from "zod";
 import { Proposal } from "../../shared/catalog.ts";
 import { Contract } from "../../shared/contract.ts";
 import { Host } from "../../shared/host.ts";
 import { Id } from "../../shared/ids.ts";
-import { openClient } from "./client.ts";
 import { parseParams } from "./params.ts";
 import { table } from "./table.ts";
-import { EXIT, expectPositionals, ExitError, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, ExitError, UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
-export const proposals: Verb = {
+export const proposals = defineVerb({
+  name: "proposals",
   usage: "proposals [--host HOST] [--dismissed] [--json]",
   summary: "show the services that hosts were found to have, and that have no contract yet",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { host: { type: "string" }, dismissed: { type: "boolean" }, json: { type: "boolean" } },
-    });
-    expectPositionals(positionals, []);
-    const client = await openClient(terminal);
+  options: { host: { type: "string" }, dismissed: { type: "boolean" }, json: { type: "boolean" } },
+  words: [],
+  run: async ({ values, openClient }) => {
+    const client = await openClient();
     const hosts = await client.list(Host, "/hosts");
     const wanted = hosts.find(({ id, name }) => values.host === id || values.host === name);
     if (values.host !== undefined && wanted === undefined) {
@@ -29,39 +25,36 @@ export const proposals: Verb = {
       ...(wanted === undefined ? {} : { host: wanted.id }),
       dismissed: String(values.dismissed === true),
     });
-    terminal.out(values.json === true ? `${JSON.stringify(found)}\n` : listOf(found, hosts));
-    return EXIT.done;
+    return { json: found, text: listOf(found, hosts) };
   },
-};
+});
 
-export const accept: Verb = {
+export const accept = defineVerb({
+  name: "accept",
   usage: "accept PROPOSAL [--name CONTRACT] [--param NAME=VALUE…]",
   summary: "declare the contract that is proposed; it is backed up once you bind it to a repository",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { name: { type: "string" }, param: { type: "string", multiple: true, default: [] } },
-    });
-    const [proposal] = expectPositionals(positionals, ["PROPOSAL"]);
+  options: { name: { type: "string" }, param: { type: "string", multiple: true, default: [] } },
+  words: ["PROPOSAL"],
+  run: async ({ values, words: [proposal], openClient }) => {
     const wish = { params: parseParams(values.param), ...(values.name === undefined ? {} : { name: values.name }) };
     const path = `/proposals/${readId(proposal)}/accept`;
-    const made = await (await openClient(terminal)).ask(Contract, "POST", path, wish);
-    terminal.out(`contract ${made.name}: ${made.id}\n`);
-    return EXIT.done;
+    const made = await (await openClient()).ask(Contract, "POST", path, wish);
+    return { text: `contract ${made.name}: ${made.id}\n` };
   },
-};
+});
 
-export const dismiss: Verb = {
+export const dismiss = defineVerb({
+  name: "dismiss",
   usage: "dismiss PROPOSAL",
   summary: "do not propose it again",
-  run: async (args, terminal) => {
-    const [proposal] = expectPositionals(parseArgs({ args, allowPositionals: true }).positionals, ["PROPOSAL"]);
-    const client = await openClient(terminal);
+  options: {},
+  words: ["PROPOSAL"],
+  run: async ({ words: [proposal], openClient }) => {
+    const client = await openClient();
     await client.ask(z.undefined(), "DELETE", `/proposals/${readId(proposal)}`);
-    return EXIT.done;
+    return {};
   },
-};
+});
 
 function readId(word: string): Id {
   const id = Id.safeParse(word);

@@ -1,6 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { messageOf } from "../../shared/error-message.ts";
@@ -13,22 +12,19 @@ import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
 import { CONTRACT } from "../runtime/node/control-contract.ts";
 import { agentRoot } from "../runtime/node/local-agent.ts";
 import { markRecoveryKeyTaken, writeRecoveryKey } from "../runtime/node/recovery-key.ts";
-import { openClient } from "./client.ts";
-import { EXIT, expectPositionals, ExitError, type Verb } from "./terminal.ts";
+import { EXIT, ExitError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 /** Prints the key alone on stdout: `holdfast recovery-key > FILE`, or pasted into a password manager. */
-export const recoveryKey: Verb = {
+export const recoveryKey = defineVerb({
+  name: "recovery-key",
   usage: "recovery-key [--repository NAME]",
   summary: "print the one line that brings this control plane back when its disk is gone; keep it somewhere else",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { repository: { type: "string" } },
-    });
-    expectPositionals(positionals, []);
+  options: { repository: { type: "string" } },
+  words: [],
+  run: async ({ values, terminal, openClient }) => {
     const config = readConfig(terminal.env);
-    const client = await openClient(terminal);
+    const client = await openClient();
     const { binding, repository } = await findControlBinding(client, config, values.repository);
     if (repository.engineId === null)
       throw new ExitError(EXIT.later, `repository "${repository.name}" is not there yet: its first backup makes it`);
@@ -56,9 +52,9 @@ export const recoveryKey: Verb = {
       );
     }
     await markRecoveryKeyTaken(config.dataDir);
-    return EXIT.done;
+    return {};
   },
-};
+});
 
 /** By which binding the control plane is kept: the one that is named, else one in another place than the data, else the only one. */
 async function findControlBinding(client: Client, config: NodeConfig, name: string | undefined) {

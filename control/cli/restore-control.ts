@@ -1,28 +1,25 @@
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
-import { parseArgs } from "node:util";
 import { readConfig } from "../runtime/node/config.ts";
 import { restoreControl as bringBack } from "../runtime/node/control-restore.ts";
 import { readRecoveryKey } from "../runtime/node/recovery-key.ts";
-import { EXIT, expectPositionals, UsageError, type Verb } from "./terminal.ts";
+import { UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 /** Needs no control plane: it makes one. */
-export const restoreControl: Verb = {
+export const restoreControl = defineVerb({
+  name: "restore-control",
   usage: "restore-control --key-file FILE|- [--location LOCATION] [--snapshot ID] [--data DIR] [--force]",
   summary: "bring this control plane back from its own backup with its recovery key; hosts need not enrol again",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        "key-file": { type: "string" },
-        location: { type: "string" },
-        snapshot: { type: "string" },
-        data: { type: "string" },
-        force: { type: "boolean", default: false },
-      },
-    });
-    expectPositionals(positionals, []);
+  options: {
+    "key-file": { type: "string" },
+    location: { type: "string" },
+    snapshot: { type: "string" },
+    data: { type: "string" },
+    force: { type: "boolean", default: false },
+  },
+  words: [],
+  run: async ({ values, terminal }) => {
     const file = values["key-file"];
     if (file === undefined) throw new UsageError("--key-file is missing ('-' reads the key from standard input)");
     const { data, location, snapshot = "latest", force } = values;
@@ -33,8 +30,8 @@ export const restoreControl: Verb = {
     terminal.err(`Fetching the control plane from ${location ?? key.repository.location}…\n`);
     const restored = await bringBack(config, { key, location: location ?? null, snapshot, force });
     const { takenAt, id } = restored.snapshot;
-    terminal.out(
-      [
+    return {
+      text: [
         `The control plane is back in ${config.dataDir}, as it was at ${takenAt} (snapshot ${id.slice(0, 8)}).`,
         ...(restored.aside === null ? [] : [`What was there is in ${restored.aside}.`]),
         `It knows ${restored.hosts} ${restored.hosts === 1 ? "host, which comes" : "hosts, which come"} back by itself once it runs: start it as before, at the same address.`,
@@ -44,7 +41,6 @@ export const restoreControl: Verb = {
         "  contracts, bindings and channels are as they were; runs since then are gone from the history, their snapshots are not",
         "",
       ].join("\n"),
-    );
-    return EXIT.done;
+    };
   },
-};
+});

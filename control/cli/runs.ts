@@ -1,5 +1,4 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { CreateRestore } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Id } from "../../shared/ids.ts";
@@ -7,57 +6,50 @@ import { forgetPlanLines } from "../../shared/forget-plan.ts";
 import { restoreResultLines } from "../../shared/restore-result.ts";
 import { isOver, Run } from "../../shared/run.ts";
 import type { Client } from "../runtime/node/api-client.ts";
-import { openClient } from "./client.ts";
-import { EXIT, expectPositionals, ExitError, type Terminal, UsageError, type Verb } from "./terminal.ts";
+import { EXIT, expectPositionals, ExitError, type Terminal, UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 const POLL_INTERVAL_MS = 500;
 
-export const run: Verb = {
+export const run = defineVerb({
+  name: "run",
   usage: "run BINDING [--wait]",
   summary: "back up now",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { wait: { type: "boolean" } },
-    });
-    const [name] = expectPositionals(positionals, ["BINDING"]);
-    const client = await openClient(terminal);
+  options: { wait: { type: "boolean" } },
+  words: ["BINDING"],
+  run: async ({ values, words: [name], terminal, openClient }) => {
+    const client = await openClient();
     const binding = await findBinding(client, name);
     const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/run`);
-    return printRunResult(client, terminal, queued, values.wait === true);
+    return { status: await printRunResult(client, terminal, queued, values.wait === true) };
   },
-};
+});
 
-const RESTORE_OPTIONS = {
-  target: { type: "string" },
-  include: { type: "string", multiple: true },
-  overwrite: { type: "string" },
-  delete: { type: "boolean" },
-  "dry-run": { type: "boolean" },
-  "no-verify": { type: "boolean" },
-  host: { type: "string" },
-  "passphrase-file": { type: "string" },
-  wait: { type: "boolean" },
-} as const;
-
-export const restore: Verb = {
+export const restore = defineVerb({
+  name: "restore",
   usage:
     "restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never] [--delete] [--dry-run] [--no-verify] [--host HOST [--passphrase-file PATH]] [--wait]",
   summary: "bring files back, where they came from or into a directory, on their host or another",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: RESTORE_OPTIONS,
-    });
+  options: {
+    target: { type: "string" },
+    include: { type: "string", multiple: true },
+    overwrite: { type: "string" },
+    delete: { type: "boolean" },
+    "dry-run": { type: "boolean" },
+    "no-verify": { type: "boolean" },
+    host: { type: "string" },
+    "passphrase-file": { type: "string" },
+    wait: { type: "boolean" },
+  },
+  words: ["BINDING", "SNAPSHOT"],
+  takesRest: true,
+  run: async ({ values, words: [name, snapshot], rest, terminal, openClient }) => {
     // `--include A B C`: what follows the first path are paths too.
-    const more = values.include === undefined ? [] : positionals.splice(2);
-    const [name, snapshot] = expectPositionals(positionals, ["BINDING", "SNAPSHOT"]);
+    if (values.include === undefined) expectPositionals(rest, []);
     const input = CreateRestore.omit({ binding: true }).safeParse({
       snapshot,
       target: values.target ?? null,
-      include: [...(values.include ?? []), ...more],
+      include: [...(values.include ?? []), ...rest],
       overwrite: values.overwrite,
       delete: values.delete,
       dryRun: values["dry-run"],
@@ -68,13 +60,13 @@ export const restore: Verb = {
     if (!input.success) {
       throw new UsageError(input.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
     }
-    const client = await openClient(terminal);
+    const client = await openClient();
     const binding = await findBinding(client, name);
     const queued = await client.ask(Run, "POST", "/restores", { ...input.data, binding: binding.id });
     // What would change is what was asked for.
-    return printRunResult(client, terminal, queued, values.wait === true || input.data.dryRun);
+    return { status: await printRunResult(client, terminal, queued, values.wait === true || input.data.dryRun) };
   },
-};
+});
 
 /** Looks again and again until the run is over: a program that asks gets no event. */
 export async function waitForRun(client: Client, id: Id): Promise<Run> {

@@ -1,7 +1,7 @@
-import { parseArgs } from "node:util";
 import { clientOf } from "./client.ts";
 import { waitForRun } from "./runs.ts";
-import { EXIT, expectPositionals, type Terminal, type Verb } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { EnrollmentCreated } from "../../shared/host.ts";
@@ -19,11 +19,13 @@ import { startLines } from "./start-lines.ts";
  * What `npm start` runs: the control plane in this process, this machine as its first host with the agent as a child, and the
  * control plane's own database as the first thing kept. Started again it finds all of that and makes nothing twice.
  */
-export const start: Verb = {
+export const start = defineVerb({
+  name: "start",
   usage: "start",
   summary: "run the control plane, with this machine as its first host, until Ctrl-C",
-  run: async (args, terminal) => {
-    expectPositionals(parseArgs({ args, allowPositionals: true, options: {} }).positionals, []);
+  options: {},
+  words: [],
+  run: async ({ terminal }) => {
     const config = readConfig(terminal.env);
     const asked = waitForStopSignal();
     const log = lineLog((line) => terminal.err(`control | ${line}`));
@@ -35,9 +37,9 @@ export const start: Verb = {
     } finally {
       await stop(running);
     }
-    return EXIT.done;
+    return {};
   },
-};
+});
 
 interface Running {
   readonly control: RunningControl;

@@ -1,4 +1,3 @@
-import { parseArgs } from "node:util";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { CLOCK_WRONG_MS, formatSkew } from "../../shared/clock-skew.ts";
@@ -6,35 +5,29 @@ import { Host } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import type { Client } from "../runtime/node/api-client.ts";
-import { openClient } from "./client.ts";
 import { table } from "./table.ts";
-import { EXIT, expectPositionals, type Verb } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
-export const status: Verb = {
+export const status = defineVerb({
+  name: "status",
   usage: "status [--json]",
   summary: "show every host and binding: how it is, when it last succeeded, when it runs next",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { json: { type: "boolean" } },
-    });
-    expectPositionals(positionals, []);
-    const client = await openClient(terminal);
+  options: { json: { type: "boolean" } },
+  words: [],
+  run: async ({ openClient }) => {
+    const client = await openClient();
     const [hosts, bindings, failures] = await Promise.all([
       client.list(Host, "/hosts"),
       client.list(Binding, "/bindings"),
       lastFailures(client),
     ]);
-    if (values.json === true) {
-      const withFailure = bindings.map((binding) => ({ ...binding, lastFailure: failures.get(binding.id) ?? null }));
-      terminal.out(`${JSON.stringify({ hosts, bindings: withFailure })}\n`);
-    } else {
-      terminal.out(`${hostTable(hosts)}${faultLines(hosts)}\n${bindingTable(hosts, bindings, failures)}`);
-    }
-    return EXIT.done;
+    const withFailure = bindings.map((binding) => ({ ...binding, lastFailure: failures.get(binding.id) ?? null }));
+    return {
+      json: { hosts, bindings: withFailure },
+      text: `${hostTable(hosts)}${faultLines(hosts)}\n${bindingTable(hosts, bindings, failures)}`,
+    };
   },
-};
+});
 
 /** The newest failed run of each binding, as far as they are among the last 500 failures. */
 async function lastFailures(client: Client): Promise<Map<Id, Run>> {

@@ -7,13 +7,6 @@ export interface Terminal {
   err(text: string): void;
 }
 
-/** One verb of the program: takes the arguments after it and gives the exit status. */
-export interface Verb {
-  readonly usage: string;
-  readonly summary: string;
-  run(args: string[], terminal: Terminal): Promise<number>;
-}
-
 export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, later: 75 } as const;
 
 /** The arguments make no sense: the usage is shown with it. */
@@ -34,7 +27,7 @@ export class ExitError extends Error {
 
 /** @returns exactly the arguments that were asked for */
 export function expectPositionals<const Names extends readonly string[]>(
-  given: string[],
+  given: readonly string[],
   names: Names,
 ): { [Index in keyof Names]: string } {
   const missing = names[given.length];

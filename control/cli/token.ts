@@ -1,24 +1,20 @@
 import { randomBytes } from "node:crypto";
-import { parseArgs } from "node:util";
 import { CreateToken, TokenCreated } from "../../shared/api.ts";
 import { migrate } from "../db/migrate.ts";
 import { createToken } from "../domain/service/tokens.ts";
 import { readConfig } from "../runtime/node/config.ts";
 import { openDatabase } from "../runtime/node/database.ts";
-import { openClient } from "./client.ts";
-import { EXIT, expectPositionals, type Terminal, UsageError, type Verb } from "./terminal.ts";
+import { type Terminal, UsageError } from "./terminal.ts";
+import { defineVerb } from "./verb.ts";
 
 /** Prints the token alone on stdout: `TOKEN=$(holdfast token create ci --scope read)`. */
-export const token: Verb = {
+export const token = defineVerb({
+  name: "token",
   usage: "token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]",
   summary: "make an API token; --offline writes it into the database itself, when no token is left to ask with",
-  run: async (args, terminal) => {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { scope: { type: "string" }, expires: { type: "string" }, offline: { type: "boolean", default: false } },
-    });
-    const [action, name] = expectPositionals(positionals, ["create", "NAME"]);
+  options: { scope: { type: "string" }, expires: { type: "string" }, offline: { type: "boolean", default: false } },
+  words: ["create", "NAME"],
+  run: async ({ values, words: [action, name], terminal, openClient }) => {
     if (action !== "create") throw new UsageError(`'token ${action}' is not a verb`);
     const input = CreateToken.safeParse({
       name,
@@ -30,16 +26,10 @@ export const token: Verb = {
     }
     const created = values.offline
       ? await createOffline(terminal, input.data)
-      : await createOnline(terminal, input.data);
-    terminal.out(`${created}\n`);
-    return EXIT.done;
+      : (await (await openClient()).ask(TokenCreated, "POST", "/tokens", input.data)).token;
+    return { text: `${created}\n` };
   },
-};
-
-async function createOnline(terminal: Terminal, input: CreateToken): Promise<string> {
-  const client = await openClient(terminal);
-  return (await client.ask(TokenCreated, "POST", "/tokens", input)).token;
-}
+});
 
 async function createOffline(terminal: Terminal, input: CreateToken): Promise<string> {
   const config = readConfig(terminal.env);

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { channels, deliveries, retry } from "../../control/cli/channels.ts";
-import type { Verb } from "../../control/cli/terminal.ts";
+import type { Verb } from "../../control/cli/verb.ts";
 import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";

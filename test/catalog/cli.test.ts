@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { catalog } from "../../control/cli/catalog.ts";
 import { accept, dismiss, proposals } from "../../control/cli/proposals.ts";
-import type { Verb } from "../../control/cli/terminal.ts";
+import type { Verb } from "../../control/cli/verb.ts";
 import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl, type RunningControl } from "../../control/runtime/node/server.ts";

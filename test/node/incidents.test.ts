@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import { acknowledge, incidents } from "../../control/cli/incidents.ts";
-import type { Verb } from "../../control/cli/terminal.ts";
+import type { Verb } from "../../control/cli/verb.ts";
 import { writeAll } from "../../control/db/transaction.ts";
 import { closeIncident, openIncident } from "../../control/domain/incidents/incidents.ts";
 import { createToken } from "../../control/domain/service/tokens.ts";

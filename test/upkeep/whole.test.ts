@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Verb } from "../../control/cli/terminal.ts";
+import type { Verb } from "../../control/cli/verb.ts";
 import { check, forget, prune } from "../../control/cli/upkeep.ts";
 import { flip, largestIn } from "../support/damage.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
