@@ -1,7 +1,7 @@
 import { AuditEntry } from "../../shared/audit.ts";
 import { page } from "../../shared/api.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
 import { table } from "./table.ts";
-import { UsageError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 const SHOWN = 50;

@@ -1,6 +1,7 @@
 import { forecast, ForecastQuery } from "../../shared/forecast.ts";
 import { parseTimetable } from "../../shared/schedule.ts";
-import { EXIT, ExitError, UsageError } from "./terminal.ts";
+import { EXIT, UsageError } from "../../shared/node/arguments.ts";
+import { ExitError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 /** Needs no control plane: the same pure function answers everywhere. */

@@ -1,8 +1,9 @@
 import { CatalogEntry } from "../../shared/catalog.ts";
 import { Contract } from "../../shared/contract.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
 import { parseParams } from "./params.ts";
 import { table } from "./table.ts";
-import { expectPositionals, UsageError } from "./terminal.ts";
+import { expectPositionals } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 export const catalog = defineVerb({

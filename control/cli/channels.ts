@@ -3,8 +3,8 @@ import { Channel } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { Id } from "../../shared/ids.ts";
+import { EXIT, UsageError } from "../../shared/node/arguments.ts";
 import { minute, printable, table } from "./table.ts";
-import { EXIT, UsageError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 const NEWEST = "100";

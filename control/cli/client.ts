@@ -2,9 +2,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { page } from "../../shared/api.ts";
 import { ErrorBody } from "../../shared/failure.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { localOrigin, type NodeConfig, readConfig } from "../runtime/node/config.ts";
-import { EXIT, ExitError, type Terminal } from "./terminal.ts";
+import { ExitError, type Terminal } from "./terminal.ts";
 
 const ANSWER_WITHIN_MS = 30_000;
 const PAGE = 500;
@@ -73,7 +74,7 @@ async function send(url: string, token: string, method: string, path: string, bo
     const why =
       cause instanceof Error ? cause.message || ("code" in cause ? String(cause.code) : cause.name) : String(cause);
     throw new ExitError(
-      EXIT.later,
+      EXIT.tryLater,
       `${url} does not answer (${why}): is the control plane running, and HOLDFAST_URL right?`,
     );
   }
@@ -81,7 +82,7 @@ async function send(url: string, token: string, method: string, path: string, bo
 
 function apiError(url: string, status: number, text: string): ExitError {
   const body = ErrorBody.safeParse(parseJson(text));
-  const exit = status >= 500 || status === 429 ? EXIT.later : EXIT.failed;
+  const exit = status >= 500 || status === 429 ? EXIT.tryLater : EXIT.failed;
   if (!body.success) return new ExitError(exit, `${url} answered ${status}`);
   const { message, issues = [] } = body.data.error;
   return new ExitError(

@@ -1,6 +1,6 @@
 import { CreateEnrollment, EnrollmentCreated } from "../../shared/host.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
 import { isLoopback } from "../runtime/node/config.ts";
-import { UsageError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 /** Prints the line to paste on the new host, alone on stdout. */

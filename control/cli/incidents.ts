@@ -1,7 +1,7 @@
 import { Id } from "../../shared/ids.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
 import { minute, printable, table } from "./table.ts";
-import { UsageError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 export const incidents = defineVerb({

@@ -1,5 +1,5 @@
 import type { ParamValues } from "../../shared/catalog.ts";
-import { UsageError } from "./terminal.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
 
 /** Reads `--param NAME=VALUE`, which can be given again. */
 export function parseParams(pairs: readonly string[]): ParamValues {

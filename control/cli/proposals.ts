@@ -3,9 +3,10 @@ import { Proposal } from "../../shared/catalog.ts";
 import { Contract } from "../../shared/contract.ts";
 import { Host } from "../../shared/host.ts";
 import { Id } from "../../shared/ids.ts";
+import { EXIT, UsageError } from "../../shared/node/arguments.ts";
 import { parseParams } from "./params.ts";
 import { table } from "./table.ts";
-import { EXIT, ExitError, UsageError } from "./terminal.ts";
+import { ExitError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 export const proposals = defineVerb({

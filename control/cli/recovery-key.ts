@@ -6,13 +6,14 @@ import { messageOf } from "../../shared/error-message.ts";
 import { isLocalLocation } from "../../shared/location.ts";
 import type { RecoveryKey } from "../../shared/recovery-key.ts";
 import { Repository, SecretName } from "../../shared/repository.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
 import { readSigningKey } from "../auth/signing-key.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
 import { CONTRACT } from "../runtime/node/control-contract.ts";
 import { agentRoot } from "../runtime/node/local-agent.ts";
 import { markRecoveryKeyTaken, writeRecoveryKey } from "../runtime/node/recovery-key.ts";
-import { EXIT, ExitError } from "./terminal.ts";
+import { ExitError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 /** Prints the key alone on stdout: `holdfast recovery-key > FILE`, or pasted into a password manager. */
@@ -27,7 +28,7 @@ export const recoveryKey = defineVerb({
     const client = await openClient();
     const { binding, repository } = await findControlBinding(client, config, values.repository);
     if (repository.engineId === null)
-      throw new ExitError(EXIT.later, `repository "${repository.name}" is not there yet: its first backup makes it`);
+      throw new ExitError(EXIT.tryLater, `repository "${repository.name}" is not there yet: its first backup makes it`);
     const key: RecoveryKey = {
       host: binding.host,
       binding: binding.id,

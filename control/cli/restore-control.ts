@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
+import { UsageError } from "../../shared/node/arguments.ts";
 import { readConfig } from "../runtime/node/config.ts";
 import { restoreControl as bringBack } from "../runtime/node/control-restore.ts";
 import { readRecoveryKey } from "../runtime/node/recovery-key.ts";
-import { UsageError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 /** Needs no control plane: it makes one. */

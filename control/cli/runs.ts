@@ -5,8 +5,9 @@ import { Id } from "../../shared/ids.ts";
 import { forgetPlanLines } from "../../shared/forget-plan.ts";
 import { restoreResultLines } from "../../shared/restore-result.ts";
 import { isOver, Run } from "../../shared/run.ts";
+import { EXIT, UsageError } from "../../shared/node/arguments.ts";
 import type { Client } from "../runtime/node/api-client.ts";
-import { EXIT, expectPositionals, ExitError, type Terminal, UsageError } from "./terminal.ts";
+import { expectPositionals, ExitError, type Terminal } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 const POLL_INTERVAL_MS = 500;
@@ -102,5 +103,5 @@ export async function printRunResult(client: Client, terminal: Terminal, queued:
   if (ended.failure !== null) terminal.err(`${ended.failure.message}\n${ended.failure.next}\n`);
   if (ended.state === "succeeded") return EXIT.done;
   if (ended.state === "warned") return EXIT.warned;
-  return ended.failure?.code === "repository.locked" ? EXIT.later : EXIT.failed;
+  return ended.failure?.code === "repository.locked" ? EXIT.tryLater : EXIT.failed;
 }

@@ -1,3 +1,5 @@
+import { UsageError } from "../../shared/node/arguments.ts";
+
 /** What a verb knows of whoever typed it. */
 export interface Terminal {
   readonly env: Record<string, string | undefined>;
@@ -5,13 +7,6 @@ export interface Terminal {
   out(text: string): void;
   /** What else there is to say. */
   err(text: string): void;
-}
-
-export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, later: 75 } as const;
-
-/** The arguments make no sense: the usage is shown with it. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
 }
 
 /** Ends the program with that status and sentence. */

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { CreateToken, TokenCreated } from "../../shared/api.ts";
+import { UsageError } from "../../shared/node/arguments.ts";
 import { migrate } from "../db/migrate.ts";
 import { createToken } from "../domain/service/tokens.ts";
 import { readConfig } from "../runtime/node/config.ts";
 import { openDatabase } from "../runtime/node/database.ts";
-import { type Terminal, UsageError } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 /** Prints the token alone on stdout: `TOKEN=$(holdfast token create ci --scope read)`. */

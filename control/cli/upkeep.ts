@@ -1,9 +1,10 @@
 import { Id } from "../../shared/ids.ts";
 import { Repository } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { waitForRun, findBinding, printRunResult } from "./runs.ts";
-import { EXIT, ExitError } from "./terminal.ts";
+import { ExitError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
 export const forget = defineVerb({

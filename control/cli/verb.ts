@@ -1,8 +1,9 @@
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import { messageOf } from "../../shared/error-message.ts";
+import { EXIT, UsageError } from "../../shared/node/arguments.ts";
 import type { Client } from "../runtime/node/api-client.ts";
 import { openClient } from "./client.ts";
-import { EXIT, ExitError, expectPositionals, type Terminal, UsageError } from "./terminal.ts";
+import { ExitError, expectPositionals, type Terminal } from "./terminal.ts";
 
 /** One verb of the program. */
 export interface Verb {
