@@ -4,7 +4,7 @@ import { loadBindingContext } from "./host.ts";
 import { printOutcome } from "./print-outcome.ts";
 import type { Verb } from "./verb.ts";
 
-/** Backs one binding up now, in this process, whether or not the control plane is there. */
+/** Runs a backup of one binding now, in this process, even if the control plane is away. */
 export const backup: Verb = {
   name: "backup",
   help: {

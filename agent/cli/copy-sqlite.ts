@@ -2,7 +2,7 @@ import { EXIT } from "../../shared/node/arguments.ts";
 import { copySqlite } from "../consistency/sqlite-copy.ts";
 import type { Verb } from "./verb.ts";
 
-/** A backup begins it, as the user who may read the database. */
+/** Internal: a backup starts it as the user who may read the database. */
 export const copySqliteVerb: Verb = {
   name: "copy-sqlite",
   takes: { names: ["SOURCE", "COPY"] },

@@ -3,12 +3,12 @@ import type { Paths } from "../config.ts";
 export interface CliDeps {
   paths: Paths;
   clock: { now(): number };
-  /** Milliseconds since the machine was started, its sleep included. */
+  /** Milliseconds since boot, suspended time included. */
   uptime?: () => number;
   random: (bytes: number) => Uint8Array;
   out: (text: string) => void;
   log: (line: string) => void;
   env: Readonly<Record<string, string | undefined>>;
-  /** From its first call on, a wish to stop this process aborts it. */
+  /** Aborts when this process is asked to stop. From the first call on, signals no longer end the process. */
   stopSignal: () => AbortSignal;
 }

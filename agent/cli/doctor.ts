@@ -19,7 +19,7 @@ import { openSpool } from "../state/spool.ts";
 import { findTroubles } from "../state/troubles.ts";
 import type { Verb } from "./verb.ts";
 
-/** One line of the doctor's: how it is, and when it is not well, what to do. */
+/** One finding: the state, and what to do if it is not ok. */
 interface Finding {
   level: "ok" | "warn" | "fail";
   subject: string;
@@ -29,7 +29,7 @@ interface Finding {
 const OLD_REPORT_MS = 3_600_000;
 const CLOCK_MATTERS_MS = 60_000;
 
-/** Looks at everything a backup of this host needs. The exit status is the worst it found. */
+/** Checks everything a backup of this host needs. The exit status is that of the worst finding. */
 export const doctor: Verb = {
   name: "doctor",
   help: { usage: "doctor [--json]", summary: "look for what is wrong" },
@@ -96,7 +96,7 @@ async function examineControl(
     if (!(error instanceof ApiError)) return found("fail", "key", messageOf(error));
     if (error.kind === "revoked")
       return found("fail", "control plane", "it has revoked this host: enrol again with a new token");
-    found("warn", "control plane", `${error.message}. Backups go on; reports are kept until it is back`);
+    found("warn", "control plane", `${error.message}. Backups continue; reports are kept until it is back`);
   }
 }
 
@@ -106,20 +106,20 @@ async function examineDaemon(deps: CliDeps, found: AddFinding): Promise<void> {
     found(
       "fail",
       "agent",
-      "it does not run, so nothing is backed up by itself: 'systemctl start holdfast-agent' or 'holdfast-agent run'",
+      "not running, so no scheduled backups: 'systemctl start holdfast-agent' or 'holdfast-agent run'",
     );
   } else if (daemon.socket === "closed") {
     found(
       "warn",
       "socket",
-      `closed since ${daemon.since}: what the control plane asks for is noticed after minutes only; see the agent's log`,
+      `closed since ${daemon.since}: orders arrive only by polling, every few minutes; see the agent's log`,
     );
   } else {
     found("ok", "socket", `open since ${daemon.since}`);
   }
 }
 
-/** One tool is enough, unless a repository of this host's wants the other: then that repository says so. */
+/** One engine is enough, unless a repository of this host needs the other: that repository's own check reports it. */
 async function examineEngines(found: AddFinding): Promise<void> {
   const engines = await findEngines();
   if (engines.every(({ fault }) => fault !== null)) {
@@ -134,12 +134,12 @@ async function examineEngines(found: AddFinding): Promise<void> {
 
 async function examinePolicy(deps: CliDeps, found: AddFinding): Promise<void> {
   const policy = await loadPolicy(deps.paths);
-  if (policy.fault !== null) found("fail", "policy", `${policy.fault}. Until it is mended, nothing is allowed`);
+  if (policy.fault !== null) found("fail", "policy", `${policy.fault}. Until it is fixed, nothing is allowed`);
   else found("ok", "policy", `hooks ${policy.hooks}, restore ${policy.restore}`);
   await examineHooks(deps, found);
 }
 
-/** Who may write into hooks.d may run anything as the contracts' users. */
+/** Whoever may write into hooks.d may run anything as the contracts' users. */
 async function examineHooks(deps: CliDeps, found: AddFinding): Promise<void> {
   const { hooksDir } = deps.paths;
   try {
@@ -188,7 +188,7 @@ async function examineRepositories(
   { config, found }: { config: AgentConfig; found: AddFinding },
 ): Promise<void> {
   const assignment = await loadAssignment({ ...deps, config });
-  if (assignment === null) return found("warn", "assignment", "there is none yet: nothing is asked of this host");
+  if (assignment === null) return found("warn", "assignment", "none yet: this host has nothing to back up");
   found("ok", "assignment", `revision ${assignment.revision}, ${assignment.bindings.length} bindings`);
   const runner = { ...deps, spool: openSpool(deps.paths), onProgress: () => {} };
   for (const repository of assignment.repositories) {

@@ -21,7 +21,7 @@ export interface EnrollDeps {
   log: (line: string) => void;
 }
 
-/** Not enrolled, in a sentence for a person. */
+/** The enrolment failed, with a sentence for a person. */
 class EnrollError extends Error {
   override readonly name = "EnrollError";
 }
@@ -45,9 +45,10 @@ export const enrollVerb: Verb = {
 };
 
 /**
- * Makes this machine a host of a control plane: the key first, then the question, then agent.json. Broken off anywhere, it
- * can be done again with the same token.
- * @returns the host; `wasAlready` when it was one before. @throws UsageError, EnrollError, ApiError
+ * Enrols this machine as a host of a control plane: first the key, then the request, then agent.json. If interrupted,
+ * it can be repeated with the same token.
+ * @returns the host; `wasAlready` when it was enrolled before
+ * @throws UsageError, EnrollError, ApiError
  */
 export async function enroll(
   deps: EnrollDeps,
@@ -64,7 +65,7 @@ export async function enroll(
     if (fingerprintOf(existing.controlKey) !== fingerprint) {
       throw new EnrollError(
         `this machine is already host ${existing.name} of ${existing.url}, another control plane than the token's. ` +
-          "To move it, run 'holdfast-agent uninstall' first: it says what that takes away",
+          "To move it, run 'holdfast-agent uninstall' first: it lists what that removes",
       );
     }
     if (!(await isRevoked(deps, existing))) return { config: existing, wasAlready: true };
@@ -89,12 +90,12 @@ export async function enroll(
   return { config, wasAlready: false };
 }
 
-/** The key that signs is believed because the token, which came another way, carries its fingerprint. */
+/** The signing key is trusted because its fingerprint is in the token, which arrived by another channel. */
 async function verifyEnrolment(jws: string, expected: { fingerprint: string; identity: Identity }): Promise<Enrolment> {
   const claimed = Enrolment.safeParse(parseJson(Buffer.from(jws.split(".")[1] ?? "", "base64url").toString("utf8")));
   if (!claimed.success || fingerprintOf(claimed.data.controlKey) !== expected.fingerprint) {
     throw new EnrollError(
-      "the answer is not signed by the control plane that made the token: is the address right, is somebody in between?",
+      "the answer is not signed by the control plane that issued the token: check the address; a proxy may be changing the answer",
     );
   }
   const opened = await verifySigned(jws, claimed.data.controlKey, JWS_TYPES.enrolment, Enrolment);
@@ -105,7 +106,7 @@ async function verifyEnrolment(jws: string, expected: { fingerprint: string; ide
   return opened.value;
 }
 
-/** What the old host had still to say, nobody takes from the new one. */
+/** Removes the reports of the revoked host: the control plane accepts none from the new one. */
 async function discardReports(paths: Paths): Promise<void> {
   const spool = openSpool(paths);
   for (const { report } of await spool.list()) {
@@ -114,7 +115,7 @@ async function discardReports(paths: Paths): Promise<void> {
   }
 }
 
-/** A control plane that can't be asked has not revoked anybody. */
+/** Whether the control plane has revoked this host; false when it can't be reached. */
 async function isRevoked(deps: EnrollDeps, config: AgentConfig): Promise<boolean> {
   const identity = await loadIdentity(deps.paths);
   if (identity === null)

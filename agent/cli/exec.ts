@@ -4,7 +4,7 @@ import type { Verb } from "./verb.ts";
 
 const USAGE = "exec BINDING -- ARGS…";
 
-/** Runs the engine on a binding's repository with a person's own arguments, and ends with the engine's exit status. */
+/** Runs the engine on a binding's repository with the given arguments. Its exit status is the engine's. */
 export const exec: Verb = {
   name: "exec",
   help: { usage: USAGE, summary: "the backup tool itself, on the binding's repository" },

@@ -18,7 +18,7 @@ import { RunError } from "../run-error.ts";
 import { openRunLog } from "../run-log.ts";
 import { readSecrets, secretValues } from "../policy/secrets.ts";
 
-/** `holdfast restore-control` begins it, and hands it what it needs on standard input. */
+/** Internal: `holdfast restore-control` starts it, with its request on stdin. */
 export const fetchSnapshotVerb: Verb = {
   name: "fetch-snapshot",
   takes: {},
@@ -30,8 +30,8 @@ export const fetchSnapshotVerb: Verb = {
 };
 
 /**
- * Fetches a snapshot for a machine that is no host yet: everything it takes is in what it is handed.
- * @param request a `SnapshotWanted` as JSON
+ * Fetches a snapshot on a machine that is not enrolled: the request contains everything needed.
+ * @param request a `SnapshotRequest` as JSON
  * @returns the snapshot, as listed. Throws RunError
  */
 async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal): Promise<SnapshotFacts> {

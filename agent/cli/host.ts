@@ -12,7 +12,7 @@ export interface HostContext {
   assignment: Assignment;
 }
 
-/** What this host has to do, for a verb that does a part of it now. Throws what to do first when it has nothing yet. */
+/** Config, assignment and runner for a CLI verb. Throws when not enrolled or without an assignment. */
 export async function loadHostContext(deps: CliDeps): Promise<HostContext> {
   const config = await readConfig(deps.paths);
   if (config === null)
@@ -31,7 +31,7 @@ interface BindingContext extends HostContext {
   target: { assignment: Assignment; binding: AssignedBinding };
 }
 
-/** The same, and one of its bindings. Throws UsageError. */
+/** The same, with one of its bindings. Throws UsageError. */
 export async function loadBindingContext(deps: CliDeps, wanted: string): Promise<BindingContext> {
   const host = await loadHostContext(deps);
   const { assignment } = host;

@@ -12,7 +12,7 @@ import type { HostContext } from "./host.ts";
 const TRY_LATER: ReadonlySet<RunFailureCode> = new Set(["repository.locked", "repository.unreachable", "run.busy"]);
 const DELIVER_WITHIN_MS = 10_000;
 
-/** Says how a run ended, and reports it. @returns the exit status */
+/** Prints how a run ended, and delivers its report. @returns the exit status */
 export async function printOutcome(
   deps: CliDeps,
   host: HostContext,
@@ -32,7 +32,7 @@ function exitStatusOf({ state, failure }: RunOutcome): number {
   return failure !== null && TRY_LATER.has(failure.code) ? EXIT.tryLater : EXIT.failed;
 }
 
-/** What can't be delivered stays in the spool: the daemon does it. */
+/** If it can't be delivered, it stays in the spool for the daemon. */
 async function deliverNow(deps: CliDeps, { config, runner }: HostContext): Promise<void> {
   const identity = await loadIdentity(deps.paths);
   if (identity === null) return;
@@ -50,7 +50,7 @@ async function deliverNow(deps: CliDeps, { config, runner }: HostContext): Promi
   }
 }
 
-/** Says why it could not be done, and what to do. @returns the exit status */
+/** Prints the failure and the next step. @returns the exit status */
 export function printRunError(deps: CliDeps, error: RunError): number {
   printFailure(deps, error.failure);
   return TRY_LATER.has(error.failure.code) ? EXIT.tryLater : EXIT.failed;

@@ -3,7 +3,7 @@ import { runDaemon } from "../daemon/daemon.ts";
 import { searchPathsFrom } from "../detect/search-paths.ts";
 import type { Verb } from "./verb.ts";
 
-/** The daemon. The journal puts its own time before each line. */
+/** The daemon. The journal adds its own time to each line. */
 export const run: Verb = {
   name: "run",
   help: { usage: "run", summary: "the daemon: keep the schedule, take orders, report" },
@@ -15,7 +15,7 @@ export const run: Verb = {
       { ...deps, log, timers: realTimers, searchPaths: searchPathsFrom(deps.env) },
       deps.stopSignal(),
     );
-    // What is still open then (a socket's goodbye, a hanging request) must not keep the service from ending.
+    // Open handles (a closing socket, a hanging request) must not delay the exit.
     process.exit(status);
   },
 };

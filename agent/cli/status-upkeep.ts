@@ -6,17 +6,17 @@ import { nextDueAt } from "../daemon/scheduler.ts";
 import { tasksOf } from "../daemon/tasks.ts";
 import { readUpkeep, type UpkeepKind } from "../state/upkeep-state.ts";
 
-/** How the upkeep of a repository stands that this host maintains. */
+/** Prune or check schedule of a repository this host maintains. */
 export interface UpkeepStatus {
   readonly repository: string;
   readonly kind: UpkeepKind;
-  /** Null: not by itself. */
+  /** Null: not scheduled. */
   readonly nextDueAt: Instant | null;
-  /** Since when its check finds damage. */
+  /** Since when its checks find damage. */
   readonly damagedSince: Instant | null;
 }
 
-/** One entry for each prune and check that this host does by itself, or would. */
+/** One entry for each prune and check of the repositories this host maintains. */
 export async function upkeepStatus(
   paths: Paths,
   assignment: Assignment | null,

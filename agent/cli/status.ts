@@ -32,22 +32,24 @@ interface Status {
     state: "paused" | "off" | "on";
     running: boolean;
     nextDueAt: Instant | null;
-    /** When the newest backup that this host calls good began. */
+    /** When the binding's newest good backup on this host began. */
     lastGoodAt: Instant | null;
-    /** When it is late unless a good one comes before; null when none is expected, or that is not known. */
+    /**
+     * When the binding becomes late unless a good backup comes first; null when none is expected, or that is not known.
+     */
     lateAt: Instant | null;
     result: Result;
   }[];
   /** Prunes and checks of the repositories this host maintains. */
   upkeep: UpkeepStatus[];
-  /** What of the results is not on the host, and why. */
+  /** Which result files are missing, and why. */
   missingResults: string[];
   undelivered: number;
-  /** Of contracts.d: how many it declares, and which files are not followed. */
+  /** Of contracts.d: how many contracts it declares, and which files are invalid. */
   contracts: { declared: number; faults: DeclarationFault[] };
 }
 
-/** Says how this host is, from its own files, without asking anybody. */
+/** Prints the host's status from local files only. */
 export const status: Verb = {
   name: "status",
   help: { usage: "status [--json]", summary: "what this host does, and when next" },
@@ -105,7 +107,7 @@ async function lastGoodOf(
   binding: AssignedBinding,
   zone: string,
 ): Promise<Pick<Status["bindings"][number], "lastGoodAt" | "lateAt">> {
-  // What is damaged is told as a trouble of the host.
+  // A damaged file is reported as a host trouble.
   const good = await readNewestGood(paths, binding.id).catch(() => ({ at: null }));
   const lastGoodAt = good?.at ?? null;
   const sinceMs = await scheduledSince(paths, { kind: "backup", binding });

@@ -3,8 +3,9 @@ import { EXIT } from "../../shared/node/arguments.ts";
 const REPEATED_SIGNAL_MS = 2_000;
 
 /**
- * Aborts when somebody wants this process to stop. Asked again later, it goes at once, and what is left over is ended by
- * the next daemon. At once again is the same wish: Ctrl-C reaches us from the terminal and from whoever started us.
+ * Aborts when this process is asked to stop. The first signal stops it gracefully. A second one more than 2 s later
+ * exits at once, and the next daemon recovers the run. Within 2 s it counts as the same: Ctrl-C reaches us from the
+ * terminal and from our parent.
  */
 export function listenForStop(): AbortSignal {
   const stop = new AbortController();

@@ -23,8 +23,9 @@ export const uninstall: Verb = {
 };
 
 /**
- * Takes the agent off this machine, all of it, as install.sh put it there. Repositories are not touched.
- * @param input without `yes` nothing is removed, only said. @returns the exit status
+ * Removes the agent from this machine, with everything install.sh has installed. Repositories are not touched.
+ * @param input without `yes` it only lists what would be removed
+ * @returns the exit status
  */
 async function uninstallAgent(deps: CliDeps, input: { yes: boolean }): Promise<number> {
   const { paths } = deps;
@@ -82,7 +83,7 @@ async function knownRepositories(deps: CliDeps): Promise<AssignedRepository[]> {
   return assignment?.repositories ?? [];
 }
 
-/** The files of generated passphrases are called after their repository's id; people know it by its name and place. */
+/** Files of generated passphrases are named by their repository's id; people know its name and location. */
 function describePassphraseFile(path: string, repositories: readonly AssignedRepository[]): string {
   const repository = repositories.find(({ id }) => path.includes(id));
   return repository === undefined ? path : `${path} (${repository.name}, ${repository.location})`;

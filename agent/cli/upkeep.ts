@@ -10,7 +10,7 @@ import { type RunOutcome } from "../run/deps.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";
 import type { Verb } from "./verb.ts";
 
-/** Removes what a binding's retention no longer wants, or says what would go. */
+/** Removes the snapshots a binding's retention does not keep, or lists them. */
 export const forget: Verb = {
   name: "forget",
   help: {
@@ -32,7 +32,7 @@ export const forget: Verb = {
 export const check = upkeepVerb("check", "look for damage, and read the next part of the data");
 export const prune = upkeepVerb("prune", "free the space of what was forgotten");
 
-/** What is done to a repository as a whole. */
+/** Prunes or checks a repository as a whole. */
 function upkeepVerb(kind: UpkeepKind, summary: string): Verb {
   return {
     name: kind,

@@ -9,17 +9,17 @@ import { printRunError } from "./print-outcome.ts";
 /** One verb of the program. */
 export interface Verb {
   readonly name: string;
-  /** What the help says of it. None: only programs of ours begin it. */
+  /** Its entry in the help. Without one, the verb is internal. */
   readonly help?: { readonly usage: string; readonly summary: string };
   readonly takes: ArgumentSpec;
   /** @returns the exit status */
   run(deps: CliDeps, given: Arguments): Promise<number>;
 }
 
-/** The column where summaries begin. */
+/** The column of the summaries in the help. */
 const SUMMARY_COLUMN = 35;
 
-/** Does what was typed. What goes wrong is said in one line. @returns the exit status */
+/** Runs the verb in `args`. An error is printed in one line. @returns the exit status */
 export async function runVerb(deps: CliDeps, verbs: readonly Verb[], args: readonly string[]): Promise<number> {
   try {
     return await dispatch(deps, verbs, args);
@@ -52,7 +52,7 @@ Everything lives under HOLDFAST_AGENT_ROOT (default: the machine itself).
 `;
 }
 
-/** A usage that leaves no room beside it has its summary below. */
+/** The summary of a long usage goes on the next line. */
 function helpEntry({ usage, summary }: NonNullable<Verb["help"]>): string {
   const first = `  ${usage}`;
   if (first.length < SUMMARY_COLUMN) return `${first.padEnd(SUMMARY_COLUMN)}${summary}\n`;

@@ -100,7 +100,7 @@ Type=oneshot
 User=${user}
 ${root}ExecStart=${command.map(quoteForUnit).join(" ")} backup %i
 SuccessExitStatus=3
-# Stopped, it ends in order: the engine's lock goes, the after hooks run, the report is kept.
+# Stopped, it is cancelled in order: the engine's lock is removed, the after hooks run, the report is stored.
 KillMode=mixed
 TimeoutStartSec=infinity
 TimeoutStopSec=150

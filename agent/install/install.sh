@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the Holdfast agent on this machine and enrols it:  curl -fsSL URL/install.sh | sh -s -- --token TOKEN
-# Run again it changes nothing. `holdfast-agent uninstall` takes all of it away.
-# The one who serves this script fills in the two @NAMES@. Everything is in functions, and main is called on the last
-# line, so that a download cut short does nothing.
+# A second run changes nothing. `holdfast-agent uninstall` removes all of it.
+# The server of this script fills in the two @NAMES@. Everything is in functions, and main is called on the last line,
+# so that a truncated download does nothing.
 set -eu
 umask 022
 
@@ -112,7 +112,7 @@ sum_of() {
   sha256sum "$1" | cut -d ' ' -f 1
 }
 
-# The sum the agent's file must have. The list of sums is believed because the token names its digest.
+# The checksum of the agent's file. The list of checksums is trusted because its digest is in the token.
 expected_sum() {
   fetch /install/SHA256SUMS "$work/SHA256SUMS"
   if [ "$(sum_of "$work/SHA256SUMS")" != "$digest" ]; then
@@ -123,7 +123,7 @@ expected_sum() {
   printf '%s\n' "$sum"
 }
 
-# The file is checked and tried before it gets the agent's name.
+# The file is checked and run before it replaces the agent.
 download_agent() {
   say "downloading $file from $url"
   fetch "/install/$file" "$work/$file"
@@ -187,8 +187,8 @@ restic_command() {
   fi
 }
 
-# An agent that is enrolled here already says so and leaves it at that. One of another control plane refuses, which is why
-# this comes before its file is replaced. The token goes by environment: other users can read a command line.
+# An agent that is already enrolled here reports that and changes nothing. One of another control plane refuses: so this
+# comes before its file is replaced. The token is passed in the environment: other users can read a command line.
 enroll() {
   HOLDFAST_ENROLL_TOKEN=$token "${fresh:-$binary}" enroll --url "$url" || fail "this machine was not enrolled: see above. Then paste the line again, with a new token if it says so"
 }

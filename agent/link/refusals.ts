@@ -23,7 +23,7 @@ export function createRefuse(deps: RefusalDeps): Refuse {
   };
 }
 
-/** Reports a refusal, unless one with the same key was reported a short time ago. @param onNew called when it was not */
+/** Reports a refusal, unless one with the same key was reported recently. @param onNew called when it is reported */
 type ReportRefusal = (
   key: string,
   refusal: Pick<Refusal, "code" | "subject" | "message">,

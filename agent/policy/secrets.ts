@@ -21,7 +21,7 @@ const NOT_SECRET: readonly SecretName[] = ["AWS_DEFAULT_REGION"];
 
 interface SecretsInput {
   readonly repository: AssignedRepository;
-  /** The repository has been there before: a passphrase that is gone must not be made anew. */
+  /** The repository has been used before: a lost passphrase must not be replaced by a new one. */
   readonly wasSeen: boolean;
   /** Whether a passphrase may be generated now. */
   readonly mayGenerate: boolean;

@@ -14,7 +14,7 @@ export interface RunnerDeps {
   readonly random: (bytes: number) => Uint8Array;
   readonly log: (line: string) => void;
   readonly spool: Spool;
-  /** Called as often as an engine counts: whoever sends it on does so less often. */
+  /** Called for every progress message of an engine: throttled where it is sent. */
   readonly onProgress: (run: Id, progress: Progress) => void;
   /** How far the control plane's clock is ahead of this host's, in ms, as far as known. */
   readonly clockOffset?: () => number;

@@ -63,7 +63,7 @@ export async function startRecord(deps: RecordDeps, input: RecordInput): Promise
   return openRecord(deps, { entry, report });
 }
 
-/** Writes of a run that can't even begin that it failed. */
+/** Writes the failed report of a run that can't start. */
 export async function recordUnstarted(
   { clock, spool }: Pick<RecordDeps, "clock" | "spool">,
   input: NewRun,
@@ -75,7 +75,7 @@ export async function recordUnstarted(
   await spool.write({ owner: null, after: null, report: { ...report, run } });
 }
 
-/** The first report of a run: it begins now, and nothing has come of it yet. */
+/** The first report of a run: it starts now, without any results. */
 function newReport({ runId, ...input }: NewRun, nowMs: number): RunReport {
   const { binding, repository, kind, trigger, scheduledAt } = input;
   return {

@@ -4,24 +4,24 @@ import { messageOf } from "../error-message.ts";
 /** Exit statuses of every verb. */
 export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, tryLater: 75 } as const;
 
-/** What was typed can't be done as it stands: exit status 2. */
+/** The arguments are wrong: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** What a verb takes after its name. */
+/** The arguments of a verb. */
 export interface ArgumentSpec {
   /** Options without a value. */
   flags?: readonly string[];
   /** Options with a value, given once. */
   texts?: readonly string[];
-  /** Options with a value that may be given again. */
+  /** Options with a value that may be repeated. */
   lists?: readonly string[];
-  /** Words without dashes that must be there, as the usage calls them. */
+  /** Required positional arguments, as named in the usage. */
   names?: readonly string[];
-  /** The list that words beyond `names` belong to, once its option was given: `--include A B`. */
+  /** The list option that gets positional arguments beyond `names`, once it was given: `--include A B`. */
   restInto?: string;
-  /** What follows `--` goes to another program as it is: the usage that says so. */
+  /** For a verb that passes everything after `--` to another program: its usage. */
   passThrough?: string;
 }
 
@@ -29,13 +29,13 @@ export interface Arguments {
   flag(name: string): boolean;
   text(name: string): string | undefined;
   list(name: string): string[];
-  /** The word without dashes at that place of `names`. */
+  /** The positional argument at that index of `names`. */
   name(index: number): string;
-  /** What follows `--`, if the verb takes that. */
+  /** Everything after `--`, if the verb accepts that. */
   readonly passedThrough: readonly string[];
 }
 
-/** @throws UsageError with what is wrong */
+/** @throws UsageError */
 export function parseArguments(args: readonly string[], shape: ArgumentSpec): Arguments {
   const { own, passedThrough } = splitAtDashes(args, shape);
   const { values, positionals } = parse(own, shape);

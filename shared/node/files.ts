@@ -50,7 +50,7 @@ function hasProcess(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    // Another user's process may not be signalled, so it is there.
+    // Another user's process: it may not be signalled, but it exists.
     return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }
