@@ -16,11 +16,11 @@ const DELIVER_WITHIN_MS = 10_000;
 export async function printOutcome(
   deps: CliDeps,
   host: HostContext,
-  said: { what: string; outcome: RunOutcome; json: boolean },
+  result: { what: string; outcome: RunOutcome; json: boolean },
 ): Promise<number> {
-  const { outcome } = said;
+  const { outcome } = result;
   const snapshot = outcome.snapshot === null ? "" : `, snapshot ${outcome.snapshot}`;
-  deps.out(said.json ? `${JSON.stringify(outcome)}\n` : `${said.what}: ${outcome.state}${snapshot}\n`);
+  deps.out(result.json ? `${JSON.stringify(outcome)}\n` : `${result.what}: ${outcome.state}${snapshot}\n`);
   if (outcome.failure !== null) printFailure(deps, outcome.failure);
   await deliverNow(deps, host);
   return exitStatusOf(outcome);

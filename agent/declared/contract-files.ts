@@ -72,7 +72,7 @@ export async function findOwnDeclaration(
   assigned: AssignedContract,
 ): Promise<ContractBody | null> {
   if (!assigned.declared) return null;
-  const { id: _id, name, declared: _said, ...body } = assigned;
+  const { id: _id, name, declared: _declared, ...body } = assigned;
   const [{ contracts, texts }, { settled, refused }] = await Promise.all([
     readDeclared(paths),
     readContractState(paths),

@@ -57,11 +57,11 @@ export function startDetector(deps: DetectorDeps): () => void {
       lastLogged = "";
     } catch (error) {
       wait = RETRY_AFTER_MS;
-      const said = messageOf(error);
+      const message = messageOf(error);
       // The puller already logs that the control plane is offline.
       const isKnown = error instanceof ApiError && error.kind === "offline";
-      if (!isKnown && said !== lastLogged) deps.log(`services are not detected: ${said}`);
-      lastLogged = said;
+      if (!isKnown && message !== lastLogged) deps.log(`services are not detected: ${message}`);
+      lastLogged = message;
     }
     if (!isStopped)
       cancelTimer = deps.timers.after(

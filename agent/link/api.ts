@@ -190,17 +190,17 @@ async function errorOf(answer: Response): Promise<ApiError> {
   const body = ErrorBody.safeParse(parseJson(await textOf(answer)));
   const code = body.data?.error.code;
   const facts = { status: answer.status, code };
-  const said = body.data?.error.message ?? `${answer.url} answered ${answer.status}`;
+  const message = body.data?.error.message ?? `${answer.url} answered ${answer.status}`;
   const location = answer.headers.get("location");
   if (answer.status >= 300 && answer.status < 400 && location !== null) {
     return new ApiError("rejected", `${answer.url} sends on to ${location}: enrol with that address`, facts);
   }
-  if (code === "auth.host_revoked") return new ApiError("revoked", said, facts);
+  if (code === "auth.host_revoked") return new ApiError("revoked", message, facts);
   const isTemporary = answer.status >= 500 || answer.status === 408 || answer.status === 429;
   // A proxy that has lost its control plane answers 404 with a page of its own. That is temporary.
   return new ApiError(
     isTemporary || (code === undefined && answer.status !== 413) ? "offline" : "rejected",
-    said,
+    message,
     facts,
   );
 }

@@ -39,12 +39,15 @@ const REMOVE_AFTER_MS = 3_600_000;
  * @returns the orders to carry out now: cancels last
  */
 export async function acceptOrders(deps: OrderDeps, signed: string[]): Promise<Order[]> {
-  const taken: Order[] = [];
+  const accepted: Order[] = [];
   for (const jws of signed) {
     const order = await openOrder(deps, jws);
-    if (order !== null && (await shouldRun(deps, order))) taken.push(order);
+    if (order !== null && (await shouldRun(deps, order))) accepted.push(order);
   }
-  return [...taken.filter((order) => order.kind !== "cancel"), ...taken.filter((order) => order.kind === "cancel")];
+  return [
+    ...accepted.filter((order) => order.kind !== "cancel"),
+    ...accepted.filter((order) => order.kind === "cancel"),
+  ];
 }
 
 /** Called with the ids of runs the control plane has stored, before their reports are removed here. */

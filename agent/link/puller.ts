@@ -53,9 +53,10 @@ export function startPuller(deps: PullerDeps): Puller {
       lastLogged = "";
       return "ok";
     } catch (error) {
-      const said = messageOf(error);
-      if (said !== lastLogged) deps.log(`can't pull from the control plane, keeping the current assignment: ${said}`);
-      lastLogged = said;
+      const message = messageOf(error);
+      if (message !== lastLogged)
+        deps.log(`can't pull from the control plane, keeping the current assignment: ${message}`);
+      lastLogged = message;
       // A local failure, not a network one: the facts, with the host's troubles, can still be sent.
       if (!(error instanceof ApiError)) await deps.sendFacts().catch(() => undefined);
       return error instanceof ApiError && error.kind === "revoked" ? "revoked" : "failed";

@@ -58,9 +58,9 @@ export function startRelay(deps: RelayDeps): Relay {
       } catch (error) {
         // An older control plane does not have this route.
         if (error instanceof ApiError && error.code === "route.not_found") continue;
-        const said = messageOf(error);
-        if (said !== lastLogged) deps.log(`relayed notifications can't be fetched or reported: ${said}`);
-        lastLogged = said;
+        const message = messageOf(error);
+        if (message !== lastLogged) deps.log(`relayed notifications can't be fetched or reported: ${message}`);
+        lastLogged = message;
       }
     } while (isRunRequested && !isStopped);
     running = null;

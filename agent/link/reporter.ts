@@ -113,14 +113,14 @@ async function deliverBatch(deps: DeliverDeps, batch: SpoolEntry[], before: Deli
     if (!(error instanceof ApiError) || error.kind !== "rejected") throw error;
     return await deliverSplit(deps, batch, { before, error });
   }
-  const taken = batch.filter(({ report }) => ids.includes(idOf(report)));
-  await deps.onAccepted(taken.map(({ report }) => idOf(report)));
-  for (const entry of taken) {
+  const accepted = batch.filter(({ report }) => ids.includes(idOf(report)));
+  await deps.onAccepted(accepted.map(({ report }) => idOf(report)));
+  for (const entry of accepted) {
     const [id, sequence] = [idOf(entry.report), sequenceOf(entry.report)];
     before.accepted.set(id, sequence);
     if (isComplete(entry)) await deps.spool.removeIfUnchanged(id, sequence);
   }
-  return batch.length - taken.length;
+  return batch.length - accepted.length;
 }
 
 /** A report the control plane rejects must not block the others: halves the batch until it is alone. It is kept. */

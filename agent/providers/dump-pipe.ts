@@ -163,8 +163,8 @@ export function openDumpOutput(log: Access["log"]): DumpOutput {
     if (script === 0) return runFailure("source.empty", "the command wrote nothing, so nothing was stored");
     // The reader cut it off: the reader has failed, not the script.
     if (script === 141 || (passing !== 0 && passing !== EMPTY)) return null;
-    const said = log.redact(last).slice(0, 500);
-    return runFailure("dump.failed", `the command exited with ${script}${said === "" ? "" : `: ${said}`}`);
+    const detail = log.redact(last).slice(0, 500);
+    return runFailure("dump.failed", `the command exited with ${script}${detail === "" ? "" : `: ${detail}`}`);
   };
   return {
     add(line) {
@@ -176,10 +176,10 @@ export function openDumpOutput(log: Access["log"]): DumpOutput {
       return true;
     },
     readStatus(note) {
-      const [, said = ""] = /^said (.*)$/m.exec(note) ?? [];
+      const [, lastLine = ""] = /^said (.*)$/m.exec(note) ?? [];
       const [, script, passing] = /^ended (\d+) (\d+)$/m.exec(note) ?? [];
-      if (said.trim() !== "" && said !== last) log.line(`  ${said}`);
-      if (said.trim() !== "") last = said;
+      if (lastLine.trim() !== "" && lastLine !== last) log.line(`  ${lastLine}`);
+      if (lastLine.trim() !== "") last = lastLine;
       if (script !== undefined && passing !== undefined) statuses = [Number(script), Number(passing)];
     },
     failure,
@@ -241,14 +241,14 @@ export function loadFailure(
   if (startFailure !== null) return runFailure("database.failed", `the command could not be started: ${startFailure}`);
   if (output.hasEngineFailed()) return engineFailure();
   const last = redact(output.last()).slice(0, 500);
-  const said = last === "" ? "" : `: ${last}`;
+  const detail = last === "" ? "" : `: ${last}`;
   if (exitCode !== 0)
     return runFailure(
       "database.failed",
-      `the command ${signal === null ? `exited with ${exitCode}` : `was ended by ${signal}`}${said}`,
+      `the command ${signal === null ? `exited with ${exitCode}` : `was ended by ${signal}`}${detail}`,
     );
   // The command stopped reading early: nothing shows whether the restore is complete.
   if (!output.wasReadWhole())
-    return runFailure("database.failed", `the command ended before it had read the whole dump${said}`);
+    return runFailure("database.failed", `the command ended before it had read the whole dump${detail}`);
   return null;
 }

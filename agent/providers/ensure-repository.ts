@@ -43,11 +43,11 @@ export async function ensureRepository(
   return created;
 }
 
-/** The error for a repository that did not answer in time. @param said the engine's output until then */
-export function timeoutError({ repository, timeouts }: Access, said: string): RunError {
+/** The error for a repository that did not answer in time. @param output the engine's output until then */
+export function timeoutError({ repository, timeouts }: Access, output: string): RunError {
   return runError(
     "repository.unreachable",
-    `the repository at ${repository.location} did not answer within ${timeouts.openMs / 1000} s: ${said}`,
+    `the repository at ${repository.location} did not answer within ${timeouts.openMs / 1000} s: ${output}`,
   );
 }
 

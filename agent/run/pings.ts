@@ -119,12 +119,12 @@ function startRequest({ kind, url }: Ping, run: Id): OutgoingRequest | null {
 
 function endRequest({ kind, url }: Ping, run: Id, { state, message, log, tookMs }: BackupEnd): OutgoingRequest {
   const isUp = isGood(state);
-  const said = truncate(`${state}${message === "" ? "" : `: ${message}`}`);
+  const summary = truncate(`${state}${message === "" ? "" : `: ${message}`}`);
   if (kind === "healthchecks")
-    return healthchecks(url, isUp ? "" : "/fail", run, isUp ? said : `${said}\n\n${tail(log)}`);
+    return healthchecks(url, isUp ? "" : "/fail", run, isUp ? summary : `${summary}\n\n${tail(log)}`);
   const target = new URL(url);
   target.searchParams.set("status", isUp ? "up" : "down");
-  target.searchParams.set("msg", said);
+  target.searchParams.set("msg", summary);
   target.searchParams.set("ping", tookMs === null ? "" : String(tookMs));
   return { method: "GET", url: target.href, headers: HEADERS, body: "" };
 }

@@ -92,10 +92,10 @@ function findNew(
   snapshots: readonly SnapshotFacts[],
   { summary, begun }: { summary: BackupSummary | null; begun: StartTime },
 ): SnapshotFacts | null {
-  const said = summary?.snapshot_id;
+  const reportedId = summary?.snapshot_id;
   const isNew = ({ takenAt }: SnapshotFacts): boolean => Date.parse(takenAt) >= begun.wall;
-  if (said === undefined || said === "") return snapshots.findLast(isNew) ?? null;
-  return snapshots.findLast((one) => one.id.startsWith(said) && (isNew(one) || wasClockSet(begun))) ?? null;
+  if (reportedId === undefined || reportedId === "") return snapshots.findLast(isNew) ?? null;
+  return snapshots.findLast((one) => one.id.startsWith(reportedId) && (isNew(one) || wasClockSet(begun))) ?? null;
 }
 
 /** When something began, by the wall clock and by a steady clock; in ms. */

@@ -42,6 +42,6 @@ export async function check(
   // A pack that could not be fetched is also reported as an error of the repository.
   if (failure.code !== "engine.failed" || !FOUND_DAMAGE.test(ended.stderr)) return { ...result, failure };
   const lines = ended.stderr.split("\n").filter((line) => !ADVICE.test(line) && !FOUND_DAMAGE.test(line));
-  const said = access.log.redact(lines.slice(0, 3).join("; ").slice(0, 1500));
-  return { ...result, failure: runFailure("repository.damaged", `restic check found damage: ${said}`) };
+  const errors = access.log.redact(lines.slice(0, 3).join("; ").slice(0, 1500));
+  return { ...result, failure: runFailure("repository.damaged", `restic check found damage: ${errors}`) };
 }
