@@ -153,7 +153,7 @@ test("what is refused again at every poll is reported once a day", async () => {
   expect(await one.refusals()).toHaveLength(2);
 });
 
-test("a stored assignment that is not what was stored is set aside and said, and its copy is used", async () => {
+test("a damaged stored assignment is quarantined and logged, and its copy is used", async () => {
   const one = await bench();
   const { paths } = one.deps;
   const names = async () => (await readdir(paths.state)).filter((name) => name.startsWith("assignment.")).toSorted();

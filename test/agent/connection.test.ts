@@ -119,7 +119,7 @@ test("a poke says what to pull", async () => {
   expect(await poked).toEqual(["orders"]);
 });
 
-test("what the other side still says after the end sets no timer again", async () => {
+test("frames after the close set no timer", async () => {
   const { connection, welcome, time } = await bench();
   const peer = await welcome();
   peer.socket.ping();
@@ -186,7 +186,7 @@ test("a server that answers pings keeps the connection; one that falls silent lo
   expect(await peer.ended).toBe(CLOSE.silent.code);
 });
 
-test("a server that opens the door and never says welcome is left", async () => {
+test("a connection that opens but never sends welcome is closed", async () => {
   const { accept, time, attempts } = await bench();
   const peer = await accept();
   await peer.next();
@@ -198,7 +198,7 @@ test("a server that opens the door and never says welcome is left", async () => 
   expect(attempts).toHaveLength(2);
 });
 
-test("a revoked host says so and knocks once an hour", async () => {
+test("a revoked host logs it and retries once an hour", async () => {
   const { welcome, drop, time, lines } = await bench();
   await drop(await welcome(), CLOSE.revoked.code);
   expect(retry(time)).toBe(3_600_000);
@@ -262,7 +262,7 @@ test("progress goes out at most once a second per run, always the latest, and is
   expect(await back.next()).toBe(PONG_TEXT);
 });
 
-test("stopping says goodbye and does not come back", async () => {
+test("stop closes the socket and does not reconnect", async () => {
   const { connection, welcome, time, attempts } = await bench();
   const peer = await welcome();
   connection.stop();

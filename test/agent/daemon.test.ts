@@ -143,7 +143,7 @@ test("a running run is cancelled from afar, and the service is started again", a
   expect(await isThere(stopped)).toBe(false);
 });
 
-test("an agent that is told to stop ends its run in order and says so before it goes", async () => {
+test("an agent told to stop cancels its run, reports it, and exits", async () => {
   const run = await heldRun();
   await agent.kill("SIGTERM");
   expect(await isThere(stopped)).toBe(false);

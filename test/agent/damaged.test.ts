@@ -94,7 +94,7 @@ test("whatever becomes of what the agent remembers, it is read as it was or take
   });
 });
 
-test("a repository that is no longer remembered is never taken for new, nor for one that was checked", async () => {
+test("a repository whose stored id is damaged is never taken for new, nor for one that was checked", async () => {
   const paths = await inMemory();
   const [repository] = assignmentOf(newId(), 1).repositories;
   if (repository === undefined) throw new Error("no repository");

@@ -157,7 +157,7 @@ test("what a file said when it could last be read holds while it is broken, also
   second.stop();
 });
 
-test("a change is told once: by the kernel within a moment, and by looking again where the kernel says nothing", async () => {
+test("a change is published once: at once with inotify, within 30 s without", async () => {
   const paths = await contractsDir();
   const agent = await declaring(paths);
   await agent.publish();
@@ -192,7 +192,7 @@ test("a change is told once: by the kernel within a moment, and by looking again
   expect(agent.time.pending()).toEqual([]);
 });
 
-test("told to a control plane that is away, it is said again; refused, it is said in the log and tried with the next pull", async () => {
+test("published again when the control plane was away; when rejected, logged and retried with the next pull", async () => {
   const paths = await contractsDir();
   await put(paths, "photos.json", request("/srv/photos"));
   const agent = await declaring(paths);
@@ -212,7 +212,7 @@ test("told to a control plane that is away, it is said again; refused, it is sai
   agent.stop();
 });
 
-test("what ran is told before what is declared no more, and the assignment counts as the file's once all is pulled", async () => {
+test("runs are reported before their declaration is removed, and the file wins until its declaration was pulled back", async () => {
   const paths = await contractsDir();
   await put(paths, "photos.json", request("/srv/photos"));
   const agent = await declaring(paths);

@@ -130,7 +130,7 @@ test("a machine that belongs to another control plane is not taken over", async 
   expect(await readConfig(paths)).toEqual(config);
 });
 
-test("a used token is refused with the control plane's own words", async () => {
+test("a used token fails with the control plane's error message", async () => {
   const token = await newToken("single");
   await enroll(depsOf((await scratchRoot()).paths).deps, { url: control().url, token });
   const { paths } = await scratchRoot();
@@ -176,7 +176,7 @@ async function apiAgainst(answer: Parameters<typeof serve>[0], now = Date.now())
   return openApi({ config, identity: await loadOrCreateIdentity(paths), clock: { now: () => now }, random });
 }
 
-test("a host whose clock is wrong learns the time from the refusal, and is heard at its second try", async () => {
+test("a host with clock skew takes the time from the refused request and succeeds at its second try", async () => {
   const issued: number[] = [];
   const wrong = Date.now() - 40 * 86_400_000;
   const api = await apiAgainst((request, response) => {

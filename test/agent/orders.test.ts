@@ -46,7 +46,7 @@ test("an order is done once, though it comes again at every pull until its run i
   expect(refused).toEqual([`order.replayed ${order.id}`]);
 });
 
-test("an order whose run was lost in a crash before it began is begun again", async () => {
+test("an order whose run was lost in a crash before it started is run", async () => {
   const { deps, host, signed } = await bench();
   const order = orderOf(host);
   const jws = await signed(order);
@@ -54,7 +54,7 @@ test("an order whose run was lost in a crash before it began is begun again", as
   expect(await acceptOrders(deps, [jws])).toEqual([order]);
 });
 
-test("an expired order is never done, not even when the clock goes back after it was forgotten", async () => {
+test("an expired order is never run, not even when the clock goes back after its record was removed", async () => {
   const { deps, host, signed, time, refused } = await bench();
   const order = orderOf(host);
   const jws = await signed(order);
@@ -69,7 +69,7 @@ test("an expired order is never done, not even when the clock goes back after it
   expect(refused).toEqual([`order.expired ${order.id}`, `order.expired ${order.id}`]);
 });
 
-test("an order of after the forgotten ones is done", async () => {
+test("an order newer than the removed ones is run", async () => {
   const { deps, host, signed, time } = await bench();
   await acceptOrders(deps, [await signed(orderOf(host))]);
   time.jump(26 * HOUR);

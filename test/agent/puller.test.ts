@@ -3,7 +3,7 @@ import { startPuller } from "../../agent/link/puller.ts";
 import { realTimers } from "../../agent/system/timers.ts";
 import { assignmentOf, newId, orderOf } from "./signer.ts";
 
-test("what is wrong on the host is told, also when that is why what was pulled can't be taken", async () => {
+test("host troubles are sent even when they are the reason a pull fails", async () => {
   const lines: string[] = [];
   await new Promise<void>((resolve) => {
     const puller = startPuller({

@@ -128,7 +128,7 @@ test("a run that changed while its report was on its way is kept and sent again"
   expect(await held()).toBe(0);
 });
 
-test("a run whose after hooks are still owed stays until they are paid, whatever was reported of it", async () => {
+test("a run with a pending cleanup stays in the spool until the cleanup is done, even if it was accepted", async () => {
   const { deps, spool, held } = await bench();
   const after = { user: "root", timeLimitMs: 1000, binding: "photos-disk", contract: "photos", hooks: [], resume: [] };
   const owing = { ...entryOf("interrupted"), after };

@@ -121,7 +121,7 @@ test("a backup that a lock has put off comes again at its time, and not twice wh
   expect(said()).toEqual(["08:10 catch-up"]);
 });
 
-test("the clock is asked again every half minute, so a sleep of the host is noticed", async () => {
+test("the clock is read again every 30 s, so that a suspend is noticed", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const { scheduler, said } = start({ paths, time, assignment: hourly() });

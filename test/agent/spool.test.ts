@@ -50,7 +50,7 @@ test("on a full disk no run can begin, what is over is delivered from memory, an
   expect(spool.troubles()).toEqual([]);
 });
 
-test("what waits too long is pared before it is dropped, the oldest first; what runs is never touched", async () => {
+test("reports are trimmed before they are dropped, oldest first; running runs are never touched", async () => {
   const paths = await inMemory();
   const bounds = { entries: 40, bytes: 120_000 };
   const spool = openSpool(paths, bounds);
@@ -99,7 +99,7 @@ test("what waits too long is pared before it is dropped, the oldest first; what 
   expect(lost?.message).toContain(`${98 - kept} run reports were dropped`);
 });
 
-test("a file of the spool that is damaged anywhere is set aside and told, and the others are delivered", async () => {
+test("a damaged spool file is moved aside and reported, and the others are delivered", async () => {
   const paths = await inMemory();
   const spool = openSpool(paths);
   const entry = entryOf("succeeded", 2, newId(), "all went well");
@@ -122,7 +122,7 @@ test("a file of the spool that is damaged anywhere is set aside and told, and th
   expect(await findTroubles(paths)).toMatchObject([{ code: "spool.damaged", subject: `${file}.unreadable` }]);
 });
 
-test("troubles are looked for every minute, and each change is told once", async () => {
+test("troubles are checked every minute, and each change is reported once", async () => {
   const time = holdTime();
   const trouble: HostTrouble = { code: "disk.full", subject: "/var", message: "no room" };
   let found: HostTrouble[] = [trouble];

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.end());
 
-test("an agent whose files were damaged goes on, each is told of as an incident, and over once it was looked at", async () => {
+test("an agent with damaged files keeps working; each file opens an incident, closed once a person removed it", async () => {
   const { agent, api, directory, user } = world;
   await mkdir(join(directory, "srv"));
   await writeFile(join(directory, "srv/letter"), "dear reader");

@@ -47,12 +47,12 @@ describe("what must stand still while a backup runs", () => {
   afterEach(() => host.close());
   const ALL = "before hook\npause web\nstop app.service\nstart app.service\nunpause web\nafter hook\n";
 
-  it("is halted between the hooks, only what runs, and set going again in the opposite order", async () => {
+  it("is stopped between the hooks if it runs, and started again in reverse order", async () => {
     expect(await host.backup(halting({ before: ["first"], after: ["last"] }))).toMatchObject({ state: "succeeded" });
     expect(await said()).toBe(ALL);
   });
 
-  it("is set going again when the backup fails, and a service that does not start is said", async () => {
+  it("is started again when the backup fails, and a service that does not start is reported", async () => {
     const missing = { before: ["first"], after: ["last"] };
     const work = halting({
       ...missing,
@@ -67,7 +67,7 @@ describe("what must stand still while a backup runs", () => {
     expect(await textOf(out("web"))).toBe("running\n");
   });
 
-  it("is set going again when the agent is killed in between, once", async () => {
+  it("is started again, once, when the agent is killed in between", async () => {
     await host.hook("last", `echo "after hook" >>${out("said")}; sleep 0.1`);
     // Stopping takes for ever: the process is killed while it waits.
     await program("systemctl", `${SYSTEMCTL}\n[ "$1" != stop ] || sleep 300`);
@@ -92,7 +92,7 @@ describe("what must stand still while a backup runs", () => {
     expect(await host.report({ runId })).toMatchObject({ run: { state: "interrupted" } });
   });
 
-  it("stands still for both of two backups at once, to two repositories", async () => {
+  it("stays stopped during two simultaneous backups to two repositories", async () => {
     await program("systemctl", SYSTEMCTL.replace("echo inactive", "sleep 0.5; echo inactive"));
     const [one, other] = [halting(), halting({ location: out("srv/other") })];
     const { repositories, bindings } = other.assignment;

@@ -190,7 +190,7 @@ describe.each(TOOLS)("%s", (tool) => {
     expect(runs).not.toBe("");
   });
 
-  test("a wrong passphrase is told from everything else, and no second repository is made over the first", async () => {
+  test("a wrong passphrase has its own error, and no second repository is created over the first", async () => {
     const location = join(host.root, "opt/repos", `${tool}-tree`);
     const config = await readFile(join(location, "config"));
     const failed = await host.start(`${tool}-wrong`);

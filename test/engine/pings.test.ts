@@ -30,7 +30,7 @@ async function receiving() {
 }
 
 describe("a binding's dead man's switches", () => {
-  test("are told of a backup's start and good end, in that order, whoever began it", async () => {
+  test("are sent at a backup's start and success, in that order, whoever started it", async () => {
     const { origin, asked, requests } = await receiving();
     await host.policy({ outgoing: [origin] });
     for (const trigger of ["schedule", "order", "manual"] as const) {
@@ -48,7 +48,7 @@ describe("a binding's dead man's switches", () => {
     }
   });
 
-  test("are told of a bad end, with the end of the log and without secrets", async () => {
+  test("are sent at a failure, with the end of the log and without secrets", async () => {
     const { origin, requests } = await receiving();
     await host.policy({ outgoing: [origin] });
     const passphrase = (await textOf(join(host.paths.secretsDir, host.work().binding.repository))).trim();
@@ -124,7 +124,7 @@ describe("a binding's dead man's switches", () => {
     expect(requests.map(({ path }) => path.replace(/\?.*/, ""))).toEqual(["/ping/uuid/start", "/ping/uuid"]);
   });
 
-  test("are told of a backup whose process was killed, once it is ended", async () => {
+  test("are sent for a backup whose process was killed, once it is recovered", async () => {
     const { origin, requests } = await receiving();
     await host.policy({ outgoing: [origin] });
     const { assignment, binding } = host.work({ settings: { pings: both(origin) } });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { diskFull } from "./disk-full.ts";
 import { play } from "./fault.ts";
 
-test("a borg that found no room for its last words leaves a lock, which is no warning to the next backup", async () => {
+test("a borg stopped by a full disk leaves a lock, which is no warning for the next backup", async () => {
   const said: string[] = [];
   const tally = await play(diskFull, { seed: 2019, rounds: 1, log: (line) => said.push(line) });
   expect(tally, said.join("\n")).toMatchObject({ rounds: 1, lost: 0, doubled: 0, lied: 0 });

@@ -8,13 +8,13 @@ import { openWiredHost } from "./wired-host.ts";
 const HOUR = 3_600_000;
 const MINUTE = 60_000;
 
-test("wire-broken: whatever becomes of the wire, runs go on, and each is told once in the end", async () => {
+test("wire-broken: runs continue whatever happens to the network, and each is reported exactly once", async () => {
   const said: string[] = [];
   const tally = await play(wireBroken, { seed: 3, rounds: 1, log: (line) => void said.push(line) });
   expect(tally, said.join("\n")).toMatchObject({ rounds: 1, lost: 0, doubled: 0, lied: 0 });
 });
 
-test("two days offline and a sleep of 25 hours: every run is made on time, kept, and told once, with one catch-up", async () => {
+test("two days offline and 25 hours suspended: every run is on time, kept and reported once, with one catch-up", async () => {
   const time = holdTime(Date.parse("2026-11-23T08:10:00.000Z"));
   const host = await openWiredHost({ ...time, calendar: "*-*-* 00/12:00:00" });
   onTestFinished(host.end);

@@ -117,7 +117,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       expect(tool.ids(host, work)).toHaveLength(1);
     });
 
-    it("that does not end when it is asked to is killed, and its lock removed", async () => {
+    it("that ignores SIGINT is killed, and its lock removed", async () => {
       const work = host.work({ settings: await tool.slow(host) });
       host.impatient();
       const [stop, runId] = [new AbortController(), newId()];
@@ -191,7 +191,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       expect((await host.report({ runId })).run).toMatchObject({ state: "interrupted", snapshot: null });
     });
 
-    it("is what the repository lists, whatever the tool's exit code and words say", async () => {
+    it("is what the repository lists, whatever the tool's exit code and output", async () => {
       const work = host.work();
       await host.backup(work);
       const lying = async (script: string): Promise<void> => {

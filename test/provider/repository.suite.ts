@@ -81,7 +81,7 @@ export function repositorySuite(engine: FoundEngine): void {
       expect(tool.ids(host, work)).toEqual([]);
     });
 
-    it("that the passphrase does not open, or that can't be reached, is told apart from one that is missing", async () => {
+    it("that the passphrase does not open, or that can't be reached, is distinguished from a missing one", async () => {
       await host.backup(host.work({ passphrase: { file: await host.write("pass", "right\n") } }));
       const wrong = await host.backup(host.work({ passphrase: { file: await host.write("wrong", "wrong\n") } }));
       expect(wrong).toMatchObject({ state: "failed", failure: { code: "repository.wrong_passphrase" } });
