@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, sql, type SQL } from "drizzle-orm";
+import { and, desc, eq, sql, type SQL } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import type { Binding, Health, Settings } from "../../../shared/binding.ts";
 import { CLOCK_WRONG_MS } from "../../../shared/clock-skew.ts";
@@ -15,7 +15,7 @@ import { runs } from "../../db/schema/runs.ts";
 import type { Deps } from "../../deps.ts";
 import { nextExpectedBackup, scheduledBindingColumns, zoneOf } from "../lateness/expected-backup.ts";
 import { isNotAhead } from "../ids.ts";
-import { hasLabel, pageOf, type ListInput } from "../page.ts";
+import { hasLabel, isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 export async function getBinding(deps: Deps, id: Id): Promise<Binding> {
@@ -37,11 +37,11 @@ export async function listBindings(
   const rows = await select(deps)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(bindings.id, input.cursor),
-        input.host === undefined ? undefined : eq(bindings.host, input.host),
-        input.contract === undefined ? undefined : eq(bindings.contract, input.contract),
-        input.repository === undefined ? undefined : eq(bindings.repository, input.repository),
-        input.name === undefined ? undefined : eq(bindings.name, input.name),
+        isPastCursor(bindings.id, input),
+        matches(bindings.host, input.host),
+        matches(bindings.contract, input.contract),
+        matches(bindings.repository, input.repository),
+        matches(bindings.name, input.name),
         input.label === undefined ? undefined : hasLabel(bindings.labels, input.label),
       ),
     )

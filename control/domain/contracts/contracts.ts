@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, lt, ne, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, ne, sql } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import { DatabaseContract, FilesContract } from "../../../shared/contract.ts";
 import type { ChangeContract, Contract, ContractBody, CreateContract } from "../../../shared/contract.ts";
@@ -11,7 +11,7 @@ import type { Deps } from "../../deps.ts";
 import { bodyFromCatalog } from "./catalog.ts";
 import { resolveHost } from "../hosts/hosts.ts";
 import { newId } from "../ids.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { bumpHostOfContract } from "../revisions.ts";
 import { bodyToColumns, columnsToBody, type ContractRow, toContract } from "./rows.ts";
@@ -49,11 +49,7 @@ export async function listContracts(
     .select()
     .from(contracts)
     .where(
-      and(
-        input.cursor === undefined ? undefined : lt(contracts.id, input.cursor),
-        input.host === undefined ? undefined : eq(contracts.host, input.host),
-        input.name === undefined ? undefined : eq(contracts.name, input.name),
-      ),
+      and(isPastCursor(contracts.id, input), matches(contracts.host, input.host), matches(contracts.name, input.name)),
     )
     .orderBy(desc(contracts.id))
     .limit(input.limit + 1);

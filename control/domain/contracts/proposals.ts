@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, isNotNull, isNull, sql } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import type { AcceptProposal, ContractTemplate, Proposal } from "../../../shared/catalog.ts";
 import { ContractBody, type Contract } from "../../../shared/contract.ts";
@@ -10,7 +10,7 @@ import { contracts, detections } from "../../db/schema/contracts.ts";
 import { guard } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { createContract } from "./contracts.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 type DetectionRow = typeof detections.$inferSelect;
@@ -26,8 +26,8 @@ export async function listProposals(
     .from(detections)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(detections.id, input.cursor),
-        input.host === undefined ? undefined : eq(detections.host, input.host),
+        isPastCursor(detections.id, input),
+        matches(detections.host, input.host),
         input.dismissed ? isNotNull(detections.dismissedAt) : isNull(detections.dismissedAt),
       ),
     )

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { and, desc, eq, sql } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import { Id, instant } from "../../../shared/ids.ts";
 import { isLocalLocation } from "../../../shared/location.ts";
@@ -10,7 +10,7 @@ import type { Deps } from "../../deps.ts";
 import { resolveHost } from "../hosts/hosts.ts";
 import { newId } from "../ids.ts";
 import { closeIncidentsOf } from "../incidents/incidents.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "../revisions.ts";
 
@@ -33,12 +33,7 @@ export async function listRepositories(
   const rows = await deps.db
     .select()
     .from(repositories)
-    .where(
-      and(
-        input.cursor === undefined ? undefined : lt(repositories.id, input.cursor),
-        input.name === undefined ? undefined : eq(repositories.name, input.name),
-      ),
-    )
+    .where(and(isPastCursor(repositories.id, input), matches(repositories.name, input.name)))
     .orderBy(desc(repositories.id))
     .limit(input.limit + 1);
   return pageOf(rows, input.limit, toRepository);

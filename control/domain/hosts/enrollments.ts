@@ -11,7 +11,7 @@ import { violatedUniqueColumns, guard, withRetry, writeAll } from "../../db/tran
 import type { Deps } from "../../deps.ts";
 import { freeHostName } from "./names.ts";
 import { newId } from "../ids.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 const DELETE_AFTER_MS = 86_400_000;
@@ -46,7 +46,7 @@ export async function listEnrollments(deps: Deps, input: ListInput): Promise<Pag
   const rows = await deps.db
     .select()
     .from(enrollments)
-    .where(input.cursor === undefined ? undefined : lt(enrollments.id, input.cursor))
+    .where(isPastCursor(enrollments.id, input))
     .orderBy(desc(enrollments.id))
     .limit(input.limit + 1);
   return pageOf(rows, input.limit, toEnrollment);

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { and, desc, eq, sql } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import type { ChangeHost, Host, HostFacts } from "../../../shared/host.ts";
@@ -12,7 +12,7 @@ import type { Deps } from "../../deps.ts";
 import { syncHostTroubles } from "./troubles.ts";
 import { closeIncidentsOf } from "../incidents/incidents.ts";
 import { scheduleLatenessCheck } from "../lateness/lateness.ts";
-import { hasLabel, pageOf, type ListInput } from "../page.ts";
+import { hasLabel, isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { invalidRequest, notFound, throwIfInUse, throwIfNameTaken, type Dependent } from "../errors.ts";
 import { undeclareHost } from "./undeclare.ts";
 
@@ -27,8 +27,8 @@ export async function listHosts(
     .from(hosts)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(hosts.id, input.cursor),
-        input.name === undefined ? undefined : eq(hosts.name, input.name),
+        isPastCursor(hosts.id, input),
+        matches(hosts.name, input.name),
         input.label === undefined ? undefined : hasLabel(hosts.labels, input.label),
       ),
     )

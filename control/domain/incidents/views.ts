@@ -1,11 +1,11 @@
-import { and, desc, eq, isNotNull, isNull, lt } from "drizzle-orm";
+import { and, desc, eq, isNotNull, isNull } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import type { Id } from "../../../shared/ids.ts";
 import type { Incident, IncidentKind, IncidentWithTimeline } from "../../../shared/incident.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import type { Deps } from "../../deps.ts";
-import { type ListInput, pageOf } from "../page.ts";
+import { type ListInput, pageOf, isPastCursor, matches } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 export async function listIncidents(
@@ -23,16 +23,16 @@ export async function listIncidents(
     .from(incidents)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(incidents.id, input.cursor),
+        isPastCursor(incidents.id, input),
         input.state === undefined
           ? undefined
           : input.state === "open"
             ? isNull(incidents.closedAt)
             : isNotNull(incidents.closedAt),
-        input.kind === undefined ? undefined : eq(incidents.kind, input.kind),
-        input.host === undefined ? undefined : eq(incidents.host, input.host),
-        input.binding === undefined ? undefined : eq(incidents.binding, input.binding),
-        input.repository === undefined ? undefined : eq(incidents.repository, input.repository),
+        matches(incidents.kind, input.kind),
+        matches(incidents.host, input.host),
+        matches(incidents.binding, input.binding),
+        matches(incidents.repository, input.repository),
       ),
     )
     .orderBy(desc(incidents.id))

@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, lt, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, sql } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import {
@@ -21,7 +21,7 @@ import type { Deps } from "../../deps.ts";
 import { enqueueTo } from "../../notify/outbox.ts";
 import { toDelivery } from "./deliveries.ts";
 import { newId } from "../ids.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { invalidRequest, notFound, throwIfNameTaken } from "../errors.ts";
 
 /** Creates a channel. A webhook's signing secret is in the result, and is never shown again. */
@@ -76,12 +76,7 @@ export async function listChannels(
   const rows = await deps.db
     .select()
     .from(channels)
-    .where(
-      and(
-        input.cursor === undefined ? undefined : lt(channels.id, input.cursor),
-        input.name === undefined ? undefined : eq(channels.name, input.name),
-      ),
-    )
+    .where(and(isPastCursor(channels.id, input), matches(channels.name, input.name)))
     .orderBy(desc(channels.id))
     .limit(input.limit + 1);
   return pageOf(rows, input.limit, toChannel);

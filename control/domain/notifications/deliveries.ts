@@ -1,4 +1,4 @@
-import { and, desc, eq, lt, ne } from "drizzle-orm";
+import { and, desc, eq, ne } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import type { Delivery, DeliveryState } from "../../../shared/event.ts";
@@ -6,7 +6,7 @@ import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { deliveries } from "../../db/schema/notifications.ts";
 import type { Deps } from "../../deps.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 export async function listDeliveries(
@@ -22,10 +22,10 @@ export async function listDeliveries(
     .from(deliveries)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(deliveries.id, input.cursor),
-        input.channel === undefined ? undefined : eq(deliveries.channel, input.channel),
-        input.incident === undefined ? undefined : eq(deliveries.incident, input.incident),
-        input.state === undefined ? undefined : eq(deliveries.state, input.state),
+        isPastCursor(deliveries.id, input),
+        matches(deliveries.channel, input.channel),
+        matches(deliveries.incident, input.incident),
+        matches(deliveries.state, input.state),
       ),
     )
     .orderBy(desc(deliveries.id))

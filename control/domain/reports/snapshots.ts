@@ -1,11 +1,11 @@
-import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { and, desc, eq, sql } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import { uuidv7, type Id } from "../../../shared/ids.ts";
 import type { Snapshot, SnapshotFacts } from "../../../shared/run.ts";
 import { snapshots } from "../../db/schema/runs.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 export async function listSnapshots(
@@ -17,10 +17,10 @@ export async function listSnapshots(
     .from(snapshots)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(snapshots.id, input.cursor),
-        input.host === undefined ? undefined : eq(snapshots.host, input.host),
-        input.binding === undefined ? undefined : eq(snapshots.binding, input.binding),
-        input.repository === undefined ? undefined : eq(snapshots.repository, input.repository),
+        isPastCursor(snapshots.id, input),
+        matches(snapshots.host, input.host),
+        matches(snapshots.binding, input.binding),
+        matches(snapshots.repository, input.repository),
       ),
     )
     .orderBy(desc(snapshots.id))

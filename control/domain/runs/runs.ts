@@ -1,4 +1,4 @@
-import { and, desc, eq, getTableColumns, isNull, lt } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, isNull } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import { Failure } from "../../../shared/failure.ts";
@@ -9,7 +9,7 @@ import { orders, runs } from "../../db/schema/runs.ts";
 import { writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { closeStartOrder, orderCancel, orderRun } from "./orders.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 const { log: _log, sequence: _sequence, heardAt: _heardAt, ...summary } = getTableColumns(runs);
@@ -31,12 +31,12 @@ export async function listRuns(
     .from(runs)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(runs.id, input.cursor),
-        input.host === undefined ? undefined : eq(runs.host, input.host),
-        input.binding === undefined ? undefined : eq(runs.binding, input.binding),
-        input.repository === undefined ? undefined : eq(runs.repository, input.repository),
-        input.state === undefined ? undefined : eq(runs.state, input.state),
-        input.kind === undefined ? undefined : eq(runs.kind, input.kind),
+        isPastCursor(runs.id, input),
+        matches(runs.host, input.host),
+        matches(runs.binding, input.binding),
+        matches(runs.repository, input.repository),
+        matches(runs.state, input.state),
+        matches(runs.kind, input.kind),
       ),
     )
     .orderBy(desc(runs.id))

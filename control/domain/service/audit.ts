@@ -1,11 +1,11 @@
-import { and, desc, eq, gte, lt } from "drizzle-orm";
+import { and, desc, gte } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import type { AuditEntry } from "../../../shared/audit.ts";
 import { instant, uuidv7, type Id, type Instant } from "../../../shared/ids.ts";
 import { audit } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 
 /**
  * Records who asked for which change, and the HTTP status. Written after the change: a failure here is logged and
@@ -33,10 +33,10 @@ export async function listAudit(
     .from(audit)
     .where(
       and(
-        input.cursor === undefined ? undefined : lt(audit.id, input.cursor),
-        input.by === undefined ? undefined : eq(audit.by, input.by),
-        input.object === undefined ? undefined : eq(audit.object, input.object),
-        input.method === undefined ? undefined : eq(audit.method, input.method),
+        isPastCursor(audit.id, input),
+        matches(audit.by, input.by),
+        matches(audit.object, input.object),
+        matches(audit.method, input.method),
         // Ids grow with time: this condition lets the query use the primary key.
         input.since === undefined
           ? undefined

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt } from "drizzle-orm";
+import { and, desc, eq } from "drizzle-orm";
 import type * as z from "zod";
 import type { ChangeToken, CreateToken, Page, Token, TokenCreated } from "../../../shared/api.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
@@ -6,7 +6,7 @@ import { newSecret, sha256Hex } from "../../auth/secret.ts";
 import { tokens } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
-import { pageOf, type ListInput } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound, throwIfNameTaken } from "../errors.ts";
 
 /** Creates an API token. Its text is only in the result; the database keeps its hash. */
@@ -33,12 +33,7 @@ export async function listTokens(deps: Deps, input: ListInput & { name?: string 
   const rows = await deps.db
     .select()
     .from(tokens)
-    .where(
-      and(
-        input.cursor === undefined ? undefined : lt(tokens.id, input.cursor),
-        input.name === undefined ? undefined : eq(tokens.name, input.name),
-      ),
-    )
+    .where(and(isPastCursor(tokens.id, input), matches(tokens.name, input.name)))
     .orderBy(desc(tokens.id))
     .limit(input.limit + 1);
   return pageOf(rows, input.limit, toToken);
