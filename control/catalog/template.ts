@@ -69,6 +69,14 @@ export const asRoot = runsAs("root");
 export const STOP_THE_CONTAINER =
   "Stop the container before a restore in place and start it afterwards: `docker stop NAME`, `docker start NAME`.";
 
+const IN_CONTAINER = { role: "${databaseUser}", container: "${databaseContainer}" };
+
+/** Of a service whose database, of either kind, runs in a container of its own; with the parameters named here. */
+export const DUMPS_IN_CONTAINER: readonly StepTemplate[] = [
+  { when: { engine: "postgres" }, postgres: "${databaseName}", ...IN_CONTAINER },
+  { when: { engine: "mariadb" }, mariadb: "${databaseName}", ...IN_CONTAINER },
+];
+
 /** A fact that nobody could look up for us: a usual place, to be compared with the machine. */
 export const UNVERIFIED = "a usual place, not verified: compare it with your machine";
 

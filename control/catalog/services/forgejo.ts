@@ -2,6 +2,7 @@ import {
   asRoot,
   withDatabaseCompanion,
   choice,
+  DUMPS_IN_CONTAINER,
   param,
   read,
   runsAs,
@@ -82,21 +83,7 @@ export const forgejo: Service = {
       files: {
         sources: ["${data}"],
         excludes: ["${data}/gitea/log", "${data}/gitea/indexers", "${data}/gitea/tmp"],
-        consistency: [
-          { when: { engine: "sqlite" }, sqlite: "${data}/gitea/gitea.db" },
-          {
-            when: { engine: "postgres" },
-            postgres: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-          {
-            when: { engine: "mariadb" },
-            mariadb: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-        ],
+        consistency: [{ when: { engine: "sqlite" }, sqlite: "${data}/gitea/gitea.db" }, ...DUMPS_IN_CONTAINER],
       },
       probes: [
         ...withDatabaseCompanion({

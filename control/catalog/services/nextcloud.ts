@@ -2,6 +2,7 @@ import {
   asRoot,
   withDatabaseCompanion,
   choice,
+  DUMPS_IN_CONTAINER,
   param,
   read,
   runsAs,
@@ -81,20 +82,7 @@ export const nextcloud: Service = {
       files: {
         sources: ["${home}", "${data}"],
         excludes: [...previews, "${home}/3rdparty", "${home}/log"],
-        consistency: [
-          {
-            when: { engine: "postgres" },
-            postgres: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-          {
-            when: { engine: "mariadb" },
-            mariadb: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-        ],
+        consistency: DUMPS_IN_CONTAINER,
       },
       probes: [
         ...withDatabaseCompanion({

@@ -2,6 +2,7 @@ import {
   asRoot,
   withDatabaseCompanion,
   choice,
+  DUMPS_IN_CONTAINER,
   param,
   read,
   runsAs,
@@ -85,21 +86,7 @@ export const paperless: Service = {
       files: {
         sources: ["${data}", "${media}"],
         excludes,
-        consistency: [
-          sqlite,
-          {
-            when: { engine: "postgres" },
-            postgres: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-          {
-            when: { engine: "mariadb" },
-            mariadb: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-        ],
+        consistency: [sqlite, ...DUMPS_IN_CONTAINER],
       },
       probes: [
         ...withDatabaseCompanion({

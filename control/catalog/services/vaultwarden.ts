@@ -1,4 +1,14 @@
-import { asRoot, choice, param, read, runsAs, shb, STOP_THE_CONTAINER, type Service } from "../template.ts";
+import {
+  asRoot,
+  choice,
+  DUMPS_IN_CONTAINER,
+  param,
+  read,
+  runsAs,
+  shb,
+  STOP_THE_CONTAINER,
+  type Service,
+} from "../template.ts";
 
 const files = { sources: ["${data}"], excludes: ["${data}/icon_cache", "${data}/tmp"] };
 const SECRETS =
@@ -70,21 +80,7 @@ export const vaultwarden: Service = {
       ],
       files: {
         ...files,
-        consistency: [
-          { when: { engine: "sqlite" }, sqlite: "${data}/db.sqlite3" },
-          {
-            when: { engine: "postgres" },
-            postgres: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-          {
-            when: { engine: "mariadb" },
-            mariadb: "${databaseName}",
-            role: "${databaseUser}",
-            container: "${databaseContainer}",
-          },
-        ],
+        consistency: [{ when: { engine: "sqlite" }, sqlite: "${data}/db.sqlite3" }, ...DUMPS_IN_CONTAINER],
       },
       probes: [{ images: ["vaultwarden/server"], mounts: { data: "/data" } }],
       notes: [SECRETS, STOP_THE_CONTAINER],
