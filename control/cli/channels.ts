@@ -2,8 +2,9 @@ import { page } from "../../shared/api.ts";
 import { Channel } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
-import { Id } from "../../shared/ids.ts";
-import { EXIT, UsageError } from "../../shared/node/arguments.ts";
+import type { Id } from "../../shared/ids.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
+import { readId } from "./params.ts";
 import { minute, printable, table } from "./table.ts";
 import { defineVerb } from "./verb.ts";
 
@@ -49,10 +50,9 @@ export const retry = defineVerb({
   options: {},
   words: ["DELIVERY"],
   run: async ({ words: [word], openClient }) => {
-    const id = Id.safeParse(word);
-    if (!id.success) throw new UsageError(`DELIVERY ${word}: write the id that 'holdfast deliveries' shows`);
+    const id = readId(word, "DELIVERY", "deliveries");
     const client = await openClient();
-    const delivery = await client.ask(Delivery, "POST", `/deliveries/${id.data}/retry`);
+    const delivery = await client.ask(Delivery, "POST", `/deliveries/${id}/retry`);
     return { text: `${delivery.type} of ${minute(delivery.createdAt)}: on its way again\n` };
   },
 });
@@ -77,7 +77,7 @@ function deliveriesOf(items: Delivery[], named: Map<Id, string>): string {
     delivery.type,
     delivery.state,
     String(delivery.attempts),
-    delivery.nextAttemptAt === null ? "-" : minute(delivery.nextAttemptAt),
+    minute(delivery.nextAttemptAt),
     printable(delivery.lastError ?? "-"),
   ]);
   return table([["DELIVERY", "OF", "CHANNEL", "TYPE", "STATE", "ATTEMPTS", "NEXT", "LAST ERROR"], ...rows]);

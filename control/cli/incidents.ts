@@ -1,6 +1,5 @@
-import { Id } from "../../shared/ids.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
-import { UsageError } from "../../shared/node/arguments.ts";
+import { readId } from "./params.ts";
 import { minute, printable, table } from "./table.ts";
 import { defineVerb } from "./verb.ts";
 
@@ -24,11 +23,10 @@ export const acknowledge = defineVerb({
   options: { note: { type: "string" } },
   words: ["INCIDENT"],
   run: async ({ values, words: [word], openClient }) => {
-    const id = Id.safeParse(word);
-    if (!id.success) throw new UsageError(`INCIDENT ${word}: write the id that 'holdfast incidents' shows`);
+    const id = readId(word, "INCIDENT", "incidents");
     const client = await openClient();
     const note = values.note ?? null;
-    const incident = await client.ask(IncidentWithTimeline, "POST", `/incidents/${id.data}/acknowledge`, { note });
+    const incident = await client.ask(IncidentWithTimeline, "POST", `/incidents/${id}/acknowledge`, { note });
     return { text: `${printable(incident.summary)}: acknowledged by ${incident.acknowledgedBy}\n` };
   },
 });
@@ -37,7 +35,7 @@ function listOf(found: Incident[]): string {
   const rows = found.map((incident) => [
     incident.id,
     minute(incident.openedAt),
-    incident.closedAt === null ? "-" : minute(incident.closedAt),
+    minute(incident.closedAt),
     incident.isFlapping ? "flapping" : incident.closedAt === null ? "open" : "closed",
     incident.acknowledgedBy ?? "-",
     incident.kind,

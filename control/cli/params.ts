@@ -1,4 +1,5 @@
 import type { ParamValues } from "../../shared/catalog.ts";
+import { Id } from "../../shared/ids.ts";
 import { UsageError } from "../../shared/node/arguments.ts";
 
 /** Reads `--param NAME=VALUE`, which can be given again. */
@@ -10,4 +11,11 @@ export function parseParams(pairs: readonly string[]): ParamValues {
     values[name] = value;
   }
   return values;
+}
+
+/** @param name of the argument in the usage. @param verb the one that lists such ids */
+export function readId(word: string, name: string, verb: string): Id {
+  const id = Id.safeParse(word);
+  if (!id.success) throw new UsageError(`${name} ${word}: write the id that 'holdfast ${verb}' shows`);
+  return id.data;
 }

@@ -2,9 +2,8 @@ import * as z from "zod";
 import { Proposal } from "../../shared/catalog.ts";
 import { Contract } from "../../shared/contract.ts";
 import { Host } from "../../shared/host.ts";
-import { Id } from "../../shared/ids.ts";
-import { EXIT, UsageError } from "../../shared/node/arguments.ts";
-import { parseParams } from "./params.ts";
+import { EXIT } from "../../shared/node/arguments.ts";
+import { parseParams, readId } from "./params.ts";
 import { table } from "./table.ts";
 import { ExitError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
@@ -38,7 +37,7 @@ export const accept = defineVerb({
   words: ["PROPOSAL"],
   run: async ({ values, words: [proposal], openClient }) => {
     const wish = { params: parseParams(values.param), ...(values.name === undefined ? {} : { name: values.name }) };
-    const path = `/proposals/${readId(proposal)}/accept`;
+    const path = `/proposals/${readId(proposal, "PROPOSAL", "proposals")}/accept`;
     const made = await (await openClient()).ask(Contract, "POST", path, wish);
     return { text: `contract ${made.name}: ${made.id}\n` };
   },
@@ -52,16 +51,10 @@ export const dismiss = defineVerb({
   words: ["PROPOSAL"],
   run: async ({ words: [proposal], openClient }) => {
     const client = await openClient();
-    await client.ask(z.undefined(), "DELETE", `/proposals/${readId(proposal)}`);
+    await client.ask(z.undefined(), "DELETE", `/proposals/${readId(proposal, "PROPOSAL", "proposals")}`);
     return {};
   },
 });
-
-function readId(word: string): Id {
-  const id = Id.safeParse(word);
-  if (!id.success) throw new UsageError(`PROPOSAL ${word}: write the id that 'holdfast proposals' shows`);
-  return id.data;
-}
 
 function listOf(found: Proposal[], hosts: Host[]): string {
   const names = new Map(hosts.map(({ id, name }) => [id, name]));

@@ -5,7 +5,7 @@ import { Host } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
 import type { Client } from "../runtime/node/api-client.ts";
-import { table } from "./table.ts";
+import { minute, table } from "./table.ts";
 import { defineVerb } from "./verb.ts";
 
 export const status = defineVerb({
@@ -66,9 +66,4 @@ function bindingTable(hosts: Host[], bindings: Binding[], failures: Map<Id, Run>
     return [names.get(host) ?? host, name, health, ...times, failed];
   });
   return table([["HOST", "BINDING", "HEALTH", "LAST SUCCESS", "NEXT RUN", "LATE FROM", "LAST FAILURE"], ...rows]);
-}
-
-/** `2026-11-23 08:00Z`: to the minute, in UTC like everything the API says. */
-function minute(at: string | null): string {
-  return at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}Z`;
 }

@@ -12,9 +12,9 @@ export function table(rows: string[][]): string {
     .join("");
 }
 
-/** @param at an instant. @returns it to the minute, in UTC */
-export function minute(at: string): string {
-  return `${at.slice(0, 10)} ${at.slice(11, 16)}Z`;
+/** @param at an instant; null: none. @returns it to the minute, in UTC */
+export function minute(at: string | null): string {
+  return at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}Z`;
 }
 
 /** Part of it may be a host's own words: nothing in them moves the cursor. */

@@ -5,7 +5,7 @@ import type { Id } from "../../../shared/ids.ts";
 import type { Incident, IncidentKind, IncidentWithTimeline } from "../../../shared/incident.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import type { Deps } from "../../deps.ts";
-import { type ListInput, pageOf, isPastCursor, matches } from "../page.ts";
+import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 export async function listIncidents(
