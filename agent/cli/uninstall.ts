@@ -1,14 +1,13 @@
 import { existsSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { loadAssignment } from "../link/assignments.ts";
 import { EXIT } from "../../shared/node/arguments.ts";
 import type { CliDeps } from "./deps.ts";
 import { readConfig } from "../config.ts";
-import type { Paths } from "../config.ts";
 import { readDaemonState } from "../daemon/claim.ts";
-import { isMissing } from "../../shared/node/files.ts";
+import { namesIn } from "../../shared/node/files.ts";
 import { installedResultFiles } from "../daemon/scripts.ts";
 import type { Verb } from "./verb.ts";
 import { isUnderSystemd, systemctl } from "../systemctl.ts";
@@ -43,7 +42,7 @@ async function uninstallAgent(deps: CliDeps, input: { yes: boolean }): Promise<n
     deps.log(`a repository lies in what would be removed: move it away first: ${inside.join(", ")}`);
     return EXIT.failed;
   }
-  const passphrases = await filesIn(paths.secretsDir);
+  const passphrases = (await namesIn(paths.secretsDir)).map((name) => join(paths.secretsDir, name));
   deps.out(`${input.yes ? "removing" : "this would remove"}:\n${installed.map((path) => `  ${path}\n`).join("")}`);
   if (passphrases.length > 0) {
     deps.out(
@@ -87,13 +86,4 @@ async function knownRepositories(deps: CliDeps): Promise<AssignedRepository[]> {
 function describePassphraseFile(path: string, repositories: readonly AssignedRepository[]): string {
   const repository = repositories.find(({ id }) => path.includes(id));
   return repository === undefined ? path : `${path} (${repository.name}, ${repository.location})`;
-}
-
-async function filesIn(directory: Paths["secretsDir"]): Promise<string[]> {
-  try {
-    return (await readdir(directory)).map((name) => join(directory, name));
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
 }

@@ -1,11 +1,11 @@
 import { constants } from "node:fs";
-import { access, chmod, readdir, rm, stat } from "node:fs/promises";
+import { access, chmod, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Assignment } from "../../shared/assignment.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { resultOf } from "../../shared/result.ts";
 import { makeReadableDirectory, type Paths } from "../config.ts";
-import { isMissing, readTextIfExists, writeFileAtomically } from "../../shared/node/files.ts";
+import { isMissing, namesIn, readTextIfExists, writeFileAtomically } from "../../shared/node/files.ts";
 import { ownProgram } from "../system/own-program.ts";
 import { ownUser } from "../system/process/user.ts";
 import { isEquivalentUnit, isManaged, resultFiles, type ResultFile } from "./script-files.ts";
@@ -104,13 +104,7 @@ async function writeIfChanged({ path, text, mode }: ResultFile): Promise<boolean
 
 /** Our own scripts, including temporary files left by a crash. */
 async function scriptsIn({ scriptsDir }: Paths): Promise<string[]> {
-  let names: string[];
-  try {
-    names = await readdir(scriptsDir);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
+  const names = await namesIn(scriptsDir);
   const paths = names.filter((name) => name.startsWith(SCRIPT_PREFIX)).map((name) => join(scriptsDir, name));
   const texts = await Promise.all(paths.map((path) => readTextIfExists(path).catch(() => null)));
   return paths.filter((_path, index) => isManaged(texts[index] ?? "")).toSorted();

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access, lstat, readdir, readFile, realpath } from "node:fs/promises";
+import { access, lstat, readFile, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { HookName } from "../../shared/contract.ts";
@@ -7,7 +7,7 @@ import { messageOf } from "../../shared/error-message.ts";
 import { AbsolutePath } from "../../shared/ids.ts";
 import { ContainerName, ServiceName, UserName } from "../../shared/unix.ts";
 import type { Paths } from "../config.ts";
-import { isMissing } from "../../shared/node/files.ts";
+import { isMissing, namesIn } from "../../shared/node/files.ts";
 
 const OUTGOING_FAULT = 'must be "off", "public", or a list of origins such as "http://192.168.1.5:8080"';
 const Origin = z
@@ -67,13 +67,7 @@ export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Poli
 
 /** The names in hooks.d that may be run, sorted. Empty when the directory itself can't be trusted. */
 export async function listHooks(paths: Pick<Paths, "hooksDir">): Promise<string[]> {
-  let names: string[];
-  try {
-    names = await readdir(paths.hooksDir);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
+  const names = await namesIn(paths.hooksDir);
   const found = await Promise.all(names.map(async (name) => ({ name, hook: await findHook(paths, name) })));
   return found
     .filter(({ hook }) => hook?.fault === null)

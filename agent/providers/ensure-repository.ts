@@ -1,7 +1,7 @@
-import { chown, mkdir, readdir } from "node:fs/promises";
+import { chown, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
-import { isMissing } from "../../shared/node/files.ts";
+import { namesIn } from "../../shared/node/files.ts";
 import { type RunError, runError } from "../run-error.ts";
 import type { Access } from "./provider.ts";
 import { knownEngineIds, storeEngineId } from "./engine-ids.ts";
@@ -102,15 +102,6 @@ async function makeDirectory(
     throw error;
   }
   if (user.needsSwitch) await chown(location, user.uid, user.gid);
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
 }
 
 function short(id: string): string {

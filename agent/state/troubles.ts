@@ -1,8 +1,8 @@
-import { readdir, stat, statfs } from "node:fs/promises";
+import { stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostTrouble } from "../../shared/host.ts";
 import type { Paths } from "../config.ts";
-import { isMissing } from "../../shared/node/files.ts";
+import { namesIn } from "../../shared/node/files.ts";
 import type { Spool } from "./spool.ts";
 import { droppedFile, droppedReports } from "./bounds.ts";
 import { QUARANTINE_SUFFIX } from "../system/state-file.ts";
@@ -124,13 +124,4 @@ export async function describeLowSpace(directory: string): Promise<string | null
   if (bavail * bsize < LEAST_BYTES) return `less than ${LEAST_BYTES >> 20} MiB free`;
   // Filesystems that allocate inodes on demand report zero.
   return files > 0 && ffree < LEAST_FILES ? "almost no inodes free" : null;
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
 }

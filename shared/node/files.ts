@@ -101,6 +101,16 @@ export async function readTextIfExists(path: string): Promise<string | null> {
   }
 }
 
+/** @returns nothing when there is no such directory; any other trouble is thrown */
+export async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
