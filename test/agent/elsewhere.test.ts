@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type AgentProcess, agentIn, type Outcome } from "../support/agent.ts";
+import { buildPrograms } from "../support/built.ts";
 import { freePort } from "../support/free-port.ts";
 import { type Program, startProgram } from "../support/program.ts";
 import { startWorld, type Thing, type World } from "../support/world.ts";
@@ -116,7 +117,7 @@ function answers(): Promise<boolean> {
 
 /** The command line of whoever restores, with a token that may. */
 async function holdfast(...words: string[]): Promise<Outcome> {
-  const program = join(import.meta.dirname, "../../control/cli/main.ts");
+  const { holdfast: program } = await buildPrograms();
   const env = { ...process.env, HOLDFAST_URL: world.url, HOLDFAST_TOKEN: token };
   const child = spawn(process.execPath, [program, ...words], { env, stdio: ["ignore", "pipe", "pipe"] });
   const outcome: Outcome = { code: null, stdout: "", stderr: "" };

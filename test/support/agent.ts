@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
+import { builtPrograms } from "./built.ts";
 
-const program = join(import.meta.dirname, "../../agent/main.ts");
+const source = join(import.meta.dirname, "../../agent/main.ts");
 
 export interface Outcome {
   code: number | null;
@@ -25,7 +26,7 @@ export interface AgentProcess {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-/** The agent from its source, or the program that HOLDFAST_AGENT_PROGRAM names: the compiled file, say. */
+/** The agent as it was bundled for the tests, or the program that HOLDFAST_AGENT_PROGRAM names: the compiled file, say. */
 export function agentIn(
   root: string,
   environment: Record<string, string> = {},
@@ -33,6 +34,7 @@ export function agentIn(
 ): AgentProcess {
   let daemon: ChildProcess | null = null;
   let said = "";
+  const program = builtPrograms()?.agent ?? source;
   const launch = (words: string[]): ChildProcess =>
     spawn(command ?? process.execPath, command === undefined ? [program, ...words] : words, {
       env: { ...process.env, HOLDFAST_AGENT_ROOT: root, ...environment },
