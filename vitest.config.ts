@@ -9,7 +9,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 180_000,
     teardownTimeout: 30_000,
-    globalSetup: ["test/support/engines.setup.ts", "test/support/programs.setup.ts"],
+    globalSetup: ["test/support/scratch.setup.ts", "test/support/engines.setup.ts", "test/support/programs.setup.ts"],
     pool: "forks",
     // One more than the two cores this is measured on: most tests wait for other programs.
     maxWorkers: 3,

@@ -2,6 +2,7 @@ import { chmod, cp, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promi
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { rememberVersions } from "./engines.ts";
 
 const CACHE = join(import.meta.dirname, "../../node_modules/.cache/engines");
 const DEBIANS_PYTHON_PACKAGES = "/usr/lib/python3/dist-packages";
@@ -27,6 +28,7 @@ export default async function shareEngines(): Promise<() => Promise<void>> {
     process.env["PATH"] = `${own}${delimiter}${process.env["PATH"] ?? ""}`;
   }
   process.env["HOLDFAST_TEST_ENGINES"] = directory;
+  rememberVersions();
   return () => rm(directory, { recursive: true, force: true });
 }
 

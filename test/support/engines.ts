@@ -16,23 +16,47 @@ const VERSION_ARGS = { restic: "version", borg: "--version" };
  * cache. Fewer than two is an error, never a reason to skip: what holds for one version only does not hold.
  */
 export function everyVersion(provider: ProviderName): [FoundEngine, FoundEngine, ...FoundEngine[]] {
+  const found = findVersions(provider);
+  const [oldest, next, ...newer] = found.toSorted((one, other) =>
+    one.version.localeCompare(other.version, "en", { numeric: true }),
+  );
+  if (oldest === undefined || next === undefined) {
+    throw new Error(`the tests need two versions of ${provider}, ${found.length} found: run sh .ci/setup test`);
+  }
+  return [oldest, next, ...newer];
+}
+
+function findVersions(provider: ProviderName): FoundEngine[] {
   const own = (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, provider));
   // Made by engines.setup.ts.
   const shared = process.env["HOLDFAST_TEST_ENGINES"] ?? "";
   const cached = readdirSync(shared).map((name) => join(shared, name, "usr/bin", provider));
   const found = new Map<string, FoundEngine>();
   for (const path of [...own, ...cached].filter(isExecutable)) {
-    const said = execFileSync(path, [VERSION_ARGS[provider]], { encoding: "utf8" });
-    const version = /^(?:restic|borg) (\d+\.\d+\.\d+)/.exec(said)?.[1];
-    if (version !== undefined && !found.has(version)) found.set(version, { provider, version, path });
+    const version = versionOf(provider, path);
+    if (version !== null && !found.has(version)) found.set(version, { provider, version, path });
   }
-  const [oldest, next, ...newer] = [...found.values()].toSorted((one, other) =>
-    one.version.localeCompare(other.version, "en", { numeric: true }),
-  );
-  if (oldest === undefined || next === undefined) {
-    throw new Error(`the tests need two versions of ${provider}, ${found.size} found: run sh .ci/setup test`);
-  }
-  return [oldest, next, ...newer];
+  return [...found.values()];
+}
+
+const versions = new Map<string, string | null>(
+  Object.entries(JSON.parse(process.env["HOLDFAST_TEST_ENGINE_VERSIONS"] ?? "{}")),
+);
+
+/** Asks every engine for its version now, so that no test has to. */
+export function rememberVersions(): void {
+  findVersions("restic");
+  findVersions("borg");
+  process.env["HOLDFAST_TEST_ENGINE_VERSIONS"] = JSON.stringify(Object.fromEntries(versions));
+}
+
+function versionOf(provider: ProviderName, path: string): string | null {
+  const known = versions.get(path);
+  if (known !== undefined) return known;
+  const said = execFileSync(path, [VERSION_ARGS[provider]], { encoding: "utf8" });
+  const version = /^(?:restic|borg) (\d+\.\d+\.\d+)/.exec(said)?.[1] ?? null;
+  versions.set(path, version);
+  return version;
 }
 
 /** The oldest and the newest: what holds for both is taken to hold between. */
