@@ -46,7 +46,7 @@ export interface ContractHost {
   /** `result.restoreScript` of a binding, with words after it. */
   script(binding: string, ...words: string[]): Promise<Outcome>;
   /** `systemctl start --wait` of `result.backupService`: what the unit runs, as it is written there. */
-  start(binding: string): Promise<Outcome>;
+  start(binding: string, environment?: Record<string, string>): Promise<Outcome>;
   /** Makes a directory for a user below the host's root, and the ones above it for everybody. */
   directory(path: string, user?: { uid: number; gid: number }): Promise<string>;
   close(): Promise<void>;
@@ -88,10 +88,10 @@ export async function openContractHost(): Promise<ContractHost> {
       return agent.said();
     },
     script: (binding, ...words) => run([join(paths.scriptsDir, resultOf(binding).restoreScript), ...words], {}),
-    async start(binding) {
+    async start(binding, environment = {}) {
       const unit = readUnit(await readFile(paths.backupUnit, "utf8"), binding);
       running++;
-      const ended = await run(unit.command, unit.environment);
+      const ended = await run(unit.command, { ...unit.environment, ...environment });
       running--;
       if (!unit.goodStatuses.includes(ended.code ?? 255)) return ended;
       if (running === 0) await cheapen(paths, { assigned, binding, cheap });

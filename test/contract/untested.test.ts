@@ -2,8 +2,9 @@ import { execFileSync } from "node:child_process";
 import { lstat, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findExecutable } from "../../agent/system/executables.ts";
 import { describeTree, makeOddTree } from "../engine/odd-tree.ts";
-import { watchArgv } from "./argv-watch.ts";
+import { tellingTool, watchArgv } from "./argv-watch.ts";
 import { openContractHost, type Bound, type ContractHost } from "./contract-host.ts";
 import { numbersOf } from "./seed.ts";
 
@@ -97,6 +98,13 @@ async function turns(): Promise<string[]> {
   return text.split("\n").slice(0, -1);
 }
 
+/** Where the agent finds the tool by itself. */
+async function pathOf(tool: string): Promise<string> {
+  const found = await findExecutable(tool, process.env["PATH"] ?? "");
+  if (found === null) throw new Error(`there is no ${tool}`);
+  return found;
+}
+
 async function snapshotsOf(binding: string): Promise<string[]> {
   const { stdout } = await host.script(binding, "snapshots");
   return stdout.split("\n").slice(0, -1);
@@ -110,9 +118,10 @@ describe.each(TOOLS)("%s", (tool) => {
   test("gives back owners, modes, times, links and attributes, and nothing that was excluded; hooks have their order; no secret is seen", async () => {
     await turns();
     const before = describeTree(tree);
-    const watch = watchArgv();
-    const started = await host.start(`${tool}-tree`);
-    const seen = [...(await watch.stop())];
+    const telling = await tellingTool(await pathOf(tool), await host.directory("opt/telling"));
+    const watch = await watchArgv();
+    const started = await host.start(`${tool}-tree`, { [`HOLDFAST_${tool.toUpperCase()}`]: telling.path });
+    const seen = [...(await watch.stop()), ...(await telling.started())];
     expect(started.code, started.stderr).toBe(0);
     expect(await turns()).toEqual(["before one", "before two", "after three"]);
     expect(seen.some((line) => new RegExp(`(^|/| )${tool} .*(backup|create)`).test(line))).toBe(true);
