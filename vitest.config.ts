@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/support/longest-first.ts";
 
 const compiledAgent = join(import.meta.dirname, `dist/install/holdfast-agent-linux-${process.arch}`);
 
@@ -13,6 +14,7 @@ export default defineConfig({
     pool: "forks",
     // One more than the two cores this is measured on: most tests wait for other programs.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     isolate: true,
     globals: false,
     restoreMocks: true,

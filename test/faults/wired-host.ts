@@ -109,7 +109,7 @@ export async function openWiredHost(agent: {
     await admin.ask(Binding, "POST", "/api/v1/bindings", {
       contract: contract.id,
       repository: repository.id,
-      settings: { timerConfig, retention: agent.retention ?? {}, zone: "UTC" },
+      settings: { timerConfig, retention: agent.retention ?? {}, zone: "UTC", performance: { niceness: 0 } },
     });
     const machine = { unitDirectories: [], sockets: [] };
     const api = openApi({ config, identity, clock, random });

@@ -1,0 +1,59 @@
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** The test files that take the most time, the longest first, each more than a tenth of a minute. */
+const LONG = [
+  "contract/seed-borg",
+  "provider/borg-newest",
+  "provider/borg-oldest",
+  "contract/seed-restic",
+  "provider/remote",
+  "engine/retention",
+  "provider/restic-newest",
+  "provider/restic-between",
+  "engine/restore",
+  "provider/restic-oldest",
+  "catalog/services",
+  "consistency/server",
+  "faults/agent-killed",
+  "consistency/dump",
+  "contract/untested",
+  "engine/fidelity",
+  "upkeep/upkeep",
+  "engine/recovery",
+  "worker/workerd",
+  "engine/restore-place",
+  "agent/cli",
+  "contract/seed-database",
+  "fuzz/fuzz",
+  "agent/declared-story",
+  "agent/elsewhere",
+  "faults/disk-full",
+  "upkeep/whole",
+  "agent/daemon",
+  "engine/policy",
+  "faults/wire",
+  "pattern/differential",
+  "consistency/sqlite",
+  "engine/secrets",
+  "boundaries/references",
+  "retention/differential",
+  "engine/backup",
+  "story",
+  "install/own-root",
+  "install/machine",
+  "node/restore-control",
+];
+
+/**
+ * Starts the long files first, so that none of them is left running alone at the end: what Vitest itself remembers of
+ * durations a fresh clone has not. A file that is not in the list comes after those that are; a wrong order costs time only.
+ */
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const index = LONG.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return index === -1 ? LONG.length : index;
+    };
+    return (await super.sort(files)).toSorted((one, other) => place(one) - place(other));
+  }
+}
