@@ -1,6 +1,7 @@
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import "../support/on-disk.ts";
 import type { Consistency } from "../../shared/consistency.ts";
 import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import "../support/on-disk.ts";
 import { ownProgram } from "../../agent/system/own-program.ts";
 import { copySqlite } from "../../agent/consistency/sqlite-copy.ts";
 import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { rmdirSync } from "node:fs";
 import { mkdtemp, rmdir } from "node:fs/promises";
 import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,9 +20,16 @@ export default async function scratchInMemory(): Promise<(() => Promise<void>) |
     await rmdir(directory);
     return undefined;
   }
+  process.env["HOLDFAST_TEST_DISK"] = tmpdir();
   process.env["TMPDIR"] = directory;
-  return async () => {
+  const unmount = (): void => {
     execFileSync("umount", ["-l", directory]);
-    await rmdir(directory);
+    rmdirSync(directory);
+  };
+  // An interrupted run ends without the teardown.
+  process.once("exit", unmount);
+  return async () => {
+    process.off("exit", unmount);
+    unmount();
   };
 }
