@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
 const compiledAgent = join(import.meta.dirname, `dist/install/holdfast-agent-linux-${process.arch}`);
+const inProcess = ["test/control/**/*.test.ts", "test/schedule/**/*.test.ts"];
 
 export default defineConfig({
   test: {
@@ -21,7 +22,12 @@ export default defineConfig({
     unstubEnvs: true,
     passWithNoTests: false,
     projects: [
-      { extends: true, test: { name: "node", include: ["test/**/*.test.ts"] } },
+      { extends: true, test: { name: "node", include: ["test/**/*.test.ts"], exclude: inProcess } },
+      {
+        // Each test makes all that it changes: their files can share a process, and its second of imports.
+        extends: true,
+        test: { name: "in-process", include: inProcess, isolate: false },
+      },
       {
         // What drives the agent as a program, once more with the file that hosts get.
         extends: true,
