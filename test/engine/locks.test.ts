@@ -92,9 +92,9 @@ it("left half-written by a power cut is broken", async () => {
 it("is respected by another process", async () => {
   const lock = await take();
   const script = `
-    import { takeLock } from ${JSON.stringify(join(import.meta.dirname, "../../agent/state/locks.ts"))};
+    import { acquireLock } from ${JSON.stringify(join(import.meta.dirname, "../../agent/state/locks.ts"))};
     const signal = AbortSignal.timeout(1500);
-    const taken = await takeLock({ locksDir: ${JSON.stringify(locksDir)} }, { name: "nas", signal, onWait() {} }).then(() => "taken", () => "refused");
+    const taken = await acquireLock({ locksDir: ${JSON.stringify(locksDir)} }, { name: "nas", signal, onWait() {} }).then(() => "taken", () => "refused");
     process.stdout.write(taken);`;
   const said = execFileSync(process.execPath, ["--input-type=module-typescript", "-e", script], { encoding: "utf8" });
   await lock.release();

@@ -110,10 +110,10 @@ describe("a child", () => {
 
 it("finds its texts also where memory is full: on the agent's own disk then", () => {
   const program = `
-    import { openNameless } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/unlinked-file.ts"))};
+    import { openUnlinkedFile } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/unlinked-file.ts"))};
     import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/user.ts"))};
     import { readFileSync } from "node:fs";
-    const file = await openNameless("the passphrase", ownUser(), ${JSON.stringify(directory)});
+    const file = await openUnlinkedFile("the passphrase", ownUser(), ${JSON.stringify(directory)});
     process.stdout.write(readFileSync("/dev/fd/" + file.fd, "utf8"));`;
   const fill =
     "for d in /dev/shm /run; do mount -t tmpfs -o size=4k none $d; head -c 9999 /dev/zero >$d/full || :; done";
