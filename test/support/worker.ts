@@ -1,6 +1,9 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { migrate } from "../../control/db/migrate.ts";
@@ -14,8 +17,8 @@ import { startSqld } from "./sqld.ts";
 export interface WorkerUnderTest extends ControlUnderTest {
   /** Fires the cron trigger, which does not fire by itself here. */
   tick(): Promise<void>;
-  /** On loopback: where its dead man's switch would be. Nobody listens there yet. */
-  readonly heartbeatPort: number;
+  /** What its dead man's switch was asked so far, oldest first: `GET /ping`. */
+  readonly heartbeats: readonly string[];
   /** The libSQL server that its state is in. */
   readonly databaseUrl: string;
 }
@@ -26,8 +29,11 @@ const project = join(import.meta.dirname, "../..");
 export async function startWorker(): Promise<WorkerUnderTest> {
   const sqld = await startSqld();
   const directory = await mkdtemp(join(tmpdir(), "holdfast-worker-"));
+  // From the start: a port that nobody listens on is soon another program's.
+  const deadMansSwitch = await startDeadMansSwitch();
   const cleanUp = async (): Promise<void> => {
     await sqld.stop();
+    await deadMansSwitch.stop();
     await rm(directory, { recursive: true, force: true });
   };
   try {
@@ -38,10 +44,9 @@ export async function startWorker(): Promise<WorkerUnderTest> {
       { name: "the-tests", scope: "admin", expiresInSeconds: null },
     );
     const port = await freePort();
-    const heartbeatPort = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const vars = join(directory, "vars");
-    await writeFile(vars, await settings({ url, databaseUrl: sqld.url, heartbeatPort }));
+    await writeFile(vars, await settings({ url, databaseUrl: sqld.url, heartbeatPort: deadMansSwitch.port }));
     const wrangler = await startProgram({
       ...wranglerCommand(directory, [
         "dev",
@@ -61,7 +66,7 @@ export async function startWorker(): Promise<WorkerUnderTest> {
       databaseUrl: sqld.url,
       adminToken: made.token,
       output: wrangler.output,
-      heartbeatPort,
+      heartbeats: deadMansSwitch.asked,
       tick: async () => {
         const answer = await fetch(`${url}/cdn-cgi/local/scheduled`);
         if (!answer.ok) throw new Error(`the cron trigger answered ${answer.status}: ${await answer.text()}`);
@@ -94,6 +99,23 @@ export function wranglerCommand(directory: string, words: string[]) {
       XDG_CONFIG_HOME: directory,
     },
   };
+}
+
+async function startDeadMansSwitch() {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`);
+    response.end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const stop = async (): Promise<void> => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, "close");
+  };
+  return { port, asked, stop };
 }
 
 async function settings(input: { url: string; databaseUrl: string; heartbeatPort: number }): Promise<string> {
