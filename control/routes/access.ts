@@ -4,7 +4,7 @@ import { authenticateAgent, type AuthenticatedHost } from "../auth/agent.ts";
 import { authenticateToken, requireScope, type AuthenticatedToken } from "../auth/token.ts";
 import type { Deps } from "../deps.ts";
 
-/** Everything that answers without a proof of who asks. All else is closed, whether a route is there or not. */
+/** The public routes. Everything else needs authentication, whether the route exists or not. */
 const PUBLIC: readonly RegExp[] = [
   /^GET \/healthz$/,
   /^GET \/api\/v1\/openapi\.json$/,
@@ -23,42 +23,42 @@ const OPERATE: readonly RegExp[] = [
   /^POST \/api\/v1\/incidents\/[^/]+\/acknowledge$/,
 ];
 
-/** What looks at who did what. */
+/** Routes that read the audit. */
 const ADMIN: readonly RegExp[] = [/^GET \/api\/v1\/audit$/];
 
-/** Filled by `onlyWithAccess` on everything under /agent/v1 that is not public. */
+/** `requireAccess` sets the host on every route under /agent/v1 that is not public. */
 export interface AgentEnv {
   Variables: { host: AuthenticatedHost };
 }
 
-/** Filled on everything else that is not public. */
+/** `requireAccess` sets the token on every other route that is not public. */
 export interface ApiEnv {
   Variables: { token: AuthenticatedToken };
 }
 
-/** Of the whole app. */
+/** The environment of the whole app. */
 export type AccessEnv = { Variables: AgentEnv["Variables"] & ApiEnv["Variables"] };
 
-/** Middleware: lets in who is on the public list, a host under /agent/v1, and elsewhere an API token with the scope it needs. */
+/** Middleware: public routes are open, /agent/v1 needs a host's JWT, everything else an API token with enough scope. */
 export function requireAccess(deps: Deps) {
   return async (context: Context<AccessEnv>, next: Next): Promise<void> => {
-    const asked = `${context.req.method === "HEAD" ? "GET" : context.req.method} ${context.req.path}`;
-    if (!PUBLIC.some((pattern) => pattern.test(asked))) {
+    const request = `${context.req.method === "HEAD" ? "GET" : context.req.method} ${context.req.path}`;
+    if (!PUBLIC.some((pattern) => pattern.test(request))) {
       if (context.req.path.startsWith("/agent/v1/")) {
         context.set("host", await authenticateAgent(deps, context.req.raw.headers));
       } else {
         const token = await authenticateToken(deps, context.req.raw.headers);
         context.set("token", token);
-        requireScope(token, scopeOf(asked));
+        requireScope(token, scopeOf(request));
       }
     }
     await next();
   };
 }
 
-/** Looking needs `read` but for the audit, what runs or retries something `operate`, and what is not on a list here `admin`. */
-function scopeOf(asked: string): Scope {
-  if (ADMIN.some((pattern) => pattern.test(asked))) return "admin";
-  if (asked.startsWith("GET ")) return "read";
-  return OPERATE.some((pattern) => pattern.test(asked)) ? "operate" : "admin";
+/** GET needs `read` (the audit: `admin`), the routes in OPERATE need `operate`, everything else needs `admin`. */
+function scopeOf(request: string): Scope {
+  if (ADMIN.some((pattern) => pattern.test(request))) return "admin";
+  if (request.startsWith("GET ")) return "read";
+  return OPERATE.some((pattern) => pattern.test(request)) ? "operate" : "admin";
 }

@@ -19,30 +19,30 @@ import type { AgentEnv } from "./access.ts";
 import { describeAnswer } from "./describe.ts";
 import { body } from "./validate.ts";
 
-/** Takes a host's socket: each runtime holds it its own way. */
+/** Accepts a host's socket; each runtime has its own implementation. */
 export type OpenSocket = (context: Context<AgentEnv>, host: Id) => Response | Promise<Response>;
 
-/** What agents ask. Each verb is handed the host that proved who it is, and never one that a request names. */
+/** The agents' API. Verbs get the authenticated host, never one that a request names. */
 export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
   return new Hono<AgentEnv>()
-    .post("/enroll", describeAnswer(200, SignedAssignment, "Become a host"), body(EnrollRequest), async (context) => {
+    .post("/enroll", describeAnswer(200, SignedAssignment, "Enrol a host"), body(EnrollRequest), async (context) => {
       const { host, jws } = await enroll(deps, context.req.valid("json"));
       context.set("host", host);
       return context.json({ jws });
     })
-    .put("/facts", describeAnswer(204, null, "Say what the host is"), body(HostFacts), async (context) => {
+    .put("/facts", describeAnswer(204, null, "Report the host's facts"), body(HostFacts), async (context) => {
       await saveFacts(deps, context.var.host.id, context.req.valid("json"));
       return context.body(null, 204);
     })
     .put(
       "/declarations",
-      describeAnswer(200, DeclarationsResult, "Say what the host's own files declare"),
+      describeAnswer(200, DeclarationsResult, "Publish the declarations of the host's files"),
       body(Declarations),
       async (context) => context.json(await applyDeclarations(deps, context.var.host, context.req.valid("json"))),
     )
     .get(
       "/assignment",
-      describeAnswer(200, SignedAssignment, "What to do; 304 when nothing changed"),
+      describeAnswer(200, SignedAssignment, "Read the assignment; 304 when it is unchanged"),
       async (context) => {
         const known = knownRevision(context.req.header("if-none-match"));
         const { revision, jws } = await getAssignment(deps, context.var.host.id, known);
@@ -50,30 +50,40 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
         return jws === null ? context.body(null, 304) : context.json({ jws });
       },
     )
-    .get("/orders", describeAnswer(200, SignedOrders, "Orders still open"), async (context) =>
+    .get("/orders", describeAnswer(200, SignedOrders, "List open orders"), async (context) =>
       context.json(await listOrders(deps, context.var.host.id)),
     )
-    .post("/reports", describeAnswer(200, ReportsAccepted, "Say what runs did"), body(Reports), async (context) =>
-      context.json(await acceptReports(deps, context.var.host, context.req.valid("json").reports)),
+    .post(
+      "/reports",
+      describeAnswer(200, ReportsAccepted, "Report runs and refusals"),
+      body(Reports),
+      async (context) => context.json(await acceptReports(deps, context.var.host, context.req.valid("json").reports)),
     )
-    .get("/deliveries", describeAnswer(200, SignedDeliveries, "Notifications to send from the host"), async (context) =>
-      context.json(await claimRelayedDeliveries(deps, context.var.host.id)),
+    .get(
+      "/deliveries",
+      describeAnswer(200, SignedDeliveries, "Claim notifications to send from the host"),
+      async (context) => context.json(await claimRelayedDeliveries(deps, context.var.host.id)),
     )
-    .post("/deliveries", describeAnswer(204, null, "Say what came of them"), body(RelayResults), async (context) => {
-      await recordRelayResults(deps, context.var.host.id, context.req.valid("json").outcomes);
-      return context.body(null, 204);
-    })
-    .get("/probes", describeAnswer(200, SignedProbes, "What to look for on the host"), async (context) =>
+    .post(
+      "/deliveries",
+      describeAnswer(204, null, "Report the results of sending them"),
+      body(RelayResults),
+      async (context) => {
+        await recordRelayResults(deps, context.var.host.id, context.req.valid("json").outcomes);
+        return context.body(null, 204);
+      },
+    )
+    .get("/probes", describeAnswer(200, SignedProbes, "Read the probes to run on the host"), async (context) =>
       context.json(await getProbes(deps, context.var.host.id)),
     )
-    .put("/detections", describeAnswer(204, null, "Say what was found of it"), body(Detections), async (context) => {
+    .put("/detections", describeAnswer(204, null, "Report detected services"), body(Detections), async (context) => {
       await saveDetections(deps, context.var.host.id, context.req.valid("json").detections);
       return context.body(null, 204);
     })
     .get("/socket", async (context) => openSocket(context, context.var.host.id));
 }
 
-/** Proxies that compress make an ETag weak: `W/"7"` is 7 as well. */
+/** Parses the revision of an ETag. Compressing proxies make it weak: `W/"7"` is 7 too. */
 function knownRevision(etag: string | undefined): number | null {
   const digits = /^(?:W\/)?"(\d{1,15})"$/.exec(etag ?? "")?.[1];
   return digits === undefined ? null : Number(digits);

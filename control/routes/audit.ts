@@ -26,19 +26,19 @@ export function auditRoutes(deps: Deps) {
   );
 }
 
-/** What a host says all day long of itself and its runs is no change somebody asked for. */
-const OF_HOSTS = /^\/agent\/v1\/(enroll|declarations)$/;
+/** Agent requests that are audited. Routine ones (reports, facts) are not. */
+const AUDITED_AGENT_ROUTES = /^\/agent\/v1\/(enroll|declarations)$/;
 
 /**
- * Middleware around everything: once there is an answer to a request that may have changed something, who asked for it and what it
- * came to is written down. Who did not prove who it is is not: else anybody could fill the database.
+ * Middleware: records every answered request that may have changed something. Unauthenticated requests are not
+ * recorded, so that nobody can fill the database.
  */
 export function recordAudit(deps: Deps) {
   return async (context: Context<AccessEnv>, next: Next): Promise<void> => {
     await next();
     const method = AuditEntry.shape.method.safeParse(context.req.method);
     const { path } = context.req;
-    if (!method.success || (path.startsWith("/agent/") && !OF_HOSTS.test(path))) return;
+    if (!method.success || (path.startsWith("/agent/") && !AUDITED_AGENT_ROUTES.test(path))) return;
     const { token, host }: Partial<AccessEnv["Variables"]> = context.var;
     const who = token ?? host;
     if (who === undefined) return;
@@ -55,21 +55,21 @@ export function recordAudit(deps: Deps) {
   };
 }
 
-/** The id in the address. */
+/** The object's id in the path. */
 function objectIdInPath(path: string, route: string): string | null {
   const place = route.split("/").indexOf(":id");
   return place < 0 ? null : (path.split("/")[place]?.slice(0, 128) ?? null);
 }
 
-const Made = z.object({ id: Id });
+const Created = z.object({ id: Id });
 
 async function createdObjectId(answer: Response): Promise<string | null> {
   if (answer.status !== 201 && answer.status !== 202) return null;
-  const made = Made.safeParse(
+  const created = Created.safeParse(
     await answer
       .clone()
       .json()
       .catch(() => null),
   );
-  return made.success ? made.data.id : null;
+  return created.success ? created.data.id : null;
 }

@@ -41,7 +41,7 @@ export function bindingRoutes(deps: Deps) {
     )
     .get(
       "/:id/history",
-      describeAnswer(200, History, "What a binding's runs did, by day, newest first"),
+      describeAnswer(200, History, "List a binding's runs and their results by day, newest first"),
       query(HistoryQuery),
       async (context) => context.json(await listHistory(deps, context.req.param("id"), context.req.valid("query"))),
     )
@@ -61,7 +61,7 @@ export function bindingRoutes(deps: Deps) {
     )
     .post(
       "/:id/forget",
-      describeAnswer(202, Run, "Remove what the retention no longer wants, or say what would go"),
+      describeAnswer(202, Run, "Apply the retention, or only report what it would remove"),
       body(ForgetRequest),
       async (context) =>
         context.json(await forgetBinding(deps, context.req.param("id"), context.req.valid("json")), 202),
@@ -69,22 +69,21 @@ export function bindingRoutes(deps: Deps) {
     .post("/:id/check", describeAnswer(202, Run, "Check the binding's repository"), requireEmptyBody, async (context) =>
       context.json(await checkBinding(deps, context.req.param("id")), 202),
     )
-    .post("/:id/pause", describeAnswer(200, Binding, "Stop the schedule"), requireEmptyBody, async (context) =>
+    .post("/:id/pause", describeAnswer(200, Binding, "Pause the schedule"), requireEmptyBody, async (context) =>
       context.json(await pauseBinding(deps, context.req.param("id"))),
     )
-    .post("/:id/resume", describeAnswer(200, Binding, "Go on with the schedule"), requireEmptyBody, async (context) =>
+    .post("/:id/resume", describeAnswer(200, Binding, "Resume the schedule"), requireEmptyBody, async (context) =>
       context.json(await resumeBinding(deps, context.req.param("id"))),
     );
 }
 
-/** Someone who tries to change the contract through its binding learns where it is changed. */
+/** Middleware: rejects contract fields in a binding, and names the route that changes them. */
 async function rejectContractChange(context: Context, next: Next): Promise<void> {
   const body: unknown = await context.req.json().catch(() => null);
   const key =
     typeof body === "object" && body !== null ? ["contract", "request"].find((name) => name in body) : undefined;
   if (key !== undefined) {
-    const message =
-      "what is to be kept belongs to the contract and is read-only here: change it at /api/v1/contracts/{id}";
+    const message = "the contract's fields are read-only in a binding: change them at /api/v1/contracts/{id}";
     throw new Failure("bindings.contract_read_only", message, [{ path: [key], message }]);
   }
   await next();

@@ -7,7 +7,7 @@ import { query } from "./validate.ts";
 export function calendarRoutes(deps: Deps) {
   return new Hono().get(
     "/",
-    describeAnswer(200, Forecast, "Say when a schedule comes next"),
+    describeAnswer(200, Forecast, "Compute the next times of a schedule"),
     query(ForecastQuery),
     (context) => context.json(forecast(context.req.valid("query"), deps.clock.now(), "UTC")),
   );

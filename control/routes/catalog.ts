@@ -6,11 +6,8 @@ import { query } from "./validate.ts";
 
 export function catalogRoutes() {
   return new Hono()
-    .get(
-      "/",
-      describeAnswer(200, CatalogPage, "List the services that the catalogue knows"),
-      query(CatalogQuery),
-      (context) => context.json(listCatalog(context.req.valid("query"))),
+    .get("/", describeAnswer(200, CatalogPage, "List the services of the catalogue"), query(CatalogQuery), (context) =>
+      context.json(listCatalog(context.req.valid("query"))),
     )
     .get("/:id", describeAnswer(200, CatalogEntry, "Read an entry of the catalogue, by its name"), (context) =>
       context.json(getCatalogEntry(context.req.param("id"))),

@@ -24,7 +24,7 @@ export function channelRoutes(deps: Deps) {
       query(ListQuery.extend({ name: Name.optional() })),
       async (context) => context.json(await listChannels(deps, context.req.valid("query"))),
     )
-    .post("/", describeAnswer(201, ChannelCreated, "Make a channel"), body(CreateChannel), async (context) =>
+    .post("/", describeAnswer(201, ChannelCreated, "Create a channel"), body(CreateChannel), async (context) =>
       context.json(await createChannel(deps, context.req.valid("json")), 201),
     )
     .get("/:id", describeAnswer(200, Channel, "Read a channel"), async (context) =>
@@ -39,7 +39,7 @@ export function channelRoutes(deps: Deps) {
     })
     .post(
       "/:id/rotate",
-      describeAnswer(200, ChannelCreated, "Change a webhook's secret"),
+      describeAnswer(200, ChannelCreated, "Replace a webhook's signing secret"),
       body(RotateSecret),
       async (context) => context.json(await rotateSecret(deps, context.req.param("id"), context.req.valid("json"))),
     )

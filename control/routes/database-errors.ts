@@ -1,26 +1,26 @@
-/** What SQLite, or the way to its server, calls it, and what that means to who asked. */
+/** Error codes of SQLite or of the connection to its server, and the message for the client. */
 const PROBLEMS: readonly (readonly [RegExp, string])[] = [
   [
     /^SQLITE_(BUSY|LOCKED)/,
-    "the database is locked by another program, for longer than we wait: nothing was changed; end what holds it and try again",
+    "the database is locked by another program: nothing was changed; stop that program and try again",
   ],
   [
     /^SQLITE_(READONLY|CANTOPEN|PERM|AUTH)/,
     "the database can't be written, since its file, directory or file system is read-only: nothing was changed; make it writable and try again",
   ],
   [/^SQLITE_FULL/, "the disk of the database is full: nothing was changed; free some space and try again"],
-  [/^SQLITE_IOERR/, "the disk of the database fails: nothing can be promised of this request; look at the disk"],
+  [/^SQLITE_IOERR/, "the database's disk has I/O errors: the result of this request is unknown; check the disk"],
   [
     /^SQLITE_(CORRUPT|NOTADB)/,
-    "the database is damaged: nothing can be promised of this request; restore it from its own backup",
+    "the database is damaged: the result of this request is unknown; restore it from its own backup",
   ],
   [
     /^(SERVER_ERROR|HRANA_\w+|ECONN\w+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_\w+)$/,
-    "the database server does not answer: whether this was done is not known; try again",
+    "the database server does not answer: the result of this request is unknown; try again",
   ],
 ];
 
-/** @returns what is wrong with the database, when that is why a request failed; null: it is something else */
+/** @returns the message for a request that failed because of the database; null for any other error */
 export function databaseProblem(error: unknown): string | null {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const code = "code" in cause ? String(cause.code) : "";

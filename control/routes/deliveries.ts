@@ -21,7 +21,7 @@ export function deliveryRoutes(deps: Deps) {
     .get("/:id", describeAnswer(200, Delivery, "Read a delivery"), async (context) =>
       context.json(await getDelivery(deps, context.req.param("id"))),
     )
-    .post("/:id/retry", describeAnswer(202, Delivery, "Try a delivery again, now"), requireEmptyBody, async (context) =>
+    .post("/:id/retry", describeAnswer(202, Delivery, "Retry a delivery now"), requireEmptyBody, async (context) =>
       context.json(await retryDelivery(deps, context.req.param("id")), 202),
     );
 }

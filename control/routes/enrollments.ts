@@ -13,14 +13,14 @@ export function enrollmentRoutes(deps: Deps) {
     )
     .post(
       "/",
-      describeAnswer(201, EnrollmentCreated, "Make an enrolment token"),
+      describeAnswer(201, EnrollmentCreated, "Create an enrolment token"),
       body(CreateEnrollment),
       async (context) => context.json(await createEnrollment(deps, context.req.valid("json")), 201),
     )
     .get("/:id", describeAnswer(200, Enrollment, "Read an enrolment token's facts"), async (context) =>
       context.json(await getEnrollment(deps, context.req.param("id"))),
     )
-    .delete("/:id", describeAnswer(204, null, "Take an enrolment token back"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Revoke an enrolment token"), async (context) => {
       await deleteEnrollment(deps, context.req.param("id"));
       return context.body(null, 204);
     });

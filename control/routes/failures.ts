@@ -48,7 +48,7 @@ const STATUS: Record<ApiCode, ContentfulStatusCode> = {
   internal: 500,
 };
 
-/** Whatever went wrong, as the answer says it. What is not a refusal of ours is logged, and nothing of it is told. */
+/** Turns an error into a response. An unexpected error is logged, and its details are not exposed. */
 export function failureResponse(log: Log, error: unknown): Response {
   const failure = toFailure(log, error);
   const { code, message, issues } = failure;
@@ -63,17 +63,17 @@ function toFailure(log: Log, error: unknown): Failure {
     return new Failure("request.invalid", "the body is not JSON; send one JSON object");
   }
   log.error("a request failed", { error: describeError(error) });
-  const trouble = databaseProblem(error);
-  if (trouble !== null) return new Failure("database.unavailable", trouble);
-  return new Failure("internal", "the control plane failed at this; its log says why");
+  const problem = databaseProblem(error);
+  if (problem !== null) return new Failure("database.unavailable", problem);
+  return new Failure("internal", "internal error; the control plane's log has the details");
 }
 
-/** The whole chain of causes and where it began, less the values of a query: secrets can be among them. */
+/** The chain of causes and the stack, without the parameters of a query, because these may be secrets. */
 function describeError(error: unknown): string {
-  const said: string[] = [];
+  const messages: string[] = [];
   for (let cause = error; cause !== undefined; cause = cause instanceof Error ? cause.cause : undefined) {
-    said.push(String(cause).replace(/\nparams: [^]*$/, ""));
+    messages.push(String(cause).replace(/\nparams: [^]*$/, ""));
   }
   const where = error instanceof Error ? (error.stack ?? "").split("\n").filter((line) => /^ {4}at /.test(line)) : [];
-  return [...said, ...where].join("\n");
+  return [...messages, ...where].join("\n");
 }

@@ -23,14 +23,12 @@ export function incidentRoutes(deps: Deps) {
     .get("/", describeAnswer(200, page(Incident), "List incidents"), query(ListIncidents), async (context) =>
       context.json(await listIncidents(deps, context.req.valid("query"))),
     )
-    .get(
-      "/:id",
-      describeAnswer(200, IncidentWithTimeline, "Read an incident, with what happened to it"),
-      async (context) => context.json(await getIncident(deps, context.req.param("id"))),
+    .get("/:id", describeAnswer(200, IncidentWithTimeline, "Read an incident and its timeline"), async (context) =>
+      context.json(await getIncident(deps, context.req.param("id"))),
     )
     .post(
       "/:id/acknowledge",
-      describeAnswer(200, IncidentWithTimeline, "Say that somebody sees to it: no more reminders"),
+      describeAnswer(200, IncidentWithTimeline, "Acknowledge an incident: stops its reminders"),
       body(AcknowledgeIncident),
       async (context) => {
         const id = context.req.param("id");

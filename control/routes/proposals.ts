@@ -18,7 +18,7 @@ export function proposalRoutes(deps: Deps) {
   return new Hono()
     .get(
       "/",
-      describeAnswer(200, page(Proposal), "List what was found on hosts"),
+      describeAnswer(200, page(Proposal), "List services detected on hosts that have no contract yet"),
       query(ListProposals),
       async (context) => {
         const { dismissed, ...input } = context.req.valid("query");

@@ -31,19 +31,19 @@ export function repositoryRoutes(deps: Deps) {
     .patch("/:id", describeAnswer(200, Repository, "Change a repository"), body(ChangeRepository), async (context) =>
       context.json(await changeRepository(deps, context.req.param("id"), context.req.valid("json"))),
     )
-    .delete("/:id", describeAnswer(204, null, "Forget a repository; what is stored stays"), async (context) => {
+    .delete("/:id", describeAnswer(204, null, "Delete a repository here; its stored data stays"), async (context) => {
       await deleteRepository(deps, context.req.param("id"));
       return context.body(null, 204);
     })
     .post(
       "/:id/check",
-      describeAnswer(202, Run, "Check a repository, and read a part of its data"),
+      describeAnswer(202, Run, "Check a repository and read a part of its data"),
       requireEmptyBody,
       async (context) => context.json(await orderUpkeep(deps, context.req.param("id"), "check"), 202),
     )
     .post(
       "/:id/prune",
-      describeAnswer(202, Run, "Free the space of what was forgotten"),
+      describeAnswer(202, Run, "Prune a repository: free the space of removed snapshots"),
       requireEmptyBody,
       async (context) => context.json(await orderUpkeep(deps, context.req.param("id"), "prune"), 202),
     );

@@ -23,7 +23,7 @@ export function runRoutes(deps: Deps) {
     .get("/:id", describeAnswer(200, RunWithLog, "Read a run and the end of its log"), async (context) =>
       context.json(await getRun(deps, context.req.param("id"))),
     )
-    .post("/:id/cancel", describeAnswer(202, Run, "Stop a run"), requireEmptyBody, async (context) =>
+    .post("/:id/cancel", describeAnswer(202, Run, "Cancel a run"), requireEmptyBody, async (context) =>
       context.json(await cancelRun(deps, context.req.param("id")), 202),
     );
 }

@@ -13,7 +13,7 @@ export function snapshotRoutes(deps: Deps) {
   return new Hono()
     .get(
       "/",
-      describeAnswer(200, page(Snapshot), "List snapshots, as last seen"),
+      describeAnswer(200, page(Snapshot), "List snapshots, as last reported"),
       query(ListSnapshots),
       async (context) => context.json(await listSnapshots(deps, context.req.valid("query"))),
     )

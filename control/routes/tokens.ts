@@ -14,7 +14,7 @@ export function tokenRoutes(deps: Deps) {
       query(ListQuery.extend({ name: Name.optional() })),
       async (context) => context.json(await listTokens(deps, context.req.valid("query"))),
     )
-    .post("/", describeAnswer(201, TokenCreated, "Make an API token"), body(CreateToken), async (context) =>
+    .post("/", describeAnswer(201, TokenCreated, "Create an API token"), body(CreateToken), async (context) =>
       context.json(await createToken(deps, context.req.valid("json")), 201),
     )
     .get("/:id", describeAnswer(200, Token, "Read an API token's facts"), async (context) =>

@@ -3,34 +3,34 @@ import { validator } from "hono-openapi";
 import type * as z from "zod";
 import { Failure, type Issue } from "../../shared/failure.ts";
 
-/** The body has to be JSON of this schema; the route then has it as `context.req.valid("json")`. */
+/** Middleware: the body must be JSON of this schema. The route reads it with `context.req.valid("json")`. */
 export function body<Schema extends z.ZodType>(schema: Schema) {
   return validator("json", schema, throwIfInvalid, { options: { io: "input" } } as object);
 }
 
-/** As `body`, for the query. */
+/** As `body`, for the query string. */
 export function query<Schema extends z.ZodType>(schema: Schema) {
   return validator("query", schema, throwIfInvalid, { options: { io: "input" } } as object);
 }
 
-/** For actions: nothing, or `{}`. */
+/** Middleware for actions without a body: only an empty one or `{}` is accepted. */
 export async function requireEmptyBody(context: Context, next: Next): Promise<void> {
   const text = (await context.req.text()).trim();
-  if (text !== "" && !/^\{\s*\}$/.test(text)) throw new Failure("request.invalid", "this takes no body; send none");
+  if (text !== "" && !/^\{\s*\}$/.test(text)) throw new Failure("request.invalid", "this action takes no body");
   await next();
 }
 
-/** Middleware: a body that is not said to be JSON is refused with that reason, not with what JSON lacks. */
+/** Middleware: rejects a body whose content type is not JSON, with that reason instead of a parser's error. */
 export async function requireJson(context: Context, next: Next): Promise<void> {
   const { method } = context.req;
   const type = context.req.header("content-type");
   const hasBody =
     (context.req.header("content-length") ?? "0") !== "0" || context.req.header("transfer-encoding") !== undefined;
-  const said = hasBody || type !== undefined;
-  if (said && /^(POST|PUT|PATCH)$/.test(method) && !/^application\/([\w.-]+\+)?json\b/i.test(type ?? "")) {
+  const mustBeJson = hasBody || type !== undefined;
+  if (mustBeJson && /^(POST|PUT|PATCH)$/.test(method) && !/^application\/([\w.-]+\+)?json\b/i.test(type ?? "")) {
     throw new Failure(
       "request.invalid",
-      `the body is sent as ${type ?? "nothing said"}; send JSON with \`content-type: application/json\``,
+      `the content type is ${type ?? "missing"}; send JSON with \`content-type: application/json\``,
     );
   }
   await next();
@@ -41,13 +41,13 @@ interface ValidationResult {
   readonly error?: readonly RawIssue[];
 }
 
-/** A Standard Schema issue; zod's own have more to tell. */
+/** A Standard Schema issue, with the additional fields of zod's issues. */
 interface RawIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
   readonly code?: string;
   readonly keys?: readonly string[];
-  /** Of a union: what each of its branches has against the value. */
+  /** Of a union: the issues of each branch. */
   readonly errors?: readonly (readonly RawIssue[])[];
 }
 
@@ -72,7 +72,7 @@ function toIssues(issue: RawIssue): Issue[] {
   if (issue.code === "unrecognized_keys" && issue.keys !== undefined) {
     return issue.keys.map((key) => ({
       path,
-      message: `"${key}" is not known here; leave it out, or look for a typing error`,
+      message: `unknown key "${key}"; remove it, or check its spelling`,
     }));
   }
   const missing = /^Invalid input: expected (.+), received undefined$/.exec(issue.message)?.[1];
@@ -80,8 +80,8 @@ function toIssues(issue: RawIssue): Issue[] {
 }
 
 /**
- * What to say of a union: what the branch somebody most likely meant has against the value, which is the one that knows the
- * most of the keys. Null when none comes near: then the union speaks for itself.
+ * The issues of the union branch that was most likely meant: the one that knows most of the keys. Null when none comes
+ * near; then the issue of the union itself is reported.
  */
 function closestBranch({ code, errors = [] }: RawIssue): readonly RawIssue[] | null {
   if (code !== "invalid_union") return null;

@@ -77,7 +77,7 @@ test("what is wrong with it is said by field, with what there is", async () => {
   expect(await refusal(control, { ...docker, params: { engine: "postgres", dta: "/srv" } })).toMatchObject({
     ...invalid,
     issues: [
-      "params.dta: is not a parameter here; there are data, engine, databaseContainer, databaseName, databaseUser, user",
+      "params.dta: is not a parameter of this layout; it has data, engine, databaseContainer, databaseName, databaseUser, user",
       expect.stringMatching(/^params\.data: is required: DATA_FOLDER/),
       expect.stringMatching(/^params\.databaseContainer: is required: the container/),
     ],
@@ -97,7 +97,7 @@ test("what is wrong with it is said by field, with what there is", async () => {
   ]);
   const long = `/${"x".repeat(4090)}`;
   expect((await refusal(control, { ...docker, params: { data: long } })).issues).toEqual([
-    expect.stringMatching(/^params: make no contract: /),
+    expect.stringMatching(/^params: do not make a valid contract: /),
   ]);
   const unknownUser = { ...docker, params: { data: "/srv", user: "nobody" } };
   expect((await refusal(control, unknownUser)).issues).toEqual([
@@ -105,7 +105,7 @@ test("what is wrong with it is said by field, with what there is", async () => {
   ]);
   expect((await refusal(control, { fromCatalog: "vaultwarden" })).issues).toEqual(["layout: is required (string)"]);
   expect((await refusal(control, { ...docker, request: {} })).issues).toEqual([
-    ': "request" is not known here; leave it out, or look for a typing error',
+    ': unknown key "request"; remove it, or check its spelling',
   ]);
   expect((await control.admin.ask(page(Contract), "GET", "/api/v1/contracts")).items).toEqual([]);
 });

@@ -27,7 +27,7 @@ test("while the database server is dead healthz says so; once it is back, sweep 
   await testChannel(deps, channel.id);
   await sqld.kill();
 
-  const failed = Promise.all([once(events, "the sweep failed"), once(events, "the outbox could not be emptied")]);
+  const failed = Promise.all([once(events, "the sweep failed"), once(events, "sending notifications failed")]);
   const timers = startTimers(deps, { heartbeat: null, sweepEveryMs: 100 });
   onTestFinished(timers.stop);
   await failed;

@@ -59,13 +59,13 @@ test.each([24, -24])("a clock that is set %i h on cuts nobody off, and does not 
   expect([await lively.next(), await lively.next()]).toContainEqual({ type: "poke", pull: "orders" });
 });
 
-test("a leave that the database does not take is written once it does", async () => {
+test("a disconnect that the database does not accept is recorded as soon as it does", async () => {
   const { deps, hub, connect } = await hubOf("host");
   const id = deps.ids.host ?? "";
   const socket = await connect("host");
   await deps.db.run(sql`alter table hosts rename to hosts_of_before`);
   const failed = new Promise<void>((resolve) => {
-    deps.log.error = (message) => void (message.includes("could not be written") && resolve());
+    deps.log.error = (message) => void (message.includes("could not be recorded") && resolve());
   });
   socket.cut();
   await failed;
@@ -163,7 +163,9 @@ interface HubUnderTest {
   connect(name: string): Promise<FakeSocket>;
 }
 
-/** A hub behind a bare server that believes whoever says a host's name: who may connect is tested with the whole app. */
+/**
+ * A hub behind a bare server that believes whoever says a host's name: who may connect is tested with the whole app.
+ */
 async function hubOf(...names: string[]): Promise<HubUnderTest> {
   const held = await heldDeps();
   const ids: Record<string, Id> = {};

@@ -127,7 +127,7 @@ test.each(["SSH-2.0-OpenSSH_9.2 nobody may read this", "HTTP/1.1 400 nobody may 
 test("a server that says nothing is given up on, and one that answers slowly as well: the limit is for the whole exchange", async () => {
   const smtp = await smtpServer();
   smtp.reply = (verb) => (verb === "greeting" ? "220-more comes" : null);
-  await expect(createMail(ANYWHERE, 50)(letterTo(smtp))).rejects.toThrow("not taken within 1 s");
+  await expect(createMail(ANYWHERE, 50)(letterTo(smtp))).rejects.toThrow("not accepted within 1 s");
 });
 
 test("no mail server in a private net where that is refused, nor where a cloud tells its secrets, however it is written", async () => {

@@ -111,7 +111,7 @@ test("an agent that dies is started again", async () => {
     "it to be said",
     () => holdfast.said().split("The agent ended unexpectedly (SIGKILL)")[1],
   );
-  expect(afterwards).toContain("it is started again in 1 s");
+  expect(afterwards).toContain("it restarts in 1 s");
   await until("the next agent to connect", () => /SIGKILL[^]*agent \| \S+ connected/.test(holdfast.said()));
   expect(await until("the host to be online again", isOnline)).toBe(true);
   await holdfast.stop();

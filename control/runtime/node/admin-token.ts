@@ -8,14 +8,14 @@ import { readTextIfExists, writeFileAtomically } from "../../../shared/node/file
 const NAME = "first-start";
 
 /**
- * The admin token of whoever started this control plane: made once and kept in `token` (0600) in the data directory. One
- * that is lost, or no longer taken, is replaced, and what it was opens nothing any more.
- * @returns its text and where it is kept
+ * The admin token for the person who starts this control plane: created once, stored in `token` (0600) in the data
+ * directory. A lost or invalid token is revoked and replaced.
+ * @returns its text and its file
  */
 export async function ensureAdminToken(deps: Deps, dataDir: string): Promise<{ token: string; file: string }> {
   const file = join(dataDir, "token");
-  const kept = (await readTextIfExists(file))?.trim();
-  if (kept !== undefined && (await isValidToken(deps, kept))) return { token: kept, file };
+  const stored = (await readTextIfExists(file))?.trim();
+  if (stored !== undefined && (await isValidToken(deps, stored))) return { token: stored, file };
   const { items } = await listTokens(deps, { limit: 1, name: NAME });
   for (const { id } of items) await deleteToken(deps, id);
   const { token } = await createToken(deps, { name: NAME, scope: "admin", expiresInSeconds: null });

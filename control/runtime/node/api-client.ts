@@ -1,9 +1,9 @@
 import type * as z from "zod";
 
-/** The API of one control plane. What a call throws says what to do. */
+/** A client of one control plane's API. Errors have a message for people. */
 export interface Client {
   readonly url: string;
   ask<T>(schema: z.ZodType<T>, method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T>;
-  /** All pages. */
+  /** Reads all pages. */
   list<T>(item: z.ZodType<T>, path: string, filters?: Record<string, string>): Promise<T[]>;
 }

@@ -4,14 +4,14 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import * as z from "zod";
 import { parseDestinationRules, type DestinationRules } from "../../notify/destinations.ts";
 
-/** Where one control plane process keeps its state, listens, and is reached. */
+/** The configuration of one control plane process. */
 export interface NodeConfig {
-  /** Absolute. */
+  /** Absolute path. */
   readonly dataDir: string;
   readonly host: string;
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
-  /** Public origin without a trailing slash; null: follows from host and port. */
+  /** Public origin without a trailing slash; null: derived from host and port. */
   readonly url: string | null;
   readonly databaseUrl: string;
   readonly databaseToken: string | undefined;
@@ -19,7 +19,7 @@ export interface NodeConfig {
   readonly webhookPrivate: DestinationRules;
   /** base64url PKCS #8; undefined: the key is a file in the data directory. */
   readonly signingKey: string | undefined;
-  /** A dead man's switch that is told each minute that all is well; null: none. */
+  /** External dead man's switch to ping every minute; null: none. */
   readonly heartbeatUrl: string | null;
 }
 
@@ -45,12 +45,12 @@ const Environment = z.object({
     .string()
     .default("allow")
     .transform((text, context) => {
-      const reach = parseDestinationRules(text);
-      if (reach !== null) return reach;
+      const rules = parseDestinationRules(text);
+      if (rules !== null) return rules;
       context.issues.push({
         code: "custom",
         input: text,
-        message: "must be allow or refuse, then names or addresses that are allowed in any case, with commas",
+        message: "must be allow or refuse, then names or addresses that are always allowed, comma-separated",
       });
       return z.NEVER;
     }),
@@ -60,7 +60,7 @@ const Environment = z.object({
 
 /**
  * Reads the configuration from the environment. An empty variable counts as not set.
- * @throws Error naming every variable that is wrong, and how
+ * @throws Error that names every invalid variable and the reason
  */
 export function readConfig(environment: Record<string, string | undefined>): NodeConfig {
   const given = Object.fromEntries(
@@ -86,8 +86,8 @@ export function readConfig(environment: Record<string, string | undefined>): Nod
 }
 
 /**
- * The origin others use: HOLDFAST_URL, else the address it listens on, else (listening everywhere) one of this machine.
- * @param port the one it really listens on
+ * The public origin: HOLDFAST_URL, else the address it listens on, else (when it listens on all) one of this machine's.
+ * @param port the actual port
  */
 export function publicOrigin(config: NodeConfig, port: number): string {
   if (config.url !== null) return config.url;
@@ -95,7 +95,7 @@ export function publicOrigin(config: NodeConfig, port: number): string {
   return originOf(host, port);
 }
 
-/** The origin that programs on this machine use, whatever the public one is. */
+/** The origin for programs on this machine. */
 export function localOrigin({ host, port }: Pick<NodeConfig, "host" | "port">): string {
   const reached = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   return originOf(reached, port);
@@ -107,7 +107,7 @@ export function databaseFile({ databaseUrl }: Pick<NodeConfig, "databaseUrl">): 
   return databaseUrl.startsWith("file:/") ? fileURLToPath(databaseUrl) : resolve(databaseUrl.slice("file:".length));
 }
 
-/** Whether only programs on this machine can reach that origin. */
+/** Whether an origin can be reached from this machine only. */
 export function isLoopback(origin: string): boolean {
   const { hostname: host } = new URL(origin);
   return host === "localhost" || host === "[::1]" || host.startsWith("127.");

@@ -11,13 +11,13 @@ import { programFiles } from "./dist.ts";
 import { readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
 import { agentRoot } from "./local-agent.ts";
 
-/** What is kept of the control plane itself is called so, on whichever host. */
+/** The name of the control plane's own contract, on any host. */
 export const CONTRACT = "control-plane";
 const REPOSITORY = "local";
 const BEFORE = "control-database";
 const AFTER = "control-database-remove";
 
-/** The agent works on: a draft that was there when cp looked may be gone when it reads. */
+/** Retries, because the agent keeps running: a temporary file may disappear while cp copies. */
 const COPY = [
   "copy() {",
   '  [ -e "$1" ] || return 0',
@@ -31,22 +31,22 @@ const COPY = [
   "}",
 ];
 
-/** The first contract, where it is kept, and when. */
+/** The control plane's own binding and its repository. */
 export interface FirstContract {
   readonly binding: Binding;
   readonly repository: Repository;
 }
 
-/** Of this machine's agent, below its root: who it is, what its owner wrote, and the passphrases that nobody else has. */
+/** Files of this machine's agent that are backed up too: its key, its owner's configuration, and its passphrases. */
 const AGENT_STATE = [
   "etc/holdfast",
   ...["host.key", "secrets", "repositories", "bindings", "contracts.json"].map((name) => `var/lib/holdfast/${name}`),
 ];
 
 /**
- * Puts the two named hooks into the agent's hooks.d: one copies the database, consistent though it is in use, the signing
- * key, without which every host would have to enrol again, and what makes this machine's agent the host it is; the other
- * removes the copies.
+ * Writes the two named hooks into the agent's hooks.d. One makes a consistent copy of the database, the signing key
+ * (without it every host would have to enrol again) and the state of this machine's agent. The other removes the
+ * copies.
  */
 export async function writeControlHooks(config: NodeConfig): Promise<void> {
   const database = databaseFile(config);
@@ -74,7 +74,7 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
     clear,
     ...key.map((paths) => `cp ${paths.map(quoted).join(" ")}`),
     copyDatabase.map(quoted).join(" "),
-    // After the database, which may name no repository whose passphrase is not among them.
+    // After the database: every repository in it then has its passphrase in the copy.
     ...COPY,
     ...agent,
   ]);
@@ -82,8 +82,9 @@ export async function writeControlHooks(config: NodeConfig): Promise<void> {
 }
 
 /**
- * Declares what is kept of the control plane itself, as anybody would through the API. What is there by name is left as it is.
- * @returns null when the database is a server's: its copies are that server's business
+ * Creates the control plane's own contract, repository and binding through the API. Existing ones of the same name
+ * stay.
+ * @returns null when the database is on a server, which has its own backup
  */
 export async function declareControlPlane(client: Client, config: NodeConfig, host: Id): Promise<FirstContract | null> {
   if (databaseFile(config) === null) return null;
@@ -112,7 +113,7 @@ export async function declareControlPlane(client: Client, config: NodeConfig, ho
   return { binding, repository };
 }
 
-/** Where the hooks put what is to be kept. */
+/** Where the hooks put the copies to back up. */
 export function stagingDirectory({ dataDir }: NodeConfig): string {
   return join(dataDir, "backup");
 }

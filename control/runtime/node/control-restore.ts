@@ -20,47 +20,47 @@ import { agentRoot } from "./local-agent.ts";
 
 export interface ControlRestore {
   readonly key: RecoveryKey;
-  /** Where the repository is now; null: where the key says. */
+  /** The repository's present location; null: the one in the key. */
   readonly location: string | null;
   /** A snapshot's id, or `latest`. */
   readonly snapshot: string;
-  /** What is in the data directory is moved aside, not refused. */
+  /** Move an existing control plane in the data directory aside instead of refusing. */
   readonly force: boolean;
 }
 
 export interface RestoredControl {
   readonly snapshot: SnapshotFacts;
   readonly hosts: number;
-  /** Where what was there is now; null when there was nothing. */
+  /** Where the existing control plane was moved to; null when there was none. */
   readonly aside: string | null;
 }
 
 /**
- * Brings a control plane back into its data directory: fetched, verified and made fit to go on with beside it, and only then put in
- * its place. Nothing that is there is changed when any of that fails.
- * @throws Error in a sentence that says what to do
+ * Restores a control plane into its data directory. The snapshot is fetched, verified and adapted in a temporary
+ * directory first; when any of that fails, nothing else is changed.
+ * @throws Error with a message for people
  */
 export async function restoreControl(config: NodeConfig, wanted: ControlRestore): Promise<RestoredControl> {
   const database = databaseFile(config);
   if (database === null) {
-    throw new Error(`HOLDFAST_DATABASE_URL is ${config.databaseUrl}: bring that server's own backup back there`);
+    throw new Error(`HOLDFAST_DATABASE_URL is ${config.databaseUrl}: restore that server's own backup instead`);
   }
   const releaseLock = await lockDataDirectory(config.dataDir);
   const work = await mkdtemp(join(config.dataDir, "restoring-"));
   try {
-    const places = placesOf(config, database);
-    const taken = await existingPaths([...places.map(({ to }) => to), `${database}-wal`, `${database}-shm`]);
-    if (taken.length > 0 && !wanted.force) {
+    const moves = movesOf(config, database);
+    const existing = await existingPaths([...moves.map(({ to }) => to), `${database}-wal`, `${database}-shm`]);
+    if (existing.length > 0 && !wanted.force) {
       throw new Error(
-        `${config.dataDir} holds a control plane (${taken.join(", ")}): restore into another directory (--data), or move it aside (--force)`,
+        `${config.dataDir} holds a control plane (${existing.join(", ")}): restore into another directory (--data), or move it aside (--force)`,
       );
     }
     const location = wanted.location ?? wanted.key.repository.location;
     const fetched = await fetchControlSnapshot(wanted.key, { location, snapshot: wanted.snapshot, work });
     await verify(fetched, wanted.key);
     const { hosts } = await adaptDatabase(config, fetched, wanted);
-    const aside = taken.length === 0 ? null : await moveAside(config, taken);
-    for (const { from, to } of places) {
+    const aside = existing.length === 0 ? null : await moveAside(config, existing);
+    for (const { from, to } of moves) {
       if ((await existingPaths([join(fetched.files, from)])).length > 0) await rename(join(fetched.files, from), to);
     }
     await syncDirectory(config.dataDir);
@@ -71,8 +71,8 @@ export async function restoreControl(config: NodeConfig, wanted: ControlRestore)
   }
 }
 
-/** The database comes last: with it there is a control plane. */
-function placesOf(config: NodeConfig, database: string): { from: string; to: string }[] {
+/** The database comes last: only with it the directory holds a control plane. */
+function movesOf(config: NodeConfig, database: string): { from: string; to: string }[] {
   return [
     { from: "agent", to: agentRoot(config.dataDir) },
     { from: "signing.key", to: join(config.dataDir, "signing.key") },
@@ -92,12 +92,12 @@ async function existingPaths(paths: readonly string[]): Promise<string[]> {
   return found.filter((path) => path !== null);
 }
 
-/** That it is whole, of a version we know, and of the control plane that the hosts have pinned. */
+/** Checks that the snapshot is intact, of a known version, and of the control plane whose key the hosts have pinned. */
 async function verify(fetched: FetchedSnapshot, key: RecoveryKey): Promise<void> {
   const what = `snapshot ${fetched.facts.id.slice(0, 8)} of ${fetched.facts.takenAt}`;
   const other = "choose another one with --snapshot";
   const signing = await fileOf(fetched, "signing.key");
-  // Where HOLDFAST_SIGNING_KEY holds it, there is no file.
+  // With HOLDFAST_SIGNING_KEY there is no key file.
   if (signing !== null) {
     const { fingerprint } = await readSigningKey(signing, `signing.key in ${what}`);
     if (fingerprint !== key.controlKey)
@@ -130,7 +130,7 @@ async function adaptDatabase(
   const db = openDatabase(pathToFileURL(join(files, "control.db")).href);
   try {
     await migrate(db);
-    const settled = await adaptRestoredDatabase(
+    const adapted = await adaptRestoredDatabase(
       { db, clock: Date },
       {
         host: key.host,
@@ -141,17 +141,17 @@ async function adaptDatabase(
         staging: { directory: stagingDirectory(config), user: userInfo().username },
       },
     );
-    // All of it into the file itself, which alone is put in its place. Closing it does not do that.
+    // Writes the WAL into the database file, because only that file is moved. Closing does not do it.
     await db.run(sql`pragma journal_mode = delete`);
-    return settled;
+    return adapted;
   } finally {
     db.$client.close();
   }
 }
 
-async function moveAside(config: NodeConfig, taken: readonly string[]): Promise<string> {
+async function moveAside(config: NodeConfig, existing: readonly string[]): Promise<string> {
   const aside = join(config.dataDir, `replaced-${new Date().toISOString().replace(/[:.]/g, "-")}`);
   await mkdir(aside, { mode: 0o700 });
-  for (const path of taken) await rename(path, join(aside, path.split("/").at(-1) ?? ""));
+  for (const path of existing) await rename(path, join(aside, path.split("/").at(-1) ?? ""));
   return aside;
 }

@@ -9,17 +9,18 @@ import { Maintenance, SecretName } from "../../../shared/repository.ts";
 import { SnapshotFacts } from "../../../shared/run.ts";
 import { programFiles } from "./dist.ts";
 
-/** A snapshot of a control plane, on this disk. */
+/** A control plane's snapshot, fetched to this disk. */
 export interface FetchedSnapshot {
   readonly facts: SnapshotFacts;
-  /** The directory that the hooks had made, as it was in the snapshot. */
+  /** The directory with the hooks' copies. */
   readonly files: string;
 }
 
 /**
- * Fetches a snapshot of the control plane with what its recovery key holds, by the agent program: that alone runs restic and borg.
- * @param work a directory of this process's own: what is secret is written below it, for the agent
- * @throws Error in the agent's words
+ * Fetches a snapshot of the control plane with its recovery key. The agent program does it, because only agents run
+ * restic and borg.
+ * @param work a directory of this process; the secrets for the agent are written below it
+ * @throws Error with the agent's message
  */
 export async function fetchControlSnapshot(
   key: RecoveryKey,
@@ -28,7 +29,7 @@ export async function fetchControlSnapshot(
   const target = join(work, "files");
   const secrets = await writeSecrets(key, join(work, "keys"));
   const { id, name, provider, engineId, hostKey } = key.repository;
-  const wanted: SnapshotRequest = {
+  const request: SnapshotRequest = {
     host: key.host,
     binding: key.binding,
     snapshot,
@@ -49,13 +50,13 @@ export async function fetchControlSnapshot(
       maintenance: Maintenance.parse({}),
     },
   };
-  const facts = SnapshotFacts.parse(JSON.parse(await runAgentFetch(wanted, join(work, "agent"))));
+  const facts = SnapshotFacts.parse(JSON.parse(await runAgentFetch(request, join(work, "agent"))));
   const [path] = facts.paths;
   if (path === undefined) throw new Error(`snapshot ${facts.id.slice(0, 8)} does not say what it holds`);
   return { facts, files: join(target, path) };
 }
 
-/** @returns where each secret is now: files that nobody else can read */
+/** Writes the secrets into private files. @returns their paths */
 async function writeSecrets(key: RecoveryKey, directory: string) {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const put = async (name: string, secret: string): Promise<string> => {
@@ -76,15 +77,15 @@ async function writeSecrets(key: RecoveryKey, directory: string) {
   };
 }
 
-async function runAgentFetch(wanted: SnapshotRequest, root: string): Promise<string> {
+async function runAgentFetch(request: SnapshotRequest, root: string): Promise<string> {
   await mkdir(join(root, "var/lib/holdfast"), { recursive: true, mode: 0o700 });
   const inherited = Object.entries(process.env).filter(([name]) => !/^HOLDFAST_(?!RESTIC$|BORG$)/.test(name));
   const child = spawn(process.execPath, [programFiles.agent, "fetch-snapshot"], {
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...Object.fromEntries(inherited), HOLDFAST_AGENT_ROOT: root },
   });
-  // An agent that ended before it read anything has said why.
-  child.stdin.on("error", () => undefined).end(JSON.stringify(wanted));
+  // An agent that exits before it reads its input reports the reason on stderr.
+  child.stdin.on("error", () => undefined).end(JSON.stringify(request));
   const [output, errorOutput, [status]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),

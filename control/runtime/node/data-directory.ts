@@ -4,10 +4,10 @@ import { DatabaseSync } from "node:sqlite";
 import { messageOf } from "../../../shared/error-message.ts";
 
 /**
- * Makes the data directory (0700) and takes it for this process. The lock is the kernel's, on a file of its own, through
- * SQLite: it is gone the moment its process is, so none is ever stale.
- * @returns gives it back
- * @throws Error when another process has it, or nothing can be written there
+ * Creates the data directory (0700) and locks it for this process. It is a kernel lock on a separate file, through
+ * SQLite: it ends with the process, so it is never stale.
+ * @returns releases the lock
+ * @throws Error when another process holds the lock, or the directory is not writable
  */
 export async function lockDataDirectory(directory: string): Promise<() => void> {
   let lock: DatabaseSync | null = null;
@@ -19,11 +19,11 @@ export async function lockDataDirectory(directory: string): Promise<() => void> 
     return () => opened.close();
   } catch (error) {
     lock?.close();
-    const said = messageOf(error);
+    const message = messageOf(error);
     throw new Error(
-      said.includes("locked")
+      message.includes("locked")
         ? `another control plane is running in ${directory}: stop it first, or set HOLDFAST_DATA`
-        : `the data directory ${directory} can't be used (${said}): make it writable for this user, or set HOLDFAST_DATA`,
+        : `the data directory ${directory} can't be used (${message}): make it writable for this user, or set HOLDFAST_DATA`,
       { cause: error },
     );
   }

@@ -7,9 +7,9 @@ import { type Id, uuidv7 } from "../../../shared/ids.ts";
 import { CLOSE, type FrameFromControl, MAX_FRAME_BYTES, PING_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
 
 const PING_EVERY_MS = 30_000;
-/** Counted, not measured: a clock that is set must neither cut everybody off nor keep the dead. */
+/** Counted in pings, not measured, so that a changed clock closes no live socket and keeps no dead one. */
 const SILENT_AFTER_PINGS = 3;
-/** How long a peer may take to answer a close before its socket is cut. */
+/** Time for a peer to answer a close before its socket is terminated. */
 const CLOSING_MS = 2_000;
 const GOING_AWAY = 1001;
 const INTERNAL_ERROR = 1011;
@@ -17,18 +17,18 @@ const INTERNAL_ERROR = 1011;
 interface Peer {
   readonly socket: WebSocket;
   readonly session: Session;
-  /** Pulses since it was heard. */
+  /** Pings since its last frame. */
   missedPings: number;
-  /** Frames are handled one after another, and the close after all of them. */
+  /** Frames are handled one after another, the close last. */
   work: Promise<void>;
 }
 
 export interface NodeHub extends Hub {
-  /** Takes over an HTTP upgrade of a host that has proved who it is. */
+  /** Takes over an HTTP upgrade of an authenticated host. */
   accept(host: Id, request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** Pings everyone and closes who has been silent for 90 s. Done every 30 s; a test does it by hand. */
+  /** Pings every peer and closes those silent for 90 s. Runs every 30 s; tests call it directly. */
   pingAll(): void;
-  /** Closes all sockets with 1001 and waits until each has left the database. */
+  /** Closes all sockets with 1001 and waits until their disconnects are recorded. */
   close(): Promise<void>;
 }
 
@@ -36,12 +36,12 @@ export interface NodeHub extends Hub {
 export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): NodeHub {
   const peers = new Map<Id, Peer>();
   const pendingDisconnects = new Set<Promise<void>>();
-  /** Whose leaving the database would not take. Until it does, a host that is gone is shown as there. */
+  /** Sessions whose disconnect could not be recorded yet. Until then their hosts are shown as online. */
   const unrecordedSessions = new Set<Session>();
   const server = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
-    // A frame somewhat too large still gets the answer that says so; one much larger is cut by ws.
+    // A frame slightly too large gets our close code; ws terminates on a much larger one.
     maxPayload: 4 * MAX_FRAME_BYTES,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   });
@@ -65,7 +65,7 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
       unrecordedSessions.delete(session);
     } catch (error) {
       unrecordedSessions.add(session);
-      deps.log.error("a host left, which could not be written yet", { host: session.host, error: String(error) });
+      deps.log.error("a host's disconnect could not be recorded yet", { host: session.host, error: String(error) });
     }
   };
 
@@ -85,11 +85,11 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
     });
     socket.once("close", () => {
       if (peers.get(host) === peer) peers.delete(host);
-      const left = runInOrder(peer, () => recordDisconnect(peer.session));
-      pendingDisconnects.add(left);
-      void left.then(() => pendingDisconnects.delete(left));
+      const recorded = runInOrder(peer, () => recordDisconnect(peer.session));
+      pendingDisconnects.add(recorded);
+      void recorded.then(() => pendingDisconnects.delete(recorded));
     });
-    // The older one's last frames come first, so that presence is the newest connection's.
+    // After the older connection's last frames, so that the newest connection is recorded last.
     void runInOrder(peer, async () => {
       await older?.work;
       return handleOpen(deps, peer.session);
@@ -141,14 +141,14 @@ function closePeer(peer: Peer, why: keyof typeof CLOSE): void {
   closeSocket(peer.socket, CLOSE[why].code, CLOSE[why].reason);
 }
 
-/** Those that were told goodbye: what they say until they are gone is not heard. */
+/** Sockets being closed: their remaining frames are ignored. */
 const closingSockets = new WeakSet<WebSocket>();
 
-/** A peer that does not answer the close (a dead network, say) is cut. */
+/** Closes a socket, and terminates it when the peer does not answer the close (a dead network). */
 function closeSocket(socket: WebSocket, code: number, reason: string): void {
   if (closingSockets.has(socket)) return;
   closingSockets.add(socket);
   socket.close(code, reason);
-  const cut = setTimeout(() => socket.terminate(), CLOSING_MS).unref();
-  socket.once("close", () => clearTimeout(cut));
+  const timer = setTimeout(() => socket.terminate(), CLOSING_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
 }

@@ -8,12 +8,12 @@ import type { Context } from "hono";
 import type { Config } from "../../deps.ts";
 import { isMissing, readTextIfExists } from "../../../shared/node/files.ts";
 
-/** What install.sh downloads: no other name is served, so no name can lead out of the directory. */
+/** The files install.sh downloads. No other name is served, so there is no path traversal. */
 const FILES = ["SHA256SUMS", "holdfast-agent-linux-x64", "holdfast-agent-linux-arm64"] as const;
 
 /**
- * Serves what another machine needs to become a host: the script and the agent as single files.
- * @param directory what `npm run package` made: dist/install
+ * Serves what another machine needs to enrol: the install script and the agent binaries.
+ * @param directory dist/install, the output of `npm run package`
  */
 export function installRoutes(directory: string, config: Pick<Config, "url">): Hono {
   const app = new Hono();
@@ -46,7 +46,7 @@ export function installRoutes(directory: string, config: Pick<Config, "url">): H
   return app;
 }
 
-/** Hex SHA-256 of SHA256SUMS, which enrolment tokens carry; null when nothing was packaged. */
+/** Hex SHA-256 of SHA256SUMS, which enrolment tokens contain; null without a package. */
 export function installDigest(directory: string): string | null {
   try {
     return createHash("sha256")
@@ -63,15 +63,14 @@ function notPackaged(context: Context): Response {
     {
       error: {
         code: "route.not_found",
-        message:
-          "This control plane has no agent files to hand out. Run 'npm run package' in its folder and start it again.",
+        message: "This control plane serves no agent package. Run 'npm run package' in its folder and start it again.",
       },
     },
     404,
   );
 }
 
-/** An origin may hold characters a shell understands; between single quotes it understands none. */
+/** Quotes an origin for the shell, because it may contain special characters. */
 function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

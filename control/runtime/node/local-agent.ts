@@ -14,44 +14,44 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
 const STOP_WITHIN_MS = 90_000;
 
-/** The agent of this machine, as a child in the same terminal. */
+/** The agent of this machine, as a child process in the same terminal. */
 export interface LocalAgent {
-  /** Asks it to end what it does, waits up to 90 s, and then ends it. */
+  /** Asks it to finish its work, waits up to 90 s, then kills it. */
   stop(): Promise<void>;
 }
 
-/** What the agent's HOLDFAST_AGENT_ROOT is: its own `/`, so to say. */
+/** The HOLDFAST_AGENT_ROOT of this machine's agent: all its paths are below it. */
 export function agentRoot(dataDir: string): string {
   return join(dataDir, "agent");
 }
 
-/** The part of the agent's agent.json that is ours to keep true: where the control plane is. */
+/** The part of agent.json that is kept up to date here: the control plane's URL. */
 const AgentJson = z.looseObject({ host: Id, url: z.string() });
 
 /**
- * Makes this machine a host, unless it is one.
- * @param control.localUrl where the agent reaches the control plane
- * @throws Error when it can't be, in a sentence that says what to do
+ * Enrols this machine as a host, unless it is one.
+ * @param control.localUrl URL of the control plane for the agent
+ * @throws Error with a message for people
  */
 export async function ensureEnrolled(client: Client, control: { localUrl: string }, dataDir: string): Promise<Host> {
   const file = join(agentRoot(dataDir), "etc/holdfast/agent.json");
   if ((await readTextIfExists(file)) === null) await enrol(client, control.localUrl, dataDir);
-  const joined = AgentJson.parse(JSON.parse((await readTextIfExists(file)) ?? "null"));
-  const [host] = (await client.list(Host, "/hosts")).filter(({ id }) => id === joined.host);
+  const enrolled = AgentJson.parse(JSON.parse((await readTextIfExists(file)) ?? "null"));
+  const [host] = (await client.list(Host, "/hosts")).filter(({ id }) => id === enrolled.host);
   if (host === undefined || host.revokedAt !== null) {
     const what = host === undefined ? "is unknown to this control plane" : `was revoked ("${host.name}")`;
     throw new Error(
-      `the host that this machine is by ${file} ${what}: to make it a new host, move ${agentRoot(dataDir)} away and start again`,
+      `the host in ${file} ${what}: to enrol as a new host, move ${agentRoot(dataDir)} away and start again`,
     );
   }
-  if (joined.url !== control.localUrl) {
-    const moved = { ...joined, url: control.localUrl };
+  if (enrolled.url !== control.localUrl) {
+    const moved = { ...enrolled, url: control.localUrl };
     await writeFileAtomically(file, `${JSON.stringify(moved, null, 2)}\n`, 0o644);
   }
   return host;
 }
 
-/** Starts the agent, and starts it again, ever later, when it ends without being told to. */
+/** Starts the agent, and restarts it with growing pauses when it ends unexpectedly. */
 export function superviseAgent(dataDir: string, say: (line: string) => void): LocalAgent {
   let child: ChildProcess | null = null;
   let again: NodeJS.Timeout | undefined;
@@ -69,7 +69,7 @@ export function superviseAgent(dataDir: string, say: (line: string) => void): Lo
       if (isStopping) return;
       if (performance.now() - startedAt > LONGEST_PAUSE_MS) backoff.reset();
       const pauseMs = backoff.next();
-      say(`The agent ended unexpectedly (${how}); it is started again in ${pauseMs / 1000} s.`);
+      say(`The agent ended unexpectedly (${how}); it restarts in ${pauseMs / 1000} s.`);
       again = setTimeout(launch, pauseMs);
     });
   };
@@ -85,7 +85,7 @@ export function superviseAgent(dataDir: string, say: (line: string) => void): Lo
       const isSlow = await Promise.race([ended.then(() => false), pause(STOP_WITHIN_MS, true, { ref: false })]);
       if (isSlow && last.pid !== undefined) {
         say(
-          `The agent did not end within ${STOP_WITHIN_MS / 1000} s and is killed; its next start clears up what it left.`,
+          `The agent did not stop within ${STOP_WITHIN_MS / 1000} s and is killed; its next start recovers its runs.`,
         );
         process.kill(-last.pid, "SIGKILL");
       }
@@ -100,12 +100,12 @@ async function enrol(client: Client, url: string, dataDir: string): Promise<void
   const output: string[] = [];
   forwardLines(child, (line) => output.push(line));
   const how = await waitForExit(child);
-  if (how !== "status 0") throw new Error(`this machine could not be made a host (${how}): ${output.join("\n")}`);
+  if (how !== "status 0") throw new Error(`this machine could not be enrolled (${how}): ${output.join("\n")}`);
 }
 
 /**
- * In a group of its own, so that Ctrl-C reaches it through us alone, once. It inherits nothing of our configuration: the
- * secrets in that are not an agent's.
+ * Starts the agent program in its own process group, so that Ctrl-C reaches it only once, through us. It inherits no
+ * HOLDFAST_* variables, because they contain secrets of the control plane.
  */
 function spawnAgent(dataDir: string, args: string[], more: Record<string, string>): ChildProcess {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("HOLDFAST_"));
@@ -122,7 +122,7 @@ function forwardLines(child: ChildProcess, say: (line: string) => void): void {
   }
 }
 
-/** @returns how it ended, in words */
+/** @returns how it ended: `status N`, a signal, or an error */
 function waitForExit(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once("error", (error) => resolve(error.message));

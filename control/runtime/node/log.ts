@@ -1,6 +1,6 @@
 import type { Log } from "../../deps.ts";
 
-/** One line per event: when, what happened, and its facts as JSON. */
+/** A log with one line per event: time, message, and facts as JSON. */
 export function lineLog(write: (line: string) => void): Log {
   const line = (message: string, facts: Record<string, unknown> | undefined): void => {
     const suffix = facts === undefined || Object.keys(facts).length === 0 ? "" : ` ${JSON.stringify(facts)}`;

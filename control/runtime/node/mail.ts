@@ -9,14 +9,14 @@ import {
 } from "../../../shared/node/outgoing.ts";
 import type { Email, Mail, MailResult } from "../../deps.ts";
 
-/** Makes the one way out for e-mail. @param withinMs for the whole exchange */
-export function createMail(judge: DestinationCheck, withinMs = GIVE_UP_AFTER_MS): Mail {
+/** Creates the only way to send e-mail. @param withinMs time limit of the whole exchange */
+export function createMail(check: DestinationCheck, withinMs = GIVE_UP_AFTER_MS): Mail {
   return async (email) => {
     const { server: host, port } = email;
-    checkLiteralAddress(judge, host, port);
-    const socket = connect({ host, port, lookup: checkedLookup(judge, port) });
+    checkLiteralAddress(check, host, port);
+    const socket = connect({ host, port, lookup: checkedLookup(check, port) });
     const deadline = setTimeout(
-      () => socket.destroy(new Error(`not taken within ${Math.ceil(withinMs / 1000)} s`)),
+      () => socket.destroy(new Error(`not accepted within ${Math.ceil(withinMs / 1000)} s`)),
       withinMs,
     );
     try {
@@ -31,14 +31,14 @@ export function createMail(judge: DestinationCheck, withinMs = GIVE_UP_AFTER_MS)
 
 /** What nodemailer throws. */
 interface SmtpError extends Error {
-  /** What the server said, and in `message` too. */
+  /** The server's reply, which `message` contains too. */
   readonly response?: string;
   readonly responseCode?: number;
   readonly code?: string;
 }
 
-async function sendOver(letter: Email, connection: Socket): Promise<MailResult> {
-  const { server, port, security, username, password } = letter;
+async function sendOver(email: Email, connection: Socket): Promise<MailResult> {
+  const { server, port, security, username, password } = email;
   const transport = createTransport({
     host: server,
     port,
@@ -52,21 +52,21 @@ async function sendOver(letter: Email, connection: Socket): Promise<MailResult> 
   });
   try {
     const sent = await transport.sendMail({
-      from: letter.from,
-      to: [...letter.to],
-      subject: letter.subject,
-      text: letter.text,
-      messageId: letter.messageId,
-      date: new Date(letter.sentAt),
+      from: email.from,
+      to: [...email.to],
+      subject: email.subject,
+      text: email.text,
+      messageId: email.messageId,
+      date: new Date(email.sentAt),
       headers: { "auto-submitted": "auto-generated" },
     });
-    const refused = letter.to.filter((address) => !sent.accepted.some((one) => addressOf(one) === address));
-    return mailResultOf(letter, refused, sent.rejectedErrors?.[0]?.responseCode ?? codeIn(sent.response));
+    const refused = email.to.filter((address) => !sent.accepted.some((one) => addressOf(one) === address));
+    return mailResultOf(email, refused, sent.rejectedErrors?.[0]?.responseCode ?? codeIn(sent.response));
   } catch (error) {
     const { message, response, responseCode, code = "no code" } = error as SmtpError;
-    // What a server says may hold anything, and be no mail server's at all: its code says enough.
-    if (responseCode !== undefined) return mailResultOf(letter, letter.to, responseCode);
-    throw new Error(response === undefined ? message : `the server said something that is not understood (${code})`);
+    // Only the code: the reply is text of a stranger, maybe not even of a mail server.
+    if (responseCode !== undefined) return mailResultOf(email, email.to, responseCode);
+    throw new Error(response === undefined ? message : `unexpected SMTP answer (${code})`);
   }
 }
 

@@ -4,21 +4,21 @@ import type { Post } from "../../deps.ts";
 import { destinationError, type DestinationRules } from "../../notify/destinations.ts";
 
 /**
- * Says where this process may send notifications: a person who may name a channel's address shall not reach what only the
- * control plane reaches.
- * @param port the one it listens on itself
+ * Checks where notifications may be sent (SSRF protection): a channel's URL must not reach what only the control plane
+ * can reach.
+ * @param port the control plane's own port
  */
-export function createDestinationCheck(reach: DestinationRules, port: number | null): DestinationCheck {
+export function createDestinationCheck(rules: DestinationRules, port: number | null): DestinationCheck {
   const own = port === null ? null : { port, addresses: ownAddresses };
-  return (destination) => destinationError(reach, own, destination);
+  return (destination) => destinationError(rules, own, destination);
 }
 
-/** Makes the one way out for notifications over HTTP. */
-export function createPost(judge: DestinationCheck): Post {
-  return (request) => sendRequest(request, { check: judge });
+/** Creates the only way to send notifications over HTTP. */
+export function createPost(check: DestinationCheck): Post {
+  return (request) => sendRequest(request, { check });
 }
 
-/** Asked each time: a machine gets and loses addresses while it runs. */
+/** Read every time, because a machine's addresses change. */
 function ownAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
 }

@@ -3,18 +3,18 @@ import { join } from "node:path";
 import { RecoveryKey } from "../../../shared/recovery-key.ts";
 import { readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
 
-/** Grows when a key holds something else: an older program then says that it is too old. */
+/** The version of the format: an older program rejects a newer key. */
 const PREFIX = "hfr1";
 
-/** @returns one line, for a password manager or an envelope: `hfr1.DATA.CHECKSUM` */
+/** @returns one line, for a password manager or on paper: `hfr1.DATA.CHECKSUM` */
 export function writeRecoveryKey(key: RecoveryKey): string {
   const data = Buffer.from(JSON.stringify(key)).toString("base64url");
   return [PREFIX, data, checksumOf(data)].join(".");
 }
 
 /**
- * @param text as it was kept: line breaks and spaces in it do no harm
- * @throws Error saying what is wrong with it; never what it is
+ * @param text the key; white space in it is ignored
+ * @throws Error that names the problem, never the content
  */
 export function readRecoveryKey(text: string): RecoveryKey {
   const [prefix = "", data = "", checksum = "", ...more] = text.replace(/\s+/g, "").split(".");
@@ -27,12 +27,12 @@ export function readRecoveryKey(text: string): RecoveryKey {
   return RecoveryKey.parse(JSON.parse(Buffer.from(data, "base64url").toString()));
 }
 
-/** Ten characters: what a slip of the hand or a line that was cut off can't get past. */
+/** Ten characters: enough to detect a typing error or a truncated line. */
 function checksumOf(data: string): string {
   return createHash("sha256").update(`${PREFIX}.${data}`).digest("base64url").slice(0, 10);
 }
 
-/** Whether somebody has taken the key of the control plane in this data directory: until then `holdfast start` asks for it. */
+/** Whether the recovery key was printed once. Until then `holdfast start` reminds of it. */
 export async function isRecoveryKeyTaken(dataDir: string): Promise<boolean> {
   return (await readTextIfExists(markerFile(dataDir))) !== null;
 }

@@ -27,56 +27,56 @@ import { openSigningKey } from "./signing-key.ts";
 import { startTimers } from "./timers.ts";
 import { createUpgrades } from "./upgrades.ts";
 
-/** How long running requests, and notifications on their way, may take to end when the control plane stops. */
+/** Time for running requests and notifications to finish when the control plane stops. */
 const STOPPING_MS = 5_000;
 
 export interface RunningControl {
-  /** Its public origin, without a trailing slash. */
+  /** The public origin, without a trailing slash. */
   readonly url: string;
-  /** The one that programs on this machine use. */
+  /** The origin for programs on this machine. */
   readonly localUrl: string;
   readonly deps: Deps;
   readonly app: App;
-  /** Closes sockets with 1001, lets running requests end, and gives the data directory back. */
+  /** Closes sockets with 1001, lets running requests finish, and unlocks the data directory. */
   close(): Promise<void>;
 }
 
-/** What a test, or another program around it, holds in its own hands. */
+/** Dependencies that a test or an embedding program provides. */
 type Overrides = Partial<Pick<Deps, "clock" | "random" | "log" | "post">>;
 
 /**
- * Brings the whole control plane up in this process.
- * @throws Error when the data directory or the port is taken, or the database does not open
+ * Starts the control plane in this process.
+ * @throws Error when the data directory or the port is in use, or the database can't be opened
  */
 export async function startControl(config: NodeConfig, overrides: Overrides = {}): Promise<RunningControl> {
-  const held = [await lockDataDirectory(config.dataDir)];
-  const letGo = (): void => held.toReversed().forEach((giveBack) => giveBack());
+  const cleanup = [await lockDataDirectory(config.dataDir)];
+  const release = (): void => cleanup.toReversed().forEach((step) => step());
   try {
     await removeStaleTempFiles([config.dataDir]);
     const db = openDatabase(config.databaseUrl, config.databaseToken);
-    held.push(() => db.$client.close());
-    return await startWithDatabase(config, overrides, { db, release: letGo });
+    cleanup.push(() => db.$client.close());
+    return await startWithDatabase(config, overrides, { db, release });
   } catch (error) {
-    letGo();
+    release();
     throw error;
   }
 }
 
 interface OpenResources {
   readonly db: Database;
-  /** Closes the database and gives the data directory back. */
+  /** Closes the database and unlocks the data directory. */
   readonly release: () => void;
 }
 
 async function startWithDatabase(
   config: NodeConfig,
   overrides: Overrides,
-  { db, release: letGo }: OpenResources,
+  { db, release }: OpenResources,
 ): Promise<RunningControl> {
   await migrate(db);
-  // Whoever was connected to the process before this one is not connected to this one.
+  // Connections of the previous process are gone.
   await db.update(hosts).set({ connectionId: null, connectedAt: null });
-  // The data directory is ours alone; a server of its own may have others who send.
+  // A local database has no other dispatcher; one on a server may have.
   if (databaseFile(config) !== null) await releaseLeases({ db });
   const signingKey = await openSigningKey(config.dataDir, config.signingKey);
   const base = {
@@ -90,16 +90,16 @@ async function startWithDatabase(
   const server = createServer();
   const port = await listen(server, config);
 
-  // From here to the first request listener nothing waits, so that no request comes before it.
+  // No await from here to the request listener, so that no request comes before it.
   const hub = createHub(base);
   const files = join(distDirectory, "install");
-  const judge = createDestinationCheck(config.webhookPrivate, port);
+  const check = createDestinationCheck(config.webhookPrivate, port);
   const deps: Deps = {
     ...base,
     hub,
     signingKey,
-    post: overrides.post ?? createPost(judge),
-    mail: createMail(judge),
+    post: overrides.post ?? createPost(check),
+    mail: createMail(check),
     config: { url: publicOrigin(config, port), installDigest: installDigest(files), version: VERSION },
     wakeOutbox: () => timers.wakeOutbox(),
   };
@@ -110,7 +110,7 @@ async function startWithDatabase(
   });
   const answer = getRequestListener((request) => app.fetch(request));
   server.on("request", (incoming, outgoing) => {
-    // A client keeps its connection for the next request: there is none any more.
+    // Keep-alive connections would delay the stop.
     outgoing.once("close", () => setImmediate(() => stopping !== null && server.closeIdleConnections()));
     void answer(incoming, outgoing);
   });
@@ -123,14 +123,14 @@ async function startWithDatabase(
     await Promise.all([hub.close(), withStopTimeout(timers.stop()), withStopTimeout(closed)]);
     server.closeAllConnections();
     await closed;
-    letGo();
+    release();
   };
   let stopping: Promise<void> | null = null;
   const localUrl = localOrigin({ host: config.host, port });
   return { url: deps.config.url, localUrl, deps, app, close: () => (stopping ??= stop()) };
 }
 
-/** Where the owner of this machine lets it be told: nowhere is forbidden. */
+/** No destination rules: the URL comes from the owner of this machine. */
 function heartbeatOf({ heartbeatUrl: url }: NodeConfig): Heartbeat | null {
   return url === null ? null : { url, post: createPost(() => null) };
 }
@@ -141,7 +141,7 @@ async function listen(server: Server, { host, port }: NodeConfig): Promise<numbe
     await once(server, "listening");
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EADDRINUSE")) throw error;
-    throw new Error(`port ${port} on ${host} is taken by another program: stop it, or set HOLDFAST_PORT`);
+    throw new Error(`port ${port} on ${host} is in use by another program: stop it, or set HOLDFAST_PORT`);
   }
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : port;

@@ -4,9 +4,9 @@ import type { SigningKey } from "../../deps.ts";
 import { createFileAtomically, readTextIfExists } from "../../../shared/node/files.ts";
 
 /**
- * The control plane's key, from where it is kept, or made once and kept in `signing.key` (base64url PKCS #8, 0600).
- * @param given from HOLDFAST_SIGNING_KEY; then no file is looked at
- * @throws Error when what is kept is no such key; it is never replaced, since every host has pinned it
+ * Reads the control plane's signing key, or creates it once in `signing.key` (base64url PKCS #8, 0600).
+ * @param given value of HOLDFAST_SIGNING_KEY; then no file is read
+ * @throws Error when the stored key is invalid; it is never replaced, because every host has pinned it
  */
 export async function openSigningKey(directory: string, given: string | undefined): Promise<SigningKey> {
   if (given !== undefined) return readSigningKey(given, "HOLDFAST_SIGNING_KEY");

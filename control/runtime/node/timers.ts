@@ -4,16 +4,16 @@ import { sendDue, sweep } from "../../tick.ts";
 
 const SWEEP_EVERY_MS = 30_000;
 const RETRY_AFTER_MS = 5_000;
-const LONGEST_TIMER_MS = 3_600_000;
+const MAX_TIMER_MS = 3_600_000;
 
 export interface Timers {
-  /** Looks into the outbox now. */
+  /** Sends what is due now. */
   wakeOutbox(): void;
-  /** No timer goes off any more. @returns once what one had begun is over */
+  /** Stops all timers. @returns when running work has finished */
   stop(): Promise<void>;
 }
 
-/** Does in one process what a cron trigger and alarms do elsewhere: the sweep, and each delivery when it is due. */
+/** Runs the sweep periodically, and sends each delivery when it is due. A cron trigger does this on Workers. */
 export function startTimers(
   deps: Deps,
   { heartbeat, sweepEveryMs = SWEEP_EVERY_MS }: { heartbeat: Heartbeat | null; sweepEveryMs?: number },
@@ -29,13 +29,13 @@ export function startTimers(
     do {
       isWakeRequested = false;
       next = await sendDue(deps).catch((error: unknown) => {
-        deps.log.error("the outbox could not be emptied", { error: String(error) });
+        deps.log.error("sending notifications failed", { error: String(error) });
         return deps.clock.now() + RETRY_AFTER_MS;
       });
     } while (isWakeRequested && !stopped);
     sending = null;
     if (next !== null && !stopped) {
-      due = setTimeout(wakeOutbox, Math.min(Math.max(next - deps.clock.now(), 0), LONGEST_TIMER_MS)).unref();
+      due = setTimeout(wakeOutbox, Math.min(Math.max(next - deps.clock.now(), 0), MAX_TIMER_MS)).unref();
     }
   };
   const wakeOutbox = (): void => {
@@ -44,7 +44,7 @@ export function startTimers(
     isWakeRequested = true;
     sending ??= send();
   };
-  // Its own way, so that receivers that are slow to answer do not hold up what notices that a backup is late.
+  // Separate from sending, so that slow receivers do not delay the sweep.
   const runSweep = async (): Promise<void> => {
     try {
       await sweep(deps);

@@ -6,13 +6,13 @@ import { SUBPROTOCOL } from "../../../shared/protocol.ts";
 import type { NodeHub } from "./hub.ts";
 
 export interface Upgrades {
-  /** For the server's `upgrade` event. The app is asked like for any request; what it refuses it answers like any request. */
+  /** Handles the server's `upgrade` event. The app decides, and answers when it rejects the request. */
   handle(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
-  /** What the app calls once it knows which host asks for its socket. */
+  /** Called by the app once the host is authenticated. */
   take(request: Request, host: Id): Response;
 }
 
-/** Brings together the app, which decides who may open a socket, and Node, which holds it. */
+/** Connects the app, which authenticates an upgrade, with Node's server, which holds the socket. */
 export function createUpgrades(hub: NodeHub, fetch: (request: Request) => Response | Promise<Response>): Upgrades {
   const acceptors = new WeakMap<Request, (host: Id) => void>();
   return {

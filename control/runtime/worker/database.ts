@@ -4,14 +4,14 @@ import { isReadOnly, retryWhileBusy } from "../../db/busy.ts";
 import type { Database } from "../../db/transaction.ts";
 
 /**
- * A client of the libSQL server for one request: what one request opened, another may not wait for on Workers.
- * @param token of the database; undefined when it asks for none
+ * Opens the libSQL server's database for one request: on Workers, requests can't share I/O.
+ * @param token of the database; undefined when it needs none
  */
 export function openDatabase(url: string, token: string | undefined): Database {
   return drizzle(retryingClient(createClient({ url, ...(token === undefined ? {} : { authToken: token }) })));
 }
 
-/** Asks again while the server says that somebody else writes: then nothing of the call has happened. */
+/** Retries while the server reports another writer: then the call had no effect. */
 function retryingClient(client: Client): Client {
   return {
     execute: (...call: [never]) => retryWhileBusy(() => client.execute(...call)),

@@ -1,4 +1,4 @@
-/** The variables and secrets that wrangler.toml gives this Worker. */
+/** The variables and secrets of this Worker, from wrangler.toml. */
 export interface Env {
   readonly HOLDFAST_URL: string;
   readonly HOLDFAST_DATABASE_URL: string;

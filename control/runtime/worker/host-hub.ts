@@ -7,7 +7,7 @@ import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
 import { log } from "./log.ts";
 
-/** Rides on each socket, so that it is still known after the object was evicted and woke up again. */
+/** Attached to each socket, so that it survives hibernation. */
 const Attachment = z.object({ host: Id, connection: Id });
 type Attachment = z.infer<typeof Attachment>;
 
@@ -16,12 +16,12 @@ const NO_CODE = 1005;
 const INTERNAL_ERROR = 1011;
 
 /**
- * Holds the one socket of one host and sleeps between its frames. Only this Worker reaches it, so the host's id in the
- * address of an upgrade is proved already. What other requests call gives a result and never throws.
+ * Holds the socket of one host, and hibernates between frames. Only this Worker can reach it, so the host's id in an
+ * upgrade's URL is authenticated already. Methods for other requests return a result and never throw.
  */
 export class HostHub extends DurableObject<Env> {
   readonly #sessions = new WeakMap<WebSocket, Session>();
-  /** Frames are handled one after another, and a close after all of them. */
+  /** Frames are handled one after another, the close last. */
   #work: Promise<void> = Promise.resolve();
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -29,33 +29,33 @@ export class HostHub extends DurableObject<Env> {
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING_TEXT, PONG_TEXT));
   }
 
-  /** Opens a socket. The newest wins: older ones are closed. */
+  /** Opens a socket. Older ones are closed: the newest wins. */
   override async fetch(request: Request): Promise<Response> {
     const host = Id.parse(new URL(request.url).pathname.slice(1));
     const { 0: theirs, 1: ours } = new WebSocketPair();
     for (const older of this.#open()) closeSocket(older, CLOSE.replaced);
     this.ctx.acceptWebSocket(ours);
     ours.serializeAttachment({ host, connection: newConnection() } satisfies Attachment);
-    await this.#inTurn(ours, (session) => handleOpen(this.#deps(), session));
+    await this.#runInOrder(ours, (session) => handleOpen(this.#deps(), session));
     return new Response(null, { status: 101, webSocket: theirs, headers: { "sec-websocket-protocol": SUBPROTOCOL } });
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const text = typeof message === "string" ? message : null;
-    await this.#inTurn(socket, (session) => handleFrame(this.#deps(), session, text));
+    await this.#runInOrder(socket, (session) => handleFrame(this.#deps(), session, text));
   }
 
-  /** Left to the runtime, the host would wait ten seconds for the answer to its close. */
+  /** Answers the close at once; the runtime would take ten seconds. */
   override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
     closeSocket(socket, { code: code === NO_CODE ? NORMAL : code, reason: "" });
-    await this.#inTurn(socket, (session) => handleClose(this.#deps(), session));
+    await this.#runInOrder(socket, (session) => handleClose(this.#deps(), session));
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {
-    await this.#inTurn(socket, (session) => handleClose(this.#deps(), session));
+    await this.#runInOrder(socket, (session) => handleClose(this.#deps(), session));
   }
 
-  /** @returns whether the host is there to hear it */
+  /** @returns whether the host has an open socket */
   poke(pull: "assignment" | "orders"): boolean {
     const text = JSON.stringify({ type: "poke", pull } satisfies FrameFromControl);
     const open = this.#open();
@@ -63,7 +63,7 @@ export class HostHub extends DurableObject<Env> {
     return open.length > 0;
   }
 
-  /** Pings are answered without waking up, and remembered. */
+  /** Time of the last connection or ping. Pings are answered without waking the object up. */
   lastHeardAt(): number | null {
     const heard = this.#open().map((socket) =>
       Math.max(
@@ -79,8 +79,8 @@ export class HostHub extends DurableObject<Env> {
     const open = this.#open();
     for (const socket of open) {
       closeSocket(socket, CLOSE[why]);
-      // Not left to the answer to our close: a host on a dead network never gives one.
-      await this.#inTurn(socket, (session) => handleClose(this.#deps(), session));
+      // Does not wait for the answer to the close: a host on a dead network never sends one.
+      await this.#runInOrder(socket, (session) => handleClose(this.#deps(), session));
     }
     return open.length > 0;
   }
@@ -89,7 +89,7 @@ export class HostHub extends DurableObject<Env> {
     return this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
   }
 
-  #inTurn(socket: WebSocket, step: (session: Session) => Promise<Reaction | void>): Promise<void> {
+  #runInOrder(socket: WebSocket, step: (session: Session) => Promise<Reaction | void>): Promise<void> {
     this.#work = this.#work.then(async () => {
       try {
         const reaction = await step(this.#sessionOf(socket));
@@ -112,7 +112,7 @@ export class HostHub extends DurableObject<Env> {
     return session;
   }
 
-  /** A client for each event: one that failed once is not kept. */
+  /** New for each event, so that a failed client is not reused. */
   #deps() {
     return {
       db: openDatabase(this.env.HOLDFAST_DATABASE_URL, this.env.HOLDFAST_DATABASE_TOKEN),
@@ -125,11 +125,11 @@ function newConnection(): Id {
   return uuidv7(Date.now(), crypto.getRandomValues(new Uint8Array(16)));
 }
 
-/** Closing what is closed already, or with a code that may not be sent, changes nothing. */
+/** Closes a socket. Ignores the errors of a closed socket and of a code that may not be sent. */
 function closeSocket(socket: WebSocket, { code, reason }: { code: number; reason: string }): void {
   try {
     socket.close(code, reason);
   } catch {
-    // It is gone, which is what was wanted.
+    // Closed already.
   }
 }

@@ -21,7 +21,7 @@ export function openHub(objects: Objects, log: Log): Hub {
       try {
         return await objects.getByName(host).lastHeardAt();
       } catch (error) {
-        log.error("could not ask for a host", { host, error: String(error) });
+        log.error("could not read a host's last contact", { host, error: String(error) });
         return null;
       }
     },
@@ -29,7 +29,7 @@ export function openHub(objects: Objects, log: Log): Hub {
   };
 }
 
-/** Hands an upgrade to the object of the host that has proved who it is. */
+/** Forwards an upgrade of an authenticated host to its Durable Object. */
 export async function openSocket(objects: Objects, host: Id, request: Request): Promise<Response> {
   const offered =
     request.headers

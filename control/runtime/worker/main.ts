@@ -14,12 +14,12 @@ import { createPost } from "./outgoing.ts";
 
 export { HostHub } from "./host-hub.ts";
 
-/** With the namespace of the hosts' objects, which know of the variables alone. */
+/** The variables, and the namespace of the hosts' Durable Objects. */
 interface WorkerEnv extends Env {
   readonly HOST_HUB: DurableObjectNamespace<HostHub>;
 }
 
-/** From wrangler.toml; a test keeps it equal to package.json's. */
+/** From wrangler.toml; a test compares it with package.json. */
 declare const HOLDFAST_VERSION: string;
 
 export default {
@@ -29,7 +29,7 @@ export default {
     return app.fetch(request);
   },
 
-  /** The cron trigger: what in one process the timers do. */
+  /** Cron trigger; the timers' counterpart in the Node runtime. */
   async scheduled(_controller, env, context) {
     const deps = await openDeps(env, context);
     await tick(deps);
@@ -38,7 +38,7 @@ export default {
   },
 } satisfies ExportedHandler<WorkerEnv>;
 
-/** Made anew for every request: on Workers none may wait for what another one opened. */
+/** New for every request: on Workers, requests can't share I/O. */
 async function openDeps(env: WorkerEnv, context: ExecutionContext): Promise<Deps> {
   const deps: Deps = {
     db: openDatabase(env.HOLDFAST_DATABASE_URL, env.HOLDFAST_DATABASE_TOKEN),
@@ -51,18 +51,18 @@ async function openDeps(env: WorkerEnv, context: ExecutionContext): Promise<Deps
       parseDestinationRules(env.HOLDFAST_WEBHOOK_PRIVATE ?? "allow") ?? { private: "refuse", exceptions: [] },
     ),
     mail: null,
-    // No agent files here: a machine that enrols gets the agent some other way.
+    // A Worker serves no agent package: hosts get the agent another way.
     config: { url: new URL(env.HOLDFAST_URL).origin, installDigest: null, version: HOLDFAST_VERSION },
     wakeOutbox: () => context.waitUntil(sendNow(deps)),
   };
   return deps;
 }
 
-/** What fails here is sent by the next cron trigger. */
+/** A failure here is retried by the next cron trigger. */
 async function sendNow(deps: Deps): Promise<void> {
   try {
     await dispatch(deps);
   } catch (error) {
-    deps.log.error("the outbox could not be emptied", { error: String(error) });
+    deps.log.error("sending notifications failed", { error: String(error) });
   }
 }
