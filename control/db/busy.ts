@@ -1,17 +1,17 @@
 import { createBackoff } from "../../shared/backoff.ts";
 
-/** How long a call waits while others write before it gives up with SQLITE_BUSY. */
+/** How long a call waits for other writers before it fails with SQLITE_BUSY. */
 export const BUSY_PATIENCE_MS = 10_000;
 
 /**
- * Tries again while somebody else writes: then nothing of the call has happened. Nothing else is tried again.
- * @param deadline as performance.now() has it, which nobody sets
+ * Retries a call while another writer holds the database: then the call had no effect. Other errors are not retried.
+ * @param deadline by performance.now(), so that clock changes do not matter
  */
 export async function retryWhileBusy<T>(
   call: () => Promise<T>,
   deadline = performance.now() + BUSY_PATIENCE_MS,
 ): Promise<T> {
-  // Each attempt of a Worker is one of the few requests that it may make.
+  // On Workers every attempt counts against the limit of subrequests.
   const jitter = { least: 0.5, most: 1.5 };
   const backoff = createBackoff({ firstMs: 20, longestMs: 500, random: Math.random, jitter });
   for (;;) {
@@ -25,13 +25,15 @@ export async function retryWhileBusy<T>(
   }
 }
 
-/** SQLITE_BUSY, or one of its kinds: by the code, or by the text alone when the server gave no code. */
+/** Whether the error is SQLITE_BUSY or an extended code of it; by the text when the server gave no code. */
 function isBusy(error: unknown): boolean {
   if (!(error instanceof Error && "code" in error)) return false;
   return String(error.code).startsWith("SQLITE_BUSY") || error.message.includes("SQLITE_BUSY");
 }
 
-/** Of a batch: one that begins as a reader and writes later is refused at once when others write. */
+/**
+ * Whether a statement of a batch only reads. A batch that starts as a reader and writes later fails when others write.
+ */
 export function isReadOnly(
   statement: string | readonly [sql: string, ...unknown[]] | { readonly sql: string },
 ): boolean {

@@ -3,8 +3,8 @@ import { MIGRATIONS, type Migration } from "./migrations.ts";
 import { writeAll, type Database, type Statement } from "./transaction.ts";
 
 /**
- * Brings the database to this version's schema, each step whole or not at all. Safe to run by several at once and over
- * HTTP; keeps its record in drizzle-kit's own table, so that its tools understand the database too.
+ * Migrates the database to this version's schema; each migration is one batch. Safe concurrently and over HTTP. Records
+ * migrations in drizzle-kit's own table, so that its tools can be used.
  * @returns the tags of the migrations that ran now
  */
 export async function migrate(db: Database): Promise<string[]> {
@@ -28,7 +28,7 @@ async function step(db: Database, migration: Migration): Promise<boolean> {
     ]);
     return true;
   } catch (error) {
-    // Another process may have run the same step between our look and our write: then the table is there already.
+    // Another process may have run the same migration meanwhile.
     if (await isDone(db, migration)) return false;
     throw error;
   }

@@ -5,8 +5,8 @@ import { Failure } from "../../shared/failure.ts";
 import { guards } from "./schema/guards.ts";
 
 /**
- * What the core knows of a database: single statements, and batches that happen whole or not at all. There are no
- * interactive transactions on purpose: on a libSQL file they block or break everyone else.
+ * The database as the core sees it: single statements and atomic batches. There are no interactive transactions on
+ * purpose: on a libSQL file they block or break all other callers.
  */
 export interface Database extends Omit<BaseSQLiteDatabase<"async", { rowsAffected: number }>, "transaction"> {
   batch<U extends BatchItem<"sqlite">, T extends Readonly<[U, ...U[]]>>(batch: T): Promise<BatchResponse<T>>;
@@ -15,13 +15,13 @@ export interface Database extends Omit<BaseSQLiteDatabase<"async", { rowsAffecte
 /** One statement of a batch. */
 export type Statement = BatchItem<"sqlite">;
 
-/** A batch of however many statements, known to be written together. None: nothing happens. */
+/** Writes statements in one atomic batch. Does nothing for an empty list. */
 export async function writeAll(db: Database, statements: readonly Statement[]): Promise<void> {
   const [first, ...rest] = statements;
   if (first !== undefined) await db.batch([first, ...rest]);
 }
 
-/** A statement that rolls its whole batch back unless the condition holds at that point of it. */
+/** A statement that rolls the whole batch back unless the condition holds at this point. */
 export function guard(db: Database, condition: SQL): Statement {
   return db.run(sql`insert into ${guards} (holds) select 0 where not coalesce((${condition}), 0)`);
 }
@@ -29,8 +29,8 @@ export function guard(db: Database, condition: SQL): Statement {
 const ATTEMPTS = 5;
 
 /**
- * Runs a read-compute-write whose write is guarded, again from the start when a guard did not hold because someone else
- * wrote in between. Throws `request.conflict` when five attempts were not enough.
+ * Runs a read-compute-write whose write is guarded. Starts again when a guard fails because of a concurrent write.
+ * Throws `request.conflict` after five attempts.
  */
 export async function withRetry<T>(attempt: () => Promise<T>): Promise<T> {
   for (let left = ATTEMPTS; ; left--) {
@@ -38,8 +38,7 @@ export async function withRetry<T>(attempt: () => Promise<T>): Promise<T> {
       return await attempt();
     } catch (error) {
       if (!isGuardError(error)) throw error;
-      if (left <= 1)
-        throw new Failure("request.conflict", "others keep changing the same thing; try again in a moment");
+      if (left <= 1) throw new Failure("request.conflict", "the object keeps being changed by others; try again");
     }
   }
 }
@@ -48,7 +47,7 @@ export function isGuardError(error: unknown): boolean {
   return databaseMessages(error).some((message) => message.includes("CHECK constraint failed: guard_holds"));
 }
 
-/** @returns the columns of the unique constraint that was broken, as `table.column`; none when it was something else */
+/** @returns the columns of the violated unique constraint, as `table.column`; empty for any other error */
 export function violatedUniqueColumns(error: unknown): string[] {
   for (const message of databaseMessages(error)) {
     const columns = /UNIQUE constraint failed: ([\w., ]+)/.exec(message)?.[1];

@@ -8,13 +8,13 @@ import { failDelivery, recordAttempt } from "./delivery-result.ts";
 import { holdForQuietHours, isRequested, isDue } from "./quiet-hours.ts";
 import { send } from "./send.ts";
 
-/** Longer than an attempt can take (15 s), so only a crash leaves one to expire. */
+/** Longer than an attempt can take (15 s), so leases expire only after a crash. */
 const LEASE_MS = 60_000;
 const BATCH_SIZE = 20;
 
 /**
- * Sends everything that is due, by lease: any number of dispatchers may run at once, and what one that crashed had claimed
- * is sent again a minute later. So a receiver may see a delivery twice, always under the same id.
+ * Sends everything that is due. Deliveries are claimed by lease, so dispatchers may run concurrently. After a crash
+ * they are sent again a minute later: a receiver may get a delivery twice, always under the same id.
  * @returns when the next attempt is due, in milliseconds since 1970; null when nothing is waiting
  */
 export async function dispatch(deps: Deps): Promise<number | null> {
@@ -29,8 +29,8 @@ export async function dispatch(deps: Deps): Promise<number | null> {
 }
 
 /**
- * For the start of a process that has the database to itself: whoever had claimed something is dead. An agent that relays is
- * not.
+ * For the start of a process with exclusive use of the database: releases the leases of dead dispatchers, but not those
+ * of agents that relay.
  */
 export async function releaseLeases({ db }: Pick<Deps, "db">): Promise<void> {
   await db

@@ -9,12 +9,12 @@ import { recordAttempt, statusError } from "./delivery-result.ts";
 import { buildMessage, secretsOf } from "./send.ts";
 
 /*
- * A delivery of a channel with `via` goes through that host's agent, and only that one. Its `relayState` says how far it is.
+ * A channel with `via` is delivered by that host's agent and no other. The delivery's `relayState` is its progress.
  */
 
 type Delivery = typeof deliveries.$inferSelect;
 
-/** A delivery, given to a host. */
+/** A delivery that a host has claimed. */
 interface ClaimedDelivery {
   readonly delivery: Delivery;
   readonly channel: typeof channels.$inferSelect;
@@ -23,15 +23,15 @@ interface ClaimedDelivery {
   readonly lease: Id;
 }
 
-/** An agent without a socket asks every five minutes. */
+/** An agent without a socket polls every five minutes. */
 const FETCH_WITHIN_MS = 10 * 60_000;
-/** Longer than sending takes (15 s), and then saying what came of it. */
+/** Longer than sending (15 s) and reporting the result take. */
 const LEASE_MS = 60_000;
 const BATCH_SIZE = 20;
-const NOT_FETCHED = "its host has not come for it: is the host on, and its agent not older than the control plane?";
-const NO_RESULT = "its host took it and has not said what came of it";
+const NOT_FETCHED = "the host did not fetch it in time: is the host on, and its agent as new as the control plane?";
+const NO_RESULT = "the host fetched it and reported no result";
 
-/** Rings the host that is to send what a dispatcher has claimed, and waits for it to come. */
+/** Requests a relay of a claimed delivery: pokes the host and waits until it fetches the delivery. */
 export async function requestRelay(deps: Deps, delivery: Delivery, host: Id): Promise<void> {
   const now = deps.clock.now();
   await deps.db
@@ -45,7 +45,7 @@ export async function requestRelay(deps: Deps, delivery: Delivery, host: Id): Pr
   await deps.hub.poke(host, "orders");
 }
 
-/** What no host came for, or said the end of, has failed this time: it is tried again like everything else. */
+/** Relays whose lease has expired count as a failed attempt, and are retried. */
 export async function failExpiredRelays(deps: Deps): Promise<void> {
   const expired = await deps.db
     .select()
@@ -64,7 +64,7 @@ export async function failExpiredRelays(deps: Deps): Promise<void> {
   }
 }
 
-/** @returns what this host is to send now, each signed for it */
+/** Claims the requested deliveries of this host. @returns them, each signed for the host */
 export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ deliveries: string[] }> {
   const relayChannels = await deps.db.select().from(channels).where(eq(channels.via, host));
   if (relayChannels.length === 0) return { deliveries: [] };
@@ -97,14 +97,14 @@ export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ de
     try {
       signed.push(await signRelayedDelivery(deps, { delivery, channel, target, host, lease }));
     } catch (error) {
-      // What can't be made into a request must not keep the others from being sent.
+      // A request that can't be built must not block the others.
       await recordAttempt(deps, delivery, { status: null, error: String(error) });
     }
   }
   return { deliveries: signed };
 }
 
-/** What came of deliveries that this host sent. Of one that is not its own any more nothing is believed. */
+/** Records relay results. Results of a lease that the host no longer holds are ignored. */
 export async function recordRelayResults(deps: Deps, host: Id, results: readonly RelayResult[]): Promise<void> {
   for (const { id, lease, status, error, retryAfterSeconds } of results) {
     const [delivery] = await deps.db
@@ -125,14 +125,14 @@ export async function recordRelayResults(deps: Deps, host: Id, results: readonly
         ),
       );
     if (delivery === undefined) continue;
-    const fault = status === null ? (error ?? "its host could not send it") : statusError(status);
+    const fault = status === null ? (error ?? "the host could not send it") : statusError(status);
     await recordAttempt(deps, delivery, { status, error: fault, retryAfterSeconds });
   }
-  // What failed is due again sooner than the lease was.
+  // A failed delivery is due again before its lease would have expired.
   deps.wakeOutbox();
 }
 
-/** A host that is back does not wait for the next attempt of what it was not there for. */
+/** Makes the deliveries that a returning host has missed due at once. */
 async function retryMissedRelays(deps: Deps, host: Id): Promise<void> {
   const now = instant(deps.clock.now());
   const ofHost = deps.db.select({ id: channels.id }).from(channels).where(eq(channels.via, host));

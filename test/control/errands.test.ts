@@ -123,7 +123,7 @@ test("killed between sending and saying so: sent again by the same host under th
   control.pass(MINUTE);
   await dispatch(control.deps);
   expect(await only(control)).toMatchObject({ state: "pending", attempts: 1, lastStatus: null });
-  expect((await only(control)).lastError).toContain("has not said what came of it");
+  expect((await only(control)).lastError).toContain("reported no result");
   control.pass(6 * SECOND);
   await dispatch(control.deps);
   await agent.run();
@@ -143,7 +143,7 @@ test("a host that is away: the attempts count and are seen, and it gets what wai
   const waiting = await only(control);
   expect(waiting).toMatchObject({ state: "pending", lastStatus: null });
   expect(waiting.attempts).toBeGreaterThan(2);
-  expect(waiting.lastError).toContain("its host has not come for it");
+  expect(waiting.lastError).toContain("the host did not fetch it in time");
   expect(await control.admin.ask(Channel, "GET", `/api/v1/channels/${channel.id}`)).toMatchObject({
     failures: waiting.attempts,
     lastError: waiting.lastError,

@@ -95,7 +95,9 @@ describe.each(DATABASES)("a database of the kind %s that version 0.1.0 has fille
 
 const now = "2026-11-23T08:00:00.000Z";
 const soon = "2026-11-23T08:05:00.000Z";
-const NOT_FETCHED = "its host has not come for it: is the host on, and its agent not older than the control plane?";
+/** As the version before wrote it: the migration finds missed deliveries by it. */
+const NOT_FETCHED_BEFORE =
+  "its host has not come for it: is the host on, and its agent not older than the control plane?";
 
 /** A delivery as the tables had it before there was `relayState`. */
 function oldDelivery(
@@ -118,8 +120,8 @@ describe.each(DATABASES)("a database of the kind %s from before deliveries had a
       oldDelivery(3, { leaseOwner: `taken ${id(0)}`, leaseUntil: soon }),
       oldDelivery(4, { leaseOwner: `asked ${id(0)}`, leaseUntil: at }),
       oldDelivery(5, { leaseOwner: `taken ${id(0)}`, leaseUntil: at }),
-      oldDelivery(6, { leaseOwner: id(0), leaseUntil: soon, lastError: NOT_FETCHED }),
-      oldDelivery(7, { nextAttemptAt: soon, lastError: NOT_FETCHED }),
+      oldDelivery(6, { leaseOwner: id(0), leaseUntil: soon, lastError: NOT_FETCHED_BEFORE }),
+      oldDelivery(7, { nextAttemptAt: soon, lastError: NOT_FETCHED_BEFORE }),
       oldDelivery(8, { nextAttemptAt: soon, lastError: "answered 500" }),
     ]);
     const control = await controlOn(db, { now, onError: () => undefined });
@@ -147,8 +149,11 @@ describe.each(DATABASES)("a database of the kind %s from before deliveries had a
 
     // What ran out while the new version started counts as an attempt, and says which of the two it was.
     await failExpiredRelays(control.deps);
-    expect(await of(4)).toMatchObject({ attempts: 2, lastError: NOT_FETCHED });
-    expect(await of(5)).toMatchObject({ attempts: 2, lastError: "its host took it and has not said what came of it" });
+    expect(await of(4)).toMatchObject({
+      attempts: 2,
+      lastError: "the host did not fetch it in time: is the host on, and its agent as new as the control plane?",
+    });
+    expect(await of(5)).toMatchObject({ attempts: 2, lastError: "the host fetched it and reported no result" });
     // What the host is asked to fetch, it gets; what it missed is due now, what failed otherwise is not.
     expect(await fetched()).toEqual([id(2)]);
     expect(await of(4)).toMatchObject({ nextAttemptAt: now });

@@ -19,11 +19,14 @@ export const contracts = sqliteTable(
     name: text().notNull(),
     kind: text().$type<"files" | "databasebackup">().notNull(),
     request: text({ mode: "json" }).$type<ContractRequest | DatabaseRequest>().notNull(),
-    /** These three are of contracts of files only. */
+    /** These three are only used by contracts of kind files. */
     consistency: text({ mode: "json" }).$type<Consistency[]>().notNull().default([]),
     mountPoints: text({ mode: "json" }).$type<string[]>().notNull().default([]),
     stopForRestore: text({ mode: "json" }).$type<string[]>().notNull().default([]),
-    /** By a file on the host: read-only here. When such a file goes and this has to stay, it is declared no more, since `undeclaredAt`. */
+    /**
+     * Declared by a file on the host: read-only. `undeclaredAt`: since when that file is gone, while the row is still
+     * used.
+     */
     declared: integer({ mode: "boolean" }).notNull().default(false),
     undeclaredAt: text(),
     createdAt: text().notNull(),
@@ -43,14 +46,14 @@ export const repositories = sqliteTable("repositories", {
   caFile: text(),
   appendOnly: integer({ mode: "boolean" }).notNull().default(false),
   maintenance: text({ mode: "json" }).$type<Repository["maintenance"]>().notNull().default(DEFAULT_MAINTENANCE),
-  /** The host that prunes and checks it; null: the first that bound it. */
+  /** The host that prunes and checks it; null: the host of its first binding. */
   maintainer: text().references(() => hosts.id),
   declared: integer({ mode: "boolean" }).notNull().default(false),
   undeclaredAt: text(),
   existing: integer({ mode: "boolean" }).notNull(),
-  /** The provider's own id; once known it is never replaced. */
+  /** The engine's own id of the repository; never replaced once known. */
   engineId: text(),
-  /** The only host that can use it (a local path, a passphrase generated there): the first that bound it. */
+  /** The only host that can use it (local path, or passphrase generated there): the host of its first binding. */
   host: text().references(() => hosts.id),
   createdAt: text().notNull(),
   changedAt: text().notNull(),
@@ -74,16 +77,16 @@ export const bindings = sqliteTable(
     paused: integer({ mode: "boolean" }).notNull().default(false),
     declared: integer({ mode: "boolean" }).notNull().default(false),
     undeclaredAt: text(),
-    /** The newest run whose list of snapshots was taken: the list of an older one, come late, is not. */
+    /** The newest run whose list of snapshots was saved; lists of older runs are ignored. */
     listedBy: text(),
     labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
-    /** When the newest good backup began: by its host's clock, but never later than it was heard of. */
+    /** When the newest good backup started, by its host's clock, but at most the next scheduled time. */
     goodAt: text(),
-    /** No backup is expected for a time of the schedule before this: it was resumed then, or got another schedule; null: it was made. */
+    /** No backup is expected for times before this: the schedule was changed or resumed then. null: `createdAt`. */
     expectedSince: text(),
     /**
-     * When it is late unless a good backup comes before, or has to be worked out again: whoever changes what it depends on sets it to
-     * now. Null when none is expected.
+     * When to check whether it is late. Every write that lateness depends on sets it to now. Null when no backup is
+     * expected.
      */
     alertAt: text(),
     createdAt: text().notNull(),
@@ -99,7 +102,7 @@ export const bindings = sqliteTable(
   ],
 );
 
-/** What an agent found on its host that the catalogue knows how to keep. */
+/** Services of the catalogue that agents detected on their hosts. */
 export const detections = sqliteTable(
   "detections",
   {
@@ -109,13 +112,13 @@ export const detections = sqliteTable(
       .references(() => hosts.id),
     entry: text().notNull(),
     layout: text().$type<Detection["layout"]>().notNull(),
-    /** "" when it was not found as a container. */
+    /** "" when it is not a container. */
     container: text().notNull(),
     params: text({ mode: "json" }).$type<Detection["params"]>().notNull(),
     evidence: text({ mode: "json" }).$type<string[]>().notNull(),
-    /** Not to be proposed any more. */
+    /** Set when the proposal was dismissed. */
     dismissedAt: text(),
-    /** What it was accepted as; that contract may be gone, and then it is proposed again. */
+    /** The contract it was accepted as. When that is deleted, it is proposed again. */
     contract: text(),
     createdAt: text().notNull(),
   },

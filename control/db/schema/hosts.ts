@@ -4,33 +4,33 @@ import type { HostFacts } from "../../../shared/host.ts";
 import type { RefusalCode } from "../../../shared/report.ts";
 
 /*
- * Of all tables in this folder: ids are UUIDv7 and instants ISO text with milliseconds, both sort as text. No foreign key cascades.
- * History (runs, snapshots, refusals, deliveries, incidents, the audit) names what it is about by id alone, without a foreign key, so
- * that it outlives it.
+ * For all tables: ids are UUIDv7, instants are ISO text with milliseconds; both sort as text. No foreign key cascades.
+ * History (runs, snapshots, refusals, deliveries, incidents, audit) references objects by id without a foreign key, so
+ * it stays when they are deleted.
  */
 
 export const hosts = sqliteTable("hosts", {
   id: text().primaryKey(),
   name: text().notNull().unique(),
-  /** Raw Ed25519, base64url: the host's identity. */
+  /** Raw Ed25519 public key, base64url: the host's identity. */
   publicKey: text().notNull().unique(),
-  /** The origin it enrolled at, `aud` of its JWTs from then on: the control plane's address may change later. */
+  /** The control plane's origin at enrolment: `aud` of the host's JWTs, even when the origin changes later. */
   audience: text().notNull(),
-  /** The enrolment it came by; an enrolment may be gone before its host. */
+  /** The enrolment it used, which may be deleted already. */
   enrollment: text().notNull(),
   facts: text({ mode: "json" }).$type<HostFacts>(),
   declarationFaults: text({ mode: "json" }).$type<DeclarationFault[]>().notNull().default([]),
   revision: integer().notNull().default(0),
-  /** Grows with every accepted POST of reports: the compare-and-set of two at once. */
+  /** Grows with every accepted POST of reports; for compare-and-set. */
   reportCount: integer().notNull().default(0),
-  /** Of the socket that is open now; null when none is. */
+  /** Of the open socket; null when there is none. */
   connectionId: text(),
   connectedAt: text(),
   lastSeenAt: text(),
   labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
-  /** How long it may be silent before somebody is told; null: as long as it likes. */
+  /** Silence after which it counts as offline; null: not monitored. */
   offlineAfterSeconds: integer().default(900),
-  /** Milliseconds its clock is ahead of the control plane's, as last measured. */
+  /** How far its clock is ahead of the control plane's, in milliseconds, as last measured. */
   clockSkewMs: integer(),
   revokedAt: text(),
   createdAt: text().notNull(),

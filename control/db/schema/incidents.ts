@@ -8,7 +8,7 @@ export const incidents = sqliteTable(
   {
     id: text().primaryKey(),
     kind: text().$type<IncidentKind>().notNull(),
-    /** What is wrong with whom: `KIND SUBJECT DETAIL`. At most one of a key is open. */
+    /** `KIND SUBJECT DETAIL`. At most one incident of a key is open. */
     key: text().notNull(),
     detail: text().notNull().default(""),
     host: text(),
@@ -21,15 +21,17 @@ export const incidents = sqliteTable(
     acknowledgedAt: text(),
     acknowledgedBy: text(),
     isFlapping: integer({ mode: "boolean" }).notNull().default(false),
-    /** What was told when it opened. */
+    /** The event of its opening. */
     opening: text({ mode: "json" }).$type<EventDraft>(),
-    /** What was told when it closed, or is to be told when one that flaps stays closed; null: it was paused, or is gone. */
+    /**
+     * The event of its closing (sent later when it is flapping); null: closed without one, by a pause or a deletion.
+     */
     closing: text({ mode: "json" }).$type<EventDraft>(),
-    /** How often it opened: more than once only while it flapped. */
+    /** How often it opened; more than once only for a flapping one. */
     openings: integer().notNull().default(1),
-    /** Of one that flaps: when it has been quiet for long enough to tell how it is. */
+    /** When a flapping incident counts as stable. */
     settleAt: text(),
-    /** When reminders are looked at next; null once it is closed or acknowledged. */
+    /** When reminders are checked next; null once it is closed or acknowledged. */
     remindAt: text(),
   },
   (table) => [

@@ -6,7 +6,7 @@ import type { Event, EventType } from "../../../shared/event.ts";
 /** Set to release the lease of a delivery. */
 export const NO_LEASE = { leaseUntil: null, leaseOwner: null, relayState: null } as const;
 
-/** What a notification says, before it is known to whom. */
+/** An event before it is enqueued for channels. */
 export interface EventDraft {
   readonly type: EventType;
   readonly data: Record<string, unknown>;
@@ -16,25 +16,25 @@ export const channels = sqliteTable("channels", {
   id: text().primaryKey(),
   name: text().notNull().unique(),
   kind: text().$type<ChannelKind>().notNull(),
-  /** Whole, with what is secret in it: it is needed in clear to send. */
+  /** With its secrets in clear text, because sending needs them. */
   target: text({ mode: "json" }).$type<ChannelTarget>().notNull(),
-  /** Of a webhook: `whsec_…`, needed in clear to sign. */
+  /** Signing secret of a webhook, `whsec_…`, in clear text. */
   secret: text(),
-  /** Of a webhook whose secret was changed: the one before signs too until then. */
+  /** The previous secret of a webhook also signs until `previousSecretUntil`. */
   previousSecret: text(),
   previousSecretUntil: text(),
-  /** Which events, hosts and labels; null: all. */
+  /** Filters by event type, host and label; null: all. */
   events: text({ mode: "json" }).$type<EventType[]>(),
   hosts: text({ mode: "json" }).$type<string[]>(),
   labels: text({ mode: "json" }).$type<string[]>(),
   quietHours: text({ mode: "json" }).$type<QuietHours>(),
-  /** When what was held back in quiet hours is told; null when nothing is. */
+  /** When the digest of held deliveries is due; null when nothing is held. */
   digestAt: text(),
   remindEveryDays: integer(),
-  /** The host whose agent sends it; null: the control plane itself. */
+  /** The host whose agent sends the deliveries; null: the control plane. */
   via: text(),
   enabled: integer({ mode: "boolean" }).notNull(),
-  /** Attempts in a row that failed. */
+  /** Consecutive failed attempts. */
   failures: integer().notNull().default(0),
   lastStatus: integer(),
   lastError: text(),
@@ -48,28 +48,28 @@ export const deliveries = sqliteTable(
   {
     id: text().primaryKey(),
     channel: text().notNull(),
-    /** That it tells of, if of one. */
+    /** The incident it belongs to, if any. */
     incident: text(),
     type: text().$type<EventType>().notNull(),
     payload: text({ mode: "json" }).$type<Event>().notNull(),
-    /** `held`: until its channel's quiet hours are over; `digested`: told in the notice of what was held. */
+    /** `held`: until its channel's quiet hours end; `digested`: listed in the digest of held deliveries. */
     state: text().$type<"pending" | "delivered" | "failed" | "held" | "digested">().notNull().default("pending"),
     attempts: integer().notNull().default(0),
-    /** Somebody wants it now: quiet hours do not hold it back. */
+    /** A person requested it: it is sent even in quiet hours. */
     isAsked: integer({ mode: "boolean" }).notNull().default(false),
-    /** When it is due; null once nothing more will be tried. */
+    /** When the next attempt is due; null when there is none. */
     nextAttemptAt: text(),
-    /** While this is in the future, `leaseOwner` is sending it. */
+    /** The lease: until then only `leaseOwner` may send it. */
     leaseUntil: text(),
     leaseOwner: text(),
     /**
-     * Of a delivery through a host's agent. `requested`: the host was asked to fetch it; `fetched`: its agent sends it; `missed`:
-     * the host did not fetch it in time, and the next attempt waits. Null: the control plane sends, or nobody does.
+     * Of a relayed delivery. `requested`: the host was asked to fetch it. `fetched`: its agent sends it. `missed`: the
+     * host did not fetch it in time, and the next attempt waits. Null: not relayed now.
      */
     relayState: text().$type<"requested" | "fetched" | "missed">(),
     lastStatus: integer(),
     lastError: text(),
-    /** Of an e-mail: who has it already, when not everybody has. */
+    /** Recipients who have the e-mail, when not all have it. */
     reached: text({ mode: "json" }).$type<string[]>(),
     createdAt: text().notNull(),
     deliveredAt: text(),

@@ -20,13 +20,13 @@ export const runs = sqliteTable(
   {
     id: text().primaryKey(),
     host: text().notNull(),
-    /** Null for what is done to a repository as a whole. */
+    /** Null for a run of a whole repository. */
     binding: text(),
     repository: text(),
     kind: text().$type<RunKind>().notNull(),
     trigger: text().$type<Trigger>().notNull(),
     state: text().$type<RunState>().notNull(),
-    /** Of the newest report taken; 0 before the host said anything of it. */
+    /** Of the newest report; 0 before the first. */
     sequence: integer().notNull().default(0),
     scheduledAt: text(),
     queuedAt: text(),
@@ -38,12 +38,12 @@ export const runs = sqliteTable(
     stats: text({ mode: "json" }).$type<RunStats>(),
     plan: text({ mode: "json" }).$type<PlannedSnapshot[]>(),
     items: text({ mode: "json" }).$type<RestoredItem[]>(),
-    /** Of a backup: why its sources looked wrong, whether or not something was stored. */
+    /** Why a backup's sources were suspicious, whether or not it stored a snapshot; null: they were not. */
     suspicious: text(),
     progress: text({ mode: "json" }).$type<Progress>(),
-    /** When it last got on. */
+    /** Time of the last change of progress. */
     progressAt: text(),
-    /** When something was last heard of it here: what is old goes by this, since a host's clock may be wrong. */
+    /** Time of the last report, by our clock. Housekeeping uses it, because a host's clock may be wrong. */
     heardAt: text(),
     log: text().notNull().default(""),
   },
@@ -58,7 +58,7 @@ export const runs = sqliteTable(
   ],
 );
 
-/** What the runs of one kind did on one day (UTC), once they are too old to be kept one by one. `""`: of no binding, or repository. */
+/** Daily totals (UTC) of runs that are too old to be stored one by one. `""`: no binding, or no repository. */
 export const runDays = sqliteTable(
   "run_days",
   {
@@ -89,12 +89,12 @@ export const orders = sqliteTable(
       .notNull()
       .references(() => hosts.id),
     kind: text().$type<Order["kind"]>().notNull(),
-    /** The run it starts (then the same as its id) or cancels. */
+    /** The run it starts (then equal to `id`) or cancels. */
     run: text().notNull(),
     binding: text(),
     repository: text(),
     restore: text({ mode: "json" }).$type<RestoreRequest>(),
-    /** Another host's binding that is restored on this one. */
+    /** The other host's binding, for a restore of its snapshots on this host. */
     from: text({ mode: "json" }).$type<ForeignBinding>(),
     dryRun: integer({ mode: "boolean" }).notNull().default(false),
     issuedAt: text().notNull(),
@@ -115,7 +115,7 @@ export const orders = sqliteTable(
 export const snapshots = sqliteTable(
   "snapshots",
   {
-    /** Ours, made of `takenAt`, so that it sorts by it: a cursor. */
+    /** Our own id, derived from `takenAt`, so that it can be a cursor. */
     id: text().primaryKey(),
     snapshot: text().notNull(),
     host: text().notNull(),

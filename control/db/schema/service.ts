@@ -9,7 +9,7 @@ export const tokens = sqliteTable(
     id: text().primaryKey(),
     name: text().notNull().unique(),
     scope: text().$type<Scope>().notNull(),
-    /** Hex SHA-256 of the token: itself it is kept nowhere. */
+    /** Hex SHA-256 of the token, which is stored nowhere. */
     hash: text().notNull().unique(),
     expiresAt: text(),
     lastUsedAt: text(),
@@ -22,18 +22,18 @@ export const tokens = sqliteTable(
   ],
 );
 
-/** Who changed what through the API: no bodies, and nothing secret. */
+/** Who changed what through the API; no bodies, no secrets. */
 export const audit = sqliteTable(
   "audit",
   {
     id: text().primaryKey(),
     at: text().notNull(),
-    /** Of the token, or the host. */
+    /** Id of the token or host. */
     by: text().notNull(),
     byName: text().notNull(),
     byKind: text().$type<AuditEntry["byKind"]>().notNull(),
     method: text().$type<AuditEntry["method"]>().notNull(),
-    /** As it is written in the API's description: `/api/v1/bindings/:id/run`. */
+    /** The route's pattern, such as `/api/v1/bindings/:id/run`. */
     route: text().notNull(),
     object: text(),
     status: integer().notNull(),
@@ -41,5 +41,5 @@ export const audit = sqliteTable(
   (table) => [index("audit_by").on(table.by, table.id), index("audit_object").on(table.object, table.id)],
 );
 
-/** When what runs by itself last did so to its end: the sweep, the outbox. */
+/** When each background task (sweep, outbox, heartbeat) last completed. */
 export const vitals = sqliteTable("vitals", { name: text().primaryKey(), at: text().notNull() });
