@@ -25,7 +25,7 @@ import { postgresql } from "./services/postgresql.ts";
 import { vaultwarden } from "./services/vaultwarden.ts";
 import type { Service } from "./template.ts";
 
-/** Every service, in the order of their names. */
+/** All services, sorted by name. */
 export const SERVICES: readonly Service[] = [
   audiobookshelf,
   bazarr,
@@ -61,7 +61,7 @@ export function findService(name: string): Service | null {
   return SERVICES.find((service) => service.name === name) ?? null;
 }
 
-/** As the API shows it. */
+/** A service as the API shows it. */
 export function toCatalogEntry({ name, title, description, layouts }: Service): CatalogEntry {
   return {
     name,
@@ -76,8 +76,9 @@ export function toCatalogEntry({ name, title, description, layouts }: Service): 
 }
 
 /**
- * @param page its cursor is the name that the page before ended with
- * @returns entries by name, and the name to go on after
+ * Lists the entries by name.
+ * @param cursor the last name of the previous page
+ * @returns a page; its `next` is the cursor of the next one
  */
 export function listServices({
   limit,

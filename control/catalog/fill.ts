@@ -1,11 +1,11 @@
 import type { ContractTemplate, ParamValues } from "../../shared/catalog.ts";
 import type { LayoutTemplate, StepTemplate } from "./template.ts";
 
-const PLACE = /\$\{([A-Za-z]+)\}/g;
+const PLACEHOLDER = /\$\{([A-Za-z]+)\}/g;
 
 /**
- * Puts values where a layout's parameters stand.
- * @returns the contract, with `${NAME}` left where there is no value; and the names of those that are missing
+ * Fills a layout's parameters with values.
+ * @returns the contract, with `${NAME}` left for missing values, and the names of these
  */
 export function fillTemplate(
   layout: LayoutTemplate,
@@ -13,10 +13,10 @@ export function fillTemplate(
 ): { contract: ContractTemplate; missing: string[] } {
   const missing = new Set<string>();
   const put = (text: string, write: (value: string) => string = (value) => value): string =>
-    text.replace(PLACE, (place, name: string) => {
+    text.replace(PLACEHOLDER, (placeholder, name: string) => {
       const value = values[name];
       if (value === undefined) missing.add(name);
-      return value === undefined ? place : write(value);
+      return value === undefined ? placeholder : write(value);
     });
   const contract = contractOf(layout, values, put);
   return { contract, missing: [...missing] };
@@ -56,7 +56,7 @@ function filledStep({ when: _when, ...step }: StepTemplate, put: Put): Record<st
   return Object.fromEntries(Object.entries(step).map(([key, text]) => [key, put(text)]));
 }
 
-/** In a pattern, these characters of a path would mean something else than themselves. */
+/** Escapes the pattern characters of a path. */
 function escapeGlob(path: string): string {
   return path.replace(/[\\*?[\]]/g, "\\$&");
 }

@@ -18,15 +18,15 @@ const KINDS: Record<Exclude<CatalogParam["kind"], "choice">, z.ZodType<string>> 
   role: z.string().regex(ROLE, "must be the name of a database user"),
 };
 
-/** What is wrong with one of the given values. */
+/** An invalid parameter, and why. */
 export interface ParamFault {
   readonly name: string;
   readonly message: string;
 }
 
 /**
- * Reads what somebody gave for a layout's parameters.
- * @returns the values with the defaults filled in, in the form that is kept; and what is wrong with those given
+ * Validates the given parameters of a layout.
+ * @returns the normalized values, with defaults filled in, and the faults of the given ones
  */
 export function readParams(
   params: readonly CatalogParam[],
@@ -36,7 +36,10 @@ export function readParams(
   const faults: ParamFault[] = [];
   for (const name of Object.keys(given)) {
     if (!params.some((param) => param.name === name)) {
-      faults.push({ name, message: `is not a parameter here; there are ${params.map((one) => one.name).join(", ")}` });
+      faults.push({
+        name,
+        message: `is not a parameter of this layout; it has ${params.map((one) => one.name).join(", ")}`,
+      });
     }
   }
   for (const param of params) {

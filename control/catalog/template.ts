@@ -6,10 +6,10 @@ type Step =
   | { readonly postgres: string; readonly role?: string; readonly container?: string }
   | { readonly mariadb: string; readonly role?: string; readonly container?: string };
 
-/** With `when`, it is taken only if those choices were made. */
+/** With `when`, the step applies only to these choices. */
 export type StepTemplate = Step & { readonly when?: Readonly<Record<string, string>> };
 
-/** What is kept of a service's files, with `${NAME}` where a parameter goes. */
+/** The files of a service to back up, with `${NAME}` for parameters. */
 export interface FilesTemplate {
   readonly sources: readonly string[];
   readonly excludes?: readonly string[];
@@ -24,12 +24,12 @@ export interface DatabaseTemplate {
   readonly restoreCmd: string;
 }
 
-/** What the agent looks for; the entry and the layout are filled in. */
+/** A probe of the agent; entry and layout are filled in later. */
 export type ProbeTemplate = Partial<Omit<Probe, "entry" | "layout">>;
 
 /** One service, installed one way. */
 export interface LayoutTemplate {
-  /** One of them is called `user`: who does the backup. */
+  /** One of them is called `user`: the Unix user that runs the backup. */
   readonly params: readonly CatalogParam[];
   readonly files?: FilesTemplate;
   readonly database?: DatabaseTemplate;
@@ -48,9 +48,9 @@ export interface Service {
 
 type Kind = Exclude<CatalogParam["kind"], "choice">;
 
-/** @param standard its default; without one it must be given */
-export function param(kind: Kind, name: string, description: string, standard: string | null = null): CatalogParam {
-  return { name, kind, description, default: standard, choices: [] };
+/** @param defaultValue null: the parameter is required */
+export function param(kind: Kind, name: string, description: string, defaultValue: string | null = null): CatalogParam {
+  return { name, kind, description, default: defaultValue, choices: [] };
 }
 
 /** The first choice is the default. */
@@ -58,12 +58,12 @@ export function choice(name: string, description: string, choices: readonly [str
   return { name, kind: "choice", description, default: choices[0], choices: [...choices] };
 }
 
-/** Who does the backup on the host. */
+/** The parameter for the Unix user that runs the backup. */
 export function runsAs(name: string | null): CatalogParam {
-  return param("user", "user", "Unix user on the host that does the backup", name);
+  return param("user", "user", "Unix user on the host that runs the backup", name);
 }
 
-/** Files of a container belong to whatever number it runs as, which need not be a user of the host: root reads them all. */
+/** A container's files belong to its numeric user, which the host may not have: only root can surely read them. */
 export const asRoot = runsAs("root");
 
 export const STOP_THE_CONTAINER =
@@ -71,16 +71,16 @@ export const STOP_THE_CONTAINER =
 
 const IN_CONTAINER = { role: "${databaseUser}", container: "${databaseContainer}" };
 
-/** Of a service whose database, of either kind, runs in a container of its own; with the parameters named here. */
+/** The steps of a service whose database, of either kind, runs in its own container, with the parameters named here. */
 export const DUMPS_IN_CONTAINER: readonly StepTemplate[] = [
   { when: { engine: "postgres" }, postgres: "${databaseName}", ...IN_CONTAINER },
   { when: { engine: "mariadb" }, mariadb: "${databaseName}", ...IN_CONTAINER },
 ];
 
-/** A fact that nobody could look up for us: a usual place, to be compared with the machine. */
+/** The source of a fact that could not be verified. */
 export const UNVERIFIED = "a usual place, not verified: compare it with your machine";
 
-/** Looks for the container of the database beside a service's own, and takes its kind for the service's `engine`. */
+/** Probes that also look for the service's database container; its image decides the `engine`. */
 export function withDatabaseCompanion(probe: ProbeTemplate): ProbeTemplate[] {
   const images = { postgres: ["postgres"], mariadb: ["mariadb", "linuxserver/mariadb"] };
   return Object.entries(images).map(([engine, names]) => ({
@@ -90,12 +90,12 @@ export function withDatabaseCompanion(probe: ProbeTemplate): ProbeTemplate[] {
   }));
 }
 
-/** Where Self Host Blocks says it, at the commit the catalogue was made from. */
+/** A fact from Self Host Blocks, at the commit the catalogue is based on. */
 export function shb(fact: string, place: string): Sourced {
   return { fact, source: `ibizaman/selfhostblocks@bc3234e modules/${place}` };
 }
 
-/** What a file of a public repository says. */
+/** A fact from a file of a public repository. */
 export function read(fact: string, place: string): Sourced {
   return { fact, source: place };
 }

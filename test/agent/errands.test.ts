@@ -113,7 +113,7 @@ test("an agent that is killed between sending and saying so: it is sent again by
   ahead += 61_000;
   control.deps.wakeOutbox();
   const missed = await delivery(({ attempts }) => attempts === 1);
-  expect(missed.lastError).toContain("has not said what came of it");
+  expect(missed.lastError).toContain("reported no result");
   ahead += 6_000;
   control.deps.wakeOutbox();
   agent.start();

@@ -15,7 +15,7 @@ const LEFT_OUT =
   "Logs and MediaCover (posters, fetched again on refresh) are left out; films, series, music and books themselves are not part of it.";
 const INSTALLER = "Servarr/Wiki servarr/servarr-install-script.sh";
 
-/** The family that shares one code base: one SQLite database beside a config.xml, in one directory. */
+/** Services of one code base: a SQLite database and a config.xml in one directory. */
 function servarr(facts: { name: string; title: string; keeps: string; nixos?: LayoutTemplate }): Service {
   const { name, title } = facts;
   const image = `linuxserver/${name}`;
@@ -72,7 +72,7 @@ export const sonarr = servarr({ name: "sonarr", title: "Sonarr", keeps: "Series 
 export const lidarr = servarr({ name: "lidarr", title: "Lidarr", keeps: "Music wanted and its history." });
 export const readarr = servarr({ name: "readarr", title: "Readarr", keeps: "Books wanted and their history." });
 
-/** NixOS runs this one as a user that only exists while it runs, which puts its files below /var/lib/private. */
+/** NixOS runs it with DynamicUser, which puts its files below /var/lib/private. */
 export const prowlarr = servarr({
   name: "prowlarr",
   title: "Prowlarr",

@@ -10,7 +10,7 @@ const volumes = read(
   "docker-mailserver/docker-mailserver compose.yaml",
 );
 
-/** The mail itself. DKIM's keys belong to another user, so they are a contract of their own. */
+/** The mail. The DKIM keys belong to another user, so they have their own contract. */
 export const mailserver: Service = {
   name: "mail",
   title: "Mail",

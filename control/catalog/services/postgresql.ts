@@ -1,8 +1,8 @@
 import { asRoot, param, read, runsAs, shb, type LayoutTemplate, type Service } from "../template.ts";
 
 /**
- * pg_dumpall --clean drops and makes the role it is restored by as well, which the server refuses: those two lines are left
- * out, in the part before the first database, where no data is.
+ * pg_dumpall --clean also drops and creates the role that runs the restore, which the server refuses. These two lines
+ * are removed, only before the first database, where there is no data.
  */
 const withoutOwnRole = (role: string): string =>
   `sed -E '1,/^\\\\connect /{/^(DROP ROLE IF EXISTS|CREATE ROLE) "?${role}"?;$/d}'`;

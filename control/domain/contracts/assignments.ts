@@ -9,16 +9,16 @@ import { columnsToBody } from "./rows.ts";
 import { notFound } from "../errors.ts";
 import type { RepositoryRow } from "./repositories.ts";
 
-/** The host of the oldest binding of a repository: it maintains it unless somebody else is named. */
+/** SQL: the host of a repository's oldest binding. It maintains the repository unless another host is named. */
 const firstUser = sql<Id>`(select first.host from ${bindings} as first where first.repository = ${repositories.id} order by first.id limit 1)`;
 
-/** What still fits an ETag, and a number. */
+/** Fits the ETag's 15 digits and a JavaScript number. */
 const NEWEST_REVISION = 10 ** 15 - 1;
 
 /**
- * Everything the host has to do, signed.
- * @param known the revision it has; when that is the newest, there is no jws in the answer. One that is newer than ours shows that
- *   our database is older than the host's: ours then becomes newer still, since a host takes nothing older than what it has
+ * The host's signed assignment.
+ * @param known the revision the host has; jws is null when it is the newest. A revision newer than ours means that our
+ *   database was restored: ours is then raised above it, because a host accepts no older revision
  */
 export async function getAssignment(
   deps: Deps,
@@ -74,13 +74,13 @@ export async function getAssignment(
   return { revision: row.revision, jws };
 }
 
-/** As a host has a contract of its own in its assignment. */
+/** A contract as part of an assignment. */
 export function assignedContract(row: typeof contracts.$inferSelect): AssignedContract {
   const { id, name, declared } = row;
   return { id, name, declared, ...columnsToBody(row) };
 }
 
-/** As a host has a repository in its assignment. */
+/** A repository as part of a host's assignment. */
 export function assignedRepository(row: RepositoryRow & { firstUser: Id }, host: Id): AssignedRepository {
   const { id, name, provider, location, passphrase, secrets, ssh, caFile, appendOnly, maintenance } = row;
   const maintains = (row.maintainer ?? row.firstUser) === host;

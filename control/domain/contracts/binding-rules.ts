@@ -10,7 +10,7 @@ import { toContract } from "./rows.ts";
 import { invalidRequest } from "../errors.ts";
 import { isLocal, type RepositoryRow } from "./repositories.ts";
 
-/** The contract a binding's body names, by id. */
+/** Finds the contract a binding's body names by id. Throws `request.invalid` when there is none. */
 export async function resolveContract(deps: Deps, id: string): Promise<Contract> {
   const [row] = Id.safeParse(id).success ? await deps.db.select().from(contracts).where(eq(contracts.id, id)) : [];
   if (row === undefined)
@@ -19,8 +19,8 @@ export async function resolveContract(deps: Deps, id: string): Promise<Contract>
 }
 
 /**
- * Refuses a binding that could never work: across hosts, twice, or in a directory of another user's.
- * @returns the one host that may use the repository from now on; null when any may
+ * Throws for a binding that can't work: duplicate, on another host, or in a local directory of another user.
+ * @returns the only host that may use the repository from now on; null when any may
  */
 export async function checkBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Promise<Id | null> {
   const [bound, others] = await deps.db.batch([
@@ -51,7 +51,7 @@ export async function checkBindable(deps: Deps, contract: Contract, repository: 
   return contract.host;
 }
 
-/** What `checkBindable` found, asked again inside the batch that writes. */
+/** Guards for the batch that writes: what `checkBindable` checked still holds. */
 export function guardBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Statement[] {
   const { db } = deps;
   const here = and(
@@ -95,6 +95,6 @@ async function throwOtherHost(
   throw invalidRequest(
     ["repository"],
     `repository "${repository.name}" ${reason} host "${nameOf(repository.host)}", and contract "${contract.name}" is of host ` +
-      `"${nameOf(contract.host)}"; make a repository for that host`,
+      `"${nameOf(contract.host)}"; create a repository for that host`,
   );
 }

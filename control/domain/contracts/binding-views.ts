@@ -100,10 +100,13 @@ function select(deps: Deps) {
     .innerJoin(hosts, eq(hosts.id, bindings.host));
 }
 
-/** A cancelled run says nothing of the binding's health. */
+/** States that decide a binding's health; a cancelled run does not. */
 const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
 
-/** What a clock made that was ahead, and is right now, counts only where there is nothing else: it must not hide what came since. */
+/**
+ * SQL: a column of the newest run. A run whose id lies in the future (the clock was ahead, and is correct now) counts
+ * only when there is no other, so that it does not hide newer ones.
+ */
 function lastOf<T>(deps: Deps, column: SQL, kind: RunKind, states: SQL): SQL<T | null> {
   const isCredible = sql`(coalesce(${hosts.clockSkewMs}, 0) > ${CLOCK_WRONG_MS} or ${isNotAhead(deps)})`;
   const last = (when: SQL): SQL => sql`(select ${column} from ${runs} where ${runs.binding} = ${bindings.id}
@@ -115,8 +118,8 @@ function toBinding(deps: Deps, row: Row): Binding {
   const {
     facts: _facts,
     revokedAt,
-    isRunning: _runs,
-    isStuck: _hangs,
+    isRunning: _isRunning,
+    isStuck: _isStuck,
     lastBackup: _backup,
     lastForget: _forget,
     ...more
@@ -132,7 +135,7 @@ function toBinding(deps: Deps, row: Row): Binding {
   };
 }
 
-/** What needs a person most comes first. A run that gets on is not late, however long it takes. */
+/** The most urgent state wins. A running backup that makes progress is not late. */
 function healthOf({ clock }: Deps, row: Row, expected: ExpectedBackup | null): Health {
   const { paused, settings, isRunning, isStuck, lastBackup, lastForget, lastSuccessAt } = row;
   const hasNone = lastSuccessAt === null && row.goodAt === null;
@@ -144,7 +147,7 @@ function healthOf({ clock }: Deps, row: Row, expected: ExpectedBackup | null): H
   return expected !== null && expected.lateAt <= clock.now() && !isRunning ? "late" : "healthy";
 }
 
-/** When the host will begin the next scheduled run, by the same function that it decides by. */
+/** When the host starts the next scheduled run, by the same function that the agent uses. */
 function nextRunAt(deps: Deps, { id, paused, settings, facts }: Row): Instant | null {
   const timetable = parseTimetable(settings.timerConfig.OnCalendar);
   if (paused || !settings.enable || !timetable.ok) return null;

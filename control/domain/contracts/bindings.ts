@@ -16,7 +16,7 @@ import { declaredOnHost, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { resolveRepository } from "./repositories.ts";
 import { bumpHost } from "../revisions.ts";
 
-/** Ties a contract to a repository. The host has it in its assignment from then on. */
+/** Creates a binding of a contract to a repository, and adds it to the host's assignment. */
 export async function createBinding(deps: Deps, input: CreateBinding): Promise<Binding> {
   const id = newId(deps);
   await withRetry(async () => {
@@ -45,7 +45,7 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
   return getBinding(deps, id);
 }
 
-/** Changes the name, labels and settings; contract and repository stay what they are. */
+/** Changes name, labels and settings; contract and repository can't be changed. */
 export async function changeBinding(deps: Deps, id: Id, change: ChangeBinding): Promise<Binding> {
   return write(deps, id, (old) => ({
     ...old,
@@ -55,7 +55,7 @@ export async function changeBinding(deps: Deps, id: Id, change: ChangeBinding): 
   }));
 }
 
-/** No scheduled run begins until it is resumed. What runs now goes on, and runs can still be ordered. */
+/** Stops the schedule until it is resumed. A running run continues, and runs can still be ordered. */
 export async function pauseBinding(deps: Deps, id: Id): Promise<Binding> {
   return write(deps, id, (old) => ({ ...old, paused: true }));
 }
@@ -65,8 +65,8 @@ export async function resumeBinding(deps: Deps, id: Id): Promise<Binding> {
 }
 
 /**
- * Takes the binding out of its host's assignment. Its runs and snapshots stay, here and in the repository. Not while it has
- * work to do, unless that is a revoked host's: nobody will ever say how it ended.
+ * Deletes the binding from its host's assignment. Its runs and snapshots stay, here and in the repository. Throws
+ * `bindings.in_use` while it has unfinished runs, except on a revoked host, which never reports them.
  */
 export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
   const binding = await getBinding(deps, id);

@@ -18,7 +18,7 @@ export function getCatalogEntry(name: string): CatalogEntry {
   return toCatalogEntry(service);
 }
 
-/** The contract that an entry makes of somebody's parameters. Throws 400 with everything that is wrong with them. */
+/** Fills a catalogue entry with parameters. Throws `request.invalid` with all their faults. */
 export function bodyFromCatalog(
   input: Pick<CreateFromCatalog, "fromCatalog" | "layout" | "params">,
 ): z.infer<typeof ContractBody> {
@@ -48,8 +48,11 @@ export function bodyOfLayout(layout: LayoutTemplate, params: ParamValues): Contr
   if (first === undefined) {
     const body = ContractBody.safeParse(contract);
     if (body.success) return body.data;
-    // Each value is good by itself, and what they make together is not: a path that became too long, say.
-    throw invalidRequest(["params"], `make no contract: ${body.error.issues[0]?.message ?? "it would not be valid"}`);
+    // Each value is valid, but the contract is not: for example, a path is too long.
+    throw invalidRequest(
+      ["params"],
+      `do not make a valid contract: ${body.error.issues[0]?.message ?? "it would not be valid"}`,
+    );
   }
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
   throw new Failure("request.invalid", `${first.path.join(".")}: ${first.message}${more}`, issues);

@@ -16,7 +16,7 @@ import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTake
 import { bumpHostOfContract } from "../revisions.ts";
 import { bodyToColumns, columnsToBody, type ContractRow, toContract } from "./rows.ts";
 
-/** @param also what else happens in the same transaction, or the contract is not made */
+/** Creates a contract. @param also more statements for the same batch */
 export async function createContract(
   deps: Deps,
   input: CreateContract,
@@ -60,7 +60,7 @@ export async function getContract(deps: Deps, id: Id): Promise<Contract> {
   return toContract(await findRow(deps, id));
 }
 
-/** Changes what is to be kept, for every binding of the contract at once. */
+/** Changes a contract, and with it all its bindings. */
 export async function changeContract(deps: Deps, id: Id, change: ChangeContract): Promise<Contract> {
   return withRetry(async () => {
     const old = await findRow(deps, id);
@@ -115,7 +115,9 @@ async function findRow(deps: Deps, id: Id): Promise<ContractRow> {
   return row;
 }
 
-/** The change laid over what is there. A key that the contract's kind does not have is refused by its name. */
+/**
+ * Applies a change to a contract's body. Throws `request.invalid` that names a key the contract's kind does not have.
+ */
 function changedBody(old: ContractBody, change: Omit<ChangeContract, "name">): ContractBody {
   const schema = old.kind === "files" ? FilesContract : DatabaseContract;
   const parsed = schema.safeParse({ ...old, ...change });
@@ -129,13 +131,13 @@ function changedBody(old: ContractBody, change: Omit<ChangeContract, "name">): C
   );
 }
 
-/** Told the body itself, or where in the catalogue to find it; and where in the request its user stands. */
+/** The contract's body, given directly or from the catalogue, and the path of its user for errors. */
 function bodyFromInput(input: CreateContract): { name: string; body: ContractBody; userAt: string[] } {
   if (!("fromCatalog" in input)) return { name: input.name, body: input, userAt: ["request", "user"] };
   return { name: input.name ?? input.fromCatalog, body: bodyFromCatalog(input), userAt: ["params", "user"] };
 }
 
-/** A user the host is known not to have, or that an agent without root can't become, is refused here rather than at night. */
+/** Throws `request.invalid` for a user that the host does not have, or that its agent can't become without root. */
 function checkUser(
   host: { name: string; facts: HostFacts | null },
   user: string,
@@ -152,7 +154,7 @@ function checkUser(
   if (facts.runsAs !== "root" && facts.runsAs !== user) {
     throw invalidRequest(
       path,
-      `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root, so it can only be "${facts.runsAs}"`,
+      `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root: the user must be "${facts.runsAs}"`,
     );
   }
 }

@@ -10,7 +10,7 @@ import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
 import { notFound } from "../errors.ts";
 
-/** What the host is to look for, signed: nothing else is looked for or told. */
+/** The signed list of probes; the agent looks for nothing else. */
 export async function getProbes(deps: Deps, host: Id): Promise<{ jws: string }> {
   const [row] = await deps.db.select({ facts: hosts.facts }).from(hosts).where(eq(hosts.id, host));
   if (row === undefined) throw notFound("hosts", host);
@@ -19,7 +19,7 @@ export async function getProbes(deps: Deps, host: Id): Promise<{ jws: string }> 
   return { jws: await sign(deps.signingKey, "probes", payload) };
 }
 
-/** All that the host found. What it does not find any more goes, unless somebody decided about it. */
+/** Saves all services a host detected. Those no longer detected are deleted, unless accepted or dismissed. */
 export async function saveDetections(deps: Deps, host: Id, found: readonly Detection[]): Promise<void> {
   const known = found.filter(({ entry }) => findService(entry) !== null);
   const keys = new Set(known.map((detection) => detectionKey(detection)));
@@ -56,8 +56,10 @@ export async function saveDetections(deps: Deps, host: Id, found: readonly Detec
 }
 
 function probesOf(layouts: readonly Layout[]): Probe[] {
-  return SERVICES.flatMap(({ name, layouts: ways }) =>
-    layouts.flatMap((layout) => ways[layout].probes.map((probe) => Probe.parse({ ...probe, entry: name, layout }))),
+  return SERVICES.flatMap(({ name, layouts: templates }) =>
+    layouts.flatMap((layout) =>
+      templates[layout].probes.map((probe) => Probe.parse({ ...probe, entry: name, layout })),
+    ),
   );
 }
 

@@ -16,7 +16,7 @@ import { notFound } from "../errors.ts";
 type DetectionRow = typeof detections.$inferSelect;
 type ContractRow = Pick<typeof contracts.$inferSelect, "id" | "host" | "kind" | "request">;
 
-/** What was found on hosts and has no contract yet. */
+/** Lists services detected on hosts that have no contract yet. */
 export async function listProposals(
   deps: Deps,
   input: ListInput & { host?: Id | undefined; dismissed: boolean },
@@ -40,7 +40,7 @@ export async function getProposal(deps: Deps, id: Id): Promise<Proposal> {
   return (await findOpenProposal(deps, id)).proposal;
 }
 
-/** Declares the contract that is proposed. It is bound to nothing, so nothing is backed up by this alone. */
+/** Creates the proposed contract. It has no binding yet, so nothing is backed up. */
 export async function acceptProposal(deps: Deps, id: Id, input: AcceptProposal): Promise<Contract> {
   const { proposal } = await findOpenProposal(deps, id);
   const { host, entry, layout } = proposal;
@@ -57,7 +57,7 @@ export async function acceptProposal(deps: Deps, id: Id, input: AcceptProposal):
   );
 }
 
-/** Does not propose it again, even when it is found again. */
+/** Dismisses a proposal for good, even when the service is detected again. */
 export async function dismissProposal(deps: Deps, id: Id): Promise<void> {
   const { proposal } = await findOpenProposal(deps, id);
   if (proposal.dismissedAt !== null) return;
@@ -77,7 +77,7 @@ async function findOpenProposal(deps: Deps, id: Id): Promise<Open> {
   return open;
 }
 
-/** Leaves out what has a contract: the one that was accepted, or any of the host that keeps the same. */
+/** Removes detections that have a contract: the accepted one, or any of the host with the same sources. */
 async function excludeDeclared(deps: Deps, rows: DetectionRow[]): Promise<Open[]> {
   const hosts = [...new Set(rows.map(({ host }) => host))];
   if (hosts.length === 0) return [];
@@ -94,7 +94,7 @@ async function excludeDeclared(deps: Deps, rows: DetectionRow[]): Promise<Open[]
   });
 }
 
-/** Null when the catalogue does not know it any more, or what was found makes no contract. */
+/** Null when the catalogue no longer has the entry, or the detection makes no valid contract. */
 function proposalOf(row: DetectionRow): { proposal: Proposal; template: ContractTemplate } | null {
   const layout = findService(row.entry)?.layouts[row.layout];
   if (layout === undefined) return null;

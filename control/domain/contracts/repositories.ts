@@ -68,7 +68,7 @@ export async function changeRepository(deps: Deps, id: Id, change: ChangeReposit
   return toRepository(changed);
 }
 
-/** Forgets a repository that no binding uses, and the list of its snapshots. What is stored in it stays where it is. */
+/** Deletes a repository without bindings, and the list of its snapshots. The stored data stays where it is. */
 export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
   const repository = await findRepository(deps, id);
   if (repository.declared) throw declaredOnHost("repositories", repository.name);
@@ -92,8 +92,8 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
 }
 
 /**
- * The repository a request's body names.
- * @param reference its id or name
+ * Finds the repository a request's body names. Throws `request.invalid` when there is none.
+ * @param reference id or name
  */
 export async function resolveRepository(deps: Deps, reference: string, path: string[]): Promise<RepositoryRow> {
   const column = Id.safeParse(reference).success ? repositories.id : repositories.name;
@@ -103,12 +103,12 @@ export async function resolveRepository(deps: Deps, reference: string, path: str
   return row;
 }
 
-/** A directory on a host's own disk. */
+/** Whether the repository is a directory on a host's own disk. */
 export function isLocal(repository: Pick<Repository, "location">): boolean {
   return isLocalLocation(repository.location);
 }
 
-/** `wanted` left out: it stays; null: the first that bound it. */
+/** @param wanted undefined: unchanged; null: the host of the first binding */
 async function maintainerOf(deps: Deps, old: RepositoryRow, wanted: string | null | undefined): Promise<Id | null> {
   if (wanted === undefined) return old.maintainer;
   return wanted === null ? null : (await resolveHost(deps, wanted, ["maintainer"])).id;

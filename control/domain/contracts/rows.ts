@@ -4,7 +4,7 @@ import type { contracts } from "../../db/schema/contracts.ts";
 export type ContractRow = typeof contracts.$inferSelect;
 type BodyColumns = Pick<ContractRow, "kind" | "request" | "consistency" | "mountPoints" | "stopForRestore">;
 
-/** What is kept, as the columns have it: the columns of the other kind are empty. */
+/** A contract's body as columns; the columns of the other kind are empty. */
 export function bodyToColumns(body: ContractBody): BodyColumns {
   const nothing = { consistency: [], mountPoints: [], stopForRestore: [] };
   const { kind, request } = body;
@@ -13,7 +13,7 @@ export function bodyToColumns(body: ContractBody): BodyColumns {
   return { kind, request, consistency, mountPoints, stopForRestore };
 }
 
-/** What is kept, read from its columns. */
+/** A contract's body, from its columns. */
 export function columnsToBody(row: BodyColumns): ContractBody {
   const { kind, request, consistency, mountPoints, stopForRestore } = row;
   if (kind === "databasebackup") return DatabaseContract.parse({ kind, request });
