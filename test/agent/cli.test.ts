@@ -208,7 +208,7 @@ test("the doctor finds what is wrong and says what to do", async () => {
   const { code, stdout } = await agent.cli("doctor");
   expect(code).toBe(1);
   expect(stdout).toMatch(/^warn {2}control plane: http:\/\/127.0.0.1:2 does not answer.*reports are kept/m);
-  expect(stdout).toMatch(/^fail {2}agent: it does not run/m);
+  expect(stdout).toMatch(/^fail {2}agent: not running/m);
   expect(stdout).toMatch(/^ok {4}restic: \d+\.\d+/m);
   expect(stdout).toMatch(/^fail {2}state.damaged: .*contracts\.json\.unreadable.*then remove the file$/m);
   expect(stdout).toMatch(/^ok {4}repository disk: opens, and holds 2 snapshots of photos-disk/m);
@@ -216,7 +216,7 @@ test("the doctor finds what is wrong and says what to do", async () => {
   expect(findings).toContainEqual({
     level: "fail",
     subject: "agent",
-    message: expect.stringContaining("it does not run"),
+    message: expect.stringContaining("not running"),
   });
 });
 
