@@ -17,11 +17,11 @@ export const audit = defineVerb({
     limit: { type: "string" },
     json: { type: "boolean" },
   },
-  words: [],
+  positionals: [],
   run: async ({ values, openClient }) => {
     const { json: _json, limit = String(SHOWN), since, ...ids } = values;
     const from = since === undefined ? undefined : Date.parse(since);
-    if (from !== undefined && Number.isNaN(from)) throw new UsageError(`--since '${since}' is no instant or date`);
+    if (from !== undefined && Number.isNaN(from)) throw new UsageError(`--since '${since}' is not a date or time`);
     const query = new URLSearchParams({ ...ids, limit });
     if (from !== undefined) query.set("since", new Date(from).toISOString());
     const client = await openClient();

@@ -4,18 +4,18 @@ import { EXIT, UsageError } from "../../shared/node/arguments.ts";
 import { ExitError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
-/** Needs no control plane: the same pure function answers everywhere. */
+/** Works without a control plane: it calls the function that schedules runs. */
 export const calendar = defineVerb({
   name: "calendar",
   usage: "calendar EXPR… [--zone ZONE] [--from INSTANT] [--count N] [--json]",
-  summary: "say when a schedule comes next: systemd's calendar or cron's five fields",
+  summary: "show the next times of a schedule: systemd's calendar format or cron's five fields",
   options: {
     zone: { type: "string" },
     from: { type: "string" },
     count: { type: "string" },
     json: { type: "boolean" },
   },
-  words: [],
+  positionals: [],
   takesRest: true,
   run: async ({ values, rest: expressions }) => {
     if (expressions.length === 0) throw new UsageError("EXPR is missing");
@@ -35,7 +35,7 @@ export const calendar = defineVerb({
   },
 });
 
-/** The place of the fault is a number for programs, and a mark below the text for people. */
+/** Throws a usage error that shows the position of the fault, as a number and as a mark below the text. */
 function checkExpressions(expressions: readonly string[]): void {
   const timetable = parseTimetable(expressions);
   if (timetable.ok) return;
@@ -46,7 +46,7 @@ function checkExpressions(expressions: readonly string[]): void {
   );
 }
 
-/** A date alone, or one without milliseconds, is as good on a command line; without a zone it is UTC. */
+/** Accepts a date alone or a time without milliseconds; without a zone it is UTC. */
 function toInstant(text: string): string {
   const hasZone = /(Z|[+-]\d\d:?\d\d)$/.test(text) || !text.includes("T");
   const milliseconds = Date.parse(hasZone ? text : `${text}Z`);

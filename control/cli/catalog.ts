@@ -9,7 +9,7 @@ import { defineVerb } from "./verb.ts";
 export const catalog = defineVerb({
   name: "catalog",
   usage: "catalog [NAME] [--json] | catalog apply NAME --host HOST --layout LAYOUT [--name CONTRACT] [--param K=V…]",
-  summary: "show the services whose backups are known, or one of them; or declare a contract of one",
+  summary: "list the service catalogue, show one entry, or create a contract from one",
   options: {
     json: { type: "boolean" },
     host: { type: "string" },
@@ -17,7 +17,7 @@ export const catalog = defineVerb({
     name: { type: "string" },
     param: { type: "string", multiple: true, default: [] },
   },
-  words: [],
+  positionals: [],
   takesRest: true,
   run: async ({ values, rest, openClient }) => {
     const client = await openClient();
@@ -55,7 +55,7 @@ function pageOf({ name, title, description, layouts }: CatalogEntry): string {
 function layoutOf({ layout, params, contract, notes, sources }: CatalogEntry["layouts"][number]): string {
   const asked = params.map(({ name, kind, description, default: standard, choices }) => {
     const what = kind === "choice" ? choices.join(" | ") : kind;
-    return `    ${name} (${what}${standard === null ? ", must be given" : `, default ${standard}`}): ${description}\n`;
+    return `    ${name} (${what}${standard === null ? ", required" : `, default ${standard}`}): ${description}\n`;
   });
   const kept =
     contract.kind === "files"

@@ -13,16 +13,16 @@ const NEWEST = "100";
 export const channels = defineVerb({
   name: "channels",
   usage: "channels [--json]",
-  summary: "show who is told, and how telling them goes; exits with 3 when one can't be reached",
+  summary: "show the notification channels and their state; exits with 3 when one fails",
   options: { json: { type: "boolean" } },
-  words: [],
+  positionals: [],
   run: async ({ openClient }) => {
     const client = await openClient();
     const [found, hosts] = [await client.list(Channel, "/channels"), await client.list(Host, "/hosts")];
     const hasFailed = found.some(({ enabled, failures }) => enabled && failures > 0);
     return {
       json: found,
-      text: found.length === 0 ? "nobody is told: make a channel, see docs/notifications.md\n" : listOf(found, hosts),
+      text: found.length === 0 ? "no channels: create one, see docs/notifications.md\n" : listOf(found, hosts),
       status: hasFailed ? EXIT.warned : EXIT.done,
     };
   },
@@ -31,9 +31,9 @@ export const channels = defineVerb({
 export const deliveries = defineVerb({
   name: "deliveries",
   usage: "deliveries [--failed] [--json]",
-  summary: `show the newest ${NEWEST} notifications; with --failed, those that were given up on`,
+  summary: `list the newest ${NEWEST} notifications; --failed: only those that failed for good`,
   options: { failed: { type: "boolean" }, json: { type: "boolean" } },
-  words: [],
+  positionals: [],
   run: async ({ values, openClient }) => {
     const client = await openClient();
     const query = new URLSearchParams({ limit: NEWEST, ...(values.failed === true ? { state: "failed" } : {}) });
@@ -46,14 +46,14 @@ export const deliveries = defineVerb({
 export const retry = defineVerb({
   name: "retry",
   usage: "retry DELIVERY",
-  summary: "send a notification again, now, whether it waits or was given up on",
+  summary: "retry a notification now, also one that failed for good",
   options: {},
-  words: ["DELIVERY"],
-  run: async ({ words: [word], openClient }) => {
+  positionals: ["DELIVERY"],
+  run: async ({ positionals: [word], openClient }) => {
     const id = readId(word, "DELIVERY", "deliveries");
     const client = await openClient();
     const delivery = await client.ask(Delivery, "POST", `/deliveries/${id}/retry`);
-    return { text: `${delivery.type} of ${minute(delivery.createdAt)}: on its way again\n` };
+    return { text: `${delivery.type} of ${minute(delivery.createdAt)}: queued again\n` };
   },
 });
 

@@ -10,7 +10,7 @@ import { ExitError, type Terminal } from "./terminal.ts";
 const ANSWER_WITHIN_MS = 30_000;
 const PAGE = 500;
 
-/** Opens the API that HOLDFAST_URL and HOLDFAST_TOKEN name, or else the one that runs from this data directory. */
+/** Opens the API of HOLDFAST_URL with HOLDFAST_TOKEN; by default, that of the control plane of this data directory. */
 export async function openClient(terminal: Pick<Terminal, "env">): Promise<Client> {
   const config = readConfig(terminal.env);
   const token = terminal.env["HOLDFAST_TOKEN"] || (await readStoredToken(config));
@@ -25,7 +25,7 @@ export function clientOf(url: string, token: string): Client {
     if (!answer.ok) throw apiError(url, answer.status, text);
     const parsed = schema.safeParse(parseJson(text));
     if (!parsed.success)
-      throw new ExitError(EXIT.failed, `${url} answered something that is not Holdfast's: is the address right?`);
+      throw new ExitError(EXIT.failed, `${url} does not answer like Holdfast: is the address right?`);
     return parsed.data;
   };
   return {

@@ -5,13 +5,13 @@ import { readConfig } from "../runtime/node/config.ts";
 import { openDatabase } from "../runtime/node/database.ts";
 import { defineVerb } from "./verb.ts";
 
-/** For a database that a Workers deployment uses: a Worker never changes the schema itself. */
+/** For the database of a Workers deployment: a Worker never migrates itself. */
 export const migrate = defineVerb({
   name: "migrate",
   usage: "migrate",
-  summary: "bring the database of HOLDFAST_DATABASE_URL to this version's schema, before a Workers deployment",
+  summary: "migrate the database of HOLDFAST_DATABASE_URL to this version's schema, before a Workers deployment",
   options: {},
-  words: [],
+  positionals: [],
   run: async ({ terminal }) => {
     const config = readConfig(terminal.env);
     const db = openDatabase(config.databaseUrl, config.databaseToken);
@@ -24,14 +24,14 @@ export const migrate = defineVerb({
   },
 });
 
-/** A process of its own on purpose: another SQLite in the control plane's process would break its file locks. */
+/** Runs in a process of its own: a second SQLite library in the control plane's process would break its file locks. */
 export const copyDatabase = defineVerb({
   name: "copy-database",
   usage: "copy-database FROM TO",
   summary: "make a consistent copy of a control plane's database file, also while it is in use",
   options: {},
-  words: ["FROM", "TO"],
-  run: async ({ words: [from, to] }) => {
+  positionals: ["FROM", "TO"],
+  run: async ({ positionals: [from, to] }) => {
     const draft = `${to}.new`;
     await rm(draft, { force: true });
     const db = new DatabaseSync(from, { readOnly: true, timeout: 30_000 });

@@ -3,13 +3,13 @@ import { UsageError } from "../../shared/node/arguments.ts";
 import { isLoopback } from "../runtime/node/config.ts";
 import { defineVerb } from "./verb.ts";
 
-/** Prints the line to paste on the new host, alone on stdout. */
+/** Prints the install command for the new host, alone on stdout. */
 export const enroll = defineVerb({
   name: "enroll",
   usage: "enroll [--name NAME] [--uses N] [--expires SECONDS]",
-  summary: "print the command that makes another machine a host",
+  summary: "print the command that enrols another machine as a host",
   options: { name: { type: "string" }, uses: { type: "string" }, expires: { type: "string" } },
-  words: [],
+  positionals: [],
   run: async ({ values, terminal, openClient }) => {
     const input = CreateEnrollment.safeParse({
       ...(values.name === undefined ? {} : { name: values.name }),
@@ -30,7 +30,7 @@ export const enroll = defineVerb({
     }
     if (token.split(".").length === 3) {
       terminal.err(
-        "This control plane has no agent files to hand out: run `npm run package` in its folder and start it again.\n",
+        "This control plane serves no agent package: run `npm run package` in its folder and start it again.\n",
       );
     }
     return {};

@@ -6,23 +6,23 @@ import { defineVerb } from "./verb.ts";
 export const incidents = defineVerb({
   name: "incidents",
   usage: "incidents [--all] [--json]",
-  summary: "show what is wrong now; with --all, what was wrong as well",
+  summary: "list open incidents; --all: closed ones too",
   options: { all: { type: "boolean" }, json: { type: "boolean" } },
-  words: [],
+  positionals: [],
   run: async ({ values, openClient }) => {
     const client = await openClient();
     const found = await client.list(Incident, "/incidents", values.all === true ? {} : { state: "open" });
-    return { json: found, text: found.length === 0 ? "nothing is wrong\n" : listOf(found) };
+    return { json: found, text: found.length === 0 ? "no incidents\n" : listOf(found) };
   },
 });
 
 export const acknowledge = defineVerb({
   name: "acknowledge",
   usage: "acknowledge INCIDENT [--note TEXT]",
-  summary: "say that somebody sees to it: there are no more reminders of it",
+  summary: "acknowledge an incident: stops its reminders",
   options: { note: { type: "string" } },
-  words: ["INCIDENT"],
-  run: async ({ values, words: [word], openClient }) => {
+  positionals: ["INCIDENT"],
+  run: async ({ values, positionals: [word], openClient }) => {
     const id = readId(word, "INCIDENT", "incidents");
     const client = await openClient();
     const note = values.note ?? null;

@@ -17,7 +17,7 @@ import { token } from "./token.ts";
 import { check, forget, prune } from "./upkeep.ts";
 import { runProgram } from "./verb.ts";
 
-/** In the order of the help. */
+/** All verbs, in the order of the help. */
 const verbs = [
   start,
   serve,
@@ -52,9 +52,9 @@ const terminal: Terminal = {
   err: (text) => process.stderr.write(text),
 };
 
-// What is kept here (tokens' hashes, webhooks' secrets, keys) is nobody else's to read.
+// Files created here hold secrets (token hashes, webhook secrets, keys): readable by their owner only.
 process.umask(0o077);
-// A reader that has seen enough (`| head`) is no failure of ours.
+// A reader that closes the pipe early (`| head`) is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
 });

@@ -2,7 +2,7 @@ import type { ParamValues } from "../../shared/catalog.ts";
 import { Id } from "../../shared/ids.ts";
 import { UsageError } from "../../shared/node/arguments.ts";
 
-/** Reads `--param NAME=VALUE`, which can be given again. */
+/** Parses the values of the repeatable option `--param NAME=VALUE`. */
 export function parseParams(pairs: readonly string[]): ParamValues {
   const values: ParamValues = {};
   for (const pair of pairs) {

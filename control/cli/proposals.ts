@@ -11,9 +11,9 @@ import { defineVerb } from "./verb.ts";
 export const proposals = defineVerb({
   name: "proposals",
   usage: "proposals [--host HOST] [--dismissed] [--json]",
-  summary: "show the services that hosts were found to have, and that have no contract yet",
+  summary: "list services detected on hosts that have no contract yet",
   options: { host: { type: "string" }, dismissed: { type: "boolean" }, json: { type: "boolean" } },
-  words: [],
+  positionals: [],
   run: async ({ values, openClient }) => {
     const client = await openClient();
     const hosts = await client.list(Host, "/hosts");
@@ -32,10 +32,10 @@ export const proposals = defineVerb({
 export const accept = defineVerb({
   name: "accept",
   usage: "accept PROPOSAL [--name CONTRACT] [--param NAME=VALUE…]",
-  summary: "declare the contract that is proposed; it is backed up once you bind it to a repository",
+  summary: "create the proposed contract; it is backed up once you bind it to a repository",
   options: { name: { type: "string" }, param: { type: "string", multiple: true, default: [] } },
-  words: ["PROPOSAL"],
-  run: async ({ values, words: [proposal], openClient }) => {
+  positionals: ["PROPOSAL"],
+  run: async ({ values, positionals: [proposal], openClient }) => {
     const wish = { params: parseParams(values.param), ...(values.name === undefined ? {} : { name: values.name }) };
     const path = `/proposals/${readId(proposal, "PROPOSAL", "proposals")}/accept`;
     const made = await (await openClient()).ask(Contract, "POST", path, wish);
@@ -46,10 +46,10 @@ export const accept = defineVerb({
 export const dismiss = defineVerb({
   name: "dismiss",
   usage: "dismiss PROPOSAL",
-  summary: "do not propose it again",
+  summary: "dismiss a proposal for good",
   options: {},
-  words: ["PROPOSAL"],
-  run: async ({ words: [proposal], openClient }) => {
+  positionals: ["PROPOSAL"],
+  run: async ({ positionals: [proposal], openClient }) => {
     const client = await openClient();
     await client.ask(z.undefined(), "DELETE", `/proposals/${readId(proposal, "PROPOSAL", "proposals")}`);
     return {};
@@ -66,5 +66,5 @@ function listOf(found: Proposal[], hosts: Host[]): string {
     missing.length === 0 ? "-" : missing.join(" "),
     evidence[0] ?? "",
   ]);
-  return table([["PROPOSAL", "HOST", "SERVICE", "LAYOUT", "TO BE GIVEN", "FOUND AS"], ...rows]);
+  return table([["PROPOSAL", "HOST", "SERVICE", "LAYOUT", "REQUIRED", "FOUND AS"], ...rows]);
 }

@@ -16,19 +16,22 @@ import { markRecoveryKeyTaken, writeRecoveryKey } from "../runtime/node/recovery
 import { ExitError } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
-/** Prints the key alone on stdout: `holdfast recovery-key > FILE`, or pasted into a password manager. */
+/** Prints only the key on stdout, so that it can be redirected to a file. */
 export const recoveryKey = defineVerb({
   name: "recovery-key",
   usage: "recovery-key [--repository NAME]",
-  summary: "print the one line that brings this control plane back when its disk is gone; keep it somewhere else",
+  summary: "print the key that restores this control plane when its disk is lost; store it on another machine",
   options: { repository: { type: "string" } },
-  words: [],
+  positionals: [],
   run: async ({ values, terminal, openClient }) => {
     const config = readConfig(terminal.env);
     const client = await openClient();
     const { binding, repository } = await findControlBinding(client, config, values.repository);
     if (repository.engineId === null)
-      throw new ExitError(EXIT.tryLater, `repository "${repository.name}" is not there yet: its first backup makes it`);
+      throw new ExitError(
+        EXIT.tryLater,
+        `repository "${repository.name}" does not exist yet: its first backup creates it`,
+      );
     const key: RecoveryKey = {
       host: binding.host,
       binding: binding.id,
@@ -45,11 +48,11 @@ export const recoveryKey = defineVerb({
     };
     terminal.out(`${writeRecoveryKey(key)}\n`);
     terminal.err(
-      `It opens repository "${repository.name}" (${repository.location}): keep it in a password manager or on paper, away from this machine. Who has it can read what is kept there.\n`,
+      `It opens repository "${repository.name}" (${repository.location}): store it in a password manager or on paper, away from this machine. Anyone who has it can read that repository.\n`,
     );
     if (await isOnSameDisk(config, repository)) {
       terminal.err(
-        `That repository lies on the same disk as ${config.dataDir}: it does not survive that disk. Bind contract "${CONTRACT}" to a second repository elsewhere, and take the key of that one.\n`,
+        `That repository is on the same disk as ${config.dataDir} and is lost with it. Bind contract "${CONTRACT}" to a second repository elsewhere, and print the key of that one.\n`,
       );
     }
     await markRecoveryKeyTaken(config.dataDir);
@@ -57,7 +60,9 @@ export const recoveryKey = defineVerb({
   },
 });
 
-/** By which binding the control plane is kept: the one that is named, else one in another place than the data, else the only one. */
+/**
+ * The binding that backs up the control plane: of the named repository, else of one on another disk, else the first.
+ */
 async function findControlBinding(client: Client, config: NodeConfig, name: string | undefined) {
   const contracts = await client.list(Contract, "/contracts", { name: CONTRACT });
   const bindings = (
@@ -76,8 +81,8 @@ async function findControlBinding(client: Client, config: NodeConfig, name: stri
   throw new ExitError(
     EXIT.failed,
     names.length === 0
-      ? `nothing is kept of this control plane: bind a contract called "${CONTRACT}" (\`holdfast start\` makes one)`
-      : `the control plane is not kept in '${name}', but in: ${names.join(", ")}`,
+      ? `this control plane is not backed up: bind a contract called "${CONTRACT}" (\`holdfast start\` creates one)`
+      : `the control plane is not backed up to '${name}', but to: ${names.join(", ")}`,
   );
 }
 
@@ -92,10 +97,10 @@ async function fingerprintOf({ dataDir, signingKey }: NodeConfig): Promise<strin
 
 type Secrets = Pick<RecoveryKey, "passphrase" | "secrets" | "identity" | "certificates">;
 
-/** From where this machine's agent has them: they never were anywhere else. */
+/** Reads the repository's secrets from this machine's agent, the only place that has them. */
 async function secretsOf(config: NodeConfig, repository: Repository): Promise<Secrets> {
   const { passphrase, ssh, caFile } = repository;
-  // The agent that `start` began, or the machine's own.
+  // The agent of `holdfast start`, or else the machine's own.
   const root = (await stat(agentRoot(config.dataDir)).catch(() => null)) === null ? "/" : agentRoot(config.dataDir);
   const generated = join(root, "var/lib/holdfast/secrets", repository.id);
   const secrets: Secrets["secrets"] = {};
@@ -122,7 +127,7 @@ async function read(file: string): Promise<string> {
     const why = messageOf(error);
     throw new ExitError(
       EXIT.failed,
-      `what the key is made of can't be read (${why}): run this on the machine that backs the control plane up, as its agent's user`,
+      `the key's secrets can't be read (${why}): run this on the machine that backs up the control plane, as its agent's user`,
     );
   }
 }
@@ -132,7 +137,7 @@ async function isOnSameDisk({ dataDir }: NodeConfig, { location }: Pick<Reposito
   return (await deviceOf(location)) === (await deviceOf(dataDir));
 }
 
-/** Of the nearest directory that is there. */
+/** The device of a path's nearest existing directory. */
 async function deviceOf(path: string): Promise<number | null> {
   for (let at = path; ; at = dirname(at)) {
     const found = await stat(at).catch(() => null);

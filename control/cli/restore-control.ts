@@ -6,11 +6,11 @@ import { restoreControl as bringBack } from "../runtime/node/control-restore.ts"
 import { readRecoveryKey } from "../runtime/node/recovery-key.ts";
 import { defineVerb } from "./verb.ts";
 
-/** Needs no control plane: it makes one. */
+/** Works without a control plane: it creates one. */
 export const restoreControl = defineVerb({
   name: "restore-control",
   usage: "restore-control --key-file FILE|- [--location LOCATION] [--snapshot ID] [--data DIR] [--force]",
-  summary: "bring this control plane back from its own backup with its recovery key; hosts need not enrol again",
+  summary: "restore this control plane from its own backup with its recovery key; hosts need not enrol again",
   options: {
     "key-file": { type: "string" },
     location: { type: "string" },
@@ -18,7 +18,7 @@ export const restoreControl = defineVerb({
     data: { type: "string" },
     force: { type: "boolean", default: false },
   },
-  words: [],
+  positionals: [],
   run: async ({ values, terminal }) => {
     const file = values["key-file"];
     if (file === undefined) throw new UsageError("--key-file is missing ('-' reads the key from standard input)");
@@ -32,13 +32,13 @@ export const restoreControl = defineVerb({
     const { takenAt, id } = restored.snapshot;
     return {
       text: [
-        `The control plane is back in ${config.dataDir}, as it was at ${takenAt} (snapshot ${id.slice(0, 8)}).`,
-        ...(restored.aside === null ? [] : [`What was there is in ${restored.aside}.`]),
-        `It knows ${restored.hosts} ${restored.hosts === 1 ? "host, which comes" : "hosts, which come"} back by itself once it runs: start it as before, at the same address.`,
-        `Of what happened after ${takenAt} it knows nothing. Look at these:`,
-        "  hosts that were enrolled since then have to enrol again; hosts that were revoked since then are hosts again",
-        "  API tokens that were deleted since then are good again",
-        "  contracts, bindings and channels are as they were; runs since then are gone from the history, their snapshots are not",
+        `The control plane was restored in ${config.dataDir}, as it was at ${takenAt} (snapshot ${id.slice(0, 8)}).`,
+        ...(restored.aside === null ? [] : [`The existing files were moved to ${restored.aside}.`]),
+        `It knows ${restored.hosts} ${restored.hosts === 1 ? "host, which reconnects" : "hosts, which reconnect"} once it runs: start it as before, at the same address.`,
+        `Everything after ${takenAt} is missing. Check:`,
+        "  hosts that were enrolled since then must enrol again; hosts that were revoked since then are valid again",
+        "  API tokens that were deleted since then are valid again",
+        "  contracts, bindings and channels are as they were; later runs are missing from the history, their snapshots are not",
         "",
       ].join("\n"),
     };

@@ -17,8 +17,8 @@ export const run = defineVerb({
   usage: "run BINDING [--wait]",
   summary: "back up now",
   options: { wait: { type: "boolean" } },
-  words: ["BINDING"],
-  run: async ({ values, words: [name], terminal, openClient }) => {
+  positionals: ["BINDING"],
+  run: async ({ values, positionals: [name], terminal, openClient }) => {
     const client = await openClient();
     const binding = await findBinding(client, name);
     const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/run`);
@@ -30,7 +30,7 @@ export const restore = defineVerb({
   name: "restore",
   usage:
     "restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never] [--delete] [--dry-run] [--no-verify] [--host HOST [--passphrase-file PATH]] [--wait]",
-  summary: "bring files back, where they came from or into a directory, on their host or another",
+  summary: "restore files in place or into a directory, on their host or another",
   options: {
     target: { type: "string" },
     include: { type: "string", multiple: true },
@@ -42,10 +42,10 @@ export const restore = defineVerb({
     "passphrase-file": { type: "string" },
     wait: { type: "boolean" },
   },
-  words: ["BINDING", "SNAPSHOT"],
+  positionals: ["BINDING", "SNAPSHOT"],
   takesRest: true,
-  run: async ({ values, words: [name, snapshot], rest, terminal, openClient }) => {
-    // `--include A B C`: what follows the first path are paths too.
+  run: async ({ values, positionals: [name, snapshot], rest, terminal, openClient }) => {
+    // `--include A B C`: the arguments after the first path are paths too.
     if (values.include === undefined) expectPositionals(rest, []);
     const input = CreateRestore.omit({ binding: true }).safeParse({
       snapshot,
@@ -64,12 +64,12 @@ export const restore = defineVerb({
     const client = await openClient();
     const binding = await findBinding(client, name);
     const queued = await client.ask(Run, "POST", "/restores", { ...input.data, binding: binding.id });
-    // What would change is what was asked for.
+    // A dry run always waits, because its result is the point.
     return { status: await printRunResult(client, terminal, queued, values.wait === true || input.data.dryRun) };
   },
 });
 
-/** Looks again and again until the run is over: a program that asks gets no event. */
+/** Polls until the run is over, because the API has no events. */
 export async function waitForRun(client: Client, id: Id): Promise<Run> {
   for (;;) {
     const now = await client.ask(Run, "GET", `/runs/${id}`);
@@ -78,7 +78,7 @@ export async function waitForRun(client: Client, id: Id): Promise<Run> {
   }
 }
 
-/** A binding by its id, or by a name that one host alone has. Throws ExitError. */
+/** Finds a binding by id, or by a name that only one host has. Throws ExitError. */
 export async function findBinding(client: Client, name: string): Promise<Binding> {
   if (Id.safeParse(name).success) return client.ask(Binding, "GET", `/bindings/${name}`);
   const [found, ...others] = await client.list(Binding, "/bindings", { name });
@@ -89,7 +89,7 @@ export async function findBinding(client: Client, name: string): Promise<Binding
   throw new ExitError(EXIT.failed, [`several hosts have a binding '${name}'; give its id:`, ...ids].join("\n"));
 }
 
-/** Says the run's id, or waits and says how it ended. @returns the exit status */
+/** Prints the run's id, or waits and prints its result. @returns the exit status */
 export async function printRunResult(client: Client, terminal: Terminal, queued: Run, wait: boolean): Promise<number> {
   if (!wait) {
     terminal.out(`${queued.id}\n`);

@@ -3,13 +3,13 @@ import { readConfig } from "../runtime/node/config.ts";
 import { startControl } from "../runtime/node/server.ts";
 import { defineVerb } from "./verb.ts";
 
-/** The control plane alone, for a service manager; `start` also makes this machine a host. */
+/** Runs only the control plane, for a service manager; `start` also enrols this machine. */
 export const serve = defineVerb({
   name: "serve",
   usage: "serve",
-  summary: "run the control plane until it is told to stop",
+  summary: "run the control plane in the foreground until SIGINT or SIGTERM",
   options: {},
-  words: [],
+  positionals: [],
   run: async ({ terminal }) => {
     const control = await startControl(readConfig(terminal.env));
     terminal.out(`${control.url}\n`);

@@ -8,29 +8,29 @@ import type { FirstContract } from "../runtime/node/control-contract.ts";
 import { agentRoot } from "../runtime/node/local-agent.ts";
 import { isRecoveryKeyTaken } from "../runtime/node/recovery-key.ts";
 
-/** What there is to say once everything is up. */
+/** What `start` prints once everything runs. */
 export interface Started {
   readonly config: NodeConfig;
   readonly url: string;
   readonly token: { token: string; file: string };
   readonly host: Host;
-  /** null: the database is on a server. */
+  /** Null when the database is on a server. */
   readonly first: FirstContract | null;
   readonly snapshot: Snapshot | null;
-  /** The first backup, when this start did it and it did not go well. */
+  /** The first backup, if this start ran it and it failed. */
   readonly failed: Run | null;
-  /** Without them the command finds nothing to install. */
+  /** Whether the install command has an agent package to download. */
   readonly hasAgentFiles: boolean;
-  /** Installs an agent on another machine. */
+  /** The install command for another machine. */
   readonly command: string;
 }
 
-/** About a dozen lines for whoever typed `npm start`. */
+/** The output of `npm start`: about a dozen lines. */
 export async function startLines(started: Started): Promise<string> {
   const { config, url, token, host, command, hasAgentFiles } = started;
   const rows: [string, string][] = [
     ["Control plane", `${url}  (state in ${config.dataDir})`],
-    ["API token", `${token.token}  (kept in ${token.file})`],
+    ["API token", `${token.token}  (stored in ${token.file})`],
     ["Host", `${host.name}  (this machine)`],
     ...(await backupRows(started)),
     ["Another host", command],
@@ -44,17 +44,14 @@ export async function startLines(started: Started): Promise<string> {
   ].join("\n");
 }
 
-const PACKAGE_FIRST: [string, string] = [
-  "",
-  "It finds no agent to install yet: run `npm run package`, then start again.",
-];
+const PACKAGE_FIRST: [string, string] = ["", "No agent package yet: run `npm run package`, then start again."];
 
 async function backupRows({ config, first, snapshot, failed }: Started): Promise<[string, string][]> {
   if (first === null) {
     return [
       [
         "Backup",
-        `none of the control plane itself: its database is at ${config.databaseUrl}, which must be kept there`,
+        `none of the control plane itself: its database is at ${config.databaseUrl}, which must be backed up there`,
       ],
     ];
   }
@@ -73,7 +70,7 @@ async function backupRows({ config, first, snapshot, failed }: Started): Promise
   if (secret !== null && !(await isRecoveryKeyTaken(config.dataDir))) {
     rows.push(
       ["Recovery key", "npx holdfast recovery-key"],
-      ["", "Take it now and keep it away from this machine: it brings all of this back when the disk is gone."],
+      ["", "Save it on another machine: it restores all of this when the disk is lost."],
     );
   }
   return rows;
@@ -82,12 +79,12 @@ async function backupRows({ config, first, snapshot, failed }: Started): Promise
 function loopbackRows(config: NodeConfig, url: string): [string, string][] {
   const { port } = new URL(url);
   return [
-    ["", "Only this machine can reach that address. To let others, start with"],
+    ["", "Only this machine can reach that address. To open it to others, start with"],
     ["", `HOLDFAST_HOST=0.0.0.0 HOLDFAST_URL=http://THIS-MACHINE:${port || config.port} npm start`],
   ];
 }
 
-/** The agent makes the passphrase with the first backup, and names its file after the repository. */
+/** The agent creates the passphrase at the first backup, in a file named after the repository. */
 async function passphraseFile(config: NodeConfig, repository: Id): Promise<string | null> {
   const directory = join(agentRoot(config.dataDir), "var/lib/holdfast/secrets");
   const names = await readdir(directory).catch(() => []);

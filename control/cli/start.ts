@@ -16,15 +16,15 @@ import { type RunningControl, startControl } from "../runtime/node/server.ts";
 import { startLines } from "./start-lines.ts";
 
 /**
- * What `npm start` runs: the control plane in this process, this machine as its first host with the agent as a child, and the
- * control plane's own database as the first thing kept. Started again it finds all of that and makes nothing twice.
+ * `npm start`: runs the control plane in this process, enrols this machine with the agent as a child process, and backs
+ * up the control plane's own database. Idempotent.
  */
 export const start = defineVerb({
   name: "start",
   usage: "start",
   summary: "run the control plane, with this machine as its first host, until Ctrl-C",
   options: {},
-  words: [],
+  positionals: [],
   run: async ({ terminal }) => {
     const config = readConfig(terminal.env);
     const asked = waitForStopSignal();
@@ -45,7 +45,7 @@ interface Running {
   readonly control: RunningControl;
   readonly config: NodeConfig;
   readonly terminal: Terminal;
-  /** Once it was started. */
+  /** Null until it is started. */
   agent: LocalAgent | null;
   isStopping: boolean;
 }
@@ -69,10 +69,10 @@ async function startEverything(running: Running): Promise<void> {
   terminal.out(await startLines({ config, url, token, host, first: now, snapshot, failed, hasAgentFiles, command }));
 }
 
-/** @returns the run when it did not go well; null when it did, or one had before */
+/** @returns the failed run; null when it succeeded, or an earlier one has */
 async function firstBackup(client: Client, terminal: Terminal, { binding }: FirstContract): Promise<Run | null> {
   if (binding.lastSuccessAt !== null) return null;
-  terminal.err("Making the first backup…\n");
+  terminal.err("Running the first backup…\n");
   const queued = await client.ask(Run, "POST", `/bindings/${binding.id}/run`);
   const ended = await waitForRun(client, queued.id);
   return isGood(ended.state) ? null : ended;
@@ -83,7 +83,7 @@ async function lastSnapshot(client: Client, { binding }: FirstContract): Promise
   return items[0] ?? null;
 }
 
-/** Ctrl-C comes from the terminal and again from npm: however often it is said, it is one wish. */
+/** Ctrl-C arrives from the terminal and again from npm: handled once. */
 function waitForStopSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
@@ -93,7 +93,7 @@ function waitForStopSignal(): Promise<void> {
 async function stop(running: Running): Promise<void> {
   running.isStopping = true;
   const { agent, control, terminal } = running;
-  if (agent !== null) terminal.err("Stopping. The agent ends what it is doing first, which may take up to 90 s.\n");
+  if (agent !== null) terminal.err("Stopping. The agent finishes its current work first, up to 90 s.\n");
   await agent?.stop();
   await control.close();
 }

@@ -11,9 +11,9 @@ import { defineVerb } from "./verb.ts";
 export const status = defineVerb({
   name: "status",
   usage: "status [--json]",
-  summary: "show every host and binding: how it is, when it last succeeded, when it runs next",
+  summary: "show every host and binding: health, last success, next run",
   options: { json: { type: "boolean" } },
-  words: [],
+  positionals: [],
   run: async ({ openClient }) => {
     const client = await openClient();
     const [hosts, bindings, failures] = await Promise.all([
@@ -29,7 +29,7 @@ export const status = defineVerb({
   },
 });
 
-/** The newest failed run of each binding, as far as they are among the last 500 failures. */
+/** The newest failed run of each binding, among the last 500 failures. */
 async function lastFailures(client: Client): Promise<Map<Id, Run>> {
   const failed = await client.ask(page(Run), "GET", "/runs?state=failed&limit=500");
   const newest = new Map<Id, Run>();
@@ -44,15 +44,15 @@ function hostTable(hosts: Host[]): string {
     name,
     revokedAt !== null ? "revoked" : online ? "online" : "offline",
     minute(lastSeenAt),
-    clockSkewMs === null ? "-" : Math.abs(clockSkewMs) > CLOCK_WRONG_MS ? formatSkew(clockSkewMs) : "right",
+    clockSkewMs === null ? "-" : Math.abs(clockSkewMs) > CLOCK_WRONG_MS ? formatSkew(clockSkewMs) : "ok",
   ]);
   return table([["HOST", "STATE", "LAST SEEN", "CLOCK"], ...rows]);
 }
 
-/** What a host's owner wants kept and nobody keeps: said where people look. */
+/** Faults in contracts.d: services that their owner wants backed up, but that are not. */
 function faultLines(hosts: Host[]): string {
   const lines = hosts.flatMap(({ name, declarationFaults }) =>
-    declarationFaults.map(({ file, message }) => `${name}: contracts.d/${file} is not followed: ${message}\n`),
+    declarationFaults.map(({ file, message }) => `${name}: contracts.d/${file} is not applied: ${message}\n`),
   );
   return lines.length === 0 ? "" : `\n${lines.join("")}`;
 }

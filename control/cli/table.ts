@@ -1,4 +1,4 @@
-/** @param rows cells by column, the first row the headings. @returns columns as wide as they have to be */
+/** Formats a table. @param rows the first one is the heading */
 export function table(rows: string[][]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
   return rows
@@ -12,12 +12,12 @@ export function table(rows: string[][]): string {
     .join("");
 }
 
-/** @param at an instant; null: none. @returns it to the minute, in UTC */
+/** Formats an instant to the minute, in UTC. @param at null: shown as `-` */
 export function minute(at: string | null): string {
   return at === null ? "-" : `${at.slice(0, 10)} ${at.slice(11, 16)}Z`;
 }
 
-/** Part of it may be a host's own words: nothing in them moves the cursor. */
+/** Replaces control characters, because the text may come from a host. */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
 }

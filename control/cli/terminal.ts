@@ -1,15 +1,15 @@
 import { UsageError } from "../../shared/node/arguments.ts";
 
-/** What a verb knows of whoever typed it. */
+/** The environment and output of a verb. */
 export interface Terminal {
   readonly env: Record<string, string | undefined>;
-  /** What was asked for: what a pipe gets. */
+  /** Writes to stdout: the result. */
   out(text: string): void;
-  /** What else there is to say. */
+  /** Writes to stderr: everything else. */
   err(text: string): void;
 }
 
-/** Ends the program with that status and sentence. */
+/** Ends the program with this exit status and message. */
 export class ExitError extends Error {
   override readonly name = "ExitError";
   readonly status: number;
@@ -20,7 +20,7 @@ export class ExitError extends Error {
   }
 }
 
-/** @returns exactly the arguments that were asked for */
+/** Checks the number of positional arguments. @param names of the required ones. @returns them */
 export function expectPositionals<const Names extends readonly string[]>(
   given: readonly string[],
   names: Names,
@@ -28,6 +28,6 @@ export function expectPositionals<const Names extends readonly string[]>(
   const missing = names[given.length];
   if (missing !== undefined) throw new UsageError(`${missing} is missing`);
   const extra = given[names.length];
-  if (extra !== undefined) throw new UsageError(`'${extra}' is one word too many`);
+  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
   return names.map((_, index) => given[index] ?? "") as { [Index in keyof Names]: string };
 }

@@ -8,15 +8,15 @@ import { openDatabase } from "../runtime/node/database.ts";
 import type { Terminal } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
-/** Prints the token alone on stdout: `TOKEN=$(holdfast token create ci --scope read)`. */
+/** Prints only the token on stdout: `TOKEN=$(holdfast token create ci --scope read)`. */
 export const token = defineVerb({
   name: "token",
   usage: "token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]",
-  summary: "make an API token; --offline writes it into the database itself, when no token is left to ask with",
+  summary: "create an API token; --offline writes it to the database directly, for when no token is left",
   options: { scope: { type: "string" }, expires: { type: "string" }, offline: { type: "boolean", default: false } },
-  words: ["create", "NAME"],
-  run: async ({ values, words: [action, name], terminal, openClient }) => {
-    if (action !== "create") throw new UsageError(`'token ${action}' is not a verb`);
+  positionals: ["create", "NAME"],
+  run: async ({ values, positionals: [action, name], terminal, openClient }) => {
+    if (action !== "create") throw new UsageError(`unknown command 'token ${action}'`);
     const input = CreateToken.safeParse({
       name,
       scope: values.scope,

@@ -10,11 +10,10 @@ import { defineVerb } from "./verb.ts";
 export const forget = defineVerb({
   name: "forget",
   usage: "forget BINDING [--dry-run] [--json]",
-  summary:
-    "remove the snapshots that the retention no longer wants; --dry-run: only say which, and why the others stay",
+  summary: "apply the retention of a binding; --dry-run: only show what it would remove, and why the rest stays",
   options: { "dry-run": { type: "boolean" }, json: { type: "boolean" } },
-  words: ["BINDING"],
-  run: async ({ values, words: [name], terminal, openClient }) => {
+  positionals: ["BINDING"],
+  run: async ({ values, positionals: [name], terminal, openClient }) => {
     const client = await openClient();
     const binding = await findBinding(client, name);
     const dryRun = values["dry-run"] === true;
@@ -29,10 +28,10 @@ export const forget = defineVerb({
 export const check = defineVerb({
   name: "check",
   usage: "check REPOSITORY|BINDING [--wait]",
-  summary: "look for damage in a repository, and read the next part of its data",
+  summary: "check a repository and read the next part of its data",
   options: { wait: { type: "boolean" } },
-  words: ["REPOSITORY|BINDING"],
-  run: async ({ values, words: [name], terminal, openClient }) => {
+  positionals: ["REPOSITORY|BINDING"],
+  run: async ({ values, positionals: [name], terminal, openClient }) => {
     const client = await openClient();
     const repository = await findRepository(client, name);
     const path =
@@ -47,10 +46,10 @@ export const check = defineVerb({
 export const prune = defineVerb({
   name: "prune",
   usage: "prune REPOSITORY [--wait]",
-  summary: "free the space of what was forgotten",
+  summary: "prune a repository: free the space of removed snapshots",
   options: { wait: { type: "boolean" } },
-  words: ["REPOSITORY"],
-  run: async ({ values, words: [name], terminal, openClient }) => {
+  positionals: ["REPOSITORY"],
+  run: async ({ values, positionals: [name], terminal, openClient }) => {
     const client = await openClient();
     const repository = await findRepository(client, name);
     if (repository === null) throw new ExitError(EXIT.failed, `no repository is called '${name}'`);
@@ -59,7 +58,7 @@ export const prune = defineVerb({
   },
 });
 
-/** By its name or its id; null when there is none. */
+/** Finds a repository by id or name; null when there is none. */
 async function findRepository(client: Client, wanted: string): Promise<Repository | null> {
   const all = await client.list(Repository, "/repositories", Id.safeParse(wanted).success ? {} : { name: wanted });
   return all.find(({ id, name }) => id === wanted || name === wanted) ?? null;

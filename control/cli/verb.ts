@@ -8,32 +8,32 @@ import { ExitError, expectPositionals, type Terminal } from "./terminal.ts";
 /** One verb of the program. */
 export interface Verb {
   readonly name: string;
-  /** As the help has it, less the program's name. */
+  /** As in the help, without the program's name. */
   readonly usage: string;
   readonly summary: string;
-  /** @param args those after the verb. @returns the exit status */
+  /** @param args the arguments after the verb. @returns the exit status */
   run(args: string[], terminal: Terminal): Promise<number>;
 }
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
 type Parsed<O extends Options> = ReturnType<typeof parseArgs<{ options: O; allowPositionals: true }>>;
 
-/** What was typed, and what a verb does its work with. */
+/** The parsed arguments of a verb, and its environment. */
 interface Given<O extends Options, Names extends readonly string[]> {
   readonly values: Parsed<O>["values"];
-  readonly words: { readonly [Index in keyof Names]: string };
-  /** The words beyond those that have a name. */
+  readonly positionals: { readonly [Index in keyof Names]: string };
+  /** Further positional arguments. */
   readonly rest: readonly string[];
   readonly terminal: Terminal;
-  /** The API of the control plane that this terminal means. */
+  /** Opens the API of the control plane that the environment names. */
   openClient(): Promise<Client>;
 }
 
 interface Output {
-  /** What `--json` prints instead of the text: on one line. */
+  /** Printed on one line instead of the text with `--json`. */
   readonly json?: unknown;
   readonly text?: string;
-  /** The exit status; left out: 0. */
+  /** Exit status; 0 by default. */
   readonly status?: number;
 }
 
@@ -42,27 +42,27 @@ interface Definition<O extends Options, Names extends readonly string[]> {
   readonly usage: string;
   readonly summary: string;
   readonly options: O;
-  /** Words without dashes that must be there, as the usage calls them. */
-  readonly words: Names;
-  /** Whether more words may follow. */
+  /** Names of the required positional arguments, as in the usage. */
+  readonly positionals: Names;
+  /** Whether more positional arguments may follow. */
   readonly takesRest?: boolean;
   run(given: Given<O, Names>): Promise<Output>;
 }
 
-/** The frame of every verb: reads the arguments, and prints what comes of them. */
+/** Makes a verb that parses its arguments, runs, and prints the result. */
 export function defineVerb<const O extends Options, const Names extends readonly string[]>(
   definition: Definition<O, Names>,
 ): Verb {
-  const { name, usage, summary, options, words: names, takesRest = false } = definition;
+  const { name, usage, summary, options, positionals: names, takesRest = false } = definition;
   return {
     name,
     usage,
     summary,
     run: async (args, terminal) => {
-      const { values, positionals } = parse(args, options);
-      const words = expectPositionals(takesRest ? positionals.slice(0, names.length) : positionals, names);
-      const rest = positionals.slice(names.length);
-      const given = { values, words, rest, terminal, openClient: () => openClient(terminal) };
+      const { values, positionals: all } = parse(args, options);
+      const positionals = expectPositionals(takesRest ? all.slice(0, names.length) : all, names);
+      const rest = all.slice(names.length);
+      const given = { values, positionals, rest, terminal, openClient: () => openClient(terminal) };
       const { json, text = "", status = EXIT.done } = await definition.run(given);
       const isJson = json !== undefined && "json" in values && values.json === true;
       const printed = isJson ? `${JSON.stringify(json)}\n` : text;
@@ -80,7 +80,7 @@ function parse<O extends Options>(args: string[], options: O): Parsed<O> {
   }
 }
 
-/** Does what was typed. What goes wrong is said in one line. @returns the exit status */
+/** Runs the verb that the arguments name. Prints errors on one line. @returns the exit status */
 export async function runProgram(
   verbs: readonly Verb[],
   [name = "", ...args]: string[],
@@ -90,7 +90,7 @@ export async function runProgram(
   const verb = verbs.find((one) => one.name === name);
   if (verb === undefined) {
     const isAsked = name === "help" || name === "--help" || name === "-h";
-    (isAsked ? out : err)(`${isAsked || name === "" ? "" : `holdfast: '${name}' is not a verb\n`}${helpOf(verbs)}`);
+    (isAsked ? out : err)(`${isAsked || name === "" ? "" : `holdfast: unknown command '${name}'\n`}${helpOf(verbs)}`);
     return isAsked ? EXIT.done : EXIT.usage;
   }
   if (args.includes("--help")) {

@@ -45,7 +45,7 @@ export function parseArguments(args: readonly string[], shape: ArgumentSpec): Ar
   const rest = positionals.slice(names.length);
   const first = rest[0];
   if (first !== undefined && (shape.restInto === undefined || values[shape.restInto] === undefined)) {
-    throw new UsageError(`'${first}' is one word too many`);
+    throw new UsageError(`unexpected argument '${first}'`);
   }
   return {
     flag: (name) => values[name] === true,

@@ -101,7 +101,7 @@ const misused: [words: string[], sentence: string][] = [
   [["frobnicate"], "there is no verb 'frobnicate'"],
   [["backup"], "BINDING is missing"],
   [["backup", "nobody"], "no binding 'nobody' here; there is: photos-disk"],
-  [["backup", "photos-disk", "now"], "'now' is one word too many"],
+  [["backup", "photos-disk", "now"], "unexpected argument 'now'"],
   [["backup", "photos-disk", "--fast"], "--fast"],
   [["restore", "photos-disk"], "SNAPSHOT is missing"],
   [["restore", "photos-disk", "-o", "sftp.command=sh"], "-o"],

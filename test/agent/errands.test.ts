@@ -60,7 +60,7 @@ test("an agent in its own process brings a notification where the control plane 
   await mkdir(etc, { recursive: true });
   await writeFile(join(etc, "policy.json"), JSON.stringify({ outgoing: [new URL(receiver.url).origin] }));
   const id = String(refused["id"]);
-  expect(await holdfast(retry, [id], env)).toMatchObject({ code: 0, out: expect.stringContaining("on its way again") });
+  expect(await holdfast(retry, [id], env)).toMatchObject({ code: 0, out: expect.stringContaining("queued again") });
   expect(await outcome(2)).toMatchObject({ id, state: "delivered", lastStatus: 204, lastError: null });
   expect(receiver.requests).toMatchObject([{ method: "POST", headers: { authorization: "Bearer tk_SECRET" } }]);
   expect((await holdfast(channels, [], env)).code).toBe(0);

@@ -47,7 +47,7 @@ test("holdfast catalog lists the services, shows one with its layouts, and decla
   const page = await said(catalog, "vaultwarden");
   for (const line of [
     "docker, as user root",
-    "data (path, must be given): DATA_FOLDER",
+    "data (path, required): DATA_FOLDER",
     "engine (sqlite | postgres | mariadb, default sqlite)",
     "keeps ${data}",
     "but not ${data}/icon_cache",
@@ -80,7 +80,7 @@ test("holdfast proposals shows what was found; accept and dismiss decide about i
   const detections = [found("films"), found("more-films")];
   await host.client.send("PUT", "/agent/v1/detections", { detections });
   const [heading, more = "", films = ""] = (await said(proposals, "--host", "nas")).split("\n");
-  expect(heading).toMatch(/^PROPOSAL +HOST +SERVICE +LAYOUT +TO BE GIVEN +FOUND AS$/);
+  expect(heading).toMatch(/^PROPOSAL +HOST +SERVICE +LAYOUT +REQUIRED +FOUND AS$/);
   expect(films).toMatch(/^[0-9a-f-]{36} {2}nas +radarr +docker +data +container films of image linuxserver\/radarr$/);
   await expect(said(proposals, "--host", "nobody")).rejects.toThrow('there is no host "nobody"');
   const [filmsId = "", moreId = ""] = [films, more].map((line) => line.slice(0, 36));

@@ -8,51 +8,51 @@ const HELP = `usage:
   holdfast start
       run the control plane, with this machine as its first host, until Ctrl-C
   holdfast serve
-      run the control plane until it is told to stop
+      run the control plane in the foreground until SIGINT or SIGTERM
   holdfast token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]
-      make an API token; --offline writes it into the database itself, when no token is left to ask with
+      create an API token; --offline writes it to the database directly, for when no token is left
   holdfast enroll [--name NAME] [--uses N] [--expires SECONDS]
-      print the command that makes another machine a host
+      print the command that enrols another machine as a host
   holdfast status [--json]
-      show every host and binding: how it is, when it last succeeded, when it runs next
+      show every host and binding: health, last success, next run
   holdfast incidents [--all] [--json]
-      show what is wrong now; with --all, what was wrong as well
+      list open incidents; --all: closed ones too
   holdfast acknowledge INCIDENT [--note TEXT]
-      say that somebody sees to it: there are no more reminders of it
+      acknowledge an incident: stops its reminders
   holdfast run BINDING [--wait]
       back up now
   holdfast restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never] [--delete] [--dry-run] [--no-verify] [--host HOST [--passphrase-file PATH]] [--wait]
-      bring files back, where they came from or into a directory, on their host or another
+      restore files in place or into a directory, on their host or another
   holdfast forget BINDING [--dry-run] [--json]
-      remove the snapshots that the retention no longer wants; --dry-run: only say which, and why the others stay
+      apply the retention of a binding; --dry-run: only show what it would remove, and why the rest stays
   holdfast check REPOSITORY|BINDING [--wait]
-      look for damage in a repository, and read the next part of its data
+      check a repository and read the next part of its data
   holdfast prune REPOSITORY [--wait]
-      free the space of what was forgotten
+      prune a repository: free the space of removed snapshots
   holdfast catalog [NAME] [--json] | catalog apply NAME --host HOST --layout LAYOUT [--name CONTRACT] [--param K=V…]
-      show the services whose backups are known, or one of them; or declare a contract of one
+      list the service catalogue, show one entry, or create a contract from one
   holdfast proposals [--host HOST] [--dismissed] [--json]
-      show the services that hosts were found to have, and that have no contract yet
+      list services detected on hosts that have no contract yet
   holdfast accept PROPOSAL [--name CONTRACT] [--param NAME=VALUE…]
-      declare the contract that is proposed; it is backed up once you bind it to a repository
+      create the proposed contract; it is backed up once you bind it to a repository
   holdfast dismiss PROPOSAL
-      do not propose it again
+      dismiss a proposal for good
   holdfast calendar EXPR… [--zone ZONE] [--from INSTANT] [--count N] [--json]
-      say when a schedule comes next: systemd's calendar or cron's five fields
+      show the next times of a schedule: systemd's calendar format or cron's five fields
   holdfast audit [--by ID] [--object ID] [--since INSTANT] [--limit N] [--json]
       show who changed what, the newest change last
   holdfast recovery-key [--repository NAME]
-      print the one line that brings this control plane back when its disk is gone; keep it somewhere else
+      print the key that restores this control plane when its disk is lost; store it on another machine
   holdfast restore-control --key-file FILE|- [--location LOCATION] [--snapshot ID] [--data DIR] [--force]
-      bring this control plane back from its own backup with its recovery key; hosts need not enrol again
+      restore this control plane from its own backup with its recovery key; hosts need not enrol again
   holdfast channels [--json]
-      show who is told, and how telling them goes; exits with 3 when one can't be reached
+      show the notification channels and their state; exits with 3 when one fails
   holdfast deliveries [--failed] [--json]
-      show the newest 100 notifications; with --failed, those that were given up on
+      list the newest 100 notifications; --failed: only those that failed for good
   holdfast retry DELIVERY
-      send a notification again, now, whether it waits or was given up on
+      retry a notification now, also one that failed for good
   holdfast migrate
-      bring the database of HOLDFAST_DATABASE_URL to this version's schema, before a Workers deployment
+      migrate the database of HOLDFAST_DATABASE_URL to this version's schema, before a Workers deployment
   holdfast copy-database FROM TO
       make a consistent copy of a control plane's database file, also while it is in use
 `;

@@ -23,7 +23,7 @@ test("holdfast incidents shows what is wrong, and acknowledge says who sees to i
     expect(await verb.run(words, terminal)).toBe(0);
     return out;
   };
-  expect(await said(incidents)).toBe("nothing is wrong\n");
+  expect(await said(incidents)).toBe("no incidents\n");
 
   const trouble = { kind: "host.trouble", host: null, detail: "disk.full" } as const;
   const told = { type: "host.trouble", data: {} } as const;
@@ -42,7 +42,7 @@ test("holdfast incidents shows what is wrong, and acknowledge says who sees to i
 
   const end = { message: "there is room again", event: null };
   await writeAll(control.deps.db, closeIncident(control.deps, trouble, end));
-  expect(await said(incidents)).toBe("nothing is wrong\n");
+  expect(await said(incidents)).toBe("no incidents\n");
   expect(await said(incidents, "--all")).toMatch(/ closed +anna +host.trouble /);
   await expect(said(acknowledge, id)).rejects.toMatchObject({ status: 1, message: expect.stringContaining("closed") });
   await expect(said(acknowledge, "that one")).rejects.toThrow("INCIDENT that one: write the id");

@@ -142,7 +142,7 @@ test("its repository may be somewhere else by then, and so may it; what is in it
   const taken = await holdfastVerb(words, localKey);
   expect(taken).toMatchObject({ code: 1, stderr: expect.stringContaining("holds a control plane") });
   const forced = await holdfastVerb([...words, "--force"], localKey);
-  expect(forced).toMatchObject({ code: 0, stdout: expect.stringContaining("What was there is in ") });
+  expect(forced).toMatchObject({ code: 0, stdout: expect.stringContaining("The existing files were moved to ") });
   expect(await readFile(join(place, "signing.key"), "utf8")).toBe(kept);
   const aside = (await readdir(place)).find((name) => name.startsWith("replaced-")) ?? "";
   expect((await readdir(join(place, aside))).toSorted()).toEqual(["agent", "control.db", "signing.key"]);
