@@ -4,10 +4,10 @@ import { BUSY_PATIENCE_MS, isReadOnly, retryWhileBusy } from "../../db/busy.ts";
 import type { Database } from "../../db/transaction.ts";
 
 /**
- * Opens the control plane's database. Nothing is read before the first call.
+ * Opens the control plane's database. Connects at the first call.
  * @param url `file:/path`, `libsql://…`, `https://…` or `http://…`
- * @param token for a remote database that asks for one
- * @param patienceMs how long a call waits while others write; then it fails, having changed nothing
+ * @param token of a remote database, if it needs one
+ * @param patienceMs how long a call waits for other writers; then it fails without an effect
  */
 export function openDatabase(
   url: string,
@@ -24,8 +24,8 @@ export function openDatabase(
 
 /**
  * One connection, one caller at a time. After SQLITE_BUSY the driver leaves a statement open on its connection: later
- * writes answer "ok" and are lost (libsql-client-ts#352). So every such connection is thrown away before anything
- * else may use it, and its successor gets the pragmas again.
+ * writes report success and are lost (libsql-client-ts#352). So such a connection is replaced before the next call, and
+ * the new one gets the pragmas again.
  */
 function fileClient(raw: Client, patienceMs: number): Client {
   let prepared = false;
@@ -45,7 +45,7 @@ function fileClient(raw: Client, patienceMs: number): Client {
     }
   };
   const runInOrder = <T>(call: () => Promise<T>): Promise<T> => {
-    // From now on, not from its turn: behind a long lock everybody fails after the same wait, and no queue grows.
+    // Counted from now, not from its turn: behind a long lock all calls fail after the same wait, and no queue grows.
     const deadline = performance.now() + patienceMs;
     const turn = queue.then(() => retryWhileBusy(() => attempt(call), deadline));
     queue = turn.catch(() => undefined);
@@ -54,20 +54,20 @@ function fileClient(raw: Client, patienceMs: number): Client {
   return wrapClient(raw, runInOrder);
 }
 
-/** A server of its own decides who writes; it too answers SQLITE_BUSY when several do. */
+/** A server serializes writers itself, but it also answers SQLITE_BUSY when there are several. */
 function remoteClient(raw: Client, patienceMs: number): Client {
   return wrapClient(raw, (call) => retryWhileBusy(call, performance.now() + patienceMs));
 }
 
-function wrapClient(raw: Client, careful: <T>(call: () => Promise<T>) => Promise<T>): Client {
+function wrapClient(raw: Client, guarded: <T>(call: () => Promise<T>) => Promise<T>): Client {
   return {
     execute: (...statement: unknown[]) =>
-      careful(() => Reflect.apply(raw.execute, raw, statement) as Promise<ResultSet>),
+      guarded(() => Reflect.apply(raw.execute, raw, statement) as Promise<ResultSet>),
     batch: (statements, mode) =>
-      careful(() => raw.batch(statements, mode ?? (statements.every(isReadOnly) ? "deferred" : "write"))),
-    migrate: (statements) => careful(() => raw.migrate(statements)),
-    executeMultiple: (sql) => careful(() => raw.executeMultiple(sql)),
-    sync: () => careful(() => raw.sync()),
+      guarded(() => raw.batch(statements, mode ?? (statements.every(isReadOnly) ? "deferred" : "write"))),
+    migrate: (statements) => guarded(() => raw.migrate(statements)),
+    executeMultiple: (sql) => guarded(() => raw.executeMultiple(sql)),
+    sync: () => guarded(() => raw.sync()),
     transaction: () => Promise.reject(new Error("interactive transactions hold the only connection: use batch()")),
     close: () => raw.close(),
     reconnect: () => raw.reconnect(),
@@ -80,16 +80,16 @@ function wrapClient(raw: Client, careful: <T>(call: () => Promise<T>) => Promise
   };
 }
 
-/** FULL: what was acknowledged to an agent is deleted there, so it must survive a power cut here. */
+/** synchronous = FULL, because agents delete acknowledged reports: these must survive a power cut here. */
 async function prepare(raw: Client): Promise<void> {
   await raw.execute("PRAGMA journal_mode = WAL");
   await raw.execute("PRAGMA synchronous = FULL");
   await raw.execute("PRAGMA foreign_keys = ON");
 }
 
-const CLEAN = ["SQLITE_CONSTRAINT", "SQLITE_ERROR", "CLIENT_CLOSED"];
+const CLEAN_ERRORS = ["SQLITE_CONSTRAINT", "SQLITE_ERROR", "CLIENT_CLOSED"];
 
-/** A refused row and a mistake in the SQL end their statement; anything else may leave it open. */
+/** A violated constraint or an SQL error ends its statement; any other error may leave it open. */
 function leavesConnectionClean(error: unknown): boolean {
-  return error instanceof LibsqlError && CLEAN.includes(error.code);
+  return error instanceof LibsqlError && CLEAN_ERRORS.includes(error.code);
 }
