@@ -4,7 +4,7 @@ import { dispatch } from "../../control/notify/dispatch.ts";
 import { sweep, tick } from "../../control/tick.ts";
 import { Event } from "../../shared/event.ts";
 import { askerOf, testControl } from "../support/control.ts";
-import { addChannel, DAY, fail, HOUR, MINUTE, recover } from "./troubled.ts";
+import { addChannel, DAY, fail, HOUR, MINUTE, recover } from "./incident-steps.ts";
 
 /* The control plane's own clock is ahead for a while, and then right again: nothing waits until the time that it showed. */
 

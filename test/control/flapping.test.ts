@@ -8,7 +8,7 @@ import { page } from "../../shared/api.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import type { Delivery } from "../../shared/event.ts";
 import { testControl, type TestControl } from "../support/control.ts";
-import { addChannel, DAY, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./troubled.ts";
+import { addChannel, DAY, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./incident-steps.ts";
 
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
 const troubleOf = (detail: string): IncidentRef => ({ kind: "host.trouble", host: HOST, detail });

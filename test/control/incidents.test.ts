@@ -3,7 +3,7 @@ import { page, Token } from "../../shared/api.ts";
 import type { IncidentRef } from "../../control/domain/incidents/incidents.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";
-import { addChannel, deliveriesOf, fail, MINUTE, recover } from "./troubled.ts";
+import { addChannel, deliveriesOf, fail, MINUTE, recover } from "./incident-steps.ts";
 
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
 const BINDING = "01936f0e-0000-7000-8000-00000000000b";

@@ -7,7 +7,7 @@ import { EventType } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
 import { testControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
-import { addChannel, deliveriesOf } from "./troubled.ts";
+import { addChannel, deliveriesOf } from "./incident-steps.ts";
 
 test("hosts and bindings are labelled, listed by label, and a label wakes no host", async () => {
   const control = await testControl();

@@ -5,7 +5,7 @@ import { instant } from "../../shared/ids.ts";
 import { DATABASES, type TestControl } from "../support/control.ts";
 import { listening, send, told, typesTold } from "./listening.ts";
 import { reportOf, runIdAt } from "./reported.ts";
-import { DAY, goBy, HOUR, MINUTE, wrongNow } from "./watched.ts";
+import { DAY, goBy, HOUR, MINUTE, wrongNow } from "./sweeps.ts";
 
 /** Backups due at each midnight UTC, without a delay: late a fifth of a day after. */
 async function daily(database: (typeof DATABASES)[number] = "file", settings: object = {}) {

@@ -5,7 +5,7 @@ import { Incident } from "../../shared/incident.ts";
 import { Binding } from "../../shared/binding.ts";
 import { declare } from "./declared.ts";
 import { listening, told, typesTold } from "./listening.ts";
-import { DAY, goBy, HOUR, MINUTE, wrongNow } from "./watched.ts";
+import { DAY, goBy, HOUR, MINUTE, wrongNow } from "./sweeps.ts";
 
 async function withManyBindings() {
   const all = await listening();

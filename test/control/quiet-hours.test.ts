@@ -7,7 +7,7 @@ import type { QuietHours } from "../../shared/channel.ts";
 import { type Delivery, Event } from "../../shared/event.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
 import { DATABASES, testControl } from "../support/control.ts";
-import { addChannel, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./troubled.ts";
+import { addChannel, deliveriesOf, fail, forget, HOUR, MINUTE, recover } from "./incident-steps.ts";
 
 const HOST = "01936f0e-0000-7000-8000-00000000000a";
 const troubleOf = (detail: string): IncidentRef => ({ kind: "host.trouble", host: HOST, detail });

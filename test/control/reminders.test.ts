@@ -4,7 +4,7 @@ import type { IncidentRef } from "../../control/domain/incidents/incidents.ts";
 import { page } from "../../shared/api.ts";
 import { Incident, IncidentWithTimeline } from "../../shared/incident.ts";
 import { DATABASES, testControl, type TestControl } from "../support/control.ts";
-import { addChannel, DAY, deliveriesOf, fail, HOUR, recover } from "./troubled.ts";
+import { addChannel, DAY, deliveriesOf, fail, HOUR, recover } from "./incident-steps.ts";
 
 const TROUBLE: IncidentRef = {
   kind: "host.trouble",

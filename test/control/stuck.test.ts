@@ -5,7 +5,7 @@ import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
 import { listening, send, told, typesTold } from "./listening.ts";
 import { reportOf, runIdAt } from "./reported.ts";
-import { goBy, HOUR, MINUTE, wrongNow } from "./watched.ts";
+import { goBy, HOUR, MINUTE, wrongNow } from "./sweeps.ts";
 
 /** A backup that runs on a host with a socket, and what the socket says of it. */
 async function running(limit = "24h") {

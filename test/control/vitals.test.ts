@@ -6,7 +6,7 @@ import { sendHeartbeat } from "../../control/heartbeat.ts";
 import { enqueue } from "../../control/notify/outbox.ts";
 import { sweep, tick } from "../../control/tick.ts";
 import { askerOf, DATABASES, testControl, type TestControl } from "../support/control.ts";
-import { addChannel, DAY, deliveriesOf, fail, MINUTE } from "./troubled.ts";
+import { addChannel, DAY, deliveriesOf, fail, MINUTE } from "./incident-steps.ts";
 
 /** As a monitor asks, without a credential. */
 async function healthz({ app }: TestControl) {

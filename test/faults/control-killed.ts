@@ -11,7 +11,7 @@ import { until } from "../support/until.ts";
 import { type ControlProgram, openControlProgram } from "./control-program.ts";
 import { doubled, type Fault, type Found, lied, lost, sum } from "./fault.ts";
 import { enrolFleet, type Fleet } from "./fleet.ts";
-import { eventOf, startTold, type Told } from "./told.ts";
+import { eventOf, startTold, type Told } from "./webhook-receiver.ts";
 
 /** kill -9 of the control plane while hosts report to it and it tells of what they report. */
 export const controlKilled: Fault = controlKilledUnder(200);

@@ -9,7 +9,7 @@ import { openClient } from "../support/client.ts";
 import type { ControlUnderTest } from "../support/control-under-test.ts";
 import { enrolFakeHost, type FakeHost } from "../support/fake-host.ts";
 import type { Dice } from "../support/random.ts";
-import { eventOf } from "./told.ts";
+import { eventOf } from "./webhook-receiver.ts";
 
 /** Many hosts with real keys that report runs they never made, and keep each report until it is acknowledged, as an agent does. */
 export interface Fleet {

@@ -9,7 +9,7 @@ import type { TestControl } from "../support/control.ts";
 import { declareRepository } from "./declared.ts";
 import { listening, send, told, typesTold } from "./listening.ts";
 import { reportOf, runIdAt } from "./reported.ts";
-import { MINUTE, wrongNow } from "./watched.ts";
+import { MINUTE, wrongNow } from "./sweeps.ts";
 
 type Outcome = Partial<Parameters<typeof reportOf>[0]> & Pick<Parameters<typeof reportOf>[0], "state">;
 

@@ -5,7 +5,7 @@ import { instant } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
 import { sweepHealth } from "../../control/domain/watch/sweep.ts";
 import { listening, told, typesTold } from "./listening.ts";
-import { MINUTE, wrongNow } from "./watched.ts";
+import { MINUTE, wrongNow } from "./sweeps.ts";
 
 /** Asks as an agent does whose clock is so far ahead. */
 async function ask(control: TestControl, host: TestHost, aheadMs: number): Promise<Host> {
