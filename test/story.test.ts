@@ -24,7 +24,7 @@ afterAll(async () => {
   await receiver.stop();
 });
 
-test("what a service asks for is kept, also when nobody is watching, and comes back byte for byte", async () => {
+test("a service's contract is backed up, also while the control plane is down, and restored byte for byte", async () => {
   const { agent, api, directory } = world;
 
   // A service with files of every sort, and hooks that stop and start it.

@@ -124,7 +124,7 @@ test.each(Object.entries(refused))(
   },
 );
 
-test("takes a newer one, and finds it again after a restart", async () => {
+test("a newer assignment is taken, and is still there after a restart", async () => {
   const one = await bench();
   const jws = await one.signer.sign(newer(one), JWS_TYPES.assignment);
 
@@ -133,7 +133,7 @@ test("takes a newer one, and finds it again after a restart", async () => {
   expect(await one.refusals()).toEqual([]);
 });
 
-test("the same one, signed again, changes nothing and is no offence", async () => {
+test("the same assignment, signed again, changes nothing and is no error", async () => {
   const one = await bench();
   const again = { ...one.current, issuedAt: "2026-11-23T09:00:00.000Z" };
   const jws = await one.signer.sign(again, JWS_TYPES.assignment);
@@ -142,7 +142,7 @@ test("the same one, signed again, changes nothing and is no offence", async () =
   expect(await one.refusals()).toEqual([]);
 });
 
-test("what is refused again at every poll is reported once a day", async () => {
+test("a refusal that repeats at every poll is reported once a day", async () => {
   const one = await bench();
   const jws = await one.signer.sign({ ...one.current, revision: 4 }, JWS_TYPES.assignment);
   for (let poll = 0; poll < 3; poll++) await acceptAssignment(one.deps, { jws, current: one.current });

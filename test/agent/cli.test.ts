@@ -70,7 +70,7 @@ BINDING and REPOSITORY are names or ids. Exit status: 0 done, 1 failed, 2 usage,
 Everything lives under HOLDFAST_AGENT_ROOT (default: the machine itself).
 `;
 
-test("says its version, and all it can do", async () => {
+test("the program prints its version and its help", async () => {
   expect(await agent.cli("--version")).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/^holdfast-agent \S+\n$/),
@@ -117,7 +117,7 @@ const misused: [words: string[], sentence: string][] = [
   [["enroll", "--token", "hfe.x"], "--url is missing"],
 ];
 
-test("what can't be meant is refused as usage, with what is wrong", async () => {
+test("invalid arguments are a usage error that names the problem", async () => {
   const outcomes = await Promise.all(misused.map(([words]) => agent.cli(...words)));
   for (const [index, { code, stdout, stderr }] of outcomes.entries()) {
     const [words, sentence = ""] = misused[index] ?? [];
@@ -161,14 +161,14 @@ test("backs up, lists, restores and looks into the repository with the control p
   expect(engine).toMatchObject({ code: 0, stdout: expect.stringContaining('"chunker_polynomial"') });
 });
 
-test("what failed has a word for it and says what to do", async () => {
+test("a failure has a code and says what to do", async () => {
   const missing = await agent.cli("restore", "photos-disk", "deadbeef", "--target", join(root, "nothing"));
   expect(missing.code).toBe(1);
   expect(missing.stderr).toContain("(snapshot.missing)");
   expect(missing.stderr).toContain("`holdfast-agent snapshots BINDING` lists them");
 });
 
-test("enrolling at a control plane that is away is for later", async () => {
+test("enrolling at a control plane that does not answer exits with 75, try later", async () => {
   const other = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
   onTestFinished(() => rm(other, { recursive: true, force: true }));
   const token = `hfe.${"A".repeat(43)}.${"B".repeat(43)}`;
@@ -180,7 +180,7 @@ test("enrolling at a control plane that is away is for later", async () => {
   }
 });
 
-test("there is one daemon per root; a dead one's place is taken, and it ends in order", async () => {
+test("one daemon runs per root; a dead one is replaced, and a stop is orderly", async () => {
   agent.start();
   await until("the daemon to run", async () => (await agent.cli("status")).stdout.includes("running as process"));
   const second = await agent.cli("run");
@@ -220,7 +220,7 @@ test("the doctor finds what is wrong and says what to do", async () => {
   });
 });
 
-test("uninstall says what goes, takes it only when told to, and never a repository with it", async () => {
+test("uninstall lists what it removes, removes it only when confirmed, and never a repository", async () => {
   const copy = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
   onTestFinished(() => rm(copy, { recursive: true, force: true }));
   await cp(root, copy, { recursive: true });

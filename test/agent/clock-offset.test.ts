@@ -18,7 +18,7 @@ function machine(behindMs: number) {
   };
 }
 
-test("a clock that is set while nobody answers is off by that from then on, and right when it is set right", () => {
+test("a clock that is changed while offline gets that offset, and none once it is corrected", () => {
   const host = machine(0);
   expect(host.offset.now()).toBe(0);
   host.answer();
@@ -34,7 +34,7 @@ test("a clock that is set while nobody answers is off by that from then on, and 
   expect(host.offset.now() / HOUR).toBeCloseTo(1, 2);
 });
 
-test("one that was wrong from the start is known by the first answer, and an answer without a date teaches nothing", () => {
+test("a clock that was wrong at start is detected by the first answer; an answer without a date is ignored", () => {
   const host = machine(HOUR);
   host.offset.update(null, 0);
   host.offset.update("soon", 0);
@@ -45,7 +45,7 @@ test("one that was wrong from the start is known by the first answer, and an ans
   expect(host.offset.now()).toBe(0);
 });
 
-test("without the machine's own count it is what the last answer said", () => {
+test("without a monotonic clock the offset is that of the last answer", () => {
   let now = Date.parse("2026-11-23T08:00:00.000Z");
   const offset = openClockOffset({ clock: { now: () => now } });
   offset.update("Mon, 23 Nov 2026 09:00:00 GMT", now);

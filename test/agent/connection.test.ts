@@ -143,13 +143,13 @@ test("waits longer after each failure, up to a minute", async () => {
   expect(waits).toEqual([1, 2, 4, 8, 16, 32, 60, 60].map((seconds) => seconds * 1000));
 });
 
-test("each wait is shortened by chance, by half at most", async () => {
+test("each wait is shortened at random, by half at most", async () => {
   const { welcome, drop, time } = await bench({ random: () => 0 });
   await drop(await welcome());
   expect(retry(time)).toBe(500);
 });
 
-test("a connection that does not last does not count as a good one; one that lasts a minute does", async () => {
+test("a connection counts as good only after a minute", async () => {
   const { welcome, drop, time } = await bench();
   let peer = await welcome();
   for (const wait of [1000, 2000, 4000]) {
@@ -205,7 +205,7 @@ test("a revoked host logs it and retries once an hour", async () => {
   expect(lines.at(-1)).toContain("revoked this host");
 });
 
-test("a host that was revoked while it was away learns it at the door", async () => {
+test("a host that was revoked while offline is told at its next connection", async () => {
   let isRevoked = false;
   const { welcome, drop, refuse, time, lines, events } = await bench({ isRevoked: async () => isRevoked });
   const peer = await welcome();
@@ -219,21 +219,21 @@ test("a host that was revoked while it was away learns it at the door", async ()
   expect(retry(time)).toBe(3_600_000);
 });
 
-test("an agent whose place another took does not fight for it", async () => {
+test("an agent that was replaced by another connection does not fight for it", async () => {
   const { welcome, drop, time, lines } = await bench();
   await drop(await welcome(), CLOSE.replaced.code);
   expect(retry(time)).toBe(60_000);
   expect(lines.at(-1)).toContain("another agent connected with this host's key");
 });
 
-test("what is not of the protocol closes the socket with a word", async () => {
+test("a frame outside of the protocol closes the socket with a reason", async () => {
   const { welcome } = await bench();
   const peer = await welcome();
   peer.socket.send('{"type":"dance"}');
   expect(await peer.ended).toBe(CLOSE.badFrame.code);
 });
 
-test("another protocol version is left with a word", async () => {
+test("another protocol version closes the socket with a reason", async () => {
   const { accept } = await bench();
   const peer = await accept();
   await peer.next();

@@ -32,7 +32,7 @@ function faultOf(value: unknown, file = "vaultwarden.json"): string {
 }
 
 describe("a file of contracts.d", () => {
-  it("is a request of files alone, called by the file's name", () => {
+  it("may be only a request of files, and then has the file's name", () => {
     expect(read(request)).toEqual({
       file: "vaultwarden.json",
       name: "vaultwarden",
@@ -41,7 +41,7 @@ describe("a file of contracts.d", () => {
     });
   });
 
-  it("is a request of a database alone", () => {
+  it("may be only a request of a database", () => {
     const database = { user: "postgres", backupName: "postgres.sql", backupCmd: "pg_dumpall", restoreCmd: "psql" };
     expect(read(database, "pg.json")).toMatchObject({
       name: "pg",
@@ -71,14 +71,14 @@ describe("a file of contracts.d", () => {
     });
   });
 
-  it("says with an empty user, the seed's default, whoever the agent runs as", () => {
+  it("with an empty user, the seed's default, has the agent's own user", () => {
     expect(read({ ...request, user: "" }).body.request.user).toBe("root");
     expect(readContract("x.json", JSON.stringify({ ...request, user: "" }), "alice")).toMatchObject({
       contract: { body: { request: { user: "alice" } } },
     });
   });
 
-  it("says beside the request what else a contract of ours may say, and the seed's result is no news", () => {
+  it("may have our additional fields beside the request, and ignores the seed's result", () => {
     const more = {
       consistency: [{ sqlite: "/var/lib/vaultwarden/db.sqlite3" }],
       mountPoints: ["/var"],
@@ -130,7 +130,7 @@ describe("a file of contracts.d", () => {
     });
   });
 
-  it("binds it with the settings of the seed's borg instance, in borg's own words", () => {
+  it("binds it with the settings of the seed's borg instance, in borg's own terms", () => {
     const settings = {
       provider: "borg",
       enable: false,
@@ -154,7 +154,7 @@ describe("a file of contracts.d", () => {
     });
   });
 
-  it("has our defaults for what its settings leave out, and keeps everything with an empty retention", () => {
+  it("has our defaults for missing settings, and keeps everything with an empty retention", () => {
     expect(read({ request, settings: place }).bound?.settings).toMatchObject({
       enable: true,
       timerConfig: { OnCalendar: "daily", RandomizedDelaySec: "5m", Persistent: true },
@@ -230,7 +230,7 @@ describe("a file of contracts.d", () => {
     expect(faultOf(value, what === "no name to be had" ? "ß.json" : undefined)).toContain(message);
   });
 
-  it("says nothing of a secret that somebody wrote into it", () => {
+  it("never quotes a secret that was written into it", () => {
     expect(faultOf({ request, settings: { ...place, passphrase: "hunter2" } })).not.toContain("hunter2");
     expect(faultOf(`{"passphrase":"hunter2" "x"}`)).not.toContain("hunter2");
   });

@@ -108,7 +108,7 @@ async function isThere(path: string): Promise<boolean> {
   );
 }
 
-test("the host says what it is, and the poked agent has a new assignment at once", async () => {
+test("the agent reports the host's facts, and pulls a new assignment at once when poked", async () => {
   const facts = await until("the hooks, which were not there when it enrolled", async () => {
     const { facts: known } = await admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`);
     return known?.hooks.length === 2 && known;
@@ -136,7 +136,7 @@ test("an ordered run is done once and reported, and leaves nothing to deliver", 
   expect((await agent.cli("snapshots", "letters-home")).stdout.trimEnd()).toBe(run.snapshot);
 });
 
-test("a running run is cancelled from afar, and the service is started again", async () => {
+test("a running run is cancelled from the control plane, and the service is started again", async () => {
   const run = await heldRun();
   await admin.send("POST", `/api/v1/runs/${run.id}/cancel`, {});
   expect(await reaches(run, "cancelled")).toMatchObject({ failure: { code: "run.cancelled" } });
@@ -169,7 +169,7 @@ test("an order given while the agent is away is done when it is back", async () 
   expect(await reaches(run, "succeeded")).toMatchObject({ trigger: "order" });
 });
 
-test("a run by hand appears in the control plane, and can be cancelled from there", async () => {
+test("a manual run appears in the control plane, and can be cancelled from there", async () => {
   await writeFile(gate, "");
   const outcome = agent.cli("backup", "letters-home");
   const run = await until("the run by hand", async () => {
@@ -182,14 +182,14 @@ test("a run by hand appears in the control plane, and can be cancelled from ther
   await rm(gate);
 });
 
-test("a revoked host loses its socket and says what that means", async () => {
+test("a revoked host loses its socket and logs the reason", async () => {
   await admin.ask(z.unknown(), "PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
   await until("the agent to say so", () => agent.said().includes("the control plane has revoked this host"));
   const doctor = await agent.cli("doctor");
   expect(doctor).toMatchObject({ code: 1, stdout: expect.stringContaining("it has revoked this host: enrol again") });
 });
 
-test("enrolled again it is a new host, and the running agent goes on as that one", async () => {
+test("enrolled again it is a new host, and the running agent continues as that host", async () => {
   const { token } = await admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", { name: "nas-again" });
   expect(await agent.cli("enroll", "--url", control().url, "--token", token)).toMatchObject({
     code: 0,

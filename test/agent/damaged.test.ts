@@ -72,7 +72,7 @@ async function damageOften<T>(paths: Paths, { file, safe, read }: Memory<T>): Pr
   expect(await findTroubles(paths)).toEqual([]);
 }
 
-test("whatever becomes of what the agent remembers, it is read as it was or taken for lost, and never for something else", async () => {
+test("damaged agent state is read unchanged or treated as lost, never as something else", async () => {
   const paths = await inMemory();
   const binding = newId();
   await updateContractState(paths, { settled: "digest" });
@@ -94,7 +94,7 @@ test("whatever becomes of what the agent remembers, it is read as it was or take
   });
 });
 
-test("a repository whose stored id is damaged is never taken for new, nor for one that was checked", async () => {
+test("a repository whose stored id is damaged is never treated as new, nor as checked", async () => {
   const paths = await inMemory();
   const [repository] = assignmentOf(newId(), 1).repositories;
   if (repository === undefined) throw new Error("no repository");
@@ -116,7 +116,7 @@ test("a repository whose stored id is damaged is never taken for new, nor for on
   await damageOften(paths, { file: upkeep, safe: lost, read: () => readUpkeep(paths, repository.id) });
 });
 
-test("an order whose memory is damaged is not done again, and one that expired before the floor never", async () => {
+test("an order whose record is damaged is not run again, and one that expired before the limit never", async () => {
   const paths = await inMemory();
   const signer = await makeSigner();
   const config = configOf(signer);
@@ -145,7 +145,7 @@ test("an order whose memory is damaged is not done again, and one that expired b
   expect(await acceptOrders(deps, [await signer.sign(old, JWS_TYPES.order)])).toEqual([]);
 });
 
-test("a schedule that is forgotten begins afresh: it runs at its next time, and nothing at once", async () => {
+test("a lost schedule starts fresh: it runs at its next time, not at once", async () => {
   const paths = await inMemory();
   const time = holdTime();
   const assignment = assignmentOf(newId(), 1, {

@@ -70,7 +70,7 @@ test("only what ends in .json and is not hidden is a contract; no directory is n
   expect(await readDeclared(paths)).toEqual({ contracts: [], faults: [], texts: {} });
 });
 
-test("a file that others may write says nothing, nor does one of somebody else's", async () => {
+test("a file that others may write is ignored, and so is one of another owner", async () => {
   const paths = await contractsDir();
   for (const file of ["fine.json", "group.json", "world.json", "theirs.json"]) await put(paths, file, request("/srv"));
   await chmod(join(paths.contractsDir, "group.json"), 0o664);
@@ -86,7 +86,7 @@ test("a file that others may write says nothing, nor does one of somebody else's
   expect(await readDeclared(paths)).toMatchObject({ contracts: [], faults: [{ file: "contracts.d" }] });
 });
 
-test("symbolic links are followed, into a store as NixOS has it, and not to where others may put something else", async () => {
+test("symbolic links are followed into a store like that of NixOS, but not to where others may write", async () => {
   const paths = await contractsDir();
   const store = join(paths.etc, "store");
   const open = join(paths.etc, "open");
@@ -104,7 +104,7 @@ test("symbolic links are followed, into a store as NixOS has it, and not to wher
   expect(faults["gone.json"]).toContain("a symbolic link whose target is gone");
 });
 
-test("two files of one name are a fault that names both, and neither is taken", async () => {
+test("two files of one name are a fault that names both, and neither is applied", async () => {
   const paths = await contractsDir();
   await put(paths, "Photos.json", request("/srv/one"));
   await put(paths, "other.json", { name: "photos", request: request("/srv/two") });
@@ -115,7 +115,7 @@ test("two files of one name are a fault that names both, and neither is taken", 
   expect(faults["other.json"]).toContain('other.json and Photos.json both declare a contract "photos"');
 });
 
-test("two files may share a repository, and not say different things of it", async () => {
+test("two files may share a repository, but must agree on its settings", async () => {
   const paths = await contractsDir();
   const settings = { passphrase, repository: { path: "/srv/backup" } };
   await put(paths, "a.json", { request: request("/a"), settings });
@@ -125,7 +125,7 @@ test("two files may share a repository, and not say different things of it", asy
   expect((await faultsOf(paths))["b.json"]).toContain("b.json and a.json say different things of one repository");
 });
 
-test("what a file said when it could last be read holds while it is broken, also after a restart, and ends with the file", async () => {
+test("the last valid content of a broken file stays in force, also after a restart, until the file is removed", async () => {
   const paths = await contractsDir();
   await put(paths, "photos.json", request("/srv/photos"));
   const first = await declaring(paths);
@@ -230,7 +230,7 @@ test("runs are reported before their declaration is removed, and the file wins u
   agent.stop();
 });
 
-test("a repository without a name is called by the host and the place, and no two places alike", async () => {
+test("a repository without a name is named after its host and location, and no two are named alike", async () => {
   const paths = await contractsDir();
   const places = [
     "/srv/backup/photos",

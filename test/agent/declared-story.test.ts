@@ -54,7 +54,7 @@ const only = async (path: string): Promise<Thing | undefined> => (await world.ap
 const runs = async (binding: Thing): Promise<Thing> =>
   world.endOf(await world.api.post(`/bindings/${binding["id"]}/run`, {}));
 
-test("a file appears, is bound, runs, changes, breaks and goes; what was backed up stays restorable", async () => {
+test("a file appears, is bound, runs, changes, breaks and is removed; its snapshots stay restorable", async () => {
   await declare(declared().request);
   const contract = await until("the contract", () => only("/contracts?name=letters"));
   expect(contract).toMatchObject({ declared: true, request: { user: world.user } });

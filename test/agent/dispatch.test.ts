@@ -44,7 +44,7 @@ async function dueOnce(change: { write?: (entry: SpoolEntry) => Promise<void> } 
   return happened.filter((what, at) => what !== happened[at - 1]);
 }
 
-test("a time of the calendar is behind us once its run can't be lost any more, and not before", async () => {
+test("a scheduled time is done only once its run can't be lost", async () => {
   expect(await dueOnce()).toEqual([
     "backup running",
     "its time is behind us",
@@ -55,7 +55,7 @@ test("a time of the calendar is behind us once its run can't be lost any more, a
   ]);
 });
 
-test("a run that could not be written down has not begun: its time comes again", async () => {
+test("a run that could not be recorded has not started: its time comes again", async () => {
   const full = (): Promise<void> => Promise.reject(new Error("no space left on device"));
   expect(await dueOnce({ write: full })).toEqual(["its time is put back"]);
 });

@@ -37,7 +37,7 @@ test("a new binding runs at its next time first, and then once each time", () =>
   ]);
 });
 
-test("times missed in a sleep are caught up by one run when Persistent, and skipped when not", () => {
+test("times missed during a suspend are caught up by one run when Persistent, and skipped when not", () => {
   const moments = ["2026-11-23T08:10:00Z", "2026-11-26T12:34:00Z", "2026-11-26T12:34:30Z", "2026-11-26T13:00:01Z"];
   expect(live(bindingOf({ OnCalendar: "hourly", Persistent: true }), moments)).toEqual([
     "2026-11-26T12:00:00.000Z catch-up",
@@ -70,7 +70,7 @@ test("a clock that was years ahead does not stop the backups for years", () => {
   ]);
 });
 
-test("an hour that the clocks show twice is one time, and one they skip is none", () => {
+test("an hour that occurs twice counts once, and a skipped hour not at all", () => {
   const binding = bindingOf({ OnCalendar: "*-*-* 02:30:00" }, { zone: "Europe/Berlin" });
   const everyTenMinutes = (from: string, hours: number): string[] =>
     Array.from({ length: hours * 6 }, (_, index) => new Date(at(from) + index * 10 * MINUTE).toISOString());
@@ -78,7 +78,7 @@ test("an hour that the clocks show twice is one time, and one they skip is none"
   expect(live(binding, everyTenMinutes("2026-03-28T12:00:00Z", 48))).toEqual(["2026-03-30T00:30:00.000Z schedule"]);
 });
 
-test("without a zone of its own a binding keeps the host's", () => {
+test("without its own time zone a binding uses the host's", () => {
   const moments = ["2026-11-23T00:00:00Z", "2026-11-23T05:00:00Z"];
   const daily = { OnCalendar: "*-*-* 00:00:00" };
   expect(live(bindingOf(daily, { zone: null }), moments, "America/New_York")).toHaveLength(1);
@@ -128,7 +128,7 @@ test.each([1, 24])("a clock that was %i h ahead for a while leaves no gap once i
   ]);
 });
 
-test("a binding that is first seen by a clock that is ahead is not forgotten until that day comes", () => {
+test("a binding first seen while the clock was ahead does not wait until that day", () => {
   const moments = ["2026-11-24T08:10:00Z", "2026-11-23T08:10:00Z", "2026-11-23T09:00:00Z"];
   expect(live(bindingOf({ OnCalendar: "hourly" }), moments)).toEqual(["2026-11-23T09:00:00.000Z schedule"]);
 });
@@ -179,7 +179,7 @@ function settingsOf(steps: readonly { lasts: number; error: number }[], start: n
   return [...settings, { at: now, error: 0 }];
 }
 
-test("whatever the clock does: at most one catch-up each time it is set, and no time twice until it is set back", () => {
+test("whatever the clock does: at most one catch-up per change, and no time twice unless it is set back", () => {
   fc.assert(
     fc.property(
       calendars,
@@ -206,7 +206,7 @@ test("whatever the clock does: at most one catch-up each time it is set, and no 
   );
 });
 
-test("whatever the clock did: once it is right, the times after the next one are as if nothing had happened", () => {
+test("whatever the clock did: once it is correct, all times after the next one are as usual", () => {
   fc.assert(
     fc.property(calendars, fc.boolean(), clocks, (OnCalendar, Persistent, steps) => {
       const binding = bindingOf({ OnCalendar, Persistent, RandomizedDelaySec: "5m" }, { zone: "Europe/Berlin" });

@@ -62,7 +62,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return body;
 }
 
-test("a token makes this machine a host, which then proves itself with its own key", async () => {
+test("a token enrols this machine as a host, which then authenticates with its own key", async () => {
   const { paths } = await scratchRoot();
   const { config, wasAlready } = await enroll(depsOf(paths).deps, {
     url: `${control().url}/`,
@@ -83,7 +83,7 @@ test("enrolled twice at the same control plane it stays the host it was, even wi
   expect(again).toEqual({ config: first.config, wasAlready: true });
 });
 
-test("an answer that was lost is asked for again with the same token and the same key", async () => {
+test("a lost answer is requested again with the same token and key", async () => {
   const { paths } = await scratchRoot();
   const token = await newToken("lossy");
   let isCutting = true;
@@ -176,7 +176,7 @@ async function apiAgainst(answer: Parameters<typeof serve>[0], now = Date.now())
   return openApi({ config, identity: await loadOrCreateIdentity(paths), clock: { now: () => now }, random });
 }
 
-test("a host with clock skew takes the time from the refused request and succeeds at its second try", async () => {
+test("a host with clock skew takes the time from the rejected request and succeeds at the second attempt", async () => {
   const issued: number[] = [];
   const wrong = Date.now() - 40 * 86_400_000;
   const api = await apiAgainst((request, response) => {
@@ -208,7 +208,7 @@ test.each([
   await expect(api.getOrders()).rejects.toMatchObject({ kind: trouble });
 });
 
-test("a redirect is not followed with a host's signature: it is said where to", async () => {
+test("a redirect is not followed with a host's signature: the error names its target", async () => {
   const api = await apiAgainst((_request, response) => {
     response.writeHead(301, { location: "https://elsewhere.example/" }).end();
   });

@@ -8,7 +8,7 @@ import { configOf, makeSigner } from "./signer.ts";
 
 const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
 
-test("the key is made once, in a file of this agent's alone", async () => {
+test("the key is created once, in a file only this agent can read", async () => {
   const { paths } = await scratchRoot();
   expect(await loadIdentity(paths)).toBeNull();
   const made = await loadOrCreateIdentity(paths);
@@ -18,7 +18,7 @@ test("the key is made once, in a file of this agent's alone", async () => {
   expect((await loadIdentity(paths))?.publicKey).toBe(made.publicKey);
 });
 
-test("each token is for one minute, one host, one control plane, and never the same", async () => {
+test("each token is unique, and valid for one minute, one host and one control plane", async () => {
   const { paths } = await scratchRoot();
   const identity = await loadOrCreateIdentity(paths);
   const config = configOf(await makeSigner(), { audience: "https://backup.example.org" });

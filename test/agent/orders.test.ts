@@ -26,7 +26,7 @@ async function bench() {
   return { deps, signer, stranger, time, refused, known, signed, host: config.host };
 }
 
-test("an order is done once, though it comes again at every pull until its run is reported", async () => {
+test("an order is run once, although every pull returns it until its run is reported", async () => {
   const { deps, host, known, signed, time, refused } = await bench();
   const order = orderOf(host);
   const jws = await signed(order);
@@ -78,7 +78,7 @@ test("an order newer than the removed ones is run", async () => {
   expect(await acceptOrders(deps, [await signed(order)])).toEqual([order]);
 });
 
-test("what is not signed for this host is refused, and does not keep the rest from being done", async () => {
+test("an order that is not signed for this host is refused, and does not block the others", async () => {
   const { deps, host, signed, signer, stranger, refused } = await bench();
   const good = orderOf(host);
   const foreign = orderOf(newId());
@@ -103,7 +103,7 @@ test("what is not signed for this host is refused, and does not keep the rest fr
   ]);
 });
 
-test("a cancel comes after the run it is about, whatever their order in the answer", async () => {
+test("a cancel is handled after the order of its run, whatever their sequence in the answer", async () => {
   const { deps, host, signed } = await bench();
   const order = orderOf(host);
   const { id, expiresAt, issuedAt } = orderOf(host);

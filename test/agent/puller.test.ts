@@ -28,7 +28,7 @@ test("host troubles are sent even when they are the reason a pull fails", async 
   ]);
 });
 
-test("an order for a binding that is made while the agent pulls finds that binding in the assignment", async () => {
+test("an order for a binding created during the pull finds that binding in the assignment", async () => {
   const host = newId();
   const assignment = assignmentOf(host, 1);
   const binding = assignment.bindings[0]?.id ?? "";

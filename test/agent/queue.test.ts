@@ -30,7 +30,7 @@ function bench() {
   return { workload: openQueue(2), log, job, end };
 }
 
-test("two runs at once, one per binding, first come first served", async () => {
+test("two runs at once, one per binding, in order of arrival", async () => {
   const { workload, log, job, end } = bench();
   const [photos, mail, music] = [newId(), newId(), newId()];
   workload.add(job("photos 1", photos));
@@ -46,7 +46,7 @@ test("two runs at once, one per binding, first come first served", async () => {
   expect(workload.has("photos 1")).toBe(false);
 });
 
-test("a running run is cancelled through its signal; a waiting one begins only to say that it is cancelled", async () => {
+test("a running run is cancelled by its signal; a waiting one starts only to report that it is cancelled", async () => {
   const { workload, log, job } = bench();
   const photos = newId();
   workload.add(job("one", photos));
@@ -57,7 +57,7 @@ test("a running run is cancelled through its signal; a waiting one begins only t
   expect(log).toEqual(["one begins", "two begins cancelled", "two ends", "one is cancelled"]);
 });
 
-test("draining cancels what runs, waits for it, and begins nothing more", async () => {
+test("draining cancels running runs, waits for them, and starts nothing more", async () => {
   const { workload, log, job } = bench();
   const photos = newId();
   workload.add(job("one", photos));

@@ -24,7 +24,7 @@ async function holdfast(verb: Verb, words: string[], env: Record<string, string>
   return { code: await verb.run(words, terminal), out };
 }
 
-test("an agent in its own process brings a notification where the control plane does not reach, once its host's policy lets it", async () => {
+test("an agent sends a notification where the control plane can't, if its host's policy allows it", async () => {
   const world = await startWorld();
   onTestFinished(world.end);
   const { agent, api } = world;
@@ -70,7 +70,7 @@ test("an agent in its own process brings a notification where the control plane 
   expect(agent.said() + world.url).not.toContain("SECRET");
 });
 
-test("an agent that is killed between sending and saying so: it is sent again by that host, under the same id, and not lost", async () => {
+test("a delivery of an agent killed between sending and reporting is sent again by that host, under the same id", async () => {
   const directory = await temporaryDirectory();
   let ahead = 0;
   const clock = { now: () => Date.now() + ahead };

@@ -79,7 +79,7 @@ async function bench() {
   };
 }
 
-test("what is over is delivered, acknowledged and removed; what runs is delivered and kept", async () => {
+test("finished runs are delivered, acknowledged and removed; running ones are delivered and kept", async () => {
   const { deps, spool, committed, accepted } = await bench();
   const [over, running] = [entryOf("succeeded"), entryOf("running", 1)];
   await spool.write(over);
@@ -91,7 +91,7 @@ test("what is over is delivered, acknowledged and removed; what runs is delivere
   expect((await spool.list()).map(idOf)).toEqual([idOf(running)]);
 });
 
-test("wires cut after the commit and before the answer: delivered again, removed once", async () => {
+test("a connection cut between commit and answer: delivered again, removed once", async () => {
   const { deps, spool, committed, answer, held } = await bench();
   const over = entryOf("failed");
   await spool.write(over);
@@ -104,7 +104,7 @@ test("wires cut after the commit and before the answer: delivered again, removed
   expect(await held()).toBe(0);
 });
 
-test("what a 200 does not name is sent again", async () => {
+test("a report that a 200 answer does not name is sent again", async () => {
   const { deps, spool, answer, held, accepted } = await bench();
   await spool.write(entryOf("succeeded"));
   answer("accept nothing");
@@ -115,7 +115,7 @@ test("what a 200 does not name is sent again", async () => {
   expect(await held()).toBe(0);
 });
 
-test("a run that changed while its report was on its way is kept and sent again", async () => {
+test("a run that changed while its report was being sent is kept and sent again", async () => {
   const { deps, spool, committed, held } = await bench();
   const running = entryOf("running", 1);
   await spool.write(running);
@@ -154,13 +154,13 @@ test("many reports go in batches of at most a hundred, and long logs in smaller 
   expect(await held()).toBe(0);
 });
 
-test("the fullest batch has the time it needs on a line of 4 kB/s, and what has no body half a minute", () => {
+test("the largest batch has enough time at 4 kB/s, and a request without a body has half a minute", () => {
   // As many characters as a batch may have, give or take the last report's log.
   expect(requestTimeoutMs(1_000_000)).toBeGreaterThan((1_000_000 / 4_000) * 1000);
   expect(requestTimeoutMs(0)).toBe(30_000);
 });
 
-test("a report the control plane can't take is kept, said, and does not hold up the others", async () => {
+test("a report that the control plane rejects is kept and logged, and does not block the others", async () => {
   const { deps, spool, answer, committed, lines } = await bench();
   const entries = Array.from({ length: 9 }, () => entryOf("succeeded"));
   const bad = entries[4];
@@ -175,7 +175,7 @@ test("a report the control plane can't take is kept, said, and does not hold up 
   expect(lines).toEqual([expect.stringContaining("rejected the report of")]);
 });
 
-test("keeps trying, later each time, and does not send again what has not changed", async () => {
+test("the reporter retries with growing pauses, and does not resend unchanged reports", async () => {
   const { deps, spool, answer, batches, held } = await bench();
   const time = holdTime();
   const running = entryOf("running", 1);

@@ -56,7 +56,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-test("files come back on another host, once it has the passphrase", async () => {
+test("files are restored on another host that has the passphrase", async () => {
   expect(run).toMatchObject({ state: "succeeded" });
   const target = join(world.directory, "back");
   const without = await holdfast("restore", "letters", "latest", "--host", "other", "--target", target);

@@ -39,7 +39,7 @@ async function pass(time: HeldTime, scheduler: { wake(): Promise<void> }, millis
 const hourly = (): ReturnType<typeof assignmentOf> =>
   assignmentOf(newId(), 1, { timerConfig: { OnCalendar: "hourly", RandomizedDelaySec: "0" }, zone: "UTC" });
 
-test("a time is behind us once its run began, over a restart too; before that it comes again", async () => {
+test("a scheduled time is done once its run has started, also after a restart; before that it comes again", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const assignment = hourly();
@@ -64,7 +64,7 @@ test("a time is behind us once its run began, over a restart too; before that it
   expect(JSON.parse(history)).toMatchObject({ lastDueAt: "2026-11-23T09:00:00.000Z" });
 });
 
-test("a look at the schedules while a run begins does not make it begin twice", async () => {
+test("checking the schedules while a run starts does not start it twice", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const { scheduler, said, dues } = start({ paths, time, assignment: hourly() });
@@ -75,7 +75,7 @@ test("a look at the schedules while a run begins does not make it begin twice", 
   expect(said()).toEqual(["09:00 schedule"]);
 });
 
-test("a run that waits for its turn over several of its times is one run for all of them", async () => {
+test("a run that waits in the queue over several of its times is one run for all of them", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const { scheduler, said, dues } = start({ paths, time, assignment: hourly() });
@@ -91,7 +91,7 @@ test("a run that waits for its turn over several of its times is one run for all
   expect(said()).toEqual(["09:00 schedule", "13:00 schedule"]);
 });
 
-test("what can't begin now comes again within half a minute, and its time is not behind us", async () => {
+test("a run that can't start now is retried within half a minute, and its time is not done", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const { scheduler, dues, said } = start({ paths, time, assignment: hourly() });
@@ -105,7 +105,7 @@ test("what can't begin now comes again within half a minute, and its time is not
   expect(said()).toHaveLength(2);
 });
 
-test("a backup that a lock has put off comes again at its time, and not twice while it runs", async () => {
+test("a backup deferred by a lock runs again at its time, and not twice while it runs", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const assignment = hourly();
@@ -132,7 +132,7 @@ test("the clock is read again every 30 s, so that a suspend is noticed", async (
   expect(said()).toEqual(["13:00 catch-up"]);
 });
 
-test("a clock that was set a day ahead and right again: one catch-up, and no time is missed afterwards", async () => {
+test("a clock set a day ahead and corrected: one catch-up, and no time is missed afterwards", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const { scheduler, said, dues } = start({ paths, time, assignment: hourly() });
@@ -149,7 +149,7 @@ test("a clock that was set a day ahead and right again: one catch-up, and no tim
   expect(said()).toEqual(["09:00 catch-up", "09:00 schedule", "10:00 schedule"]);
 });
 
-test("one binding that can't be followed does not keep the others from it", async () => {
+test("one binding with an invalid schedule does not block the others", async () => {
   const { paths } = await scratchRoot();
   const time = holdTime();
   const assignment = hourly();
@@ -164,7 +164,7 @@ test("one binding that can't be followed does not keep the others from it", asyn
   expect(lines[0]).toContain("the schedule of odd can't be followed");
 });
 
-test("what comes next can be asked without a daemon", async () => {
+test("the next times can be read without a daemon", async () => {
   const { paths } = await scratchRoot();
   const [binding] = hourly().bindings;
   if (binding === undefined) throw new Error("the assignment has one binding");

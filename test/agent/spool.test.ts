@@ -20,7 +20,7 @@ function idAt(minute: number): string {
   return uuidv7(START + minute * 60_000, crypto.getRandomValues(new Uint8Array(10)));
 }
 
-test("on a full disk no run can begin, what is over is delivered from memory, and all is as before once there is room", async () => {
+test("on a full disk no run starts, finished ones are delivered from memory, and all works again once there is space", async () => {
   const { paths } = await scratchRoot();
   const disk = mountSmallDisk(paths.spoolDir, 256);
   onTestFinished(() => disk.unmount());

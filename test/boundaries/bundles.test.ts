@@ -62,7 +62,7 @@ test("the packaged agent for x64 starts without Node", () => {
   );
 });
 
-test("it takes no orders from the folder it is started in", () => {
+test("the program reads nothing from the folder it is started in", () => {
   writeFileSync(join(fresh, "bunfig.toml"), 'preload = ["./preload.js"]\n');
   writeFileSync(join(fresh, "preload.js"), 'require("node:fs").writeFileSync("preloaded", "")');
   execFileSync(join(install, "holdfast-agent-linux-x64"), ["--version"], { cwd: fresh });

@@ -22,7 +22,7 @@ test("the glossary has at most 60 lines, one term each, in the order of the alph
   expect(lower).toEqual([...new Set(lower)].toSorted());
 });
 
-test.each(terms)("the code speaks of: %s", (term) => {
+test.each(terms)("the code uses the term: %s", (term) => {
   // As words, as a file's name or as an identifier: "clock skew", "clock-skew", "clockSkew".
   const written = new RegExp(`\\b${term.replaceAll(" ", "[ -]?")}`, "i");
   const folded = ({ file, text }: { file: string; text: string }): string =>

@@ -31,7 +31,7 @@ test("the catalogue is listed by pages and read by name", async () => {
   });
 });
 
-test("a contract is made of an entry, a layout and what only its owner knows", async () => {
+test("a contract is created from an entry, a layout and parameters", async () => {
   const control = await testControl();
   await control.enrol("nas", USERS);
   const params = { data: "/srv/vault/" };
@@ -59,7 +59,7 @@ test("a contract is made of an entry, a layout and what only its owner knows", a
   });
 });
 
-test("what is wrong with it is said by field, with what there is", async () => {
+test("faults name the field and the valid values", async () => {
   const control = await testControl();
   await control.enrol("nas", USERS);
   const invalid = { status: 400, code: "request.invalid" };
@@ -118,7 +118,7 @@ async function probesOf(host: TestHost): Promise<Probes> {
   return Probes.parse(JSON.parse(payload));
 }
 
-test("a host is told to look for what fits it, in a list that is its own", async () => {
+test("a host gets a signed list of the probes that fit it", async () => {
   const control = await testControl();
   const debian = await control.enrol("debian");
   const nixos = await control.enrol("nixos", { os: "NixOS 26.05 (Yarara)" });
@@ -155,7 +155,7 @@ async function proposed(control: TestControl, filter = ""): Promise<Proposal[]> 
   return (await control.admin.ask(page(Proposal), "GET", `/api/v1/proposals${filter}`)).items;
 }
 
-test("what is found is proposed, and nothing is kept before somebody accepts it", async () => {
+test("a detected service is proposed, and nothing is created before it is accepted", async () => {
   const control = await testControl();
   const host = await control.enrol("nas");
   const other = await control.enrol("other");
@@ -197,7 +197,7 @@ test("what is found is proposed, and nothing is kept before somebody accepts it"
   ]);
 });
 
-test("of two that accept the same proposal at once, one makes a contract", async () => {
+test("of two concurrent acceptances of a proposal, one creates a contract", async () => {
   const control = await testControl();
   const host = await control.enrol("nas");
   await propose(host, radarr);
@@ -208,7 +208,7 @@ test("of two that accept the same proposal at once, one makes a contract", async
   expect((await control.admin.ask(page(Contract), "GET", "/api/v1/contracts")).items).toHaveLength(1);
 });
 
-test("what has a contract of the same sources is not proposed; what is not found any more goes", async () => {
+test("a service with a contract of the same sources is not proposed; one no longer detected is removed", async () => {
   const control = await testControl();
   const host = await control.enrol("nas");
   const contract = await create(control, {
@@ -226,7 +226,7 @@ test("what has a contract of the same sources is not proposed; what is not found
   expect(await proposed(control)).toMatchObject([{ entry: "postgresql", contract: { kind: "databasebackup" } }]);
 });
 
-test("what was dismissed stays so, and can still be looked at and accepted", async () => {
+test("a dismissed proposal stays dismissed, and can still be listed and accepted", async () => {
   const control = await testControl();
   const host = await control.enrol("nas");
   await propose(host, radarr);
@@ -247,7 +247,7 @@ test("what was dismissed stays so, and can still be looked at and accepted", asy
   expect(await proposed(control, "?dismissed=true")).toEqual([]);
 });
 
-test("proposals keep no host from being deleted, and one host's list is no other's", async () => {
+test("proposals do not block deleting a host, and each host has its own list", async () => {
   const control = await testControl();
   const [host, other] = [await control.enrol("nas"), await control.enrol("other")];
   await propose(host, radarr);

@@ -40,7 +40,7 @@ async function said(verb: Verb, ...words: string[]): Promise<string> {
   return out;
 }
 
-test("holdfast catalog lists the services, shows one with its layouts, and declares a contract of it", async () => {
+test("holdfast catalog lists the services, shows one with its layouts, and creates a contract from it", async () => {
   const list = (await said(catalog)).split("\n");
   expect(list).toHaveLength(28);
   expect(list).toContainEqual(expect.stringMatching(/^vaultwarden +Vaultwarden +Vaults/));
@@ -69,7 +69,7 @@ test("holdfast catalog lists the services, shows one with its layouts, and decla
   );
 });
 
-test("holdfast proposals shows what was found; accept and dismiss decide about it", async () => {
+test("holdfast proposals lists detected services; accept and dismiss decide about them", async () => {
   const found = (container: string) => ({
     entry: "radarr",
     layout: "docker",

@@ -39,7 +39,7 @@ async function found(containers: FakeContainer[], probes: Probe[] = UNITS): Prom
   return detect(probes, machine);
 }
 
-test("a unit file is a service, wherever systemd would find it; a masked one and others are none", async () => {
+test("a unit file is a service wherever systemd finds it; a masked one is not", async () => {
   await writeFile(join(root, "usr/radarr.service"), "[Service]\n");
   await writeFile(join(root, "etc/jellyfin.service"), "[Service]\n");
   await writeFile(join(root, "usr/jellyfin.service"), "[Service]\n");
@@ -64,7 +64,7 @@ test("a unit file is a service, wherever systemd would find it; a masked one and
   ]);
 });
 
-test("paths tell a service only when all of them are there", async () => {
+test("paths identify a service only when all of them exist", async () => {
   const paths = [join(root, "srv/config.php"), join(root, "srv/data")];
   const probe = Probe.parse({ entry: "grocy", layout: "debian", paths });
   await mkdir(join(root, "srv/data"), { recursive: true });
@@ -75,7 +75,7 @@ test("paths tell a service only when all of them are there", async () => {
   ]);
 });
 
-test("a container tells where its directories are on the host: mounted, or below a mount", async () => {
+test("a container's directories are found on the host, mounted or below a mount", async () => {
   const seen = await found([
     {
       name: "films",
@@ -113,7 +113,7 @@ test("a container tells where its directories are on the host: mounted, or below
   ]);
 });
 
-test("of the same Compose project, the database is found when there is one; and the project's own directory", async () => {
+test("the database and the directory of a Compose project are found", async () => {
   const project: [string, string] = ["money", "/srv/money"];
   const uploads = { "/var/www/html/storage/upload": "/srv/money/uploads" };
   const app = { name: "money-app-1", image: "fireflyiii/core:version-6", mounts: uploads, project };
@@ -138,7 +138,7 @@ test("of the same Compose project, the database is found when there is one; and 
   }
 });
 
-test("PostgreSQL in a container is proposed as that container, and a container of an image that moved on is known still", async () => {
+test("PostgreSQL in a container is proposed as that container; a container of an older image is still recognized", async () => {
   expect(await found([{ name: "pg", image: "postgres:16" }])).toMatchObject([
     { entry: "postgresql", layout: "docker", container: "pg", params: { container: "pg" } },
   ]);
@@ -151,7 +151,7 @@ test("PostgreSQL in a container is proposed as that container, and a container o
   expect(await found([outdated])).toMatchObject([{ entry: "radarr", params: { data: "/srv/radarr" } }]);
 });
 
-test("nothing but what is looked for leaves the host, and of containers only names and places", async () => {
+test("only what is probed leaves the host, and of containers only names and mounts", async () => {
   const seen = await found([
     {
       name: "films",
@@ -167,7 +167,7 @@ test("nothing but what is looked for leaves the host, and of containers only nam
   expect(docker.asked.filter((path) => path !== "GET /containers/json")).toHaveLength(1);
 });
 
-test("no engine, one that may not be asked, or one that answers nonsense, is no trouble", async () => {
+test("without a container engine, without access, or with nonsense answers, detection works on", async () => {
   const probes = PROBES.filter(({ layout }) => layout === "docker");
   for (const socket of [join(root, "nothing.sock"), join(root, "etc")]) {
     expect(await detect(probes, { ...machine, sockets: [socket] })).toEqual([]);
@@ -176,7 +176,7 @@ test("no engine, one that may not be asked, or one that answers nonsense, is no 
   expect(await detect(probes, { ...machine, sockets: [docker.socket, docker.socket] })).toHaveLength(1);
 });
 
-test("where to look is what systemd and Docker themselves go by", () => {
+test("detection looks where systemd and Docker themselves look", () => {
   expect(searchPathsFrom({})).toMatchObject({ sockets: ["/var/run/docker.sock", "/run/podman/podman.sock"] });
   expect(searchPathsFrom({}).unitDirectories).toContain("/etc/systemd/system");
   expect(searchPathsFrom({ DOCKER_HOST: "unix:///run/user/1000/docker.sock", SYSTEMD_UNIT_PATH: "/a:/b:" })).toEqual({
@@ -194,6 +194,6 @@ test.each([
   ["codeberg.org/forgejo/forgejo:9", "forgejo/forgejo"],
   ["sha256:" + "a".repeat(64), null],
   ["3f29a1bc77de", null],
-])("the image %s is looked for as %s", (image, name) => {
+])("the image %s is searched as %s", (image, name) => {
   expect(imageName(image)).toBe(name);
 });

@@ -33,7 +33,7 @@ afterAll(async () => {
   await rm(place, { recursive: true, force: true });
 });
 
-test("the real agent finds what lives on its host, and proposes it; root's policy forbids it", async () => {
+test("the real agent detects the host's services and proposes them; root's policy can forbid it", async () => {
   const { agent, api } = world;
   const enrollment = await api.post("/enrollments", { name: "nas" });
   expect(await agent.cli("enroll", "--url", world.url, "--token", String(enrollment["token"]))).toMatchObject({

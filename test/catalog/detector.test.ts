@@ -65,7 +65,7 @@ async function bench(change: { host?: string; type?: string } = {}) {
   return { start, looked, after, told, lines, state, policy, unit: join(units, "radarr.service") };
 }
 
-test("it tells at once, when something else is found, and daily; it asks what to look for daily", async () => {
+test("detections are reported at once, on changes, and daily; probes are fetched daily", async () => {
   const { start, after, looked, told, state, unit } = await bench();
   start();
   await looked();
@@ -81,7 +81,7 @@ test("it tells at once, when something else is found, and daily; it asks what to
   expect(told).toHaveLength(3);
 });
 
-test("with nobody to tell it tries again soon, without a word: others say so already", async () => {
+test("without a control plane it retries soon, and logs nothing, because others log it already", async () => {
   const { start, after, looked, told, lines, state } = await bench();
   state.isOffline = true;
   start();
@@ -91,7 +91,7 @@ test("with nobody to tell it tries again soon, without a word: others say so alr
   expect([told, lines]).toEqual([[[]], []]);
 });
 
-test("where root forbids it, nothing is asked, looked for or told, and what was told before is taken back", async () => {
+test("when root forbids it, nothing is fetched, probed or reported, and earlier reports are withdrawn", async () => {
   const { start, after, looked, told, state, unit, policy } = await bench();
   await writeFile(unit, "");
   start();
@@ -105,7 +105,7 @@ test("where root forbids it, nothing is asked, looked for or told, and what was 
 test.each([
   ["for another host", { host: "01936f0e-0000-7000-8000-000000000000" }, "is for host 01936f0e"],
   ["that is another kind of JWS", { type: "holdfast-assignment+jws" }, "is signed as holdfast-assignment+jws"],
-])("a list %s is not followed, and that is said once", async (_what, change, says) => {
+])("a list of probes %s is rejected, and that is logged once", async (_what, change, says) => {
   const { start, after, looked, told, lines } = await bench(change);
   start();
   await looked();

@@ -32,7 +32,7 @@ function given(template: LayoutTemplate, choices: Record<string, string> = {}): 
   return { ...Object.fromEntries(missing.map(({ name, kind }) => [name, GIVEN[kind]])), ...choices };
 }
 
-test("every service of the issue is there, in three layouts, by name", () => {
+test("every required service has an entry with three layouts, sorted by name", () => {
   expect(SERVICES.map(({ name }) => name)).toEqual([
     "audiobookshelf",
     "bazarr",
@@ -77,7 +77,7 @@ test("the manual lists every entry", async () => {
   expect(listed.filter((name) => name !== "nixos" && name !== "debian" && name !== "docker")).toEqual(names);
 });
 
-test.each(ways)("$at: is a whole contract for every choice, and uses every parameter it asks for", ({ template }) => {
+test.each(ways)("$at: is a complete contract for every choice, and uses each of its parameters", ({ template }) => {
   const choices = template.params.filter(({ kind }) => kind === "choice");
   const made = [{}, ...choices.flatMap(({ name, choices: all }) => all.map((one) => ({ [name]: one })))];
   const used = new Set(choices.map(({ name }) => name));
@@ -96,7 +96,7 @@ test.each(ways)("$at: is a whole contract for every choice, and uses every param
   expect(template.params.map(({ name }) => name).filter((name) => !used.has(name))).toEqual([]);
 });
 
-test.each(ways)("$at: says where its facts are from, and looks only for what can be found", ({ service, template }) => {
+test.each(ways)("$at: names the sources of its facts, and probes only what can be found", ({ service, template }) => {
   expect(template.facts.length).toBeGreaterThan(0);
   const names = new Set(template.params.map(({ name }) => name));
   for (const probe of template.probes) {
@@ -108,7 +108,7 @@ test.each(ways)("$at: says where its facts are from, and looks only for what can
   }
 });
 
-test.each(ways)("$at: nothing but names that a shell takes as they are goes into a command", ({ template }) => {
+test.each(ways)("$at: only names without shell syntax go into a command", ({ template }) => {
   const commands = [template.database?.backupCmd, template.database?.restoreCmd].join(" ");
   const inCommands = template.params.filter(({ name }) => commands.includes(`\${${name}}`));
   expect(inCommands.filter(({ kind }) => !["container", "role", "database"].includes(kind))).toEqual([]);
@@ -120,7 +120,7 @@ test("no exclude pattern names the log of a database", () => {
   expect(patterns.filter((pattern) => /-(wal|shm)|\.db-/.test(pattern))).toEqual([]);
 });
 
-test("a path with pattern characters stays a path in a pattern, and a slash at its end is one too many", () => {
+test("pattern characters of a path are escaped, and a trailing slash is removed", () => {
   const template = SERVICES.find(({ name }) => name === "radarr")?.layouts.docker;
   if (template === undefined) throw new Error("no radarr");
   const { contract } = fillTemplate(template, readParams(template.params, { data: "/srv/a[1] *?\\/" }).values);

@@ -34,12 +34,12 @@ afterAll(async () => {
   await host.close();
 });
 
-test("every entry is tried, in one layout at least", () => {
+test("every entry is tested, in at least one layout", () => {
   const tried = new Set([...SHAPES.map(({ entry }) => entry), "postgresql"]);
   expect([...tried].toSorted()).toEqual(SERVICES.map(({ name }) => name));
 });
 
-test.each(SHAPES)("$entry ($layout): what is backed up under load comes back after a wreck", async (shape) => {
+test.each(SHAPES)("$entry ($layout): a backup under load is restored after the data is destroyed", async (shape) => {
   const base = join(host.root, "srv", `${shape.entry}-${shape.layout}`);
   const contract = contractOf(shape, base);
   const kept = shape.files.map((file) => join(base, file));
@@ -77,7 +77,7 @@ test.each(SHAPES)("$entry ($layout): what is backed up under load comes back aft
   }
 });
 
-test("postgresql: all databases and roles of a server come back by the entry's own commands; a broken load fails", async () => {
+test("postgresql: the entry's commands restore all databases and roles of a server; a broken load fails", async () => {
   const { uid, gid } = await stat(postgres.directory);
   const orders = serverTables("postgres", postgres, { database: "shop", names: ["orders", "CREATE ROLE postgres;"] });
   await orders.make();

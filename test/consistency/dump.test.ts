@@ -12,7 +12,7 @@ import { until } from "../support/until.ts";
 
 const isRoot = process.getuid?.() === 0;
 
-it("a host without bash is told what is missing, before anything runs", async () => {
+it("a host without bash gets an error before anything runs", async () => {
   await expect(requireBash("/nonexistent")).rejects.toMatchObject({ failure: { code: "dump.failed" } });
   await expect(requireBash("/nonexistent")).rejects.toThrow("bash is not installed");
 });
@@ -40,7 +40,7 @@ describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
     });
     afterAll(() => host.close());
 
-    it("comes back byte for byte, by the contract's own commands, and to a directory as a file", async () => {
+    it("is restored byte for byte, by the contract's own commands, and to a directory as a file", async () => {
       const bytes = Buffer.from(Array.from({ length: 300_000 }, (_none, index) => (index * 7) % 256));
       await writeFile(out("database"), bytes);
       const work = host.work({
@@ -118,7 +118,7 @@ describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
       expect(await processesWith(runId)).toEqual([]);
     });
 
-    it("never sees the end of half a dump: it is ended when the engine can't read on", async () => {
+    it("never completes half a dump: it is stopped when the engine can't read on", async () => {
       const backupCmd = `head -c 6000000 /dev/urandom`;
       const restoreCmd = `trap 'echo asked >>${out("asked")}; exit 1' TERM; bytes=$(wc -c); echo "$bytes" >${out("committed")}`;
       const work = host.work({ database: { backupCmd, restoreCmd } });
@@ -140,7 +140,7 @@ describe("a database, whatever the engine's version", () => {
   });
   afterAll(() => host.close());
 
-  it("that complains while loading, or does not take all of it, is a failed restore", async () => {
+  it("that reports errors while loading, or stops reading, is a failed restore", async () => {
     const backupCmd = "head -c 400000 /dev/zero";
     await host.backup(host.work({ database: { backupCmd } }));
     const complaining = await host.restore(
@@ -154,7 +154,7 @@ describe("a database, whatever the engine's version", () => {
     expect(early.failure?.message).toContain("before it had read the whole dump");
   });
 
-  it("that is killed, or goes on in spite of what it does not know, stores nothing", async () => {
+  it("that is killed, or continues after an error, stores nothing", async () => {
     const failing: [string, string][] = [
       ["head -c 200000 /dev/zero; echo $undefined_thing", "undefined_thing: unbound variable"],
       ["head -c 200000 /dev/zero; kill -KILL $$", "exited with 137"],
@@ -168,7 +168,7 @@ describe("a database, whatever the engine's version", () => {
     expect(snapshots()).toEqual(before);
   });
 
-  it("that became a snapshot although it was cut off on the way is removed again", async () => {
+  it("that became a snapshot although it was incomplete is removed again", async () => {
     const [oldest] = oldestAndNewest("restic");
     const cutting = out("cutting-restic");
     const cut = `trap '' INT; ${oldest.path} "$@" < <(head -c 1000); exit $?`;

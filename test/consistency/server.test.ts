@@ -47,7 +47,7 @@ describe.each(KINDS)("$kind, written to all the time", ({ kind, start, engine })
     expect(rounds).toHaveLength(ROUNDS);
   });
 
-  it("comes back out of a snapshot in place, and lies in one file below a target", async () => {
+  it("is restored in place from a snapshot, and as one file into a directory", async () => {
     writer = await startServerWriter(kind, server, host.root);
     const work = host.work({ contract: { consistency: [entry("app")] } });
     const before = writer.committed();
@@ -63,7 +63,7 @@ describe.each(KINDS)("$kind, written to all the time", ({ kind, start, engine })
     expect(dump).toContain("CREATE TABLE");
   });
 
-  it("is dumped whole, with its accounts, and a lost database is there again", async () => {
+  it("is dumped with its accounts, and a lost database is restored", async () => {
     const account = kind === "postgres" ? "CREATE ROLE keeper LOGIN" : "CREATE USER keeper@localhost";
     server.sql(kind === "postgres" ? "postgres" : "", account);
     const work = host.work({ contract: { consistency: [entry("*")] } });
@@ -80,7 +80,7 @@ describe.each(KINDS)("$kind, written to all the time", ({ kind, start, engine })
     expect(server.sql(kind === "postgres" ? "postgres" : "", accounts)).toContain("keeper");
   });
 
-  it("that does not answer, or complains while loading, fails the run", async () => {
+  it("that does not answer, or reports errors while loading, fails the run", async () => {
     const absent = host.work({ contract: { consistency: [entry("no_such")] } });
     expect(await host.backup(absent)).toMatchObject({ snapshot: null, failure: { code: "consistency.failed" } });
     const work = host.work({ contract: { consistency: [entry("app")] } });
@@ -122,7 +122,7 @@ describe("a database in a container", () => {
   });
   afterEach(() => host.close());
 
-  it("is dumped and loaded by the container's own tools, by an argv of nothing but checked parts", async () => {
+  it("is dumped and loaded by the container's own tools, with an argv of checked parts only", async () => {
     const bin = join(host.root, "bin");
     await mkdir(bin);
     // No container engine here: what it would be asked is written down, and done by the real client.
@@ -152,7 +152,7 @@ esac
     expect((await host.backup(gone)).failure?.message).toContain('has a container "gone"');
   });
 
-  it("of MariaDB is asked with the password that the container's environment has for its own user, or else root's", async () => {
+  it("of MariaDB is opened with the user's password in the container's environment, or else root's", async () => {
     const mariadb = await startMariadb();
     try {
       mariadb.sql("", "CREATE DATABASE shop; CREATE TABLE shop.orders (n INT); INSERT INTO shop.orders VALUES (7)");

@@ -21,7 +21,7 @@ pause) echo "pause $2" >>"$root/said"; echo paused >"$root/$2" ;;
 unpause) echo "unpause $2" >>"$root/said"; echo running >"$root/$2" ;;
 esac`;
 
-describe("what must stand still while a backup runs", () => {
+describe("a service that must be stopped for a backup", () => {
   let host: EngineHost;
   const out = (name: string): string => join(host.root, name);
   const said = (): Promise<string> => textOf(out("said"));
@@ -47,7 +47,7 @@ describe("what must stand still while a backup runs", () => {
   afterEach(() => host.close());
   const ALL = "before hook\npause web\nstop app.service\nstart app.service\nunpause web\nafter hook\n";
 
-  it("is stopped between the hooks if it runs, and started again in reverse order", async () => {
+  it("is stopped between the hooks if it runs, and services are started again in reverse order", async () => {
     expect(await host.backup(halting({ before: ["first"], after: ["last"] }))).toMatchObject({ state: "succeeded" });
     expect(await said()).toBe(ALL);
   });

@@ -7,7 +7,7 @@ import { openReadyHost } from "../engine/ready-host.ts";
 
 const isRoot = process.getuid?.() === 0;
 
-describe("sources that look wrong", () => {
+describe("suspicious sources", () => {
   let host: EngineHost;
   const mounted: string[] = [];
   const out = (name: string): string => join(host.root, name);
@@ -33,7 +33,7 @@ describe("sources that look wrong", () => {
     await host.close();
   });
 
-  it("with far less in them than usual are stored, said, and keep the old snapshots, until that is the usual", async () => {
+  it("with far less in them than usual are stored and reported, and keep the old snapshots, until that is normal", async () => {
     await fill(60);
     expect((await host.backup(keepOne())).state).toBe("succeeded");
     await fill(20);
@@ -51,7 +51,7 @@ describe("sources that look wrong", () => {
     expect(await snapshots()).toHaveLength(1);
   });
 
-  it("are not compared with what another list of sources, or other patterns, held before", async () => {
+  it("are not compared with backups of other sources or other patterns", async () => {
     await fill(60);
     const few = await host.write("few/file", "x");
     expect((await host.backup(keepOne())).state).toBe("succeeded");
@@ -60,7 +60,7 @@ describe("sources that look wrong", () => {
     expect((await host.backup(host.work({ excludes: ["[1-9]*"] }))).state).toBe("succeeded");
   });
 
-  it("are not stored at all where the settings say fail, and a person may say that all is well", async () => {
+  it("are not stored at all when the settings say fail, and a person can accept them", async () => {
     const failing = host.work({ settings: { shrinkage: { action: "fail" } } });
     await fill(60);
     await writeFile(out("data/big"), Buffer.alloc(3 << 20));
@@ -75,7 +75,7 @@ describe("sources that look wrong", () => {
     expect(await host.backup(failing)).toMatchObject({ state: "succeeded" });
   });
 
-  it("are not made of a few files, of what the patterns leave out, or where nobody wants to know", async () => {
+  it("are not reported for few files, for excluded ones, or when the check is off", async () => {
     const leftOut = host.work({ excludes: ["cache"] });
     await fill(9);
     for (let file = 0; file < 50; file++) await host.write(`data/cache/${file}`, "x");
@@ -88,7 +88,7 @@ describe("sources that look wrong", () => {
     expect((await host.backup(host.work({ settings: { shrinkage: { percent: null } } }))).state).toBe("succeeded");
   });
 
-  it.runIf(isRoot)("lie where something should be mounted and is not: nothing is stored", async () => {
+  it.runIf(isRoot)("are on a missing mount: nothing is stored", async () => {
     await mkdir(out("disk/photos"), { recursive: true });
     await host.write("disk/photos/stray", "written while nothing was mounted");
     const declared = host.work({ sources: [out("disk/photos")], contract: { mountPoints: [out("disk")] } });
@@ -100,7 +100,7 @@ describe("sources that look wrong", () => {
     expect(await host.backup(declared)).toMatchObject({ state: "succeeded" });
   });
 
-  it.runIf(isRoot)("lay on another file system at the last good run: told without any declaration", async () => {
+  it.runIf(isRoot)("are on another file system than at the last good run: reported without any setting", async () => {
     await mkdir(out("disk with space/photos"), { recursive: true });
     await host.write("disk with space/photos/stray", "x");
     mount("disk with space");

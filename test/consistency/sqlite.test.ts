@@ -35,7 +35,7 @@ describe("a copy of a SQLite database that is written to all the time", () => {
     await rm(directory, { recursive: true, force: true });
   });
 
-  it(`is sound and a prefix of what was committed, ${ROUNDS} times of ${ROUNDS}`, async () => {
+  it(`is intact and a prefix of what was committed, ${ROUNDS} times of ${ROUNDS}`, async () => {
     const live = join(directory, "live.db");
     writer = await startSqliteWriter(live, join(directory, "log"));
     const bad: unknown[] = [];
@@ -81,7 +81,7 @@ describe("a copy of a SQLite database that is written to all the time", () => {
     await expect(copySqlite(live, join(directory, "other.db"))).rejects.toThrow("file is not a database");
   });
 
-  it("is right too after a crash that left a journal to roll back", async () => {
+  it("is correct also after a crash that left a journal to roll back", async () => {
     const live = join(directory, "live.db");
     const program = `
       const { DatabaseSync } = require("node:sqlite");
@@ -117,7 +117,7 @@ describe.each([newestRestic(), oldestAndNewest("borg")[0]])(
     });
     const out = (name: string): string => join(host.root, name);
 
-    it("keeps a sound copy in place of the live file, and gives it back with owner and mode, whole or to a directory", async () => {
+    it("stores an intact copy in place of the live file, and restores it with owner and mode, in place or to a directory", async () => {
       const user = isRoot ? "nobody" : undefined;
       // A name that patterns would read as more than a name.
       const live = out("data/a [1]*.db");
@@ -195,7 +195,7 @@ describe("a contract with a SQLite database", () => {
     expect(await host.backup(sqlite(out("data/link.db")))).toMatchObject({ failure: { code: "policy.refused" } });
   });
 
-  it("is put back in place only where the contract of today names it, whatever the snapshot says of itself", async () => {
+  it("is restored in place only where the present contract names it, whatever the snapshot contains", async () => {
     new DatabaseSync(out("data/app.db")).exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
     expect(await host.backup(sqlite(out("data/app.db")))).toMatchObject({ state: "succeeded" });
     const refused = await host.restore(host.work(), {});

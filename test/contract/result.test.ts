@@ -54,7 +54,7 @@ test("the script's usage and exit statuses are the contract's", async () => {
   expect((await host.script("on", "snapshots")).stdout).toBe("");
 });
 
-test("bindings of the same repository and contract see their own snapshots only, and what is off still works", async () => {
+test("bindings of the same repository and contract see their own snapshots only, also when they are off", async () => {
   expect(await host.script("off", "backup")).toMatchObject({ code: 0 });
   expect(await host.start("paused")).toMatchObject({ code: 0 });
   const [on, off, paused] = await Promise.all(["on", "off", "paused"].map((name) => host.script(name, "snapshots")));
@@ -78,11 +78,11 @@ test("bindings of the same repository and contract see their own snapshots only,
   });
 });
 
-test("a unit that runs a binding nobody has fails", async () => {
+test("a unit of an unknown binding fails", async () => {
   expect(await host.start("nobody")).toMatchObject({ code: 2, stderr: expect.stringContaining("no binding 'nobody'") });
 });
 
-test("a binding that goes takes its script along, a new name is a new script; what is not ours stays, and is said once", async () => {
+test("a deleted binding loses its script, a new name is a new script; foreign files stay, and are logged once", async () => {
   const pathOf = (name: string): string => join(host.paths.scriptsDir, `holdfast-backups-${name}`);
   const before = await readFile(pathOf("paused"), "utf8");
   await writeFile(pathOf("foreign"), "#!/bin/sh\necho mine\n");
@@ -108,7 +108,7 @@ test("a binding that goes takes its script along, a new name is a new script; wh
   expect((await host.agent.cli("status")).stdout).toContain(`result      ${pathOf("foreign")} is not the agent's`);
 });
 
-test("a unit of somebody else's that does the same, the NixOS module's, stays and is no trouble", async () => {
+test("an equivalent unit of the NixOS module stays, and is no trouble", async () => {
   const theirs = "[Service]\nType=oneshot\nExecStart=/nix/store/x-holdfast/bin/holdfast-agent backup %i\n";
   await writeFile(host.paths.backupUnit, theirs);
   const said = await host.assign([bound("on")]);
@@ -118,7 +118,7 @@ test("a unit of somebody else's that does the same, the NixOS module's, stays an
   await rm(host.paths.backupUnit);
 });
 
-test("where nothing can be written the backups go on, and it is said once", async () => {
+test("when no script can be written the backups continue, and it is logged once", async () => {
   execFileSync("mount", ["-t", "tmpfs", "-o", "ro", "tmpfs", host.paths.scriptsDir]);
   try {
     const said = await host.assign([bound("on")], 1);
@@ -134,7 +134,7 @@ test("where nothing can be written the backups go on, and it is said once", asyn
   }
 });
 
-test("uninstall takes the results along, and nothing else that lies beside them", async () => {
+test("uninstall removes the scripts and units, and nothing else beside them", async () => {
   await host.assign([bound("on")]);
   const gone = await host.agent.cli("uninstall");
   expect(gone.stdout).toContain(

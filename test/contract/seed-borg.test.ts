@@ -31,7 +31,7 @@ describe.each(CELLS)("$provider as $user to a $place repository", (cell) => {
 });
 
 describe.each(CELLS.filter(({ place }) => place === "local"))("$provider as $user", (cell) => {
-  test("brings back directories that are gone", async () => {
+  test("restores directories that were deleted", async () => {
     expect(await replayBlock(host, cell)).toBe("as it was");
   });
 });

@@ -87,7 +87,7 @@ describe.each(TOOLS)("%s", (tool) => {
     expect(rows()).toEqual(["car|1"]);
   });
 
-  test("a dump that breaks in its pipe keeps nothing, and the unit fails", async () => {
+  test("a dump that fails in its pipe stores nothing, and the unit fails", async () => {
     const failed = await host.start(`${tool}-broken`);
     expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining("(dump.failed)") });
     expect(failed.stderr).toContain('"stranger"');

@@ -115,7 +115,7 @@ function withoutPaths(found: Record<string, unknown>, paths: readonly string[]):
 }
 
 describe.each(TOOLS)("%s", (tool) => {
-  test("gives back owners, modes, times, links and attributes, and nothing that was excluded; hooks have their order; no secret is seen", async () => {
+  test("restores owners, modes, times, links and attributes, and nothing excluded; hooks run in order; no secret is shown", async () => {
     await turns();
     const before = describeTree(tree);
     const telling = await tellingTool(await pathOf(tool), await host.directory("opt/telling"));
@@ -158,7 +158,7 @@ describe.each(TOOLS)("%s", (tool) => {
     expect(Object.keys(describeTree(tree))).not.toContain("/extra");
   });
 
-  test("at once, two of one repository and one of them again: each backup is whole or for later, and each sees its own", async () => {
+  test("concurrent backups to one repository: each succeeds or is deferred, and each binding sees its own snapshots", async () => {
     const names = [`${tool}-tree`, `${tool}-other`, `${tool}-tree`];
     const ended = await Promise.all(names.map((name) => host.start(name)));
     for (const { code, stderr } of ended) expect([0, 75], stderr).toContain(code);
@@ -180,14 +180,14 @@ describe.each(TOOLS)("%s", (tool) => {
     expect(await snapshotsOf(`${tool}-broken`)).toEqual([]);
   });
 
-  test("a source that is missing is a failure, and nothing is kept as if it were whole", async () => {
+  test("a missing source is a failure, and no snapshot pretends to be complete", async () => {
     const failed = await host.start(`${tool}-missing`);
     expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining("(source.missing)") });
     expect(failed.stderr).toContain(join(host.root, "opt/nowhere"));
     expect(await snapshotsOf(`${tool}-missing`)).toEqual([]);
   });
 
-  test("a file that can't be read is said, and the rest is kept: success with warnings, which is success to systemd", async () => {
+  test("an unreadable file is reported and the rest stored: success with warnings, which is success for systemd", async () => {
     const byScript = await host.script(`${tool}-unreadable`, "backup");
     expect(byScript.code, byScript.stderr).toBe(3);
     expect(await snapshotsOf(`${tool}-unreadable`)).toHaveLength(1);
@@ -209,7 +209,7 @@ describe.each(TOOLS)("%s", (tool) => {
     expect(failed.stderr).not.toContain("another one");
   });
 
-  test("names and places that a slug would make the same stay apart", async () => {
+  test("names and paths that look alike in a slug stay apart", async () => {
     const made = await host.start(`${tool}-a.b`);
     expect(made.code, made.stderr).toBe(0);
     expect(await snapshotsOf(`${tool}-a.b`)).toHaveLength(1);

@@ -25,7 +25,7 @@ function asked(route: string): [method: string, path: string] {
   return [method, path.replaceAll(":id", NOBODY)];
 }
 
-test("every route of the app but the short public list is closed to who sends no credential, or a wrong one", async () => {
+test("every route except the public list rejects a request with a missing or wrong credential", async () => {
   const control = await testControl();
   const routes = routesOf(control);
   expect(routes.length).toBeGreaterThan(50);
@@ -42,7 +42,7 @@ test("every route of the app but the short public list is closed to who sends no
   });
 });
 
-test("an address that is not there is as closed as one that is", async () => {
+test("a route that does not exist needs authentication like one that does", async () => {
   const control = await testControl();
   const nobody = askerOf(control.app, null);
   expect(await nobody.refused("GET", "/api/v1/nothing")).toMatchObject({ status: 401 });
@@ -50,7 +50,7 @@ test("an address that is not there is as closed as one that is", async () => {
   expect(await control.admin.refused("GET", "/api/v1/nothing")).toMatchObject({ status: 404, code: "route.not_found" });
 });
 
-test("every route demands its scope: looking read, running operate, changing and the audit admin", async () => {
+test("every route needs its scope: read for GET, operate for runs, admin for changes and the audit", async () => {
   const control = await testControl();
   const routes = routesOf(control).filter((route) => route.includes("/api/v1/") && !PUBLIC.has(route));
   const reader = await control.withScope("read");
@@ -67,7 +67,7 @@ test("every route demands its scope: looking read, running operate, changing and
   }
 });
 
-test("a token that expired or was revoked opens nothing; its last use is kept to the minute", async () => {
+test("an expired or revoked token is rejected; its last use is recorded to the minute", async () => {
   const control = await testControl();
   const make = (body: object) => control.admin.ask(TokenCreated, "POST", "/api/v1/tokens", body);
   const short = await make({ name: "short", scope: "read", expiresInSeconds: 60 });
@@ -90,7 +90,7 @@ test("a token that expired or was revoked opens nothing; its last use is kept to
   expect(JSON.stringify(items)).not.toContain(short.token);
 });
 
-test("a host's JWT is taken only as it has to be", async () => {
+test("a host's JWT is accepted only when every claim is valid", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const other = await control.enrol("other");
@@ -126,7 +126,7 @@ test("a host's JWT opens no API route, and an API token no agent route", async (
   expect(await control.admin.refused("GET", "/agent/v1/orders")).toMatchObject({ status: 401 });
 });
 
-test("a revoked host loses its socket at once, and every agent route", async () => {
+test("a revoked host loses its socket at once, and access to every agent route", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const revoked = await control.admin.ask(Host, "PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
@@ -194,7 +194,7 @@ test("with a second host's key, no agent route reads or writes anything of the f
   });
 });
 
-test("by declaring a repository of another host's name, a host takes nothing of that away", async () => {
+test("a host can't take over another host's repository by declaring its name", async () => {
   const control = await testControl();
   const [first, second] = [await control.enrol("first"), await control.enrol("second")];
   const declared = (location: string, name: string) => ({
@@ -232,7 +232,7 @@ function decoded(body: unknown): string[] {
   return found.map((jws) => Buffer.from(jws.split(".")[1] ?? "", "base64url").toString());
 }
 
-test("a control plane that moved to another address still knows its hosts, each by the address it enrolled at", async () => {
+test("a control plane with a new URL still accepts its hosts, each with the URL of its enrolment", async () => {
   const control = await testControl();
   const host = await control.enrol("early");
   const moved = { ...control.deps, config: { ...control.deps.config, url: "https://backup.example.org" } };

@@ -16,7 +16,7 @@ async function pull(host: TestHost): Promise<Assignment> {
   return assignment;
 }
 
-test("an assignment is complete in itself, signed, and holds nothing of another host", async () => {
+test("an assignment is complete, signed, and contains nothing of another host", async () => {
   const control = await testControl();
   const [one, two] = [await control.enrol("one"), await control.enrol("two")];
   const mine = await declare(control, one, "photos");
@@ -56,7 +56,7 @@ test("an assignment is complete in itself, signed, and holds nothing of another 
   });
 });
 
-test("what a host has already is not sent again", async () => {
+test("an assignment the host has already is not sent again", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const asked = (etag: string) => host.send("GET", "/agent/v1/assignment", undefined, { "if-none-match": etag });
@@ -67,7 +67,7 @@ test("what a host has already is not sent again", async () => {
   expect((await asked('"1"')).status).toBe(304);
 });
 
-test("a host that has a newer revision than the database knows shows that the database was set back: it gets a newer one still", async () => {
+test("a host with a newer revision than the database's (which was restored) gets an even newer one", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await declare(control, host, "photos");
@@ -85,7 +85,7 @@ test("a host that has a newer revision than the database knows shows that the da
   expect((await asked('"999999999999999"')).headers.get("etag")).toBe('"42"');
 });
 
-test("the revision grows with every change that the host has to know, is poked then, and with no other", async () => {
+test("the revision grows, and the host is poked, with every change of its assignment and no other", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const idle = await control.enrol("idle");
@@ -132,7 +132,7 @@ test("the revision grows with every change that the host has to know, is poked t
   expect((await pull(idle)).revision).toBe(0);
 });
 
-test("an ordered run waits, signed, under the order's id, until its host reports it", async () => {
+test("an ordered run waits, signed, under the order's id, until its host reports the run", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");
@@ -169,7 +169,7 @@ test("an ordered run waits, signed, under the order's id, until its host reports
   });
 });
 
-test("a restore is ordered by binding id or name, with what and where to", async () => {
+test("a restore is ordered by binding id or name, with its snapshot and target", async () => {
   const control = await testControl();
   const [one, two] = [await control.enrol("one"), await control.enrol("two")];
   const { binding } = await declare(control, one, "photos");
@@ -193,7 +193,7 @@ test("a restore is ordered by binding id or name, with what and where to", async
   });
 });
 
-test("nothing is ordered of a revoked host", async () => {
+test("a revoked host gets no orders", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");
@@ -204,7 +204,7 @@ test("nothing is ordered of a revoked host", async () => {
   });
 });
 
-test("a queued run that nobody took in a day is cancelled, and says why; a late report has the last word", async () => {
+test("a queued run that is not fetched within a day is cancelled with the reason; a late report overrides that", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");
@@ -256,7 +256,7 @@ test("a queued run is cancelled at once; a running one by an order that stays un
   expect(await stops()).toEqual([]);
 });
 
-test("a cancel order that nobody took is gone after an hour", async () => {
+test("a cancel order that is not fetched expires after an hour", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");

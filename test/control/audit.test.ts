@@ -10,7 +10,7 @@ import { reportOf, runIdAt } from "./reported.ts";
 const entries = async ({ admin }: TestControl, query = "") =>
   (await admin.ask(page(AuditEntry), "GET", `/api/v1/audit${query}`)).items;
 
-test("every change through the API is in the audit: who, which route, which object, how it ended; never what was sent", async () => {
+test("every change through the API is audited: who, which route, which object, which status; never the body", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding, contract } = await declare(control, host, "photos");
@@ -40,7 +40,7 @@ test("every change through the API is in the audit: who, which route, which obje
   expect(await ci.refused("GET", "/api/v1/audit")).toMatchObject({ status: 403, code: "auth.scope_too_small" });
 });
 
-test("hosts are in it with what they change: that they came, and what they declare; not with what they say all day", async () => {
+test("enrolments and declarations of hosts are audited, their routine requests are not", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await host.send("PUT", "/agent/v1/facts", FACTS);
@@ -54,7 +54,7 @@ test("hosts are in it with what they change: that they came, and what they decla
   ]);
 });
 
-test("who did not prove who they are can't fill it, and looking is not written down", async () => {
+test("unauthenticated requests and GET are not audited", async () => {
   const control = await testControl();
   const before = (await entries(control)).length;
   for (const bearer of [null, () => "hft_guessed"]) {
@@ -64,7 +64,7 @@ test("who did not prove who they are can't fill it, and looking is not written d
   expect(await entries(control)).toHaveLength(before);
 });
 
-test("a change whose audit row can't be written is done all the same, and the log says so", async () => {
+test("a change whose audit entry can't be written is done anyway, and the failure is logged", async () => {
   const control = await testControl();
   await control.deps.db.run(sql`drop table audit`);
   const lines: string[] = [];

@@ -80,7 +80,7 @@ test.each<Case>([
   ["tokens", { scope: "root" }, ["scope"], "admin"],
   ["tokens", { expiresInSeconds: 0 }, ["expiresInSeconds"], ">=1"],
   ["enrollments", { uses: 0 }, ["uses"], ">=1"],
-])("%s %j is refused with the field and what to do, and nothing is kept", async (collection, wrong, path, says) => {
+])("%s %j is rejected with the field and what to do, and nothing is stored", async (collection, wrong, path, says) => {
   const control = await testControl();
   await control.enrol("one");
   const good: Record<string, object> = {
@@ -120,22 +120,26 @@ test.each<[wrong: object, path: (string | number)[], says: string]>([
   [{ settings: { zone: "Mars/Olympus" } }, ["settings", "zone"], "must be an IANA time zone"],
   [{ settings: { retention: { keep_forever: 1 } } }, ["settings", "retention"], 'unknown key "keep_forever"'],
   [{ settings: { limitUploadKiBs: 0 } }, ["settings", "limitUploadKiBs"], ">=1"],
-])("a binding with %j is refused with the field and what to do, made and changed alike", async (wrong, path, says) => {
-  const control = await testControl();
-  const host = await control.enrol("one");
-  const { contract, binding } = await declare(control, host, "photos");
-  const other = await declareRepository(control.admin, "nas");
-  const made = { contract: contract.id, repository: other.id, name: "second", ...wrong };
-  const refused = [await control.admin.refused("POST", "/api/v1/bindings", made)];
-  if ("settings" in wrong) refused.push(await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, wrong));
-  for (const { status, code, issues } of refused) {
-    expect({ status, code }).toEqual({ status: 400, code: "request.invalid" });
-    expect(issues).toContainEqual({ path, message: expect.stringContaining(says) });
-  }
-  expect((await control.admin.ask(page(Binding), "GET", "/api/v1/bindings")).items).toEqual([binding]);
-});
+])(
+  "a binding with %j is rejected with the field and what to do, when created and when changed",
+  async (wrong, path, says) => {
+    const control = await testControl();
+    const host = await control.enrol("one");
+    const { contract, binding } = await declare(control, host, "photos");
+    const other = await declareRepository(control.admin, "nas");
+    const made = { contract: contract.id, repository: other.id, name: "second", ...wrong };
+    const refused = [await control.admin.refused("POST", "/api/v1/bindings", made)];
+    if ("settings" in wrong)
+      refused.push(await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, wrong));
+    for (const { status, code, issues } of refused) {
+      expect({ status, code }).toEqual({ status: 400, code: "request.invalid" });
+      expect(issues).toContainEqual({ path, message: expect.stringContaining(says) });
+    }
+    expect((await control.admin.ask(page(Binding), "GET", "/api/v1/bindings")).items).toEqual([binding]);
+  },
+);
 
-test("a contract of an agent without root can only be of its own user", async () => {
+test("a contract of an agent without root must have the agent's user", async () => {
   const { admin, enrol } = await testControl();
   await enrol("small", { runsAs: "photos", users: [] });
   const body = (user: string) => ({ host: "small", name: user, request: { ...request, user } });
@@ -156,7 +160,7 @@ test("a second binding of the same contract to the same repository is refused", 
   expect(refused.message).toContain(binding.name);
 });
 
-test("a binding across hosts is refused where the repository is of one host, and taken where it is not", async () => {
+test("a binding across hosts is rejected for a repository of one host, and accepted for others", async () => {
   const control = await testControl();
   const mine = await declare(control, await control.enrol("one"), "photos");
   const other = await declare(control, await control.enrol("two"), "videos");
@@ -182,7 +186,7 @@ test("a binding across hosts is refused where the repository is of one host, and
   expect((await bind(other.contract.id, shared.id)).status).toBe(201);
 });
 
-test("a repository stays its first host's after that binding is gone: its passphrase lives there", async () => {
+test("a repository stays its first host's after that binding is deleted, because its passphrase is there", async () => {
   const control = await testControl();
   const { binding } = await declare(control, await control.enrol("one"), "photos");
   const other = await declare(control, await control.enrol("two"), "videos");
@@ -194,7 +198,7 @@ test("a repository stays its first host's after that binding is gone: its passph
   });
 });
 
-test("a local repository is of one user, whether bound so or changed so", async () => {
+test("a local repository has one user, when bound and when changed", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const photos = await declare(control, host, "photos", "photos");
@@ -228,7 +232,7 @@ test("a binding never changes its contract", async () => {
   expect(await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, {})).toMatchObject({ status: 400 });
 });
 
-test("names are unique, and whoever comes second is told", async () => {
+test("names are unique, and the second one is rejected", async () => {
   const control = await testControl();
   const one = await declare(control, await control.enrol("one"), "photos");
   const two = await declare(control, await control.enrol("two"), "videos");
@@ -255,7 +259,7 @@ test("names are unique, and whoever comes second is told", async () => {
   );
 });
 
-test("bodies and queries that are not what they should be", async () => {
+test("invalid bodies and queries are rejected", async () => {
   const { admin } = await testControl();
   const path = "/api/v1/tokens";
   expect(await admin.refused("POST", path, "{")).toMatchObject({
@@ -282,7 +286,7 @@ test("bodies and queries that are not what they should be", async () => {
   expect(await admin.refused("POST", "/api/v1/bindings/x/run", { now: true })).toMatchObject({ status: 400 });
 });
 
-test("what fails inside is logged, and nothing of it is told", async () => {
+test("an internal error is logged, and not exposed", async () => {
   const control = await testControl();
   const logged: unknown[] = [];
   control.deps.log.error = (...all) => void logged.push(all);
@@ -297,7 +301,7 @@ test("what fails inside is logged, and nothing of it is told", async () => {
   expect(JSON.stringify(logged)).not.toMatch(/hunter2|whsec_/);
 });
 
-test("a database that cannot be written is said so, with a code, and takes up work once it can", async () => {
+test("a database that can't be written has its own error code, and works again once it can", async () => {
   const control = await testControl();
   control.deps.log.error = () => undefined;
   await control.deps.db.run("pragma query_only = on");

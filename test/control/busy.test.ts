@@ -7,7 +7,7 @@ test.each([
   ["its code", failure("SQLITE_BUSY")],
   ["a kind of it", failure("SQLITE_BUSY_SNAPSHOT", "database is locked")],
   ["a server's text", failure("SERVER_ERROR", "SQLITE_BUSY: database is locked")],
-])("a call that meets %s is made again until it succeeds", async (_what, error) => {
+])("a call that fails with %s is retried until it succeeds", async (_what, error) => {
   let calls = 0;
   const call = async () => (++calls < 3 ? Promise.reject(error) : "done");
   expect(await retryWhileBusy(call)).toBe("done");
@@ -23,14 +23,14 @@ test.each([failure("SQLITE_CONSTRAINT"), failure("HRANA_WEBSOCKET_ERROR"), new E
   },
 );
 
-test("after the deadline the error is the caller's", async () => {
+test("after the deadline the call fails with the error", async () => {
   const busy = failure("SQLITE_BUSY");
   const from = performance.now();
   await expect(retryWhileBusy(() => Promise.reject(busy), from + 200)).rejects.toBe(busy);
   expect(performance.now() - from).toBeLessThan(2000);
 });
 
-test("a statement that only reads is known in each of the driver's forms", () => {
+test("a read-only statement is recognized in each of the driver's forms", () => {
   expect(["select 1", " SELECT 1", { sql: "select 1" }, ["select ?", [1]] as const].map(isReadOnly)).not.toContain(
     false,
   );

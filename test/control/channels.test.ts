@@ -45,7 +45,7 @@ async function webhook(more: object = {}) {
   return { control, receiver, channel, path, signedWith };
 }
 
-test("a webhook's secret is changed without a gap: both sign for a day, then the new one alone", async () => {
+test("a webhook's secret is rotated without a gap: both sign for a day, then only the new one", async () => {
   const { control, channel, path, signedWith } = await webhook();
   expect(await signedWith(channel.secret, KEY)).toEqual([true, false]);
   const { secret } = await control.admin.ask(ChannelCreated, "POST", `${path}/rotate`, {});
@@ -62,7 +62,7 @@ test("a webhook's secret is changed without a gap: both sign for a day, then the
     expect(JSON.stringify(shown.body)).not.toContain("whsec_");
 });
 
-test("a secret of one's own: from 24 to 64 bytes in base64, and nothing else", async () => {
+test("an own secret must be 24 to 64 bytes in base64", async () => {
   const { control, signedWith, path, receiver } = await webhook({ secret: KEY });
   expect(await signedWith(KEY)).toEqual([true]);
   const of = (bytes: number) => `whsec_${Buffer.alloc(bytes, 2).toString("base64")}`;
@@ -80,7 +80,7 @@ test("a secret of one's own: from 24 to 64 bytes in base64, and nothing else", a
   });
 });
 
-test("what was given up on is listed, and can be sent again under its old id; what arrived can't", async () => {
+test("a failed delivery is listed, and can be retried under its id; a delivered one can't", async () => {
   const { control, receiver, channel, path } = await webhook();
   const deps = { ...control.deps, post: createPost(ANYWHERE) };
   receiver.answer(500);
@@ -99,7 +99,7 @@ test("what was given up on is listed, and can be sent again under its old id; wh
   expect(await control.admin.refused("POST", `/api/v1/deliveries/${failed?.id}/retry`)).toMatchObject({ status: 409 });
 });
 
-test("channels that could never work are refused with the field that is wrong", async () => {
+test("channels that can't work are rejected with the field that is wrong", async () => {
   const { control } = await webhook();
   const url = "http://127.0.0.1/";
   const mail = { kind: "email", server: "mail.example.org", from: "a@example.org", to: ["b@example.org"] };
@@ -122,7 +122,7 @@ test("channels that could never work are refused with the field that is wrong", 
   }
 });
 
-test("what docs/notifications.md tells people to paste makes a channel of every kind", async () => {
+test("the commands in docs/notifications.md create a channel of every kind", async () => {
   const control = await testControl();
   const page = await readFile(join(import.meta.dirname, "../../docs/notifications.md"), "utf8");
   const pasted = [...page.matchAll(/^post channels '(.*)'$/gm)].map(([, body = ""]) => body);
@@ -134,7 +134,7 @@ test("what docs/notifications.md tells people to paste makes a channel of every 
   expect(kinds.toSorted()).toEqual(ChannelKind.options.toSorted());
 });
 
-test("where no mail can be sent from, as on Workers, an e-mail channel is refused and it is said why", async () => {
+test("without SMTP, as on Workers, an e-mail channel is rejected with the reason", async () => {
   const { control } = await webhook();
   const app = createApp({ ...control.deps, mail: null }, { socket: (context) => context.json({}) });
   const { token } = await control.admin

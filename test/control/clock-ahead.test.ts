@@ -21,7 +21,7 @@ async function listening(more: object = {}) {
   return { control, deps, sent };
 }
 
-test("what was to be told is told at once", async () => {
+test("a notification from a clock that was ahead is sent at once", async () => {
   const { control, deps, sent } = await listening();
   control.pass(DAY);
   await fail(control, TROUBLE);
@@ -30,7 +30,7 @@ test("what was to be told is told at once", async () => {
   expect(sent).toEqual(["run.failed"]);
 });
 
-test("what flapped is told as it is", async () => {
+test("a flapping incident from a clock that was ahead is notified as it is", async () => {
   const { control, deps, sent } = await listening();
   control.pass(DAY);
   for (let time = 0; time < 4; time++) {
@@ -46,7 +46,7 @@ test("what flapped is told as it is", async () => {
   expect(sent.slice(-2)).toEqual(["incident.flapping", "run.failed"]);
 });
 
-test("what was held back for a night that is not there is told at once", async () => {
+test("a delivery held for quiet hours in the future is sent at once", async () => {
   const { control, deps, sent } = await listening({ quietHours: { from: "22:00", to: "07:00", zone: "UTC" } });
   control.pass(11 * HOUR);
   await fail(control, TROUBLE);
@@ -57,7 +57,7 @@ test("what was held back for a night that is not there is told at once", async (
   expect(sent).toEqual(["incident.digest"]);
 });
 
-test("a sweep that stalls since then is not taken for one that ran tomorrow", async () => {
+test("a sweep recorded in the future does not hide that it stalls", async () => {
   const { control, deps } = await listening();
   const healthz = async () => (await askerOf(control.app, null).send("GET", "/healthz")).status;
   await recordVital(deps, "start");

@@ -15,7 +15,7 @@ async function ask(control: TestControl, host: TestHost, aheadMs: number): Promi
   return control.admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`);
 }
 
-test("how far a host's clock is off is shown; beyond five minutes it is told, once, and told again when it is right", async () => {
+test("a host's clock skew is shown; beyond five minutes it is notified once, and again when the clock is correct", async () => {
   const { control, host } = await listening();
   expect((await ask(control, host, -MINUTE)).clockSkewMs).toBe(-MINUTE);
   control.pass(MINUTE);
@@ -37,7 +37,7 @@ test("how far a host's clock is off is shown; beyond five minutes it is told, on
   ]);
 });
 
-test("a header that is no instant is as none, and the measure is written once a minute", async () => {
+test("an invalid clock header is ignored, and the skew is recorded once a minute", async () => {
   const { control, host } = await listening();
   await ask(control, host, 1000);
   for (const clock of ["yesterday", "2026", "", "1e99"]) {

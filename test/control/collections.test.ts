@@ -16,7 +16,7 @@ async function idsOf(control: TestControl, path: string): Promise<string[]> {
   return items.map((item) => item.id);
 }
 
-test("pages go newest first and end, whatever was added meanwhile", async () => {
+test("pages are newest first and end, whatever is added meanwhile", async () => {
   const control = await testControl();
   const make = (name: string) => control.admin.ask(TokenCreated, "POST", "/api/v1/tokens", { name, scope: "read" });
   const [own] = await idsOf(control, "/api/v1/tokens");
@@ -60,7 +60,7 @@ test("lists are filtered by field", async () => {
     expect({ path, ids: await idsOf(control, `/api/v1/${path}`) }).toEqual({ path, ids });
 });
 
-test("what is left out has its default, and a binding is named after both", async () => {
+test("omitted fields have defaults, and a binding is named after contract and repository", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { contract } = await declare(control, host, "photos");
@@ -89,7 +89,7 @@ test("what is left out has its default, and a binding is named after both", asyn
   });
 });
 
-test("a binding says when it runs next: in the host's zone, with its own delay; never while paused or not enabled", async () => {
+test("a binding shows its next run, in the host's zone with its own delay; none while paused or not enabled", async () => {
   const control = await testControl();
   const host = await control.enrol("one", { zone: "Asia/Tokyo" });
   const { binding } = await declare(control, host, "photos");
@@ -117,7 +117,7 @@ test("a binding says when it runs next: in the host's zone, with its own delay; 
   expect(await change({ settings: { enable: false } })).toMatchObject({ nextRunAt: null, health: "unprotected" });
 });
 
-test("a binding says what it puts on its host, by its name", async () => {
+test("a binding shows the script and unit on its host, by its name", async () => {
   const control = await testControl();
   const { binding } = await declare(control, await control.enrol("one"), "photos");
   expect(binding.result).toEqual({
@@ -129,7 +129,7 @@ test("a binding says what it puts on its host, by its name", async () => {
   expect((await control.admin.ask(Binding, "GET", path)).result.restoreScript).toBe("holdfast-backups-pictures");
 });
 
-test("each object can be read and changed, and an id of nothing is not found", async () => {
+test("each object can be read and changed, and an unknown id is not found", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { contract, repository, binding } = await declare(control, host, "photos");
@@ -172,7 +172,7 @@ test("each object can be read and changed, and an id of nothing is not found", a
   }
 });
 
-test.each(DATABASES)("those who change one binding at once all have their say (%s)", async (database) => {
+test.each(DATABASES)("concurrent changes of one binding are all applied (%s)", async (database) => {
   const control = await testControl({ database });
   const { binding } = await declare(control, await control.enrol("one"), "photos");
   const path = `/api/v1/bindings/${binding.id}`;
@@ -182,7 +182,7 @@ test.each(DATABASES)("those who change one binding at once all have their say (%
   expect(settings).toMatchObject({ limitUploadKiBs: 1, limitDownloadKiBs: 2, enable: false });
 });
 
-test("a channel is tested and its delivery retried; its secret is shown once; deleted, what waits for it has failed", async () => {
+test("a channel is tested and its delivery retried; its secret is shown once; deleted, its waiting deliveries fail", async () => {
   const control = await testControl();
   const { secret = "", ...channel } = await control.admin.ask(ChannelCreated, "POST", "/api/v1/channels", {
     name: "ops",
@@ -203,7 +203,7 @@ test("a channel is tested and its delivery retried; its secret is shown once; de
   expect(failed).toMatchObject({ state: "failed", nextAttemptAt: null, lastError: "the channel was deleted" });
 });
 
-test("a host's facts are kept as it says them", async () => {
+test("a host's facts are stored as reported", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   control.pass(60_000);

@@ -43,7 +43,7 @@ async function threeDaysLater() {
   return { control, self, one, binding, own, contract, repository, running, begun, queued, token, settled };
 }
 
-test("what may have been done since the copy is not done again: orders end, tokens are used up, revisions are newer than any", async () => {
+test("nothing is done twice: orders end, enrolment tokens are used up, revisions are newer than any host's", async () => {
   const { control, one, queued, token, settled } = await threeDaysLater();
   expect(settled).toEqual({ hosts: 2 });
   expect(await ordersOf(one)).toEqual([]);
@@ -59,7 +59,7 @@ test("what may have been done since the copy is not done again: orders end, toke
     expect(revision).toBeGreaterThanOrEqual(control.deps.clock.now() / 1000);
 });
 
-test("how a run ended that nobody knows of is not known; the backup it came from is one; a late report has the last word", async () => {
+test("unfinished runs become interrupted, except the backup it was restored from; a late report overrides that", async () => {
   const { control, one, running, begun } = await threeDaysLater();
   expect(await control.admin.ask(Run, "GET", `/api/v1/runs/${running.run.id}`)).toMatchObject({
     state: "warned",
@@ -78,7 +78,7 @@ test("how a run ended that nobody knows of is not known; the backup it came from
   expect(await control.admin.ask(Run, "GET", `/api/v1/runs/${begun.run.id}`)).toMatchObject({ state: "succeeded" });
 });
 
-test("nobody is told that backups of the days it knows nothing of are late, and everybody when the next one does not come", async () => {
+test("backups missing in the lost time are not late, the next missing one is", async () => {
   const { control, one } = await threeDaysLater();
   const told = async () =>
     (await control.admin.ask(page(Delivery), "GET", "/api/v1/deliveries")).items.map(({ type }) => type);
@@ -96,7 +96,7 @@ test("nobody is told that backups of the days it knows nothing of are late, and 
   expect(await told()).toContain("backup.late");
 });
 
-test("it is kept from where it is now", async () => {
+test("the control plane's own contract gets the new directory and user", async () => {
   const { control, contract, repository } = await threeDaysLater();
   const kept = await control.admin.ask(Contract, "GET", `/api/v1/contracts/${contract.id}`);
   expect(kept.request).toMatchObject({ sourceDirectories: ["/srv/data/backup"], user: "backup" });

@@ -27,13 +27,13 @@ const token = (id: string) => ({
   createdAt: "2026-11-23T08:00:00.000Z",
 });
 
-test("the embedded migrations are the files of drizzle-kit (node .ci/migrations.mjs writes them anew)", () => {
+test("the embedded migrations are the files of drizzle-kit (node .ci/migrations.mjs updates them)", () => {
   const fresh = join(temporaryDirectory(), "migrations.ts");
   execFileSync(process.execPath, [join(root, ".ci/migrations.mjs"), fresh]);
   expect(readFileSync(join(root, "control/db/migrations.ts"), "utf8")).toBe(readFileSync(fresh, "utf8"));
 });
 
-test("the schema is what the migrations make: drizzle-kit finds nothing to add", () => {
+test("the schema matches the migrations: drizzle-kit finds nothing to add", () => {
   // It exits with 0 whatever happens, and knows no absolute --out.
   const cwd = temporaryDirectory();
   cpSync(join(root, "control/db/migrations"), join(cwd, "migrations"), { recursive: true });
@@ -54,7 +54,7 @@ test("no foreign key deletes anything by itself", () => {
 });
 
 describe.each(DATABASES)("a database of the kind %s", (kind) => {
-  test("every migration runs once, whole, however many begin at once, and drizzle-kit's table says so", async () => {
+  test("every migration runs once and atomically, with any number of concurrent callers, and is in drizzle-kit's table", async () => {
     const db = await emptyDatabase(kind);
     const ran = await Promise.all([migrate(db), migrate(db), migrate(db)]);
     expect(ran.flat().toSorted()).toEqual(MIGRATIONS.map(({ tag }) => tag));
@@ -63,7 +63,7 @@ describe.each(DATABASES)("a database of the kind %s", (kind) => {
     expect(recorded).toEqual(MIGRATIONS.map(({ hash, when }) => ({ hash, created_at: when })));
   });
 
-  test("a guard that does not hold takes its whole batch back; one that holds leaves nothing behind", async () => {
+  test("a guard that fails rolls its batch back; one that holds leaves no row", async () => {
     const db = await emptyDatabase(kind);
     await migrate(db);
     const first = sql`exists (select 1 from ${tokens} where ${tokens.id} = ${"first"})`;
@@ -82,7 +82,7 @@ describe.each(DATABASES)("a database of the kind %s", (kind) => {
     expect(await db.all(sql`select * from guards`)).toEqual([]);
   });
 
-  test("a guarded write is tried five times, and nothing else is tried again", async () => {
+  test("a guarded write is tried five times; other errors are not retried", async () => {
     const db = await emptyDatabase(kind);
     await migrate(db);
     let attempts = 0;

@@ -12,7 +12,7 @@ async function contractsOf(host: TestHost): Promise<Assignment["contracts"]> {
   return Assignment.parse(await verified(host, SignedAssignment.parse(body).jws, JWS_TYPES.assignment)).contracts;
 }
 
-test("a databasebackup contract is made, bound, assigned and changed by the API", async () => {
+test("a databasebackup contract is created, bound, assigned and changed by the API", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const request = { user: "root", backupName: "app.sql", backupCmd: "pg_dump app", restoreCmd: "psql app" };
@@ -38,7 +38,7 @@ test("a databasebackup contract is made, bound, assigned and changed by the API"
   expect(JSON.stringify(refused.issues)).toContain("has no consistency");
 });
 
-test("consistency and mount points beside a request are kept, assigned, and changed alone", async () => {
+test("consistency and mount points beside a request are stored, assigned, and changed separately", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const consistency = [{ stop: "app.service" }, { sqlite: "/srv/app/db.sqlite3" }, { mariadb: "*", container: "db" }];

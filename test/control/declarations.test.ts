@@ -53,7 +53,7 @@ async function ran(control: TestControl, binding: Binding | undefined): Promise<
   return await control.admin.ask(Run, "POST", `/api/v1/bindings/${binding?.id}/run`);
 }
 
-test("a request alone becomes a contract that only its file can change, and that anybody may bind", async () => {
+test("a request alone becomes a contract that only its file can change, and that can be bound", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { contracts: taken, faults } = await declare(host, files("photos"));
@@ -86,7 +86,7 @@ test("a request alone becomes a contract that only its file can change, and that
   expect(assignment.contracts).toMatchObject([{ name: "photos", declared: true, request }]);
 });
 
-test("with settings the file binds it too; said again it changes nothing; changed it changes all of it at once", async () => {
+test("with settings the file also creates the binding; repeated it changes nothing; a change is applied at once", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const declared = bound(files("photos"), {}, { timerConfig: { OnCalendar: "03:00" } });
@@ -140,7 +140,7 @@ test("with settings the file binds it too; said again it changes nothing; change
   expect((await hostOf(control, host)).revision).toBe(3);
 });
 
-test("what never ran goes with its file, whole", async () => {
+test("objects that never ran are deleted with their file", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await declare(host, bound(files("photos")), files("mail"));
@@ -148,7 +148,7 @@ test("what never ran goes with its file, whole", async () => {
   expect(await allOf(control)).toEqual({ contracts: [], repositories: [], bindings: [] });
 });
 
-test("what ran stays when its file goes, paused and restorable, and is the same again when the file is back", async () => {
+test("objects that ran stay without their file, paused and restorable, and resume when the file is back", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await declare(host, bound(files("photos")));
@@ -174,7 +174,7 @@ test("what ran stays when its file goes, paused and restorable, and is the same 
   });
 });
 
-test("a binding made in the control plane outlives the file, and then the contract is the operator's to change or delete", async () => {
+test("a binding created in the control plane outlives the file, and then the contract can be changed or deleted", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { contracts } = await declare(host, files("photos"));
@@ -200,7 +200,7 @@ test("a binding made in the control plane outlives the file, and then the contra
   expect(await declare(host, files("photos"))).toMatchObject({ faults: [] });
 });
 
-test("a name that is somebody else's is a fault of that file alone, told to the host and shown, and overwrites nothing", async () => {
+test("a name that is in use is a fault of that file only, reported and shown, and overwrites nothing", async () => {
   const control = await testControl();
   const [host, other] = [await control.enrol("one"), await control.enrol("two")];
   const theirs = { host: host.id, name: "photos", request: { user: "root", sourceDirectories: ["/other"] } };
@@ -235,7 +235,7 @@ test("a name that is somebody else's is a fault of that file alone, told to the 
   expect((await hostOf(control, host)).declarationFaults).toEqual([]);
 });
 
-test("a person is told once of files that are not followed, and once when all of them are", async () => {
+test("files that are not applied are notified once, and once when all of them are", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await control.admin.send("POST", "/api/v1/channels", { name: "me", kind: "webhook", url: "https://me.example/hook" });
@@ -255,7 +255,7 @@ test("a person is told once of files that are not followed, and once when all of
   expect(control.wakes()).toBe(2);
 });
 
-test("a file at fault takes nothing away of what it declared before", async () => {
+test("a file with a fault keeps what it declared before", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await declare(host, bound(files("photos"), { name: "disk", location: "/backup/photos" }));
@@ -265,7 +265,7 @@ test("a file at fault takes nothing away of what it declared before", async () =
   expect(await allOf(control)).toEqual(before);
 });
 
-test("moved to another place, the binding is a new one, and the old keeps its snapshots under another name", async () => {
+test("with another location the binding is a new one, and the old one keeps its snapshots under another name", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await declare(host, bound(files("photos"), { name: "old" }));
@@ -288,7 +288,7 @@ test("moved to another place, the binding is a new one, and the old keeps its sn
   ]);
 });
 
-test("a repository declared on one host is of no use to another", async () => {
+test("a repository declared on one host can't be used by another", async () => {
   const control = await testControl();
   const [one, two] = [await control.enrol("one"), await control.enrol("two")];
   await declare(one, bound(files("photos"), { name: "nas", location: "sftp:u@nas:/photos" }));
@@ -300,7 +300,7 @@ test("a repository declared on one host is of no use to another", async () => {
   });
 });
 
-test("what a revoked host declared can be cleared away", async () => {
+test("objects that a revoked host declared can be deleted", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await declare(host, bound(files("photos")));
@@ -315,7 +315,7 @@ test("what a revoked host declared can be cleared away", async () => {
     expect({ path, ...(await control.admin.send("DELETE", `/api/v1/${path}`)) }).toMatchObject({ path, status: 204 });
 });
 
-test("two at once end as if one came after the other", async () => {
+test("two concurrent declarations end like two consecutive ones", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const all = Array.from({ length: 20 }, (_, index) => bound(files(`c${index}`)));

@@ -5,7 +5,7 @@ import { Run } from "../../shared/run.ts";
 import { testControl } from "../support/control.ts";
 import { declare, declareRepository } from "./declared.ts";
 
-test("what others depend on is not deleted, and each of them is named", async () => {
+test("an object with dependents is not deleted, and each dependent is named", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { contract, repository, binding } = await declare(control, host, "photos");
@@ -67,7 +67,7 @@ test("what others depend on is not deleted, and each of them is named", async ()
   expect(control.hubCalls.at(-1)).toBe(`disconnect ${host.id} revoked`);
 });
 
-test("a revoked host that left a run unfinished can still be cleared away", async () => {
+test("a revoked host with an unfinished run can be deleted", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { contract, repository, binding } = await declare(control, host, "photos");

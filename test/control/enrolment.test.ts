@@ -39,7 +39,7 @@ async function refusal(control: TestControl, token: string, publicKey: string) {
 const hostNames = async ({ admin }: TestControl) =>
   (await admin.ask(page(Host), "GET", "/api/v1/hosts")).items.map((host) => host.name);
 
-test("a token carries the control key's fingerprint and the installer's digest, and its secret is kept as a hash only", async () => {
+test("a token contains the signing key's fingerprint and the installer's digest; only a hash of its secret is stored", async () => {
   const digest = "d".repeat(64);
   const control = await testControl({ installDigest: digest });
   const { token, command, ...kept } = await create(control);
@@ -51,7 +51,7 @@ test("a token carries the control key's fingerprint and the installer's digest, 
   expect(stored).not.toContain(token.split(".")[1]);
 });
 
-test("a host enrols with its public key, and what it is told is signed by the pinned key", async () => {
+test("a host enrols with its public key, and the answer is signed by the pinned key", async () => {
   const control = await testControl();
   const { publicKey } = await newHostKey();
   const { token } = await create(control, { name: "attic" });
@@ -66,7 +66,7 @@ test("a host enrols with its public key, and what it is told is signed by the pi
   expect(host).toMatchObject({ name: "attic", facts: FACTS, revision: 0, revokedAt: null });
 });
 
-test("a token is used once; the same key with it is told the same again, even after it expired", async () => {
+test("a token is used once; the same key gets the same answer again, even after the token expired", async () => {
   const control = await testControl();
   const [mine, other] = [await newHostKey(), await newHostKey()];
   const { token, id } = await create(control);
@@ -86,7 +86,7 @@ test("a token is used once; the same key with it is told the same again, even af
   });
 });
 
-test.each(DATABASES)("of many who come with one single-use token at once, one gets in (%s)", async (database) => {
+test.each(DATABASES)("of many concurrent enrolments with a single-use token, one succeeds (%s)", async (database) => {
   const control = await testControl({ database });
   const { token } = await create(control);
   const keys = await Promise.all(Array.from({ length: 8 }, newHostKey));
@@ -104,7 +104,7 @@ test.each(DATABASES)("of many who come with one single-use token at once, one ge
   expect(await hostNames(control)).toHaveLength(1);
 });
 
-test.each(DATABASES)("one key that comes many times at once is one host (%s)", async (database) => {
+test.each(DATABASES)("concurrent enrolments with one key create one host (%s)", async (database) => {
   const control = await testControl({ database });
   const { token } = await create(control, { uses: 5 });
   const { publicKey } = await newHostKey();
@@ -114,7 +114,7 @@ test.each(DATABASES)("one key that comes many times at once is one host (%s)", a
   expect(items).toMatchObject([{ uses: 5, usesLeft: 4 }]);
 });
 
-test("a token that expired, was revoked, is another control plane's or invented opens nothing", async () => {
+test("a token that expired, was revoked, belongs to another control plane or is invented is rejected", async () => {
   const control = await testControl();
   const { publicKey } = await newHostKey();
   const expiring = await create(control, { expiresInSeconds: 60 });
@@ -150,7 +150,7 @@ test("a revoked host's key never enrols again; a new key does", async () => {
   expect(again.host).not.toBe(host.id);
 });
 
-test("a host that enrols again with a new token stays the host it is, and uses nothing up", async () => {
+test("a host that enrols again with a new token stays the same host, and does not use the token up", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { token, id } = await create(control, { name: "two" });
@@ -158,7 +158,7 @@ test("a host that enrols again with a new token stays the host it is, and uses n
   expect(await control.admin.ask(Enrollment, "GET", `/api/v1/enrollments/${id}`)).toMatchObject({ usesLeft: 1 });
 });
 
-test("a host is named as asked, or after its hostname, and never twice the same", async () => {
+test("a host is named as requested, or after its hostname, and names are unique", async () => {
   const control = await testControl();
   const { token } = await create(control, { uses: 5 });
   const named: string[] = [];
@@ -168,7 +168,7 @@ test("a host is named as asked, or after its hostname, and never twice the same"
   expect(named).toEqual(["web-server_1-", "web-server_1", "host", "x".repeat(63), `${"x".repeat(61)}-2`]);
 });
 
-test("what expired is forgotten a day later, and nothing else", async () => {
+test("an enrolment is deleted a day after it expired, and nothing else", async () => {
   const control = await testControl();
   await create(control, { expiresInSeconds: 60 });
   const kept = await create(control, { expiresInSeconds: 3 * 86_400 });

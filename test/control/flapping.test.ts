@@ -35,7 +35,7 @@ async function newest({ admin }: TestControl) {
 
 const typesOf = (told: Delivery[]): string[] => told.map(({ type }) => type);
 
-test("what opens for the fourth time within six hours is told once as flapping, and as well once it stayed so for an hour", async () => {
+test("an incident that opens four times within six hours is notified once as flapping, and as closed after a stable hour", async () => {
   const control = await testControl();
   await addChannel(control, "ops");
   await flap(control, 10);
@@ -66,7 +66,7 @@ test("what opens for the fourth time within six hours is told once as flapping, 
   expect([kinds.slice(0, 4), kinds.at(-1)]).toEqual([["opened", "damped", "closed", "reopened"], "settled"]);
 });
 
-test("what flapped and then stays is told as open, reminded of, and told as well when it closes", async () => {
+test("a flapping incident that stays open is notified as open, reminded of, and notified when it closes", async () => {
   const control = await testControl();
   await addChannel(control, "only-failures", { events: ["run.failed"], remindEveryDays: 1 });
   await addChannel(control, "others", { events: ["run.recovered"] });
@@ -92,7 +92,7 @@ test("what flapped and then stays is told as open, reminded of, and told as well
   });
 });
 
-test("of what flapped and is then paused or gone nothing more is told", async () => {
+test("a flapping incident whose subject is paused or deleted is not notified again", async () => {
   const control = await testControl();
   await addChannel(control, "ops");
   await flap(control, 4);
@@ -104,7 +104,7 @@ test("of what flapped and is then paused or gone nothing more is told", async ()
   expect(await newest(control)).toMatchObject({ isFlapping: false });
 });
 
-test("a timeline stays short however often it flaps, and keeps how it began", async () => {
+test("a timeline stays short however often it flaps, and keeps its beginning", async () => {
   const control = await testControl();
   await flap(control, 4);
   const { timeline: entries, id } = await newest(control);
@@ -122,7 +122,7 @@ test("a timeline stays short however often it flaps, and keeps how it began", as
 
 type Step = { do: "fail" | "recover" | "sweep"; afterMinutes: number };
 
-test("whatever comes and goes: few notices an hour, no two alike in a row, and the last word is how it is", async () => {
+test("whatever flaps: few notifications per hour, no two alike in a row, and the last one is the current state", async () => {
   const control = await testControl();
   await addChannel(control, "ops");
   const step = fc.record({

@@ -5,7 +5,7 @@ import { deliveries } from "../../control/db/schema/notifications.ts";
 import type { HostTrouble } from "../../shared/host.ts";
 import { FACTS, testControl } from "../support/control.ts";
 
-test("what a host says is wrong with it opens an incident each, once, and closes it when the host says it no longer", async () => {
+test("each host trouble opens one incident, closed when it is no longer reported", async () => {
   const control = await testControl();
   const host = await control.enrol("attic");
   const { db } = control.deps;

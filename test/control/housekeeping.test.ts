@@ -75,7 +75,7 @@ async function totals({ admin }: TestControl, binding: string) {
   return sum;
 }
 
-test("500 days of runs: 400 are kept one by one, the others by day, and not one is counted twice or lost, however often it is done", async () => {
+test("500 days of runs: 400 are stored one by one, the others as daily totals, and none is counted twice or lost", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const [photos, mail] = [
@@ -108,7 +108,7 @@ test("500 days of runs: 400 are kept one by one, the others by day, and not one 
   expect(await control.deps.db.$count(runDays)).toBe(200);
 });
 
-test("what says how a binding stands is never removed: the newest hundred, the last good one, the first bad one after it", async () => {
+test("runs a binding's state depends on are never removed: the newest hundred, the last good, the first bad after it", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");
@@ -128,7 +128,7 @@ test("what says how a binding stands is never removed: the newest hundred, the l
   expect(await control.deps.db.$count(runs, sql`binding = ${gone}`)).toBe(0);
 });
 
-test("what a host says with a wrong clock is kept as long as anything else, and a run that goes on is not touched", async () => {
+test("runs reported with a wrong clock are kept as long as others, and a running run is not touched", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");
@@ -145,7 +145,7 @@ test("what a host says with a wrong clock is kept as long as anything else, and 
   expect(await control.deps.db.$count(runs, sql`state = 'running'`)).toBe(1);
 });
 
-test("a host that says absurd numbers makes no sum that can't be kept or told", async () => {
+test("absurd numbers from a host never overflow a sum", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding } = await declare(control, host, "photos");
@@ -208,7 +208,7 @@ test("however many years pass, the rows do not grow", async () => {
   expect(counts.at(-1)).toBeLessThan(500);
 });
 
-test("one host can't fill the database with runs and refusals, and the audit has an end", async () => {
+test("one host can't fill the database with runs and refusals, and the audit is limited", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const series = (from: number, to: number) =>
@@ -231,7 +231,7 @@ test("one host can't fill the database with runs and refusals, and the audit has
   expect(await control.deps.db.$count(audit)).toBe(MAX_ROWS.audit);
 });
 
-test("nothing of it reads a whole table: every query goes by an index", async () => {
+test("no housekeeping query reads a whole table: each uses an index", async () => {
   const control = await testControl();
   for (const query of expiryQueries(control.deps.clock.now())) {
     const plan = await control.deps.db.all<{ detail: string }>(sql`explain query plan ${query}`);

@@ -16,7 +16,7 @@ async function listed({ admin }: TestControl, filters = ""): Promise<Incident[]>
 }
 
 describe.each(DATABASES)("with a database of the kind %s", (database) => {
-  test("any number of writers at once open one incident and tell of it once, and close it once", async () => {
+  test("concurrent writers open one incident and notify it once, and close it once", async () => {
     const control = await testControl({ database });
     await addChannel(control, "ops");
     const writers = Array.from({ length: 12 });
@@ -31,7 +31,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(told.map(({ type }) => type)).toEqual(["run.failed", "run.recovered"]);
   });
 
-  test("opening and closing at once leaves one or none open, and one notice for each turn", async () => {
+  test("concurrent opening and closing leaves at most one open, with one notification per change", async () => {
     const control = await testControl({ database });
     await addChannel(control, "ops");
     const turns = Array.from({ length: 3 }, () => [fail(control, TROUBLE), recover(control, TROUBLE)]).flat();
@@ -44,7 +44,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
   });
 });
 
-test("the notices of an incident carry its id, from the first to the last, and are found by it", async () => {
+test("all notifications of an incident contain its id, and can be listed by it", async () => {
   const control = await testControl();
   await addChannel(control, "ops");
   await fail(control, TROUBLE, 'a "quoted" \n summary');
@@ -70,7 +70,7 @@ test("the notices of an incident carry its id, from the first to the last, and a
   });
 });
 
-test("incidents are listed newest first, in pages, by what they are about and whether they are open", async () => {
+test("incidents are listed newest first, in pages, by subject and state", async () => {
   const control = await testControl();
   await fail(control, TROUBLE);
   control.pass(MINUTE);
@@ -92,7 +92,7 @@ test("incidents are listed newest first, in pages, by what they are about and wh
   });
 });
 
-test("who acknowledged first stays, another's note is kept, and what is closed can't be acknowledged", async () => {
+test("the first acknowledger stays, later notes are kept, and a closed incident can't be acknowledged", async () => {
   const control = await testControl();
   await fail(control, TROUBLE);
   const [incident] = await listed(control);

@@ -9,7 +9,7 @@ import { testControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
 import { addChannel, deliveriesOf } from "./incident-steps.ts";
 
-test("hosts and bindings are labelled, listed by label, and a label wakes no host", async () => {
+test("hosts and bindings are labelled, listed by label, and a label pokes no host", async () => {
   const control = await testControl();
   const { admin } = control;
   const host = await control.enrol("one");
@@ -55,7 +55,7 @@ test("hosts and bindings are labelled, listed by label, and a label wakes no hos
   expect(await admin.ask(Binding, "POST", "/api/v1/bindings", made)).toMatchObject({ labels: ["new"] });
 });
 
-test("channels choose by event, host and label, whatever the type of the event", async () => {
+test("channels filter by event, host and label, for every type of event", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const other = await control.enrol("two");
@@ -109,7 +109,7 @@ test("channels choose by event, host and label, whatever the type of the event",
   }
 });
 
-test("a channel that names a host that is not there is refused at that place, and one that went later is left alone", async () => {
+test("a channel with an unknown host is rejected at that field; a host deleted later stays in it", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const gone = await control.enrol("gone");

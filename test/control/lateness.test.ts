@@ -32,7 +32,7 @@ function backupNow(control: TestControl, binding: string, state: "succeeded" | "
 }
 
 describe.each(DATABASES)("with a database of the kind %s", (database) => {
-  test("a backup that did not come is told once, however many look at once, and told again when it has come", async () => {
+  test("a missing backup is notified once, with any number of concurrent sweeps, and again when it came", async () => {
     const { control, host, binding, contract, repository } = await daily(database);
     await send(host, backupNow(control, binding.id));
     await goBy(control, 20 * HOUR + 48 * MINUTE - 1, [host]);
@@ -77,7 +77,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
   });
 });
 
-test("a binding that never had a good backup is unprotected, not before its first time and its grace are over", async () => {
+test("a binding without a good backup is unprotected, but only after its first time and grace", async () => {
   const { control, host, binding } = await daily();
   await goBy(control, 20 * HOUR, [host]);
   expect(await typesTold(control)).toEqual([]);
@@ -87,7 +87,7 @@ test("a binding that never had a good backup is unprotected, not before its firs
   expect(await typesTold(control)).toEqual(["backup.recovered", "backup.unprotected"]);
 });
 
-test("neither a pause nor a change wakes anybody: paused, it is expected no more; changed, it has missed nothing yet", async () => {
+test("neither a pause nor a change notifies: paused, no backup is expected; changed, none is missed yet", async () => {
   const { control, host, binding } = await daily();
   await send(host, backupNow(control, binding.id));
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/pause`);
@@ -105,7 +105,7 @@ test("neither a pause nor a change wakes anybody: paused, it is expected no more
   expect(await healthOf(control, binding.id)).toMatchObject({ health: "paused", lateAt: null });
 });
 
-test("renaming it, or another retention, does not put off when it is late", async () => {
+test("a new name or retention does not postpone lateness", async () => {
   const { control, host, binding } = await daily();
   await send(host, backupNow(control, binding.id));
   await goBy(control, 20 * HOUR, [host]);
@@ -115,7 +115,7 @@ test("renaming it, or another retention, does not put off when it is late", asyn
   expect(await typesTold(control)).toEqual(["backup.late"]);
 });
 
-test("one that runs is not late, one that failed is told as failed, and late again once nothing is tried", async () => {
+test("a running backup is not late, a failed one is failing, and late again once no attempt follows", async () => {
   const { control, host, binding } = await daily();
   await send(host, backupNow(control, binding.id));
   await goBy(control, 16 * HOUR, [host]);
@@ -138,7 +138,7 @@ test("one that runs is not late, one that failed is told as failed, and late aga
   expect(await typesTold(control)).toEqual(["backup.late", "run.failed"]);
 });
 
-test("a good backup of days ago that comes now does not hide that today's did not", async () => {
+test("a late report of an old good backup does not hide that today's is missing", async () => {
   const { control, host, binding } = await daily();
   const early = backupNow(control, binding.id);
   await goBy(control, 3 * DAY, [host]);
@@ -148,7 +148,7 @@ test("a good backup of days ago that comes now does not hide that today's did no
   expect(await typesTold(control)).toEqual(["backup.late", "backup.unprotected"]);
 });
 
-test("a host whose clock is a year ahead is not believed for a year", async () => {
+test("a host whose clock was a year ahead does not hide late backups for a year", async () => {
   const { control, host, binding } = await daily();
   const report = backupNow(control, binding.id);
   await send(host, { ...report, run: { ...report.run, startedAt: "2027-11-23T08:00:00.000Z" } });
@@ -156,7 +156,7 @@ test("a host whose clock is a year ahead is not believed for a year", async () =
   expect(await typesTold(control)).toEqual(["backup.late"]);
 });
 
-test("a control plane that was away calls nothing late before everybody could say what happened", async () => {
+test("after a downtime nothing is late before all hosts had time to report", async () => {
   const { control, host, binding } = await daily();
   await send(host, backupNow(control, binding.id));
   control.pass(3 * DAY);
@@ -170,7 +170,7 @@ test("a control plane that was away calls nothing late before everybody could sa
   expect(await typesTold(control)).toEqual([]);
 });
 
-test("on the day the clocks change it is due when the host begins it", async () => {
+test("on a day of a clock change a backup is due when the host starts it", async () => {
   const { control, host, binding } = await daily("file", {
     zone: "Europe/Berlin",
     timerConfig: { OnCalendar: "02:30", RandomizedDelaySec: "0" },

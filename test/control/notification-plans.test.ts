@@ -4,7 +4,7 @@ import { dispatch } from "../../control/notify/dispatch.ts";
 import { claimRelayedDeliveries, recordRelayResults } from "../../control/notify/relay.ts";
 import { controlOn, emptyDatabase } from "../support/control.ts";
 
-test("sending reads no whole table of deliveries, and no channel's whole history", async () => {
+test("sending reads neither the whole table of deliveries nor a channel's whole history", async () => {
   const db = await emptyDatabase("file");
   const control = await controlOn(db);
   const { id: host } = await control.enrol("nas");

@@ -19,7 +19,7 @@ async function withManyBindings() {
   return all;
 }
 
-test("a host that is gone is told once, none of its bindings; back, they have their grace, and then are late", async () => {
+test("an offline host is notified once, without its bindings; once back, they get their grace, and then are late", async () => {
   const { control, host } = await withManyBindings();
   await goBy(control, 30 * MINUTE, [host]);
   await goBy(control, 14 * MINUTE);
@@ -39,7 +39,7 @@ test("a host that is gone is told once, none of its bindings; back, they have th
   expect(await wrongNow(control)).toEqual(Array(4).fill("binding.unprotected"));
 });
 
-test("how long it may be silent is the host's own to say, never is for as long as it likes", async () => {
+test("the offline limit is a setting of each host; null turns monitoring off", async () => {
   const { control, host } = await listening();
   const laptop = await control.enrol("laptop");
   const set = (id: string, offlineAfterSeconds: number | null) =>
@@ -57,7 +57,7 @@ test("how long it may be silent is the host's own to say, never is for as long a
   expect(refused.issues).toMatchObject([{ path: ["offlineAfterSeconds"] }]);
 });
 
-test("a socket that still pings is a sign of life however long nothing is asked; one that only looks open is none", async () => {
+test("a socket that pings counts as contact without any request; one that only looks open does not", async () => {
   const { control, host } = await listening();
   await control.deps.db.run(`update hosts set "connectionId" = '${host.id}'`);
   for (let time = 0; time < 20; time++) {
@@ -71,7 +71,7 @@ test("a socket that still pings is a sign of life however long nothing is asked;
   expect(await control.admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`)).toMatchObject({ online: false });
 });
 
-test("a control plane that was away for days calls nobody offline before it has listened for as long as they may be silent", async () => {
+test("after a downtime of days no host is offline before the control plane was up for its limit", async () => {
   const { control, host } = await listening();
   await goBy(control, 10 * MINUTE, [host]);
   control.pass(3 * DAY);
@@ -81,7 +81,7 @@ test("a control plane that was away for days calls nobody offline before it has 
   expect(await wrongNow(control)).toEqual(["host.offline"]);
 });
 
-test("revoked or deleted, nothing of it is wrong any more, and nobody is told so", async () => {
+test("a revoked or deleted host has its incidents closed without a notification", async () => {
   const { control, host, binding } = await listening();
   await goBy(control, 30 * HOUR, [host]);
   await goBy(control, 30 * MINUTE);

@@ -31,7 +31,7 @@ async function sleeping(database: (typeof DATABASES)[number] = "file") {
 const digestOf = (all: Delivery[]) => all.find(({ type }) => type === "incident.digest")?.payload;
 
 describe.each(DATABASES)("with a database of the kind %s", (database) => {
-  test("what comes in quiet hours is held back, and told in one notice at their end, by however many dispatchers", async () => {
+  test("notifications in quiet hours are held, and listed in one digest at their end, with any number of dispatchers", async () => {
     const { control, sent, send } = await sleeping(database);
     const many = () => Promise.all([1, 2, 3].map(() => send()));
     await fail(control, troubleOf("before"));
@@ -76,7 +76,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
   });
 });
 
-test("a test of a channel and what somebody sends again by hand go at once", async () => {
+test("a channel test and a manual retry are sent at once", async () => {
   const { control, sent, send, path } = await sleeping();
   control.pass(MINUTE);
   await fail(control, troubleOf("held"));
@@ -93,7 +93,7 @@ test("a test of a channel and what somebody sends again by hand go at once", asy
   expect(sent).toHaveLength(2);
 });
 
-test("one that crashed before its batch leaves everything held, and the next one tells it once", async () => {
+test("a dispatcher that crashes before its batch leaves everything held, and the next one sends one digest", async () => {
   const { control, sent, send } = await sleeping();
   control.pass(MINUTE);
   await fail(control, troubleOf("held"));
@@ -109,7 +109,7 @@ test("one that crashed before its batch leaves everything held, and the next one
   expect(sent.map(({ type }) => type)).toEqual(["incident.digest"]);
 });
 
-test("a digest that does not get through waits out the next night, and is never part of another", async () => {
+test("a digest that fails waits until the next quiet hours end, and is never part of another", async () => {
   const { control, sent, send, answer } = await sleeping();
   control.pass(MINUTE);
   await fail(control, troubleOf("held"));
@@ -128,7 +128,7 @@ test("a digest that does not get through waits out the next night, and is never 
   expect(sent).toEqual([{ type: "incident.digest", id: digest?.id }]);
 });
 
-test("quiet hours that are changed or taken away count at once, also for what is held back", async () => {
+test("changed or removed quiet hours apply at once, also to held deliveries", async () => {
   const { control, sent, send, path } = await sleeping();
   control.pass(MINUTE);
   await fail(control, troubleOf("held"));
@@ -141,7 +141,7 @@ test("quiet hours that are changed or taken away count at once, also for what is
   expect(sent.map(({ type }) => type)).toEqual(["incident.digest"]);
 });
 
-test("what was mended in the night and is broken again is not told as well", async () => {
+test("an incident that closed and opened again at night is listed as open", async () => {
   const { control, send } = await sleeping();
   control.pass(MINUTE);
   for (const name of ["once", "twice"]) {
@@ -165,7 +165,7 @@ test("what was mended in the night and is broken again is not told as well", asy
   });
 });
 
-test("of very many the digest lists those that are still wrong first, and says how many more there are", async () => {
+test("a long digest lists open incidents first, and counts the rest", async () => {
   const { control, send } = await sleeping();
   control.pass(MINUTE);
   for (let index = 0; index < 60; index++) await fail(control, troubleOf(`${index}`), `trouble ${index}`);
@@ -192,12 +192,12 @@ test.each<[what: string, hours: QuietHours, now: string, until: string | null]>(
   ["an end that the clocks skip", { ...NIGHT, to: "02:30" }, "2026-03-29T00:00:00.000Z", "2026-03-29T01:00:00.000Z"],
   ["an end that comes twice", { ...NIGHT, to: "02:30" }, "2026-10-25T00:00:00.000Z", "2026-10-25T00:30:00.000Z"],
   ["the second time", { ...NIGHT, to: "02:30" }, "2026-10-25T01:10:00.000Z", "2026-10-25T01:30:00.000Z"],
-])("quiet hours by the clocks of their zone: %s", (_what, hours, now, until) => {
+])("quiet hours in their time zone: %s", (_what, hours, now, until) => {
   const end = quietUntil(hours, Date.parse(now));
   expect(end === null ? null : new Date(end).toISOString()).toBe(until);
 });
 
-test("the end is never quiet, and what is before it is", () => {
+test("the end is not in quiet hours, the moment before it is", () => {
   for (const zone of ["UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]) {
     for (let minute = 0; minute < 366 * 24 * 60; minute += 997) {
       const now = Date.parse("2026-01-01T00:00:00.000Z") + minute * MINUTE;
@@ -210,7 +210,7 @@ test("the end is never quiet, and what is before it is", () => {
   }
 });
 
-test("wrong quiet hours are refused at their field", async () => {
+test("invalid quiet hours are rejected at their field", async () => {
   const { control } = await sleeping();
   const refused = (quietHours: object) =>
     control.admin.refused("POST", "/api/v1/channels", {

@@ -83,7 +83,7 @@ async function only({ admin }: TestControl): Promise<Delivery> {
   return items[0] ?? expect.fail("no delivery");
 }
 
-test("a channel with `via` is sent by that host's agent alone, signed, and its outcome counts as any other", async () => {
+test("a channel with `via` is sent by that host's agent only, signed, and its result counts like any other", async () => {
   const { control, host, receiver, agent, channel, tell } = await inTheLan();
   const other = await control.enrol("other");
   await tell();
@@ -109,7 +109,7 @@ test("a channel with `via` is sent by that host's agent alone, signed, and its o
   expect(receiver.requests).toHaveLength(1);
 });
 
-test("killed between sending and saying so: sent again by the same host under the same id, and counted", async () => {
+test("an agent killed between sending and reporting: sent again by the same host under the same id, and counted", async () => {
   const { control, receiver, agent, tell } = await inTheLan();
   await tell();
   agent.wire.isDead = true;
@@ -132,7 +132,7 @@ test("killed between sending and saying so: sent again by the same host under th
   expect(ids).toEqual([ids[0], ids[0]]);
 });
 
-test("a host that is away: the attempts count and are seen, and it gets what waits as soon as it is back", async () => {
+test("a host that is offline: attempts count and are shown, and it gets waiting deliveries once it is back", async () => {
   const { control, receiver, agent, channel, tell } = await inTheLan();
   await tell();
   let next = await dispatch(control.deps);
@@ -157,7 +157,7 @@ test("a host that is away: the attempts count and are seen, and it gets what wai
   expect(await only(control)).toMatchObject({ state: "delivered" });
 });
 
-test("a host that never comes back: after the last attempt it has failed, and can be sent again by hand", async () => {
+test("a host that never comes back: after the last attempt the delivery fails, and can be retried manually", async () => {
   const { control, agent, tell } = await inTheLan();
   await tell();
   for (let next = await dispatch(control.deps); next !== null; next = await dispatch(control.deps))
@@ -179,7 +179,7 @@ test.each([
     "does not let anything be sent to http://127.0.0.1",
   ],
   ["a policy that can't be followed", () => "everywhere", "outgoing: must be"],
-])("%s: nothing is sent, and it is said why", async (_what, policy, why) => {
+])("%s: nothing is sent, and the reason is reported", async (_what, policy, why) => {
   const { control, receiver, agent, tell } = await inTheLan(policy);
   await tell();
   await agent.run();
@@ -189,7 +189,7 @@ test.each([
   expect(receiver.requests).toEqual([]);
 });
 
-test("an agent sends nothing that is not signed for it, or is too old; of a delivery that is not its own nothing is believed", async () => {
+test("an agent sends only deliveries signed for it and not expired; results of another host's delivery are ignored", async () => {
   const { control, host, receiver, agent, tell } = await inTheLan();
   const other = await control.enrol("other");
   const spy = await agentOf(control, other, [new URL(receiver.url).origin]);
@@ -224,7 +224,7 @@ test("an agent sends nothing that is not signed for it, or is too old; of a deli
   expect(await only(control)).toMatchObject({ state: "pending" });
 });
 
-test("only a host that is there can send, and no e-mail; it can't be deleted while a channel needs it", async () => {
+test("only an enrolled host can relay, and no e-mail; it can't be deleted while a channel needs it", async () => {
   const { control, host, channel } = await inTheLan();
   const mail = { name: "mail", kind: "email", server: "127.0.0.1", from: "a@example.org", to: ["b@example.org"] };
   const refused = async (body: object) => control.admin.refused("POST", "/api/v1/channels", body);
@@ -237,7 +237,7 @@ test("only a host that is there can send, and no e-mail; it can't be deleted whi
   expect(await control.admin.refused("DELETE", `/api/v1/hosts/${host.id}`)).toMatchObject({ code: "hosts.in_use" });
 });
 
-test("what the receiver refuses is tried again by the table, and its body is nobody's", async () => {
+test("a delivery the receiver rejects is retried on schedule, and the answer's body is not kept", async () => {
   const { control, receiver, agent, tell } = await inTheLan();
   receiver.answer(429, { "retry-after": "90" });
   await tell();

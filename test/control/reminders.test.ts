@@ -39,7 +39,7 @@ async function reminded(channels: Record<string, object>, database: (typeof DATA
 }
 
 describe.each(DATABASES)("with a database of the kind %s", (database) => {
-  test("each channel is reminded every so many days, once by however many sweepers", async () => {
+  test("each channel is reminded at its interval, once with any number of concurrent sweeps", async () => {
     const every = {
       daily: { remindEveryDays: 1 },
       third: {},
@@ -71,7 +71,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
   });
 });
 
-test("a control plane that was away for days reminds once of what it missed, and then at the old times", async () => {
+test("after a downtime of days one reminder is sent, and then at the old times", async () => {
   const { control, times, look } = await reminded({ daily: { remindEveryDays: 1 }, third: {} });
   await fail(control, TROUBLE);
   control.pass(5 * DAY + HOUR);
@@ -85,7 +85,7 @@ test("a control plane that was away for days reminds once of what it missed, and
   expect(await times()).toEqual({ daily: 2, third: 2 });
 });
 
-test("nobody is reminded of what is acknowledged, or closed; who hears of failures only is", async () => {
+test("acknowledged and closed incidents get no reminders; a channel with run.failed only does", async () => {
   const every = { failures: { events: ["run.failed"], remindEveryDays: 1 }, others: { events: ["backup.late"] } };
   const { control, times, look } = await reminded(every);
   await fail(control, TROUBLE);

@@ -46,7 +46,7 @@ async function sharing(names: Record<string, string[]>) {
   return { ...all, far, report };
 }
 
-test("a repository that can't be reached is told once, whatever fails by it, until a run of that host reaches it again", async () => {
+test("an unreachable repository is notified once, whatever fails because of it, until a run of that host reaches it", async () => {
   const { control, far, report } = await sharing({ one: ["mail", "music", "notes"], two: ["films"] });
   const unreachable = { state: "failed", failure: "repository.unreachable" } as const;
   for (const name of ["mail", "music", "films", "notes", "mail"]) await report(name, unreachable);
@@ -71,7 +71,7 @@ test("a repository that can't be reached is told once, whatever fails by it, unt
   expect(events[0]?.data).toMatchObject({ ...about, incident: { kind: "repository.unreachable" } });
 });
 
-test("damage is the repository's, told once, and over only when a check finds none", async () => {
+test("damage is notified once per repository, and closed only by a check that finds none", async () => {
   const { control, host, repository, binding } = await listening();
   const of = (outcome: Outcome) => ofRepository(runNow(control, binding.id, outcome), repository.id);
   const damaged = { state: "failed", failure: "repository.damaged" } as const;
@@ -91,7 +91,7 @@ test("damage is the repository's, told once, and over only when a check finds no
   expect((await typesTold(control)).slice(1)).toEqual(["repository.recovered", "run.failed", "run.recovered"]);
 });
 
-test("so many failures in a row as the binding's settings say, and one good run between begins the count anew", async () => {
+test("an incident opens after the configured number of consecutive failures; a good run resets the count", async () => {
   const { control, host, binding } = await listening();
   const settings = { alerts: { failures: 3 } };
   await control.admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding.id}`, { settings });
@@ -106,7 +106,7 @@ test("so many failures in a row as the binding's settings say, and one good run 
   expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
 });
 
-test("a backup that turns from good to warned is told once, not each night", async () => {
+test("a backup that starts to have warnings is notified once, not every night", async () => {
   const { control, host, binding } = await listening();
   const one = (state: "failed" | "warned" | "succeeded") => send(host, runNow(control, binding.id, { state }));
   for (const state of ["succeeded", "warned", "warned", "failed", "warned"] as const) await one(state);
@@ -117,7 +117,7 @@ test("a backup that turns from good to warned is told once, not each night", asy
   expect(warned).toMatchObject([{}, { data: { run: { state: "warned" }, binding: { id: binding.id } } }]);
 });
 
-test("what was skipped is told with the warning, the first of it", async () => {
+test("a warning's notification lists the first skipped files", async () => {
   const { control, host, binding } = await listening();
   const warnings = Array.from({ length: 9 }, (_, index) => `/srv/photos/${index} can't be read`);
   await send(host, runNow(control, binding.id, { state: "succeeded" }));
@@ -128,7 +128,7 @@ test("what was skipped is told with the warning, the first of it", async () => {
   expect(body).toContain("/srv/photos/4 can't be read\n- and 4 more");
 });
 
-test("sources that look as usual again are told as well", async () => {
+test("sources that look normal again are notified", async () => {
   const { control, host, binding } = await listening();
   await send(host, runNow(control, binding.id, { state: "warned", suspicious: "2 files, usually 900" }));
   await send(host, runNow(control, binding.id, { state: "failed", failure: "hook.failed" }));
@@ -138,7 +138,7 @@ test("sources that look as usual again are told as well", async () => {
   expect(await typesTold(control)).toEqual(["run.failed", "run.recovered", "source.recovered", "source.suspicious"]);
 });
 
-test("one run of a host whose clock was a year ahead does not hide what fails after it", async () => {
+test("a run from a clock that was a year ahead does not hide later failures", async () => {
   const { control, host, binding } = await listening();
   const ahead = runIdAt("2027-11-23T08:00:00.000Z");
   await send(host, reportOf({ id: ahead, binding: binding.id, state: "succeeded" }));
@@ -148,7 +148,7 @@ test("one run of a host whose clock was a year ahead does not hide what fails af
   expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
 });
 
-test("a binding that is deleted while it fails takes what was wrong with it along, and nobody is told", async () => {
+test("a binding deleted while it fails has its incidents closed without a notification", async () => {
   const { control, host, binding } = await listening();
   await send(host, runNow(control, binding.id, { state: "failed" }));
   expect(await wrongNow(control)).toEqual(["binding.failing"]);

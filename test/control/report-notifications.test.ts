@@ -17,7 +17,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
   });
 
-  test("run.failed once when a kind of run turns bad, run.recovered once when it turns good, and since when", async () => {
+  test("run.failed once when a kind of run starts to fail, run.recovered once when it succeeds, with the time since", async () => {
     const { control, host, binding, contract, repository } = await listening(database);
     const days = ["18", "19", "20", "21", "22"].map((day) => runIdAt(`2026-11-${day}T00:00:00.000Z`));
     const states = ["succeeded", "failed", "interrupted", "cancelled", "warned"] as const;
@@ -61,7 +61,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(control.wakes()).toBe(2);
   });
 
-  test("each kind of run turns by itself", async () => {
+  test("each kind of run has its own state", async () => {
     const { control, host, binding } = await listening(database);
     await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
     await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded", kind: "forget" }));
@@ -70,7 +70,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(await typesTold(control)).toEqual(["run.failed", "run.failed"]);
   });
 
-  test("what was spooled while the control plane was away tells the same story in any order of one POST", async () => {
+  test("reports spooled during a downtime have the same effect in any order of one POST", async () => {
     const { control, host, binding } = await listening(database);
     const of = (id: string, state: "failed" | "succeeded") => reportOf({ id, binding: binding.id, state });
     expect(await send(host, of(LATER, "succeeded"), of(EARLY, "failed"), of(LATE, "failed"))).toEqual([
@@ -86,7 +86,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     });
   });
 
-  test("a failure of long ago that comes after today's success wakes nobody", async () => {
+  test("an old failure reported after a newer success is not notified", async () => {
     const { control, host, binding } = await listening(database);
     await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded" }));
     await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
@@ -96,7 +96,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     });
   });
 
-  test("the same failure posted many times at once is told once", async () => {
+  test("the same failure posted many times concurrently is notified once", async () => {
     const { control, host, binding } = await listening(database);
     const failures = [EARLY, LATE].map((id) => reportOf({ id, binding: binding.id, state: "failed" }));
     await Promise.all([0, 1, 2, 3].map(() => send(host, ...failures)));
@@ -122,7 +122,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(await typesTold(control)).toEqual(["run.failed"]);
   });
 
-  test("a host's refusal is told once, and another host's id is not taken over", async () => {
+  test("a host's refusal is notified once, and another host's id is not taken over", async () => {
     const { control, host } = await listening(database);
     const other = await control.enrol("two");
     const refusal = refusalOf(LATE);
@@ -134,7 +134,7 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     ]);
   });
 
-  test("source.suspicious once when it begins, stored or not, and again when it was good between", async () => {
+  test("source.suspicious once at its beginning, stored or not, and again after a normal one", async () => {
     const { control, host, binding } = await listening(database);
     const days = ["15", "16", "17", "18", "19", "20", "21"].map((day) => runIdAt(`2026-11-${day}T00:00:00.000Z`));
     const wrong = "the sources hold 2 files of 2 bytes, and usually 900 files of 900 bytes";
@@ -168,14 +168,14 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(await typesTold(control)).toContain("run.failed");
   });
 
-  test("a suspicion of long ago that comes after today's good backup wakes nobody", async () => {
+  test("an old suspicious backup reported after a newer good one is not notified", async () => {
     const { control, host, binding } = await listening(database);
     await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded" }));
     await send(host, reportOf({ id: EARLY, binding: binding.id, state: "warned", suspicious: "few files" }));
     expect(await typesTold(control)).toEqual([]);
   });
 
-  test("only who subscribed hears of it", async () => {
+  test("only subscribed channels are notified", async () => {
     const { control, host, binding } = await listening(database);
     const make = (name: string, more: object) =>
       control.admin.send("POST", "/api/v1/channels", { name, kind: "webhook", url: "http://127.0.0.1/hook", ...more });

@@ -14,7 +14,7 @@ const [SNAP_A, SNAP_B] = ["a".repeat(64), "b".repeat(64)];
 const snapshotsOf = async ({ admin }: TestControl) =>
   (await admin.ask(page(Snapshot), "GET", "/api/v1/snapshots")).items;
 
-test("a report is kept with its log, and said again changes nothing", async () => {
+test("a report is stored with its log, and repeated it changes nothing", async () => {
   const { control, host, binding } = await listening();
   const report = reportOf({ id: EARLY, binding: binding.id, state: "failed", log: "no such directory" });
   expect(await send(host, report)).toEqual([EARLY]);
@@ -56,7 +56,7 @@ test("health and the last success follow the runs", async () => {
   }
 });
 
-test("the list of snapshots becomes what the host saw; who made which is remembered; an old list comes too late", async () => {
+test("the list of snapshots follows the host's; each keeps its run; an older list is ignored", async () => {
   const { control, host, binding, repository } = await listening();
   const [a, b] = [snapshotAt(SNAP_A, "2026-11-20T00:00:30.000Z"), snapshotAt(SNAP_B, "2026-11-21T00:00:30.000Z")];
   const of = (id: string, listed: (typeof a)[] | null, made?: string) =>
@@ -90,7 +90,7 @@ test("the list of snapshots becomes what the host saw; who made which is remembe
   expect(pages).toMatchObject({ items: [{ id: SNAP_B }], next: null });
 });
 
-test("what a clock that was a day ahead said hides nothing of what comes once it is right", async () => {
+test("reports from a clock that was a day ahead hide no later ones", async () => {
   const { control, host, binding } = await listening();
   const ahead = { id: runIdAt("2026-11-24T08:00:00.000Z"), binding: binding.id, state: "succeeded" } as const;
   const tomorrow = snapshotAt(SNAP_A, "2026-11-24T08:00:30.000Z");
@@ -119,7 +119,7 @@ test("ten thousand snapshots are one report", async () => {
   expect((await snapshotsOf(control))[0]).toMatchObject({ id: listed.at(-1)?.id });
 });
 
-test("a repository's own id is remembered once, told to every host that uses it, and never replaced", async () => {
+test("a repository's engine id is stored once, sent to every host that uses it, and never replaced", async () => {
   const { control, host, binding } = await listening();
   const shared = await declareRepository(control.admin, "shared", "s3:s3.example/bucket");
   const other = await control.enrol("two");
@@ -144,7 +144,7 @@ test("a repository's own id is remembered once, told to every host that uses it,
   expect([await engineId(), await revisions()]).toEqual(["e1", ['"3"', '"3"']]);
 });
 
-test("a run or binding of another host is neither touched nor accepted; what is one's own in the same POST is", async () => {
+test("a report of another host's run or binding is not accepted; own ones in the same POST are", async () => {
   const { control, host, binding } = await listening();
   const other = await control.enrol("two");
   const theirs = await declare(control, other, "videos");
@@ -162,7 +162,7 @@ test("a run or binding of another host is neither touched nor accepted; what is 
   expect(await typesTold(control)).toEqual([]);
 });
 
-test("the last reports of a binding that is gone are kept as history, and nobody is told", async () => {
+test("the last reports of a deleted binding are stored as history, without a notification", async () => {
   const { control, host, binding } = await listening();
   await control.admin.send("DELETE", `/api/v1/bindings/${binding.id}`);
   expect(
@@ -180,7 +180,7 @@ test("the last reports of a binding that is gone are kept as history, and nobody
   expect([await typesTold(control), await snapshotsOf(control)]).toEqual([[], []]);
 });
 
-test("reports that are not reports are refused whole", async () => {
+test("invalid reports are rejected as a whole", async () => {
   const { control, host, binding } = await listening();
   const good = reportOf({ id: EARLY, binding: binding.id, state: "succeeded" });
   for (const reports of [

@@ -68,7 +68,7 @@ test("a restore on another host gives that host access: the binding, its contrac
   expect(await ordersOf(one)).toMatchObject([{ from: null }]);
 });
 
-test("what another host can't reach or read is refused, and says what to do", async () => {
+test("a restore that another host can't reach or read is rejected, with what to do", async () => {
   const { control, repository, restore } = await twoHosts({ generate: true });
   const refusal = (body: Record<string, unknown>) => control.admin.refused("POST", "/api/v1/restores", restore(body));
   const unknown = await refusal({ host: "two" });
@@ -84,7 +84,7 @@ test("what another host can't reach or read is refused, and says what to do", as
   expect(local.message).toContain("/backup/videos");
 });
 
-test("the restoring host reports it as its own run; of the binding it says nothing else, and nothing unasked", async () => {
+test("the restoring host reports it as its own run; it can report nothing else of the binding, and nothing that was not ordered", async () => {
   const { control, one, two, binding, restore } = await twoHosts();
   await send(
     one,

@@ -44,7 +44,7 @@ async function telling(
   }
 }
 
-test("a run that tells for half an hour that nothing moves is stuck, told once, and told again when it moves", async () => {
+test("a run without progress for half an hour is stuck, notified once, and again on progress", async () => {
   const { control, host, binding, report, say } = await running();
   await telling({ control, host }, 60, () =>
     say({ fraction: 0.1, worked: Math.floor(control.deps.clock.now() / MINUTE) }),
@@ -70,7 +70,7 @@ test("a run that tells for half an hour that nothing moves is stuck, told once, 
   ]);
 });
 
-test("no news is no sign: not without a socket, not from an agent that does not count, not of a host that is away", async () => {
+test("missing progress means nothing without a socket, from an agent that does not count, or of an offline host", async () => {
   const { control, host, say } = await running();
   await telling({ control, host }, 40, () => say({ fraction: 0.4 }));
   expect(await wrongNow(control)).toEqual([]);
@@ -82,7 +82,7 @@ test("no news is no sign: not without a socket, not from an agent that does not 
   expect(await wrongNow(control)).toEqual(["host.offline"]);
 });
 
-test("a run beyond its time limit is stuck even when it moves; its end closes that, a bad one with a telling of its own", async () => {
+test("a run over its time limit is stuck despite progress; its end closes that, a bad one with its own notification", async () => {
   const { control, host, report } = await running("2h");
   await goBy(control, 2 * HOUR, [host]);
   await goBy(control, HOUR, [host]);
@@ -99,7 +99,7 @@ test("a run beyond its time limit is stuck even when it moves; its end closes th
   expect(await typesTold(control)).toEqual(["backup.stuck", "run.failed"]);
 });
 
-test("a late report that it had ended well closes it", async () => {
+test("a late report of success closes it", async () => {
   const { control, host, report } = await running("2h");
   await goBy(control, 4 * HOUR, [host]);
   expect(await wrongNow(control)).toEqual(["binding.stuck"]);
@@ -109,7 +109,7 @@ test("a late report that it had ended well closes it", async () => {
   expect(await typesTold(control)).toEqual(["backup.recovered", "backup.stuck"]);
 });
 
-test("paused, a run that hangs is nobody's to wait for", async () => {
+test("a hanging run of a paused binding is not monitored", async () => {
   const { control, host, binding } = await running("2h");
   await goBy(control, 4 * HOUR, [host]);
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/pause`);

@@ -66,7 +66,7 @@ async function oldDatabase(kind: (typeof DATABASES)[number], migrations: number,
 }
 
 describe.each(DATABASES)("a database of the kind %s that version 0.1.0 has filled", (kind) => {
-  test("keeps all it holds, and what is new has its default", async () => {
+  test("keeps its data, and new columns have their defaults", async () => {
     const db = await oldDatabase(kind, 1, OLD_ROWS);
 
     expect(await migrate(db)).toEqual(MIGRATIONS.slice(1).map(({ tag }) => tag));
@@ -111,7 +111,7 @@ function oldDelivery(
 }
 
 describe.each(DATABASES)("a database of the kind %s from before deliveries had a relay state", (kind) => {
-  test("every delivery goes on where it was", async () => {
+  test("every delivery continues where it was", async () => {
     const target = JSON.stringify({ kind: "webhook", url: "http://10.0.0.1/" });
     const db = await oldDatabase(kind, 10, [
       sql`insert into channels (id, name, kind, target, secret, enabled, "createdAt", "changedAt")

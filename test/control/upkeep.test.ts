@@ -6,7 +6,7 @@ import { testControl } from "../support/control.ts";
 import { openOrders } from "./assigned.ts";
 import { declare, declareRepository } from "./declared.ts";
 
-test("what the retention does, or would do, is ordered from the binding's host", async () => {
+test("a retention, or its dry run, is ordered from the binding's host", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding, repository } = await declare(control, host, "photos");
@@ -29,7 +29,7 @@ test("what the retention does, or would do, is ordered from the binding's host",
   });
 });
 
-test("a repository is checked and pruned by the host that maintains it, once at a time, in a history of its own", async () => {
+test("a repository is checked and pruned by the host that maintains it, one at a time, in its own history", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding, repository } = await declare(control, host, "photos");
@@ -46,7 +46,7 @@ test("a repository is checked and pruned by the host that maintains it, once at 
   expect(items.map(({ id }) => id)).toEqual([prune.id, check.id]);
 });
 
-test("nobody is asked for what can't be done, and the answer says why", async () => {
+test("upkeep that can't be done is rejected with the reason", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   const { binding, repository } = await declare(control, host, "photos");

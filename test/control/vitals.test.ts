@@ -18,7 +18,7 @@ const WELL = { status: 200, body: { status: "ok" } };
 const failing = (why: string) => ({ status: 503, body: { status: "failing", why } });
 
 test.each(DATABASES)(
-  "healthz fails when the sweep stalls, not in the first minutes, and is well again (%s)",
+  "healthz fails when the sweep stalls, not in the first minutes, and recovers (%s)",
   async (database) => {
     const control = await testControl({ database });
     expect(await healthz(control)).toEqual(WELL);
@@ -58,7 +58,7 @@ test("healthz fails when the outbox stalls, or when a notification waits for too
   expect(await healthz(control)).toEqual(WELL);
 });
 
-test("healthz fails when the database does not answer, and says nothing of why", async () => {
+test("healthz fails when the database does not answer, without details", async () => {
   const control = await testControl();
   const logged: string[] = [];
   control.deps.log.error = (message) => void logged.push(message);
@@ -67,7 +67,7 @@ test("healthz fails when the database does not answer, and says nothing of why",
   expect(logged).toEqual(["the health checks could not be read"]);
 });
 
-test("a step of the sweep that fails holds up no other one, nor the outbox, and is not noted as a sweep", async () => {
+test("a failing step of the sweep blocks neither the others nor the outbox, and the sweep is not recorded", async () => {
   const control = await testControl();
   await healthz(control);
   await addChannel(control, "ops");
@@ -100,7 +100,7 @@ function beating(control: TestControl) {
   };
 }
 
-test("the heart beats after a good sweep, at most once a minute, by however many", async () => {
+test("a heartbeat is sent after a complete sweep, at most once a minute, with any number of sweeps", async () => {
   const control = await testControl();
   const { heard, beat: sent } = beating(control);
   for (let half = 0; half < 6; half++) {
@@ -132,7 +132,7 @@ test("nothing is sent to the dead man's switch while the sweep or the outbox sta
   expect(heard).toHaveLength(1);
 });
 
-test("a heartbeat that fails is logged without its address, and the next one is sent all the same", async () => {
+test("a heartbeat that fails is logged without its URL, and the next one is sent anyway", async () => {
   const control = await testControl();
   const { heard, logged, becomes, beat: sent } = beating(control);
   becomes(async () => Promise.reject(new Error("connect ECONNREFUSED")));

@@ -50,7 +50,7 @@ function pulse() {
   return { begun, after, told };
 }
 
-it("grows while the run's processes read, and stands still while they hang, whatever little they say", async () => {
+it("grows while the run's processes read, and stands still while they hang, despite their output", async () => {
   const { begun, after, told } = pulse();
   begun.progress({ fraction: 0.5, bytesDone: 7, at: "2026-11-23T08:00:00.000Z" });
   const hangs = await child("while :; do echo '{\"percent_done\":0.5}'; sleep 0.1; done");
@@ -63,7 +63,7 @@ it("grows while the run's processes read, and stands still while they hang, what
   while ((await after(1)) < started + 3) expect(told.length).toBeLessThan(1000);
 });
 
-it("counts it as getting on that it waits for another run", async () => {
+it("counts waiting for another run as activity", async () => {
   const { begun, after } = pulse();
   expect(await after(2)).toBe(0);
   let free = (): void => {};

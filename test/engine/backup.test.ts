@@ -18,7 +18,7 @@ describe("a backup", () => {
 
   const big = (): Promise<void> => writeFile(join(host.root, "data/big"), randomBytes(4_000_000));
 
-  it("says what it stored, and tells its progress", async () => {
+  it("reports what it stored, and its progress", async () => {
     const runId = newId();
     const outcome = await host.backup(host.work({ excludes: ["*.tmp"] }), { runId, trigger: "order" });
     expect(outcome).toMatchObject({ runId, state: "succeeded", failure: null });
@@ -34,7 +34,7 @@ describe("a backup", () => {
     expect(sequence).toBe(2);
   });
 
-  it("with a pattern an older version took is refused when it means different things to the tools", async () => {
+  it("with a pattern of an older version is refused when the tools read it differently", async () => {
     const outcome = await host.backup(host.work({ excludes: ["[!a]"] }));
     expect(outcome.failure).toMatchObject({ code: "engine.refused", message: expect.stringContaining("write '[^'") });
   });
@@ -56,14 +56,14 @@ describe("a backup", () => {
     expect((await host.report({ kind: "backup" })).run.warnings).toEqual([`${join(host.root, "empty")}: is empty`]);
   });
 
-  it("that takes longer than it may is stopped", async () => {
+  it("over its time limit is stopped", async () => {
     await big();
     const work = host.work({ settings: { limitUploadKiBs: 300, runTimeLimit: "6s" } });
     expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "run.timed_out" } });
     expect(await readdir(join(host.root, "srv/repository/locks"))).toEqual([]);
   });
 
-  it("shows its secrets and its place to nobody: not in argv, the log, the spool, or what it says", async () => {
+  it("shows its secrets and location nowhere: not in argv, the log, the spool, or its output", async () => {
     await big();
     const secret = `secret-${randomBytes(8).toString("hex")}`;
     const key = `key-${randomBytes(8).toString("hex")}`;

@@ -23,7 +23,7 @@ async function instead(command: string, script: string): Promise<void> {
   useEngine({ provider: "restic", path });
 }
 
-it("that says an older snapshot's id again, or none, has stored nothing", async () => {
+it("that reports an older snapshot's id, or none, has stored nothing", async () => {
   const first = await host.backup(host.work());
   for (const id of [first.snapshot, ""]) {
     await instead(
@@ -38,14 +38,14 @@ it("that says an older snapshot's id again, or none, has stored nothing", async 
   }
 });
 
-it("that is ended from outside while it takes its lock is not called locked out", async () => {
+it("that is killed while it takes its lock is not reported as locked", async () => {
   const words = "signal terminated received, cleaning up\\nunable to create lock in backend: context canceled";
   await instead("backup", `printf '${words}\\n' >&2; exit 11`);
   const outcome = await host.backup(host.work(), { trigger: "schedule" });
   expect(outcome).toMatchObject({ state: "failed", failure: { code: "engine.crashed" } });
 });
 
-it("that hangs is stopped when its time is over, told so, and nothing of it is left", async () => {
+it("that hangs is stopped at its time limit, reported, and leaves nothing behind", async () => {
   host.impatient();
   await instead("backup", "trap '' INT TERM; sleep 1000 & wait");
   const runId = newId();
@@ -74,7 +74,7 @@ it("that prints without end fills no memory, and the run's log is as short as ev
   expect(Buffer.byteLength((await host.report(outcome)).log)).toBeLessThanOrEqual(65_536);
 });
 
-it("that finds the repository locked puts a scheduled backup off for a day, a little longer each time; one asked for fails", async () => {
+it("that finds the repository locked defers a scheduled backup for up to a day, longer each time; an ordered one fails", async () => {
   const { binding } = host.work();
   let now = Date.now();
   Object.assign(host.deps, { clock: { now: () => now } });

@@ -47,7 +47,7 @@ async function declare({ assignment }: Assigned, change: object = {}): Promise<s
 }
 
 describe("a contract that root has declared", () => {
-  it("runs its shell by bash, as its user, from its sources, whatever the policy says of those", async () => {
+  it("runs its shell commands with bash, as its user, in its sources, whatever the policy says", async () => {
     await host.policy({ hooks: "off", sources: ["/elsewhere"], users: ["nobody"] });
     const work = assigned();
     await declare(work);
@@ -56,7 +56,7 @@ describe("a contract that root has declared", () => {
     expect(await host.refusals()).toEqual([]);
   });
 
-  it("is done as its file says where the control plane does not know that yet", async () => {
+  it("is run as its file says while the control plane does not know it yet", async () => {
     const work = assigned();
     await host.write("data/x.tmp", "left out");
     const changed = { excludePatterns: ["*.tmp"], hooks: { beforeBackup: [`touch '${mark()}2'`], afterBackup: [] } };
@@ -78,7 +78,7 @@ describe("a contract that root has declared", () => {
     expect(await host.restore(work, {})).toMatchObject({ failure: { code: "policy.refused" } });
   });
 
-  it("is kept only where the policy lets anything be kept", async () => {
+  it("is backed up only where the policy allows backups", async () => {
     await host.policy({ repositories: ["rest:https://nas/"] });
     const work = assigned();
     await declare(work);
@@ -91,14 +91,14 @@ describe("a contract that root has declared", () => {
     ["the file asks for something else", (work) => settled(work, { excludePatterns: ["*.tmp"] })],
     ["the file is another contract's", (work) => declare(work).then((file) => rename(file, `${file}.json`))],
     ["others may write the file", async (work) => chmod(await declare(work), 0o666)],
-  ])("is believed from the control plane in nothing when %s, and that is reported", async (_when, prepare) => {
+  ])("is not taken from the control plane when %s, and that is reported", async (_when, prepare) => {
     const work = assigned();
     await prepare(work);
     expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "policy.refused" } });
     expect(await host.refusals()).toMatchObject([{ code: "policy.hooks", subject: "files-nas" }]);
   });
 
-  it("is not done either while the policy can't be followed", async () => {
+  it("is not run while the policy is invalid", async () => {
     await host.policy("{");
     const work = assigned();
     await declare(work);

@@ -11,7 +11,7 @@ let host: EngineHost;
 afterEach(() => host.close());
 
 describe.each([...everyVersion("restic"), ...everyVersion("borg")])("$provider $version", (engine) => {
-  it("gives back access lists, times to the nanosecond, and devices", async () => {
+  it("restores access lists, times to the nanosecond, and devices", async () => {
     host = await openEngineHost(engine);
     const data = join(host.root, "data");
     const [file, link, device] = ["file", "link", "device"].map((name) => join(data, name)) as [string, string, string];
@@ -40,7 +40,7 @@ describe.each([...everyVersion("restic"), ...everyVersion("borg")])("$provider $
 describe.each([...oldestAndNewest("restic"), oldestAndNewest("borg")[0]])(
   "of many files $provider $version",
   (engine) => {
-    it("writes those that changed and no other, or says that it can't", async () => {
+    it("writes changed files and no others, or reports that it can't", async () => {
       host = await openEngineHost(engine);
       const files = 5_000;
       const path = (index: number): string => join(host.root, `data/d${index % 5}/file-${index}`);

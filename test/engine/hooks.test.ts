@@ -33,7 +33,7 @@ describe("hooks", () => {
     );
   });
 
-  it("may make what is to be kept", async () => {
+  it("may create the files to back up", async () => {
     await host.hook("dump", `mkdir ${out("dump")}; echo rows >${out("dump")}/table`);
     const outcome = await host.backup(host.work({ sources: [out("dump")], before: ["dump"] }));
     expect(outcome).toMatchObject({ state: "succeeded" });
@@ -61,7 +61,7 @@ describe("hooks", () => {
     expect(await host.reports()).toHaveLength(1);
   });
 
-  it("after run when the backup fails, and a missing one is found out before any runs", async () => {
+  it("after run when the backup fails, and a missing one is detected before any runs", async () => {
     await host.hook("mark", `echo $HOLDFAST_PHASE >>${out("marks")}`);
     const work = host.work({ sources: [join(host.root, "gone")], before: ["mark"], after: ["mark"] });
     expect(await host.backup(work)).toMatchObject({ failure: { code: "source.missing" } });
@@ -73,7 +73,7 @@ describe("hooks", () => {
     expect(await host.refusals()).toEqual([]);
   });
 
-  it("have their time, and nothing of them is left when it is over", async () => {
+  it("have a time limit, and nothing of them is left after it", async () => {
     await host.hook("slow", `sleep 300 & echo $! >${out("child")}; sleep 300`);
     const outcome = await host.backup(host.work({ before: ["slow"], settings: { hookTimeLimit: "1s" } }));
     expect(outcome).toMatchObject({ state: "failed", failure: { code: "hook.timed_out" } });
@@ -91,7 +91,7 @@ describe("hooks", () => {
     expect(await textOf(out("after"))).toBe("ran\n");
   });
 
-  it("have a pulse while they do something, though no engine counts anything yet", async () => {
+  it("count as activity while they work, although no engine counts anything yet", async () => {
     Object.assign(host.deps, { activityEveryMs: 50 });
     await host.hook("reads", `until [ -e ${out("enough")} ]; do head -c 1000000 /dev/zero >${out("copy")}; done`);
     const running = host.backup(host.work({ before: ["reads"] }));
@@ -114,7 +114,7 @@ describe("hooks", () => {
     expect(await textOf(out("marks"))).toBe("before\nafter\n");
   });
 
-  it("after have their time too, and a child that will not end is killed", async () => {
+  it("after have a time limit too, and a child that does not exit is killed", async () => {
     await host.hook("stubborn", `(trap "" INT TERM; while :; do sleep 1; done) & echo $! >${out("child")}; sleep 300`);
     const outcome = await host.backup(host.work({ after: ["stubborn"], settings: { hookTimeLimit: "1s" } }));
     expect(outcome).toMatchObject({
@@ -127,14 +127,14 @@ describe("hooks", () => {
     await until("the child's end", () => processRefOf(child) === null, 10);
   });
 
-  it("in line fail by what fails early, though the last command is fine", async () => {
+  it("inline fail when an early command fails, although the last one succeeds", async () => {
     await host.policy({ hooks: "inline" });
     const outcome = await host.backup(host.work({ before: ["false; true"] }));
     expect(outcome).toMatchObject({ state: "failed", snapshot: null, failure: { code: "hook.failed" } });
     expect(outcome.failure?.message).toContain('"false; true" exited with 1');
   });
 
-  it("in line stop at their first failing command, and are taken as names where there is a hook of that name", async () => {
+  it("inline stop at their first failing command, and are names where a hook of that name exists", async () => {
     await host.policy({ hooks: "inline" });
     await host.hook("named", `echo named >>${out("inline")}`);
     const early = await host.backup(host.work({ before: ["named", `false\necho later >>${out("inline")}`] }));
@@ -154,7 +154,7 @@ describe("hooks", () => {
     expect(snapshot?.username).toBe("nobody");
   });
 
-  it("of a user who can't be had do not run", async () => {
+  it("of an unavailable user do not run", async () => {
     const user = process.getuid?.() === 0 ? "no-such-user" : "root";
     await host.hook("mark", `touch ${out("mark")}; echo ran >${out("mark")}`);
     const outcome = await host.backup(host.work({ user, before: ["mark"], after: ["mark"] }));

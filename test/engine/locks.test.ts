@@ -16,7 +16,7 @@ const forever = new AbortController().signal;
 const take = (signal = forever, onWait: () => void = () => undefined) =>
   acquireLock({ locksDir }, { name: "nas", signal, onWait });
 
-it("is one run's at a time, and the next one's when it is given back", async () => {
+it("is held by one run at a time, and by the next one once it is released", async () => {
   const order: string[] = [];
   const first = await take();
   let waits = 0;
@@ -34,7 +34,7 @@ it("is one run's at a time, and the next one's when it is given back", async () 
   expect(await readdir(locksDir)).toEqual([]);
 });
 
-it("never is two runs', however many want it", async () => {
+it("is never held by two runs, however many wait for it", async () => {
   let holders = 0;
   let most = 0;
   await Promise.all(
@@ -49,7 +49,7 @@ it("never is two runs', however many want it", async () => {
   expect(most).toBe(1);
 });
 
-it("is broken although who began to break it died, and the clock was set back a day since", async () => {
+it("is broken although the process that began to break it died and the clock was set back a day", async () => {
   const dead = { ...processRefOf(process.pid), pid: 999_999_999, token: "its" };
   await writeFile(join(locksDir, "nas.lock"), JSON.stringify(dead));
   await writeFile(join(locksDir, "nas.lock.break"), "");

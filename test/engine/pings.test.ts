@@ -90,7 +90,7 @@ describe("a binding's dead man's switches", () => {
     expect(host.lines.join("\n")).toContain(`the ping of "files-nas" to ${origin} was answered 500`);
   });
 
-  test("in a private net are told only where the host's policy names them, or root's own file declares them", async () => {
+  test("in a private network are pinged only if the host's policy names them or root's own file declares them", async () => {
     const { origin, asked, requests } = await receiving();
     const work = host.work({ settings: { pings: both(origin) } });
     for (const [policy, why] of [

@@ -56,7 +56,7 @@ describe("the host's policy", () => {
     expect(refusals).toMatchObject([{ code, subject: "files-nas", message: outcome.failure?.message }]);
   });
 
-  it("looks behind the symbolic links of a source", async () => {
+  it("resolves the symbolic links of a source", async () => {
     await host.write("private/key", "secret");
     await symlink(root("private"), root("data/link"));
     await host.policy({ sources: [root("data")] });
@@ -65,7 +65,7 @@ describe("the host's policy", () => {
     expect((await host.refusals())[0]?.message).toContain(root("private"));
   });
 
-  it("says again what is refused under a newer assignment", async () => {
+  it("reports refusals again under a newer assignment", async () => {
     await host.policy({ users: ["somebody"] });
     const work = host.work();
     await host.backup(work);
@@ -73,7 +73,7 @@ describe("the host's policy", () => {
     expect(await host.refusals()).toHaveLength(2);
   });
 
-  it("is not followed when others could write it", async () => {
+  it("is not applied when others could write it", async () => {
     await host.policy({});
     await chmod(host.paths.policyJson, 0o666);
     expect((await loadPolicy(host.paths)).fault).toContain("chmod go-w");
@@ -85,7 +85,7 @@ describe("the host's policy", () => {
     expect((await loadPolicy(host.paths)).fault).toContain("chown root");
   });
 
-  it("that can't be followed lets nothing run, and says what is wrong with it", async () => {
+  it("that is invalid lets nothing run, and the reason is reported", async () => {
     const work = host.work();
     const faults: [string, string][] = [
       ["{", "can't be followed"],
@@ -107,7 +107,7 @@ describe("the host's policy", () => {
     expect(await readdir(root("srv/repository/snapshots"))).toEqual([]);
   });
 
-  it("is not followed from a directory that others could write, nor taken for none there", async () => {
+  it("in a directory that others could write is not applied, nor treated as missing", async () => {
     await chmod(host.paths.etc, 0o775);
     await host.policy({});
     expect((await loadPolicy(host.paths)).fault).toContain(`chmod go-w ${host.paths.etc}`);
@@ -148,7 +148,7 @@ describe("hooks.d", () => {
     expect(await listHooks(host.paths)).toEqual([]);
   });
 
-  it.each(["writable", "outside"])("with a %s hook in it runs that one for nobody", async (name) => {
+  it.each(["writable", "outside"])("with a %s hook in it never runs that hook", async (name) => {
     if (name === "writable") await host.hook(name, "true");
     else await symlink("/bin/true", root(`etc/holdfast/hooks.d/${name}`));
     if (name === "writable") await chmod(root(`etc/holdfast/hooks.d/${name}`), 0o722);
@@ -157,7 +157,7 @@ describe("hooks.d", () => {
   });
 });
 
-describe("a place is within another", () => {
+describe("a path is within another", () => {
   it.each([
     ["/srv/a", "/srv", true],
     ["/srv", "/srv", true],

@@ -50,21 +50,21 @@ async function cancelWhenReady(script: string, ladder: ProcessOptions["ladder"])
 }
 
 describe("a child", () => {
-  it("has the environment it is given and nothing of the agent's", async () => {
+  it("has only the given environment, nothing of the agent's", async () => {
     process.env["HOLDFAST_TEST_LEAK"] = "1";
     const { lines } = await sh("env", { env: { PATH: "/usr/bin:/bin", ONLY: "this" } });
     delete process.env["HOLDFAST_TEST_LEAK"];
     expect(lines.toSorted()).toEqual(["ONLY=this", "PATH=/usr/bin:/bin", "PWD=/"]);
   });
 
-  it("leads a session of its own, has no stdin, and the umask it is given", async () => {
+  it("leads its own session, has no stdin, and the given umask", async () => {
     const { lines } = await sh('cat; cut -d" " -f1,5,6 /proc/$$/stat; umask', { umask: "077" });
     const [pid, group, session] = lines[0]?.split(" ") ?? [];
     expect([group, session]).toEqual([pid, pid]);
     expect(lines[1]).toBe("0077");
   });
 
-  it("that is held does nothing before it is let go, and never begins when whoever holds it dies", async () => {
+  it("that is held does nothing before its release, and never starts when its holder dies", async () => {
     const made = join(directory, "made");
     const free = Promise.withResolvers<void>();
     const held = sh(`cat; touch ${made}`, {}, { beforeStart: () => free.promise });
@@ -85,7 +85,7 @@ describe("a child", () => {
     expect((await readdir(directory)).filter((name) => name.startsWith("made"))).toEqual(["made"]);
   });
 
-  it("tells its exit code, or the signal that ended it, and the end of its stderr", async () => {
+  it("reports its exit code or signal, and the end of its stderr", async () => {
     expect(await sh("echo oh >&2; exit 3")).toMatchObject({ exitCode: 3, signal: null, stderr: "oh\n" });
     expect(await sh("kill -TERM $$")).toMatchObject({ exitCode: null, signal: "SIGTERM", cancelled: false });
   });
@@ -108,7 +108,7 @@ describe("a child", () => {
   });
 });
 
-it("finds its texts also where memory is full: on the agent's own disk then", () => {
+it("finds its texts also when memory is full: on the agent's own disk", () => {
   const program = `
     import { openUnlinkedFile } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/unlinked-file.ts"))};
     import { ownUser } from ${JSON.stringify(join(import.meta.dirname, "../../agent/system/process/user.ts"))};
@@ -127,7 +127,7 @@ describe("a user", () => {
     await expect(findUser("no-such-user")).rejects.toMatchObject({ failure: { code: "user.unavailable" } });
   });
 
-  it("that is the agent's own needs no switch", async () => {
+  it("that is the agent's own needs no user switch", async () => {
     expect(await findUser(userInfo().username)).toMatchObject({ needsSwitch: false, uid: userInfo().uid });
   });
 
@@ -154,7 +154,7 @@ describe("the kill ladder", () => {
     expect(ended).toMatchObject({ cancelled: true, exitCode: 9, lines: ["ready", "main interrupted"] });
   });
 
-  it("goes on to SIGTERM when that does not help", async () => {
+  it("continues with SIGTERM", async () => {
     const ended = await cancelWhenReady("trap '' INT; trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done", {
       ...QUICK,
       to: "group",
@@ -181,7 +181,7 @@ describe("the kill ladder", () => {
     expect(processRefOf(child ?? 0)).toBeNull();
   });
 
-  it("is begun by the time limit too", async () => {
+  it("is started by the time limit too", async () => {
     const ended = await sh("sleep 60", {}, { timeLimitMs: 100, ladder: { ...PATIENT, to: "group" } });
     expect(ended).toMatchObject({ timedOut: true, cancelled: false, signal: "SIGINT" });
   });
@@ -192,13 +192,13 @@ describe("the kill ladder", () => {
   });
 });
 
-describe("what a child leaves behind", () => {
+describe("a process that a child leaves behind", () => {
   it("in its group is ended with it", async () => {
     const { lines } = await sh("sleep 60 & echo $!");
     expect(processRefOf(Number(lines[0]))).toBeNull();
   });
 
-  it("in a session of its own lives on, and its open output is not waited for", async () => {
+  it("in its own session lives on, and its open output is not waited for", async () => {
     const { exitCode, lines } = await sh("setsid sleep 60 & sleep 0.3; echo $!");
     const left = processRefOf(Number(lines[0]));
     if (left !== null) process.kill(left.pid, "SIGKILL");
@@ -218,7 +218,7 @@ describe("a process mark", () => {
 });
 
 describe("output", () => {
-  it("is cut into lines wherever the chunks end, and a line without end can't fill the memory", () => {
+  it("is split into lines across chunks, and an endless line can't fill the memory", () => {
     const lines: string[] = [];
     const splitter = lineSplitter((line) => lines.push(line), 10);
     for (const chunk of ["one\ntw", "o\r\n", "x".repeat(8), "yyyyyy", "\nlast"]) splitter.push(Buffer.from(chunk));

@@ -107,13 +107,13 @@ describe("a run whose process was killed", () => {
   });
 });
 
-describe("what a run begins", () => {
+describe("a run that starts something", () => {
   beforeEach(async () => {
     host = await openEngineHost(newestRestic());
     await host.write("data/file", "one");
   });
 
-  it("is written down before it does anything, so that it is found however early the agent dies", async () => {
+  it("records it first, so that it is found however early the agent dies", async () => {
     await host.hook("stop", "exit 0");
     await host.hook("start", "exit 0");
     const noted = new Map<number, string>();
@@ -146,7 +146,7 @@ describe("what a run begins", () => {
     expect([...noted.values()].filter((command) => command.includes("hooks.d")).length).toBe(2);
   });
 
-  it("leaves no lock behind, also when whoever ends the run is killed too", async () => {
+  it("leaves no lock behind, also when the recovering process is killed too", async () => {
     await host.backup(host.work());
     await writeFile(out("data/big"), randomBytes(4_000_000));
     await host.hook("start", `test -e ${out("again")} || { touch ${out("again")}; sleep 300; }`);
@@ -194,7 +194,7 @@ describe.each(everyRestic())("a run killed while restic $version stores", (resti
     expect(await host.backup(host.work())).toMatchObject({ state: "succeeded" });
   });
 
-  it("before it could write down which restic it had begun leaves none behind either", async () => {
+  it("before it could record its restic leaves none behind either", async () => {
     const work = host.work({ settings: { limitUploadKiBs: 50 } });
     await begin(work);
     const pid = await until("restic", resticOfRun);

@@ -6,7 +6,7 @@ import { LOG_TAIL_BYTES } from "../../shared/run.ts";
 const clock = { now: () => Date.parse("2026-11-23T08:00:00.000Z") };
 
 describe("redaction", () => {
-  it("hides known secrets, also as they look in a URL or a JSON text", () => {
+  it("hides known secrets, also encoded in a URL or JSON", () => {
     const redact = redactor(['pass "word"/1', "short-one"]);
     expect(redact('x pass "word"/1 y')).toBe("x *** y");
     expect(redact(`x ${encodeURIComponent('pass "word"/1')} y`)).toBe("x *** y");
@@ -14,12 +14,12 @@ describe("redaction", () => {
     expect(redact("short-one and short")).toBe("*** and short");
   });
 
-  it("gets through a line of a megabyte: it once took the agent three quarters of an hour", () => {
+  it("handles a line of a megabyte quickly: it once took 45 minutes", () => {
     const word = "a".repeat(1 << 20);
     expect(redactor([])(`${word}://me:hunter2@nas ${word}`)).toBe(`${word}://***@nas ${word}`);
   });
 
-  it("hides what is no whole Unicode", () => {
+  it("hides secrets that are not valid Unicode", () => {
     expect(redactor(["pass\ud800word"])("x pass\ud800word y")).toBe("x *** y");
   });
 
@@ -31,7 +31,7 @@ describe("redaction", () => {
 });
 
 describe("a run's log", () => {
-  it("takes a megabyte without a space in its stride", () => {
+  it("handles a megabyte without a space", () => {
     const log = openRunLog(clock);
     log.line("x".repeat(1 << 20));
     expect(log.tail()).toMatch(/^08:00:00Z x+\n$/);
@@ -47,14 +47,14 @@ describe("a run's log", () => {
     expect(tail).toMatch(/\n08:00:00Z 4999 ä{20}\n$/);
   });
 
-  it("hides what it was told to, and shows no terminal codes", () => {
+  it("hides the given secrets, and shows no terminal codes", () => {
     const log = openRunLog(clock);
     log.hide(["hunter22"]);
     log.line("\u001b[2Kthe word is \u0007hunter22");
     expect(log.tail()).toBe("08:00:00Z the word is ***\n");
   });
 
-  it("goes on after what an earlier process has logged", () => {
+  it("continues the log of an earlier process", () => {
     const log = openRunLog(clock, "07:00:00Z before\n");
     log.line("after");
     expect(log.tail()).toBe("07:00:00Z before\n08:00:00Z after\n");

@@ -14,7 +14,7 @@ describe("a repository", () => {
   });
   afterEach(() => host.close());
 
-  it("whose generated passphrase is gone fails before anything else, and gets no new one", async () => {
+  it("whose generated passphrase is missing fails before anything else, and gets no new one", async () => {
     const work = host.work();
     await host.backup(work);
     const secret = join(host.paths.secretsDir, work.binding.repository);
@@ -35,7 +35,7 @@ describe("a repository", () => {
 });
 
 describe("without restic", () => {
-  it("a run fails with that word, and with what is there instead", async () => {
+  it("a run fails with that code, and with what is there instead", async () => {
     const host = await openEngineHost({ provider: "restic", version: "none", path: "/nowhere/restic" });
     const missing = await host.backup(host.work());
     await writeFile(join(host.root, "restic"), "#!/bin/sh\necho restic 0.12.1 compiled with go\n");

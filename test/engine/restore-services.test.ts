@@ -42,13 +42,13 @@ describe("the services of a contract", () => {
   });
   afterEach(() => host.close());
 
-  it("are stopped for a restore in place and started again after it was compared, those that ran", async () => {
+  it("are stopped for a restore in place and started again after the verification, if they ran", async () => {
     const outcome = await host.restore(work, {});
     expect(outcome).toMatchObject({ state: "succeeded", stats: { filesMatching: 1, filesDiffering: 0 } });
     expect(await said()).toBe("stop app.service: spoiled\nstart app.service: kept\n");
   });
 
-  it("are left alone by what writes nothing in place, and started again when that fails", async () => {
+  it("are left alone by a restore that writes nothing in place, and started again when one fails", async () => {
     await host.restore(work, { target: join(host.root, "aside") });
     await host.restore(work, { dryRun: true });
     await host.restore(work, { include: [join(host.root, "data/none")] });

@@ -6,7 +6,7 @@ import { oldestAndNewest } from "../support/engines.ts";
 import { type EngineHost, openEngineHost, textOf, type Work } from "./engine-host.ts";
 
 // Where a restore may write and remove: the same for every tool, so one of them is enough.
-describe("the place of a restore", () => {
+describe("the target of a restore", () => {
   let host: EngineHost;
   let data: string;
   let work: Work;
@@ -21,7 +21,7 @@ describe("the place of a restore", () => {
   });
   afterEach(() => host.close());
 
-  it("is a directory that holds something only where the request says what becomes of that, and the policy lets it", async () => {
+  it("may be a non-empty directory only when the request says what to overwrite, and the policy allows it", async () => {
     const target = join(host.root, "target");
     const mine = await host.write(`target${data}/file`, "of mine");
     const more = await host.write(`target${data}/more`, "of mine");
@@ -50,7 +50,7 @@ describe("the place of a restore", () => {
     expect(await textOf(mine)).toBe("of the snapshot");
   });
 
-  it("is not made by a dry run", async () => {
+  it("is not created by a dry run", async () => {
     const target = join(host.root, "target");
     const outcome = await host.restore(work, { target, dryRun: true });
     expect(outcome).toMatchObject({
@@ -60,7 +60,7 @@ describe("the place of a restore", () => {
     expect(await readdir(host.root)).not.toContain("target");
   });
 
-  it("is never another filesystem that is mounted inside, nor what the agent lives from", async () => {
+  it("is never another file system mounted inside, nor the agent's own state", async () => {
     await rm(join(data, "inside/file"));
     execFileSync("mount", ["-t", "tmpfs", "tmpfs", join(data, "inside")]);
     await mkdir(join(data, "extra/mounted"), { recursive: true });
@@ -88,7 +88,7 @@ describe("the place of a restore", () => {
     expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
   });
 
-  it("in place is behind a source that is a symbolic link, whether it ends in a slash or not", async () => {
+  it("in place follows a source that is a symbolic link, with or without a trailing slash", async () => {
     await rename(data, join(host.root, "real"));
     await symlink("real", data);
     for (const end of ["", "/"]) {

@@ -41,7 +41,7 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
   const report = async () => (await host.report({ kind: "restore" })).run;
   const files = (): number => Object.values(before).filter((facts) => !isDirectory(facts)).length;
 
-  it("gives back to a directory every byte, mode, owner, time, link, attribute and hole, whatever the names", async () => {
+  it("restores to a directory every byte, mode, owner, time, link, attribute and hole, whatever the names", async () => {
     const to = target();
     expect(await host.restore(work, { target: to })).toMatchObject({ state: "succeeded", failure: null, snapshot });
     expect(describeTree(join(to, data))).toEqual(before);
@@ -61,7 +61,7 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
     expect((await report()).stats).toMatchObject({ filesRestored: files() });
   });
 
-  it("gives back in place what was changed, replaced or deleted, and with `delete` exactly that", async () => {
+  it("restores in place what was changed, replaced or deleted, and with `delete` exactly the snapshot", async () => {
     const elsewhere = await host.write("elsewhere/file", "not to be touched");
     wreck(data, elsewhere);
     mkdirSync(join(data, "deep/cache"));
@@ -79,7 +79,7 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
     expect(describeTree(data)).toEqual(before);
   });
 
-  it("without `delete` leaves what the snapshot does not hold, and says in a dry run what it would do", async () => {
+  it("without `delete` leaves files that are not in the snapshot, and a dry run reports what it would do", async () => {
     const elsewhere = await host.write("elsewhere/file", "not to be touched");
     wreck(data, elsewhere);
     const wrecked = describeTree(data);
@@ -143,7 +143,7 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
     expect(describeTree(data)).toEqual(before);
   });
 
-  it("puts back what became something else, and names what it could not, by file", async () => {
+  it("restores files that changed their type, and lists the files it could not restore", async () => {
     const outside = join(host.root, "outside");
     await mkdir(outside);
     await rm(join(data, "script"));
@@ -168,7 +168,7 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
     expect(describeTree(data)).toEqual(before);
   });
 
-  it("brings back a whole tree that is gone, the directories above it too", async () => {
+  it("restores a whole deleted tree, with its parent directories", async () => {
     const sources = [join(host.root, "kept/a/inner"), join(host.root, "kept/b")];
     await host.write("kept/a/inner/file", "one");
     await host.write("kept/b/deep/file", "two");
@@ -189,7 +189,7 @@ describe.each(ENGINES)("a restore with $provider $version", (engine) => {
     expect([(parent.mode & 0o777).toString(8), parent.mtimeMs]).toEqual(["711", 1_500_000_000_000]);
   });
 
-  it("of chosen paths takes them literally; of one the snapshot does not hold, nothing", async () => {
+  it("takes chosen paths literally, and restores nothing when one is not in the snapshot", async () => {
     const to = target();
     const include = [join(data, "[a-z]*?"), join(data, "deep/er"), join(data, "-rf"), join(data, "two-of-three")];
     expect(await host.restore(work, { snapshot, target: to, include })).toMatchObject({ state: "succeeded" });

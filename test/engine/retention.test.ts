@@ -14,7 +14,7 @@ const [RESTIC, BORG] = [oldestAndNewest("restic"), oldestAndNewest("borg")];
 describe.each([...RESTIC, ...BORG])("the retention with $provider $version", (engine) => {
   const { keeping, ask } = onHost(engine);
 
-  it("says first which snapshots go and why others stay, then removes those, of this binding only", async () => {
+  it("first shows which snapshots it removes and why others stay, then removes them, of this binding only", async () => {
     const work = host.work();
     const other = { ...work, binding: { ...work.binding, id: newId(), name: "other" } };
     const { snapshot: others } = await host.backup(other);
@@ -59,7 +59,7 @@ describe.each([...RESTIC, ...BORG])("the retention with $provider $version", (en
 describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (engine) => {
   const { keeping, ask } = onHost(engine);
 
-  it("that is empty begins no run; the newest and the newest good snapshot stay whatever is asked", async () => {
+  it("that is empty starts no run; the newest and the newest good snapshot always stay", async () => {
     const { snapshot: good } = await host.backup(host.work());
     const { snapshot: bad } = await host.backup(host.work());
     expect(await host.reports()).toHaveLength(2);
@@ -78,7 +78,7 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     });
   });
 
-  it("waits for another program's lock, and is then put off until the next time, which is no failure", async () => {
+  it("waits for another program's lock, and is then deferred to the next time, which is no failure", async () => {
     await host.backup(host.work());
     await host.backup(host.work());
     const holder = await holdLock(host, engine);
@@ -92,7 +92,7 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     }
   });
 
-  it("is not believed: what is still listed was not removed", async () => {
+  it("is verified: a snapshot that is still listed was not removed", async () => {
     const work = keeping(1);
     await host.backup(work);
     const path = join(host.root, engine.provider);
@@ -106,7 +106,7 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     expect(snapshots).toHaveLength(2);
   });
 
-  it("is held back where the repository is append-only, and where the clock is wrong, and says so", async () => {
+  it("does not run for an append-only repository or with a wrong clock, and reports it", async () => {
     const repository = { appendOnly: true };
     const appendOnly = host.work({ repository, settings: { retention: { keep_last: 1 } } });
     await host.backup(appendOnly);

@@ -75,7 +75,7 @@ describe("while restic stores, its secrets", () => {
     expect(host.lines.join("\n")).not.toContain(passphrase);
   });
 
-  it("are all that is in its environment besides a short list; a hook's has none of them", async () => {
+  it("are in its environment besides a short list, and nothing else; a hook gets none of them", async () => {
     const environment = await textOf(`/proc/${restic}/environ`);
     await running;
     const names = environment.split("\0").flatMap((line) => (line === "" ? [] : [line.replace(/=.*/s, "")]));
@@ -109,7 +109,7 @@ describe("a passphrase to be generated", () => {
     await host.write("data/file", "one");
   });
 
-  it("is made once, for its owner alone", async () => {
+  it("is created once, readable by its owner only", async () => {
     const work = host.work();
     await Promise.all([host.backup(work), host.backup(work)]);
     const made = await stat(passphraseFile(work));
@@ -128,7 +128,7 @@ describe("a passphrase to be generated", () => {
     ["this host remembers", async (): Promise<Work> => host.work()],
     ["the control plane remembers", async (): Promise<Work> => host.work({ engineId: "ab".repeat(32) })],
     ["is said to exist", async (): Promise<Work> => host.work({ existing: true })],
-  ])("is not made again for a repository that %s", async (name, workOf) => {
+  ])("is not created again for a repository that %s", async (name, workOf) => {
     const work = await workOf();
     if (name === "this host remembers") await host.backup(work);
     await rm(passphraseFile(work), { force: true });
@@ -136,7 +136,7 @@ describe("a passphrase to be generated", () => {
     await expect(stat(passphraseFile(work))).rejects.toMatchObject({ code: "ENOENT" });
   });
 
-  it("is not made again in the place of an empty file", async () => {
+  it("does not replace an empty file", async () => {
     const work = host.work();
     await host.backup(work);
     await writeFile(passphraseFile(work), "\n");
@@ -155,7 +155,7 @@ describe("a secret's file", () => {
     ["is not there", null],
     ["is empty", "\n"],
     ["holds more than one line", "first-line\nsecond-line\n"],
-  ])("that %s fails the run, which names the file and not what is in it", async (_what, text) => {
+  ])("that %s fails the run, with the file's name and not its content", async (_what, text) => {
     const file = join(host.root, "key");
     if (text !== null) await writeFile(file, text);
     const { failure } = await host.backup(host.work({ secrets: { AWS_SECRET_ACCESS_KEY: { file } } }));
@@ -164,14 +164,14 @@ describe("a secret's file", () => {
   });
 });
 
-describe("what a hook says", () => {
+describe("a hook's output", () => {
   beforeEach(async () => {
     host = await openEngineHost(newestRestic());
     await host.write("data/file", "one");
     await host.hook("tell", `echo "the word is $(cat ${host.paths.secretsDir}/*)"; exit 7`);
   });
 
-  it("never shows the passphrase, neither in the log nor in what the run says of it", async () => {
+  it("never shows the passphrase, neither in the log nor in the run's report", async () => {
     const work = host.work({ after: ["tell"] });
     const outcome = await host.backup(work);
     expect(outcome).toMatchObject({ state: "warned", failure: { code: "hook.failed" } });
@@ -181,7 +181,7 @@ describe("what a hook says", () => {
     expect(JSON.stringify([outcome, host.lines])).not.toContain(passphrase);
   });
 
-  it("never shows it either when another process pays back what a dead one owes", async () => {
+  it("never shows it either when another process runs the cleanup of a dead one", async () => {
     const work = host.work();
     const { runId } = await host.backup(work);
     const [entry] = await host.spool.list();
@@ -204,7 +204,7 @@ describe("what a hook says", () => {
 });
 
 describe.each(everyRestic())("the password of a REST server, with restic $version,", (restic) => {
-  it("is not shown by a run that can't reach it", async () => {
+  it("is not shown by a run that can't reach the server", async () => {
     host = await openEngineHost(restic);
     await host.write("data/file", "one");
     const password = "pass/word:with@signs";

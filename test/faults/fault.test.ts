@@ -9,7 +9,7 @@ function pretended(round: (dice: Dice) => Promise<Found>): Fault & { ends: numbe
   return fault;
 }
 
-test("what the rounds found is added up, and said with the seed that plays the round again", async () => {
+test("the results of the rounds are summed up, with the seed that repeats a round", async () => {
   const thrown: number[] = [];
   const fault = pretended(async (dice) => {
     thrown.push(dice.below(1000));
@@ -26,7 +26,7 @@ test("what the rounds found is added up, and said with the seed that plays the r
   expect(fault.ends).toBe(2);
 });
 
-test("a round that could not be played, and a fault that could not be begun, are no promises kept", async () => {
+test("a round that could not run, and a fault that could not be injected, do not count as passed", async () => {
   const broken = pretended(() => Promise.reject(new Error("no disk")));
   expect(await play(broken, { seed: 1, rounds: 2, log: () => undefined })).toMatchObject({ rounds: 2, lied: 2 });
   expect(broken.ends).toBe(1);
@@ -34,7 +34,7 @@ test("a round that could not be played, and a fault that could not be begun, are
   expect(await play(unbegun, { seed: 1, rounds: 2, log: () => undefined })).toMatchObject({ rounds: 0, lied: 1 });
 });
 
-test("when its time is over no round begins, and when it is stopped the one that is played is not waited for", async () => {
+test("after its time no round starts, and a stop does not wait for the running one", async () => {
   const idle = pretended(async () => found({}));
   const late = { seed: 1, rounds: 2, untilMs: Date.now() - 1, log: () => undefined };
   expect(await play(idle, late)).toMatchObject({ rounds: 0, lied: 0 });

@@ -13,7 +13,7 @@ import { configOf, makeSigner, newId } from "../agent/signer.ts";
 
 // What the fuzzer has found in what may lie in the place of the agent's own files, each once more by itself.
 
-test("a key that looks like one and is none is said with its file and what to do", async () => {
+test("an invalid key is reported with its file and what to do", async () => {
   const { paths } = await scratchRoot();
   await mkdir(paths.state, { recursive: true });
   const [x, d] = ["A", "B"].map((letter) => letter.repeat(43));
@@ -28,7 +28,7 @@ test("a key that looks like one and is none is said with its file and what to do
   }
 });
 
-test("a key of a retention that JavaScript has a meaning for is unknown like any other", () => {
+test("a retention key such as __proto__ is unknown like any other", () => {
   for (const key of ["__proto__", "constructor"]) {
     const text = `{"request":{"user":"","sourceDirectories":["/srv"]},"settings":{"provider":"restic","passphrase":{"file":"/etc/p"},"repository":{"path":"/backup"},"retention":{"${key}":{"keep_daily":7}}}}`;
     expect(readContract("a.json", text, "root")).toEqual({
@@ -38,7 +38,7 @@ test("a key of a retention that JavaScript has a meaning for is unknown like any
   }
 });
 
-test("a link to itself in the place of a file is damage like any other, and is set aside", async () => {
+test("a symbolic link to itself in place of a file is damage like any other, and is moved aside", async () => {
   const { paths } = await scratchRoot();
   const config = configOf(await makeSigner());
   const deps = { paths, config, clock: { now: () => 0 }, log: () => undefined };
@@ -51,7 +51,7 @@ test("a link to itself in the place of a file is damage like any other, and is s
   expect(await readState(paths.contractsFile, DaemonState)).toBeNull();
 });
 
-test("a directory in the place of a file is set aside too, over what was set aside before", async () => {
+test("a directory in place of a file is moved aside too, over an earlier one", async () => {
   const { paths } = await scratchRoot();
   const repository = newId();
   const file = `${paths.repositoriesDir}/${repository}.upkeep.json`;

@@ -33,7 +33,7 @@ function saying(tool: "restic" | "borg", answers: Readonly<Record<string, string
 }
 
 describe("what a tool prints", () => {
-  test("a summary that names no snapshot is never taken for the newest that was there before", async () => {
+  test("a summary without a snapshot never stands for the newest existing one", async () => {
     const listed = JSON.stringify([{ id: OLD, time: "2026-11-22T08:00:00Z", paths: ["/srv"] }]);
     const summary = JSON.stringify({ message_type: "summary", total_files_processed: 1, snapshot_id: "" });
     const runner = saying("restic", { backup: summary, snapshots: listed });
@@ -49,7 +49,7 @@ describe("what a tool prints", () => {
     await expect(borgSnapshots(saying("borg", { list }))).rejects.toMatchObject(unreadable);
   });
 
-  test("an archive that can't be read ends the comparison with a word for it, and not the agent", async () => {
+  test("an unreadable archive ends the comparison with an error, not the agent", async () => {
     const header = Buffer.alloc(512);
     header.write("77777777777", 124);
     header.write("x", 156);
@@ -84,7 +84,7 @@ describe("what a tool prints", () => {
     },
   );
 
-  test("a number that no control plane takes is not passed on", () => {
+  test("a number the control plane would reject is not sent", () => {
     const line = (current: number): string => JSON.stringify({ type: "progress_percent", current, total: 7 });
     expect([readProgress(line(1e29), 0), readProgress(line(3), 0)]).toMatchObject([null, { bytesDone: 3 }]);
     expect([parseByteSize("total prune: 9 blobs / 99999999999 TiB"), parseByteSize("7 blobs / 2 kB")]).toEqual([
@@ -93,7 +93,7 @@ describe("what a tool prints", () => {
     ]);
   });
 
-  test("a lock that is no JSON is nobody's", async () => {
+  test("a lock that is not JSON has no owner", async () => {
     const runner = saying("restic", { list: OLD, cat: "{ half" });
     await expect(removeStaleLocks(runner, { pid: 999_999_999, startTicks: "1@none" })).resolves.toBeUndefined();
   });

@@ -8,7 +8,7 @@ const CASES = 20_000;
 /** Always the same cases: what `npm test` says today, it says tomorrow. */
 const SEED = 4;
 
-test("the shares of all targets are the whole", () => {
+test("the shares of all targets add up to the whole", () => {
   expect(TARGETS.reduce((sum, { share }) => sum + share, 0)).toBe(100);
 });
 

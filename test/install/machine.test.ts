@@ -56,7 +56,7 @@ beforeEach(({ skip, onTestFailed }) => {
   });
 });
 
-test("the line is pasted: the agent is installed, enrolled and running", async () => {
+test("the install command installs, enrols and starts the agent", async () => {
   const pasted = await machine.sh(command);
   expect(pasted.stderr).toBe("");
   expect(pasted).toMatchObject({ code: 0 });
@@ -133,7 +133,7 @@ test("the binding's own unit makes a backup, and its script lists and restores",
   );
 });
 
-test("the line pasted again changes nothing, and restarts nothing", async () => {
+test("the install command run again changes and restarts nothing", async () => {
   const fingerprint =
     "cd / && stat -c '%n %i %Y %a' usr/local/bin/* etc/holdfast/* etc/systemd/system/*; systemctl show -P MainPID holdfast-agent";
   const earlier = await machine.sh(fingerprint);
@@ -143,7 +143,7 @@ test("the line pasted again changes nothing, and restarts nothing", async () => 
   expect(await machine.sh(fingerprint)).toEqual(earlier);
 });
 
-test("killed with -9 it comes back", async () => {
+test("killed with -9 the agent is restarted", async () => {
   const { connectedAt } = await online();
   const killed = await machine.sh('kill -9 "$(systemctl show -P MainPID holdfast-agent)"');
   expect(killed.code).toBe(0);
@@ -151,7 +151,7 @@ test("killed with -9 it comes back", async () => {
   expect(await backUp()).toMatchObject({ state: "succeeded" });
 });
 
-test("after a reboot it comes back by itself, and goes on", async () => {
+test("after a reboot the agent starts by itself, and continues", async () => {
   const { connectedAt } = await online();
   await machine.reboot();
   await onlineSince(connectedAt);

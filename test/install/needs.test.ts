@@ -22,18 +22,18 @@ beforeEach(() => {
 
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-test("restic that is there is left alone", () => {
+test("an existing restic is left alone", () => {
   program("restic", "exit 0");
   expect(needs()).toEqual({ status: 0, stderr: "" });
 });
 
-test.runIf(isRoot)("root gets it from the distribution's package manager", () => {
+test.runIf(isRoot)("root installs it with the distribution's package manager", () => {
   program("apk", `echo "$@" >${directory}/asked`);
   expect(needs()).toMatchObject({ status: 0, stderr: "holdfast: installing restic (apk add restic)\n" });
   expect(readFileSync(join(directory, "asked"), "utf8")).toBe("add restic\n");
 });
 
-test.runIf(isRoot)("a package manager that fails is quoted, and the command said", () => {
+test.runIf(isRoot)("a failing package manager is quoted, with the command", () => {
   program("dnf", "echo 'no mirror answers' >&2; exit 7");
   const { status, stderr } = needs();
   expect(status).toBe(1);
@@ -41,7 +41,7 @@ test.runIf(isRoot)("a package manager that fails is quoted, and the command said
   expect(stderr).toContain("Type:  dnf install -y restic ");
 });
 
-test.runIf(isRoot)("who may not install is told the command to type", () => {
+test.runIf(isRoot)("a user who may not install is shown the command", () => {
   program("zypper", "exit 0");
   expect(needs(65_534)).toEqual({
     status: 1,
@@ -49,7 +49,7 @@ test.runIf(isRoot)("who may not install is told the command to type", () => {
   });
 });
 
-test("a distribution nobody knows is told what is missing", () => {
+test("an unknown distribution is told what is missing", () => {
   expect(needs()).toMatchObject({ status: 1, stderr: expect.stringContaining("Install restic by hand") });
 });
 

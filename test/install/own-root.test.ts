@@ -40,7 +40,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-test("the agent is installed there and enrolled, and the way to start it is said", async () => {
+test("the agent is installed there and enrolled, and the command to start it is printed", async () => {
   const { code, said } = await pasteLine(control, await newToken(control));
   expect(said).toContain(`Start the agent with:  HOLDFAST_AGENT_ROOT=${host} ${binary} run`);
   expect(code).toBe(0);
@@ -49,7 +49,7 @@ test("the agent is installed there and enrolled, and the way to start it is said
   expect(await loadPolicy(agentPaths(host))).toMatchObject({ hooks: "named", restore: "in-place", fault: null });
 });
 
-test("wget does where there is no curl", async () => {
+test("wget is used without curl", async () => {
   const tools = join(directory, "without-curl");
   mkdirSync(tools);
   const needed = "awk cat chmod cmp cp cut getent grep head id mkdir mktemp mv rm sh sha256sum uname restic wget";
@@ -59,7 +59,7 @@ test("wget does where there is no curl", async () => {
   expect(code).toBe(0);
 });
 
-test("a token that was used up enrols nobody, and no agent is left under its name", async () => {
+test("a used-up token enrols nothing, and no agent is left", async () => {
   const token = await newToken(control);
   expect(await pasteLine(control, token)).toMatchObject({ code: 0 });
   rmSync(host, { recursive: true });
@@ -70,7 +70,7 @@ test("a token that was used up enrols nobody, and no agent is left under its nam
   expect(statSync(binary, { throwIfNoEntry: false })).toBeUndefined();
 });
 
-test("another control plane's line changes nothing on a host that has one", async () => {
+test("another control plane's install command changes nothing on an enrolled host", async () => {
   expect(await pasteLine(control, await newToken(control))).toMatchObject({ code: 0 });
   const config = readFileSync(join(host, "etc/holdfast/agent.json"), "utf8");
   const { code, said } = await pasteLine(other, await newToken(other));

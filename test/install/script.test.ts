@@ -105,7 +105,7 @@ test.each(["", "hello", "hfe.a", "hfe.a.b.c.d", "hfe.a.b.$(id)", `hfe.${"a".repe
   },
 );
 
-test("a machine there is no agent for is told so", async () => {
+test("an unsupported machine gets an error", async () => {
   const tools = join(directory, "tools");
   mkdirSync(tools);
   writeFileSync(join(tools, "uname"), '#!/bin/sh\ncase "$1" in -s) echo Linux ;; *) echo riscv64 ;; esac\n', {
@@ -117,7 +117,7 @@ test("a machine there is no agent for is told so", async () => {
   expect(left()).toEqual([]);
 });
 
-test.runIf(process.getuid?.() === 0)("who is not root is told what to type", async () => {
+test.runIf(process.getuid?.() === 0)("a user who is not root is shown the command", async () => {
   const script = await (await fetch(`${origin}/install.sh`)).text();
   const { code, said } = await paste(script, ["--token", tokenFor(served)], {}, 65_534);
   expect(said).toContain("put sudo before sh");
@@ -133,7 +133,7 @@ test("a download of the script cut at any line does nothing", async () => {
   }
 });
 
-test("an address with shell in it stays an address", async () => {
+test("shell syntax in a URL is not executed", async () => {
   const url = "http://a'$(touch${IFS}hacked)`id`\"b";
   const answer = await installRoutes(served, { url }).request("/install.sh");
   const line = /^default_url=.*$/m.exec(await answer.text())?.[0] ?? "";
@@ -141,7 +141,7 @@ test("an address with shell in it stays an address", async () => {
   expect(said).toBe(url);
 });
 
-test("the files are served whole, with their length", async () => {
+test("the files are served completely, with their length", async () => {
   for (const name of [sums, "holdfast-agent-linux-arm64"]) {
     const bytes = readFileSync(join(packaged, name));
     const answer = await fetch(`${origin}/install/${name}`);
@@ -164,7 +164,7 @@ test.each(["/install/../../package.json", "/install/%2e%2e%2fpackage.json", "/in
   },
 );
 
-test("a control plane without agent files says how to make them", async () => {
+test("a control plane without an agent package says how to build it", async () => {
   rmSync(served, { recursive: true });
   for (const path of ["/install.sh", `/install/${sums}`, "/install/holdfast-agent-linux-x64"]) {
     const answer = await fetch(`${origin}${path}`);

@@ -9,7 +9,7 @@ const directory = mkdtempSync(join(tmpdir(), "holdfast-shell-"));
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-test("shellcheck has nothing to say about any shell script here", () => {
+test("shellcheck finds nothing in any shell script", () => {
   const scripts = [".ci", "agent/install", "dist/install"].flatMap((folder) =>
     readdirSync(join(root, folder))
       .map((name) => join(root, folder, name))
@@ -26,7 +26,7 @@ test("shellcheck has nothing to say about any shell script here", () => {
   expect(stdout).toBe("");
 });
 
-test("systemd takes the unit as it is, with a program in its place", () => {
+test("systemd accepts the unit, with a program in place", () => {
   const unit = readFileSync(join(root, "agent/install/holdfast-agent.service"), "utf8");
   const file = join(directory, "holdfast-agent.service");
   writeFileSync(file, unit.replace("/usr/local/bin/holdfast-agent", "/bin/true"));
@@ -35,7 +35,7 @@ test("systemd takes the unit as it is, with a program in its place", () => {
   expect(status).toBe(0);
 });
 
-test("the script that is served carries the unit", () => {
+test("the served script contains the unit", () => {
   const script = readFileSync(join(root, "dist/install/install.sh"), "utf8");
   expect(script).toContain(readFileSync(join(root, "agent/install/holdfast-agent.service"), "utf8"));
   execFileSync("sh", ["-n", join(root, "dist/install/install.sh")]);

@@ -60,12 +60,12 @@ function declared({ files }: z.infer<typeof Made>, name: string) {
 }
 
 describe("the NixOS module", () => {
-  it("parses, and does nothing unless it is asked to", async () => {
+  it("parses, and does nothing unless enabled", async () => {
     await nix("--parse", module);
     expect(await made({ enable: false, instances })).toMatchObject({ files: {}, units: {}, installed: [], failed: [] });
   });
 
-  it("provides the backup contract: the agent reads the file as it was meant, and the requester the result", async () => {
+  it("provides the backup contract: the agent reads the file correctly, and the requester the result", async () => {
     const hooks = { beforeBackup: ["systemctl stop vaultwarden"], afterBackup: ["systemctl start vaultwarden"] };
     const repository = {
       path: "s3:s3.example.org/backups",
@@ -120,7 +120,7 @@ describe("the NixOS module", () => {
     expect(result.failed).toEqual([]);
   });
 
-  it("provides the databasebackup contract, with borg as well, and leaves to the control plane what has no settings", async () => {
+  it("provides the databasebackup contract, also with borg, and leaves contracts without settings to the control plane", async () => {
     const dump = { user: "postgres", backupName: "postgres.sql", backupCmd: "pg_dumpall", restoreCmd: "psql" };
     const result = await made({
       instances: { photos: { request: { sourceDirectories: ["/srv/photos"] } } },
@@ -151,7 +151,7 @@ describe("the NixOS module", () => {
     expect(result.installed.map(({ name }) => name)).not.toContain("holdfast-backups-photos");
   });
 
-  it("installs restore scripts that speak as the seed's, of the instance's own binding", async () => {
+  it("installs restore scripts with the seed's interface, for the instance's own binding", async () => {
     const { installed } = await made({ instances });
     const script = join(agent, "script");
     await writeFile(script, installed.find(({ name }) => name === "holdfast-backups-vaultwarden")?.text ?? "");
@@ -175,7 +175,7 @@ describe("the NixOS module", () => {
     expect(await said("restore")).toMatchObject({ code: 1, stdout: "" });
   });
 
-  it("runs the agent as the unit that install.sh puts down, and enrols once with a token that is in no argument", async () => {
+  it("runs the agent with the unit of install.sh, and enrols once with a token that is in no argument", async () => {
     const { units } = await made({ url: "https://backup.example.org", tokenFile: "/run/secrets/token" });
     const unit = await readFile(join(module, "../../install/holdfast-agent.service"), "utf8");
     const section = unit.slice(unit.indexOf("[Service]"), unit.indexOf("[Install]"));
@@ -198,12 +198,12 @@ describe("the NixOS module", () => {
     });
   });
 
-  it("copies the policy, which is not followed through a link", async () => {
+  it("copies the policy, because a link to it is not followed", async () => {
     const { files } = await made({ policy: { hooks: "off" } });
     expect(files["holdfast/policy.json"]).toEqual({ text: '{"hooks":"off"}', mode: "0644" });
   });
 
-  it("says before anything is built what could never work", async () => {
+  it("rejects invalid settings before anything is built", async () => {
     const bare = { request, settings: { repository: { path: "/srv" } } };
     const { failed } = await made({
       instances: { "Two Words": { request, settings }, bare, both: { request, settings } },

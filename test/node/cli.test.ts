@@ -49,7 +49,7 @@ test.each([
   expect(outcome.stderr).toContain(says);
 });
 
-test("help lists the verbs there are, and none that comes later", async () => {
+test("help lists the existing verbs and no others", async () => {
   const { code, stdout } = await holdfast(["--help"], {});
   expect(code).toBe(0);
   for (const verb of [
@@ -82,7 +82,7 @@ test("a control plane that does not answer is 75: try later", async () => {
   expect(outcome.stderr).toContain(`${url} does not answer`);
 });
 
-test("without a token it says where one comes from; with a wrong one it fails", async () => {
+test("without a token it says where to get one; with a wrong one it fails", async () => {
   const { environment } = await world();
   const none = await holdfast(["status"], { ...environment, HOLDFAST_TOKEN: "" });
   expect(none).toMatchObject({ code: 1 });
@@ -90,7 +90,7 @@ test("without a token it says where one comes from; with a wrong one it fails", 
   expect(await holdfast(["status"], { ...environment, HOLDFAST_TOKEN: "hft_wrong" })).toMatchObject({ code: 1 });
 });
 
-test("a token made while nobody is left to ask works at once, and is found in the data directory", async () => {
+test("a token created offline works at once, and is found in the data directory", async () => {
   const { directory, environment } = await world();
   const made = await holdfast(["token", "create", "rescue", "--scope", "admin", "--offline"], {
     HOLDFAST_DATA: directory,
@@ -111,7 +111,7 @@ test("a token made while nobody is left to ask works at once, and is found in th
   ).toContain("reader");
 });
 
-test("enroll prints the command alone on stdout, and that nobody else can reach loopback on stderr", async () => {
+test("enroll prints only the command on stdout, and a warning about loopback on stderr", async () => {
   const { control, environment } = await world();
   const { code, stdout, stderr } = await holdfast(["enroll", "--name", "nas"], environment);
   expect(code).toBe(0);
@@ -181,7 +181,7 @@ test("run and restore without --wait print the run's id; an unknown binding is a
   expect(unknown.stderr).toContain("no binding is called 'nothing'");
 });
 
-test("serve runs until it is told to stop, then exits with 0", async () => {
+test("serve runs until a signal, then exits with 0", async () => {
   const directory = await temporaryDirectory();
   const child = launch(["serve"], { HOLDFAST_DATA: directory, HOLDFAST_PORT: "0" });
   const [url] = (await once(child.stdout ?? child, "data")) as [Buffer];
@@ -190,14 +190,14 @@ test("serve runs until it is told to stop, then exits with 0", async () => {
   expect(await once(child, "exit")).toEqual([0, null]);
 });
 
-test("migrate makes the schema, and has nothing to do the second time", async () => {
+test("migrate creates the schema, and has nothing to do the second time", async () => {
   const directory = await temporaryDirectory();
   const environment = { HOLDFAST_DATABASE_URL: `file:${join(directory, "other.db")}` };
   expect((await holdfast(["migrate"], environment)).stdout).toContain("0000");
   expect(await holdfast(["migrate"], environment)).toMatchObject({ code: 0, stdout: "nothing to do\n" });
 });
 
-test("copy-database makes a whole copy of a database in use, over an older copy", async () => {
+test("copy-database makes a consistent copy of a database in use, over an older copy", async () => {
   const { directory } = await world();
   const copy = join(directory, "copy.db");
   await writeFile(copy, "an older copy");

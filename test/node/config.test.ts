@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { databaseFile, isLoopback, localOrigin, publicOrigin, readConfig } from "../../control/runtime/node/config.ts";
 
-test("without anything it listens on loopback and keeps its state in ./data", () => {
+test("by default it listens on loopback and keeps its state in ./data", () => {
   const config = readConfig({ HOLDFAST_PORT: "" });
   expect(config).toEqual({
     dataDir: resolve("data"),
@@ -28,15 +28,15 @@ test.each([
   ["HOLDFAST_WEBHOOK_PRIVATE", "maybe"],
   ["HOLDFAST_HEARTBEAT_URL", "hc-ping.com/abc"],
   ["HOLDFAST_WEBHOOK_PRIVATE", "refuse,two words"],
-])("%s=%s is refused by name", (name, value) => {
+])("%s=%s is rejected with the variable's name", (name, value) => {
   expect(() => readConfig({ [name]: value })).toThrow(name);
 });
 
-test("the public origin is what it is told, without a trailing slash", () => {
+test("the public origin is HOLDFAST_URL without a trailing slash", () => {
   expect(readConfig({ HOLDFAST_URL: "https://backup.example.org/" }).url).toBe("https://backup.example.org");
 });
 
-test("listening everywhere, others are told an address they can reach, and this machine uses loopback", () => {
+test("when it listens on all addresses, the public origin is reachable by others, and this machine uses loopback", () => {
   const config = readConfig({ HOLDFAST_HOST: "0.0.0.0" });
   expect(publicOrigin(config, 7676)).not.toContain("0.0.0.0");
   expect(localOrigin(config)).toBe("http://127.0.0.1:7676");

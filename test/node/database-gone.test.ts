@@ -11,7 +11,7 @@ import { until } from "../support/until.ts";
 import { heldDeps } from "./deps.ts";
 import { httpReceiver } from "./http-receiver.ts";
 
-test("while the database server is dead healthz says so; once it is back, sweep and outbox go on by themselves", async () => {
+test("while the database server is down healthz fails; once it is back, sweep and outbox continue by themselves", async () => {
   const sqld = await startSqld();
   onTestFinished(sqld.stop);
   const db = openDatabase(sqld.url);

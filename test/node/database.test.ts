@@ -7,7 +7,7 @@ import { type Neighbour, startNeighbour } from "../support/neighbour.ts";
 import { startSqld } from "../support/sqld.ts";
 import { temporaryDirectory } from "./deps.ts";
 
-test("the trap: after SQLITE_BUSY the driver's connection says ok and loses the row", async () => {
+test("a known bug: after SQLITE_BUSY the driver's connection reports success and loses the row", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
   const client = createClient({ url: file, concurrency: 1 });
   onTestFinished(() => client.close());
@@ -19,7 +19,7 @@ test("the trap: after SQLITE_BUSY the driver's connection says ok and loses the 
   expect(await neighbour.rows()).toEqual([]);
 });
 
-test("a write waits for somebody else's lock, and what comes after it is really there", async () => {
+test("a write waits for another program's lock, and later writes are really stored", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
   const db = openDatabase(file);
   onTestFinished(() => db.$client.close());
@@ -36,7 +36,7 @@ test("a write waits for somebody else's lock, and what comes after it is really 
   expect(await neighbour.rows()).toEqual(["waited", "later", "batch", "of two"]);
 });
 
-test("every write is there when several callers meet a lock at once", async () => {
+test("all writes of concurrent callers behind a lock are stored", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
   const db = openDatabase(file);
   onTestFinished(() => db.$client.close());
@@ -52,7 +52,7 @@ test("every write is there when several callers meet a lock at once", async () =
   expect(await neighbour.rows()).toEqual(writes.map((_, index) => String(index)));
 });
 
-test("behind a lock that stays, everybody fails after the same wait, and nothing of theirs is written", async () => {
+test("behind a permanent lock all calls fail after the same wait, and write nothing", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
   const db = openDatabase(file, undefined, 400);
   onTestFinished(() => db.$client.close());
@@ -73,7 +73,7 @@ test("behind a lock that stays, everybody fails after the same wait, and nothing
   expect(await neighbour.rows()).toEqual(["after"]);
 });
 
-test("the pragmas hold on every connection, the one after a lock too", async () => {
+test("the pragmas are set on every connection, also after a lock", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
   const db = openDatabase(file);
   onTestFinished(() => db.$client.close());
@@ -90,7 +90,7 @@ test("the pragmas hold on every connection, the one after a lock too", async () 
   expect(await pragmas()).toEqual(["wal", 2, 1]);
 });
 
-test("a batch is whole or not at all", async () => {
+test("a batch is atomic", async () => {
   const { file, neighbour } = await databaseWithNeighbour();
   const db = openDatabase(file);
   onTestFinished(() => db.$client.close());
@@ -100,7 +100,7 @@ test("a batch is whole or not at all", async () => {
   expect(await neighbour.rows()).toEqual(["next"]);
 });
 
-test("on a server, every write of several clients at once is there", async () => {
+test("on a server, all concurrent writes of several clients are stored", async () => {
   const sqld = await startSqld();
   onTestFinished(sqld.stop);
   const [first, second] = [openDatabase(sqld.url), openDatabase(sqld.url)];

@@ -67,7 +67,7 @@ test("the help names every verb with its usage and what it does", async () => {
   expect(await printed("--help")).toBe(HELP);
 });
 
-test("a verb's own help is its part of the whole", async () => {
+test("a verb's own help equals its part of the whole help", async () => {
   const [usage = "", summary = ""] = HELP.split("\n").slice(-5);
   expect(await printed("migrate", "--help")).toBe(`usage: ${usage.trim()}\n${summary.trim()}\n`);
 });

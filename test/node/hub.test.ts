@@ -31,7 +31,7 @@ test("a peer that is silent for 90 seconds is closed, one that answers pings is 
   expect(frames).toContainEqual({ type: "poke", pull: "orders" });
 });
 
-test("after a bad frame nothing more is heard: a flood of them costs no more than one", async () => {
+test("after a bad frame all further frames are ignored: a flood costs no more than one", async () => {
   const { connect } = await hubOf("noisy");
   const noisy = await connect("noisy");
   const warnings: string[] = [];
@@ -43,7 +43,7 @@ test("after a bad frame nothing more is heard: a flood of them costs no more tha
   expect(warnings).toEqual([]);
 });
 
-test.each([24, -24])("a clock that is set %i h on cuts nobody off, and does not keep who is gone", async (hours) => {
+test.each([24, -24])("a clock set by %i h closes no live socket, and keeps no dead one", async (hours) => {
   const { deps, hub, connect } = await hubOf("quiet", "lively");
   const quiet = await connect("quiet");
   const lively = await connect("lively");
@@ -75,7 +75,7 @@ test("a disconnect that the database does not accept is recorded as soon as it d
   await until("the host to be away", async () => (await connectionOf(deps, id)) === null);
 });
 
-test("a poke reaches the newest connection only, and none is an error", async () => {
+test("a poke reaches the newest connection only, and never fails", async () => {
   const { deps, hub, connect } = await hubOf("host");
   const id = deps.ids.host ?? "";
   await hub.poke(id, "orders");
@@ -86,7 +86,7 @@ test("a poke reaches the newest connection only, and none is an error", async ()
   expect(await newer.next()).toEqual({ type: "poke", pull: "assignment" });
 });
 
-test("the older connection's close, however late, leaves the newer one's presence", async () => {
+test("a late close of the older connection leaves the newer one connected", async () => {
   const { deps, connect } = await hubOf("host");
   const id = deps.ids.host ?? "";
   const older = await connect("host");
@@ -104,7 +104,7 @@ test("the older connection's close, however late, leaves the newer one's presenc
   await until("the host to be away", async () => (await connectionOf(deps, id)) === null);
 });
 
-test("a host that is revoked is disconnected at once, also one that was let in just before", async () => {
+test("a revoked host is disconnected at once, also one that was accepted just before", async () => {
   const { deps, hub, connect } = await hubOf("host", "late");
   const socket = await connect("host");
   await hub.disconnect(deps.ids.host ?? "", "revoked");
@@ -118,7 +118,7 @@ test("a host that is revoked is disconnected at once, also one that was let in j
   expect(await connectionOf(deps, deps.ids.late ?? "")).toBeNull();
 });
 
-test("when the control plane stops, every socket is told so and no host is left online", async () => {
+test("when the control plane stops, every socket is closed with the reason and no host stays online", async () => {
   const { deps, hub, connect } = await hubOf("one", "two");
   const sockets = [await connect("one"), await connect("two")];
   await hub.close();
@@ -129,7 +129,7 @@ test("when the control plane stops, every socket is told so and no host is left 
   ]);
 });
 
-test("progress is kept at most once a second, and only of a run that is running", async () => {
+test("progress is saved at most once a second, and only of a running run", async () => {
   const { deps } = await hubOf("host");
   const host = deps.ids.host ?? "";
   const run = uuidv7(deps.clock.now(), deps.random(16));

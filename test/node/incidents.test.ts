@@ -8,7 +8,7 @@ import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
 import { temporaryDirectory } from "./deps.ts";
 
-test("holdfast incidents shows what is wrong, and acknowledge says who sees to it", async () => {
+test("holdfast incidents lists incidents, and acknowledge records who acknowledged", async () => {
   const data = await temporaryDirectory();
   const control = await startControl(readConfig({ HOLDFAST_DATA: data, HOLDFAST_PORT: "0" }));
   onTestFinished(() => control.close());

@@ -36,7 +36,7 @@ function letterTo({ port }: SmtpServer, change: Partial<Email> = {}): Email {
 
 const send = createMail(ANYWHERE);
 
-test("a letter arrives as it is, with dots and all, and says that a program wrote it", async () => {
+test("an e-mail arrives unchanged, also with leading dots, and is marked as automatic", async () => {
   const smtp = await smtpServer();
   expect(await send(letterTo(smtp))).toEqual({ reached: ["one@example.org"], status: 250, error: null });
   const [mail] = smtp.mails;
@@ -46,7 +46,7 @@ test("a letter arrives as it is, with dots and all, and says that a program wrot
   expect(mail?.text).toMatch(/^Message-ID: <1@example\.org>$/im);
 });
 
-test("nobody is lost when a server takes a letter for some of its recipients only, and nobody gets it twice", async () => {
+test("when a server accepts an e-mail for some recipients only, the others get it later, and nobody twice", async () => {
   const deps = await heldDeps();
   const smtp = await smtpServer();
   const to = ["one@example.org", "two@example.org", "three@example.org"];
@@ -74,7 +74,7 @@ test("nobody is lost when a server takes a letter for some of its recipients onl
   expect(await deps.db.select().from(channels)).toMatchObject([{ failures: 0, lastStatus: 250 }]);
 });
 
-test("starttls means encrypted, by somebody who is who he says: else no password is said and nothing is sent", async () => {
+test("starttls requires encryption and a valid certificate: else neither password nor e-mail is sent", async () => {
   const login = { username: "me", password: "hunter2" };
   const plain = await smtpServer();
   const logins: string[] = [];
@@ -124,13 +124,13 @@ test.each(["SSH-2.0-OpenSSH_9.2 nobody may read this", "HTTP/1.1 400 nobody may 
   },
 );
 
-test("a server that says nothing is given up on, and one that answers slowly as well: the limit is for the whole exchange", async () => {
+test("a silent server times out, and a slow one too: the limit is for the whole exchange", async () => {
   const smtp = await smtpServer();
   smtp.reply = (verb) => (verb === "greeting" ? "220-more comes" : null);
   await expect(createMail(ANYWHERE, 50)(letterTo(smtp))).rejects.toThrow("not accepted within 1 s");
 });
 
-test("no mail server in a private net where that is refused, nor where a cloud tells its secrets, however it is written", async () => {
+test("mail servers in private networks (if refused) and at cloud metadata addresses are rejected, in any notation", async () => {
   const smtp = await smtpServer();
   const publicOnly = createMail(createDestinationCheck({ private: "refuse", exceptions: [] }, null));
   for (const server of ["127.0.0.1", "localhost", "localhost.", "127.1", "::1", "::ffff:127.0.0.1", "0x7f000001"])

@@ -17,7 +17,7 @@ const SECRET = `whsec_${Buffer.from("0123456789abcdef0123456789abcdef").toString
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 
-test("a delivery is written for every enabled channel that is subscribed, each with an id of its own", async () => {
+test("a delivery is enqueued for every enabled and subscribed channel, each with its own id", async () => {
   const deps = await heldDeps();
   const all = await channel(deps, { name: "all" });
   const some = await channel(deps, { name: "some", events: ["run.failed", "run.recovered"] });
@@ -39,7 +39,7 @@ test("a delivery is written for every enabled channel that is subscribed, each w
   }
 });
 
-test("nothing is written when the condition does not hold, or the batch is rolled back", async () => {
+test("nothing is enqueued when the condition does not hold, or the batch is rolled back", async () => {
   const deps = await heldDeps();
   await channel(deps, {});
   const notice = { type: "run.failed", data: {} } as const;
@@ -50,7 +50,7 @@ test("nothing is written when the condition does not hold, or the batch is rolle
   expect(await deps.db.select().from(deliveries)).toHaveLength(1);
 });
 
-test("a test of a channel reaches it, whatever it is subscribed to", async () => {
+test("a channel test is sent whatever the subscription", async () => {
   const deps = await heldDeps();
   const receiver = await httpReceiver();
   const asked = await channel(deps, { name: "asked", url: receiver.url, events: [], enabled: false });
@@ -60,7 +60,7 @@ test("a test of a channel reaches it, whatever it is subscribed to", async () =>
   expect(receiver.requests).toHaveLength(1);
 });
 
-test("what arrives is signed as Standard Webhooks says, under the delivery's id", async () => {
+test("a webhook is signed as in Standard Webhooks, under the delivery's id", async () => {
   const deps = await heldDeps();
   deps.clock.pass(Date.now() - deps.clock.now());
   const receiver = await httpReceiver();
@@ -81,7 +81,7 @@ test("what arrives is signed as Standard Webhooks says, under the delivery's id"
   expect(row?.deliveredAt).toBe(instant(deps.clock.now()));
 });
 
-test("a receiver that fails is tried ten times over more than three days, then no more", async () => {
+test("a failing receiver is tried ten times over more than three days, then no more", async () => {
   const deps = await heldDeps();
   const receiver = await httpReceiver();
   receiver.answer(500);
@@ -115,7 +115,7 @@ test("a receiver that fails is tried ten times over more than three days, then n
   expect(await only(deps)).toMatchObject({ state: "failed", attempts: 10, lastStatus: 500, lastError: "answered 500" });
 });
 
-test("a receiver that comes back gets what waited", async () => {
+test("a receiver that is back gets the waiting deliveries", async () => {
   const deps = await heldDeps();
   const receiver = await httpReceiver();
   receiver.answer(503);
@@ -128,7 +128,7 @@ test("a receiver that comes back gets what waited", async () => {
   expect(await only(deps)).toMatchObject({ state: "delivered", attempts: 2, lastStatus: 200, lastError: null });
 });
 
-test("nobody there is a failure like any other", async () => {
+test("a refused connection is a failure like any other", async () => {
   const deps = await heldDeps();
   await channel(deps, { url: "http://127.0.0.1:1/" });
   await deps.db.batch([enqueue(deps, { type: "run.failed", data: {} })]);
@@ -149,7 +149,7 @@ test("a redirect is a failure and is not followed", async () => {
   expect(await only(deps)).toMatchObject({ state: "pending", lastStatus: 307 });
 });
 
-test("410 disables the channel, and nothing more is sent there", async () => {
+test("status 410 disables the channel, and nothing more is sent to it", async () => {
   const deps = await heldDeps();
   const receiver = await httpReceiver();
   receiver.answer(500);
@@ -168,7 +168,7 @@ test("410 disables the channel, and nothing more is sent there", async () => {
   expect(receiver.requests).toHaveLength(2);
 });
 
-test("a delivery of a channel that was deleted is given up", async () => {
+test("a delivery of a deleted channel fails", async () => {
   const deps = await heldDeps();
   const id = await channel(deps, {});
   await deps.db.batch([enqueue(deps, { type: "run.failed", data: {} })]);
@@ -177,7 +177,7 @@ test("a delivery of a channel that was deleted is given up", async () => {
   expect(await only(deps)).toMatchObject({ state: "failed", lastError: "the channel was deleted" });
 });
 
-test("an address in a private range is refused where the configuration says so, and it is said why", async () => {
+test("a private address is rejected when configured, with the reason", async () => {
   const deps = await heldDeps(createPost(createDestinationCheck({ private: "refuse", exceptions: [] }, null)));
   const receiver = await httpReceiver();
   await channel(deps, { url: receiver.url });
@@ -187,7 +187,7 @@ test("an address in a private range is refused where the configuration says so, 
   expect((await only(deps))?.lastError).toContain("HOLDFAST_WEBHOOK_PRIVATE=refuse");
 });
 
-test("several dispatchers at once send each delivery once", async () => {
+test("concurrent dispatchers send each delivery once", async () => {
   const deps = await heldDeps();
   const receiver = await httpReceiver();
   await channel(deps, { url: receiver.url });
@@ -198,7 +198,7 @@ test("several dispatchers at once send each delivery once", async () => {
   expect(new Set(receiver.requests.map((request) => request.headers["webhook-id"])).size).toBe(30);
 });
 
-test("what a dispatcher claimed before it crashed is sent by another once the lease is over", async () => {
+test("deliveries claimed by a crashed dispatcher are sent by another after the lease", async () => {
   const crashed = Promise.withResolvers<never>();
   const claimed = Promise.withResolvers<void>();
   const crashing: Post = async () => {

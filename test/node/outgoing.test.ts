@@ -14,7 +14,7 @@ const judgeBy = (text: string, port: number | null = null) =>
   createDestinationCheck(parseDestinationRules(text) ?? expect.fail(`${text} can't be read`), port);
 const publicOnly = createPost(judgeBy("refuse"));
 
-test("posts the body as it is and gives the status only", async () => {
+test("posts the body unchanged and returns only the status", async () => {
   const receiver = await httpReceiver();
   receiver.answer(202);
   expect(await anywhere({ url: receiver.url, ...note })).toEqual({ status: 202, retryAfterSeconds: 0 });
@@ -23,7 +23,7 @@ test("posts the body as it is and gives the status only", async () => {
   ]);
 });
 
-test("what a receiver wants to be left alone for is heard, up to a day", async () => {
+test("Retry-After is respected, up to a day", async () => {
   const receiver = await httpReceiver();
   receiver.answer(429, { "retry-after": "17.2" });
   expect(await anywhere({ url: receiver.url, ...note })).toEqual({ status: 429, retryAfterSeconds: 18 });
@@ -41,7 +41,7 @@ test.each([301, 302, 303, 307, 308])("never follows a redirect (%i)", async (sta
   expect(elsewhere.requests).toEqual([]);
 });
 
-test("an answer without end does not keep it", async () => {
+test("an endless answer is not waited for", async () => {
   const cut = Promise.withResolvers<void>();
   const url = await listen((_request, response) => {
     response.writeHead(200);
@@ -56,7 +56,7 @@ test("an answer without end does not keep it", async () => {
   await cut.promise;
 });
 
-test("a body that never ends and hardly comes is hung up on in time", async () => {
+test("a slow endless body is closed in time", async () => {
   const cut = Promise.withResolvers<void>();
   const url = await listen((_request, response) => {
     response.on("close", () => cut.resolve());
@@ -70,7 +70,7 @@ test.each([
   ["nothing", ""],
   ["headers without end", "HTTP/1.1 200 OK\r\nx-slow: "],
   ["a continue, and then nothing", "HTTP/1.1 100 Continue\r\n\r\n"],
-])("a receiver that says %s is given up on, and the limit is for the whole exchange", async (_what, said) => {
+])("a receiver that answers %s times out, and the limit is for the whole exchange", async (_what, said) => {
   const cut = Promise.withResolvers<void>();
   const server = createTcpServer((socket) => {
     socket.resume();
@@ -144,7 +144,7 @@ test.each([
   },
 );
 
-test("refuses a name that leads to a private address, where the connection is made", async () => {
+test("rejects a name that resolves to a private address, when connecting", async () => {
   const receiver = await httpReceiver();
   const url = receiver.url.replace("127.0.0.1", "localhost");
   await expect(publicOnly({ url, ...note })).rejects.toThrow("private address range");
@@ -153,7 +153,7 @@ test("refuses a name that leads to a private address, where the connection is ma
   expect(await createPost(judgeBy("refuse,localhost"))({ url, ...note })).toMatchObject({ status: 204 });
 });
 
-test("a name with many addresses is refused when one of them is private, and one that changes its mind when it does", async () => {
+test("a name is rejected when one of its addresses is private, also when it changes later (DNS rebinding)", async () => {
   const receiver = await httpReceiver();
   const url = receiver.url.replace("127.0.0.1", "many.example");
   const resolveTo =

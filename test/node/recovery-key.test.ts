@@ -21,14 +21,14 @@ const key = {
   certificates: null,
 };
 
-test("a recovery key is one line, and is read again however it was wrapped", () => {
+test("a recovery key is one line, and is read with any white space in it", () => {
   const line = writeRecoveryKey(key);
   expect(line).toMatch(/^hfr1\.[\w-]+\.[\w-]{10}$/);
   expect(readRecoveryKey(line)).toEqual(key);
   expect(readRecoveryKey(` ${line.replace(/(.{40})/g, "$1\r\n  ")}\n`)).toEqual(key);
 });
 
-test("a slip anywhere in it is told as that, and nothing of it is said", () => {
+test("a typing error anywhere in it is detected, and its content is not shown", () => {
   const line = writeRecoveryKey(key);
   for (let at = 5; at < line.length; at += 7) {
     const other = line[at] === "A" ? "B" : "A";

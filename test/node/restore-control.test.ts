@@ -51,7 +51,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-test("a control plane whose data directory is gone comes back with its recovery key, and its hosts with it", async () => {
+test("a control plane with a lost data directory is restored with its recovery key, and its hosts reconnect", async () => {
   await start();
   let client = await admin();
   const [first] = await all(client, Host, "hosts");
@@ -125,7 +125,7 @@ test("a control plane whose data directory is gone comes back with its recovery 
   expect(stolen).toMatchObject({ code: 1, stderr: expect.stringContaining("was used already") });
 });
 
-test("its repository may be somewhere else by then, and so may it; what is in its place is moved aside, if that is asked for", async () => {
+test("repository and control plane may have moved; existing files are moved aside with --force", async () => {
   const place = join(directory, "new data");
   const words = ["restore-control", "--key-file", "-", "--location", join(directory, "moved"), "--data", place];
   expect(await holdfastVerb(words, localKey)).toMatchObject({ code: 0 });

@@ -23,14 +23,14 @@ import { until } from "../support/until.ts";
 import { temporaryDirectory } from "./deps.ts";
 import { httpReceiver } from "./http-receiver.ts";
 
-test("is well at the port that it was really given", async () => {
+test("is healthy at its actual port", async () => {
   const control = await startIn(await temporaryDirectory());
   expect(control.url).toMatch(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/);
   const answer = await fetch(`${control.url}/healthz`);
   expect([answer.status, await answer.json()]).toEqual([200, { status: "ok" }]);
 });
 
-test("one process has the data directory, and gives it back when it stops", async () => {
+test("one process locks the data directory, and releases it when it stops", async () => {
   const directory = await temporaryDirectory();
   const control = await startIn(directory);
   await expect(startIn(directory)).rejects.toThrow(`another control plane is running in ${directory}`);
@@ -38,7 +38,7 @@ test("one process has the data directory, and gives it back when it stops", asyn
   await startIn(directory);
 });
 
-test("a data directory that is read-only is said so, and is used once it is not", async () => {
+test("a read-only data directory is an error, and is used once it is writable", async () => {
   const directory = await temporaryDirectory();
   await (await startIn(directory)).close();
   const mount = (...words: string[]): void => void execFileSync("mount", [...words, directory]);
@@ -50,7 +50,7 @@ test("a data directory that is read-only is said so, and is used once it is not"
   await (await startIn(directory)).close();
 });
 
-test("a taken port is said so, and the data directory is free again", async () => {
+test("a port in use is an error, and the data directory is unlocked again", async () => {
   const server = createServer();
   const port = await freePort();
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -62,7 +62,7 @@ test("a taken port is said so, and the data directory is free again", async () =
   await startIn(directory);
 });
 
-test("state, key and tokens outlive the process; presence does not", async () => {
+test("state, key and tokens outlive the process; connections do not", async () => {
   const directory = await temporaryDirectory();
   const port = String(await freePort());
   const first = await startIn(directory, { HOLDFAST_PORT: port });
@@ -117,7 +117,7 @@ test("lets a running request end when it stops, and closes sockets with 1001", a
   await expect(fetch(`${control.url}/healthz`)).rejects.toThrow("fetch failed");
 });
 
-test("a socket that is refused is answered like any request", async () => {
+test("a rejected socket is answered like any request", async () => {
   const control = await startIn(await temporaryDirectory());
   const answer = await rawUpgrade(control.url, "/agent/v1/socket");
   expect(answer.status).toBe(401);
@@ -126,7 +126,7 @@ test("a socket that is refused is answered like any request", async () => {
   expect((await rawUpgrade(control.url, "/healthz")).status).toBe(200);
 });
 
-test("the socket's address speaks its own subprotocol only", async () => {
+test("the socket's route accepts its own subprotocol only", async () => {
   const control = await startIn(await temporaryDirectory());
   const { token } = await createToken(control.deps, { name: "me", scope: "admin", expiresInSeconds: null });
   const host = await enrolFakeHost(
@@ -140,7 +140,7 @@ test("the socket's address speaks its own subprotocol only", async () => {
   expect(plain.status).toBe(426);
 });
 
-test("the signing key is made once, for its owner's eyes only, and never replaced", async () => {
+test("the signing key is created once, readable by its owner only, and never replaced", async () => {
   const directory = await temporaryDirectory();
   const made = await openSigningKey(directory, undefined);
   const file = join(directory, "signing.key");
@@ -161,7 +161,7 @@ test("a data directory that is a file is an error that names it", async () => {
   await expect(startIn(file)).rejects.toThrow(file);
 });
 
-test("what a receiver did not take is sent again when it is due", async () => {
+test("a rejected delivery is retried when it is due", async () => {
   const control = await startIn(await temporaryDirectory());
   const { token } = await createToken(control.deps, { name: "me", scope: "admin", expiresInSeconds: null });
   const client = openClient(control.url, () => token);
@@ -179,7 +179,7 @@ test("what a receiver did not take is sent again when it is due", async () => {
   expect(delivered).toMatchObject({ attempts: 2, lastStatus: 204 });
 });
 
-test("what a killed control plane was about to send is sent at once by the next, not when the dead one's lease is over", async () => {
+test("deliveries claimed by a killed control plane are sent at once by the next, before the lease expires", async () => {
   const directory = await temporaryDirectory();
   const killed = await startIn(directory);
   const { token } = await createToken(killed.deps, { name: "me", scope: "admin", expiresInSeconds: null });

@@ -77,12 +77,12 @@ const started: Started = {
   command: "curl -fsSL https://backup.example.org/install.sh | sudo sh -s -- --token hfe.x",
 };
 
-test("an address that others reach needs no advice", async () => {
+test("a reachable address needs no advice", async () => {
   expect(await startLines(started)).not.toContain("HOLDFAST_HOST=0.0.0.0");
   expect(await startLines({ ...started, url: "http://127.0.0.1:7676" })).toContain("HOLDFAST_HOST=0.0.0.0");
 });
 
-test("a missing restic is said, with the command to type", async () => {
+test("a missing restic is reported, with the command to install it", async () => {
   const failure = {
     code: "engine.missing" as const,
     message: "restic is not installed on this host",
@@ -114,17 +114,17 @@ test("a missing restic is said, with the command to type", async () => {
   expect(text).toContain("sudo apt-get install restic");
 });
 
-test("a database on a server is that server's to keep", async () => {
+test("a database on a server is not backed up by Holdfast", async () => {
   const config = readConfig({ HOLDFAST_DATA: "/srv/data", HOLDFAST_DATABASE_URL: "https://db.example.org" });
   expect(await startLines({ ...started, config, first: null })).toContain("https://db.example.org");
 });
 
-test("without packaged agents it is said how to make them", async () => {
+test("without an agent package the output says how to build it", async () => {
   expect(await startLines({ ...started, hasAgentFiles: false })).toContain("npm run package");
   expect(await startLines(started)).not.toContain("npm run package");
 });
 
-test("the recovery key is asked for until somebody has taken it", async () => {
+test("the output reminds of the recovery key until it was printed", async () => {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-lines-"));
   onTestFinished(() => rm(directory, { recursive: true }));
   const secrets = join(directory, "agent/var/lib/holdfast/secrets");

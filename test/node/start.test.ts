@@ -43,7 +43,7 @@ afterAll(async () => {
 
 let firstSnapshot: string;
 
-test("the first start keeps the control plane's database in a snapshot, and says how everything is in a dozen lines", async () => {
+test("the first start backs up the control plane's database, and prints a dozen lines", async () => {
   const holdfast = await start();
   const lines = holdfast.lines();
   expect(lines.length).toBeLessThanOrEqual(16);
@@ -65,7 +65,7 @@ test("the first start keeps the control plane's database in a snapshot, and says
   await holdfast.stop();
 });
 
-test("the snapshot has a database that is whole, and the signing key", async () => {
+test("the snapshot contains an intact database and the signing key", async () => {
   const repository = { RESTIC_REPOSITORY: join(data, "repository"), RESTIC_PASSWORD_FILE: passphraseIn(running) };
   const target = join(data, "../restored");
   await restic(["restore", firstSnapshot, "--target", target], repository);
@@ -80,7 +80,7 @@ test("the snapshot has a database that is whole, and the signing key", async () 
   }
 });
 
-test("the second start is quick and makes nothing twice, and a Ctrl-C that comes twice is one", async () => {
+test("the second start is quick and creates nothing twice, and a double Ctrl-C counts once", async () => {
   const began = performance.now();
   const holdfast = await start();
   expect(performance.now() - began).toBeLessThan(10_000);
@@ -98,7 +98,7 @@ test("the second start is quick and makes nothing twice, and a Ctrl-C that comes
   expect(holdfast.said()).toContain("agent | ");
 });
 
-test("an agent that dies is started again", async () => {
+test("an agent that dies is restarted", async () => {
   const holdfast = await start();
   const client = await admin();
   const isOnline = async (): Promise<boolean | undefined> => (await all(client, Host, "hosts"))[0]?.online;
@@ -117,7 +117,7 @@ test("an agent that dies is started again", async () => {
   await holdfast.stop();
 });
 
-test("Ctrl-C in the middle of a backup ends it in order: the after hook runs, the exit is clean, the run is told", async () => {
+test("Ctrl-C during a backup stops it cleanly: the after hook runs, the exit status is 0, the run is reported", async () => {
   const holdfast = await start();
   const client = await admin();
   const marks = join(data, "..");
@@ -149,7 +149,7 @@ test("Ctrl-C in the middle of a backup ends it in order: the after hook runs, th
   await next.stop();
 });
 
-test("the address may change: this machine's agent follows it", async () => {
+test("this machine's agent follows a changed address", async () => {
   port = await freePort();
   const holdfast = await start();
   const client = await admin();

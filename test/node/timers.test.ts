@@ -5,7 +5,7 @@ import { until } from "../support/until.ts";
 import { heldDeps } from "./deps.ts";
 import { httpReceiver } from "./http-receiver.ts";
 
-test("the timers sweep, and the dead man's switch hears of it until they no longer can", async () => {
+test("the timers sweep, and the dead man's switch is pinged until they no longer can", async () => {
   const deps = await heldDeps();
   const receiver = await httpReceiver();
   const errors: string[] = [];

@@ -65,7 +65,7 @@ async function bench(random: () => number = () => 1) {
   return { hub, wire, time, events, lines, connection, presence, first, hears, opened: () => opened };
 }
 
-test("a half-open socket is noticed by the agent within 75 s, which is there again a second later", async () => {
+test("a half-open socket is detected by the agent within 75 s, which reconnects a second later", async () => {
   const { wire, time, events, connection, presence, first, hears } = await bench();
   wire.become({ is: "half-open" });
   await time.advance(74_000);
@@ -87,7 +87,7 @@ test("a half-open socket is noticed by the agent within 75 s, which is there aga
   expect(await presence()).toBe(second);
 });
 
-test("a half-open socket is noticed by the control plane within 90 s, and its host is shown as away", async () => {
+test("a half-open socket is detected by the control plane within 90 s, and its host is shown as offline", async () => {
   const { hub, wire, presence, first } = await bench();
   wire.become({ is: "half-open" });
   hub.pingAll();
@@ -97,7 +97,7 @@ test("a half-open socket is noticed by the control plane within 90 s, and its ho
   await until("the host to be away", async () => (await presence()) === null);
 });
 
-test("a newer connection stays, although the end of the older one is heard after it", async () => {
+test("a newer connection stays, although the older one closes later", async () => {
   const { wire, time, events, presence, first, hears, connection, opened } = await bench();
   wire.become({ is: "reordering" });
   // Nothing comes through: the agent gives up, and its next connection waits in front of the control plane as well.
@@ -117,7 +117,7 @@ test("a newer connection stays, although the end of the older one is heard after
   expect([connection.isOnline(), await presence()]).toEqual([true, second]);
 });
 
-test("a control plane that is away for an hour is asked for six times in its first minute, and twice in each after that", async () => {
+test("a control plane that is down for an hour gets six connection attempts in the first minute, then two per minute", async () => {
   // The shortest waits there are.
   const { wire, time, events, hears } = await bench(() => 0);
   const offline = once(events, "offline");

@@ -3,7 +3,7 @@ import { comparePatterns } from "./compare.ts";
 import { everyTool } from "./tools.ts";
 
 /** More of it, and with other seeds: `npm run patterns`. */
-it("500 random exclude patterns leave out the same odd files with restic and with borg, and as we say", async () => {
+it("500 random exclude patterns exclude the same odd files with restic, with borg and in our matcher", async () => {
   const compared = await comparePatterns(everyTool(), { count: 500, seed: 1 });
   expect(compared.differences).toEqual([]);
   expect(compared.patterns).toBe(500);

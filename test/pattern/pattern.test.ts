@@ -4,7 +4,7 @@ import { borgPattern, isExcluded, resticPattern } from "../../shared/pattern-dia
 import { ExcludePattern } from "../../shared/pattern.ts";
 
 describe("an exclude pattern", () => {
-  it("is not read at all when it is too long: half a minute went by over one of 70,000 characters", () => {
+  it("is rejected unread when it is too long: one of 70,000 characters once took half a minute", () => {
     const { error } = ExcludePattern.safeParse(`[${"a".repeat(70_000)}`);
     expect(error?.issues.map(({ code }) => code)).toEqual(["too_big"]);
   });
@@ -40,7 +40,7 @@ describe("an exclude pattern", () => {
     expect(result.error?.issues[0]?.message).toMatch(message);
   });
 
-  it("that is refused is named by its place in the contract", () => {
+  it("that is refused is named by its position in the contract", () => {
     const request = { user: "root", sourceDirectories: ["/srv"], excludePatterns: ["fine", "!not"] };
     expect(ContractRequest.safeParse(request).error?.issues[0]?.path).toEqual(["excludePatterns", 1]);
   });
@@ -69,7 +69,7 @@ describe("an exclude pattern", () => {
     ["srv/**/x", "/srv/a/b/x", true],
     ["*.tm?", "/a.tmp", true],
     ["a*", "/b/new\na", false],
-  ])("%j, asked about %j: %j", (pattern, path, isLeftOut) => {
+  ])("%j matches %j: %j", (pattern, path, isLeftOut) => {
     expect(isExcluded(pattern, path)).toBe(isLeftOut);
   });
 

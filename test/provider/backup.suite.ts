@@ -47,7 +47,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       return undefined;
     }
 
-    it("keeps what it was asked to, literally and behind links, leaves out what the patterns say, and says what it stored", async () => {
+    it("stores the sources, literally and behind links, without excluded files, and reports what it stored", async () => {
       const names = ["$HOME", "-odd name ", "[x]", "{utcnow}", "a.tmp"];
       for (const name of names) await host.write(`data/${name}/file`, "three");
       const sources = names.map((name) => join(host.root, "data", name));
@@ -85,7 +85,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       expect(await host.reports()).toHaveLength(1);
     });
 
-    it("of sources that hold no file, or none that can be read, never counts, and none of it is kept", async () => {
+    it("of sources without a readable file never counts, and no snapshot of it stays", async () => {
       await mkdir(join(host.root, "hollow/inside"), { recursive: true });
       const hollow = host.work({ user: "nobody", sources: [join(host.root, "hollow")] });
       expect(await host.backup(hollow)).toMatchObject({
@@ -101,7 +101,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       expect(tool.ids(host, hollow)).toEqual([]);
     });
 
-    it("cancelled in the middle ends as that: no snapshot, no lock, no process, and the next one is good", async () => {
+    it("cancelled in the middle ends as cancelled: no snapshot, no lock, no process, and the next one succeeds", async () => {
       const work = host.work({ settings: await tool.slow(host) });
       const [stop, runId] = [new AbortController(), newId()];
       const running = host.backup(work, { signal: stop.signal, runId });
@@ -156,7 +156,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       },
     );
 
-    it.runIf(isNewest)("keeps the binding's limits in everything it does, and says which it can't keep", async () => {
+    it.runIf(isNewest)("respects the binding's limits in every step, and reports those it can't", async () => {
       const path = join(host.root, engine.provider);
       const calls = join(host.root, "calls");
       await writeFile(path, `#!/bin/sh\necho "$*" >>${calls}\nexec ${engine.path} "$@"\n`, { mode: 0o755 });
@@ -211,7 +211,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       expect(await host.backup(work)).toMatchObject({ state: "failed", failure: { code: "engine.crashed" } });
     });
 
-    it("waits for another program's lock, then fails with that word; the list needs no lock", async () => {
+    it("waits for another program's lock, then fails as locked; the list needs no lock", async () => {
       const work = host.work();
       await writeFile(join(host.root, "data/big"), randomBytes(500_000));
       const { snapshot } = await host.backup(work);
@@ -231,7 +231,7 @@ export function backupSuite(engine: FoundEngine, { isNewest }: { isNewest: boole
       }
     });
 
-    it("to a full disk fails with that word, and the next one works again", async () => {
+    it("to a full disk fails as full, and the next one works again", async () => {
       const disk = join(host.root, "srv");
       await mkdir(disk);
       execFileSync("mount", ["-t", "tmpfs", "-o", "size=3m,mode=755", "holdfast-test", disk]);

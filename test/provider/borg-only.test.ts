@@ -13,7 +13,7 @@ it.each([
   ["borg 2.0.0b5", "borg 2.0.0b5 is not supported: borg 2 is a beta"],
   ["borg2 2.0.0b22", "borg 2.0.0b22 is not supported: borg 2 is a beta"],
   ["borg 1.1.18", "borg 1.1.18 is too old; 1.2.0 is the oldest that is supported"],
-])("%s is found, and refused with a sentence that says why", async (said, why) => {
+])("%s is found, and rejected with the reason", async (said, why) => {
   host = await openEngineHost(VERSIONS[0]);
   await host.write("data/file", "one");
   const path = await host.write("fake/borg", `#!/bin/sh\necho ${said}\n`);
@@ -34,7 +34,7 @@ it("without a borg a run says which package has it", async () => {
   expect(failure).toMatchObject({ code: "engine.missing", next: expect.stringContaining("borgbackup") });
 });
 
-it.each(VERSIONS)("a repository that stands elsewhere than borg $version last saw it is not used", async (borg) => {
+it.each(VERSIONS)("a repository at another location than borg $version last saw is not used", async (borg) => {
   host = await openEngineHost(borg);
   await host.write("data/file", "one");
   const passphrase = { file: await host.write("pass", "it\n") };

@@ -11,7 +11,7 @@ import { oldestAndNewest } from "../support/engines.ts";
 
 const HOUR = 3_600_000;
 
-it("one contract is kept in several places, with both tools, each at its own time, and given back by each", async () => {
+it("one contract is backed up to several repositories, with both tools, each on its schedule, and restored from each", async () => {
   const [[restic], [borg]] = [oldestAndNewest("restic"), oldestAndNewest("borg")];
   useEngine(borg);
   const host = await openEngineHost(restic);

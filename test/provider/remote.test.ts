@@ -62,12 +62,12 @@ describe.each(ENGINES)("behind ssh, $provider $version", (engine) => {
     ssh: { identityFile: sshd.keyFile, hostKey: sshd.hostKey, ...change },
   });
 
-  it("stores and gives back, with its own key and the pinned host key", async () => {
+  it("stores and restores, with its own key and the pinned host key", async () => {
     await storeAndRestore(place());
     expect(await readdir(data)).toEqual(["repository"]);
   });
 
-  it("does not talk to a server with another host key, nor get in with another user key", async () => {
+  it("rejects a server with another host key, and is rejected with another user key", async () => {
     const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJkZ5zUO1w6VDUnFqqMkvBRzzQK4Yg0ZtCB7kbVq4zJm";
     await isRefused(place({ hostKey }));
     await isRefused(place({ identityFile: sshd.strangersKeyFile }));
@@ -101,20 +101,20 @@ describe.each(oldestAndNewest("restic"))("on a server over TLS, restic $version"
     secrets: await secrets(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], password, user),
   });
 
-  it.each([false, true])("stores and gives back through a REST server, append-only: %s", async (appendOnly) => {
+  it.each([false, true])("stores and restores through a REST server, append-only: %s", async (appendOnly) => {
     storage = await startRestServer({ appendOnly });
     await storeAndRestore({ ...(await rest(storage.password)), appendOnly });
     expect(await storage.names()).toEqual(["nas"]);
   });
 
-  it("is not let in by a REST server with another password, nor talks to one whose certificate it can't check", async () => {
+  it("is rejected by a REST server with another password, and rejects one with an unknown certificate", async () => {
     storage = await startRestServer({ appendOnly: false });
     await isRefused(await rest("not/the:password"), "not/the:password");
     await isRefused({ ...(await rest(storage.password)), caFile: null }, storage.password);
     expect(await storage.names()).toEqual([]);
   });
 
-  it("stores and gives back through S3, and only with the right key", async () => {
+  it("stores and restores through S3, and only with the right key", async () => {
     storage = await startS3({ bucket: "nas" });
     await isRefused(await s3("a-strangers-secret", "STRANGER"), "a-strangers-secret");
     expect(await storage.names("nas")).toEqual([]);

@@ -41,7 +41,7 @@ export function repositorySuite(engine: FoundEngine): void {
       expect(refused.failure?.code).toBe("snapshot.missing");
     });
 
-    it("that was there is never created again where it is gone, whoever remembers it", async () => {
+    it("that existed is never created again where it is missing, whoever knows it", async () => {
       const passphrase = { file: await host.write("pass", "it\n") };
       const work = host.work({ passphrase });
       await host.backup(work);
@@ -62,7 +62,7 @@ export function repositorySuite(engine: FoundEngine): void {
       expect(await readdir(place)).toEqual([]);
     });
 
-    it("that is damaged is not taken for new", async () => {
+    it("that is damaged is not treated as new", async () => {
       await mkdir(join(place, tool.part), { recursive: true });
       const damaged = await host.backup(host.work());
       expect(damaged.failure).toMatchObject({
@@ -72,7 +72,7 @@ export function repositorySuite(engine: FoundEngine): void {
       expect(await readdir(place)).toEqual([tool.part]);
     });
 
-    it("in whose place another one stands is not written to", async () => {
+    it("that was replaced by another one is not written to", async () => {
       const work = host.work();
       await host.backup(work);
       await rm(place, { recursive: true });
@@ -91,7 +91,7 @@ export function repositorySuite(engine: FoundEngine): void {
       expect((await host.report({ kind: "backup" })).log).not.toContain("creating");
     });
 
-    it("is worked on by one run at a time, and needs nothing that the cache held", async () => {
+    it("is used by one run at a time, and needs nothing from the cache", async () => {
       const work = host.work();
       const outcomes = await Promise.all([host.backup(work), host.backup(work)]);
       expect(outcomes.map(({ state }) => state)).toEqual(["succeeded", "succeeded"]);

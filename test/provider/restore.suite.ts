@@ -17,7 +17,7 @@ export function restoreSuite(engine: FoundEngine): void {
     });
     afterEach(() => host.close());
 
-    it("gives back every byte, mode, owner, time and link: to a directory, in place, and of chosen paths", async () => {
+    it("restores every byte, mode, owner, time and link: to a directory, in place, and of chosen paths", async () => {
       const before = describeTree(data);
       const work = host.work();
       const stored = await host.backup(work);

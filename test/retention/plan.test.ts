@@ -20,7 +20,7 @@ function daily(count: number): string[] {
 }
 
 describe("a retention", () => {
-  it("says of every snapshot whether it goes, oldest first, and by which rule it stays", () => {
+  it("lists for every snapshot whether it is removed, oldest first, and by which rule it stays", () => {
     expect(
       plan(["2026-11-23T10:00Z", "2026-11-24T10:00Z", "2026-11-24T11:00Z"], { keep_daily: 1, keep_last: 1 }),
     ).toEqual([
@@ -35,7 +35,7 @@ describe("a retention", () => {
     ]);
   });
 
-  it("keeps everything within a span that is longer than all of time", () => {
+  it("keeps everything within an absurdly long span", () => {
     const days = daily(3);
     for (const keep_within of ["300000y", `${"9".repeat(400)}d`, "99999999999m", "999999999999999h"])
       expect(Object.keys(kept(days, { keep_within }))).toHaveLength(3);
@@ -46,7 +46,7 @@ describe("a retention", () => {
     expect(Object.keys(kept(daily(120), retention))).toHaveLength(14);
   });
 
-  it("never removes the newest, however it is written", () => {
+  it("never removes the newest, whatever the settings", () => {
     for (const retention of [{ keep_within: "1h" }, { keep_last: 0, keep_yearly: 1 }, { keep_within: "0h" }]) {
       expect(kept(["2020-01-01T00:00Z", "2020-06-01T00:00Z"], retention)).toHaveProperty(["2020-06-01T00:00Z"]);
     }
@@ -65,7 +65,7 @@ describe("a retention", () => {
     expect(Object.values(kept(daily(3), { keep_last: 0 }))).toEqual(Array(3).fill("no rule removes anything"));
   });
 
-  it("keeps what is dated in the future, and lets it take nobody's place", () => {
+  it("keeps snapshots of the future, without counting them", () => {
     const times = ["2026-11-20T00:00Z", "2026-11-21T00:00Z", "2031-01-01T00:00Z"];
     expect(kept(times, { keep_last: 1, keep_within: "12h" })).toEqual({
       "2026-11-21T00:00Z": "keep_within 12h; keep_last 1",
@@ -74,7 +74,7 @@ describe("a retention", () => {
     expect(Object.keys(kept(["2031-01-01T00:00Z", "2031-01-02T00:00Z"], { keep_last: 1 }))).toHaveLength(2);
   });
 
-  it("counts keep_within from the newest, by the calendar's months, so that backups that stopped do not run out", () => {
+  it("counts keep_within from the newest, in calendar months, so that old snapshots stay when backups stop", () => {
     const times = ["2024-02-29T09:00Z", "2024-03-01T11:00Z", "2024-03-31T10:00Z"];
     // A month before 31 March is 31 February: 2 March in a leap year.
     expect(Object.keys(kept(times, { keep_within: "1m" }))).toEqual(["2024-03-31T10:00Z"]);
@@ -94,7 +94,7 @@ describe("a retention", () => {
     });
   });
 
-  it("keeps the oldest while a rule is not full: history is as long as it can be", () => {
+  it("keeps the oldest while a rule has room: history is as long as possible", () => {
     expect(kept(["2026-11-24T01:00Z", "2026-11-24T02:00Z", "2026-11-24T03:00Z"], { keep_daily: 7 })).toEqual({
       "2026-11-24T01:00Z": "keep_daily, the oldest",
       "2026-11-24T03:00Z": "keep_daily 1",

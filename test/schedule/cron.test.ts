@@ -57,13 +57,13 @@ describe("cron's five fields", () => {
     expect(texts.filter((text) => parseCalendar(text).ok)).toEqual([]);
   });
 
-  test.each(["0 3 * *", "0 0 3 * * *", "Mon *-*-* 03:00 UTC", "@daily"])("'%s' is not cron's", (text) => {
+  test.each(["0 3 * *", "0 0 3 * * *", "Mon *-*-* 03:00 UTC", "@daily"])("'%s' is not a cron expression", (text) => {
     const plan = parseExpression(text);
     expect(plan.ok && plan.value.kind === "cron").toBe(false);
   });
 });
 
-describe("when it comes", () => {
+describe("the next times", () => {
   test.each([
     ["strictly after", "0 3 * * *", "UTC", "2025-01-01T03:00Z", ["01-02 03:00", "01-03 03:00"]],
     ["a day or a weekday", "0 3 1 * 1", "UTC", "2025-10-27T04:00Z", ["11-01 03:00", "11-03 03:00", "11-10 03:00"]],

@@ -29,7 +29,7 @@ function calendar(...words: string[]): Promise<{ code: number | null; stdout: st
   });
 }
 
-test("the program says the normal form and the next instants, with no control plane", async () => {
+test("the program prints the normal form and the next instants, without a control plane", async () => {
   const from = ["--from", "2026-03-27T00:00:00Z"];
   const [json, text, several, own] = await Promise.all([
     calendar("Mon..Fri 03:00", "--zone", "Europe/Berlin", ...from, "--count", "2", "--json"),
@@ -60,7 +60,7 @@ test("the program says the normal form and the next instants, with no control pl
   expect(JSON.parse(own.stdout)).toMatchObject({ next: ["2026-07-01T10:00:00.000Z"] });
 });
 
-test("the program ends with 2 and says where the fault is", async () => {
+test("the program exits with 2 and shows where the fault is", async () => {
   const [fault, second, zone, count, none] = await Promise.all([
     calendar("Mon..Foo 12:00", "--json"),
     calendar("daily", "0 3 * * mon,fry"),
@@ -78,7 +78,7 @@ test("the program ends with 2 and says where the fault is", async () => {
   expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining("EXPR is missing") });
 });
 
-test("the API says the same, to whoever may read", async () => {
+test("the API answers the same, with scope read", async () => {
   const control = await testControl();
   const reader = await control.withScope("read");
   const ask = (query: Record<string, string> | [string, string][]) =>
@@ -97,7 +97,7 @@ test("the API says the same, to whoever may read", async () => {
   expect(Date.parse(next[0] ?? "") - now).toBeLessThanOrEqual(3_600_000);
 });
 
-test("the API refuses with the place of the fault", async () => {
+test("the API rejects with the position of the fault", async () => {
   const { admin } = await testControl();
   const refused = (query: string) => admin.refused("GET", `/api/v1/calendar?${query}`);
   expect(await refused("expression=Mon..Foo%2012:00")).toMatchObject({

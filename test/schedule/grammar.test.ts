@@ -94,12 +94,12 @@ describe("the normal form is systemd's", () => {
   });
 });
 
-describe("a refusal says where and what to do", () => {
+describe("an error says where and what to do", () => {
   test.each(REFUSED)("%s", (text, position, message) => {
     expect(parseCalendar(text)).toEqual({ ok: false, position, message: expect.stringContaining(message) });
   });
 
-  test("a list may be long, but not endless", () => {
+  test("a list may be long, but is limited", () => {
     expect(parseCalendar(`${Array(241).fill("1").join(",")}:00`).ok).toBe(true);
     expect(parseCalendar(`${Array(242).fill("1").join(",")}:00`).ok).toBe(false);
   });

@@ -36,7 +36,7 @@ describe("when a backup is late", () => {
     ).toBe(null);
   });
 
-  test("is never before the agent itself begins it, and it is due exactly when the agent does, for any schedule and zone", () => {
+  test("is never late before the agent starts it, and due exactly then, for any schedule and zone", () => {
     const moment = fc.integer({ min: Date.parse("2024-01-01"), max: Date.parse("2030-01-01") });
     const delay = fc.constantFrom("0", "5m", "1h", "1d");
     const jitter = fc.array(fc.integer({ min: 0, max: 60_000 }), { minLength: 4, maxLength: 4 });

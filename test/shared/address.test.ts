@@ -24,7 +24,7 @@ test("two writings of one address are the same, and names are not", () => {
   expect(isSameAddress("nas", "nas")).toBe(false);
 });
 
-test("only loopback and the unspecified address are this machine's alone", () => {
+test("only loopback and the unspecified address are local", () => {
   for (const text of ["127.9.9.9", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"]) expect(isLocalAddress(text)).toBe(true);
   for (const text of ["10.0.0.1", "fe80::1", "localhost"]) expect(isLocalAddress(text)).toBe(false);
 });

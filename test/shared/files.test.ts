@@ -21,7 +21,7 @@ async function leaveDrafts(path: string, pid: number): Promise<void> {
   for (let made = 0; made < 50; made++) await writeFile(`${path}.${pid}-${made}.tmp`, "half");
 }
 
-test("drafts of an agent that was killed as the same process number, as in a container, are in nobody's way", async () => {
+test("temporary files of a killed agent with the same pid, as in a container, are no obstacle", async () => {
   const path = join(directory, "state.json");
   await leaveDrafts(path, process.pid);
   await writeFileAtomically(path, "whole");
@@ -30,7 +30,7 @@ test("drafts of an agent that was killed as the same process number, as in a con
   expect(await createFileAtomically(join(directory, "lock"), "held")).toBe(true);
 });
 
-test("drafts of processes that are gone are removed, those of one that lives are not, nor is anything else", async () => {
+test("temporary files of dead processes are removed, those of a living one and other files are not", async () => {
   const gone = spawnSync("true").pid;
   const path = join(directory, "state.json");
   await writeFileAtomically(path, "whole");
@@ -46,7 +46,7 @@ test("drafts of processes that are gone are removed, those of one that lives are
   ]);
 });
 
-test("a file that is made once is whole, 0600 whatever the umask, and not touched when it is there already", async () => {
+test("a file created once is complete, 0600 whatever the umask, and not touched when it exists", async () => {
   const path = join(directory, "signing.key");
   const umask = process.umask(0o777);
   onTestFinished(() => void process.umask(umask));
@@ -57,7 +57,7 @@ test("a file that is made once is whole, 0600 whatever the umask, and not touche
   expect(await readdir(directory)).toEqual(["signing.key"]);
 });
 
-test("a directory that is missing is made for its owner alone", async () => {
+test("a missing directory is created for its owner only", async () => {
   await writeFileAtomically(join(directory, "state/deep/runs.json"), "text", 0o644);
   expect((await stat(join(directory, "state"))).mode & 0o777).toBe(0o700);
   expect((await stat(join(directory, "state/deep/runs.json"))).mode & 0o777).toBe(0o644);

@@ -63,7 +63,7 @@ export function badInputSuite(control: () => ControlUnderTest): void {
       expect([answer.status, codeOf(answer.body)]).toEqual([400, "request.invalid"]);
     });
 
-    test("in a binding: a calendar nobody can parse, with the position", async () => {
+    test("in a binding: an invalid calendar, with the position", async () => {
       const host = await enrolFakeHost(control(), "calendar");
       const { binding } = await declareBinding(admin, { host: host.name, name: "calendar" });
       const answer = await admin.send("PATCH", `/api/v1/bindings/${binding.id}`, {

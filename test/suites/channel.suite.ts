@@ -26,7 +26,7 @@ export interface Service {
 /** What every kind of channel promises. */
 export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<Service>): void {
   describe(`a channel of the kind ${kind}`, () => {
-    test("takes an event of every type, plain or odd, short or long, within what the service allows", async () => {
+    test("accepts an event of every type, short or long, within the service's limits", async () => {
       const { deps, service, tell } = await channel(kind, start);
       for (const said of ["photos", ODD, ODD.repeat(20)]) {
         await tell(...eventsSaying(said));
@@ -73,7 +73,7 @@ export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<S
           expect(text).toContain(word);
     });
 
-    test("what is refused is tried again as the same message, and only its status is kept", async () => {
+    test("a rejected delivery is retried as the same message, and only its status is kept", async () => {
       const { deps, service, tell, id } = await channel(kind, start);
       service.answer(kind === "email" ? 452 : 403);
       await tell(...eventsSaying("photos").slice(0, 1));

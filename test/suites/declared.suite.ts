@@ -37,7 +37,7 @@ export function declaredSuite(control: () => ControlUnderTest): void {
   }
 
   describe("declared on the host", () => {
-    test("published twice at once it is there once, the host is poked, and it goes when it is no longer declared", async () => {
+    test("published twice concurrently it exists once, the host is poked, and it is removed when no longer declared", async () => {
       const host = await enrolFakeHost(control(), "declaring");
       const socket = await host.connect();
       const declarations = Array.from({ length: 10 }, (_, index) => declaration(`declared${index}`));
@@ -62,7 +62,7 @@ export function declaredSuite(control: () => ControlUnderTest): void {
       await socket.closed;
     });
 
-    test("what is not a declaration is refused with its place", async () => {
+    test("an invalid declaration is rejected with its position", async () => {
       const host = await enrolFakeHost(control(), "misdeclaring");
       const wrong = { ...declaration("wrong"), request: { user: "root", sourceDirectories: ["srv"] } };
       const answer = await host.client.send("PUT", "/agent/v1/declarations", { declarations: [wrong], faults: [] });

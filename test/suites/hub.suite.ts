@@ -49,7 +49,7 @@ export function hubSuite(control: () => ControlUnderTest): void {
       expect(performance.now() - leftAt).toBeLessThan(5000);
     });
 
-    test("a host whose connection breaks off is shown offline, and may come back", async () => {
+    test("a host with a broken connection is shown offline, and may reconnect", async () => {
       const host = await enrolFakeHost(control(), "cut-off");
       (await greet(await host.connect())).cut();
       expect(await isOnline(host, false)).toMatchObject({ connectedAt: null });
@@ -65,7 +65,7 @@ export function hubSuite(control: () => ControlUnderTest): void {
       socket.close(1000);
     });
 
-    test("a change of a binding rings, and the assignment has it", async () => {
+    test("a changed binding pokes the host, and is in the assignment", async () => {
       const host = await enrolFakeHost(control(), "rung");
       const { binding } = await declareBinding(admin, { host: host.name, name: "rung" });
       const before = await assignmentOf(host);
@@ -79,7 +79,7 @@ export function hubSuite(control: () => ControlUnderTest): void {
       socket.close(1000);
     });
 
-    test("an order rings, progress is shown while it runs and gone when it is over", async () => {
+    test("an order pokes the host, and progress is shown while it runs", async () => {
       const host = await enrolFakeHost(control(), "worker");
       const { binding } = await declareBinding(admin, { host: host.name, name: "worker" });
       const socket = await greet(await host.connect());
@@ -110,7 +110,7 @@ export function hubSuite(control: () => ControlUnderTest): void {
       socket.close(1000);
     });
 
-    test("nobody shows progress in the run of another host", async () => {
+    test("a host can't report progress of another host's run", async () => {
       const owner = await enrolFakeHost(control(), "owner");
       const stranger = await enrolFakeHost(control(), "stranger");
       const { binding } = await declareBinding(admin, { host: owner.name, name: "owner" });
@@ -125,7 +125,7 @@ export function hubSuite(control: () => ControlUnderTest): void {
       socket.close(1000);
     });
 
-    test("the newest connection wins, and the late close of the older takes nothing away", async () => {
+    test("the newest connection wins, and the late close of the older one changes nothing", async () => {
       const host = await enrolFakeHost(control(), "twice");
       const { binding } = await declareBinding(admin, { host: host.name, name: "twice" });
       const older = await greet(await host.connect());
@@ -141,7 +141,7 @@ export function hubSuite(control: () => ControlUnderTest): void {
       await isOnline(host, false);
     });
 
-    test("a revoked host loses its socket at once and gets no other", async () => {
+    test("a revoked host loses its socket at once and can't open another", async () => {
       const host = await enrolFakeHost(control(), "thief");
       const socket = await greet(await host.connect());
       await admin.ask(z.unknown(), "PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
@@ -167,13 +167,13 @@ export function hubSuite(control: () => ControlUnderTest): void {
       expect([CLOSE.badFrame.code, 1009]).toContain((await socket.closed).code);
     });
 
-    test("an agent of another protocol is told so", async () => {
+    test("an agent of another protocol gets its close code", async () => {
       const socket = await (await enrolFakeHost(control(), "from-the-future")).connect();
       socket.send({ type: "hello", protocol: PROTOCOL + 1, agentVersion: "9.0.0" });
       expect(await socket.closed).toEqual(CLOSE.protocol);
     });
 
-    describe("refuses the socket", () => {
+    describe("rejects the socket", () => {
       const refused = async (token: string | null): Promise<number> => {
         const error: unknown = await openFakeSocket(control().url, token).catch((reason: unknown) => reason);
         if (!(error instanceof UpgradeRefused)) throw new Error("the socket was opened");
@@ -183,7 +183,7 @@ export function hubSuite(control: () => ControlUnderTest): void {
         expect(await refused(null)).toBe(401);
         expect(await refused(control().adminToken)).toBe(401);
       });
-      test("to who does not speak the subprotocol, or no WebSocket", async () => {
+      test("without the subprotocol, or without a WebSocket", async () => {
         const host = await enrolFakeHost(control(), "foreign-speaker");
         const spoken: unknown = await openFakeSocket(control().url, await host.token(), ["chat"]).catch(
           (reason) => reason,

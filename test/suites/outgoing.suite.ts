@@ -56,13 +56,13 @@ export function outgoingSuite(control: () => ControlUnderTest): void {
       expect(receiver.count("channel.test")).toBe(heardBefore);
     });
 
-    test("nothing is sent where clouds tell secrets, though private addresses are allowed", async () => {
+    test("nothing is sent to cloud metadata addresses, although private addresses are allowed", async () => {
       const delivery = await attempted(await testChannel("metadata", "http://0xa9fea9fe/latest/meta-data"));
       expect(delivery).toMatchObject({ state: "pending", lastStatus: null });
       expect(delivery.lastError).toContain("169.254.169.254 is a cloud metadata address");
     });
 
-    test("an address where nobody listens is tried again later", async () => {
+    test("a refused connection is retried later", async () => {
       const delivery = await attempted(await testChannel("unheard", "http://127.0.0.1:1/hook"));
       expect(delivery).toMatchObject({ state: "pending", attempts: 1, lastStatus: null });
       expect(delivery.lastError).not.toBeNull();

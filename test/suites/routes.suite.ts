@@ -34,7 +34,7 @@ export function routesSuite(control: () => ControlUnderTest): void {
   const nobody = openClient(() => control().url, null);
 
   describe("routes", () => {
-    test("says that it is well", async () => {
+    test("healthz is ok", async () => {
       expect(await nobody.send("GET", "/healthz")).toMatchObject({ status: 200, body: { status: "ok" } });
     });
 
@@ -58,7 +58,7 @@ export function routesSuite(control: () => ControlUnderTest): void {
       }
     });
 
-    test("says when a schedule comes next, cron's too", async () => {
+    test("computes the next times of a schedule, also of cron's", async () => {
       const asked = new URLSearchParams({
         expression: "30 2 * * 1-5",
         zone: "Asia/Kathmandu",
@@ -71,12 +71,12 @@ export function routesSuite(control: () => ControlUnderTest): void {
       });
     });
 
-    test("an address nobody knows is 404, with a code", async () => {
+    test("an unknown route is 404, with a code", async () => {
       const answer = await admin.send("GET", "/api/v1/nothing");
       expect([answer.status, codeOf(answer.body)]).toEqual([404, "route.not_found"]);
     });
 
-    test("answers to agents carry the time, also refusals: they set their clocks by it", async () => {
+    test("answers to agents contain the time, also errors, because agents compute their clock offset from it", async () => {
       const { headers } = await nobody.send("GET", "/agent/v1/assignment");
       expect(Math.abs(Date.parse(headers.get("date") ?? "") - Date.now())).toBeLessThan(10_000);
     });
@@ -121,7 +121,7 @@ export function routesSuite(control: () => ControlUnderTest): void {
       await expectDeleted(admin, "enrollments", made.id);
     });
 
-    test("writes of many at once are all kept", async () => {
+    test("concurrent writes are all stored", async () => {
       const names = Array.from({ length: 30 }, (_, index) => `at-once-${index}`);
       const made = await Promise.all(
         names.map((name) => admin.ask(TokenCreated, "POST", "/api/v1/tokens", { name, scope: "read" })),
@@ -131,7 +131,7 @@ export function routesSuite(control: () => ControlUnderTest): void {
       expect(made.filter((token) => !listed.has(token.id))).toEqual([]);
     });
 
-    test("walks what only the control plane makes: runs, snapshots, deliveries", async () => {
+    test("walks what only the control plane creates: runs, snapshots, deliveries", async () => {
       const host = await enrolFakeHost(control(), "made");
       const { binding } = await declareBinding(admin, { host: host.name, name: "made" });
       const run = await admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/run`);
@@ -176,7 +176,7 @@ export function routesSuite(control: () => ControlUnderTest): void {
       expect([answer.status, codeOf(answer.body)]).toEqual([403, "auth.scope_too_small"]);
     });
 
-    test("what others depend on is not deleted, and they are named", async () => {
+    test("an object with dependents is not deleted, and they are named", async () => {
       const host = await enrolFakeHost(control(), "needed");
       const { contract, repository, binding } = await declareBinding(admin, { host: host.name, name: "needed" });
       for (const [collection, id, dependent] of [

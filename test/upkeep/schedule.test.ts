@@ -44,7 +44,7 @@ async function maintaining(change: Partial<Assignment["repositories"][number]> =
   return { paths, time, repository, seen, pass };
 }
 
-test("a repository is pruned and checked at its own times by the host that maintains it, once it is there", async () => {
+test("a repository is pruned and checked on its own schedule by the host that maintains it, once it exists", async () => {
   const { seen, pass } = await maintaining();
   await pass(0);
   expect(await pass(24 * HOUR)).toEqual([]);
@@ -65,7 +65,7 @@ test.each([
   expect([...(await pass(HOUR)), ...(await pass(HOUR))]).toEqual(expected);
 });
 
-test("what another program's lock put off comes again at its time, and not twice while it runs", async () => {
+test("upkeep deferred by another program's lock runs again at its time, and not twice while it runs", async () => {
   const { paths, time, repository, seen, pass } = await maintaining();
   await seen();
   await pass(0);

@@ -45,7 +45,7 @@ describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
     });
     afterEach(() => host.close());
 
-    it("frees what was forgotten; finds a changed byte within the parts, does not prune then, and takes it back when it is whole", async () => {
+    it("frees removed snapshots; detects a changed byte within the parts, does not prune then, and recovers once it is intact", async () => {
       const big = join(host.root, "data/big");
       await writeFile(big, randomBytes(2_000_000));
       await host.backup(work(1));
@@ -96,7 +96,7 @@ describe("the upkeep of a repository", () => {
   });
   afterEach(() => host.close());
 
-  it("is put off while another program holds the lock, a little longer each time, and fails after a day", async () => {
+  it("is deferred while another program holds the lock, longer each time, and fails after a day", async () => {
     await host.backup(work(1));
     const id = work(1).binding.repository;
     let now = Date.now();
@@ -119,7 +119,7 @@ describe("the upkeep of a repository", () => {
     }
   });
 
-  it("never prunes what is append-only here, and says who does", async () => {
+  it("never prunes an append-only repository, and says who can", async () => {
     const outcome = await perform("prune", "order", work(1, { appendOnly: true }));
     expect(outcome).toMatchObject({ state: "failed", failure: { code: "repository.append_only" } });
     expect(outcome.failure?.next).toContain("where the repository may be written");

@@ -24,7 +24,7 @@ afterAll(async () => {
   await receiver.stop();
 });
 
-test("a person sees first what a retention would remove, removes it, and hears of damage", async () => {
+test("a dry run shows what a retention would remove, the run removes it, and damage is notified", async () => {
   const { agent, api, directory } = world;
   const channel = await api.post("/channels", { name: "me", kind: "webhook", url: receiver.url });
   const { token } = await api.post("/tokens", { name: "operator", scope: "operate" });

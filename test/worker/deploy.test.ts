@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-test("wrangler would deploy it as it is, without the network, an account or Node's modules", async () => {
+test("wrangler can deploy it as it is, without network, account or Node's modules", async () => {
   const out = join(directory, "out");
   const { command, args, cwd, env } = wranglerCommand(directory, ["deploy", "--dry-run", `--outdir=${out}`]);
   const nowhere = "http://127.0.0.1:9";

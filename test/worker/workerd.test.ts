@@ -38,7 +38,7 @@ describe("only on Workers", () => {
     () => control().adminToken,
   );
 
-  test("it says the version that package.json has", async () => {
+  test("it has the version of package.json", async () => {
     const Versioned = z.object({ version: z.string() });
     const manifest = Versioned.parse(
       JSON.parse(await readFile(join(import.meta.dirname, "../../package.json"), "utf8")),
@@ -47,7 +47,7 @@ describe("only on Workers", () => {
     expect(info).toEqual({ version: manifest.version });
   });
 
-  test("the cron trigger sweeps, and tells the dead man's switch", async () => {
+  test("the cron trigger sweeps, and pings the dead man's switch", async () => {
     await control().tick();
     await until("the heartbeat", () => control().heartbeats.length > 0);
     await control().tick();
@@ -55,7 +55,7 @@ describe("only on Workers", () => {
     expect((await fetch(`${control().url}/healthz`)).status).toBe(200);
   });
 
-  test("the cron trigger tries again what was not delivered", async () => {
+  test("the cron trigger retries failed deliveries", async () => {
     const url = `http://127.0.0.1:${await freePort()}/hook`;
     const channel = await admin.ask(ChannelCreated, "POST", "/api/v1/channels", { name: "cron", kind: "webhook", url });
     await admin.ask(z.unknown(), "POST", `/api/v1/channels/${channel.id}/test`);
@@ -71,7 +71,7 @@ describe("only on Workers", () => {
     expect(Date.parse(second.nextAttemptAt ?? "")).toBeGreaterThan(Date.parse(first.nextAttemptAt ?? ""));
   });
 
-  test("a socket is asked for its last ping before its host is called offline; without one it is", async () => {
+  test("the last ping of a socket is checked before its host is offline; without a socket it is offline", async () => {
     const there = await enrolFakeHost(control(), "there");
     const gone = await enrolFakeHost(control(), "gone");
     const socket = await there.connect();
@@ -93,7 +93,7 @@ describe("only on Workers", () => {
     await socket.closed;
   });
 
-  test("a socket outlives the eviction of its object, which then still knows whose it is", async () => {
+  test("a socket survives the eviction of its object, which still knows its host", async () => {
     const host = await enrolFakeHost(control(), "sleeper");
     const { binding } = await declareBinding(admin, { host: host.name, name: "sleeper" });
     const socket = await host.connect();
