@@ -99,8 +99,8 @@ test("a service's contract is backed up, also while the control plane is down, a
     const failed = await world.endOf(await api.post(`/bindings/${binding["id"]}/run`, {}));
     expect(failed, `attempt ${attempt}`).toMatchObject({ state: "failed", failure: { code: "hook.failed" } });
   }
-  const told = await receiver.take("run.failed", secret);
-  expect(told.data).toMatchObject({
+  const notification = await receiver.take("run.failed", secret);
+  expect(notification.data).toMatchObject({
     host: { name: "nas" },
     contract: { name: "photos" },
     run: { failure: { code: "hook.failed", message: expect.stringContaining("stop-photos") } },

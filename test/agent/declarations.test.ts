@@ -33,7 +33,7 @@ async function put(paths: Paths, file: string, value: unknown): Promise<string> 
 /** The real publisher and watch, with a control plane that only listens. */
 async function declaring(paths: Paths, name = "nas") {
   const time = holdTime();
-  const told: Declarations[] = [];
+  const published: Declarations[] = [];
   const lines: string[] = [];
   const order: string[] = [];
   const control = { answer: (): Error | null => null, changes: 0 };
@@ -48,14 +48,14 @@ async function declaring(paths: Paths, name = "nas") {
       putDeclarations: async (declarations) => {
         const trouble = control.answer();
         if (trouble !== null) throw trouble;
-        told.push(declarations);
+        published.push(declarations);
         order.push("declarations");
         return { contracts: [], faults: [] };
       },
     },
   });
   await until("the first look", () => control.changes === 1);
-  return { ...running, told, lines, order, control, time };
+  return { ...running, published, lines, order, control, time };
 }
 
 const faultsOf = async (paths: Paths) =>
@@ -134,7 +134,7 @@ test("the last valid content of a broken file stays in force, also after a resta
   await put(paths, "photos.json", '{"user": "ph');
   const second = await declaring(paths);
   expect(await second.publish()).toBe(true);
-  expect(second.told).toEqual([
+  expect(second.published).toEqual([
     {
       declarations: [
         expect.objectContaining({
@@ -153,7 +153,7 @@ test("the last valid content of a broken file stays in force, also after a resta
   await rm(join(paths.contractsDir, "new.json"));
   await rm(join(paths.contractsDir, "photos.json"));
   expect(await second.publish()).toBe(true);
-  expect(second.told.at(-1)).toEqual({ declarations: [], faults: [] });
+  expect(second.published.at(-1)).toEqual({ declarations: [], faults: [] });
   second.stop();
 });
 
@@ -170,7 +170,7 @@ test("a change is published once: at once with inotify, within 30 s without", as
   await put(paths, "photos.json", request("/srv/photos"));
   await settled(2);
   await agent.publish();
-  expect(agent.told.map(({ declarations }) => declarations.length)).toEqual([0, 1]);
+  expect(agent.published.map(({ declarations }) => declarations.length)).toEqual([0, 1]);
 
   // A switch of NixOS: the directory is a link, and it is put elsewhere, above anything that is watched.
   const [generation1, generation2] = [join(paths.state, "generation1"), join(paths.state, "generation2")];
@@ -187,7 +187,7 @@ test("a change is published once: at once with inotify, within 30 s without", as
   await agent.time.advance(30_000);
   await until("the swap to be seen", () => agent.control.changes === 4);
   await agent.publish();
-  expect(agent.told.at(-1)?.declarations).toMatchObject([{ name: "mail" }]);
+  expect(agent.published.at(-1)?.declarations).toMatchObject([{ name: "mail" }]);
   agent.stop();
   expect(agent.time.pending()).toEqual([]);
 });
@@ -208,7 +208,7 @@ test("published again when the control plane was away; when rejected, logged and
   // Connected anew: who is there may have lost it.
   agent.reset();
   expect(await agent.publish()).toBe(true);
-  expect(agent.told[1]).toEqual(agent.told[0]);
+  expect(agent.published[1]).toEqual(agent.published[0]);
   agent.stop();
 });
 
@@ -243,10 +243,10 @@ test("a repository without a name is named after its host and location, and no t
     await put(paths, `${index}.json`, { request: request("/srv"), settings: { passphrase, repository: { path } } });
   const agent = await declaring(paths);
   await agent.publish();
-  const names = agent.told[0]?.declarations.map(({ bound }) => bound?.repository.name) ?? [];
+  const names = agent.published[0]?.declarations.map(({ bound }) => bound?.repository.name) ?? [];
   expect(names[0]).toBe("nas-srv-backup-photos");
   expect(new Set(names).size).toBe(places.length);
   for (const name of names) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,62}$/);
-  expect(agent.told[0]?.declarations[0]?.request.user).toBe(userInfo().username);
+  expect(agent.published[0]?.declarations[0]?.request.user).toBe(userInfo().username);
   agent.stop();
 });

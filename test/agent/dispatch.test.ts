@@ -21,13 +21,12 @@ async function dueOnce(change: { write?: (entry: SpoolEntry) => Promise<void> } 
   };
   const { assignment, binding } = host.work({ settings: { retention: { keep_last: 3 } } });
   const ended = Promise.withResolvers<void>();
-  const workload = openQueue(1);
+  const queue = openQueue(1);
   const deps = {
     runner: { ...host.deps, spool: { ...host.spool, write } },
     queue: {
-      ...workload,
-      add: (job: Parameters<typeof workload.add>[0]) =>
-        void job.start(new AbortController().signal).then(ended.resolve),
+      ...queue,
+      add: (job: Parameters<typeof queue.add>[0]) => void job.start(new AbortController().signal).then(ended.resolve),
     },
     newId,
     assignment: () => assignment,

@@ -26,8 +26,8 @@ export function entryOf(state: RunState, sequence = 2, id = newId(), log = ""): 
     plan: null,
     items: null,
   };
-  const told = { log, suspicious: null, engineId: null, snapshots: null };
-  const report = { type: "run", sequence, run: { ...run, ...rest }, ...told } as const;
+  const details = { log, suspicious: null, engineId: null, snapshots: null };
+  const report = { type: "run", sequence, run: { ...run, ...rest }, ...details } as const;
   return { report, owner: null, after: null };
 }
 

@@ -27,42 +27,42 @@ function bench() {
     await Promise.resolve();
     await new Promise(setImmediate);
   };
-  return { workload: openQueue(2), log, job, end };
+  return { queue: openQueue(2), log, job, end };
 }
 
 test("two runs at once, one per binding, in order of arrival", async () => {
-  const { workload, log, job, end } = bench();
+  const { queue, log, job, end } = bench();
   const [photos, mail, music] = [newId(), newId(), newId()];
-  workload.add(job("photos 1", photos));
-  workload.add(job("photos 2", photos));
-  workload.add(job("mail", mail));
-  workload.add(job("music", music));
+  queue.add(job("photos 1", photos));
+  queue.add(job("photos 2", photos));
+  queue.add(job("mail", mail));
+  queue.add(job("music", music));
   expect(log).toEqual(["photos 1 begins", "mail begins"]);
-  expect(workload.has("photos 2")).toBe(true);
+  expect(queue.has("photos 2")).toBe(true);
 
   await end("photos 1");
   await end("mail");
   expect(log.slice(2)).toEqual(["photos 1 ends", "photos 2 begins", "mail ends", "music begins"]);
-  expect(workload.has("photos 1")).toBe(false);
+  expect(queue.has("photos 1")).toBe(false);
 });
 
 test("a running run is cancelled by its signal; a waiting one starts only to report that it is cancelled", async () => {
-  const { workload, log, job } = bench();
+  const { queue, log, job } = bench();
   const photos = newId();
-  workload.add(job("one", photos));
-  workload.add(job("two", photos));
-  expect(workload.cancel("two")).toBe(true);
-  expect(workload.cancel("one")).toBe(true);
-  expect(workload.cancel("three")).toBe(false);
+  queue.add(job("one", photos));
+  queue.add(job("two", photos));
+  expect(queue.cancel("two")).toBe(true);
+  expect(queue.cancel("one")).toBe(true);
+  expect(queue.cancel("three")).toBe(false);
   expect(log).toEqual(["one begins", "two begins cancelled", "two ends", "one is cancelled"]);
 });
 
 test("draining cancels running runs, waits for them, and starts nothing more", async () => {
-  const { workload, log, job } = bench();
+  const { queue, log, job } = bench();
   const photos = newId();
-  workload.add(job("one", photos));
-  workload.add(job("two", photos));
-  await workload.drain();
-  workload.add(job("three", newId()));
+  queue.add(job("one", photos));
+  queue.add(job("two", photos));
+  await queue.drain();
+  queue.add(job("three", newId()));
   expect(log).toEqual(["one begins", "one is cancelled"]);
 });

@@ -131,12 +131,12 @@ test("a run that changed while its report was being sent is kept and sent again"
 test("a run with a pending cleanup stays in the spool until the cleanup is done, even if it was accepted", async () => {
   const { deps, spool, held } = await bench();
   const after = { user: "root", timeLimitMs: 1000, binding: "photos-disk", contract: "photos", hooks: [], resume: [] };
-  const owing = { ...entryOf("interrupted"), after };
-  await spool.write(owing);
+  const withCleanup = { ...entryOf("interrupted"), after };
+  await spool.write(withCleanup);
   const seen = { accepted: new Map<string, number>(), rejected: new Set<string>() };
   expect(await deliverReports(deps, seen)).toBe(0);
   expect(await held()).toBe(1);
-  await spool.write({ ...owing, after: null });
+  await spool.write({ ...withCleanup, after: null });
   await deliverReports(deps, seen);
   expect(await held()).toBe(0);
 });

@@ -57,8 +57,8 @@ test("reports are trimmed before they are dropped, oldest first; running runs ar
   const binding = newId();
   const going = entryOf("running", 1, idAt(0));
   await spool.write(going);
-  const owing = { ...entryOf("failed", 2, idAt(1), "x".repeat(4000)), after: OWED };
-  await spool.write(owing);
+  const withCleanup = { ...entryOf("failed", 2, idAt(1), "x".repeat(4000)), after: CLEANUP };
+  await spool.write(withCleanup);
   let minute = 2;
   const end = async (): Promise<void> =>
     spool.write(withList(entryOf("succeeded", 2, idAt(minute++), "x".repeat(4000)), binding));
@@ -88,8 +88,8 @@ test("reports are trimmed before they are dropped, oldest first; running runs ar
   for (let more = 0; more < 60; more++) await end();
   expect(await have(() => true)).toBeLessThanOrEqual(40);
   const ids = (await held()).map(idOf);
-  expect(ids.slice(0, 2)).toEqual([idOf(going), idOf(owing)]);
-  expect((await held())[1]).toMatchObject({ after: OWED, report: { log: "x".repeat(4000) } });
+  expect(ids.slice(0, 2)).toEqual([idOf(going), idOf(withCleanup)]);
+  expect((await held())[1]).toMatchObject({ after: CLEANUP, report: { log: "x".repeat(4000) } });
   // The newest list of the binding's snapshots outlives the others.
   expect(await have(({ report }) => report.type === "run" && report.snapshots !== null)).toBeGreaterThan(0);
   expect((await held()).at(-1)).toMatchObject({ report: { snapshots: [{ id: "a" }] } });
@@ -148,7 +148,7 @@ async function inMemory(): Promise<Paths> {
   return paths;
 }
 
-const OWED = { user: "root", timeLimitMs: 1000, binding: "b", contract: "c", hooks: [], resume: [] };
+const CLEANUP = { user: "root", timeLimitMs: 1000, binding: "b", contract: "c", hooks: [], resume: [] };
 
 function stateOf({ report }: SpoolEntry): string {
   return report.type === "run" ? report.run.state : "refusal";

@@ -80,9 +80,9 @@ function resticEnvironment(repository: string, passphrase: string): NodeJS.Proce
   };
 }
 
-async function seconds(deed: () => void | Promise<void>): Promise<number> {
+async function seconds(work: () => void | Promise<void>): Promise<number> {
   const start = performance.now();
-  await deed();
+  await work();
   return (performance.now() - start) / 1000;
 }
 

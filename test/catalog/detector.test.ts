@@ -19,7 +19,7 @@ async function bench(change: { host?: string; type?: string } = {}) {
   const time = holdTime();
   const units = join(root, "units");
   await mkdir(units);
-  const told: Detection[][] = [];
+  const reported: Detection[][] = [];
   const lines: string[] = [];
   const state = { asked: 0, isOffline: false };
   const probes = [{ entry: "radarr", layout: "debian", units: ["radarr.service"] }];
@@ -45,7 +45,7 @@ async function bench(change: { host?: string; type?: string } = {}) {
         },
         putDetections: async (detections) => {
           check();
-          told.push(detections);
+          reported.push(detections);
         },
       },
     });
@@ -62,43 +62,43 @@ async function bench(change: { host?: string; type?: string } = {}) {
     await mkdir(dirname(paths.policyJson), { recursive: true });
     await writeFile(paths.policyJson, text, { mode: 0o644 });
   };
-  return { start, looked, after, told, lines, state, policy, unit: join(units, "radarr.service") };
+  return { start, looked, after, reported, lines, state, policy, unit: join(units, "radarr.service") };
 }
 
 test("detections are reported at once, on changes, and daily; probes are fetched daily", async () => {
-  const { start, after, looked, told, state, unit } = await bench();
+  const { start, after, looked, reported, state, unit } = await bench();
   start();
   await looked();
-  expect(told).toEqual([[]]);
+  expect(reported).toEqual([[]]);
   await after(HOUR);
-  expect(told).toHaveLength(1);
+  expect(reported).toHaveLength(1);
   await writeFile(unit, "");
   await after(HOUR);
-  expect(told.slice(1)).toMatchObject([[{ entry: "radarr" }]]);
+  expect(reported.slice(1)).toMatchObject([[{ entry: "radarr" }]]);
   for (let hour = 0; hour < 23; hour++) await after(HOUR);
-  expect([told.length, state.asked]).toEqual([2, 2]);
+  expect([reported.length, state.asked]).toEqual([2, 2]);
   await after(HOUR);
-  expect(told).toHaveLength(3);
+  expect(reported).toHaveLength(3);
 });
 
 test("without a control plane it retries soon, and logs nothing, because others log it already", async () => {
-  const { start, after, looked, told, lines, state } = await bench();
+  const { start, after, looked, reported, lines, state } = await bench();
   state.isOffline = true;
   start();
   await looked();
   state.isOffline = false;
   await after(HOUR / 12);
-  expect([told, lines]).toEqual([[[]], []]);
+  expect([reported, lines]).toEqual([[[]], []]);
 });
 
 test("when root forbids it, nothing is fetched, probed or reported, and earlier reports are withdrawn", async () => {
-  const { start, after, looked, told, state, unit, policy } = await bench();
+  const { start, after, looked, reported, state, unit, policy } = await bench();
   await writeFile(unit, "");
   start();
   await looked();
   await policy('{"detect":false}');
   await after(HOUR);
-  expect(told).toMatchObject([[{ entry: "radarr" }], []]);
+  expect(reported).toMatchObject([[{ entry: "radarr" }], []]);
   expect(state.asked).toBe(1);
 });
 
@@ -106,10 +106,10 @@ test.each([
   ["for another host", { host: "01936f0e-0000-7000-8000-000000000000" }, "is for host 01936f0e"],
   ["that is another kind of JWS", { type: "holdfast-assignment+jws" }, "is signed as holdfast-assignment+jws"],
 ])("a list of probes %s is rejected, and that is logged once", async (_what, change, says) => {
-  const { start, after, looked, told, lines } = await bench(change);
+  const { start, after, looked, reported, lines } = await bench(change);
   start();
   await looked();
   await after(HOUR);
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
   expect(lines).toEqual([expect.stringContaining(says)]);
 });

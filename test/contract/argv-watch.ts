@@ -34,7 +34,7 @@ async function processes(): Promise<string[]> {
 }
 
 /** A tool that writes down what it, and every process above it, was started with. A look at the process list can miss it. */
-export interface TellingTool {
+export interface ToolWrapper {
   /** The program to call in the tool's place. */
   readonly path: string;
   /** One line per process so far. */
@@ -42,7 +42,7 @@ export interface TellingTool {
 }
 
 /** @param tool the real one's path @param directory where the one in its place goes */
-export async function tellingTool(tool: string, directory: string): Promise<TellingTool> {
+export async function wrapTool(tool: string, directory: string): Promise<ToolWrapper> {
   const path = join(directory, basename(tool));
   const list = `${path}.started`;
   const script = [

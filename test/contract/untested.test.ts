@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findExecutable } from "../../agent/system/executables.ts";
 import { describeTree, makeOddTree } from "../engine/odd-tree.ts";
-import { tellingTool, watchArgv } from "./argv-watch.ts";
+import { wrapTool, watchArgv } from "./argv-watch.ts";
 import { openContractHost, type Bound, type ContractHost } from "./contract-host.ts";
 import { numbersOf } from "./seed.ts";
 
@@ -118,10 +118,10 @@ describe.each(TOOLS)("%s", (tool) => {
   test("restores owners, modes, times, links and attributes, and nothing excluded; hooks run in order; no secret is shown", async () => {
     await turns();
     const before = describeTree(tree);
-    const telling = await tellingTool(await pathOf(tool), await host.directory("opt/telling"));
+    const wrapper = await wrapTool(await pathOf(tool), await host.directory("opt/telling"));
     const watch = await watchArgv();
-    const started = await host.start(`${tool}-tree`, { [`HOLDFAST_${tool.toUpperCase()}`]: telling.path });
-    const seen = [...(await watch.stop()), ...(await telling.started())];
+    const started = await host.start(`${tool}-tree`, { [`HOLDFAST_${tool.toUpperCase()}`]: wrapper.path });
+    const seen = [...(await watch.stop()), ...(await wrapper.started())];
     expect(started.code, started.stderr).toBe(0);
     expect(await turns()).toEqual(["before one", "before two", "after three"]);
     expect(seen.some((line) => new RegExp(`(^|/| )${tool} .*(backup|create)`).test(line))).toBe(true);

@@ -10,7 +10,7 @@ import { addChannel, DAY, fail, HOUR, MINUTE, recover } from "./incident-steps.t
 
 const TROUBLE = { kind: "host.trouble", host: "01936f0e-0000-7000-8000-00000000000a", detail: "disk.full /" } as const;
 
-async function listening(more: object = {}) {
+async function subscribedHost(more: object = {}) {
   const control = await testControl({ now: "2026-11-23T12:00:00.000Z" });
   await addChannel(control, "ops", more);
   const sent: string[] = [];
@@ -22,7 +22,7 @@ async function listening(more: object = {}) {
 }
 
 test("a notification from a clock that was ahead is sent at once", async () => {
-  const { control, deps, sent } = await listening();
+  const { control, deps, sent } = await subscribedHost();
   control.pass(DAY);
   await fail(control, TROUBLE);
   control.pass(-DAY);
@@ -31,7 +31,7 @@ test("a notification from a clock that was ahead is sent at once", async () => {
 });
 
 test("a flapping incident from a clock that was ahead is notified as it is", async () => {
-  const { control, deps, sent } = await listening();
+  const { control, deps, sent } = await subscribedHost();
   control.pass(DAY);
   for (let time = 0; time < 4; time++) {
     control.pass(MINUTE);
@@ -47,7 +47,7 @@ test("a flapping incident from a clock that was ahead is notified as it is", asy
 });
 
 test("a delivery held for quiet hours in the future is sent at once", async () => {
-  const { control, deps, sent } = await listening({ quietHours: { from: "22:00", to: "07:00", zone: "UTC" } });
+  const { control, deps, sent } = await subscribedHost({ quietHours: { from: "22:00", to: "07:00", zone: "UTC" } });
   control.pass(11 * HOUR);
   await fail(control, TROUBLE);
   await dispatch(deps);
@@ -58,7 +58,7 @@ test("a delivery held for quiet hours in the future is sent at once", async () =
 });
 
 test("a sweep recorded in the future does not hide that it stalls", async () => {
-  const { control, deps } = await listening();
+  const { control, deps } = await subscribedHost();
   const healthz = async () => (await askerOf(control.app, null).send("GET", "/healthz")).status;
   await recordVital(deps, "start");
   control.pass(DAY);

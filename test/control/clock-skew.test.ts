@@ -4,8 +4,8 @@ import { Host } from "../../shared/host.ts";
 import { instant } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
 import { sweepHealth } from "../../control/domain/watch/sweep.ts";
-import { listening, told, typesTold } from "./listening.ts";
-import { MINUTE, wrongNow } from "./sweeps.ts";
+import { subscribedHost, notifications, notifiedTypes } from "./listening.ts";
+import { MINUTE, openIncidentKinds } from "./sweeps.ts";
 
 /** Asks as an agent does whose clock is so far ahead. */
 async function ask(control: TestControl, host: TestHost, aheadMs: number): Promise<Host> {
@@ -16,29 +16,29 @@ async function ask(control: TestControl, host: TestHost, aheadMs: number): Promi
 }
 
 test("a host's clock skew is shown; beyond five minutes it is notified once, and again when the clock is correct", async () => {
-  const { control, host } = await listening();
+  const { control, host } = await subscribedHost();
   expect((await ask(control, host, -MINUTE)).clockSkewMs).toBe(-MINUTE);
   control.pass(MINUTE);
   expect((await ask(control, host, 5 * MINUTE)).clockSkewMs).toBe(5 * MINUTE);
-  expect(await typesTold(control)).toEqual([]);
+  expect(await notifiedTypes(control)).toEqual([]);
   control.pass(1);
   expect((await ask(control, host, -90 * MINUTE)).clockSkewMs).toBe(-90 * MINUTE);
   for (const ahead of [-91, -6, -4]) {
     control.pass(MINUTE);
     await ask(control, host, ahead * MINUTE);
   }
-  expect(await wrongNow(control)).toEqual(["host.clock_wrong"]);
+  expect(await openIncidentKinds(control)).toEqual(["host.clock_wrong"]);
   control.pass(MINUTE);
   await ask(control, host, 2 * MINUTE);
-  expect(await wrongNow(control)).toEqual([]);
-  expect(await told(control)).toMatchObject([
+  expect(await openIncidentKinds(control)).toEqual([]);
+  expect(await notifications(control)).toMatchObject([
     { type: "host.clock_wrong", data: { host: { id: host.id, name: "one" }, skewMs: -90 * MINUTE } },
     { type: "host.clock_right", data: { host: { name: "one" }, skewMs: 2 * MINUTE } },
   ]);
 });
 
 test("an invalid clock header is ignored, and the skew is recorded once a minute", async () => {
-  const { control, host } = await listening();
+  const { control, host } = await subscribedHost();
   await ask(control, host, 1000);
   for (const clock of ["yesterday", "2026", "", "1e99"]) {
     await host.send("GET", "/agent/v1/orders", undefined, { [CLOCK_HEADER]: clock });

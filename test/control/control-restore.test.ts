@@ -80,7 +80,7 @@ test("unfinished runs become interrupted, except the backup it was restored from
 
 test("backups missing in the lost time are not late, the next missing one is", async () => {
   const { control, one } = await threeDaysLater();
-  const told = async () =>
+  const notifiedTypes = async () =>
     (await control.admin.ask(page(Delivery), "GET", "/api/v1/deliveries")).items.map(({ type }) => type);
   const look = async (hours: number) => {
     control.pass(hours * 3_600_000);
@@ -91,9 +91,9 @@ test("backups missing in the lost time are not late, the next missing one is", a
     }
   };
   await look(0);
-  expect(await told()).not.toContain("backup.late");
+  expect(await notifiedTypes()).not.toContain("backup.late");
   await look(24);
-  expect(await told()).toContain("backup.late");
+  expect(await notifiedTypes()).toContain("backup.late");
 });
 
 test("the control plane's own contract gets the new directory and user", async () => {

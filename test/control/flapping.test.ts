@@ -33,16 +33,16 @@ async function newest({ admin }: TestControl) {
   return admin.ask(IncidentWithTimeline, "GET", `/api/v1/incidents/${items[0]?.id}`);
 }
 
-const typesOf = (told: Delivery[]): string[] => told.map(({ type }) => type);
+const typesOf = (sent: Delivery[]): string[] => sent.map(({ type }) => type);
 
 test("an incident that opens four times within six hours is notified once as flapping, and as closed after a stable hour", async () => {
   const control = await testControl();
   await addChannel(control, "ops");
   await flap(control, 10);
   const six = ["run.failed", "run.recovered", "run.failed", "run.recovered", "run.failed", "run.recovered"];
-  const told = await deliveriesOf(control);
-  expect(typesOf(told)).toEqual([...six, "incident.flapping"]);
-  expect(told.at(-1)?.payload.data).toMatchObject({
+  const sent = await deliveriesOf(control);
+  expect(typesOf(sent)).toEqual([...six, "incident.flapping"]);
+  expect(sent.at(-1)?.payload.data).toMatchObject({
     host: HOST,
     text: "the backup fails",
     summary: "the backup fails",
@@ -77,17 +77,17 @@ test("a flapping incident that stays open is notified as open, reminded of, and 
   control.pass(DAY);
   await remindOfIncidents(control.deps);
   await recover(control, TROUBLE);
-  const told = await deliveriesOf(control);
+  const sent = await deliveriesOf(control);
   const three = ["run.failed", "run.failed", "run.failed"];
   // Who wants to hear of failures hears that they come and go.
-  expect(typesOf(told.filter(({ type }) => type !== "run.recovered"))).toEqual([
+  expect(typesOf(sent.filter(({ type }) => type !== "run.recovered"))).toEqual([
     ...three,
     "incident.flapping",
     "run.failed",
     "incident.reminder",
   ]);
-  expect(told.filter(({ type }) => type === "run.recovered")).toHaveLength(4);
-  expect(told.filter(({ type }) => type === "run.failed").at(-1)?.payload.data).toMatchObject({
+  expect(sent.filter(({ type }) => type === "run.recovered")).toHaveLength(4);
+  expect(sent.filter(({ type }) => type === "run.failed").at(-1)?.payload.data).toMatchObject({
     text: "it fails still",
   });
 });
@@ -138,25 +138,25 @@ test("whatever flaps: few notifications per hour, no two alike in a row, and the
       const trouble = troubleOf(String(sequence++));
       let isOpen: boolean | null = null;
       const before = new Set((await deliveriesOf(control)).map(({ id }) => id));
-      for (const { do: deed, afterMinutes } of steps) {
+      for (const { do: action, afterMinutes } of steps) {
         control.pass(afterMinutes * MINUTE);
-        if (deed === "fail") {
+        if (action === "fail") {
           await fail(control, trouble);
           isOpen = true;
-        } else if (deed === "recover") {
+        } else if (action === "recover") {
           await recover(control, trouble);
           isOpen = isOpen === null ? null : false;
         } else await settleIncidents(control.deps);
       }
       control.pass(HOUR);
       await sweep(control);
-      const told = (await deliveriesOf(control)).filter(({ id }) => !before.has(id));
+      const sent = (await deliveriesOf(control)).filter(({ id }) => !before.has(id));
       await control.deps.db.run("delete from deliveries");
-      expect(typesOf(told).at(-1)).toBe(isOpen === null ? undefined : isOpen ? "run.failed" : "run.recovered");
-      const alike = told.filter(({ type }, index) => index > 0 && type === told[index - 1]?.type);
+      expect(typesOf(sent).at(-1)).toBe(isOpen === null ? undefined : isOpen ? "run.failed" : "run.recovered");
+      const alike = sent.filter(({ type }, index) => index > 0 && type === sent[index - 1]?.type);
       expect(alike).toEqual([]);
-      expect(told[0]?.type).not.toBe("run.recovered");
-      const times = told.map(({ createdAt }) => Date.parse(createdAt));
+      expect(sent[0]?.type).not.toBe("run.recovered");
+      const times = sent.map(({ createdAt }) => Date.parse(createdAt));
       const busiest = Math.max(0, ...times.map((at) => times.filter((t) => t >= at && t < at + HOUR).length));
       expect(busiest).toBeLessThanOrEqual(9);
     }),

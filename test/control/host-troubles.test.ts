@@ -17,7 +17,7 @@ test("each host trouble opens one incident, closed when it is no longer reported
     expect((await host.send("PUT", "/agent/v1/facts", { ...FACTS, troubles })).status).toBe(204);
     control.pass(60_000);
   };
-  const told = async () =>
+  const notified = async () =>
     (await db.select().from(deliveries).orderBy(deliveries.createdAt, deliveries.type)).map(({ payload }) => [
       payload.type,
       payload.data["code"],
@@ -32,7 +32,7 @@ test("each host trouble opens one incident, closed when it is no longer reported
     { kind: "host.trouble", host: host.id, detail: `disk.full ${disk.subject}`, closedAt: null },
   ]);
   expect(all[1]?.summary).toBe("attic: no room");
-  expect((await told()).map((words) => words.join(" ")).toSorted()).toEqual([
+  expect((await notified()).map((words) => words.join(" ")).toSorted()).toEqual([
     "host.trouble disk.full",
     "host.trouble spool.damaged",
     "host.trouble_over spool.damaged",
@@ -41,5 +41,5 @@ test("each host trouble opens one incident, closed when it is no longer reported
   await say([]);
   await say([disk]);
   expect((await db.select().from(incidents)).filter(({ closedAt }) => closedAt === null)).toHaveLength(1);
-  expect(await told()).toHaveLength(5);
+  expect(await notified()).toHaveLength(5);
 });

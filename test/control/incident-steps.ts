@@ -9,20 +9,20 @@ export const HOUR = 3_600_000;
 export const MINUTE = 60_000;
 
 /** Finds out that a backup of this binding failed, as the control plane does: in one batch. */
-export async function fail({ deps }: TestControl, trouble: IncidentRef, summary = "the backup fails"): Promise<void> {
-  const told = { type: "run.failed" as const, data: { host: trouble.host, text: summary } };
-  await writeAll(deps.db, openIncident(deps, trouble, { summary, event: told }));
+export async function fail({ deps }: TestControl, ref: IncidentRef, summary = "the backup fails"): Promise<void> {
+  const event = { type: "run.failed" as const, data: { host: ref.host, text: summary } };
+  await writeAll(deps.db, openIncident(deps, ref, { summary, event }));
 }
 
 /** Finds out that it is well again. */
-export async function recover({ deps }: TestControl, trouble: IncidentRef): Promise<void> {
-  const told = { type: "run.recovered" as const, data: { host: trouble.host } };
-  await writeAll(deps.db, closeIncident(deps, trouble, { message: "a backup succeeded", event: told }));
+export async function recover({ deps }: TestControl, ref: IncidentRef): Promise<void> {
+  const event = { type: "run.recovered" as const, data: { host: ref.host } };
+  await writeAll(deps.db, closeIncident(deps, ref, { message: "a backup succeeded", event }));
 }
 
 /** What it was about is paused, or gone: nobody is told. */
-export async function forget({ deps }: TestControl, trouble: IncidentRef): Promise<void> {
-  await writeAll(deps.db, closeIncident(deps, trouble, { message: "paused", event: null }));
+export async function forget({ deps }: TestControl, ref: IncidentRef): Promise<void> {
+  await writeAll(deps.db, closeIncident(deps, ref, { message: "paused", event: null }));
 }
 
 export function addChannel(control: TestControl, name: string, more: object = {}) {

@@ -27,8 +27,8 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     const [incident, ...others] = await listed(control);
     expect(others).toEqual([]);
     expect(incident).toMatchObject({ openedAt: "2026-11-23T08:00:00.000Z", closedAt: "2026-11-23T08:01:00.000Z" });
-    const told = await deliveriesOf(control);
-    expect(told.map(({ type }) => type)).toEqual(["run.failed", "run.recovered"]);
+    const sent = await deliveriesOf(control);
+    expect(sent.map(({ type }) => type)).toEqual(["run.failed", "run.recovered"]);
   });
 
   test("concurrent opening and closing leaves at most one open, with one notification per change", async () => {
@@ -38,9 +38,9 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     await Promise.all(turns);
     const incidents = await listed(control);
     const open = incidents.filter(({ closedAt }) => closedAt === null);
-    const told = (await deliveriesOf(control)).map(({ type }) => type);
-    expect(told.filter((type) => type === "run.failed")).toHaveLength(incidents.length);
-    expect(told.filter((type) => type === "run.recovered")).toHaveLength(incidents.length - open.length);
+    const sent = (await deliveriesOf(control)).map(({ type }) => type);
+    expect(sent.filter((type) => type === "run.failed")).toHaveLength(incidents.length);
+    expect(sent.filter((type) => type === "run.recovered")).toHaveLength(incidents.length - open.length);
   });
 });
 

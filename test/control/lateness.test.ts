@@ -3,13 +3,13 @@ import { sweepHealth } from "../../control/domain/watch/sweep.ts";
 import { Binding } from "../../shared/binding.ts";
 import { instant } from "../../shared/ids.ts";
 import { DATABASES, type TestControl } from "../support/control.ts";
-import { listening, send, told, typesTold } from "./listening.ts";
+import { subscribedHost, send, notifications, notifiedTypes } from "./listening.ts";
 import { reportOf, runIdAt } from "./reported.ts";
-import { DAY, goBy, HOUR, MINUTE, wrongNow } from "./sweeps.ts";
+import { DAY, passTime, HOUR, MINUTE, openIncidentKinds } from "./sweeps.ts";
 
 /** Backups due at each midnight UTC, without a delay: late a fifth of a day after. */
 async function daily(database: (typeof DATABASES)[number] = "file", settings: object = {}) {
-  const all = await listening(database);
+  const all = await subscribedHost(database);
   await change(all.control, all.binding.id, {
     timerConfig: { OnCalendar: "daily", RandomizedDelaySec: "0" },
     zone: "UTC",
@@ -35,22 +35,22 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
   test("a missing backup is notified once, with any number of concurrent sweeps, and again when it came", async () => {
     const { control, host, binding, contract, repository } = await daily(database);
     await send(host, backupNow(control, binding.id));
-    await goBy(control, 20 * HOUR + 48 * MINUTE - 1, [host]);
-    expect(await typesTold(control)).toEqual([]);
+    await passTime(control, 20 * HOUR + 48 * MINUTE - 1, [host]);
+    expect(await notifiedTypes(control)).toEqual([]);
     const lateAt = "2026-11-24T04:48:00.000Z";
     expect(await healthOf(control, binding.id)).toMatchObject({ health: "healthy", lateAt });
     control.pass(1);
     expect(await healthOf(control, binding.id)).toMatchObject({ health: "late", lateAt });
     await Promise.all(Array.from({ length: 20 }, () => sweepHealth(control.deps)));
     await sweepHealth(control.deps);
-    expect(await wrongNow(control)).toEqual(["binding.late"]);
+    expect(await openIncidentKinds(control)).toEqual(["binding.late"]);
     const about = {
       binding: { id: binding.id, name: "photos" },
       contract: { id: contract.id, name: "photos" },
       repository: { id: repository.id, name: "photos" },
       host: { id: host.id, name: "one" },
     };
-    expect(await told(control)).toMatchObject([
+    expect(await notifications(control)).toMatchObject([
       {
         type: "backup.late",
         data: {
@@ -65,13 +65,13 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     const cure = backupNow(control, binding.id);
     await send(host, cure);
     await send(host, cure);
-    await goBy(control, HOUR, [host]);
-    expect(await wrongNow(control)).toEqual([]);
+    await passTime(control, HOUR, [host]);
+    expect(await openIncidentKinds(control)).toEqual([]);
     expect(await healthOf(control, binding.id)).toMatchObject({
       health: "healthy",
       lateAt: "2026-11-25T04:48:00.000Z",
     });
-    const [, recovered, ...more] = await told(control);
+    const [, recovered, ...more] = await notifications(control);
     expect(recovered).toMatchObject({ type: "backup.recovered", data: { run: { id: cure.run.id }, ...about } });
     expect(more).toEqual([]);
   });
@@ -79,81 +79,81 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
 
 test("a binding without a good backup is unprotected, but only after its first time and grace", async () => {
   const { control, host, binding } = await daily();
-  await goBy(control, 20 * HOUR, [host]);
-  expect(await typesTold(control)).toEqual([]);
-  await goBy(control, HOUR, [host]);
-  expect(await wrongNow(control)).toEqual(["binding.unprotected"]);
+  await passTime(control, 20 * HOUR, [host]);
+  expect(await notifiedTypes(control)).toEqual([]);
+  await passTime(control, HOUR, [host]);
+  expect(await openIncidentKinds(control)).toEqual(["binding.unprotected"]);
   await send(host, backupNow(control, binding.id));
-  expect(await typesTold(control)).toEqual(["backup.recovered", "backup.unprotected"]);
+  expect(await notifiedTypes(control)).toEqual(["backup.recovered", "backup.unprotected"]);
 });
 
 test("neither a pause nor a change notifies: paused, no backup is expected; changed, none is missed yet", async () => {
   const { control, host, binding } = await daily();
   await send(host, backupNow(control, binding.id));
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/pause`);
-  await goBy(control, 9 * DAY, [host]);
+  await passTime(control, 9 * DAY, [host]);
   expect(await healthOf(control, binding.id)).toMatchObject({ health: "paused", lateAt: null });
   await control.admin.send("POST", `/api/v1/bindings/${binding.id}/resume`);
-  await goBy(control, 14 * MINUTE, [host]);
+  await passTime(control, 14 * MINUTE, [host]);
   await change(control, binding.id, { timerConfig: { OnCalendar: "hourly" } });
-  await goBy(control, 14 * MINUTE, [host]);
-  expect(await typesTold(control)).toEqual([]);
-  await goBy(control, 2 * HOUR, [host]);
-  expect(await typesTold(control)).toEqual(["backup.late"]);
+  await passTime(control, 14 * MINUTE, [host]);
+  expect(await notifiedTypes(control)).toEqual([]);
+  await passTime(control, 2 * HOUR, [host]);
+  expect(await notifiedTypes(control)).toEqual(["backup.late"]);
   await change(control, binding.id, { enable: false });
-  expect([await wrongNow(control), await typesTold(control)]).toEqual([[], ["backup.late"]]);
+  expect([await openIncidentKinds(control), await notifiedTypes(control)]).toEqual([[], ["backup.late"]]);
   expect(await healthOf(control, binding.id)).toMatchObject({ health: "paused", lateAt: null });
 });
 
 test("a new name or retention does not postpone lateness", async () => {
   const { control, host, binding } = await daily();
   await send(host, backupNow(control, binding.id));
-  await goBy(control, 20 * HOUR, [host]);
+  await passTime(control, 20 * HOUR, [host]);
   await control.admin.send("PATCH", `/api/v1/bindings/${binding.id}`, { name: "pictures" });
   await change(control, binding.id, { retention: { keep_daily: 3 } });
-  await goBy(control, HOUR, [host]);
-  expect(await typesTold(control)).toEqual(["backup.late"]);
+  await passTime(control, HOUR, [host]);
+  expect(await notifiedTypes(control)).toEqual(["backup.late"]);
 });
 
 test("a running backup is not late, a failed one is failing, and late again once no attempt follows", async () => {
   const { control, host, binding } = await daily();
   await send(host, backupNow(control, binding.id));
-  await goBy(control, 16 * HOUR, [host]);
+  await passTime(control, 16 * HOUR, [host]);
   const long = backupNow(control, binding.id, "running");
   await send(host, long);
   expect(await healthOf(control, binding.id)).toMatchObject({ health: "healthy" });
   for (let hour = 0; hour < 7; hour++) {
-    await goBy(control, HOUR, [host]);
+    await passTime(control, HOUR, [host]);
     await send(host, { ...long, sequence: hour + 2 });
   }
-  expect(await typesTold(control)).toEqual([]);
+  expect(await notifiedTypes(control)).toEqual([]);
   await send(host, {
     ...backupNow(control, binding.id, "failed"),
     sequence: 20,
     run: { ...long.run, state: "failed" },
   });
-  await goBy(control, 2 * HOUR, [host]);
-  expect(await typesTold(control)).toEqual(["run.failed"]);
-  await goBy(control, DAY, [host]);
-  expect(await typesTold(control)).toEqual(["backup.late", "run.failed"]);
+  await passTime(control, 2 * HOUR, [host]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed"]);
+  await passTime(control, DAY, [host]);
+  expect(await notifiedTypes(control)).toEqual(["backup.late", "run.failed"]);
 });
 
 test("a late report of an old good backup does not hide that today's is missing", async () => {
   const { control, host, binding } = await daily();
   const early = backupNow(control, binding.id);
-  await goBy(control, 3 * DAY, [host]);
+  await passTime(control, 3 * DAY, [host]);
   await send(host, early);
-  await goBy(control, 14 * MINUTE, [host]);
-  expect(await wrongNow(control)).toEqual(["binding.late"]);
-  expect(await typesTold(control)).toEqual(["backup.late", "backup.unprotected"]);
+  await passTime(control, 14 * MINUTE, [host]);
+  expect(await openIncidentKinds(control)).toEqual(["binding.late"]);
+  expect(await notifiedTypes(control)).toEqual(["backup.late", "backup.unprotected"]);
 });
 
 test("a host whose clock was a year ahead does not hide late backups for a year", async () => {
   const { control, host, binding } = await daily();
   const report = backupNow(control, binding.id);
   await send(host, { ...report, run: { ...report.run, startedAt: "2027-11-23T08:00:00.000Z" } });
-  await goBy(control, 2 * DAY, [host]);
-  expect(await typesTold(control)).toEqual(["backup.late"]);
+  await passTime(control, 2 * DAY, [host]);
+  expect(await notifiedTypes(control)).toEqual(["backup.late"]);
 });
 
 test("after a downtime nothing is late before all hosts had time to report", async () => {
@@ -164,10 +164,10 @@ test("after a downtime nothing is late before all hosts had time to report", asy
     control.pass(2 * MINUTE);
     await sweepHealth(control.deps);
   }
-  expect(await typesTold(control)).toEqual([]);
+  expect(await notifiedTypes(control)).toEqual([]);
   await send(host, backupNow(control, binding.id));
-  await goBy(control, HOUR, [host]);
-  expect(await typesTold(control)).toEqual([]);
+  await passTime(control, HOUR, [host]);
+  expect(await notifiedTypes(control)).toEqual([]);
 });
 
 test("on a day of a clock change a backup is due when the host starts it", async () => {
@@ -179,8 +179,8 @@ test("on a day of a clock change a backup is due when the host starts it", async
   control.pass(Date.parse("2027-03-27T03:00:00.000Z") - control.deps.clock.now());
   await send(host, backupNow(control, binding.id));
   // 02:30 of the 28th is skipped there: it comes next on the 29th, in summer time.
-  await goBy(control, Date.parse("2027-03-29T00:39:59.000Z") - control.deps.clock.now(), [host]);
-  expect(await typesTold(control)).toEqual([]);
-  await goBy(control, MINUTE, [host]);
-  expect(await told(control)).toMatchObject([{ data: { dueAt: "2027-03-29T00:30:00.000Z" } }]);
+  await passTime(control, Date.parse("2027-03-29T00:39:59.000Z") - control.deps.clock.now(), [host]);
+  expect(await notifiedTypes(control)).toEqual([]);
+  await passTime(control, MINUTE, [host]);
+  expect(await notifications(control)).toMatchObject([{ data: { dueAt: "2027-03-29T00:30:00.000Z" } }]);
 });

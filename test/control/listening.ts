@@ -12,7 +12,7 @@ export const LATE = runIdAt("2026-11-21T00:00:00.000Z");
 export const LATER = runIdAt("2026-11-22T00:00:00.000Z");
 
 /** A host with a binding, and a channel that hears of everything. */
-export async function listening(database: (typeof DATABASES)[number] = "file") {
+export async function subscribedHost(database: (typeof DATABASES)[number] = "file") {
   const control = await testControl({ database });
   const host = await control.enrol("one");
   const declared = await declare(control, host, "photos");
@@ -26,13 +26,13 @@ export async function send(host: TestHost, ...reports: Report[]): Promise<string
 }
 
 /** What was put into the outbox, oldest first. */
-export async function told({ admin }: TestControl) {
+export async function notifications({ admin }: TestControl) {
   const { items } = await admin.ask(page(Delivery), "GET", "/api/v1/deliveries?limit=500");
   return items.map(({ payload }) => payload).sort((a, b) => (a.timestamp < b.timestamp ? -1 : 1));
 }
 
-export async function typesTold(control: TestControl): Promise<string[]> {
-  return (await told(control)).map(({ type }) => type).toSorted();
+export async function notifiedTypes(control: TestControl): Promise<string[]> {
+  return (await notifications(control)).map(({ type }) => type).toSorted();
 }
 
 export function runOf({ admin }: TestControl, id: string) {

@@ -29,11 +29,11 @@ async function inTheLan(policy: (origin: string) => unknown = (origin) => [origi
     url: receiver.url,
     via: host.id,
   });
-  const tell = async () => {
+  const failBackup = async () => {
     await control.admin.ask(Delivery, "POST", `/api/v1/channels/${channel.id}/test`);
     await dispatch(control.deps);
   };
-  return { control, host, receiver, agent, channel, tell };
+  return { control, host, receiver, agent, channel, failBackup };
 }
 
 /** The agent's own sender, which speaks to the app as that host. */
@@ -44,8 +44,8 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
   const said: string[] = [];
   const wire = { isDead: false };
   const { timers } = holdTime();
-  let getErrands = async () => (await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries;
-  const errands = startRelay({
+  let getDeliveries = async () => (await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries;
+  const relay = startRelay({
     paths,
     timers,
     clock: control.deps.clock,
@@ -58,7 +58,7 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
       controlKey: host.controlKey,
     },
     api: {
-      getRelayedDeliveries: () => getErrands(),
+      getRelayedDeliveries: () => getDeliveries(),
       postRelayResults: async (outcomes: RelayResult[]) => {
         if (wire.isDead) throw new ApiError("rejected", "this process was killed");
         expect((await host.send("POST", "/agent/v1/deliveries", { outcomes })).status).toBe(204);
@@ -66,13 +66,13 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
     },
   });
   return {
-    ...errands,
+    ...relay,
     wire,
     said,
     /** Does what it is given from elsewhere. */
-    taking: (other: typeof getErrands) => {
-      getErrands = other;
-      return errands.run();
+    taking: (other: typeof getDeliveries) => {
+      getDeliveries = other;
+      return relay.run();
     },
   };
 }
@@ -84,9 +84,9 @@ async function only({ admin }: TestControl): Promise<Delivery> {
 }
 
 test("a channel with `via` is sent by that host's agent only, signed, and its result counts like any other", async () => {
-  const { control, host, receiver, agent, channel, tell } = await inTheLan();
+  const { control, host, receiver, agent, channel, failBackup } = await inTheLan();
   const other = await control.enrol("other");
-  await tell();
+  await failBackup();
   expect(control.hubCalls).toContain(`poke ${host.id} orders`);
   expect((await other.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries).toEqual([]);
   await agent.run();
@@ -110,8 +110,8 @@ test("a channel with `via` is sent by that host's agent only, signed, and its re
 });
 
 test("an agent killed between sending and reporting: sent again by the same host under the same id, and counted", async () => {
-  const { control, receiver, agent, tell } = await inTheLan();
-  await tell();
+  const { control, receiver, agent, failBackup } = await inTheLan();
+  await failBackup();
   agent.wire.isDead = true;
   await agent.run();
   agent.wire.isDead = false;
@@ -133,8 +133,8 @@ test("an agent killed between sending and reporting: sent again by the same host
 });
 
 test("a host that is offline: attempts count and are shown, and it gets waiting deliveries once it is back", async () => {
-  const { control, receiver, agent, channel, tell } = await inTheLan();
-  await tell();
+  const { control, receiver, agent, channel, failBackup } = await inTheLan();
+  await failBackup();
   let next = await dispatch(control.deps);
   for (let hours = 0; hours < 3; next = await dispatch(control.deps)) {
     control.pass(Math.max((next ?? 0) - control.deps.clock.now(), 0));
@@ -158,8 +158,8 @@ test("a host that is offline: attempts count and are shown, and it gets waiting 
 });
 
 test("a host that never comes back: after the last attempt the delivery fails, and can be retried manually", async () => {
-  const { control, agent, tell } = await inTheLan();
-  await tell();
+  const { control, agent, failBackup } = await inTheLan();
+  await failBackup();
   for (let next = await dispatch(control.deps); next !== null; next = await dispatch(control.deps))
     control.pass(Math.max(next - control.deps.clock.now(), 0));
   const failed = await only(control);
@@ -180,8 +180,8 @@ test.each([
   ],
   ["a policy that can't be followed", () => "everywhere", "outgoing: must be"],
 ])("%s: nothing is sent, and the reason is reported", async (_what, policy, why) => {
-  const { control, receiver, agent, tell } = await inTheLan(policy);
-  await tell();
+  const { control, receiver, agent, failBackup } = await inTheLan(policy);
+  await failBackup();
   await agent.run();
   const delivery = await only(control);
   expect(delivery).toMatchObject({ state: "pending", attempts: 1, lastStatus: null });
@@ -190,10 +190,10 @@ test.each([
 });
 
 test("an agent sends only deliveries signed for it and not expired; results of another host's delivery are ignored", async () => {
-  const { control, host, receiver, agent, tell } = await inTheLan();
+  const { control, host, receiver, agent, failBackup } = await inTheLan();
   const other = await control.enrol("other");
   const spy = await agentOf(control, other, [new URL(receiver.url).origin]);
-  await tell();
+  await failBackup();
   const [jws = ""] = (await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries;
   const [header, payload = "", signature] = jws.split(".");
   const { id, lease } = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as { id: string; lease: string };
@@ -206,8 +206,8 @@ test("an agent sends only deliveries signed for it and not expired; results of a
     [spy, jws, "is for another host"],
     [agent, `${header}.${forged.toString("base64url")}.${signature}`, "not signed by the control plane"],
   ] as const;
-  for (const [who, errand, why] of tries) {
-    await who.taking(given(errand));
+  for (const [who, delivery, why] of tries) {
+    await who.taking(given(delivery));
     expect(who.said.join("\n")).toContain(why);
   }
   control.pass(MINUTE);
@@ -238,9 +238,9 @@ test("only an enrolled host can relay, and no e-mail; it can't be deleted while 
 });
 
 test("a delivery the receiver rejects is retried on schedule, and the answer's body is not kept", async () => {
-  const { control, receiver, agent, tell } = await inTheLan();
+  const { control, receiver, agent, failBackup } = await inTheLan();
   receiver.answer(429, { "retry-after": "90" });
-  await tell();
+  await failBackup();
   await agent.run();
   const delivery = await only(control);
   expect(delivery).toMatchObject({ state: "pending", attempts: 1, lastStatus: 429, lastError: "answered 429" });

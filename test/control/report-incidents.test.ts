@@ -7,9 +7,9 @@ import { instant } from "../../shared/ids.ts";
 import type { RunReport } from "../../shared/report.ts";
 import type { TestControl } from "../support/control.ts";
 import { declareRepository } from "./declared.ts";
-import { listening, send, told, typesTold } from "./listening.ts";
+import { subscribedHost, send, notifications, notifiedTypes } from "./listening.ts";
 import { reportOf, runIdAt } from "./reported.ts";
-import { MINUTE, wrongNow } from "./sweeps.ts";
+import { MINUTE, openIncidentKinds } from "./sweeps.ts";
 
 type Outcome = Partial<Parameters<typeof reportOf>[0]> & Pick<Parameters<typeof reportOf>[0], "state">;
 
@@ -25,7 +25,7 @@ function ofRepository(report: RunReport, repository: string): RunReport {
 
 /** Bindings of several contracts to one repository far away, on one or several hosts. */
 async function sharing(names: Record<string, string[]>) {
-  const all = await listening();
+  const all = await subscribedHost();
   const { control } = all;
   const far = await declareRepository(control.admin, "far", "rest:https://backup.example/all");
   const bindings = new Map<string, { host: typeof all.host; id: string }>();
@@ -50,16 +50,16 @@ test("an unreachable repository is notified once, whatever fails because of it, 
   const { control, far, report } = await sharing({ one: ["mail", "music", "notes"], two: ["films"] });
   const unreachable = { state: "failed", failure: "repository.unreachable" } as const;
   for (const name of ["mail", "music", "films", "notes", "mail"]) await report(name, unreachable);
-  expect(await wrongNow(control)).toEqual(["repository.unreachable"]);
+  expect(await openIncidentKinds(control)).toEqual(["repository.unreachable"]);
   await report("films", { state: "succeeded" });
   await report("music", { state: "failed", failure: "source.missing" });
-  expect(await wrongNow(control)).toEqual(["binding.failing", "repository.unreachable"]);
+  expect(await openIncidentKinds(control)).toEqual(["binding.failing", "repository.unreachable"]);
   await report("notes", { state: "failed", failure: "repository.locked" });
   await report("music", { state: "succeeded" });
   await report("notes", { state: "succeeded" });
-  expect(await wrongNow(control)).toEqual([]);
-  const events = await told(control);
-  expect(await typesTold(control)).toEqual([
+  expect(await openIncidentKinds(control)).toEqual([]);
+  const events = await notifications(control);
+  expect(await notifiedTypes(control)).toEqual([
     "repository.recovered",
     "repository.unreachable",
     "run.failed",
@@ -72,7 +72,7 @@ test("an unreachable repository is notified once, whatever fails because of it, 
 });
 
 test("damage is notified once per repository, and closed only by a check that finds none", async () => {
-  const { control, host, repository, binding } = await listening();
+  const { control, host, repository, binding } = await subscribedHost();
   const of = (outcome: Outcome) => ofRepository(runNow(control, binding.id, outcome), repository.id);
   const damaged = { state: "failed", failure: "repository.damaged" } as const;
   await send(host, of({ kind: "check", ...damaged }));
@@ -80,78 +80,83 @@ test("damage is notified once per repository, and closed only by a check that fi
   await send(host, runNow(control, binding.id, damaged));
   await send(host, runNow(control, binding.id, { state: "succeeded" }));
   await send(host, of({ kind: "prune", state: "succeeded" }));
-  expect([await wrongNow(control), await typesTold(control)]).toEqual([
+  expect([await openIncidentKinds(control), await notifiedTypes(control)]).toEqual([
     ["repository.damaged"],
     ["repository.check_failed"],
   ]);
   await send(host, of({ kind: "check", state: "failed", failure: "repository.wrong_passphrase" }));
   await send(host, of({ kind: "check", state: "succeeded" }));
-  expect(await wrongNow(control)).toEqual([]);
-  expect((await told(control)).map(({ type }) => type).slice(1, 2)).toEqual(["run.failed"]);
-  expect((await typesTold(control)).slice(1)).toEqual(["repository.recovered", "run.failed", "run.recovered"]);
+  expect(await openIncidentKinds(control)).toEqual([]);
+  expect((await notifications(control)).map(({ type }) => type).slice(1, 2)).toEqual(["run.failed"]);
+  expect((await notifiedTypes(control)).slice(1)).toEqual(["repository.recovered", "run.failed", "run.recovered"]);
 });
 
 test("an incident opens after the configured number of consecutive failures; a good run resets the count", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const settings = { alerts: { failures: 3 } };
   await control.admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding.id}`, { settings });
   const one = (state: "failed" | "interrupted" | "succeeded") => send(host, runNow(control, binding.id, { state }));
   for (const state of ["failed", "interrupted", "succeeded", "failed", "failed"] as const) await one(state);
-  expect(await typesTold(control)).toEqual([]);
+  expect(await notifiedTypes(control)).toEqual([]);
   await one("failed");
   await one("failed");
-  expect(await wrongNow(control)).toEqual(["binding.failing"]);
-  expect(await typesTold(control)).toEqual(["run.failed"]);
+  expect(await openIncidentKinds(control)).toEqual(["binding.failing"]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed"]);
   await one("succeeded");
-  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed", "run.recovered"]);
 });
 
 test("a backup that starts to have warnings is notified once, not every night", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const one = (state: "failed" | "warned" | "succeeded") => send(host, runNow(control, binding.id, { state }));
   for (const state of ["succeeded", "warned", "warned", "failed", "warned"] as const) await one(state);
-  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered", "run.warned"]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed", "run.recovered", "run.warned"]);
   await one("succeeded");
   await one("warned");
-  const warned = (await told(control)).filter(({ type }) => type === "run.warned");
+  const warned = (await notifications(control)).filter(({ type }) => type === "run.warned");
   expect(warned).toMatchObject([{}, { data: { run: { state: "warned" }, binding: { id: binding.id } } }]);
 });
 
 test("a warning's notification lists the first skipped files", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const warnings = Array.from({ length: 9 }, (_, index) => `/srv/photos/${index} can't be read`);
   await send(host, runNow(control, binding.id, { state: "succeeded" }));
   await send(host, runNow(control, binding.id, { state: "warned", warnings }));
-  const [notice] = (await told(control)).filter(({ type }) => type === "run.warned");
+  const [notice] = (await notifications(control)).filter(({ type }) => type === "run.warned");
   expect(notice).toMatchObject({ data: { run: { warnings: warnings.slice(0, 5), warningsMore: 4 } } });
   const { body } = messageTextOf(Event.parse({ timestamp: "2026-11-23T08:00:00.000Z", ...notice }));
   expect(body).toContain("/srv/photos/4 can't be read\n- and 4 more");
 });
 
 test("sources that look normal again are notified", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   await send(host, runNow(control, binding.id, { state: "warned", suspicious: "2 files, usually 900" }));
   await send(host, runNow(control, binding.id, { state: "failed", failure: "hook.failed" }));
-  expect(await wrongNow(control)).toEqual(["binding.failing", "binding.suspicious"]);
+  expect(await openIncidentKinds(control)).toEqual(["binding.failing", "binding.suspicious"]);
   await send(host, runNow(control, binding.id, { state: "succeeded" }));
-  expect(await wrongNow(control)).toEqual([]);
-  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered", "source.recovered", "source.suspicious"]);
+  expect(await openIncidentKinds(control)).toEqual([]);
+  expect(await notifiedTypes(control)).toEqual([
+    "run.failed",
+    "run.recovered",
+    "source.recovered",
+    "source.suspicious",
+  ]);
 });
 
 test("a run from a clock that was a year ahead does not hide later failures", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const ahead = runIdAt("2027-11-23T08:00:00.000Z");
   await send(host, reportOf({ id: ahead, binding: binding.id, state: "succeeded" }));
   await send(host, runNow(control, binding.id, { state: "failed" }));
-  expect(await typesTold(control)).toEqual(["run.failed"]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed"]);
   await send(host, runNow(control, binding.id, { state: "succeeded" }));
-  expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed", "run.recovered"]);
 });
 
 test("a binding deleted while it fails has its incidents closed without a notification", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   await send(host, runNow(control, binding.id, { state: "failed" }));
-  expect(await wrongNow(control)).toEqual(["binding.failing"]);
+  expect(await openIncidentKinds(control)).toEqual(["binding.failing"]);
   await control.admin.send("DELETE", `/api/v1/bindings/${binding.id}`);
-  expect([await wrongNow(control), await typesTold(control)]).toEqual([[], ["run.failed"]]);
+  expect([await openIncidentKinds(control), await notifiedTypes(control)]).toEqual([[], ["run.failed"]]);
 });

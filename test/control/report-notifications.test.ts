@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { Binding } from "../../shared/binding.ts";
 import { DATABASES } from "../support/control.ts";
-import { EARLY, LATE, LATER, listening, runOf, send, told, typesTold } from "./listening.ts";
+import { EARLY, LATE, LATER, subscribedHost, runOf, send, notifications, notifiedTypes } from "./listening.ts";
 import { refusalOf, reportOf, runIdAt } from "./reported.ts";
 
 describe.each(DATABASES)("with a database of the kind %s", (database) => {
   test("an older report never overwrites a newer one, in one POST or in several", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     const at = (sequence: number, state: "running" | "interrupted" | "succeeded") =>
       reportOf({ id: EARLY, binding: binding.id, state, sequence, log: `${sequence}` });
     expect(await send(host, at(2, "interrupted"))).toEqual([EARLY]);
@@ -14,11 +14,11 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(await runOf(control, EARLY)).toMatchObject({ state: "interrupted", log: "2" });
     expect(await send(host, at(4, "succeeded"), at(3, "running"))).toEqual([EARLY]);
     expect(await runOf(control, EARLY)).toMatchObject({ state: "succeeded", log: "4", failure: null });
-    expect(await typesTold(control)).toEqual(["run.failed", "run.recovered"]);
+    expect(await notifiedTypes(control)).toEqual(["run.failed", "run.recovered"]);
   });
 
   test("run.failed once when a kind of run starts to fail, run.recovered once when it succeeds, with the time since", async () => {
-    const { control, host, binding, contract, repository } = await listening(database);
+    const { control, host, binding, contract, repository } = await subscribedHost(database);
     const days = ["18", "19", "20", "21", "22"].map((day) => runIdAt(`2026-11-${day}T00:00:00.000Z`));
     const states = ["succeeded", "failed", "interrupted", "cancelled", "warned"] as const;
     const heard: string[][] = [];
@@ -28,10 +28,10 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
         host,
         reportOf({ id: days[index] ?? "", binding: binding.id, state, failure: "repository.wrong_passphrase" }),
       );
-      heard.push(await typesTold(control));
+      heard.push(await notifiedTypes(control));
     }
     expect(heard).toEqual([[], ["run.failed"], ["run.failed"], ["run.failed"], ["run.failed", "run.recovered"]]);
-    const [failed, recovered] = await told(control);
+    const [failed, recovered] = await notifications(control);
     const about = {
       binding: { id: binding.id, name: "photos" },
       contract: { id: contract.id, name: "photos" },
@@ -62,23 +62,23 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
   });
 
   test("each kind of run has its own state", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
     await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded", kind: "forget" }));
-    expect(await typesTold(control)).toEqual(["run.failed"]);
+    expect(await notifiedTypes(control)).toEqual(["run.failed"]);
     await send(host, reportOf({ id: LATER, binding: binding.id, state: "failed", kind: "restore" }));
-    expect(await typesTold(control)).toEqual(["run.failed", "run.failed"]);
+    expect(await notifiedTypes(control)).toEqual(["run.failed", "run.failed"]);
   });
 
   test("reports spooled during a downtime have the same effect in any order of one POST", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     const of = (id: string, state: "failed" | "succeeded") => reportOf({ id, binding: binding.id, state });
     expect(await send(host, of(LATER, "succeeded"), of(EARLY, "failed"), of(LATE, "failed"))).toEqual([
       EARLY,
       LATE,
       LATER,
     ]);
-    const [failed, recovered] = (await told(control)).toSorted((a, b) => (a.type < b.type ? -1 : 1));
+    const [failed, recovered] = (await notifications(control)).toSorted((a, b) => (a.type < b.type ? -1 : 1));
     expect(failed).toMatchObject({ type: "run.failed", data: { run: { id: EARLY } } });
     expect(recovered).toMatchObject({
       type: "run.recovered",
@@ -87,24 +87,24 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
   });
 
   test("an old failure reported after a newer success is not notified", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded" }));
     await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
-    expect(await typesTold(control)).toEqual([]);
+    expect(await notifiedTypes(control)).toEqual([]);
     expect(await control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`)).toMatchObject({
       health: "healthy",
     });
   });
 
   test("the same failure posted many times concurrently is notified once", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     const failures = [EARLY, LATE].map((id) => reportOf({ id, binding: binding.id, state: "failed" }));
     await Promise.all([0, 1, 2, 3].map(() => send(host, ...failures)));
-    expect(await typesTold(control)).toEqual(["run.failed"]);
+    expect(await notifiedTypes(control)).toEqual(["run.failed"]);
   });
 
   test("a state and its notification are written together or not at all", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     const errors: unknown[] = [];
     control.deps.log.error = (message) => void errors.push(message);
     await control.deps.db.run(
@@ -119,23 +119,23 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
     expect(await control.admin.refused("GET", `/api/v1/runs/${EARLY}`)).toMatchObject({ status: 404 });
     await control.deps.db.run("drop trigger full");
     expect(await send(host, report)).toEqual([EARLY]);
-    expect(await typesTold(control)).toEqual(["run.failed"]);
+    expect(await notifiedTypes(control)).toEqual(["run.failed"]);
   });
 
   test("a host's refusal is notified once, and another host's id is not taken over", async () => {
-    const { control, host } = await listening(database);
+    const { control, host } = await subscribedHost(database);
     const other = await control.enrol("two");
     const refusal = refusalOf(LATE);
     for (let time = 0; time < 2; time++) expect(await send(host, refusal)).toEqual([LATE]);
     expect(await send(other, refusal)).toEqual([]);
     const { type: _type, id: _id, ...facts } = refusal;
-    expect(await told(control)).toMatchObject([
+    expect(await notifications(control)).toMatchObject([
       { type: "host.policy_refused", data: { host: { id: host.id, name: "one" }, ...facts } },
     ]);
   });
 
   test("source.suspicious once at its beginning, stored or not, and again after a normal one", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     const days = ["15", "16", "17", "18", "19", "20", "21"].map((day) => runIdAt(`2026-11-${day}T00:00:00.000Z`));
     const wrong = "the sources hold 2 files of 2 bytes, and usually 900 files of 900 bytes";
     const reports = [
@@ -154,10 +154,10 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
       // Said again, it is not news.
       await send(host, sent);
       await send(host, sent);
-      heard.push((await typesTold(control)).filter((type) => type === "source.suspicious").length);
+      heard.push((await notifiedTypes(control)).filter((type) => type === "source.suspicious").length);
     }
     expect(heard).toEqual([0, 1, 1, 1, 1, 1, 2]);
-    const [first, second] = (await told(control)).filter(({ type }) => type === "source.suspicious");
+    const [first, second] = (await notifications(control)).filter(({ type }) => type === "source.suspicious");
     expect(first?.data).toMatchObject({
       reason: wrong,
       isStored: true,
@@ -165,24 +165,24 @@ describe.each(DATABASES)("with a database of the kind %s", (database) => {
       binding: { name: "photos" },
     });
     expect(second?.data).toMatchObject({ isStored: false, run: { id: days[6] }, host: { name: "one" } });
-    expect(await typesTold(control)).toContain("run.failed");
+    expect(await notifiedTypes(control)).toContain("run.failed");
   });
 
   test("an old suspicious backup reported after a newer good one is not notified", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     await send(host, reportOf({ id: LATE, binding: binding.id, state: "succeeded" }));
     await send(host, reportOf({ id: EARLY, binding: binding.id, state: "warned", suspicious: "few files" }));
-    expect(await typesTold(control)).toEqual([]);
+    expect(await notifiedTypes(control)).toEqual([]);
   });
 
   test("only subscribed channels are notified", async () => {
-    const { control, host, binding } = await listening(database);
+    const { control, host, binding } = await subscribedHost(database);
     const make = (name: string, more: object) =>
       control.admin.send("POST", "/api/v1/channels", { name, kind: "webhook", url: "http://127.0.0.1/hook", ...more });
     await make("recovered-only", { events: ["run.recovered"] });
     await make("failed-only", { events: ["run.failed"] });
     await make("off", { enabled: false });
     await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
-    expect(await typesTold(control)).toEqual(["run.failed", "run.failed"]);
+    expect(await notifiedTypes(control)).toEqual(["run.failed", "run.failed"]);
   });
 });

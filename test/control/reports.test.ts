@@ -6,7 +6,7 @@ import type { Report } from "../../shared/report.ts";
 import { Run, Snapshot } from "../../shared/run.ts";
 import type { TestControl } from "../support/control.ts";
 import { declare, declareRepository } from "./declared.ts";
-import { EARLY, LATE, LATER, listening, runOf, send, typesTold } from "./listening.ts";
+import { EARLY, LATE, LATER, subscribedHost, runOf, send, notifiedTypes } from "./listening.ts";
 import { reportOf, runIdAt, snapshotAt } from "./reported.ts";
 
 const [SNAP_A, SNAP_B] = ["a".repeat(64), "b".repeat(64)];
@@ -15,7 +15,7 @@ const snapshotsOf = async ({ admin }: TestControl) =>
   (await admin.ask(page(Snapshot), "GET", "/api/v1/snapshots")).items;
 
 test("a report is stored with its log, and repeated it changes nothing", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const report = reportOf({ id: EARLY, binding: binding.id, state: "failed", log: "no such directory" });
   expect(await send(host, report)).toEqual([EARLY]);
   const kept = await runOf(control, EARLY);
@@ -23,14 +23,14 @@ test("a report is stored with its log, and repeated it changes nothing", async (
   expect(await send(host, report)).toEqual([EARLY]);
   expect(await send(host, report, report)).toEqual([EARLY]);
   expect(await runOf(control, EARLY)).toEqual(kept);
-  expect(await typesTold(control)).toEqual(["run.failed"]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed"]);
   const { items } = await control.admin.ask(page(Run), "GET", "/api/v1/runs");
   expect(items).toHaveLength(1);
   expect(items[0]).not.toHaveProperty("log");
 });
 
 test("health and the last success follow the runs", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const now = async () => {
     const { health, lastSuccessAt } = await control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`);
     return [health, lastSuccessAt];
@@ -57,7 +57,7 @@ test("health and the last success follow the runs", async () => {
 });
 
 test("the list of snapshots follows the host's; each keeps its run; an older list is ignored", async () => {
-  const { control, host, binding, repository } = await listening();
+  const { control, host, binding, repository } = await subscribedHost();
   const [a, b] = [snapshotAt(SNAP_A, "2026-11-20T00:00:30.000Z"), snapshotAt(SNAP_B, "2026-11-21T00:00:30.000Z")];
   const of = (id: string, listed: (typeof a)[] | null, made?: string) =>
     reportOf({ id, binding: binding.id, state: "succeeded", listed, ...(made === undefined ? {} : { made }) });
@@ -91,7 +91,7 @@ test("the list of snapshots follows the host's; each keeps its run; an older lis
 });
 
 test("reports from a clock that was a day ahead hide no later ones", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const ahead = { id: runIdAt("2026-11-24T08:00:00.000Z"), binding: binding.id, state: "succeeded" } as const;
   const tomorrow = snapshotAt(SNAP_A, "2026-11-24T08:00:30.000Z");
   await send(host, reportOf({ ...ahead, made: SNAP_A, listed: [tomorrow] }));
@@ -104,14 +104,14 @@ test("reports from a clock that was a day ahead hide no later ones", async () =>
 
   const failed = { id: runIdAt("2026-11-23T07:45:00.000Z"), binding: binding.id, state: "failed" } as const;
   await send(host, reportOf({ ...failed, listed: [] }));
-  expect(await typesTold(control)).toEqual(["run.failed"]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed"]);
   const now = await control.admin.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`);
   expect(now).toMatchObject({ health: "failing", lastSuccessAt: "2026-11-23T07:31:00.000Z" });
   expect(await snapshotsOf(control)).toEqual([]);
 });
 
 test("ten thousand snapshots are one report", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const listed = Array.from({ length: 10_000 }, (_, index) =>
     snapshotAt(index.toString(16).padStart(64, "0"), new Date(Date.parse("2025-01-01") + index * 60_000).toISOString()),
   );
@@ -120,7 +120,7 @@ test("ten thousand snapshots are one report", async () => {
 });
 
 test("a repository's engine id is stored once, sent to every host that uses it, and never replaced", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const shared = await declareRepository(control.admin, "shared", "s3:s3.example/bucket");
   const other = await control.enrol("two");
   const { contract } = await declare(control, other, "videos");
@@ -145,7 +145,7 @@ test("a repository's engine id is stored once, sent to every host that uses it, 
 });
 
 test("a report of another host's run or binding is not accepted; own ones in the same POST are", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const other = await control.enrol("two");
   const theirs = await declare(control, other, "videos");
   await send(host, reportOf({ id: EARLY, binding: binding.id, state: "running" }));
@@ -159,11 +159,11 @@ test("a report of another host's run or binding is not accepted; own ones in the
   expect(accepted).toEqual([LATER]);
   expect(await runOf(control, EARLY)).toEqual(before);
   expect(await control.admin.refused("GET", `/api/v1/runs/${LATE}`)).toMatchObject({ status: 404 });
-  expect(await typesTold(control)).toEqual([]);
+  expect(await notifiedTypes(control)).toEqual([]);
 });
 
 test("the last reports of a deleted binding are stored as history, without a notification", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   await control.admin.send("DELETE", `/api/v1/bindings/${binding.id}`);
   expect(
     await send(
@@ -177,11 +177,11 @@ test("the last reports of a deleted binding are stored as history, without a not
     ),
   ).toEqual([LATE]);
   expect(await runOf(control, LATE)).toMatchObject({ state: "failed", binding: binding.id });
-  expect([await typesTold(control), await snapshotsOf(control)]).toEqual([[], []]);
+  expect([await notifiedTypes(control), await snapshotsOf(control)]).toEqual([[], []]);
 });
 
 test("invalid reports are rejected as a whole", async () => {
-  const { control, host, binding } = await listening();
+  const { control, host, binding } = await subscribedHost();
   const good = reportOf({ id: EARLY, binding: binding.id, state: "succeeded" });
   for (const reports of [
     [],

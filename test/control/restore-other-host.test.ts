@@ -6,7 +6,7 @@ import { Repository } from "../../shared/repository.ts";
 import { Run, Snapshot } from "../../shared/run.ts";
 import { testControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
-import { send, told } from "./listening.ts";
+import { send, notifications } from "./listening.ts";
 import { ordersOf } from "./ordered.ts";
 import { reportOf, runIdAt, snapshotAt } from "./reported.ts";
 
@@ -111,7 +111,7 @@ test("the restoring host reports it as its own run; it can report nothing else o
   expect(items).toMatchObject([{ id, host: two.id, binding: binding.id, state: "failed" }]);
   expect(await ordersOf(two)).toEqual([]);
   expect((await control.admin.ask(page(Snapshot), "GET", "/api/v1/snapshots")).items).toHaveLength(1);
-  expect(await told(control)).toMatchObject([
+  expect(await notifications(control)).toMatchObject([
     { type: "run.failed", data: { host: { name: "two" }, run: { kind: "restore" } } },
   ]);
 

@@ -11,7 +11,7 @@ export const DAY = 24 * HOUR;
  * Time goes by, and the control plane looks every two minutes; in more than two hours only in the last quarter, as one that was
  * away before. These hosts say something whenever it looks; all others are silent.
  */
-export async function goBy(control: TestControl, milliseconds: number, hosts: readonly TestHost[] = []): Promise<void> {
+export async function passTime(control: TestControl, milliseconds: number, hosts: readonly TestHost[] = []): Promise<void> {
   const steps = milliseconds > 2 * HOUR ? 7 : Math.floor(milliseconds / (2 * MINUTE));
   control.pass(milliseconds - steps * 2 * MINUTE);
   await look(control, hosts);
@@ -27,7 +27,7 @@ async function look(control: TestControl, hosts: readonly TestHost[]): Promise<v
 }
 
 /** What is wrong now, by kind. */
-export async function wrongNow({ admin }: TestControl): Promise<string[]> {
+export async function openIncidentKinds({ admin }: TestControl): Promise<string[]> {
   const { items } = await admin.ask(page(Incident), "GET", "/api/v1/incidents?limit=500");
   return items
     .filter(({ closedAt }) => closedAt === null)

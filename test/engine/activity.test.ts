@@ -21,13 +21,13 @@ async function child(script: string) {
   return mark;
 }
 
-function pulse() {
-  const told: Progress[] = [];
+function activity() {
+  const reported: Progress[] = [];
   const listeners = new Set<() => void>();
   const begun = startActivityMonitor(
     { now: Date.now },
     (progress) => {
-      told.push(progress);
+      reported.push(progress);
       for (const each of listeners) each();
     },
     100,
@@ -35,8 +35,8 @@ function pulse() {
   onTestFinished(() => begun.stop());
   /** What it says after so many more times. */
   const after = async (times: number): Promise<number> => {
-    const until = told.length + times;
-    while (told.length < until) {
+    const until = reported.length + times;
+    while (reported.length < until) {
       await new Promise<void>((resolve) => {
         const hear = (): void => {
           listeners.delete(hear);
@@ -45,26 +45,26 @@ function pulse() {
         listeners.add(hear);
       });
     }
-    return told.at(-1)?.worked ?? -1;
+    return reported.at(-1)?.worked ?? -1;
   };
-  return { begun, after, told };
+  return { begun, after, reported };
 }
 
 it("grows while the run's processes read, and stands still while they hang, despite their output", async () => {
-  const { begun, after, told } = pulse();
+  const { begun, after, reported } = activity();
   begun.progress({ fraction: 0.5, bytesDone: 7, at: "2026-11-23T08:00:00.000Z" });
   const hangs = await child("while :; do echo '{\"percent_done\":0.5}'; sleep 0.1; done");
   begun.addProcess(hangs);
   const seen = await after(2);
   expect(await after(3)).toBe(seen);
-  expect(told.at(-1)).toMatchObject({ fraction: 0.5, bytesDone: 7 });
+  expect(reported.at(-1)).toMatchObject({ fraction: 0.5, bytesDone: 7 });
   begun.addProcess(await child("echo; (while :; do head -c 10000000 /dev/zero >/dev/null; sleep 0.05; done) & wait"));
   const started = await after(1);
-  while ((await after(1)) < started + 3) expect(told.length).toBeLessThan(1000);
+  while ((await after(1)) < started + 3) expect(reported.length).toBeLessThan(1000);
 });
 
 it("counts waiting for another run as activity", async () => {
-  const { begun, after } = pulse();
+  const { begun, after } = activity();
   expect(await after(2)).toBe(0);
   let free = (): void => {};
   const wait = begun.whileWaiting(new Promise<void>((resolve) => (free = resolve)));

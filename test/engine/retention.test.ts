@@ -21,18 +21,18 @@ describe.each([...RESTIC, ...BORG])("the retention with $provider $version", (en
     const { snapshot: oldest } = await host.backup(work);
     const { snapshot: middle } = await host.backup(work);
 
-    const told = await ask(keeping(1), true);
-    expect(told).toMatchObject({
+    const planned = await ask(keeping(1), true);
+    expect(planned).toMatchObject({
       state: "succeeded",
       plan: [
         { snapshot: oldest, keep: false, reasons: [] },
         { snapshot: middle, keep: true, reasons: ["keep_last 1"] },
       ],
     });
-    const dry = await host.report(told);
+    const dry = await host.report(planned);
     expect(dry.run).toMatchObject({
       kind: "forget",
-      plan: told.plan,
+      plan: planned.plan,
       stats: { snapshotsRemoved: 0, snapshotsKept: 2 },
     });
     expect(dry.snapshots).toHaveLength(2);

@@ -103,8 +103,8 @@ export const clockJumped: Fault = {
           (snapshot) => !runs.some((run) => run.snapshot === snapshot) && !kept.includes(snapshot),
         );
         untold.forEach((snapshot) => said.push(`no run tells of snapshot ${snapshot}`));
-        const told = runs.map(({ trigger }) => trigger).join(", ");
-        log(`${of} ${by / HOUR} h: ${told}; heard after ${heard.toFixed(1)} and ${heardAgain.toFixed(1)} min`);
+        const triggers = runs.map(({ trigger }) => trigger).join(", ");
+        log(`${of} ${by / HOUR} h: ${triggers}; heard after ${heard.toFixed(1)} and ${heardAgain.toFixed(1)} min`);
         return found({ lost: untold.length, lied: said.length - untold.length, said });
       },
     };

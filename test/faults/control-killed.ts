@@ -11,7 +11,7 @@ import { until } from "../support/until.ts";
 import { type ControlProgram, openControlProgram } from "./control-program.ts";
 import { doubled, type Fault, type Found, lied, lost, sum } from "./fault.ts";
 import { enrolFleet, type Fleet } from "./fleet.ts";
-import { eventOf, startTold, type Told } from "./webhook-receiver.ts";
+import { eventOf, startReceiver, type WebhookReceiver } from "./webhook-receiver.ts";
 
 /** kill -9 of the control plane while hosts report to it and it tells of what they report. */
 export const controlKilled: Fault = controlKilledUnder(200);
@@ -25,11 +25,11 @@ export function controlKilledUnder(size: number): Fault {
       const directory = await mkdtemp(join(tmpdir(), "holdfast-control-killed-"));
       await mkdir(join(directory, "data"));
       const built = await buildPrograms();
-      const told = await startTold();
+      const receiver = await startReceiver();
       const program = await openControlProgram(built.holdfast, join(directory, "data"));
       const end = async (): Promise<void> => {
         await program.kill();
-        await told.stop();
+        await receiver.stop();
         await built.remove();
         await rm(directory, { recursive: true, force: true });
       };
@@ -41,11 +41,11 @@ export function controlKilledUnder(size: number): Fault {
         await admin.ask(z.unknown(), "POST", "/api/v1/channels", {
           name: "me",
           kind: "webhook",
-          url: told.url,
+          url: receiver.url,
           events,
         });
         return {
-          round: (dice) => playRound({ program, fleet, told, dice }),
+          round: (dice) => playRound({ program, fleet, receiver, dice }),
           async end() {
             log(`${fleet.acknowledged.size} runs of ${size} hosts, ${fleet.events.size} turns told`);
             await end();
@@ -62,11 +62,11 @@ export function controlKilledUnder(size: number): Fault {
 interface Playing {
   readonly program: ControlProgram;
   readonly fleet: Fleet;
-  readonly told: Told;
+  readonly receiver: WebhookReceiver;
   readonly dice: Dice;
 }
 
-async function playRound({ program, fleet, told, dice }: Playing): Promise<Found> {
+async function playRound({ program, fleet, receiver, dice }: Playing): Promise<Found> {
   const stop = new AbortController();
   const reporting = fleet.report(dice, stop.signal);
   await delay(300 + dice.below(2000));
@@ -78,7 +78,7 @@ async function playRound({ program, fleet, told, dice }: Playing): Promise<Found
   const database = new DatabaseSync(program.database, { readOnly: true });
   try {
     await until("every delivery to be made", () => countWaiting(database) === 0, 120);
-    return compare(database, { fleet, told });
+    return compare(database, { fleet, receiver });
   } finally {
     database.close();
   }
@@ -95,7 +95,7 @@ const Rows = {
 const Payload = z.object({ data: z.object({ run: z.object({ id: z.string() }) }) });
 
 /** Of everything that was ever acknowledged, not of this round alone. */
-function compare(database: DatabaseSync, { fleet, told }: { fleet: Fleet; told: Told }): Found {
+function compare(database: DatabaseSync, { fleet, receiver }: { fleet: Fleet; receiver: WebhookReceiver }): Found {
   const all: Found[] = [];
   const runs = new Map(
     Rows.runs.parse(database.prepare("select id, sequence, state from runs").all()).map((row) => [row.id, row]),
@@ -116,13 +116,13 @@ function compare(database: DatabaseSync, { fleet, told }: { fleet: Fleet; told: 
     if (state !== "delivered") all.push(lost(`delivery ${id} is ${state}`));
   }
   for (const event of fleet.events) {
-    const [ids, heard] = [deliveries.get(event) ?? [], told.ids.get(event) ?? new Set()];
+    const [ids, heard] = [deliveries.get(event) ?? [], receiver.ids.get(event) ?? new Set()];
     if (ids.length === 0 || heard.size === 0)
       all.push(lost(`${event}: ${ids.length} deliveries, heard ${heard.size} times`));
     if (ids.length > 1 || heard.size > 1)
       all.push(doubled(`${event}: ${ids.length} deliveries under ${heard.size} ids`));
   }
-  for (const event of told.ids.keys()) if (!fleet.events.has(event)) all.push(lied(`${event} did not happen`));
+  for (const event of receiver.ids.keys()) if (!fleet.events.has(event)) all.push(lied(`${event} did not happen`));
   const sound = database.prepare("pragma quick_check").get()?.["quick_check"];
   if (sound !== "ok") all.push(lied(`the database is damaged: ${String(sound)}`));
   return sum(all);

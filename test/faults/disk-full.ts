@@ -90,8 +90,8 @@ async function fillOnce(
   const leave = dice.pick([0, 0, 4_096, 20_000, 70_000, 200_000]);
   disks[place].fill(leave);
   const { state, failure, snapshot } = await host.backup(host.work(), { runId });
-  const told = openSpool(host.paths);
-  if ((await told.list().catch(() => null)) === null) lies.push("the spool can't be read while the disk is full");
+  const spool = openSpool(host.paths);
+  if ((await spool.list().catch(() => null)) === null) lies.push("the spool can't be read while the disk is full");
   disks[place].empty();
 
   const how = `${leave} bytes left, ${state}${failure === null ? "" : ` (${failure.code}: ${failure.message.slice(0, 200)})`}`;

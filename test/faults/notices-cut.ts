@@ -61,7 +61,7 @@ export const noticesCut: Fault = {
         const states = new Map<string, "open" | "well" | "unsaid">();
         for (let step = 0; step < STEPS; step++) {
           now += (dice.isLucky(0.7) ? 1 + dice.below(15) : dice.below(600)) * MINUTE;
-          await deed(deps, dice, states);
+          await act(deps, dice, states);
         }
         isWell = true;
         for (let hour = 0; hour < HOURS_AFTER; hour++) {
@@ -81,20 +81,20 @@ export const noticesCut: Fault = {
   },
 };
 
-async function deed(deps: Deps, dice: Dice, states: Map<string, "open" | "well" | "unsaid">): Promise<void> {
+async function act(deps: Deps, dice: Dice, states: Map<string, "open" | "well" | "unsaid">): Promise<void> {
   const key = dice.pick(KEYS);
   const trouble: IncidentRef = { kind: "host.trouble", host: HOST, detail: key };
   const dying = (): Deps => ({ ...deps, db: dice.isLucky(0.6) ? mortal(deps.db, dice.below(14)) : deps.db });
   const what = dice.below(8);
   if (what <= 2) {
-    const told = { type: "host.trouble" as const, data: { key } };
-    if (await lives((own) => writeAll(own.db, openIncident(own, trouble, { summary: key, event: told })), dying()))
+    const event = { type: "host.trouble" as const, data: { key } };
+    if (await lives((own) => writeAll(own.db, openIncident(own, trouble, { summary: key, event })), dying()))
       states.set(key, "open");
   } else if (what <= 4) {
     // Somebody pauses it, now and then: then nobody is told how it ended.
-    const told = dice.isLucky(0.2) ? null : { type: "host.trouble_over" as const, data: { key } };
-    if (await lives((own) => writeAll(own.db, closeIncident(own, trouble, { message: "over", event: told })), dying()))
-      if (states.get(key) === "open") states.set(key, told === null ? "unsaid" : "well");
+    const event = dice.isLucky(0.2) ? null : { type: "host.trouble_over" as const, data: { key } };
+    if (await lives((own) => writeAll(own.db, closeIncident(own, trouble, { message: "over", event })), dying()))
+      if (states.get(key) === "open") states.set(key, event === null ? "unsaid" : "well");
   } else if (what === 5) {
     await Promise.all([1, 2].map(() => lives(settleIncidents, dying())));
     await Promise.all([1, 2].map(() => lives(remindOfIncidents, dying())));
@@ -152,12 +152,12 @@ function channelOf({ clock, random }: Deps, name: "day" | "night"): typeof chann
 }
 
 async function readAll(db: Database) {
-  const [told, wrong, heard] = await db.batch([
+  const [sent, wrong, heard] = await db.batch([
     db.select().from(deliveries).orderBy(deliveries.createdAt),
     db.select().from(incidents).orderBy(incidents.id),
     db.select().from(channels),
   ]);
-  return { told, wrong, heard };
+  return { sent, wrong, heard };
 }
 
 export type Written = Awaited<ReturnType<typeof readAll>>;

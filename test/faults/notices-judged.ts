@@ -10,7 +10,7 @@ export interface Said {
   readonly event: Event;
 }
 
-type Delivery = Written["told"][number];
+type Delivery = Written["sent"][number];
 
 /**
  * What was lost, said twice or wrongly, once everything has had its time.
@@ -23,11 +23,11 @@ export function judgeNotices(
 ): Found {
   const faults = { lost: [] as string[], doubled: [] as string[], lied: [] as string[] };
   const details = new Map(written.wrong.map(({ id, detail }) => [id, detail]));
-  const tellings = written.heard.map(({ id, name }) => ({
+  const channels = written.heard.map(({ id, name }) => ({
     name,
-    of: written.told.filter((one) => one.channel === id),
+    of: written.sent.filter((one) => one.channel === id),
   }));
-  for (const { name, of } of tellings) {
+  for (const { name, of } of channels) {
     for (const { id, type, state } of of) {
       const times = said.filter((one) => one.id === id).length;
       if (state !== "delivered" && state !== "digested") faults.lost.push(`${name}: ${type} ${id} is ${state}`);
@@ -45,7 +45,7 @@ export function judgeNotices(
       if (state !== "unsaid" && last !== state) faults.lied.push(`${name}: ${detail} is ${state}, and told as ${last}`);
     }
   }
-  const [day = [], night = []] = tellings.map(({ of }) => of.filter((one) => !isDigest(one)).map(turnOf));
+  const [day = [], night = []] = channels.map(({ of }) => of.filter((one) => !isDigest(one)).map(turnOf));
   faults.lost.push(...day.filter((turn) => !night.includes(turn)), ...night.filter((turn) => !day.includes(turn)));
   return {
     lost: faults.lost.length,
@@ -74,9 +74,9 @@ function turnOf({ type, incident, createdAt }: Delivery): string {
 }
 
 /** What somebody who has read everything takes for true. */
-function lastWord(told: readonly Delivery[], isOfIt: (incident: string) => boolean): string {
+function lastWord(sent: readonly Delivery[], isOfIt: (incident: string) => boolean): string {
   let word = "nothing";
-  for (const one of told) {
+  for (const one of sent) {
     if (one.state !== "delivered") continue;
     if (isDigest(one)) {
       const ofIt = digestOf(one).items.filter(({ incident }) => incident !== null && isOfIt(incident.id));

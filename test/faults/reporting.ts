@@ -12,7 +12,7 @@ import type { Dice } from "../support/random.ts";
 import type { Neighbour } from "../support/neighbour.ts";
 import { until } from "../support/until.ts";
 import { type Found, found } from "./fault.ts";
-import { listenForWebhooks, type Told } from "./webhooks.ts";
+import { listenForWebhooks, type Webhooks } from "./webhooks.ts";
 
 /** Hosts that do nothing but report, keeping each report until it is acknowledged, as agents do; and somebody who is told. */
 export interface ReportingHosts {
@@ -115,7 +115,7 @@ async function reportAll(client: Client, { binding, ids, pauses, refusals }: Scr
   while (kept.size > 0) await deliver();
 }
 
-async function judge(played: Played, rows: () => Promise<readonly string[]>, told: Told): Promise<Found> {
+async function judge(played: Played, rows: () => Promise<readonly string[]>, webhooks: Webhooks): Promise<Found> {
   const there = new Set(await rows());
   const said: string[] = [];
   let [lost, doubled, lied] = [0, 0, 0];
@@ -131,7 +131,7 @@ async function judge(played: Played, rows: () => Promise<readonly string[]>, tol
       ["run.failed", failed],
       ["run.recovered", recovered],
     ] as const) {
-      const ids = await until(`the ${type} of ${run}`, () => told.of(type, run)).catch(() => []);
+      const ids = await until(`the ${type} of ${run}`, () => webhooks.of(type, run)).catch(() => []);
       if (ids.length === 1) continue;
       if (ids.length === 0) lost++;
       else doubled++;

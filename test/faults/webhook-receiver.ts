@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 
 /** A webhook endpoint that takes its time, and remembers under which ids it was told of which run. */
-export interface Told {
+export interface WebhookReceiver {
   readonly url: string;
   /** By `TYPE RUN`: the ids it came with, each once however often it came. */
   readonly ids: ReadonlyMap<string, ReadonlySet<string>>;
@@ -20,7 +20,7 @@ export function eventOf(type: string, run: string): string {
   return `${type} ${run}`;
 }
 
-export async function startTold(): Promise<Told> {
+export async function startReceiver(): Promise<WebhookReceiver> {
   const ids = new Map<string, Set<string>>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];

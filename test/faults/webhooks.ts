@@ -4,22 +4,22 @@ import { Event } from "../../shared/event.ts";
 import type { Id } from "../../shared/ids.ts";
 
 /** A receiver of notifications that keeps under which ids each was told. */
-export interface Told {
+export interface Webhooks {
   readonly url: string;
   /** @returns the different webhook-ids under which it was told of that run; false: not yet */
   of(type: Event["type"], run: Id): string[] | false;
   end(): Promise<void>;
 }
 
-export async function listenForWebhooks(): Promise<Told> {
-  const told = new Map<string, Set<string>>();
+export async function listenForWebhooks(): Promise<Webhooks> {
+  const received = new Map<string, Set<string>>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const { type, data } = Event.parse(JSON.parse(Buffer.concat(chunks).toString("utf8")));
       const key = `${type} ${runIn(data)}`;
-      told.set(key, (told.get(key) ?? new Set()).add(String(request.headers["webhook-id"])));
+      received.set(key, (received.get(key) ?? new Set()).add(String(request.headers["webhook-id"])));
       response.writeHead(204).end();
     });
   });
@@ -28,7 +28,7 @@ export async function listenForWebhooks(): Promise<Told> {
   return {
     url: `http://127.0.0.1:${port}/hook`,
     of(type, run) {
-      const ids = told.get(`${type} ${run}`);
+      const ids = received.get(`${type} ${run}`);
       return ids === undefined ? false : [...ids];
     },
     end: () =>

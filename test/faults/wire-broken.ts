@@ -86,14 +86,14 @@ async function judge(host: WiredHost, said: string[]): Promise<Found> {
   lost.forEach((id) => wrong(`run ${id} was never reported`));
 
   const runs = (await host.runs()).filter(({ state }) => isOver(state)).slice(0, NEWEST_OVER);
-  const told = runs.filter(({ state }) => isGood(state)).map(({ snapshot }) => snapshot ?? "none");
+  const reported = runs.filter(({ state }) => isGood(state)).map(({ snapshot }) => snapshot ?? "none");
   const there = new Set(await host.snapshots());
-  const untold = stored.filter((snapshot) => !told.includes(snapshot));
-  untold.forEach((snapshot) => wrong(`no run tells of snapshot ${snapshot}`));
-  const invented = told.filter((snapshot) => !there.has(snapshot));
+  const unreported = stored.filter((snapshot) => !reported.includes(snapshot));
+  unreported.forEach((snapshot) => wrong(`no run tells of snapshot ${snapshot}`));
+  const invented = reported.filter((snapshot) => !there.has(snapshot));
   invented.forEach((snapshot) => wrong(`a run tells of snapshot ${snapshot}, which is not there`));
   const times = runs.filter(({ trigger }) => trigger !== "manual").map(({ scheduledAt }) => scheduledAt ?? "none");
-  const twice = [...told, ...times].filter((one, at, all) => all.indexOf(one) !== at);
+  const twice = [...reported, ...times].filter((one, at, all) => all.indexOf(one) !== at);
   twice.forEach((one) => wrong(`${one} is there twice`));
-  return found({ lost: lost.length + untold.length, doubled: twice.length, lied: lied + invented.length, said });
+  return found({ lost: lost.length + unreported.length, doubled: twice.length, lied: lied + invented.length, said });
 }

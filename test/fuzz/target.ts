@@ -58,7 +58,7 @@ export async function playTarget(
     for (let seed = input.seed; cases < input.cases && !isOver(); seed++) {
       const wanted = Math.min(target.casesPerRound, input.cases - cases);
       const report = (index: number, error: unknown): void => {
-        const said = told(error);
+        const said = errorText(error);
         broken.push({ target: target.name, case: index, seed, cases: wanted, said });
         input.log(`case ${index} of --only ${target.name} --seed ${seed} --cases ${wanted}: ${said}`);
       };
@@ -92,7 +92,7 @@ export async function playTarget(
 /** What was thrown where nobody catches it: it would have ended the program. And what piles up, as Node tells. */
 function catchStrays(): { taken(): Error[]; end(): void } {
   let found: Error[] = [];
-  const onStray = (error: unknown): void => void found.push(new Error(`nobody caught this: ${told(error)}`));
+  const onStray = (error: unknown): void => void found.push(new Error(`nobody caught this: ${errorText(error)}`));
   const onWarning = (warning: Error): void => {
     if (warning.name === "MaxListenersExceededWarning") found.push(warning);
   };
@@ -113,10 +113,10 @@ function catchStrays(): { taken(): Error[]; end(): void } {
   };
 }
 
-function told(error: unknown): string {
+function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const own = error.stack ?? error.message;
-  return error.cause === undefined ? own : `${own}\ncaused by ${told(error.cause)}`;
+  return error.cause === undefined ? own : `${own}\ncaused by ${errorText(error.cause)}`;
 }
 
 /** @throws unless it holds. */

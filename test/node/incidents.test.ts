@@ -26,9 +26,9 @@ test("holdfast incidents lists incidents, and acknowledge records who acknowledg
   expect(await said(incidents)).toBe("no incidents\n");
 
   const trouble = { kind: "host.trouble", host: null, detail: "disk.full" } as const;
-  const told = { type: "host.trouble", data: {} } as const;
+  const event = { type: "host.trouble", data: {} } as const;
   const summary = "the disk of nas is full\u001b[2J\nand more";
-  await writeAll(control.deps.db, openIncident(control.deps, trouble, { summary, event: told }));
+  await writeAll(control.deps.db, openIncident(control.deps, trouble, { summary, event }));
   const [{ id }] = JSON.parse(await said(incidents, "--json"));
   const open = await said(incidents);
   expect(open).toMatch(/^INCIDENT +SINCE +UNTIL +STATE +ACKNOWLEDGED +KIND +WHAT\n/);

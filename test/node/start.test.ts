@@ -141,11 +141,11 @@ test("Ctrl-C during a backup stops it cleanly: the after hook runs, the exit sta
   expect(await exists(join(marks, "started"))).toBe(true);
 
   const next = await start();
-  const told = await until("the run's end to be told", async () => {
+  const finished = await until("the run's end to be told", async () => {
     const run = await client.ask(Run, "GET", `/api/v1/runs/${queued.id}`);
     return run.finishedAt !== null && run;
   });
-  expect(["cancelled", "interrupted", "failed"]).toContain(told.state);
+  expect(["cancelled", "interrupted", "failed"]).toContain(finished.state);
   await next.stop();
 });
 

@@ -10,7 +10,7 @@ import type { Tool } from "./tools.ts";
 interface Compared {
   readonly patterns: number;
   /** How many of them left out something, but not everything. */
-  readonly telling: number;
+  readonly conclusive: number;
   readonly files: number;
   readonly differences: readonly string[];
 }
@@ -34,7 +34,7 @@ export async function comparePatterns(
 ): Promise<Compared> {
   const dice = diceOf(seed);
   const differences: string[] = [];
-  let [telling, files] = [0, 0];
+  let [conclusive, files] = [0, 0];
   const scratch = await mkdtemp(join(tmpdir(), "holdfast-patterns-"));
   try {
     await Promise.all(tools.map((tool) => tool.prepare(scratch)));
@@ -48,7 +48,7 @@ export async function comparePatterns(
       for (const one of cases) {
         files += one.paths.length;
         const expected = one.paths.filter((path) => !isExcluded(one.pattern, surrogateEscaped(path)));
-        if (expected.length > 0 && expected.length < one.paths.length) telling++;
+        if (expected.length > 0 && expected.length < one.paths.length) conclusive++;
         for (const [index, found] of kept.entries()) {
           differences.push(...differencesOf(one, { expected, found, tool: tools[index]?.name ?? "" }));
         }
@@ -58,7 +58,7 @@ export async function comparePatterns(
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-  return { patterns: count, telling, files, differences };
+  return { patterns: count, conclusive, files, differences };
 }
 
 function randomCase(dice: Dice, { root, index }: { root: string; index: number }): Case {

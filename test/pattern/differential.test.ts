@@ -7,5 +7,5 @@ it("500 random exclude patterns exclude the same odd files with restic, with bor
   const compared = await comparePatterns(everyTool(), { count: 500, seed: 1 });
   expect(compared.differences).toEqual([]);
   expect(compared.patterns).toBe(500);
-  expect(compared.telling).toBeGreaterThan(250);
+  expect(compared.conclusive).toBeGreaterThan(250);
 }, 300_000);

@@ -11,10 +11,10 @@ process.env["HOLDFAST_TEST_ENGINES"] ??= join(import.meta.dirname, "../../node_m
 const begun = performance.now();
 const tools = everyTool();
 const compared = await comparePatterns(tools, { count: Number(values.count), seed: Number(values.seed) });
-const { patterns, telling, files, differences } = compared;
+const { patterns, conclusive, files, differences } = compared;
 const seconds = ((performance.now() - begun) / 1000).toFixed(1);
 for (const difference of differences) process.stdout.write(`${difference}\n`);
 process.stdout.write(
-  `${tools.map(({ name }) => name).join(", ")}: ${patterns} patterns on ${files} files, ${telling} of them left out a part, ${differences.length} differences, ${seconds} s\n`,
+  `${tools.map(({ name }) => name).join(", ")}: ${patterns} patterns on ${files} files, ${conclusive} of them left out a part, ${differences.length} differences, ${seconds} s\n`,
 );
 process.exitCode = differences.length === 0 ? 0 : 1;

@@ -27,9 +27,9 @@ export interface Service {
 export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<Service>): void {
   describe(`a channel of the kind ${kind}`, () => {
     test("accepts an event of every type, short or long, within the service's limits", async () => {
-      const { deps, service, tell } = await channel(kind, start);
+      const { deps, service, notify } = await channel(kind, start);
       for (const said of ["photos", ODD, ODD.repeat(20)]) {
-        await tell(...eventsSaying(said));
+        await notify(...eventsSaying(said));
         await dispatch(deps);
       }
       const rows = await deps.db.select().from(deliveries);
@@ -47,8 +47,8 @@ export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<S
     });
 
     test("says what happened, to what, since when and what to do", async () => {
-      const { deps, service, tell } = await channel(kind, start);
-      await tell({
+      const { deps, service, notify } = await channel(kind, start);
+      await notify({
         type: "run.failed",
         timestamp: "2026-11-23T08:00:00.000Z",
         data: {
@@ -74,9 +74,9 @@ export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<S
     });
 
     test("a rejected delivery is retried as the same message, and only its status is kept", async () => {
-      const { deps, service, tell, id } = await channel(kind, start);
+      const { deps, service, notify, id } = await channel(kind, start);
       service.answer(kind === "email" ? 452 : 403);
-      await tell(...eventsSaying("photos").slice(0, 1));
+      await notify(...eventsSaying("photos").slice(0, 1));
       await dispatch(deps);
       const state = async () => (await deps.db.select().from(deliveries))[0];
       const status = kind === "email" ? 452 : 403;
@@ -94,7 +94,7 @@ export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<S
     });
 
     test("its secrets are shown nowhere, and can be changed", async () => {
-      const { deps, service, tell, id, created } = await channel(kind, start);
+      const { deps, service, notify, id, created } = await channel(kind, start);
       const secret = kind === "webhook" ? String(created["secret"]) : "";
       const { secret: _once, ...shownOnce } = created;
       const shown = [shownOnce, await getChannel(deps, id), await listChannels(deps, { limit: 10 })];
@@ -106,7 +106,7 @@ export function channelSuite(kind: CreateChannel["kind"], start: () => Promise<S
       const { field, value, wasUsed } = service.change;
       expect(hidden.length).toBeGreaterThan(0);
       expect(JSON.stringify(await changeChannel(deps, id, { [field]: value }))).not.toContain(value);
-      await tell(...eventsSaying("photos").slice(0, 1));
+      await notify(...eventsSaying("photos").slice(0, 1));
       await dispatch(deps);
       expect(wasUsed()).toBe(true);
     });
@@ -119,7 +119,7 @@ async function channel(kind: CreateChannel["kind"], start: () => Promise<Service
   const created = await createChannel(deps, CreateChannel.parse({ name: "me", kind, ...service.fields }));
   const [row] = await deps.db.select().from(channels).where(eq(channels.id, created.id));
   expect(row?.kind).toBe(kind);
-  return { deps, service, created, id: created.id, tell: (...events: Event[]) => write(deps, created.id, events) };
+  return { deps, service, created, id: created.id, notify: (...events: Event[]) => write(deps, created.id, events) };
 }
 
 /** Straight into the outbox, so that the words are the test's own. */

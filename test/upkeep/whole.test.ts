@@ -64,11 +64,11 @@ test("a dry run shows what a retention would remove, the run removes it, and dam
   const [old = "", kept = ""] = runs;
   const listed = async () => (await api.get(`/snapshots?binding=${binding["id"]}`)).items.map((one) => one["id"]);
 
-  const told = await holdfast(forget, "photos-disk", "--dry-run");
-  expect(told).toMatchObject({ code: 0, err: "" });
-  expect(told.out).toMatch(new RegExp(`^remove ${old.slice(0, 8)}`, "m"));
-  expect(told.out).toMatch(new RegExp(`^keep   ${kept.slice(0, 8)} .*keep_last 1$`, "m"));
-  expect(told.out).toContain("1 to keep, 1 to remove");
+  const dryRun = await holdfast(forget, "photos-disk", "--dry-run");
+  expect(dryRun).toMatchObject({ code: 0, err: "" });
+  expect(dryRun.out).toMatch(new RegExp(`^remove ${old.slice(0, 8)}`, "m"));
+  expect(dryRun.out).toMatch(new RegExp(`^keep   ${kept.slice(0, 8)} .*keep_last 1$`, "m"));
+  expect(dryRun.out).toContain("1 to keep, 1 to remove");
   const alone = await agent.cli("forget", "photos-disk", "--dry-run", "--json");
   expect(JSON.parse(alone.stdout)).toMatchObject({ state: "succeeded", plan: [{ keep: false }, { keep: true }] });
   expect(await listed()).toEqual([kept, old]);

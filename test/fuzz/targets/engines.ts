@@ -37,9 +37,9 @@ export const engines: Target = {
   begin: () =>
     Promise.resolve({
       async play(dice) {
-        const deed = one(dice, DEEDS);
+        const action = one(dice, ACTIONS);
         try {
-          await deed(dice);
+          await action(dice);
         } catch (error) {
           if (!(error instanceof RunError)) throw error;
           mustHold(
@@ -77,7 +77,7 @@ const UNWANTED = [
   "774467151eac5203b690f91d5d314dc91ae2eab28b61d05b5bec3587c8081203",
 ];
 
-const DEEDS: readonly ((dice: Dice) => Promise<unknown>)[] = [
+const ACTIONS: readonly ((dice: Dice) => Promise<unknown>)[] = [
   async (dice) => judgeBackup(await resticBackup(restic(dice), input)),
   async (dice) => judgeBackup(await borgBackup(borg(dice), input)),
   async (dice) => report(z.array(SnapshotFacts), await resticSnapshots(restic(dice))),
