@@ -4,7 +4,7 @@ import { Host } from "../../shared/host.ts";
 import { instant } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
 import { sweepHealth } from "../../control/domain/watch/sweep.ts";
-import { subscribedHost, notifications, notifiedTypes } from "./listening.ts";
+import { subscribedHost, notifications, notifiedTypes } from "./subscribed-host.ts";
 import { MINUTE, openIncidentKinds } from "./sweeps.ts";
 
 /** Asks as an agent does whose clock is so far ahead. */

@@ -8,7 +8,7 @@ import { sweep } from "../../control/tick.ts";
 import { adaptRestoredDatabase } from "../../control/domain/service/control-restore.ts";
 import { FACTS, newHostKey, testControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
-import { send } from "./listening.ts";
+import { send } from "./subscribed-host.ts";
 import { ordersOf } from "./ordered.ts";
 import { reportOf, runIdAt } from "./reported.ts";
 

@@ -8,19 +8,19 @@ export const DAY = 86_400_000;
 export const HOUR = 3_600_000;
 export const MINUTE = 60_000;
 
-/** Finds out that a backup of this binding failed, as the control plane does: in one batch. */
+/** Opens an incident in one batch, as the control plane does. */
 export async function fail({ deps }: TestControl, ref: IncidentRef, summary = "the backup fails"): Promise<void> {
   const event = { type: "run.failed" as const, data: { host: ref.host, text: summary } };
   await writeAll(deps.db, openIncident(deps, ref, { summary, event }));
 }
 
-/** Finds out that it is well again. */
+/** Closes an incident with a notification. */
 export async function recover({ deps }: TestControl, ref: IncidentRef): Promise<void> {
   const event = { type: "run.recovered" as const, data: { host: ref.host } };
   await writeAll(deps.db, closeIncident(deps, ref, { message: "a backup succeeded", event }));
 }
 
-/** What it was about is paused, or gone: nobody is told. */
+/** Closes an incident without a notification, as for a paused or deleted subject. */
 export async function forget({ deps }: TestControl, ref: IncidentRef): Promise<void> {
   await writeAll(deps.db, closeIncident(deps, ref, { message: "paused", event: null }));
 }
@@ -30,7 +30,7 @@ export function addChannel(control: TestControl, name: string, more: object = {}
   return control.admin.send("POST", "/api/v1/channels", body);
 }
 
-/** What was put into the outbox, oldest first. */
+/** All deliveries, oldest first. */
 export async function deliveriesOf({ admin }: TestControl, filters = ""): Promise<Delivery[]> {
   const { items } = await admin.ask(page(Delivery), "GET", `/api/v1/deliveries?limit=500${filters}`);
   return items.toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : a.createdAt > b.createdAt ? 1 : 0));

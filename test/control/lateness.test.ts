@@ -3,7 +3,7 @@ import { sweepHealth } from "../../control/domain/watch/sweep.ts";
 import { Binding } from "../../shared/binding.ts";
 import { instant } from "../../shared/ids.ts";
 import { DATABASES, type TestControl } from "../support/control.ts";
-import { subscribedHost, send, notifications, notifiedTypes } from "./listening.ts";
+import { subscribedHost, send, notifications, notifiedTypes } from "./subscribed-host.ts";
 import { reportOf, runIdAt } from "./reported.ts";
 import { DAY, passTime, HOUR, MINUTE, openIncidentKinds } from "./sweeps.ts";
 

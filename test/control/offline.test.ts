@@ -4,7 +4,7 @@ import { page } from "../../shared/api.ts";
 import { Incident } from "../../shared/incident.ts";
 import { Binding } from "../../shared/binding.ts";
 import { declare } from "./declared.ts";
-import { subscribedHost, notifications, notifiedTypes } from "./listening.ts";
+import { subscribedHost, notifications, notifiedTypes } from "./subscribed-host.ts";
 import { DAY, passTime, HOUR, MINUTE, openIncidentKinds } from "./sweeps.ts";
 
 async function withManyBindings() {

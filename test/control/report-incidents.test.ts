@@ -7,7 +7,7 @@ import { instant } from "../../shared/ids.ts";
 import type { RunReport } from "../../shared/report.ts";
 import type { TestControl } from "../support/control.ts";
 import { declareRepository } from "./declared.ts";
-import { subscribedHost, send, notifications, notifiedTypes } from "./listening.ts";
+import { subscribedHost, send, notifications, notifiedTypes } from "./subscribed-host.ts";
 import { reportOf, runIdAt } from "./reported.ts";
 import { MINUTE, openIncidentKinds } from "./sweeps.ts";
 

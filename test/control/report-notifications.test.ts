@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Binding } from "../../shared/binding.ts";
 import { DATABASES } from "../support/control.ts";
-import { EARLY, LATE, LATER, subscribedHost, runOf, send, notifications, notifiedTypes } from "./listening.ts";
+import { EARLY, LATE, LATER, subscribedHost, runOf, send, notifications, notifiedTypes } from "./subscribed-host.ts";
 import { refusalOf, reportOf, runIdAt } from "./reported.ts";
 
 describe.each(DATABASES)("with a database of the kind %s", (database) => {

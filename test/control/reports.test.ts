@@ -6,7 +6,7 @@ import type { Report } from "../../shared/report.ts";
 import { Run, Snapshot } from "../../shared/run.ts";
 import type { TestControl } from "../support/control.ts";
 import { declare, declareRepository } from "./declared.ts";
-import { EARLY, LATE, LATER, subscribedHost, runOf, send, notifiedTypes } from "./listening.ts";
+import { EARLY, LATE, LATER, subscribedHost, runOf, send, notifiedTypes } from "./subscribed-host.ts";
 import { reportOf, runIdAt, snapshotAt } from "./reported.ts";
 
 const [SNAP_A, SNAP_B] = ["a".repeat(64), "b".repeat(64)];

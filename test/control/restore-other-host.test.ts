@@ -6,7 +6,7 @@ import { Repository } from "../../shared/repository.ts";
 import { Run, Snapshot } from "../../shared/run.ts";
 import { testControl } from "../support/control.ts";
 import { declare } from "./declared.ts";
-import { send, notifications } from "./listening.ts";
+import { send, notifications } from "./subscribed-host.ts";
 import { ordersOf } from "./ordered.ts";
 import { reportOf, runIdAt, snapshotAt } from "./reported.ts";
 

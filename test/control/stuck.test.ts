@@ -3,7 +3,7 @@ import { newSession, handleFrame } from "../../control/hub/session.ts";
 import { Binding } from "../../shared/binding.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import type { TestControl, TestHost } from "../support/control.ts";
-import { subscribedHost, send, notifications, notifiedTypes } from "./listening.ts";
+import { subscribedHost, send, notifications, notifiedTypes } from "./subscribed-host.ts";
 import { reportOf, runIdAt } from "./reported.ts";
 import { passTime, HOUR, MINUTE, openIncidentKinds } from "./sweeps.ts";
 

@@ -3,10 +3,10 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 
-/** A webhook endpoint that takes its time, and remembers under which ids it was told of which run. */
+/** A slow webhook receiver that records the delivery ids per event and run. */
 export interface WebhookReceiver {
   readonly url: string;
-  /** By `TYPE RUN`: the ids it came with, each once however often it came. */
+  /** By `TYPE RUN`: the different delivery ids of the event. */
   readonly ids: ReadonlyMap<string, ReadonlySet<string>>;
   stop(): Promise<void>;
 }
@@ -15,7 +15,7 @@ const ANSWERS_WITHIN_MS = 40;
 
 const Notification = z.object({ type: z.string(), data: z.object({ run: z.object({ id: z.string() }).nullish() }) });
 
-/** What tells one event from another. */
+/** The key of an event in `ids`. */
 export function eventOf(type: string, run: string): string {
   return `${type} ${run}`;
 }
@@ -29,7 +29,7 @@ export async function startReceiver(): Promise<WebhookReceiver> {
       const { type, data } = Notification.parse(JSON.parse(Buffer.concat(chunks).toString("utf8")));
       const event = eventOf(type, data.run?.id ?? "");
       ids.set(event, (ids.get(event) ?? new Set()).add(String(request.headers["webhook-id"])));
-      // Between what it has and what the control plane knows of it there is time to be killed in.
+      // The delay gives time to kill the control plane between delivery and answer.
       void delay(Math.random() * ANSWERS_WITHIN_MS).then(() => response.writeHead(204).end());
     });
   });

@@ -3,10 +3,10 @@ import type { AddressInfo } from "node:net";
 import { Event } from "../../shared/event.ts";
 import type { Id } from "../../shared/ids.ts";
 
-/** A receiver of notifications that keeps under which ids each was told. */
+/** A webhook receiver that records the delivery ids per event and run. */
 export interface Webhooks {
   readonly url: string;
-  /** @returns the different webhook-ids under which it was told of that run; false: not yet */
+  /** @returns the different webhook-ids of the run's event; false: none yet */
   of(type: Event["type"], run: Id): string[] | false;
   end(): Promise<void>;
 }

@@ -11,7 +11,7 @@ export const EARLY = runIdAt("2026-11-20T00:00:00.000Z");
 export const LATE = runIdAt("2026-11-21T00:00:00.000Z");
 export const LATER = runIdAt("2026-11-22T00:00:00.000Z");
 
-/** A host with a binding, and a channel that hears of everything. */
+/** A control plane with a host, a binding, and a channel subscribed to all events. */
 export async function subscribedHost(database: (typeof DATABASES)[number] = "file") {
   const control = await testControl({ database });
   const host = await control.enrol("one");
@@ -25,7 +25,7 @@ export async function send(host: TestHost, ...reports: Report[]): Promise<string
   return (await host.ask(ReportsAccepted, "POST", "/agent/v1/reports", { reports })).accepted;
 }
 
-/** What was put into the outbox, oldest first. */
+/** The events of all deliveries, oldest first. */
 export async function notifications({ admin }: TestControl) {
   const { items } = await admin.ask(page(Delivery), "GET", "/api/v1/deliveries?limit=500");
   return items.map(({ payload }) => payload).sort((a, b) => (a.timestamp < b.timestamp ? -1 : 1));
