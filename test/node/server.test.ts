@@ -57,7 +57,7 @@ test("a port in use is an error, and the data directory is unlocked again", asyn
   onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
   const directory = await temporaryDirectory();
   await expect(startIn(directory, { HOLDFAST_PORT: String(port) })).rejects.toThrow(
-    `port ${port} on 127.0.0.1 is taken`,
+    `port ${port} on 127.0.0.1 is in use`,
   );
   await startIn(directory);
 });
