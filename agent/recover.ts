@@ -5,7 +5,7 @@ import type { RunReport } from "../shared/report.ts";
 import { isOver } from "../shared/run.ts";
 import { checkRepository } from "./policy/check.ts";
 import { ENGINE_LADDER, HOOK_LADDER } from "./system/process/kill-ladder.ts";
-import { isAlive, type ProcessRef } from "./system/process/process-ref.ts";
+import { isAlive, type ProcessRef, untilReaped } from "./system/process/process-ref.ts";
 import { DUMP_PHASE_ENV, killOrphans, findOrphanEngines, terminateByEnvironment } from "./system/process/orphans.ts";
 import { restoreWorkDirectory } from "./consistency/staging.ts";
 import { findUser } from "./system/process/find-user.ts";
@@ -140,6 +140,8 @@ async function findStoredSnapshot(
   const { run } = report;
   const { access, provider } = prepared;
   try {
+    // Opening takes borg's lock of its own cache, which it does not take from a zombie.
+    for (const engine of engines) if (!isAlive(engine)) await untilReaped(engine);
     const repository = await provider.open(access, { mayCreate: false });
     for (const engine of engines) await repository.removeStaleLocks(engine);
     const snapshots = await repository.snapshots();
