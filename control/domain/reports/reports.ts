@@ -121,7 +121,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
           reports.filter((report) => report.type === "refusal").map(({ id }) => id),
         ),
       ),
-    readStreaks(deps, [...bindingIds, ...repositoryIds]),
+    readStreaks(deps, host.id, { bindings: bindingIds, repositories: repositoryIds }),
     readSourceChecks(deps, bindingIds),
     readOpenIncidents(deps, bindingIds, repositoryIds),
   ]);

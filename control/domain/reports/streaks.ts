@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { sql, type SQL } from "drizzle-orm";
 import type { Id, Instant } from "../../../shared/ids.ts";
 import type { RunReport } from "../../../shared/report.ts";
 import { isGood, RunKind, type RunState } from "../../../shared/run.ts";
@@ -25,21 +25,38 @@ const KINDS = RunKind.options;
 const MAX_FAILURES = 100;
 
 /**
- * Reads the streaks of bindings and repositories in one statement that uses only indexes.
+ * Reads the streaks of the host's own runs of bindings and repositories, in one statement that uses only indexes. What another
+ * host reports of a repository that both use does not count.
  * @param subjects ids of bindings, and of repositories for runs of a whole repository
  */
-export function readStreaks(deps: Pick<Deps, "db" | "clock">, subjects: readonly Id[]) {
+export function readStreaks(
+  deps: Pick<Deps, "db" | "clock">,
+  host: Id,
+  subjects: { readonly bindings: readonly Id[]; readonly repositories: readonly Id[] },
+) {
+  // One select per kind of subject: with both in one condition SQLite takes no index of either, and walks all runs. The
+  // plus keeps it from the index by host, which holds all that this host has ever done.
+  return streaksOf(deps, subjects.bindings, sql`${runs.binding} = ${SUBJECT} and +${runs.host} = ${host}`).unionAll(
+    streaksOf(
+      deps,
+      subjects.repositories,
+      sql`${runs.repository} = ${SUBJECT} and ${runs.binding} is null and +${runs.host} = ${host}`,
+    ),
+  );
+}
+
+const SUBJECT = sql<Id>`json_extract(pair.value, '$.subject')`;
+
+function streaksOf(deps: Pick<Deps, "db" | "clock">, subjects: readonly Id[], isOfSubject: SQL) {
   const pairs = JSON.stringify(subjects.flatMap((subject) => KINDS.map((kind) => ({ subject, kind }))));
-  const subject = sql<Id>`json_extract(pair.value, '$.subject')`;
   const kind = sql<RunKind>`json_extract(pair.value, '$.kind')`;
-  const isOfSubject = sql`(${runs.binding} = ${subject} or (${runs.repository} = ${subject} and ${runs.binding} is null))`;
   const ofPair = sql`from ${runs} where ${isOfSubject} and ${runs.kind} = ${kind} and ${isNotAhead(deps)}`;
   const newest = sql`and ${runs.state} in ${DECISIVE} order by ${runs.id} desc limit 1`;
   const lastGood = sql`(select ${runs.id} ${ofPair} and ${runs.state} in ('succeeded', 'warned') order by ${runs.id} desc limit 1)`;
   const badSince = sql`${runs.state} in ('failed', 'interrupted') and ${runs.id} > coalesce(${lastGood}, '')`;
   return deps.db
     .select({
-      subject,
+      subject: SUBJECT,
       kind,
       latest: sql<Id | null>`(select ${runs.id} ${ofPair} ${newest})`,
       state: sql<RunState | null>`(select ${runs.state} ${ofPair} ${newest})`,
