@@ -19,11 +19,21 @@ const AssignedBinding = z.strictObject({
   settings: Settings,
 });
 
+/** No assignment has a higher number; it fits an ETag. */
+export const MAX_REVISION = 10 ** 12;
+
+/**
+ * How far one assignment may be ahead of the one a host has, or of the seconds since 1970, which a control plane counts from
+ * once it was restored. Each change is one step; who had the signing key for a moment must not be able to number the host out
+ * of the honest control plane's reach.
+ */
+export const MAX_REVISION_STEP = 1_000_000;
+
 /** Everything one host has to do, complete in itself. Sent as the payload of a JWS signed by the control plane. */
 export const Assignment = z.strictObject({
   protocol: z.literal(1),
   host: Id,
-  revision: z.int().min(0).describe("grows with every change; an agent never accepts an older one"),
+  revision: z.int().min(0).max(MAX_REVISION).describe("grows with every change; an agent never accepts an older one"),
   issuedAt: Instant,
   contracts: z.array(AssignedContract),
   repositories: z.array(AssignedRepositorySpec),

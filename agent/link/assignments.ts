@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
-import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
+import { Assignment, JWS_TYPES, MAX_REVISION_STEP } from "../../shared/assignment.ts";
 import type { RefusalCode } from "../../shared/report.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { writeFileAtomically } from "../../shared/node/files.ts";
@@ -28,7 +28,7 @@ export async function acceptAssignment(
   deps: AssignmentDeps & { refuse: Refuse },
   input: { jws: string; current: Assignment | null },
 ): Promise<Assignment | null> {
-  const verified = await verifyAssignment(deps.config, input);
+  const verified = refuseLeap(deps, await verifyAssignment(deps.config, input), input.current);
   switch (verified.verdict) {
     case "keep":
       return input.current;
@@ -40,6 +40,22 @@ export async function acceptAssignment(
       deps.log(`assignment ${verified.assignment.revision}: ${countOf(verified.assignment)}`);
       return verified.assignment;
   }
+}
+
+/** An honest control plane is never far ahead; after a leap, it would be far behind. */
+function refuseLeap(
+  { clock }: AssignmentDeps,
+  verified: AssignmentVerdict,
+  current: Assignment | null,
+): AssignmentVerdict {
+  if (verified.verdict !== "accept") return verified;
+  const { revision } = verified.assignment;
+  const known = current?.revision ?? 0;
+  if (revision <= Math.max(known, Math.floor(clock.now() / 1000)) + MAX_REVISION_STEP) return verified;
+  const message =
+    `the assignment has revision ${revision}, this host has ${known === 0 ? "none" : known}: no honest control plane is that far ahead. ` +
+    "Has somebody else used its signing key?";
+  return { verdict: "refuse", code: "assignment.invalid", subject: `revision ${revision}`, message };
 }
 
 /** Whether an assignment may replace the current one, and why not. Reads only. */

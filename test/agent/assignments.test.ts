@@ -95,6 +95,16 @@ const refused: Record<string, { jws: (one: Bench) => Promise<string>; code: stri
     code: "assignment.older",
     subject: "revision 4",
   },
+  "one that is so far ahead that the honest control plane could never follow": {
+    jws: (one) => one.signer.sign({ ...one.current, revision: 10_000_000_000 }, JWS_TYPES.assignment),
+    code: "assignment.invalid",
+    subject: "revision 10000000000",
+  },
+  "one with a revision that no control plane counts": {
+    jws: (one) => one.signer.sign({ ...one.current, revision: 9_000_000_000_000_000 }, JWS_TYPES.assignment),
+    code: "assignment.invalid",
+    subject: "assignment",
+  },
   "one of the same revision that says something else": {
     jws: (one) => one.signer.sign({ ...one.current, bindings: [] }, JWS_TYPES.assignment),
     code: "assignment.older",
@@ -169,4 +179,18 @@ test("a damaged stored assignment is quarantined and logged, and its copy is use
   for (const file of [paths.assignmentFile, paths.assignmentCopy]) await writeFile(file, "");
   expect(await loadAssignment(one.deps)).toBeNull();
   expect(await findTroubles(paths)).toHaveLength(2);
+});
+
+test("takes one that a restored control plane counts from the seconds since 1970, and then the next", async () => {
+  const one = await bench();
+  const restored = { ...one.current, revision: Math.floor(one.time.clock.now() / 1000) };
+  const next = { ...restored, revision: restored.revision + 1 };
+  for (const [jws, current] of [
+    [await one.signer.sign(restored, JWS_TYPES.assignment), one.current],
+    [await one.signer.sign(next, JWS_TYPES.assignment), restored],
+  ] as const) {
+    await acceptAssignment(one.deps, { jws, current });
+  }
+  expect(await loadAssignment(one.deps)).toEqual(next);
+  expect(await one.refusals()).toEqual([]);
 });

@@ -1,5 +1,10 @@
 import { and, asc, eq, getTableColumns, lt, sql } from "drizzle-orm";
-import type { AssignedContract, AssignedRepository, Assignment } from "../../../shared/assignment.ts";
+import {
+  type AssignedContract,
+  type AssignedRepository,
+  type Assignment,
+  MAX_REVISION,
+} from "../../../shared/assignment.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { sign } from "../../auth/sign.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
@@ -11,9 +16,6 @@ import type { RepositoryRow } from "./repositories.ts";
 
 /** SQL: the host of a repository's oldest binding. It maintains the repository unless another host is named. */
 const firstUser = sql<Id>`(select first.host from ${bindings} as first where first.repository = ${repositories.id} order by first.id limit 1)`;
-
-/** Fits the ETag's 15 digits and a JavaScript number. */
-const NEWEST_REVISION = 10 ** 15 - 1;
 
 /**
  * The host's signed assignment.
@@ -54,7 +56,7 @@ export async function getAssignment(
       .orderBy(asc(repositories.id)),
   ]);
   if (row === undefined) throw notFound("hosts", host);
-  if (known !== null && known > row.revision && known < NEWEST_REVISION) {
+  if (known !== null && known > row.revision && known < MAX_REVISION) {
     await db
       .update(hosts)
       .set({ revision: known + 1 })
