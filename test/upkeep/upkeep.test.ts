@@ -119,6 +119,13 @@ describe("the upkeep of a repository", () => {
     }
   });
 
+  it("calls a repository whose packs are gone damaged, and does not prune it", async () => {
+    await host.backup(work(1));
+    await rm(join(host.root, "srv/repository/data"), { recursive: true });
+    expect(await perform("check")).toMatchObject({ state: "failed", failure: { code: "repository.damaged" } });
+    expect(await perform("prune")).toMatchObject({ state: "failed", failure: { code: "repository.damaged" } });
+  });
+
   it("never prunes an append-only repository, and says who can", async () => {
     const outcome = await perform("prune", "order", work(1, { appendOnly: true }));
     expect(outcome).toMatchObject({ state: "failed", failure: { code: "repository.append_only" } });

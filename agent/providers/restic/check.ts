@@ -7,6 +7,8 @@ import { lockArgs, removeOwnLock, retryWhileLocked } from "./locks.ts";
 /** Printed by every version at the end of a complete check. */
 const FOUND_NONE = /no errors were found/;
 const FOUND_DAMAGE = /repository contains errors/;
+/** The storage was listed and lacks it, so it was reached, whatever came of reading it. */
+const LACKS_A_PACK = /^pack [0-9a-f]{64}: does not exist$/m;
 /** restic's advice for a person at a terminal. */
 const ADVICE = /^(Damaged pack files can be|The repository contains damaged|restic repair |$)/;
 
@@ -40,7 +42,8 @@ export async function check(
   }
   const failure = resticFailure(restic, ended, { what: "check", redact: access.log.redact });
   // A pack that could not be fetched is also reported as an error of the repository.
-  if (failure.code !== "engine.failed" || !FOUND_DAMAGE.test(ended.stderr)) return { ...result, failure };
+  const isCertain = failure.code === "engine.failed" || LACKS_A_PACK.test(ended.stderr);
+  if (!isCertain || !FOUND_DAMAGE.test(ended.stderr)) return { ...result, failure };
   const lines = ended.stderr.split("\n").filter((line) => !ADVICE.test(line) && !FOUND_DAMAGE.test(line));
   const errors = access.log.redact(lines.slice(0, 3).join("; ").slice(0, 1500));
   return { ...result, failure: runFailure("repository.damaged", `restic check found damage: ${errors}`) };
