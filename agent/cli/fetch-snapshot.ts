@@ -62,6 +62,8 @@ async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal
     binding: "of the control plane",
   });
   const { failure, warnings } = await restoreFiles(opened, access, {
+    isOwnTarget: true,
+    named: [],
     snapshot: snapshot.id,
     target,
     include: [],

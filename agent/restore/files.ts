@@ -25,7 +25,13 @@ export async function restoreFiles(
   const { include, excludes, snapshot } = input;
   if (!input.dryRun) await input.beforeWriting();
   const tops = include.length > 0 ? include : nodes.slice(0, 1).map(({ path }) => path);
-  const protectedPaths = findProtectedPaths(access, { root, include: tops, excludes });
+  const protectedPaths = findProtectedPaths(access, {
+    root,
+    include: tops,
+    excludes,
+    named: input.named,
+    isOwnTarget: input.isOwnTarget,
+  });
   const work: RestoreWork = { tool, access, input, root, nodes, above, protectedPaths };
   const selected = { root, snapshot, include, nodes };
   const mayHide = input.dryRun && input.overwrite === "always";

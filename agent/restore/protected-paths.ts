@@ -1,6 +1,8 @@
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { isExcluded } from "../../shared/pattern-dialects.ts";
+import { agentPlaces, systemPlaces } from "../policy/protected.ts";
+import { lstat } from "./disk.ts";
 import { mountPoints } from "../system/mounts.ts";
 import { isAtOrBelow } from "../providers/contents.ts";
 import type { Access } from "../providers/provider.ts";
@@ -9,27 +11,69 @@ import type { Access } from "../providers/provider.ts";
 export interface ProtectedPaths {
   /** Of a path on disk: a mount point, or a path the agent itself needs. */
   isProtected(path: string): boolean;
+  /** Of a path on disk: why a restore neither makes it nor writes over it; null: it may. */
+  reasonNotToWrite(path: string): string | null;
+  /** Of a directory that is there: why it keeps its mode and owner; null: it may get others. A home's are its user's. */
+  reasonNotToChange(directory: string): string | null;
+  /** Of a path on disk: the first symbolic link above it. Its owner chose where it leads. */
+  linkAbove(path: string): string | null;
   /** Of a path in the snapshot: it is protected, or the contract excludes it, so that no snapshot can contain it. */
   mustStay(path: string): boolean;
   /** Of a directory in the snapshot: it is on another filesystem, mounted below a restored path. */
   isOtherFilesystem(directory: string): boolean;
 }
 
-/** Uses the mounts as they are now. */
+interface ProtectionInput {
+  readonly root: string;
+  readonly include: readonly string[];
+  readonly excludes: readonly string[];
+  /** Paths that root named itself, at the host's own terminal. */
+  readonly named: readonly string[];
+  /** A directory that the agent has made for itself is the target. */
+  readonly isOwnTarget: boolean;
+}
+
+/** Uses the mounts, users and links as they are now. */
 export function findProtectedPaths(
   { paths, repository }: Pick<Access, "paths" | "repository">,
-  { root, include, excludes }: { root: string; include: readonly string[]; excludes: readonly string[] },
+  { root, include, excludes, named, isOwnTarget }: ProtectionInput,
 ): ProtectedPaths {
   const mounts = mountPoints();
   const inside = [...mounts].filter((mount) => include.some((path) => isBelow(mount, root + path)));
-  const own = [paths.state, paths.cache, dirname(paths.policyJson)];
-  if (isLocalLocation(repository.location)) own.push(repository.location);
-  const isProtected = (path: string): boolean => mounts.has(path) || own.some((needed) => isAtOrBelow(path, needed));
+  const agent = agentPlaces(paths);
+  if (isLocalLocation(repository.location)) agent.push(repository.location);
+  const system = systemPlaces().filter((place) => !named.some((path) => isAtOrBelow(path, place)));
+  const places = isOwnTarget ? [] : [...agent, ...system];
+  const isProtected = (path: string): boolean => mounts.has(path) || places.some((place) => isAtOrBelow(path, place));
+  const links = new Map<string, string | null>();
   return {
     isProtected,
+    reasonNotToWrite(path) {
+      const place = places.find((one) => isAtOrBelow(path, one));
+      return place === undefined ? null : `${place} is protected on this host: nothing is written there`;
+    },
+    reasonNotToChange(directory) {
+      const inside = places.find((one) => isBelow(one, directory) && !one.endsWith("/.ssh"));
+      return inside === undefined ? null : `${inside}, which is protected on this host, is in it: it stays as it is`;
+    },
+    linkAbove(path) {
+      const parent = dirname(path);
+      const known = links.get(parent);
+      if (known !== undefined) return known;
+      const link = isOwnTarget ? null : linkIn(parent);
+      links.set(parent, link);
+      return link;
+    },
     mustStay: (path) => isProtected(root + path) || excludes.some((pattern) => isExcluded(pattern, path)),
     isOtherFilesystem: (directory) => inside.some((mount) => isAtOrBelow(root + directory, mount)),
   };
+}
+
+/** The first part of a directory's path that is a symbolic link; null when none is. */
+function linkIn(directory: string): string | null {
+  const parts = directory.split("/");
+  const prefixes = parts.map((_part, index) => parts.slice(0, index + 1).join("/")).filter((prefix) => prefix !== "");
+  return prefixes.find((prefix) => lstat(prefix)?.isSymbolicLink() === true) ?? null;
 }
 
 function isBelow(path: string, directory: string): boolean {

@@ -3,6 +3,10 @@ import type { RunFailure } from "../../shared/failure.ts";
 import type { Progress, RestoredItem, RunStats } from "../../shared/run.ts";
 
 export interface RestoreInput {
+  /** The target is a directory that the agent has made for itself. */
+  readonly isOwnTarget: boolean;
+  /** Paths on disk that root named itself, at the host's own terminal. */
+  readonly named: readonly string[];
   /** A snapshot's full id, as listed. */
   readonly snapshot: string;
   /** A directory; null: restore in place. */

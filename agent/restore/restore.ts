@@ -49,12 +49,12 @@ export async function performRestore(
   if (contract.kind === "databasebackup" && restore.target === null) {
     return await restoreDatabase(deps, { prepared, request: contract.request, binding, restore });
   }
-  const { target } = restore;
   const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
   const databases = contract.kind === "files" ? contract.consistency.flatMap(sqliteOf) : [];
   const include =
-    target === null ? await resolveInPlacePaths({ sources, databases, restore, policy }) : restore.include;
-  if (restore.target !== null) await prepareTarget(restore.target, restore, policy);
+    restore.target === null ? await resolveInPlacePaths({ sources, databases, restore, policy }) : restore.include;
+  const target =
+    restore.target === null ? null : await prepareTarget(deps.paths, { target: restore.target, restore, policy });
   const repository = await prepared.provider.open(prepared.access, { mayCreate: false });
   const snapshots = await repository.snapshots();
   const chosen = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
@@ -72,6 +72,8 @@ export async function performRestore(
     });
     const forEngine = staged === null ? include : await excludeStaged(include, staged);
     const options = {
+      isOwnTarget: false,
+      named: input.trigger === "manual" ? restore.include : [],
       snapshot,
       target,
       include: forEngine,
@@ -99,7 +101,13 @@ export async function performRestore(
       beforeStart: (child) => record.recordChild("hook", child),
     };
     if (isStagedOnly && !restore.dryRun) await input.stopServices();
-    const databaseItems = await restoreStaged(context, { staged, contract, policy, restore });
+    const databaseItems = await restoreStaged(context, {
+      paths: deps.paths,
+      staged,
+      contract,
+      policy,
+      restore: { ...restore, target },
+    });
     const stats = { ...result.stats, databasesRestored: databaseItems.length };
     const items = restore.dryRun ? [...result.items, ...databaseItems] : result.items;
     return { ...known, state: stateOf(result), stats, items };

@@ -13,7 +13,9 @@ import type { Access, OpenRepository } from "../providers/provider.ts";
 import { restoreFiles } from "./files.ts";
 import { RunError, runError } from "../run-error.ts";
 import { Manifest, MANIFEST, type StagedDump, type StagedSqlite } from "../consistency/staging.ts";
-import { realPathIfExists } from "../system/real-path.ts";
+import { realPathIfExists, realPathSoFar } from "../system/real-path.ts";
+import type { Paths } from "../config.ts";
+import { refuseProtected } from "../policy/protected.ts";
 
 type Files = Extract<AssignedContract, { kind: "files" }>;
 
@@ -50,6 +52,8 @@ export async function fetchStaged({
   if (path === undefined) return null;
   await mkdir(work, { recursive: true, mode: 0o700 });
   const { failure } = await restoreFiles(repository, access, {
+    isOwnTarget: true,
+    named: [],
     snapshot: snapshot.id,
     target: work,
     include: [path],
@@ -80,6 +84,7 @@ export async function excludeStaged(paths: readonly string[], { manifest }: Stag
 }
 
 interface RestoreStagedInput {
+  readonly paths: Paths;
   readonly staged: StagedRestore;
   readonly contract: Files;
   readonly policy: Policy;
@@ -92,16 +97,14 @@ interface RestoreStagedInput {
  * @returns what was done, or would be
  * @throws `database.failed`, PolicyError
  */
-export async function restoreStaged(
-  context: CommandContext,
-  { staged, contract, policy, restore }: RestoreStagedInput,
-): Promise<RestoredItem[]> {
+export async function restoreStaged(context: CommandContext, input: RestoreStagedInput): Promise<RestoredItem[]> {
+  const { staged, contract, policy, restore } = input;
   const { manifest, directory } = staged;
   const { target, include, overwrite, dryRun } = restore;
   const isWanted = (path: string): boolean => include.length === 0 || include.some((one) => isWithin(path, one));
   const items: RestoredItem[] = [];
   for (const copy of manifest.sqlite.filter(({ path }) => isWanted(path))) {
-    const place = target === null ? await destinationOf(copy, { contract, policy }) : join(target, copy.path);
+    const place = target === null ? destinationOf(copy, input) : placeBelow(target, copy.path);
     const isThere = existsSync(place);
     if (overwrite === "never" && isThere) continue;
     items.push({ path: copy.path, action: isThere ? "update" : "create" });
@@ -115,7 +118,7 @@ export async function restoreStaged(
     items.push({ path: `${dump.server}: ${dump.database ?? "accounts"}`, action: "update" });
     if (dryRun) continue;
     if (target === null) await loadDump(context, { entry: findEntry(dump, { contract, policy }), dump, file });
-    else await copyDump(file, join(target, "databases", dump.file));
+    else await copyDump(file, placeBelow(target, join("/databases", dump.file)));
   }
   return items;
 }
@@ -132,15 +135,21 @@ export async function removeStagingFrom(target: string, { path }: StagedRestore)
   }
 }
 
-async function destinationOf(
-  { path }: StagedSqlite,
-  { contract, policy }: { contract: Files; policy: Policy },
-): Promise<string> {
+/** Throws RunError when a symbolic link in the target leads out of it. @param target behind all links itself */
+function placeBelow(target: string, path: string): string {
+  const place = join(target, path);
+  if (realPathSoFar(dirname(place)) === dirname(place)) return place;
+  throw runError("restore.incomplete", `a directory above ${place} is a symbolic link: nothing is written through it`);
+}
+
+function destinationOf({ path }: StagedSqlite, { contract, policy, paths }: RestoreStagedInput): string {
   const entry = contract.consistency.find((one) => "sqlite" in one && one.sqlite === path);
   if (entry === undefined) throw notInContractError(path);
   checkConsistency(policy, entry);
-  const place = (await realPathIfExists(path)) ?? path;
+  // Also where there is no database yet: its directory may be a link that somebody else made.
+  const place = realPathSoFar(path);
   checkConsistency(policy, { sqlite: place });
+  refuseProtected(paths, place);
   return place;
 }
 

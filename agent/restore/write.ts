@@ -2,7 +2,7 @@ import type { RunFailure } from "../../shared/failure.ts";
 import type { Access } from "../providers/provider.ts";
 import type { RestoreInput } from "./request.ts";
 import { makeParents, readDirectoryAttributes, applyDirectoryAttributes } from "./directories.ts";
-import { openDisk } from "./disk.ts";
+import { difference, type Disk, openDisk } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
 import type { ProtectedPaths } from "./protected-paths.ts";
 import type { Plan } from "./plan.ts";
@@ -38,10 +38,12 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
   const { tool, input, root, nodes, above, protectedPaths } = work;
   const disk = openDisk(root, tool.replacementChar);
   const chosen = new Set([...plan.create, ...plan.update]);
-  const planned = nodes.filter((node) => chosen.has(node));
+  const failed = new Map<string, string>();
+  const withheld = withheldFrom(work, { disk, chosen });
+  addFailures(failed, withheld.failed);
+  const planned = nodes.filter((node) => chosen.has(node) && !withheld.nodes.has(node));
   const made = above.filter(({ path }) => disk.stat(path) === null);
   const restored = [...made, ...planned.filter(({ type }) => type === "dir")];
-  const failed = new Map<string, string>();
   const original = readDirectoryAttributes(disk, {
     paths: new Set(nodes.map(({ path, type }) => (type === "dir" ? path : path.slice(0, path.lastIndexOf("/"))))),
     restored: new Set(restored.map(({ path }) => path)),
@@ -49,7 +51,13 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
   let failure: RunFailure | null = null;
   let removed: readonly string[] | null = null;
   try {
-    addFailures(failed, makeParents(root, input.include));
+    addFailures(
+      failed,
+      makeParents(
+        root,
+        input.include.filter((path) => !isAtOrBelowAny(path, failed)),
+      ),
+    );
     failure = await extract(work, { plan, planned, failed });
     if (failure === null && failed.size === 0) {
       const extras = {
@@ -66,8 +74,40 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
     }
   } finally {
     addFailures(failed, applyDirectoryAttributes(openDisk(root, tool.replacementChar), { original, restored }));
+    addFailures(failed, withheld.kept);
   }
   return { nodes: planned, failed, failure, removed };
+}
+
+/**
+ * What stays out of what the tool writes: where it would go is protected, or leads through a symbolic link that this restore
+ * does not replace by a directory. What is there as in the snapshot already lacks nothing; all else is a failure.
+ * @returns `kept`: directories that stay as they are, while what is in them is written
+ */
+function withheldFrom(
+  { root, nodes, protectedPaths }: RestoreWork,
+  { disk, chosen }: { disk: Disk; chosen: ReadonlySet<SnapshotNode> },
+): { nodes: ReadonlySet<SnapshotNode>; failed: FailedPath[]; kept: FailedPath[] } {
+  const replaced = new Set<string>();
+  for (const { path, type } of chosen) if (type === "dir") replaced.add(root + path);
+  const withheld = new Set<SnapshotNode>();
+  const [failed, kept]: [FailedPath[], FailedPath[]] = [[], []];
+  for (const node of nodes) {
+    if (!chosen.has(node)) continue;
+    const place = root + node.path;
+    const there = disk.stat(node.path);
+    const link = protectedPaths.linkAbove(place);
+    const isLedAway = link !== null && !replaced.has(link);
+    const reason = isLedAway
+      ? `${link} is a symbolic link: nothing is written through it`
+      : (protectedPaths.reasonNotToWrite(place) ?? (there === null ? null : protectedPaths.reasonNotToChange(place)));
+    if (reason === null) continue;
+    withheld.add(node);
+    if (there !== null && difference(node, there) === null) continue;
+    const isOnlyAbove = !isLedAway && protectedPaths.reasonNotToWrite(place) === null;
+    (isOnlyAbove ? kept : failed).push({ path: node.path, reason });
+  }
+  return { nodes: withheld, failed, kept };
 }
 
 interface Planned {

@@ -15,7 +15,10 @@ const EXIT_CODES: readonly { since: string; exitCode: number; code: RunFailureCo
 
 /** Matched in this order. */
 const PATTERNS: readonly { pattern: RegExp; code: RunFailureCode }[] = [
-  { pattern: /no space left on device|disk quota exceeded|insufficient storage|response[^\n]*\b507\b/i, code: "repository.full" },
+  {
+    pattern: /no space left on device|disk quota exceeded|insufficient storage|response[^\n]*\b507\b/i,
+    code: "repository.full",
+  },
   { pattern: /wrong password or no key found/, code: "repository.wrong_passphrase" },
   {
     pattern: /repository is already locked|unable to create lock in backend: (?!.*(permission|read-only))/,
