@@ -33,7 +33,7 @@ beforeAll(async () => {
     await agent.cli("enroll", "--url", world.url, "--token", String(enrollment["token"]));
     agent.start();
   }
-  token = String((await world.api.post("/tokens", { name: "restorer", scope: "operate" }))["token"]);
+  token = String((await world.api.post("/tokens", { name: "restorer", scope: "admin" }))["token"]);
   source = join(world.directory, "srv");
   await mkdir(source);
   await writeFile(join(source, "letter"), "dear reader");

@@ -33,7 +33,10 @@ async function processes(): Promise<string[]> {
   return (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
 }
 
-/** A tool that writes down what it, and every process above it, was started with. A look at the process list can miss it. */
+/**
+ * A tool that writes down what it, and every process above it, was started with. A look at the process list can miss
+ * it.
+ */
 export interface ToolWrapper {
   /** The program to call in the tool's place. */
   readonly path: string;

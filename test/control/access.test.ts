@@ -67,6 +67,21 @@ test("every route needs its scope: read for GET, operate for runs, admin for cha
   }
 });
 
+test("to restore to a directory, or on another host, is an admin's: it says where files are written", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  await control.enrol("two");
+  await declare(control, host, "photos");
+  const operator = await control.withScope("operate");
+  const asked = (more: object) =>
+    operator.refused("POST", "/api/v1/restores", { binding: "photos", snapshot: "latest", ...more });
+  const tooSmall = { status: 403, code: "auth.scope_too_small" };
+  expect(await asked({ target: "/etc/holdfast/hooks.d" })).toMatchObject(tooSmall);
+  expect(await asked({ host: "two" })).toMatchObject(tooSmall);
+  const back = { binding: "photos", snapshot: "latest" };
+  expect(await operator.send("POST", "/api/v1/restores", back)).toMatchObject({ status: 202 });
+});
+
 test("an expired or revoked token is rejected; its last use is recorded to the minute", async () => {
   const control = await testControl();
   const make = (body: object) => control.admin.ask(TokenCreated, "POST", "/api/v1/tokens", body);
