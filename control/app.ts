@@ -43,11 +43,14 @@ export function createApp(deps: Deps, options: AppOptions) {
   );
   app.use(async (context, next) => {
     await next();
-    // Agents compute their clock offset from it, so it must be the clock that checks their JWTs.
-    // The runtime writes the socket's answer itself.
     const { path } = context.req;
-    if (path.startsWith("/agent/v1/") && path !== "/agent/v1/socket")
-      context.header("date", new Date(deps.clock.now()).toUTCString());
+    // The runtime writes the socket's answer itself.
+    if (!/^\/(api|agent)\//.test(path) || path === "/agent/v1/socket") return;
+    // An answer is data, whatever somebody wrote into it, and it is for this client and this moment.
+    context.header("x-content-type-options", "nosniff");
+    context.header("cache-control", "no-store");
+    // Agents compute their clock offset from it, so it must be the clock that checks their JWTs.
+    if (path.startsWith("/agent/v1/")) context.header("date", new Date(deps.clock.now()).toUTCString());
   });
   app.use(recordAudit(deps));
   app.use(requireAccess(deps));

@@ -258,3 +258,23 @@ test("a control plane with a new URL still accepts its hosts, each with the URL 
   expect(await asked()).toMatchObject({ id: host.id });
   await expect(asked("https://backup.example.org")).rejects.toMatchObject({ code: "auth.required" });
 });
+
+test("no answer is guessed at or kept by a browser or a proxy, refusals included", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  for (const [asker, path, status] of [
+    [control.admin, "/api/v1/hosts", 200],
+    [control.admin, "/api/v1/nothing", 404],
+    [host, "/agent/v1/orders", 200],
+    [askerOf(control.app, null), "/api/v1/hosts", 401],
+  ] as const) {
+    const answer = await asker.send("GET", path);
+    const { headers } = answer;
+    expect([path, answer.status, headers.get("x-content-type-options"), headers.get("cache-control")]).toEqual([
+      path,
+      status,
+      "nosniff",
+      "no-store",
+    ]);
+  }
+});
