@@ -23,9 +23,9 @@ const AssignedBinding = z.strictObject({
 export const MAX_REVISION = 10 ** 12;
 
 /**
- * How far one assignment may be ahead of the one a host has, or of the seconds since 1970, which a control plane counts from
- * once it was restored. Each change is one step; who had the signing key for a moment must not be able to number the host out
- * of the honest control plane's reach.
+ * How far one assignment may be ahead of the one a host has, or of the seconds since 1970, which a control plane counts
+ * from once it was restored. Each change is one step; who had the signing key for a moment must not be able to number
+ * the host out of the honest control plane's reach.
  */
 export const MAX_REVISION_STEP = 1_000_000;
 

@@ -5,8 +5,9 @@ import { isWithin, PolicyError } from "./check.ts";
 import { parsePasswd } from "../system/process/user.ts";
 
 /**
- * Places that say who may do what on this machine, or hold what runs as root: who writes there is root. A restore writes and
- * removes nothing there, and changes no directory above them, unless root names the very path at the host's own terminal.
+ * Places that say who may do what on this machine, or hold what runs as root: who writes there is root. A restore
+ * writes and removes nothing there, and changes no directory above them, unless root names the very path at the host's
+ * own terminal.
  */
 const SYSTEM_PLACES: readonly string[] = [
   "/bin",

@@ -13,7 +13,9 @@ export interface ProtectedPaths {
   isProtected(path: string): boolean;
   /** Of a path on disk: why a restore neither makes it nor writes over it; null: it may. */
   reasonNotToWrite(path: string): string | null;
-  /** Of a directory that is there: why it keeps its mode and owner; null: it may get others. A home's are its user's. */
+  /**
+   * Of a directory that is there: why it keeps its mode and owner; null: it may get others. A home's are its user's.
+   */
   reasonNotToChange(directory: string): string | null;
   /** Of a path on disk: the first symbolic link above it. Its owner chose where it leads. */
   linkAbove(path: string): string | null;

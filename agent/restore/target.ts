@@ -9,8 +9,8 @@ import { checkSource, PolicyError } from "../policy/check.ts";
 import { runError } from "../run-error.ts";
 
 /**
- * Checks and makes the directory that is restored to. Writing into one that is not empty is as much as a restore in place, and
- * needs the same permission; nothing is restored into a protected place, whatever is there.
+ * Checks and makes the directory that is restored to. Writing into one that is not empty is as much as a restore in
+ * place, and needs the same permission; nothing is restored into a protected place, whatever is there.
  * @returns where it really is, behind the symbolic links above it. Throws RunError
  */
 export async function prepareTarget(

@@ -80,8 +80,9 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
 }
 
 /**
- * What stays out of what the tool writes: where it would go is protected, or leads through a symbolic link that this restore
- * does not replace by a directory. What is there as in the snapshot already lacks nothing; all else is a failure.
+ * What stays out of what the tool writes: where it would go is protected, or leads through a symbolic link that this
+ * restore does not replace by a directory. What is there as in the snapshot already lacks nothing; all else is a
+ * failure.
  * @returns `kept`: directories that stay as they are, while what is in them is written
  */
 function withheldFrom(
