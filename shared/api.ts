@@ -3,7 +3,10 @@ import { Id, Instant, Name } from "./ids.ts";
 import { RestoreRequest } from "./assignment.ts";
 import { FileSecret } from "./repository.ts";
 
-/** What a token permits: `read` reads, `operate` also runs and restores files to where they were, `admin` all else as well. */
+/**
+ * What a token permits: `read` reads, `operate` also runs and restores files to where they were, `admin` all else as
+ * well.
+ */
 export const Scope = z.enum(["read", "operate", "admin"]);
 export type Scope = z.infer<typeof Scope>;
 

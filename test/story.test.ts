@@ -8,8 +8,8 @@ import { until } from "./support/until.ts";
 import { startWorld } from "./support/world.ts";
 import type { World } from "./support/world.ts";
 
-// The whole of Holdfast, top to bottom, with the real programs: a control plane, an agent in a process of its own, restic, a
-// webhook receiver. Read it first; every step below has a closer test somewhere else.
+// The whole of Holdfast, top to bottom, with the real programs: a control plane, an agent in a process of its own,
+// restic, a webhook receiver. Read it first; every step below has a closer test somewhere else.
 
 let world: World;
 let receiver: Receiver;

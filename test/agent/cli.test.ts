@@ -11,7 +11,8 @@ import { until } from "../support/until.ts";
 import { agentIn, type AgentProcess } from "../support/agent.ts";
 import { assignmentOf, configOf, makeSigner } from "./signer.ts";
 
-// A host whose control plane is gone for good: what the command line still does, in what words, and with what exit status.
+// A host whose control plane is gone for good: what the command line still does, in what words, and with what exit
+// status.
 
 let root: string;
 let agent: AgentProcess;

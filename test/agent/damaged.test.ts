@@ -53,7 +53,10 @@ interface Memory<T> {
   readonly read: () => Promise<T>;
 }
 
-/** Damages the file in many ways: each time what is read is what was written, or what is safe, and the file is kept and told. */
+/**
+ * Damages the file in many ways: each time what is read is what was written, or what is safe, and the file is kept and
+ * told.
+ */
 async function damageOften<T>(paths: Paths, { file, safe, read }: Memory<T>): Promise<void> {
   const [good, before] = [await readFile(file), await read()];
   const dice = diceOf(7);

@@ -12,7 +12,8 @@ import { until } from "../support/until.ts";
 import { holdTime } from "./held-time.ts";
 import { scratchRoot } from "./scratch.ts";
 
-// contracts.d as a directory: who may write there, what is broken, links as NixOS makes them, and what the control plane is told.
+// contracts.d as a directory: who may write there, what is broken, links as NixOS makes them, and what the control
+// plane is told.
 
 const request = (source: string) => ({ user: "", sourceDirectories: [source], excludePatterns: [] });
 const passphrase = "/run/passphrase";

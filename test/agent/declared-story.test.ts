@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import { startWorld, type Thing, type World } from "../support/world.ts";
 
-// A file in contracts.d from its first line to its last, through the real agent, the real control plane and a real restic.
+// A file in contracts.d from its first line to its last, through the real agent, the real control plane and a real
+// restic.
 
 let world: World;
 let contractsDir: string;

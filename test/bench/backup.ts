@@ -1,5 +1,6 @@
-// Wall time of a backup of 1 GiB in 20,000 files through the agent, against the same restic command by hand: five pairs, each
-// into a fresh repository, in turn. Prints every pair, the medians and the median ratio. Run it with `npm run bench`.
+// Wall time of a backup of 1 GiB in 20,000 files through the agent, against the same restic command by hand: five
+// pairs, each into a fresh repository, in turn. Prints every pair, the medians and the median ratio. Run it with `npm
+// run bench`.
 import { execFileSync } from "node:child_process";
 import { randomFillSync } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
-// CONTRIBUTING.md lists the files that each kind of addition touches. The example of a list is the proof: the list has every file that
-// names the example, and no other.
+// CONTRIBUTING.md lists the files that each kind of addition touches. The example of a list is the proof: the list has
+// every file that names the example, and no other.
 
 const root = join(import.meta.dirname, "../..");
 const guide = readFileSync(join(root, "CONTRIBUTING.md"), "utf8");

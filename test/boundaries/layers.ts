@@ -1,5 +1,6 @@
-// The layers of each program, from the bottom up: the one place where they are listed. docs/architecture.md shows the same picture.
-// A folder stands for all that is in it, but what has a line of its own. Names on one line don't import each other.
+// The layers of each program, from the bottom up: the one place where they are listed. docs/architecture.md shows the
+// same picture. A folder stands for all that is in it, but what has a line of its own. Names on one line don't import
+// each other.
 
 export interface Program {
   readonly name: string;

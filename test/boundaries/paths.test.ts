@@ -51,7 +51,10 @@ function deadPaths(markdown: string, page: string): string[] {
   ];
 }
 
-/** A source file by its ending, or anything below a folder of the project. Not a path on a host, and no placeholder (`NAME.ts`). */
+/**
+ * A source file by its ending, or anything below a folder of the project. Not a path on a host, and no placeholder
+ * (`NAME.ts`).
+ */
 function isOurs(word: string): boolean {
   if (!/^[\w.][\w.,{}*/-]*$/.test(word) || /\b[A-Z]{2,}\b/.test(word)) return false;
   return /\w\.(ts|mjs|nix)$/.test(word) || (word.includes("/") && folders.has(word.split("/")[0] ?? ""));

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
-// docs/glossary.md decides which word means what: short enough to be read as a whole, and about words that the code uses.
+// docs/glossary.md decides which word means what: short enough to be read as a whole, and about words that the code
+// uses.
 
 const root = join(import.meta.dirname, "../..");
 const glossary = readFileSync(join(root, "docs/glossary.md"), "utf8");
@@ -31,8 +32,9 @@ test.each(terms)("the code uses the term: %s", (term) => {
 });
 
 /**
- * Words that meant something in this project only, and what is said instead. No name of a file or in the code has them as a part.
- * Strings are not names: what hosts and databases already store keeps its words (the spool's `after`, `*.put-off.json`).
+ * Words that meant something in this project only, and what is said instead. No name of a file or in the code has them
+ * as a part. Strings are not names: what hosts and databases already store keeps its words (the spool's `after`,
+ * `*.put-off.json`).
  */
 const RETIRED: Record<string, string> = {
   deed: "the verb itself",
@@ -113,3 +115,12 @@ function codeOf(text: string): string {
     )
     .replaceAll(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g, " ");
 }
+
+test("comments stay within the formatter's width: it leaves them as they are", () => {
+  const width = 120;
+  const isComment = /^\s*(\/\*\*|\*|\/\/ (?!oxlint-))/;
+  const long = sources.flatMap(({ file, text }) =>
+    text.split("\n").flatMap((line, at) => (line.length > width && isComment.test(line) ? [`${file}:${at + 1}`] : [])),
+  );
+  expect(long).toEqual([]);
+});

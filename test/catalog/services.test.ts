@@ -173,7 +173,9 @@ function workOf({ request, consistency }: FilesContract): Work {
   return ofItsOwn(host.work({ user, sources, excludes, contract: { consistency } }));
 }
 
-/** Another binding: to the same repository, if the work says nothing else, which need not be made anew for each entry. */
+/**
+ * Another binding: to the same repository, if the work says nothing else, which need not be made anew for each entry.
+ */
 function ofItsOwn({ assignment, binding }: Work): Work {
   const id = newId();
   const [repository] = assignment.repositories;

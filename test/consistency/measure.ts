@@ -11,8 +11,8 @@ import { startMariadb, startPostgres } from "./servers.ts";
 import { wholeRounds, wholeServerRounds } from "./whole.ts";
 import { heldBySqlite, isPrefix, startSqliteWriter } from "./writers.ts";
 
-// npm run consistency -- --rounds N: copies, dumps, and whole backups and restores under load, N times each; says how many
-// held a sound prefix.
+// npm run consistency -- --rounds N: copies, dumps, and whole backups and restores under load, N times each; says how
+// many held a sound prefix.
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "50" } } });
 const rounds = Number(values.rounds);
 const directory = mkdtempSync(join(tmpdir(), "holdfast-consistency-"));

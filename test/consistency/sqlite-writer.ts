@@ -1,8 +1,8 @@
 import { appendFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
-// A program that writes without a pause until it is ended: sqlite-writer.ts DATABASE LOG. Every number is one transaction of
-// two tables; it is in the log only when it is committed.
+// A program that writes without a pause until it is ended: sqlite-writer.ts DATABASE LOG. Every number is one
+// transaction of two tables; it is in the log only when it is committed.
 const [path = "", log = ""] = process.argv.slice(2);
 const database = new DatabaseSync(path);
 database.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 60000; PRAGMA wal_autocheckpoint = 50");

@@ -14,8 +14,8 @@ interface Taken {
 }
 
 /**
- * Whole backups of a contract with a SQLite database while a writer hammers it; then every snapshot is restored, and looked
- * at. @returns for each, whether the database was sound and held a prefix of what was committed
+ * Whole backups of a contract with a SQLite database while a writer hammers it; then every snapshot is restored, and
+ * looked at. @returns for each, whether the database was sound and held a prefix of what was committed
  */
 export async function wholeRounds(engine: FoundEngine, rounds: number): Promise<boolean[]> {
   const host = await openEngineHost(engine);

@@ -34,14 +34,17 @@ export interface Bound {
 }
 
 /**
- * A host that was given its assignment once, and whose control plane has been away ever since: what stands on it by then
- * is all that a person on the worst day has.
+ * A host that was given its assignment once, and whose control plane has been away ever since: what stands on it by
+ * then is all that a person on the worst day has.
  */
 export interface ContractHost {
   readonly root: string;
   readonly paths: Paths;
   readonly agent: AgentProcess;
-  /** Gives the host its assignment, and lets its daemon run until the results stand, but for so many that can't. @returns what it said */
+  /**
+   * Gives the host its assignment, and lets its daemon run until the results stand, but for so many that can't.
+   * @returns what it said
+   */
   assign(bindings: readonly Bound[], unable?: number): Promise<string>;
   /** `result.restoreScript` of a binding, with words after it. */
   script(binding: string, ...words: string[]): Promise<Outcome>;

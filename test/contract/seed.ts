@@ -5,8 +5,8 @@ import { expect } from "vitest";
 import type { ProviderName } from "../../shared/repository.ts";
 import type { Bound, ContractHost } from "./contract-host.ts";
 
-// The contract test of Self Host Blocks (modules/contracts/backup/test.nix), step by step, with nothing of ours in it but the
-// names of the command and of the unit.
+// The contract test of Self Host Blocks (modules/contracts/backup/test.nix), step by step, with nothing of ours in it
+// but the names of the command and of the unit.
 
 export interface Cell {
   readonly provider: ProviderName;

@@ -16,7 +16,10 @@ import { testControl, type TestControl, type TestHost, URL_OF_CONTROL } from "..
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
-/** A control plane that may send nothing itself, a host whose agent may send to one receiver in its LAN, and a channel there. */
+/**
+ * A control plane that may send nothing itself, a host whose agent may send to one receiver in its LAN, and a channel
+ * there.
+ */
 async function inTheLan(policy: (origin: string) => unknown = (origin) => [origin]) {
   const control = await testControl({ now: new Date().toISOString() });
   control.deps.log.error = () => undefined;

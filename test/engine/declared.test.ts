@@ -27,7 +27,9 @@ function assigned(wanted: Wanted = {}) {
 
 type Assigned = ReturnType<typeof assigned>;
 
-/** The control plane was told of the file and everything was pulled since: what it assigns should be what the file says. */
+/**
+ * The control plane was told of the file and everything was pulled since: what it assigns should be what the file says.
+ */
 async function settled(...given: Parameters<typeof declare>): Promise<void> {
   await declare(...given);
   await updateContractState(host.paths, { settled: digestOf((await readDeclared(host.paths)).texts) });

@@ -49,7 +49,9 @@ export interface Work {
   binding: AssignedBinding;
 }
 
-/** One host in a temporary directory that any user may walk through, with a real engine and nothing else of the agent. */
+/**
+ * One host in a temporary directory that any user may walk through, with a real engine and nothing else of the agent.
+ */
 export interface EngineHost {
   root: string;
   paths: Paths;

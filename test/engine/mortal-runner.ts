@@ -8,8 +8,8 @@ import { RestoreRequest } from "../../shared/assignment.ts";
 import { openSpool } from "../../agent/state/spool.ts";
 import type { Work } from "./engine-host.ts";
 
-// A program of its own that runs one backup or restore, or ends what another one left, for tests that kill it: mortal-runner.ts ROOT RUN-ID
-// [restore|recover], the work in ROOT/work.json.
+// A program of its own that runs one backup or restore, or ends what another one left, for tests that kill it:
+// mortal-runner.ts ROOT RUN-ID [restore|recover], the work in ROOT/work.json.
 const [root = "", runId = "", kind = "backup"] = process.argv.slice(2);
 const paths = agentPaths(root);
 const { assignment, binding } = JSON.parse(readFileSync(`${root}/work.json`, "utf8")) as Work;

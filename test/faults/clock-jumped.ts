@@ -20,8 +20,8 @@ interface Jump {
 }
 
 /**
- * A real agent and a real control plane whose clocks are set wrong and right again, and a host that sleeps, while restic makes a
- * backup every six hours of held time and removes all but the newest two.
+ * A real agent and a real control plane whose clocks are set wrong and right again, and a host that sleeps, while
+ * restic makes a backup every six hours of held time and removes all but the newest two.
  */
 export const clockJumped: Fault = {
   name: "clock-jumped",

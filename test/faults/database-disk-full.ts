@@ -27,7 +27,8 @@ export const databaseDiskFull: Fault = {
         const played = await hosts.report(dice, async () => {
           for (const { leave, milliseconds } of times) {
             await pause(dice.below(600));
-            // The log beside the database keeps what room it once had: without it, nothing is written for minutes that needs more.
+            // The log beside the database keeps what room it once had: without it, nothing is written for minutes that
+            // needs more.
             await neighbour.column("PRAGMA wal_checkpoint(TRUNCATE)");
             disk.fill(leave);
             await pause(milliseconds);

@@ -23,8 +23,8 @@ interface Bench {
 }
 
 /**
- * A disk that one backup needs is full, or soon will be: the spool's, the state's, the cache's with the tool's TMPDIR, the
- * repository's. Once there is room, the next backup has to succeed without anybody's help.
+ * A disk that one backup needs is full, or soon will be: the spool's, the state's, the cache's with the tool's TMPDIR,
+ * the repository's. Once there is room, the next backup has to succeed without anybody's help.
  */
 export const diskFull: Fault = {
   name: "disk-full",
@@ -95,7 +95,8 @@ async function fillOnce(
   disks[place].empty();
 
   const how = `${leave} bytes left, ${state}${failure === null ? "" : ` (${failure.code}: ${failure.message.slice(0, 200)})`}`;
-  // By the agent first: a borg that had no room for its last words has left a lock that only the same host's next one removes.
+  // By the agent first: a borg that had no room for its last words has left a lock that only the same host's next one
+  // removes.
   const next = await host.backup(host.work());
   if (next.state !== "succeeded")
     lies.push(`the next one ${next.state}: ${next.failure?.message ?? next.warnings.join("; ")}`);

@@ -11,7 +11,10 @@ import { enrolFakeHost, type FakeHost } from "../support/fake-host.ts";
 import type { Dice } from "../support/random.ts";
 import { eventOf } from "./webhook-receiver.ts";
 
-/** Many hosts with real keys that report runs they never made, and keep each report until it is acknowledged, as an agent does. */
+/**
+ * Many hosts with real keys that report runs they never made, and keep each report until it is acknowledged, as an
+ * agent does.
+ */
 export interface Fleet {
   /** Reports run after run until it is stopped; then delivers what is left, however long that takes, and resolves. */
   report(dice: Dice, stop: AbortSignal): Promise<void>;

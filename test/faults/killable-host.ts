@@ -23,7 +23,10 @@ import { until } from "../support/until.ts";
 import { type Gateway, openGateway } from "./gateway.ts";
 import { pathsOf, PASSPHRASE } from "./real-repository.ts";
 
-/** A host with a service for each tool, whose agent is a real process that is killed; its control plane is in this process. */
+/**
+ * A host with a service for each tool, whose agent is a real process that is killed; its control plane is in this
+ * process.
+ */
 export interface KillableHost {
   readonly root: string;
   readonly paths: Paths;
@@ -53,7 +56,10 @@ export interface Service {
   readonly traces: string;
   /** There while the service is stopped. */
   readonly stopped: string;
-  /** Holds how many seconds the next hook of that phase waits before it kills its own agent, and whether it first does its work. */
+  /**
+   * Holds how many seconds the next hook of that phase waits before it kills its own agent, and whether it first does
+   * its work.
+   */
   readonly killIn: Readonly<Record<"before" | "after", string>>;
 }
 
@@ -102,7 +108,9 @@ export async function openKillableHost(): Promise<KillableHost> {
   }
 }
 
-/** So much new is stored by each run that there is a middle of it: restic is slowed down, borg stores without a network. */
+/**
+ * So much new is stored by each run that there is a middle of it: restic is slowed down, borg stores without a network.
+ */
 const NOISE_BYTES: Record<ProviderName, number> = { restic: 800_000, borg: 4_000_000 };
 
 /** The assignment has to arrive before that. */

@@ -3,8 +3,9 @@ import { type Fault, play, type Tally } from "./fault.ts";
 import { FAULTS } from "./faults.ts";
 
 /*
- * npm run faults -- [--seed N] [--rounds M] [--minutes T] [--only NAME[,NAME…]]: breaks things on purpose and prints what was lost,
- * doubled or lied about. Exits with 1 when anything was. Ctrl-C ends it with what was found so far, and cleans up.
+ * npm run faults -- [--seed N] [--rounds M] [--minutes T] [--only NAME[,NAME…]]: breaks things on purpose and prints
+ * what was lost, doubled or lied about. Exits with 1 when anything was. Ctrl-C ends it with what was found so far, and
+ * cleans up.
  */
 
 const { values } = parseArgs({

@@ -95,7 +95,9 @@ export const MOMENTS: readonly [Moment, ...Moment[]] = [
   ),
 ];
 
-/** The first line is on its way to the spool, or there, and the schedule may know that the time is behind it, or not. */
+/**
+ * The first line is on its way to the spool, or there, and the schedule may know that the time is behind it, or not.
+ */
 export const ON_TIME = moment(
   "when its time has come",
   async ({ host, dice, isNew, kill, dead }) => {

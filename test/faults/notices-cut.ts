@@ -24,8 +24,9 @@ const KEYS = ["disk.full /srv", "disk.full /var", "spool.full /var/lib"] as cons
 const HOURS_AFTER = 60;
 
 /**
- * What finds out, what sweeps and what sends are each cut at any of their calls of the database, several at once, while things break
- * and are mended, come and go, by day and in quiet hours, and receivers fail. Then all is well, and everybody has to have been told.
+ * What finds out, what sweeps and what sends are each cut at any of their calls of the database, several at once, while
+ * things break and are mended, come and go, by day and in quiet hours, and receivers fail. Then all is well, and
+ * everybody has to have been told.
  */
 export const noticesCut: Fault = {
   name: "notices-cut",

@@ -14,7 +14,8 @@ type Delivery = Written["sent"][number];
 
 /**
  * What was lost, said twice or wrongly, once everything has had its time.
- * @param states how each thing is, by what its incidents are of in detail; `unsaid`: it ended without anybody being told
+ * @param states how each thing is, by what its incidents are of in detail; `unsaid`: it ended without anybody being
+ * told
  */
 export function judgeNotices(
   written: Written,

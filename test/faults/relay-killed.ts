@@ -25,7 +25,10 @@ const LOOK_EVERY_MS = 20;
 const PATIENCE_MS = 3_000;
 const MOST_LOOKS = 60;
 
-/** kill -9 of an agent that sends a notification for the control plane, around the moment it is sent; the receiver fails now and then too. */
+/**
+ * kill -9 of an agent that sends a notification for the control plane, around the moment it is sent; the receiver fails
+ * now and then too.
+ */
 export const relayKilled: Fault = {
   name: "relay-killed",
   rounds: 50,

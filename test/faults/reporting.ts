@@ -14,9 +14,15 @@ import { until } from "../support/until.ts";
 import { type Found, found } from "./fault.ts";
 import { listenForWebhooks, type Webhooks } from "./webhooks.ts";
 
-/** Hosts that do nothing but report, keeping each report until it is acknowledged, as agents do; and somebody who is told. */
+/**
+ * Hosts that do nothing but report, keeping each report until it is acknowledged, as agents do; and somebody who is
+ * told.
+ */
 export interface ReportingHosts {
-  /** Every host reports runs of a new binding, one of which fails, all through what `meanwhile` does; and ends once all is acknowledged. */
+  /**
+   * Every host reports runs of a new binding, one of which fails, all through what `meanwhile` does; and ends once all
+   * is acknowledged.
+   */
   report(dice: Dice, meanwhile: () => Promise<void>): Promise<Played>;
   /**
    * Compares what was reported with what is there.

@@ -85,7 +85,8 @@ async function breakOnce(bench: Bench, way: Way, dice: Dice): Promise<Found> {
     useEngine(engine);
   }
   const left = leftBehind(runId);
-  // By the agent first: a borg that was killed behind our back has left a lock that only the same host's next one removes.
+  // By the agent first: a borg that was killed behind our back has left a lock that only the same host's next one
+  // removes.
   const next = await host.backup(bench.work());
   const after = idsNow();
   const reports = (await host.reports()).filter(({ run }) => run.id === runId);

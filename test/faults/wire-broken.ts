@@ -13,11 +13,16 @@ const EVERY_SECONDS = 3;
 /** The waits of at least 0.5, 1, 2, 4, 8 and 16 s leave no room for more in a minute of the agent's time. */
 const SOCKETS_A_MINUTE = 8;
 
-/** How many snapshots, and runs that began, a round looks back on; and how many that are over, as more are while it looks. */
+/**
+ * How many snapshots, and runs that began, a round looks back on; and how many that are over, as more are while it
+ * looks.
+ */
 const NEWEST = 30;
 const NEWEST_OVER = 3 * NEWEST;
 
-/** A real agent whose wire to a real control plane is bad in every way, while restic makes a backup every few seconds. */
+/**
+ * A real agent whose wire to a real control plane is bad in every way, while restic makes a backup every few seconds.
+ */
 export const wireBroken: Fault = {
   name: "wire-broken",
   rounds: 40,
@@ -70,7 +75,9 @@ function weatherOf(dice: Dice): Weather {
   ]);
 }
 
-/** Waits until the host is there again and has said all that it has begun so far, and compares it with the repository. */
+/**
+ * Waits until the host is there again and has said all that it has begun so far, and compares it with the repository.
+ */
 async function judge(host: WiredHost, said: string[]): Promise<Found> {
   const stored = (await host.snapshots()).slice(-NEWEST);
   const begun = [...host.seen].slice(-NEWEST);

@@ -23,7 +23,10 @@ import { until } from "../support/until.ts";
 import { layWire, type Wire } from "../support/wire.ts";
 import { PASSPHRASE, pathsOf, realSnapshots } from "./real-repository.ts";
 
-/** A whole agent and a whole control plane in this process, with a wire between them, and a binding that restic backs up. */
+/**
+ * A whole agent and a whole control plane in this process, with a wire between them, and a binding that restic backs
+ * up.
+ */
 export interface WiredHost {
   readonly wire: Wire;
   /** Ids of the runs whose file was seen in the spool. */
@@ -43,7 +46,10 @@ export interface WiredHost {
   end(): Promise<void>;
 }
 
-/** @param agent what it goes by, and its schedule; the control plane has the same clock, if not one of its own. Returns once it is online */
+/**
+ * @param agent what it goes by, and its schedule; the control plane has the same clock, if not one of its own. Returns
+ * once it is online
+ */
 export async function openWiredHost(agent: {
   clock: { now(): number };
   timers: Timers;

@@ -3,8 +3,9 @@ import { playTarget, type Tally } from "./target.ts";
 import { TARGETS } from "./targets.ts";
 
 /*
- * npm run fuzz -- [--cases N] [--seed N] [--minutes T] [--only NAME[,NAME…]]: sends nonsense to everything that takes what others
- * wrote, and prints what broke. Exits with 1 when anything did. A finding names the target, the seed and the cases that repeat it.
+ * npm run fuzz -- [--cases N] [--seed N] [--minutes T] [--only NAME[,NAME…]]: sends nonsense to everything that takes
+ * what others wrote, and prints what broke. Exits with 1 when anything did. A finding names the target, the seed and
+ * the cases that repeat it.
  */
 
 const { values } = parseArgs({

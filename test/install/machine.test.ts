@@ -70,7 +70,8 @@ test("the install command installs, enrols and starts the agent", async () => {
     facts: { os: expect.stringContaining("Debian"), runsAs: "root", hooksPolicy: "named" },
   });
   expect(host.facts?.engines).toMatchObject([{ provider: "restic", version: "0.14.0", path: "/usr/bin/restic" }]);
-  // Nobody else on the machine may read the state, and the token is left in no file (sudo's log has the line, used up by then).
+  // Nobody else on the machine may read the state, and the token is left in no file (sudo's log has the line, used up
+  // by then).
   expect((await machine.sh("stat -c '%a %U' /var/lib/holdfast /etc/holdfast /etc/holdfast/hooks.d")).stdout).toBe(
     "700 root\n755 root\n755 root\n",
   );

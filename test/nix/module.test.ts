@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
 import { readContract } from "../../agent/declared/contract-file.ts";
 
-// The NixOS module, evaluated by a real Nix on a stand-in for nixpkgs' lib: what it writes is read by the agent's own reader.
+// The NixOS module, evaluated by a real Nix on a stand-in for nixpkgs' lib: what it writes is read by the agent's own
+// reader.
 
 const module = join(import.meta.dirname, "../../agent/nix/module.nix");
 const run = promisify(execFile);

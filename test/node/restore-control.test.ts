@@ -20,7 +20,8 @@ import { type Client, openClient } from "../support/client.ts";
 import { freePort } from "../support/free-port.ts";
 import { until } from "../support/until.ts";
 
-// The worst day of the control plane itself, with the programs that people run: its disk is gone, and all comes back with one line.
+// The worst day of the control plane itself, with the programs that people run: its disk is gone, and all comes back
+// with one line.
 
 let programs: Built;
 let directory: string;
@@ -108,7 +109,8 @@ test("a control plane with a lost data directory is restored with its recovery k
   expect(snapshots.items.map(({ id }) => id)).toContain(lost.snapshot);
   expect((await client.send("GET", `/api/v1/runs/${lost.id}`)).status).toBe(404);
 
-  // This machine is the host it was, with the passphrases that only it had; its first repository went with the disk, and is not made anew.
+  // This machine is the host it was, with the passphrases that only it had; its first repository went with the disk,
+  // and is not made anew.
   expect(await ran(client, kept)).toMatchObject({ state: "succeeded" });
   const backups = await client.ask(page(Run), "GET", `/api/v1/runs?binding=${kept.id}&kind=backup`);
   expect(backups.items[1]).toMatchObject({ state: "warned", snapshot: expect.any(String) });

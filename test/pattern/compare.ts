@@ -25,8 +25,9 @@ interface Case {
 }
 
 /**
- * Backs the same odd trees up with every tool, and compares what is in the snapshots. A pattern has a subtree of its own, so
- * that one backup is enough for many of them: it is anchored there, looked for below its name, or all names in it are marked.
+ * Backs the same odd trees up with every tool, and compares what is in the snapshots. A pattern has a subtree of its
+ * own, so that one backup is enough for many of them: it is anchored there, looked for below its name, or all names in
+ * it are marked.
  */
 export async function comparePatterns(
   tools: readonly Tool[],

@@ -1,7 +1,10 @@
 import { ExcludePattern } from "../../shared/pattern.ts";
 import type { Dice } from "../support/random.ts";
 
-/** A pattern that the schema takes, most often made from one of the paths, so that it matches some of them and not others. */
+/**
+ * A pattern that the schema takes, most often made from one of the paths, so that it matches some of them and not
+ * others.
+ */
 export function randomPattern(dice: Dice, paths: readonly string[], tag: string): string {
   for (;;) {
     const path = dice.pick(paths as [string, ...string[]]);

@@ -12,7 +12,9 @@ const run = promisify(execFile);
 export interface Tool {
   readonly name: string;
   prepare(scratch: string): Promise<void>;
-  /** Backs the tree up, without what the patterns leave out, restores it elsewhere, and lists the files that are there. */
+  /**
+   * Backs the tree up, without what the patterns leave out, restores it elsewhere, and lists the files that are there.
+   */
   kept(input: { scratch: string; root: string; patterns: readonly string[] }): Promise<Set<string>>;
 }
 

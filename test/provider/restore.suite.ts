@@ -5,7 +5,9 @@ import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
 import { describeTree, makeOddTree } from "../engine/odd-tree.ts";
 import type { FoundEngine } from "../support/engines.ts";
 
-/** The heart of what `restoreFiles` promises; test/engine/restore.test.ts shows all of it on the oldest and the newest. */
+/**
+ * The heart of what `restoreFiles` promises; test/engine/restore.test.ts shows all of it on the oldest and the newest.
+ */
 export function restoreSuite(engine: FoundEngine): void {
   describe(`a restore with ${engine.provider} ${engine.version}`, () => {
     let host: EngineHost;

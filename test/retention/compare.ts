@@ -26,7 +26,10 @@ interface Compared {
   readonly differences: readonly string[];
 }
 
-/** Makes snapshots at random times, and asks restic itself and our plan which of them each of many retentions keeps, and why. */
+/**
+ * Makes snapshots at random times, and asks restic itself and our plan which of them each of many retentions keeps, and
+ * why.
+ */
 export async function compareRetention(
   restic: string,
   { snapshots, policies, seed }: { snapshots: number; policies: number; seed: number },

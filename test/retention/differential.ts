@@ -3,7 +3,9 @@ import { parseArgs } from "node:util";
 import { newestRestic } from "../support/restic.ts";
 import { compareRetention } from "./compare.ts";
 
-/** `npm run retention -- --snapshots 150 --policies 300 --seed 1`: exits 1 when restic and we differ about a snapshot. */
+/**
+ * `npm run retention -- --snapshots 150 --policies 300 --seed 1`: exits 1 when restic and we differ about a snapshot.
+ */
 const number = { type: "string" } as const;
 const { values } = parseArgs({ options: { snapshots: number, policies: number, seed: number } });
 process.env["HOLDFAST_TEST_ENGINES"] ??= join(import.meta.dirname, "../../node_modules/.cache/engines");

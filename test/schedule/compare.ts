@@ -66,18 +66,24 @@ const REASONS = {
   /** Systemd's search stops with "Infinite loop in calendar calculation"; ours goes on. */
   breaksOff: (_calendar: Calendar, _question: Question, theirs: Opinion) => theirs.seconds === null,
   /**
-   * Before version 260 systemd runs past the end of a field with an open step (`*:0/25`) and, when that carries over two fields at once,
-   * goes on behind the first matches of the new day or year (its issues 22665 and 40260).
+   * Before version 260 systemd runs past the end of a field with an open step (`*:0/25`) and, when that carries over
+   * two fields at once, goes on behind the first matches of the new day or year (its issues 22665 and 40260).
    */
   skips: (calendar: Calendar, question: Question, theirs: Opinion) =>
     skipsSome(calendar, question, theirs.seconds ?? []),
   /** With `~` or at a month's first midnight systemd takes the other of two showings of the same time. */
   showings: (calendar: Calendar, question: Question, theirs: Opinion) =>
     showsTheSame(calendar, question, theirs.seconds ?? []),
-  /** With `~`, in Dublin's winter time, which the zone files call the daylight-saving one, systemd can count a day wrong near a change. */
+  /**
+   * With `~`, in Dublin's winter time, which the zone files call the daylight-saving one, systemd can count a day wrong
+   * near a change.
+   */
   miscounts: (calendar: Calendar, question: Question, theirs: Opinion) =>
     zoneOf(calendar, question) === "Europe/Dublin" && miscountsDays(calendar, question, theirs.seconds ?? []),
-  /** There, and in Chatham, where clocks jump at a quarter to, systemd can leave out some of what the clocks do show after a jump. */
+  /**
+   * There, and in Chatham, where clocks jump at a quarter to, systemd can leave out some of what the clocks do show
+   * after a jump.
+   */
   leavesOut: (calendar: Calendar, question: Question, theirs: Opinion) =>
     ["Europe/Dublin", "Pacific/Chatham"].includes(zoneOf(calendar, question)) &&
     leavesOutAfterJump(calendar, question, theirs.seconds ?? []),

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { compareWithSystemd } from "./compare.ts";
 import { systemdAnalyzeIsHere } from "./systemd.ts";
 
-// `npm run schedule -- --seed N --count M` asks as much as you like; these are 2,000 of the grammar and more that are damaged.
+// `npm run schedule -- --seed N --count M` asks as much as you like; these are 2,000 of the grammar and more that are
+// damaged.
 const COUNT = 3000;
 
 test.skipIf(!systemdAnalyzeIsHere)("systemd accepts, prints and plans as we do", async () => {

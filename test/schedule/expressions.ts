@@ -1,6 +1,9 @@
 import * as fc from "fast-check";
 
-/** Zones whose clocks jump in every way there is: at midnight, by half an hour, by a day, backwards for winter, not at all. */
+/**
+ * Zones whose clocks jump in every way there is: at midnight, by half an hour, by a day, backwards for winter, not at
+ * all.
+ */
 export const ZONES = [
   "UTC",
   "Europe/Berlin",

@@ -14,7 +14,8 @@ export interface Opinion {
 }
 
 /**
- * systemd's opinion of each expression, null where it refuses one: all asked at once, since starting it takes most of the time.
+ * systemd's opinion of each expression, null where it refuses one: all asked at once, since starting it takes most of
+ * the time.
  * @param zone the local zone systemd is to assume
  */
 export async function askSystemd(

@@ -5,7 +5,10 @@ import { isTimeZone } from "../../shared/time-zone.ts";
 import { askSystemd, systemdAnalyzeIsHere } from "./systemd.ts";
 
 const directory = "/usr/share/zoneinfo";
-/** What the machine's zone files hold beside zones: its own choice, an unset one, and the same zones under another count of seconds. */
+/**
+ * What the machine's zone files hold beside zones: its own choice, an unset one, and the same zones under another count
+ * of seconds.
+ */
 const NO_ZONES = /^(posix|right|localtime|posixrules|Factory)(\/|$)/;
 
 test.skipIf(!systemdAnalyzeIsHere)(

@@ -25,7 +25,10 @@ const PUBLIC = new Set([
   "GET /install/{file}",
 ]);
 
-/** The HTTP API from outside, as far as a runtime could break it. What each route does in depth is tested in test/control. */
+/**
+ * The HTTP API from outside, as far as a runtime could break it. What each route does in depth is tested in
+ * test/control.
+ */
 export function routesSuite(control: () => ControlUnderTest): void {
   const admin = openClient(
     () => control().url,

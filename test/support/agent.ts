@@ -26,7 +26,9 @@ export interface AgentProcess {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-/** The agent as it was bundled for the tests, or the program that HOLDFAST_AGENT_PROGRAM names: the compiled file, say. */
+/**
+ * The agent as it was bundled for the tests, or the program that HOLDFAST_AGENT_PROGRAM names: the compiled file, say.
+ */
 export function agentIn(
   root: string,
   environment: Record<string, string> = {},

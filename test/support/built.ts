@@ -19,7 +19,10 @@ export function builtPrograms(): Built | undefined {
   return directory === undefined ? undefined : builtIn(directory, async () => undefined);
 }
 
-/** The same, bundled now where nobody has done it: into a folder of their own, where they find the packages left outside. */
+/**
+ * The same, bundled now where nobody has done it: into a folder of their own, where they find the packages left
+ * outside.
+ */
 export async function buildPrograms(): Promise<Built> {
   const shared = builtPrograms();
   if (shared !== undefined) return shared;

@@ -7,7 +7,8 @@ const KeyFile = z.looseObject({ N: z.int(), r: z.int(), p: z.int(), salt: z.stri
 
 /**
  * Writes a restic repository's only key anew, so that opening it costs next to nothing: half a second of every call is
- * spent on making guesses at the passphrase dear, and a test's passphrase is worth none. restic itself notices no difference.
+ * spent on making guesses at the passphrase dear, and a test's passphrase is worth none. restic itself notices no
+ * difference.
  * @param repository a directory. @param passphrase as restic is given it
  */
 export async function cheapenKey(repository: string, passphrase: string): Promise<void> {

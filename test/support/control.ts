@@ -16,7 +16,10 @@ import { ErrorBody } from "../../shared/failure.ts";
 import { EnrollmentCreated, Enrolment, type HostFacts } from "../../shared/host.ts";
 import { startSqld } from "./sqld.ts";
 
-/** A control plane's core without a runtime: the real app on a real database, asked in-process, at a time the test holds. */
+/**
+ * A control plane's core without a runtime: the real app on a real database, asked in-process, at a time the test
+ * holds.
+ */
 export interface TestControl {
   readonly deps: Deps;
   readonly app: App;

@@ -8,9 +8,9 @@ const CACHE = join(import.meta.dirname, "../../node_modules/.cache/engines");
 const DEBIANS_PYTHON_PACKAGES = "/usr/lib/python3/dist-packages";
 
 /**
- * Before all tests: puts the engines that `.ci/setup test` has fetched where every user may run them. The checkout may lie
- * where only its owner may look, and the engine runs as other users too. Every borg, the machine's own as well, gets a
- * start that costs half. Afterwards they are gone.
+ * Before all tests: puts the engines that `.ci/setup test` has fetched where every user may run them. The checkout may
+ * lie where only its owner may look, and the engine runs as other users too. Every borg, the machine's own as well,
+ * gets a start that costs half. Afterwards they are gone.
  */
 export default async function shareEngines(): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-engines-"));

@@ -12,8 +12,8 @@ export interface FoundEngine {
 const VERSION_ARGS = { restic: "version", borg: "--version" };
 
 /**
- * Every version of a tool at hand, the oldest first: the distribution's own, and those `.ci/setup test` has put into the
- * cache. Fewer than two is an error, never a reason to skip: what holds for one version only does not hold.
+ * Every version of a tool at hand, the oldest first: the distribution's own, and those `.ci/setup test` has put into
+ * the cache. Fewer than two is an error, never a reason to skip: what holds for one version only does not hold.
  */
 export function everyVersion(provider: ProviderName): [FoundEngine, FoundEngine, ...FoundEngine[]] {
   const found = findVersions(provider);

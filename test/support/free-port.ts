@@ -1,6 +1,8 @@
 import { createServer } from "node:net";
 
-/** A loopback port nobody listens on now, for programs that can't be told 0 because they must know their own address. */
+/**
+ * A loopback port nobody listens on now, for programs that can't be told 0 because they must know their own address.
+ */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

@@ -46,7 +46,8 @@ const LONG = [
 
 /**
  * Starts the long files first, so that none of them is left running alone at the end: what Vitest itself remembers of
- * durations a fresh clone has not. A file that is not in the list comes after those that are; a wrong order costs time only.
+ * durations a fresh clone has not. A file that is not in the list comes after those that are; a wrong order costs time
+ * only.
  */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

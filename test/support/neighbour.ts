@@ -2,7 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-/** Another process in the same SQLite file. Only another process: two SQLite libraries in one don't see each other's locks. */
+/**
+ * Another process in the same SQLite file. Only another process: two SQLite libraries in one don't see each other's
+ * locks.
+ */
 export interface Neighbour {
   /** Begins to write and holds the lock. */
   lock(): Promise<void>;

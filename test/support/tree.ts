@@ -3,8 +3,8 @@ import { lstat, readFile, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
- * Everything a restore has to give back, one line per entry: type, mode, owner, mtime, content or link target, and which
- * entries are the same file (hard links). Names are shown as hex where they are not plain, so any bytes compare.
+ * Everything a restore has to give back, one line per entry: type, mode, owner, mtime, content or link target, and
+ * which entries are the same file (hard links). Names are shown as hex where they are not plain, so any bytes compare.
  * @param directory the top; it is not itself in the list
  */
 export async function describeTree(directory: string): Promise<string[]> {

@@ -25,7 +25,9 @@ export interface WorkerUnderTest extends ControlUnderTest {
 
 const project = join(import.meta.dirname, "../..");
 
-/** Starts the Worker in workerd by `wrangler dev`, with a migrated sqld as its database. Nothing leaves this machine. */
+/**
+ * Starts the Worker in workerd by `wrangler dev`, with a migrated sqld as its database. Nothing leaves this machine.
+ */
 export async function startWorker(): Promise<WorkerUnderTest> {
   const sqld = await startSqld();
   const directory = await mkdtemp(join(tmpdir(), "holdfast-worker-"));
@@ -83,7 +85,8 @@ export async function startWorker(): Promise<WorkerUnderTest> {
 }
 
 /**
- * How to call wrangler: with our own Node (it refuses an older one), no look-ups, and nothing written outside `directory`.
+ * How to call wrangler: with our own Node (it refuses an older one), no look-ups, and nothing written outside
+ * `directory`.
  * @param words its arguments
  */
 export function wranglerCommand(directory: string, words: string[]) {

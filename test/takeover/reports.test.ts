@@ -4,7 +4,7 @@ import { Repository } from "../../shared/repository.ts";
 import { readStreaks } from "../../control/domain/reports/streaks.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
 import { declare } from "../control/declared.ts";
-import { EARLY, listening, send, typesTold } from "../control/listening.ts";
+import { EARLY, subscribedHost, send, notifiedTypes } from "../control/subscribed-host.ts";
 import { reportOf, runIdAt } from "../control/reported.ts";
 
 // Who has one host's key speaks for that host, and for nothing else.
@@ -16,7 +16,7 @@ function checkOf(repository: string, run: { id: string; state: "succeeded" | "fa
 }
 
 test("an invented check of another host's repository hides none of its failed checks", async () => {
-  const { control, host, repository } = await listening();
+  const { control, host, repository } = await subscribedHost();
   const thief = await control.enrol("thief");
   // Four minutes ahead: less than what counts as a wrong clock.
   const ahead = uuidv7(control.deps.clock.now() + 4 * 60_000, new Uint8Array(10));
@@ -25,11 +25,11 @@ test("an invented check of another host's repository hides none of its failed ch
     host,
     checkOf(repository.id, { id: uuidv7(control.deps.clock.now(), new Uint8Array(10)), state: "failed" }),
   );
-  expect(await typesTold(control)).toEqual(["repository.check_failed"]);
+  expect(await notifiedTypes(control)).toEqual(["repository.check_failed"]);
 });
 
 test("nor does one by a host that uses the repository too", async () => {
-  const { control, host } = await listening();
+  const { control, host } = await subscribedHost();
   const shared = await control.admin.ask(Repository, "POST", "/api/v1/repositories", {
     name: "shared",
     provider: "restic",
@@ -47,11 +47,11 @@ test("nor does one by a host that uses the repository too", async () => {
   const ahead = uuidv7(control.deps.clock.now() + 4 * 60_000, new Uint8Array(10));
   await send(other, checkOf(shared.id, { id: ahead, state: "succeeded" }));
   await send(host, checkOf(shared.id, { id: uuidv7(control.deps.clock.now(), new Uint8Array(10)), state: "failed" }));
-  expect(await typesTold(control)).toEqual(["repository.check_failed"]);
+  expect(await notifiedTypes(control)).toEqual(["repository.check_failed"]);
 });
 
 test("how a host's runs stand is read by index, also in a database that was never analysed", async () => {
-  const { control, host, binding, repository } = await listening();
+  const { control, host, binding, repository } = await subscribedHost();
   await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
   const query = readStreaks(control.deps, host.id, { bindings: [binding.id], repositories: [repository.id] });
   for (const analyse of [false, true]) {

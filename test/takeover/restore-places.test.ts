@@ -8,7 +8,8 @@ import { RestoreRequest } from "../../shared/assignment.ts";
 import { type EngineHost, newId, openEngineHost, textOf, type Work } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
 
-// Who has the control plane's signing key orders restores of snapshots that he made himself. None of them may make him root.
+// Who has the control plane's signing key orders restores of snapshots that he made himself. None of them may make him
+// root.
 
 describe.each([...oldestAndNewest("restic"), oldestAndNewest("borg")[0]])(
   "a restore that the control plane orders, with $provider $version",

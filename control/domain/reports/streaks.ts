@@ -25,8 +25,8 @@ const KINDS = RunKind.options;
 const MAX_FAILURES = 100;
 
 /**
- * Reads the streaks of the host's own runs of bindings and repositories, in one statement that uses only indexes. What another
- * host reports of a repository that both use does not count.
+ * Reads the streaks of the host's own runs of bindings and repositories, in one statement that uses only indexes. What
+ * another host reports of a repository that both use does not count.
  * @param subjects ids of bindings, and of repositories for runs of a whole repository
  */
 export function readStreaks(

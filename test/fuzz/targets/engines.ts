@@ -27,8 +27,8 @@ import { spoiledTar } from "../tar.ts";
 import { mustHold, type Target } from "../target.ts";
 
 /**
- * What restic and borg print, spoiled: a run ends with a word for it and nothing else, and what it reports is what the control
- * plane takes; else the report would come back for ever.
+ * What restic and borg print, spoiled: a run ends with a word for it and nothing else, and what it reports is what the
+ * control plane takes; else the report would come back for ever.
  */
 export const engines: Target = {
   name: "engines",

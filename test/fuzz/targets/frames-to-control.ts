@@ -7,7 +7,9 @@ import { one, spoilJson, spoilText } from "../mutation.ts";
 import { openScene } from "../scene.ts";
 import { mustHold, type Target } from "../target.ts";
 
-/** What an agent says over its socket: a frame is answered, kept or closes the socket; another host's run never changes. */
+/**
+ * What an agent says over its socket: a frame is answered, kept or closes the socket; another host's run never changes.
+ */
 export const framesToControl: Target = {
   name: "frames-to-control",
   share: 12,

@@ -27,7 +27,9 @@ import { NO_SPARE, one, spoilBytes, spoilJson, spoilText } from "../mutation.ts"
 import { scratchDirectory } from "../scratch.ts";
 import { mustHold, type Target } from "../target.ts";
 
-/** One file that the agent reads: where it is, what is in it when all is well, and what has to hold whatever is in it. */
+/**
+ * One file that the agent reads: where it is, what is in it when all is well, and what has to hold whatever is in it.
+ */
 interface Readable {
   readonly file: string;
   readonly text: string;

@@ -21,7 +21,10 @@ type Corpus = Readonly<
   Record<"schedule" | "span" | "pattern" | "location" | "zone" | "name" | "within", readonly string[]>
 >;
 
-/** What reads the texts of people: schedules, spans, patterns, places. It says what is wrong, and never throws or dawdles. */
+/**
+ * What reads the texts of people: schedules, spans, patterns, places. It says what is wrong, and never throws or
+ * dawdles.
+ */
 export const parsers: Target = {
   name: "parsers",
   share: 45,

@@ -13,8 +13,8 @@ import { NO_SPARE, one, spoilBytes, spoilJson, spoilText } from "../mutation.ts"
 import { mustHold, type Target } from "../target.ts";
 
 /**
- * A control plane, or whoever is in its place on the way, that answers and says anything: over real sockets. A call ends with an
- * answer of its form or an ApiError, and after any frame the agent is connected, or connects again.
+ * A control plane, or whoever is in its place on the way, that answers and says anything: over real sockets. A call
+ * ends with an answer of its form or an ApiError, and after any frame the agent is connected, or connects again.
  */
 export const wireToAgent: Target = {
   name: "wire-to-agent",
