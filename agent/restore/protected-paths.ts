@@ -45,18 +45,27 @@ export function findProtectedPaths(
   const agent = agentPlaces(paths);
   if (isLocalLocation(repository.location)) agent.push(repository.location);
   const system = systemPlaces().filter((place) => !named.some((path) => isAtOrBelow(path, place)));
-  const places = isOwnTarget ? [] : [...agent, ...system];
-  const isProtected = (path: string): boolean => mounts.has(path) || places.some((place) => isAtOrBelow(path, place));
+  const places = new Set(isOwnTarget ? [] : [...agent, ...system].map((place) => place.replace(/\/+$/, "")));
+  const placeOf = (path: string): string | undefined => [path, ...above(path)].find((one) => places.has(one));
+  /** Directories above the places, with one of them. What is in a home is its user's, so a home is none of them. */
+  const fixed = new Map<string, string>();
+  for (const place of places) {
+    if (place.endsWith("/.ssh")) continue;
+    for (const directory of above(place)) fixed.set(directory, place);
+  }
+  const isProtected = (path: string): boolean => mounts.has(path) || placeOf(path) !== undefined;
   const links = new Map<string, string | null>();
   return {
     isProtected,
     reasonNotToWrite(path) {
-      const place = places.find((one) => isAtOrBelow(path, one));
-      return place === undefined ? null : `${place} is protected on this host: nothing is written there`;
+      const place = placeOf(path);
+      if (place === undefined) return null;
+      const advice = agent.includes(place) ? "" : "; root can restore it on the host, by naming it with --include";
+      return `${place} is protected on this host: nothing is written there${advice}`;
     },
     reasonNotToChange(directory) {
-      const inside = places.find((one) => isBelow(one, directory) && !one.endsWith("/.ssh"));
-      return inside === undefined ? null : `${inside}, which is protected on this host, is in it: it stays as it is`;
+      const place = fixed.get(directory);
+      return place === undefined ? null : `${place}, which is protected on this host, is in it: it stays as it is`;
     },
     linkAbove(path) {
       const parent = dirname(path);
@@ -69,6 +78,15 @@ export function findProtectedPaths(
     mustStay: (path) => isProtected(root + path) || excludes.some((pattern) => isExcluded(pattern, path)),
     isOtherFilesystem: (directory) => inside.some((mount) => isAtOrBelow(root + directory, mount)),
   };
+}
+
+/** The directories above a path, nearest first, "/" last. */
+function above(path: string): string[] {
+  const found: string[] = [];
+  for (let at = dirname(path); ; at = dirname(at)) {
+    found.push(at);
+    if (at === "/" || at === ".") return found;
+  }
 }
 
 /** The first part of a directory's path that is a symbolic link; null when none is. */

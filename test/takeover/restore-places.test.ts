@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { restore } from "../../agent/runs.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
@@ -112,6 +112,28 @@ describe.each([...oldestAndNewest("restic"), oldestAndNewest("borg")[0]])(
       expect(await readdir(outside)).toEqual([]);
     });
 
+    it("restores what is in a user's .ssh only when root names it on the host", async () => {
+      const home = absentHome();
+      const key = join(home, ".ssh/authorized_keys");
+      await mkdir(join(home, ".ssh"), { recursive: true });
+      try {
+        await writeFile(key, "ssh-ed25519 AAAA mine");
+        await writeFile(join(home, "letter"), "dear reader");
+        const homes = host.work({ sources: [home] });
+        expect(await host.backup(homes)).toMatchObject({ state: "succeeded" });
+        await rm(join(home, ".ssh"), { recursive: true });
+        await rm(join(home, "letter"));
+        const outcome = await ordered(homes, { include: [home] });
+        expect(outcome).toMatchObject({ state: "failed", failure: { code: "restore.incomplete" } });
+        expect(outcome.warnings.join()).toContain("by naming it with --include");
+        expect(await readdir(home)).toEqual(["letter"]);
+        expect(await host.restore(homes, { include: [join(home, ".ssh")] })).toMatchObject({ state: "succeeded" });
+        expect(await textOf(key)).toBe("ssh-ed25519 AAAA mine");
+      } finally {
+        await rm(home, { recursive: true, force: true });
+      }
+    });
+
     it("changes no directory above a protected place", async () => {
       const odd = await host.write("etc/holdfast/../app.conf", "of the snapshot");
       execFileSync("chmod", ["777", join(host.root, "etc")]);
@@ -125,3 +147,13 @@ describe.each([...oldestAndNewest("restic"), oldestAndNewest("borg")[0]])(
     });
   },
 );
+
+/** The home of a user of this machine that is not there: Debian has several, and nothing else makes them. */
+function absentHome(): string {
+  const homes = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .map((line) => line.split(":")[5] ?? "");
+  const absent = homes.find((home) => home.startsWith("/var/") && existsSync(dirname(home)) && !existsSync(home));
+  if (absent === undefined) throw new Error("every user of this machine has a home");
+  return absent;
+}
