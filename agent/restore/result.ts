@@ -25,11 +25,13 @@ export function buildRestoreResult(
   { plan, written, verification }: RestoreParts,
 ): RestoreResult {
   const { redact } = access.log;
-  const { failed, removed } = written;
+  const { failed, removed, withheld } = written;
   const files = filesOf(written.nodes);
   const wasWritten = new Set(files.map(({ path }) => path));
   const differing = (verification?.differing ?? []).filter(({ path }) => !failed.has(path));
-  const wrong = differing.filter(({ path }) => wasWritten.has(path));
+  // What was to be written and was not, since its place is protected and it looked the same, was asked for all the
+  // same.
+  const wrong = differing.filter(({ path }) => wasWritten.has(path) || withheld.has(path));
   const isTrusting = input.overwrite === "if-changed";
   const hidden = differing.filter(({ path, reason }) => isTrusting && !wasWritten.has(path) && reason === "content");
   const lines = [...failed].map(([path, reason]) => redact(`${path}: ${reason}`));

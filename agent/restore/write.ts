@@ -28,6 +28,8 @@ export interface Written {
   readonly nodes: readonly SnapshotNode[];
   /** Path and reason. */
   readonly failed: ReadonlyMap<string, string>;
+  /** Paths that were to be written and are not, since their place is protected. */
+  readonly withheld: ReadonlySet<string>;
   readonly failure: RunFailure | null;
   /** What was removed because the snapshot does not have it; null when that was skipped after a failure. */
   readonly removed: readonly string[] | null;
@@ -76,7 +78,7 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
     addFailures(failed, applyDirectoryAttributes(openDisk(root, tool.replacementChar), { original, restored }));
     addFailures(failed, withheld.kept);
   }
-  return { nodes: planned, failed, failure, removed };
+  return { nodes: planned, failed, withheld: new Set([...withheld.nodes].map(({ path }) => path)), failure, removed };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { restore } from "../../agent/runs.ts";
@@ -76,6 +76,14 @@ describe.each([...oldestAndNewest("restic"), oldestAndNewest("borg")[0]])(
       });
       expect(JSON.parse(await readFile(host.paths.policyJson, "utf8"))).toEqual({ hooks: "off" });
       expect(await textOf(join(etc, "app.conf"))).toBe("of the snapshot");
+      // Nor does one pass for restored that only looks the same.
+      const { mtime } = await stat(join(etc, "app.conf"));
+      await host.policy('{"hooks":"inline"}');
+      await utimes(host.paths.policyJson, mtime, mtime);
+      expect(await host.backup(everything)).toMatchObject({ state: "succeeded" });
+      await host.policy('{"hooks":"named" }');
+      await utimes(host.paths.policyJson, mtime, mtime);
+      expect(await ordered(everything, {})).toMatchObject({ state: "failed", failure: { code: "restore.incomplete" } });
       // What is as in the snapshot already is no failure.
       await host.policy({ hooks: "inline" });
       await ordered(everything, { include: [host.paths.policyJson], overwrite: "if-changed" });
