@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { HostApproval, Level, MAX_APPROVALS } from "./approval.ts";
 import { DeclarationFault } from "./declaration.ts";
 import { Id, Instant, Labels, Name } from "./ids.ts";
 
@@ -31,6 +32,16 @@ export const HostFacts = z.strictObject({
   hooksPolicy: z.enum(["off", "named", "inline"]),
   hooks: z.array(z.string().max(128)).max(1000).describe("names in the host's hooks.d"),
   troubles: z.array(HostTrouble).max(100).default([]),
+  level: Level.nullable()
+    .default(null)
+    .describe("how far the host trusts this control plane; null: an agent before 0.2"),
+  approvals: z.array(HostApproval).max(MAX_APPROVALS).default([]).describe("what waits for root on the host"),
+  recipient: z
+    .string()
+    .regex(/^age1[0-9a-z]{58}$/)
+    .nullable()
+    .default(null)
+    .describe("the host's age recipient: what is sealed to it only its agent can read; null: it has none"),
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 

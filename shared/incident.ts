@@ -15,6 +15,9 @@ export const IncidentKind = z.enum([
   "host.offline",
   "host.clock_wrong",
   "host.trouble",
+  "host.approval",
+  "host.quota",
+  "host.cloned",
 ]);
 export type IncidentKind = z.infer<typeof IncidentKind>;
 

@@ -36,6 +36,9 @@ export async function collectFacts(
     engines: engines.slice(0, 16),
     hooksPolicy: policy.hooks,
     hooks: hooks.slice(0, 1000),
+    level: null,
+    approvals: [],
+    recipient: null,
   };
 }
 

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access, lstat, readFile, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as z from "zod";
+import { Level } from "../../shared/approval.ts";
 import { HookName } from "../../shared/contract.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { AbsolutePath } from "../../shared/ids.ts";
@@ -15,7 +16,19 @@ const Origin = z
   .refine((text) => URL.canParse(text) && new URL(text).origin === text.replace(/\/$/, ""))
   .transform((text) => new URL(text).origin);
 
+/** What no order and no retention removes, for each binding. */
+const Keep = z
+  .strictObject({
+    snapshots: z.int().min(1).max(1000).default(3).describe("the newest good ones"),
+    days: z.int().min(0).max(366).default(7).describe("the last good one of each of so many days that had one"),
+  })
+  .prefault({});
+
 const PolicyFile = z.strictObject({
+  level: Level.default("guarded"),
+  keep: Keep,
+  appendOnly: z.array(z.string().min(1)).default([]),
+  secrets: z.array(AbsolutePath).default([]),
   hooks: z.enum(["off", "named", "inline"]).default("named"),
   sources: z.array(AbsolutePath).nullable().default(null),
   repositories: z.array(z.string().min(1)).nullable().default(null),
@@ -34,6 +47,12 @@ const PolicyFile = z.strictObject({
 
 /** What the host's owner allows. A list that is null allows everything. */
 export interface Policy {
+  readonly level: Level;
+  readonly keep: { readonly snapshots: number; readonly days: number };
+  /** Locations of repositories that this host only adds to, whatever the control plane says. */
+  readonly appendOnly: readonly string[];
+  /** Files and directories, besides the agent's own directory for them, that secrets may be read from. */
+  readonly secrets: readonly string[];
   readonly hooks: "off" | "named" | "inline";
   readonly sources: readonly string[] | null;
   readonly repositories: readonly string[] | null;
@@ -99,6 +118,10 @@ export async function findHook(
 }
 
 const DEFAULT_POLICY: Policy = {
+  level: "guarded",
+  keep: { snapshots: 3, days: 7 },
+  appendOnly: [],
+  secrets: [],
   hooks: "named",
   sources: null,
   repositories: null,
@@ -112,7 +135,15 @@ const DEFAULT_POLICY: Policy = {
 };
 
 function denyAll(fault: string): Policy {
-  const nothing = { sources: [], repositories: [], users: [], services: [], detect: false, isDeclared: false };
+  const nothing = {
+    ...DEFAULT_POLICY,
+    sources: [],
+    repositories: [],
+    users: [],
+    services: [],
+    detect: false,
+    isDeclared: false,
+  };
   return { ...nothing, hooks: "off", restore: "off", outgoing: "off", fault };
 }
 

@@ -228,5 +228,32 @@ export const MIGRATIONS: readonly Migration[] = [
       "UPDATE `deliveries` SET\n  `relayState` = CASE substr(`leaseOwner`, 1, 6) WHEN 'asked ' THEN 'requested' ELSE 'fetched' END,\n  `leaseOwner` = substr(`leaseOwner`, 7)\n  WHERE `leaseOwner` LIKE 'asked %' OR `leaseOwner` LIKE 'taken %';",
       "UPDATE `deliveries` SET `relayState` = 'missed'\n  WHERE `nextAttemptAt` IS NOT NULL AND `leaseOwner` IS NULL\n    AND `lastError` = 'its host has not come for it: is the host on, and its agent not older than the control plane?';"
     ]
+  },
+  {
+    "tag": "0011_add_approvals_macs_audit_chain",
+    "when": 1795961244186,
+    "hash": "273e7ae93446a2877a950fdc7aec54b928d00c19b68bb9828aa8b51b14e1e0c9",
+    "statements": [
+      "CREATE TABLE `approvals` (\n\t`host` text NOT NULL,\n\t`key` text NOT NULL,\n\t`kind` text NOT NULL,\n\t`summary` text NOT NULL,\n\t`bindings` text NOT NULL,\n\t`since` text NOT NULL,\n\tPRIMARY KEY(`host`, `key`)\n);",
+      "CREATE TABLE `used_jwts` (\n\t`host` text NOT NULL,\n\t`jti` text NOT NULL,\n\t`expiresAt` text NOT NULL,\n\tPRIMARY KEY(`host`, `jti`)\n);",
+      "CREATE INDEX `used_jwts_expiry` ON `used_jwts` (`expiresAt`);",
+      "CREATE TABLE `audit_checkpoints` (\n\t`sequence` integer PRIMARY KEY NOT NULL,\n\t`hash` text NOT NULL,\n\t`reason` text NOT NULL,\n\t`at` text NOT NULL,\n\t`jws` text NOT NULL\n);",
+      "ALTER TABLE `bindings` ADD `mac` text;",
+      "ALTER TABLE `contracts` ADD `mac` text;",
+      "ALTER TABLE `repositories` ADD `mac` text;",
+      "ALTER TABLE `enrollments` ADD `repositories` text DEFAULT '[]' NOT NULL;",
+      "ALTER TABLE `enrollments` ADD `mac` text;",
+      "ALTER TABLE `hosts` ADD `reportedBytes` integer DEFAULT 0 NOT NULL;",
+      "ALTER TABLE `hosts` ADD `reportedSince` text;",
+      "ALTER TABLE `hosts` ADD `mac` text;",
+      "ALTER TABLE `orders` ADD `mac` text;",
+      "ALTER TABLE `audit` ADD `address` text;",
+      "ALTER TABLE `audit` ADD `before` text;",
+      "ALTER TABLE `audit` ADD `after` text;",
+      "ALTER TABLE `audit` ADD `sequence` integer;",
+      "ALTER TABLE `audit` ADD `hash` text;",
+      "CREATE UNIQUE INDEX `audit_sequence_unique` ON `audit` (`sequence`);",
+      "ALTER TABLE `tokens` ADD `mac` text;"
+    ]
   }
 ];

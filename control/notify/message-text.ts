@@ -187,6 +187,24 @@ const TEMPLATES: Record<EventType, EventTemplate> = {
   "host.clock_right": { severity: "resolved", title: (facts) => `The clock of host ${hostOf(facts)} is right again` },
   "host.trouble": { severity: "critical", title: (facts) => `Host ${hostOf(facts)} reports a problem` },
   "host.trouble_over": { severity: "resolved", title: (facts) => `The problem on host ${hostOf(facts)} is resolved` },
+  "host.approval_needed": {
+    severity: "warning",
+    title: (facts) => `Something waits for root on host ${hostOf(facts)}`,
+    next: "On the host: `holdfast-agent approve` shows it and says yes to it.",
+  },
+  "host.approval_given": { severity: "resolved", title: (facts) => `Nothing waits for root on host ${hostOf(facts)}` },
+  "host.quota_exceeded": {
+    severity: "critical",
+    title: (facts) => `Host ${hostOf(facts)} reports more than it may`,
+    next: "Look at the host: its agent is broken, or somebody else has its key.",
+  },
+  "host.quota_kept": { severity: "resolved", title: (facts) => `Host ${hostOf(facts)} reports no more than it may` },
+  "host.cloned": {
+    severity: "critical",
+    title: (facts) => `Two machines use the key of host ${hostOf(facts)}`,
+    next: "Enrol one of them again; until then say which is the right one, or revoke the host.",
+  },
+  "host.clone_gone": { severity: "resolved", title: (facts) => `One machine uses the key of host ${hostOf(facts)}` },
   "incident.reminder": {
     severity: "warning",
     title: (facts) => `Still open: ${facts.incident?.summary ?? facts.summary ?? "an incident is open"}`,

@@ -72,6 +72,9 @@ export const FACTS: HostFacts = {
   hooksPolicy: "named",
   hooks: [],
   troubles: [],
+  level: null,
+  approvals: [],
+  recipient: null,
 };
 
 /** Both kinds that the control plane runs on: a file of its own, and a libSQL server over HTTP. */

@@ -40,6 +40,9 @@ export const FAKE_FACTS: HostFacts = {
   hooksPolicy: "named",
   hooks: [],
   troubles: [],
+  level: null,
+  approvals: [],
+  recipient: null,
 };
 
 /** Enrols a host by the HTTP API, verifying what the control plane signs as an agent does. */

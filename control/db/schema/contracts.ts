@@ -31,6 +31,7 @@ export const contracts = sqliteTable(
     undeclaredAt: text(),
     createdAt: text().notNull(),
     changedAt: text().notNull(),
+    mac: text(),
   },
   (table) => [uniqueIndex("contracts_host_name").on(table.host, table.name)],
 );
@@ -57,6 +58,7 @@ export const repositories = sqliteTable("repositories", {
   host: text().references(() => hosts.id),
   createdAt: text().notNull(),
   changedAt: text().notNull(),
+  mac: text(),
 });
 
 export const bindings = sqliteTable(
@@ -91,6 +93,7 @@ export const bindings = sqliteTable(
     alertAt: text(),
     createdAt: text().notNull(),
     changedAt: text().notNull(),
+    mac: text(),
   },
   (table) => [
     index("bindings_alert")

@@ -1,4 +1,5 @@
-import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { ApprovalKind } from "../../../shared/approval.ts";
 import type { DeclarationFault } from "../../../shared/declaration.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import type { RefusalCode } from "../../../shared/report.ts";
@@ -32,8 +33,13 @@ export const hosts = sqliteTable("hosts", {
   offlineAfterSeconds: integer().default(900),
   /** How far its clock is ahead of the control plane's, in milliseconds, as last measured. */
   clockSkewMs: integer(),
+  /** What it reported since `reportedSince`, in bytes; for its quota. */
+  reportedBytes: integer().notNull().default(0),
+  reportedSince: text(),
   revokedAt: text(),
   createdAt: text().notNull(),
+  /** Message authentication code over what gives rights here, with a key outside the database. */
+  mac: text(),
 });
 
 export const enrollments = sqliteTable(
@@ -45,8 +51,11 @@ export const enrollments = sqliteTable(
     hash: text().notNull().unique(),
     uses: integer().notNull(),
     usesLeft: integer().notNull(),
+    /** Names of the repositories whose place the installation grants on the host. */
+    repositories: text({ mode: "json" }).$type<string[]>().notNull().default([]),
     expiresAt: text().notNull(),
     createdAt: text().notNull(),
+    mac: text(),
   },
   (table) => [index("enrollments_expiry").on(table.expiresAt)],
 );
@@ -62,4 +71,25 @@ export const refusals = sqliteTable(
     message: text().notNull(),
   },
   (table) => [index("refusals_host").on(table.host, table.id)],
+);
+
+/** What waits for root on a host, as its agent last reported. */
+export const approvals = sqliteTable(
+  "approvals",
+  {
+    host: text().notNull(),
+    key: text().notNull(),
+    kind: text().$type<ApprovalKind>().notNull(),
+    summary: text().notNull(),
+    bindings: text({ mode: "json" }).$type<string[]>().notNull(),
+    since: text().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.host, table.key] })],
+);
+
+/** JWTs of hosts that were used, until they expire: none is accepted twice. */
+export const usedJwts = sqliteTable(
+  "used_jwts",
+  { host: text().notNull(), jti: text().notNull(), expiresAt: text().notNull() },
+  (table) => [primaryKey({ columns: [table.host, table.jti] }), index("used_jwts_expiry").on(table.expiresAt)],
 );

@@ -100,6 +100,7 @@ export const orders = sqliteTable(
     issuedAt: text().notNull(),
     expiresAt: text().notNull(),
     closedAt: text(),
+    mac: text(),
   },
   (table) => [
     index("orders_open")

@@ -14,6 +14,7 @@ export const tokens = sqliteTable(
     expiresAt: text(),
     lastUsedAt: text(),
     createdAt: text().notNull(),
+    mac: text(),
   },
   (table) => [
     index("tokens_expiry")
@@ -37,9 +38,28 @@ export const audit = sqliteTable(
     route: text().notNull(),
     object: text(),
     status: integer().notNull(),
+    /** The address the request came from; null: not known. */
+    address: text(),
+    /** What was changed, before and after it, without secrets. */
+    before: text({ mode: "json" }).$type<Record<string, unknown>>(),
+    after: text({ mode: "json" }).$type<Record<string, unknown>>(),
+    /** Its number in the chain, from 1; null: written before there was one. */
+    sequence: integer().unique(),
+    /** Hex SHA-256 over the hash of the entry before it, and this entry. */
+    hash: text(),
   },
   (table) => [index("audit_by").on(table.by, table.id), index("audit_object").on(table.object, table.id)],
 );
+
+/** Signed hashes of the audit's chain: where it was trimmed, and where it began again. */
+export const auditCheckpoints = sqliteTable("audit_checkpoints", {
+  sequence: integer().primaryKey(),
+  hash: text().notNull(),
+  reason: text().$type<"trimmed" | "restored" | "hourly">().notNull(),
+  at: text().notNull(),
+  /** A JWS by the control plane's signing key over all of it. */
+  jws: text().notNull(),
+});
 
 /** When each background task (sweep, outbox, heartbeat) last completed. */
 export const vitals = sqliteTable("vitals", { name: text().primaryKey(), at: text().notNull() });

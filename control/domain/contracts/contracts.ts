@@ -34,6 +34,7 @@ export async function createContract(
     undeclaredAt: null,
     createdAt: now,
     changedAt: now,
+    mac: null,
   };
   const row: ContractRow = { ...known, ...bodyToColumns(body) };
   const write = writeAll(deps.db, [...also(row.id), deps.db.insert(contracts).values(row)]);

@@ -20,7 +20,7 @@ export async function createRepository(deps: Deps, input: CreateRepository): Pro
   const now = instant(deps.clock.now());
   const { maintainer: wanted, ...spec } = input;
   const maintainer = wanted === null ? null : (await resolveHost(deps, wanted, ["maintainer"])).id;
-  const known = { id: newId(deps), declared: false, undeclaredAt: null, engineId: null, host: null };
+  const known = { id: newId(deps), declared: false, undeclaredAt: null, engineId: null, host: null, mac: null };
   const row: RepositoryRow = { ...spec, ...known, maintainer, createdAt: now, changedAt: now };
   await throwIfNameTaken("repositories", input.name, deps.db.insert(repositories).values(row));
   return toRepository(row);

@@ -87,7 +87,7 @@ function contractOf(view: View, { host, now, newId }: PlanInput, declaration: De
       `request: contract "${name}" is of kind "${old.kind}", and another kind needs another name`,
     );
   }
-  const known = old ?? { id: newId(), host, name, createdAt: now };
+  const known = old ?? { id: newId(), host, name, createdAt: now, mac: null };
   return { old, row: { ...known, ...bodyToColumns(declaration), declared: true, undeclaredAt: null, changedAt: now } };
 }
 
@@ -114,7 +114,7 @@ function repositoryOf(
       `settings.repository.path: repository "${spec.name}" is ${old.provider} at ${old.location}: a different location needs a different name`,
     );
   }
-  const known = old ?? { id: newId(), engineId: null, maintainer: null, createdAt: now };
+  const known = old ?? { id: newId(), engineId: null, maintainer: null, createdAt: now, mac: null };
   return { old, row: { ...known, ...spec, host, declared: true, undeclaredAt: null, changedAt: now } };
 }
 
@@ -156,6 +156,7 @@ function bindingOf(
     labels: [],
     goodAt: null,
     expectedSince: null,
+    mac: null,
     alertAt: now,
     createdAt: now,
   };

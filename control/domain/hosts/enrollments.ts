@@ -32,7 +32,9 @@ export async function createEnrollment(
     uses: input.uses,
     usesLeft: input.uses,
     expiresAt: instant(now + input.expiresInSeconds * 1000),
+    repositories: [],
     createdAt: instant(now),
+    mac: null,
   };
   await deps.db.insert(enrollments).values(row);
   const { url, installDigest } = deps.config;

@@ -24,6 +24,7 @@ export async function createToken(
     expiresAt: input.expiresInSeconds === null ? null : instant(now + input.expiresInSeconds * 1000),
     lastUsedAt: null,
     createdAt: instant(now),
+    mac: null,
   };
   await throwIfNameTaken("tokens", input.name, deps.db.insert(tokens).values(row));
   return { ...toToken(row), token };
