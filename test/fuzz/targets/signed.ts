@@ -11,6 +11,10 @@ import { NO_SPARE, one, spoilJson, spoilText } from "../mutation.ts";
 import { mustHold, type Target } from "../target.ts";
 
 const POLICY: Policy = {
+  level: "guarded",
+  keep: { snapshots: 3, days: 7 },
+  appendOnly: [],
+  secrets: [],
   hooks: "named",
   restore: "staging",
   detect: true,
