@@ -6,6 +6,7 @@ import type { Deps } from "./deps.ts";
 import { healthProblem } from "./domain/service/vitals.ts";
 import { requireAccess, type AccessEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
+import { approvalRoutes } from "./routes/approvals.ts";
 import { recordAudit, auditRoutes } from "./routes/audit.ts";
 import { bindingRoutes } from "./routes/bindings.ts";
 import { calendarRoutes } from "./routes/calendar.ts";
@@ -66,6 +67,7 @@ export function createApp(deps: Deps, options: AppOptions) {
   if (options.install !== undefined) app.route("/", options.install);
   const api = new Hono()
     .route("/hosts", hostRoutes(deps))
+    .route("/approvals", approvalRoutes(deps))
     .route("/contracts", contractRoutes(deps))
     .route("/catalog", catalogRoutes())
     .route("/proposals", proposalRoutes(deps))

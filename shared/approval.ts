@@ -43,6 +43,7 @@ export type HostApproval = z.infer<typeof HostApproval>;
 export const MAX_APPROVALS = 200;
 
 export const Approval = HostApproval.extend({
+  id: Id.describe("of this wait, for the cursor of a list; `key` is what root approves"),
   host: Id,
   hostName: Name,
   command: z.string().describe("what root types on the host to say yes"),

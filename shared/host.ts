@@ -45,6 +45,24 @@ export const HostFacts = z.strictObject({
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 
+/** A process of an agent that used a host's key: a random id made when it started. */
+export const Instance = z.strictObject({
+  id: z.string().max(64).describe("`holdfast-agent status` shows the same; empty: an agent that sends none"),
+  since: Instant.describe("when it was first seen"),
+  seenAt: Instant,
+  address: z.string().max(64).nullable().describe("where its last request came from; null: not known"),
+});
+export type Instance = z.infer<typeof Instance>;
+
+/** Which processes use a host's key. A process that started after another one, on the same disk, takes its place. */
+export const HostInstances = z.strictObject({
+  current: Instance,
+  rival: Instance.nullable().describe("another one that did not start after it: maybe a clone"),
+  contestedAt: Instant.nullable().describe("since when both are known to be there; null: they are not"),
+  refused: z.array(z.string()).describe("those that an owner said are not this host"),
+});
+export type HostInstances = z.infer<typeof HostInstances>;
+
 /**
  * An agent without a socket polls every five minutes: with less than ten, it would count as offline while it is there.
  */

@@ -1,4 +1,5 @@
 import { start } from "./start.ts";
+import { approvals } from "./approvals.ts";
 import { audit } from "./audit.ts";
 import { calendar } from "./calendar.ts";
 import { catalog } from "./catalog.ts";
@@ -24,6 +25,7 @@ const verbs = [
   token,
   enroll,
   status,
+  approvals,
   incidents,
   acknowledge,
   run,

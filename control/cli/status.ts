@@ -24,7 +24,7 @@ export const status = defineVerb({
     const withFailure = bindings.map((binding) => ({ ...binding, lastFailure: failures.get(binding.id) ?? null }));
     return {
       json: { hosts, bindings: withFailure },
-      text: `${hostTable(hosts)}${faultLines(hosts)}\n${bindingTable(hosts, bindings, failures)}`,
+      text: `${hostTable(hosts)}${waitingLines(hosts)}${faultLines(hosts)}\n${bindingTable(hosts, bindings, failures)}`,
     };
   },
 });
@@ -40,13 +40,22 @@ async function lastFailures(client: Client): Promise<Map<Id, Run>> {
 }
 
 function hostTable(hosts: Host[]): string {
-  const rows = hosts.map(({ name, online, revokedAt, lastSeenAt, clockSkewMs }) => [
+  const rows = hosts.map(({ name, online, revokedAt, lastSeenAt, clockSkewMs, facts }) => [
     name,
     revokedAt !== null ? "revoked" : online ? "online" : "offline",
     minute(lastSeenAt),
     clockSkewMs === null ? "-" : Math.abs(clockSkewMs) > CLOCK_WRONG_MS ? formatSkew(clockSkewMs) : "ok",
+    facts?.level ?? "-",
   ]);
-  return table([["HOST", "STATE", "LAST SEEN", "CLOCK"], ...rows]);
+  return table([["HOST", "STATE", "LAST SEEN", "CLOCK", "LEVEL"], ...rows]);
+}
+
+function waitingLines(hosts: Host[]): string {
+  const lines = hosts.flatMap(({ name, facts, revokedAt }) => {
+    const count = revokedAt === null ? (facts?.approvals.length ?? 0) : 0;
+    return count === 0 ? [] : [`${name}: ${count} wait${count === 1 ? "s" : ""} for root: see 'holdfast approvals'\n`];
+  });
+  return lines.length === 0 ? "" : `\n${lines.join("")}`;
 }
 
 /** Faults in contracts.d: services that their owner wants backed up, but that are not. */

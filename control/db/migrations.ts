@@ -255,5 +255,18 @@ export const MIGRATIONS: readonly Migration[] = [
       "CREATE UNIQUE INDEX `audit_sequence_unique` ON `audit` (`sequence`);",
       "ALTER TABLE `tokens` ADD `mac` text;"
     ]
+  },
+  {
+    "tag": "0012_add_approval_ids_instances_replaces",
+    "when": 1795961745368,
+    "hash": "90e74a12c9adb2e184682bbde9b8842e3756774a64d2a4db5737e316135811e1",
+    "statements": [
+      "DROP TABLE `approvals`;",
+      "CREATE TABLE `approvals` (\n\t`id` text PRIMARY KEY NOT NULL,\n\t`host` text NOT NULL,\n\t`key` text NOT NULL,\n\t`kind` text NOT NULL,\n\t`summary` text NOT NULL,\n\t`bindings` text NOT NULL,\n\t`since` text NOT NULL\n);",
+      "CREATE UNIQUE INDEX `approvals_host_key` ON `approvals` (`host`,`key`);",
+      "CREATE INDEX `approvals_host` ON `approvals` (`host`,`id`);",
+      "ALTER TABLE `enrollments` ADD `replaces` text;",
+      "ALTER TABLE `hosts` ADD `instances` text;"
+    ]
   }
 ];

@@ -11,7 +11,7 @@ import type { Run } from "../../shared/run.ts";
 import { type Built, buildPrograms } from "../support/built.ts";
 import { openClient } from "../support/client.ts";
 import { declareBinding } from "../support/declare.ts";
-import { enrolFakeHost, type FakeHost } from "../support/fake-host.ts";
+import { enrolFakeHost, FAKE_FACTS, type FakeHost } from "../support/fake-host.ts";
 import { freePort } from "../support/free-port.ts";
 import { until } from "../support/until.ts";
 import { temporaryDirectory } from "./deps.ts";
@@ -123,7 +123,7 @@ test("status shows hosts and bindings, as a table and as JSON", async () => {
   const { host, binding, environment } = await world();
   const { code, stdout } = await holdfast(["status"], environment);
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^HOST +STATE +LAST SEEN +CLOCK\nnas +offline +20\d\d-.*Z +-\n/);
+  expect(stdout).toMatch(/^HOST +STATE +LAST SEEN +CLOCK +LEVEL\nnas +offline +20\d\d-.*Z +- +-\n/);
   expect(stdout).toMatch(new RegExp(`\nnas +${binding.name} +unprotected +- +- +- +-\n$`));
 
   const json = await holdfast(["status", "--json"], environment);
@@ -137,6 +137,23 @@ test("status shows hosts and bindings, as a table and as JSON", async () => {
   expect((await holdfast(["status"], environment)).stdout).toContain(
     "\n\nnas: contracts.d/mail.json is not applied: is not JSON\n\n",
   );
+});
+
+test("approvals lists what waits for root and the command for it, and status counts it", async () => {
+  const { host, environment } = await world();
+  expect((await holdfast(["approvals"], environment)).stdout).toBe("nothing waits for root\n");
+  const wait = { kind: "repository", bindings: ["photos"], since: "2026-11-23T08:00:00.000Z" };
+  const approvals = [{ ...wait, key: "0123456789abcdef", summary: "a new place:\u001b[31m rest:https://nas" }];
+  await host.client.send("PUT", "/agent/v1/facts", { ...FAKE_FACTS, level: "open", approvals });
+  const listed = await holdfast(["approvals", "--host", "nas"], environment);
+  expect(listed.stdout).toMatch(
+    /^HOST .*\nnas +2026-11-23 08:00Z +repository +holdfast-agent approve 0123456789abcdef +a new place: \[31m rest:https:\/\/nas\n$/,
+  );
+  const json = await holdfast(["approvals", "--json"], environment);
+  expect(JSON.parse(json.stdout)).toMatchObject([{ hostName: "nas", host: host.id, bindings: ["photos"] }]);
+  expect(await holdfast(["approvals", "--host", "attic"], environment)).toMatchObject({ code: 2 });
+  const { stdout } = await holdfast(["status"], environment);
+  expect(stdout).toMatch(/\nnas +offline .* open\n\nnas: 1 waits for root: see 'holdfast approvals'\n/);
 });
 
 test("audit shows who changed what, the newest last; a control plane without a backup has no recovery key", async () => {

@@ -15,6 +15,8 @@ const HELP = `usage:
       print the command that enrols another machine as a host
   holdfast status [--json]
       show every host and binding: health, last success, next run
+  holdfast approvals [--host HOST] [--json]
+      list what waits for root on a host, with the command that approves it there
   holdfast incidents [--all] [--json]
       list open incidents; --all: closed ones too
   holdfast acknowledge INCIDENT [--note TEXT]

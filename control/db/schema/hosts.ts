@@ -1,7 +1,7 @@
-import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { ApprovalKind } from "../../../shared/approval.ts";
 import type { DeclarationFault } from "../../../shared/declaration.ts";
-import type { HostFacts } from "../../../shared/host.ts";
+import type { HostFacts, HostInstances } from "../../../shared/host.ts";
 import type { RefusalCode } from "../../../shared/report.ts";
 
 /*
@@ -36,6 +36,8 @@ export const hosts = sqliteTable("hosts", {
   /** What it reported since `reportedSince`, in bytes; for its quota. */
   reportedBytes: integer().notNull().default(0),
   reportedSince: text(),
+  /** Which processes of its agent use its key; null: none said so yet. */
+  instances: text({ mode: "json" }).$type<HostInstances>(),
   revokedAt: text(),
   createdAt: text().notNull(),
   /** Message authentication code over what gives rights here, with a key outside the database. */
@@ -53,6 +55,8 @@ export const enrollments = sqliteTable(
     usesLeft: integer().notNull(),
     /** Names of the repositories whose place the installation grants on the host. */
     repositories: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    /** The host whose key the enrolled machine's becomes; null: a new host. */
+    replaces: text(),
     expiresAt: text().notNull(),
     createdAt: text().notNull(),
     mac: text(),
@@ -77,6 +81,8 @@ export const refusals = sqliteTable(
 export const approvals = sqliteTable(
   "approvals",
   {
+    /** Derived from `since`, so that it can be a cursor. */
+    id: text().primaryKey(),
     host: text().notNull(),
     key: text().notNull(),
     kind: text().$type<ApprovalKind>().notNull(),
@@ -84,7 +90,10 @@ export const approvals = sqliteTable(
     bindings: text({ mode: "json" }).$type<string[]>().notNull(),
     since: text().notNull(),
   },
-  (table) => [primaryKey({ columns: [table.host, table.key] })],
+  (table) => [
+    uniqueIndex("approvals_host_key").on(table.host, table.key),
+    index("approvals_host").on(table.host, table.id),
+  ],
 );
 
 /** JWTs of hosts that were used, until they expire: none is accepted twice. */

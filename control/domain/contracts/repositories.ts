@@ -130,6 +130,6 @@ async function findRepository(deps: Deps, id: Id): Promise<RepositoryRow> {
   return row;
 }
 
-function toRepository({ host: _onlyHost, ...repository }: RepositoryRow): Repository {
+function toRepository({ host: _onlyHost, mac: _mac, ...repository }: RepositoryRow): Repository {
   return repository;
 }

@@ -33,6 +33,7 @@ export async function createEnrollment(
     usesLeft: input.uses,
     expiresAt: instant(now + input.expiresInSeconds * 1000),
     repositories: [],
+    replaces: null,
     createdAt: instant(now),
     mac: null,
   };

@@ -9,6 +9,7 @@ import { channels } from "../../db/schema/notifications.ts";
 import { orders } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
+import { deleteApprovals, syncApprovals } from "./approvals.ts";
 import { syncHostTroubles } from "./troubles.ts";
 import { closeIncidentsOf } from "../incidents/incidents.ts";
 import { scheduleLatenessCheck } from "../lateness/lateness.ts";
@@ -55,6 +56,7 @@ export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof Chan
     ...(change.revoked === true
       ? [
           ...undeclareHost(deps, id),
+          deleteApprovals(deps, id),
           closeIncidentsOf(deps, "host", id),
           scheduleLatenessCheck(deps, eq(bindings.host, id)),
         ]
@@ -76,6 +78,7 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
       guard(deps.db, sql`not exists (select 1 from ${repositories} where ${repositories.host} = ${id})`),
       deps.db.delete(orders).where(eq(orders.host, id)),
       deps.db.delete(detections).where(eq(detections.host, id)),
+      deleteApprovals(deps, id),
       deps.db.delete(hosts).where(eq(hosts.id, id)),
       closeIncidentsOf(deps, "host", id),
     ]);
@@ -83,19 +86,21 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
   await deps.hub.disconnect(id, "revoked");
 }
 
-/** Saves the facts and troubles an agent reports of its host. */
+/** Saves what an agent reports of its host: facts, troubles, and what waits for root there. */
 export async function saveFacts(deps: Deps, host: Id, facts: HostFacts): Promise<void> {
   const now = instant(deps.clock.now());
   const follows = and(eq(bindings.host, host), sql`json_extract(${bindings.settings}, '$.zone') is null`);
   const isMoved = sql`(select json_extract(${hosts.facts}, '$.zone') from ${hosts} where ${hosts.id} = ${host}) is not ${facts.zone}`;
   const troubleStatements = await syncHostTroubles(deps, host, facts.troubles);
+  const waits = await syncApprovals(deps, host, facts.approvals);
   await writeAll(deps.db, [
     // A new time zone moves the schedules that follow the host's zone.
     deps.db.update(bindings).set({ alertAt: now, expectedSince: now }).where(and(follows, isMoved)),
     deps.db.update(hosts).set({ facts, lastSeenAt: now }).where(eq(hosts.id, host)),
     ...troubleStatements,
+    ...waits.statements,
   ]);
-  if (troubleStatements.length > 0) deps.wakeOutbox();
+  if (troubleStatements.length > 0 || waits.notifies) deps.wakeOutbox();
 }
 
 /**
