@@ -18,6 +18,8 @@ export interface Paths {
   /** `/var/lib/holdfast`, 0700: the agent's own state. */
   readonly state: string;
   readonly keyFile: string;
+  /** The host's age key, which opens what is sealed to it. */
+  readonly ageKeyFile: string;
   readonly assignmentFile: string;
   /** A second copy: if the disk damages one file, the other is used. */
   readonly assignmentCopy: string;
@@ -53,6 +55,7 @@ export function agentPaths(root: string): Paths {
     contractsDir: join(etc, "contracts.d"),
     state,
     keyFile: join(state, "host.key"),
+    ageKeyFile: join(state, "age.key"),
     assignmentFile: join(state, "assignment.jws"),
     assignmentCopy: join(state, "assignment.copy.jws"),
     ordersDir: join(state, "orders"),

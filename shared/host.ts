@@ -2,6 +2,7 @@ import * as z from "zod";
 import { HostApproval, Level, MAX_APPROVALS } from "./approval.ts";
 import { DeclarationFault } from "./declaration.ts";
 import { Id, Instant, Labels, Name } from "./ids.ts";
+import { Recipient } from "./sealed.ts";
 
 export const EngineFacts = z.strictObject({
   provider: z.enum(["restic", "borg"]),
@@ -36,10 +37,7 @@ export const HostFacts = z.strictObject({
     .default(null)
     .describe("how far the host trusts this control plane; null: an agent before 0.2"),
   approvals: z.array(HostApproval).max(MAX_APPROVALS).default([]).describe("what waits for root on the host"),
-  recipient: z
-    .string()
-    .regex(/^age1[0-9a-z]{58}$/)
-    .nullable()
+  recipient: Recipient.nullable()
     .default(null)
     .describe("the host's age recipient: what is sealed to it only its agent can read; null: it has none"),
 });

@@ -2,16 +2,28 @@ import * as z from "zod";
 import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
 import { TimerConfig, Zone } from "./binding.ts";
 import { locationFault } from "./location.ts";
+import { SealedText } from "./sealed.ts";
 
-/** Where a secret comes from. The secret itself never passes through the control plane. */
+const SealedSource = z.strictObject({
+  sealed: SealedText.describe("sealed to the hosts that use the repository, for its location alone: `holdfast seal`"),
+});
+
+/** Where a secret comes from. The control plane never has the secret itself: a sealed one, only the host can open. */
 export const SecretSource = z.union(
   [
     z.strictObject({ file: AbsolutePath.describe("a file on the host that holds the secret") }),
     z.strictObject({ generate: z.literal(true).describe("made on the host, kept there, readable by its agent only") }),
+    SealedSource,
   ],
-  { error: 'must be {"file":"/path/on/host"} or {"generate":true}' },
+  { error: 'must be {"file":"/path/on/host"}, {"generate":true} or {"sealed":"…"}' },
 );
 export type SecretSource = z.infer<typeof SecretSource>;
+
+/** Where a credential of the storage comes from: nobody could generate one. */
+export const CredentialSource = z.union([z.strictObject({ file: AbsolutePath }), SealedSource], {
+  error: 'must be {"file":"/path/on/host"} or {"sealed":"…"}',
+});
+export type CredentialSource = z.infer<typeof CredentialSource>;
 
 export const FileSecret = z.strictObject({ file: AbsolutePath }, { error: 'must be {"file":"/path/on/host"}' });
 
@@ -87,7 +99,7 @@ const spec = z.strictObject({
   provider: ProviderName,
   location: z.string().min(1, "must not be empty").max(2048),
   passphrase: SecretSource,
-  secrets: z.partialRecord(SecretName, FileSecret).default({}),
+  secrets: z.partialRecord(SecretName, CredentialSource).default({}),
   ssh: Ssh.prefault({}).describe("for a repository behind ssh"),
   caFile: AbsolutePath.nullable()
     .default(null)
@@ -142,11 +154,12 @@ export const CreateRepository = spec
   .superRefine(checkLocation);
 export type CreateRepository = z.infer<typeof CreateRepository>;
 
-/** Location and passphrase can't be changed: another location is another repository. */
+/** The location can't be changed: another one is another repository. */
 export const ChangeRepository = z
   .strictObject({
     name: Name,
-    secrets: z.partialRecord(SecretName, FileSecret),
+    passphrase: CredentialSource.describe("where the same passphrase comes from now: it opens nothing else"),
+    secrets: z.partialRecord(SecretName, CredentialSource),
     ssh: Ssh,
     caFile: AbsolutePath.nullable(),
     appendOnly: z.boolean(),

@@ -13,6 +13,7 @@ import { summarizeDeclared } from "../declared/contract-files.ts";
 import { readDaemonState, type DaemonState } from "../daemon/claim.ts";
 import { hostZone } from "../system/zone.ts";
 import { findMissingResults } from "../daemon/scripts.ts";
+import { readRecipient } from "../policy/age-key.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import { scheduledSince, nextDueAt } from "../daemon/scheduler.ts";
@@ -25,6 +26,8 @@ interface Status {
   version: string;
   enrolled: { host: string; name: string; url: string } | null;
   daemon: { pid: number; socket: "open" | "closed"; since: Instant; clockOffsetMs: number } | null;
+  /** What secrets for this host are sealed to; null: none yet, or its key can't be used. */
+  recipient: string | null;
   revision: number | null;
   bindings: {
     id: string;
@@ -89,6 +92,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
     version: VERSION,
     enrolled: config === null ? null : { host: config.host, name: config.name, url: config.url },
     daemon: daemon === null ? null : daemonOf(daemon),
+    recipient: await readRecipient(deps.paths),
     revision: assignment?.revision ?? null,
     bindings,
     upkeep: await upkeepStatus(deps.paths, assignment, now),
@@ -142,6 +146,7 @@ function linesOf(status: Status, now: number): string[] {
   return [
     `host        ${enrolled.name} (${enrolled.host})`,
     `control     ${enrolled.url}`,
+    ...(status.recipient === null ? [] : [`recipient   ${status.recipient}`]),
     daemon === null
       ? "agent       not running: start it with 'systemctl start holdfast-agent' or 'holdfast-agent run'"
       : `agent       running as process ${daemon.pid}, socket ${daemon.socket} since ${daemon.since}`,

@@ -1,7 +1,9 @@
 import { arch, hostname, userInfo } from "node:os";
+import { messageOf } from "../../shared/error-message.ts";
 import type { HostFacts, HostTrouble } from "../../shared/host.ts";
 import type { Paths } from "../config.ts";
 import { readTextIfExists } from "../../shared/node/files.ts";
+import { recipientOfHost } from "../policy/age-key.ts";
 import { listHooks, loadPolicy } from "../policy/policy.ts";
 import { findEngines } from "../providers/engines.ts";
 import { hostZone } from "../system/zone.ts";
@@ -16,16 +18,17 @@ export async function collectFacts(
   paths: Paths,
   listTroubles = (): Promise<HostTrouble[]> => findTroubles(paths),
 ): Promise<HostFacts> {
-  const [os, users, engines, policy, hooks, troubles] = await Promise.all([
+  const [os, users, engines, policy, hooks, troubles, sealing] = await Promise.all([
     osName(),
     localUsers(),
     findEngines(),
     loadPolicy(paths),
     listHooks(paths),
     listTroubles(),
+    sealingFacts(paths),
   ]);
   return {
-    troubles: troubles.slice(0, 100),
+    troubles: [...sealing.troubles, ...troubles].slice(0, 100),
     hostname: hostname().slice(0, 253),
     os: os.slice(0, 256),
     arch: arch(),
@@ -38,8 +41,18 @@ export async function collectFacts(
     hooks: hooks.slice(0, 1000),
     level: null,
     approvals: [],
-    recipient: null,
+    recipient: sealing.recipient,
   };
+}
+
+/** A key that can't be used is a trouble of the host, and holds back no other fact. */
+async function sealingFacts(paths: Paths): Promise<Pick<HostFacts, "recipient" | "troubles">> {
+  try {
+    return { recipient: await recipientOfHost(paths), troubles: [] };
+  } catch (error) {
+    const message = `nothing that is sealed to this host can be opened: ${messageOf(error)}`.slice(0, 1000);
+    return { recipient: null, troubles: [{ code: "state.damaged", subject: paths.ageKeyFile, message }] };
+  }
 }
 
 async function osName(): Promise<string> {

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Retention, Settings, TimerConfig } from "../../shared/binding.ts";
 import { AbsolutePath, Name } from "../../shared/ids.ts";
-import { ProviderName, RepositorySpec, SecretName, SecretSource } from "../../shared/repository.ts";
+import { CredentialSource, ProviderName, RepositorySpec, SecretName, SecretSource } from "../../shared/repository.ts";
 import { isRecord } from "../../shared/json.ts";
 
 /** A secret contract of Self Host Blocks has a result; a person writes the path, or what the API accepts. */
@@ -17,7 +17,7 @@ const Passphrase = z.union(
 const Credential = z.union(
   [
     AbsolutePath.transform((file) => ({ file })),
-    z.strictObject({ file: AbsolutePath }),
+    CredentialSource,
     z
       .strictObject({ source: AbsolutePath, transform: z.null().optional() })
       .transform(({ source }) => ({ file: source })),

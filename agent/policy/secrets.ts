@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { messageOf } from "../../shared/error-message.ts";
-import { SecretName } from "../../shared/repository.ts";
+import { type CredentialSource, SecretName } from "../../shared/repository.ts";
+import { openSealedSecret, type SealedName } from "../../shared/sealed-secret.ts";
 import type { Paths } from "../config.ts";
-import { createFileAtomically, readTextIfExists } from "../../shared/node/files.ts";
 import { runError } from "../run-error.ts";
+import { readAgeKey } from "./age-key.ts";
+import { PolicyError } from "./check.ts";
+import { generatePassphrase, lostPassphrase, readGenerated, type GeneratedPaths } from "./generated.ts";
 
 /** The secrets of a repository. Never logged, never in argv, never sent anywhere but to the engine. */
 export interface RepositorySecrets {
@@ -14,7 +16,6 @@ export interface RepositorySecrets {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const PASSPHRASE_BYTES = 32;
 const MAX_SECRET_CHARACTERS = 65_536;
 /** Stored like a secret, but none: hiding it would only garble the log. */
 const NOT_SECRET: readonly SecretName[] = ["AWS_DEFAULT_REGION"];
@@ -27,21 +28,26 @@ interface SecretsInput {
   readonly mayGenerate: boolean;
 }
 
-/** Reads the secrets of a repository. Generates the passphrase once, if it may. @throws `secret.unreadable` */
-export async function readSecrets(
-  deps: { paths: Pick<Paths, "secretsDir">; random: (bytes: number) => Uint8Array },
-  input: SecretsInput,
-): Promise<RepositorySecrets> {
+interface SecretsDeps {
+  readonly paths: GeneratedPaths & Pick<Paths, "ageKeyFile">;
+  readonly random: (bytes: number) => Uint8Array;
+}
+
+/**
+ * Reads the secrets of a repository, each from where it comes from. Generates the passphrase once, if it may. Sealed
+ * ones are opened in memory only.
+ * @throws `secret.unreadable`; PolicyError when a secret is for another place
+ */
+export async function readSecrets(deps: SecretsDeps, input: SecretsInput): Promise<RepositorySecrets> {
   const { repository } = input;
   const passphrase =
-    "file" in repository.passphrase
-      ? await readSecretFile(repository.passphrase.file, `the passphrase of repository "${repository.name}"`)
-      : await readGenerated(deps, input);
+    "generate" in repository.passphrase
+      ? await generatedPassphrase(deps, input)
+      : await readCredential(deps, { repository, name: "passphrase", source: repository.passphrase });
   const env: Record<string, string> = {};
   for (const name of SecretName.options) {
     const source = repository.secrets[name];
-    if (source !== undefined)
-      env[name] = await readSecretFile(source.file, `${name} of repository "${repository.name}"`);
+    if (source !== undefined) env[name] = await readCredential(deps, { repository, name, source });
   }
   return { passphrase, env };
 }
@@ -52,31 +58,59 @@ export function secretValues({ passphrase, env }: RepositorySecrets): string[] {
   return [passphrase, ...named.flatMap((name) => env[name] ?? [])];
 }
 
-async function readGenerated(
-  { paths, random }: { paths: Pick<Paths, "secretsDir">; random: (bytes: number) => Uint8Array },
+async function generatedPassphrase(
+  deps: SecretsDeps,
   { repository, wasSeen, mayGenerate }: SecretsInput,
 ): Promise<string> {
-  const file = join(paths.secretsDir, repository.id);
-  const kept = (await readTextIfExists(file))?.trim();
-  if (kept !== undefined && kept !== "") return kept;
-  if (wasSeen || repository.existing || kept === "") {
+  const kept = await readGenerated(deps.paths, repository);
+  if (kept !== null) return kept;
+  if (wasSeen || repository.existing) throw lostPassphrase(deps.paths, repository);
+  if (mayGenerate) return await generatePassphrase(deps, repository);
+  throw runError(
+    "secret.unreadable",
+    `repository "${repository.name}" has no passphrase yet: its first backup makes it`,
+    "Run the binding's first backup.",
+  );
+}
+
+interface Credential {
+  readonly repository: AssignedRepository;
+  readonly name: SealedName;
+  readonly source: CredentialSource;
+}
+
+async function readCredential({ paths }: SecretsDeps, { repository, name, source }: Credential): Promise<string> {
+  const what = `${name === "passphrase" ? "the passphrase" : name} of repository "${repository.name}"`;
+  if ("file" in source) return await readSecretFile(source.file, what);
+  const key = await ageKey(paths, what);
+  const secret = await openSealedSecret(key, source.sealed);
+  if (secret === null) {
     throw runError(
       "secret.unreadable",
-      `the passphrase made for repository "${repository.name}" is gone: ${file} is missing or empty`,
-      `Put the passphrase back into ${file} from a copy. A new one can't open the repository, so none is made.`,
+      `${what} is not sealed to this host, or was changed since`,
+      `Seal it again to every host that uses the repository: holdfast seal --repository ${repository.name} --name ${name} --host HOST…`,
     );
   }
-  if (!mayGenerate) {
-    throw runError(
-      "secret.unreadable",
-      `repository "${repository.name}" has no passphrase yet: its first backup makes it`,
-      "Run the binding's first backup.",
-    );
+  const { provider, location } = repository;
+  if (secret.for.provider === provider && secret.for.location === location && secret.name === name) return secret.value;
+  throw new PolicyError(
+    "policy.repositories",
+    `${what} was sealed as ${secret.name} of ${secret.for.provider} at ${secret.for.location}: it is not used for ${provider} at ${location}`,
+  );
+}
+
+async function ageKey(paths: Pick<Paths, "ageKeyFile">, what: string): Promise<string> {
+  try {
+    const key = await readAgeKey(paths);
+    if (key !== null) return key;
+  } catch (error) {
+    throw runError("secret.unreadable", `${what} is sealed, and can't be opened: ${messageOf(error)}`);
   }
-  const passphrase = Buffer.from(random(PASSPHRASE_BYTES)).toString("base64url");
-  if (await createFileAtomically(file, `${passphrase}\n`)) return passphrase;
-  // Another process generated it first: use that one.
-  return await readSecretFile(file, `the passphrase of repository "${repository.name}"`);
+  throw runError(
+    "secret.unreadable",
+    `${what} is sealed, and ${paths.ageKeyFile}, the key that opens it, is not there`,
+    "Put the key back from a copy; or let the agent start, which makes a new one, and seal the secret again.",
+  );
 }
 
 async function readSecretFile(file: string, what: string): Promise<string> {

@@ -11,6 +11,7 @@ import { accept, dismiss, proposals } from "./proposals.ts";
 import { recoveryKey } from "./recovery-key.ts";
 import { restoreControl } from "./restore-control.ts";
 import { restore, run } from "./runs.ts";
+import { seal } from "./seal.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
 import type { Terminal } from "./terminal.ts";
@@ -39,6 +40,7 @@ const verbs = [
   dismiss,
   calendar,
   audit,
+  seal,
   recoveryKey,
   restoreControl,
   channels,

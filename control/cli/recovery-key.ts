@@ -5,7 +5,8 @@ import { Contract } from "../../shared/contract.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { isLocalLocation } from "../../shared/location.ts";
 import type { RecoveryKey } from "../../shared/recovery-key.ts";
-import { Repository, SecretName } from "../../shared/repository.ts";
+import { type CredentialSource, Repository, SecretName } from "../../shared/repository.ts";
+import { openSealedSecret } from "../../shared/sealed-secret.ts";
 import { EXIT } from "../../shared/node/arguments.ts";
 import { readSigningKey } from "../auth/signing-key.ts";
 import type { Client } from "../runtime/node/api-client.ts";
@@ -104,20 +105,25 @@ async function secretsOf(config: NodeConfig, repository: Repository): Promise<Se
   const root = (await stat(agentRoot(config.dataDir)).catch(() => null)) === null ? "/" : agentRoot(config.dataDir);
   const generated = join(root, "var/lib/holdfast/secrets", repository.id);
   const secrets: Secrets["secrets"] = {};
+  const ageKeyFile = join(root, "var/lib/holdfast/age.key");
   for (const name of SecretName.options) {
     const source = repository.secrets[name];
-    if (source !== undefined) secrets[name] = await secretIn(source.file);
+    if (source !== undefined) secrets[name] = await secretFrom(source, ageKeyFile);
   }
   return {
-    passphrase: await secretIn("file" in passphrase ? passphrase.file : generated),
+    passphrase: await secretFrom("generate" in passphrase ? { file: generated } : passphrase, ageKeyFile),
     secrets,
     identity: ssh.identityFile === null ? null : await read(ssh.identityFile),
     certificates: caFile === null ? null : await read(caFile),
   };
 }
 
-async function secretIn(file: string): Promise<string> {
-  return (await read(file)).replace(/[\r\n]+$/, "");
+/** @param ageKeyFile of this machine's agent, to open what is sealed to it */
+async function secretFrom(source: CredentialSource, ageKeyFile: string): Promise<string> {
+  if ("file" in source) return (await read(source.file)).replace(/[\r\n]+$/, "");
+  const opened = await openSealedSecret((await read(ageKeyFile)).trim(), source.sealed);
+  if (opened !== null) return opened.value;
+  throw new ExitError(EXIT.failed, "one of the repository's secrets is not sealed to this machine: seal it again");
 }
 
 async function read(file: string): Promise<string> {

@@ -37,8 +37,9 @@ test("each bundle holds the packages that test/boundaries/packages.json lists, a
 });
 
 test("the bundles stay small", () => {
-  expect(bundles["agent.mjs"]?.bytes).toBeLessThan(1_500_000);
-  expect(bundles["holdfast.mjs"]?.bytes).toBeLessThan(2_500_000);
+  // Sealed secrets (age, with its curves and ciphers in JavaScript) are 310 kB of each.
+  expect(bundles["agent.mjs"]?.bytes).toBeLessThan(1_800_000);
+  expect(bundles["holdfast.mjs"]?.bytes).toBeLessThan(3_000_000);
 });
 
 test("the agent's bundle runs with nothing beside it", () => {

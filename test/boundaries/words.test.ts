@@ -15,8 +15,8 @@ const sources = ["shared", "agent", "control"].flatMap((folder) =>
     .map((name) => ({ file: join(folder, name), text: readFileSync(join(root, folder, name), "utf8") })),
 );
 
-test("the glossary has at most 60 lines, one term each, in the order of the alphabet", () => {
-  expect(glossary.trimEnd().split("\n").length).toBeLessThanOrEqual(60);
+test("the glossary has at most 70 lines, one term each, in the order of the alphabet", () => {
+  expect(glossary.trimEnd().split("\n").length).toBeLessThanOrEqual(70);
   expect(terms.length).toBeGreaterThan(40);
   expect(glossary.split("\n").filter((line) => line.startsWith("-"))).toHaveLength(terms.length);
   const lower = terms.map((term) => term.toLowerCase());

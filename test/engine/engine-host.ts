@@ -35,7 +35,7 @@ export interface Wanted {
   location?: string;
   existing?: boolean;
   engineId?: string | null;
-  passphrase?: { file: string } | { generate: true };
+  passphrase?: AssignedRepository["passphrase"];
   secrets?: Assignment["repositories"][number]["secrets"];
   /** What a contract says beside its request. */
   contract?: Partial<Pick<FilesContract, "consistency" | "mountPoints" | "stopForRestore">>;
@@ -249,7 +249,8 @@ async function cheapen({ paths }: EngineHost, { assignment }: Work, done: Set<st
   if (repository?.provider !== "restic" || !repository.location.startsWith("/") || done.has(repository.location))
     return;
   done.add(repository.location);
-  const secret = "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
+  if ("sealed" in repository.passphrase) return;
+  const secret = passphraseFile(paths, repository);
   await cheapenKey(repository.location, (await readFile(secret, "utf8")).trim());
 }
 
@@ -268,7 +269,7 @@ interface ByHand {
 export function handEnvironment({ root, paths }: EngineHost, work: Work): Record<string, string> {
   const [repository] = work.assignment.repositories;
   if (repository === undefined) throw new Error("no repository");
-  const secret = "file" in repository.passphrase ? repository.passphrase.file : join(paths.secretsDir, repository.id);
+  const secret = passphraseFile(paths, repository);
   const plain = { PATH: process.env["PATH"] ?? "", LANG: "C.UTF-8", TZ: "UTC" };
   const cache = join(root, "hand-cache");
   return repository.provider === "restic"
@@ -280,6 +281,10 @@ export function handEnvironment({ root, paths }: EngineHost, work: Work): Record
         BORG_BASE_DIR: cache,
         BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
       };
+}
+
+function passphraseFile(paths: Paths, { id, passphrase }: AssignedRepository): string {
+  return "file" in passphrase ? passphrase.file : join(paths.secretsDir, id);
 }
 
 function callByHand(host: EngineHost, { engine, work, args }: ByHand): string {

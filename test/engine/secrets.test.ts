@@ -117,7 +117,8 @@ describe("a passphrase to be generated", () => {
     expect(text).toMatch(/^[A-Za-z0-9_-]{43}\n$/);
     expect(made.mode & 0o777).toBe(0o600);
     expect((await stat(host.paths.secretsDir)).mode & 0o777).toBe(0o700);
-    expect(await readdir(host.paths.secretsDir)).toEqual([work.binding.repository]);
+    const { repository } = work.binding;
+    expect(await readdir(host.paths.secretsDir)).toEqual([repository, `${repository}.place`]);
 
     expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
     expect((await stat(passphraseFile(work))).ino).toBe(made.ino);

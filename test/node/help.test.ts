@@ -43,6 +43,8 @@ const HELP = `usage:
       show the next times of a schedule: systemd's calendar format or cron's five fields
   holdfast audit [--by ID] [--object ID] [--since INSTANT] [--limit N] [--json]
       show who changed what, the newest change last
+  holdfast seal (--repository R | --provider P --location L) [--name passphrase|AWS_…] [--host H…] [--recipient age1…]
+      seal a repository's passphrase or credential, read from stdin, so that only its hosts can open it
   holdfast recovery-key [--repository NAME]
       print the key that restores this control plane when its disk is lost; store it on another machine
   holdfast restore-control --key-file FILE|- [--location LOCATION] [--snapshot ID] [--data DIR] [--force]

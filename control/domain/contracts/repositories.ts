@@ -47,6 +47,10 @@ export async function changeRepository(deps: Deps, id: Id, change: ChangeReposit
   const changed = await withRetry(async () => {
     const old = await findRepository(deps, id);
     if (old.declared) throw declaredOnHost("repositories", old.name);
+    if (change.passphrase !== undefined && "generate" in old.passphrase) {
+      const message = `the passphrase of repository "${old.name}" was made on its host, which keeps it: it can't come from elsewhere`;
+      throw invalidRequest(["passphrase"], message);
+    }
     const maintainer = await maintainerOf(deps, old, change.maintainer);
     const next = { ...changeableOf(old), ...given(change), maintainer };
     const { name } = next;
@@ -114,10 +118,14 @@ async function maintainerOf(deps: Deps, old: RepositoryRow, wanted: string | nul
   return wanted === null ? null : (await resolveHost(deps, wanted, ["maintainer"])).id;
 }
 
-type Changeable = Pick<RepositoryRow, "name" | "secrets" | "ssh" | "caFile" | "appendOnly" | "maintenance">;
+type Changeable = Pick<
+  RepositoryRow,
+  "name" | "passphrase" | "secrets" | "ssh" | "caFile" | "appendOnly" | "maintenance"
+>;
 
-function changeableOf({ name, secrets, ssh, caFile, appendOnly, maintenance }: RepositoryRow): Changeable {
-  return { name, secrets, ssh, caFile, appendOnly, maintenance };
+function changeableOf(row: RepositoryRow): Changeable {
+  const { name, passphrase, secrets, ssh, caFile, appendOnly, maintenance } = row;
+  return { name, passphrase, secrets, ssh, caFile, appendOnly, maintenance };
 }
 
 function given({ maintainer: _maintainer, ...change }: ChangeRepository): Partial<Changeable> {

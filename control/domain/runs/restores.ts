@@ -93,7 +93,7 @@ function passphraseOnHost(
     );
   }
   if (passphrase !== null) return passphrase;
-  if ("file" in repository.passphrase) return repository.passphrase;
+  if (!("generate" in repository.passphrase)) return repository.passphrase;
   throw invalidRequest(
     ["passphrase"],
     `the passphrase of repository "${repository.name}" was made on host "${owner.name}" and never left it. Copy /var/lib/holdfast/secrets/${repository.id} from there to a file on host "${host.name}" that only its root can read, and give {"file": its path}`,
