@@ -1,5 +1,6 @@
 import { expireEnrollments } from "./domain/hosts/enrollments.ts";
 import { remindOfIncidents, settleIncidents } from "./domain/incidents/sweep.ts";
+import { sweepQuotas } from "./domain/reports/quota.ts";
 import { removeExpired } from "./domain/service/housekeeping.ts";
 import { expireOrders } from "./domain/runs/orders.ts";
 import { recordVital } from "./domain/service/vitals.ts";
@@ -8,7 +9,7 @@ import type { Deps } from "./deps.ts";
 import { dispatch } from "./notify/dispatch.ts";
 
 /**
- * Runs everything that is due by time: health checks, incident reminders, expiry of orders and enrolments,
+ * Runs everything that is due by time: health checks, quotas, incident reminders, expiry of orders and enrolments,
  * housekeeping. Safe at any time and concurrently. Only enqueues notifications, sends none.
  * A failing step does not stop the others, but the sweep is then not recorded as complete.
  * @throws Error with the messages of all failed steps
@@ -25,6 +26,7 @@ const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [
   sweepHealth,
   settleIncidents,
   remindOfIncidents,
+  sweepQuotas,
   expireOrders,
   expireEnrollments,
 ];

@@ -34,11 +34,13 @@ export const ApiCode = z.enum([
   "request.invalid",
   "request.too_large",
   "request.conflict",
+  "request.quota_exceeded",
   "route.not_found",
   "auth.required",
   "auth.scope_too_small",
   "auth.host_revoked",
   "auth.clock_wrong",
+  "auth.jwt_used",
   "enrollments.token_refused",
   "bindings.contract_read_only",
   "contracts.declared_on_host",
@@ -67,11 +69,19 @@ export class Failure extends Error {
   override readonly name = "Failure";
   readonly code: ApiCode;
   readonly issues: Issue[];
+  /** When the same request may be sent again; null: nothing to wait for. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(code: ApiCode, message: string, issues: Issue[] = []) {
+  constructor(
+    code: ApiCode,
+    message: string,
+    issues: Issue[] = [],
+    facts: { readonly retryAfterSeconds?: number } = {},
+  ) {
     super(message);
     this.code = code;
     this.issues = issues;
+    this.retryAfterSeconds = facts.retryAfterSeconds ?? null;
   }
 }
 

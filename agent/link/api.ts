@@ -8,6 +8,7 @@ import { SignedDeliveries } from "../../shared/relay.ts";
 import type { RelayResult } from "../../shared/relay.ts";
 import { ErrorBody } from "../../shared/failure.ts";
 import type { EnrollRequest, HostFacts } from "../../shared/host.ts";
+import { readRetryAfter } from "../../shared/outgoing.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { ReportsAccepted } from "../../shared/report.ts";
 import type { Report } from "../../shared/report.ts";
@@ -28,12 +29,19 @@ export class ApiError extends Error {
   readonly kind: ApiErrorKind;
   readonly status: number | null;
   readonly code: string | null;
+  /** When the control plane asks to try again; 0 when it does not say. */
+  readonly retryAfterSeconds: number;
 
-  constructor(kind: ApiErrorKind, message: string, facts: { status?: number; code?: string | undefined } = {}) {
+  constructor(
+    kind: ApiErrorKind,
+    message: string,
+    facts: { status?: number; code?: string | undefined; retryAfterSeconds?: number } = {},
+  ) {
     super(message);
     this.kind = kind;
     this.status = facts.status ?? null;
     this.code = facts.code ?? null;
+    this.retryAfterSeconds = facts.retryAfterSeconds ?? 0;
   }
 }
 
@@ -77,6 +85,11 @@ const RESPONSE_TIMEOUT_MS = 30_000;
 /** The slowest line that reports must still get through: a modem's. */
 const SLOWEST_BYTES_PER_SECOND = 4_000;
 
+/**
+ * Errors that a new token gets over: ours was made by a wrong clock, or something in between sent the request twice.
+ */
+const NEEDS_NEW_TOKEN: ReadonlySet<string | null> = new Set(["auth.clock_wrong", "auth.jwt_used"]);
+
 export function openApi(deps: ApiDeps): Api {
   const offset = openClockOffset(deps);
   const authorization = async (): Promise<string> => {
@@ -96,7 +109,7 @@ export function openApi(deps: ApiDeps): Api {
       offset.update(answer.headers.get("date"), sentAt);
       if (answer.ok || answer.status === 304) return answer;
       const error = await errorOf(answer);
-      if (error.code !== "auth.clock_wrong" || attempt > 1) throw error;
+      if (!NEEDS_NEW_TOKEN.has(error.code) || attempt > 1) throw error;
     }
   };
   return {
@@ -189,7 +202,8 @@ async function bodyOf<T>(schema: z.ZodType<T>, answer: Response): Promise<T> {
 async function errorOf(answer: Response): Promise<ApiError> {
   const body = ErrorBody.safeParse(parseJson(await textOf(answer)));
   const code = body.data?.error.code;
-  const facts = { status: answer.status, code };
+  const retryAfterSeconds = readRetryAfter(answer.headers.get("retry-after"), Date.now());
+  const facts = { status: answer.status, code, retryAfterSeconds };
   const message = body.data?.error.message ?? `${answer.url} answered ${answer.status}`;
   const location = answer.headers.get("location");
   if (answer.status >= 300 && answer.status < 400 && location !== null) {

@@ -28,6 +28,8 @@ const MAX_REPORTS = 100;
 const MAX_BATCH_CHARACTERS = 1_000_000;
 const DELIVER_EVERY_MS = 60_000;
 const FIRST_RETRY_MS = 4_000;
+/** Whatever something in between says. */
+const LONGEST_HOLD_MS = 3_600_000;
 
 /** State kept between deliveries. */
 export interface DeliveryState {
@@ -58,7 +60,10 @@ export async function deliverReports(
   return left;
 }
 
-/** Delivers when woken, every minute, and after a failure with growing intervals. */
+/**
+ * Delivers when woken, every minute, and after a failure with growing intervals, or when the control plane says that it
+ * takes more.
+ */
 export function startReporter(deps: DeliverDeps & { timers: Timers; random: () => number }): Reporter {
   const before: DeliveryState = { accepted: new Map(), rejected: new Set() };
   let cancelTimer = (): void => {};
@@ -66,8 +71,11 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
   let isWokenAgain = false;
   const backoff = createBackoff({ firstMs: FIRST_RETRY_MS, longestMs: DELIVER_EVERY_MS, random: deps.random });
   let hasFailed = false;
+  /** The control plane takes no more before then: waking does not help. */
+  let isHeld = false;
 
-  const deliver = async (): Promise<void> => {
+  /** @returns how long nothing is to be sent, in ms; 0 when the control plane does not say */
+  const deliver = async (): Promise<number> => {
     try {
       await deliverReports(deps, before);
       hasFailed = false;
@@ -75,16 +83,27 @@ export function startReporter(deps: DeliverDeps & { timers: Timers; random: () =
     } catch (error) {
       if (!hasFailed) deps.log(`reports are kept until they can be delivered: ${messageOf(error)}`);
       hasFailed = true;
+      return error instanceof ApiError ? Math.min(error.retryAfterSeconds * 1000, LONGEST_HOLD_MS) : 0;
     }
+    return 0;
   };
   const wake = (): void => {
+    if (isHeld) return;
     cancelTimer();
     if (delivering !== null) {
       isWokenAgain = true;
       return;
     }
-    delivering = deliver().then(() => {
+    delivering = deliver().then((holdMs) => {
       delivering = null;
+      if (holdMs > 0) {
+        isHeld = true;
+        cancelTimer = deps.timers.after(Math.max(holdMs, backoff.next()), () => {
+          isHeld = false;
+          wake();
+        });
+        return;
+      }
       if (isWokenAgain && !hasFailed) {
         isWokenAgain = false;
         return wake();

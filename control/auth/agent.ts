@@ -5,7 +5,8 @@ import { JWS_TYPES } from "../../shared/assignment.ts";
 import { CLOCK_HEADER, CLOCK_WRONG_MS, parseSkew } from "../../shared/clock-skew.ts";
 import { Failure } from "../../shared/failure.ts";
 import { Id, instant } from "../../shared/ids.ts";
-import { hosts } from "../db/schema/hosts.ts";
+import { hosts, usedJwts } from "../db/schema/hosts.ts";
+import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { bearer } from "./bearer.ts";
 
@@ -21,8 +22,8 @@ export interface AuthenticatedHost {
 }
 
 /**
- * Authenticates an agent's request or socket upgrade by its short-lived JWT, which the host's key signed.
- * Throws `auth.required`, `auth.clock_wrong` or `auth.host_revoked`.
+ * Authenticates an agent's request or socket upgrade by its short-lived JWT, which the host's key signed, and which is
+ * accepted once. Throws `auth.required`, `auth.clock_wrong`, `auth.jwt_used` or `auth.host_revoked`.
  */
 export async function authenticateAgent(deps: Deps, headers: Headers): Promise<AuthenticatedHost> {
   const token = bearer(headers);
@@ -38,23 +39,43 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
       `host "${host.name}" was revoked; enrol it again with a new token and a new key`,
     );
   }
-  await recordSeen(deps, host, headers.get(CLOCK_HEADER));
+  await recordUse(deps, host, claims, headers.get(CLOCK_HEADER));
   return { id: host.id, name: host.name };
 }
 
-/** Records the contact once a minute, or at once when the host's clock became wrong or correct. */
-async function recordSeen(
+/**
+ * Records that the JWT is used, and the contact: once a minute, or at once when the host's clock became wrong or
+ * correct.
+ */
+async function recordUse(
+  deps: Deps,
+  host: typeof hosts.$inferSelect,
+  { jti, iat }: z.infer<typeof Claims>,
+  clock: string | null,
+): Promise<void> {
+  const { db } = deps;
+  // Kept until its age alone makes it invalid.
+  const expiresAt = instant((iat + CLOCK_TOLERANCE_SECONDS + 1) * 1000);
+  const [{ rowsAffected }] = await db.batch([
+    db.insert(usedJwts).values({ host: host.id, jti, expiresAt }).onConflictDoNothing(),
+    ...seenStatements(deps, host, clock),
+  ]);
+  if (rowsAffected > 0) return;
+  throw new Failure("auth.jwt_used", "this JWT was used already: make a new one for every request");
+}
+
+function seenStatements(
   deps: Deps,
   { id, lastSeenAt, clockSkewMs }: typeof hosts.$inferSelect,
   clock: string | null,
-): Promise<void> {
+): Statement[] {
   const now = deps.clock.now();
   const skew = parseSkew(clock, now);
   const isLongAgo = lastSeenAt === null || Math.abs(now - Date.parse(lastSeenAt)) >= RECORD_SEEN_EVERY_MS;
   const hasClockChanged = skew !== null && (clockSkewMs === null || isWrong(skew) !== isWrong(clockSkewMs));
-  if (!isLongAgo && !hasClockChanged) return;
+  if (!isLongAgo && !hasClockChanged) return [];
   const seen = { lastSeenAt: instant(now), ...(skew === null ? {} : { clockSkewMs: Math.round(skew) }) };
-  await deps.db.update(hosts).set(seen).where(eq(hosts.id, id));
+  return [deps.db.update(hosts).set(seen).where(eq(hosts.id, id))];
 }
 
 function isWrong(skewMs: number): boolean {

@@ -32,11 +32,13 @@ const STATUS: Record<ApiCode, ContentfulStatusCode> = {
   "request.invalid": 400,
   "request.too_large": 413,
   "request.conflict": 409,
+  "request.quota_exceeded": 429,
   "route.not_found": 404,
   "auth.required": 401,
   "auth.scope_too_small": 403,
   "auth.host_revoked": 403,
   "auth.clock_wrong": 401,
+  "auth.jwt_used": 401,
   "enrollments.token_refused": 403,
   "bindings.contract_read_only": 400,
   "contracts.declared_on_host": 409,
@@ -51,10 +53,14 @@ const STATUS: Record<ApiCode, ContentfulStatusCode> = {
 /** Turns an error into a response. An unexpected error is logged, and its details are not exposed. */
 export function failureResponse(log: Log, error: unknown): Response {
   const failure = toFailure(log, error);
-  const { code, message, issues } = failure;
+  const { code, message, issues, retryAfterSeconds } = failure;
   const body: ErrorBody = { error: { code, message, ...(issues.length > 0 ? { issues } : {}) } };
   const status = STATUS[code];
-  return Response.json(body, { status, ...(status === 401 ? { headers: { "www-authenticate": "Bearer" } } : {}) });
+  const headers = {
+    ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
+    ...(retryAfterSeconds === null ? {} : { "retry-after": String(retryAfterSeconds) }),
+  };
+  return Response.json(body, { status, headers });
 }
 
 function toFailure(log: Log, error: unknown): Failure {

@@ -76,6 +76,9 @@ export async function getAssignment(
   return { revision: row.revision, jws };
 }
 
+/** SQL: the host that maintains a repository. */
+export const maintainingHost = sql<Id>`coalesce(${repositories.maintainer}, ${firstUser})`;
+
 /** A contract as part of an assignment. */
 export function assignedContract(row: typeof contracts.$inferSelect): AssignedContract {
   const { id, name, declared } = row;

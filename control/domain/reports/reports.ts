@@ -9,6 +9,7 @@ import { runs } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
+import { maintainingHost } from "../contracts/assignments.ts";
 import { scheduledBindingColumns, type ScheduledBinding } from "../lateness/expected-backup.ts";
 import { recordGoodBackup } from "./good-backups.ts";
 import { firstFutureId } from "../ids.ts";
@@ -16,6 +17,7 @@ import { closeAnsweredOrders } from "../runs/orders.ts";
 import { readOpenIncidents, planIncidents, type IncidentContext } from "./incidents.ts";
 import type { NamedBinding } from "../run-data.ts";
 import { bumpHostsOfRepository, pokeHostsOfRepository } from "../revisions.ts";
+import { countedBytes, enforceQuota, type Reported, weightOf } from "./quota.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
 import { readStreaks } from "./streaks.ts";
 import { readSourceChecks } from "./source-checks.ts";
@@ -27,7 +29,8 @@ interface ReportingHost {
 
 /**
  * Saves a host's reports of runs and refusals, all of one POST in one batch. Reports arrive at least once: an older or
- * repeated one changes nothing and is accepted. A report of another host's run or binding is not accepted.
+ * repeated one changes nothing and is accepted. A report of another host's run or binding is not accepted. Throws
+ * `request.quota_exceeded` when the host has reported more than it may.
  * @returns ids of the accepted reports: the host may delete them
  */
 export async function acceptReports(
@@ -37,6 +40,8 @@ export async function acceptReports(
 ): Promise<{ accepted: Id[] }> {
   const written = await withRetry(async () => {
     const known = await readKnown(deps, host, reports);
+    await enforceQuota(deps, host, known.reported);
+    const now = deps.clock.now();
     const plan = planReports(deps, host, known, reports);
     await writeAll(deps.db, [
       // Of two concurrent POSTs of a host only one sends notifications; the other starts again.
@@ -46,7 +51,12 @@ export async function acceptReports(
       ),
       deps.db
         .update(hosts)
-        .set({ reportCount: sql`${hosts.reportCount} + 1`, lastSeenAt: instant(deps.clock.now()) })
+        .set({
+          reportCount: sql`${hosts.reportCount} + 1`,
+          lastSeenAt: instant(now),
+          reportedBytes: Math.ceil(countedBytes(known.reported, now) + plan.weight),
+          reportedSince: instant(now),
+        })
         .where(eq(hosts.id, host.id)),
       ...plan.statements,
     ]);
@@ -57,10 +67,12 @@ export async function acceptReports(
   return { accepted: written.accepted };
 }
 
-type KnownBinding = NamedBinding & ScheduledBinding & { host: Id; engineId: string | null; listedBy: Id | null };
+type KnownBinding = NamedBinding &
+  ScheduledBinding & { host: Id; engineId: string | null; identifiedBy: Id; listedBy: Id | null };
 
 interface KnownState extends IncidentContext {
   reportCount: number;
+  reported: Reported;
   bindings: Map<Id, KnownBinding>;
   /** Repositories that the host uses and that have a run as a whole in the reports. */
   repositories: Map<Id, { id: Id; name: string; engineId: string | null }>;
@@ -71,6 +83,8 @@ interface KnownState extends IncidentContext {
 interface Plan {
   accepted: Id[];
   statements: Statement[];
+  /** Of the reports that are saved, in bytes. */
+  weight: number;
   notifications: number;
   /** Repositories whose engine id these reports made known. */
   identifiedRepositories: Set<Id>;
@@ -82,7 +96,10 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
   const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
   const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
   const [[self], bound, stored, existing, refused, streaks, sourceChecks, open] = await db.batch([
-    db.select({ reportCount: hosts.reportCount }).from(hosts).where(eq(hosts.id, host.id)),
+    db
+      .select({ reportCount: hosts.reportCount, bytes: hosts.reportedBytes, since: hosts.reportedSince })
+      .from(hosts)
+      .where(eq(hosts.id, host.id)),
     db
       .select({
         ...scheduledBindingColumns,
@@ -90,6 +107,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
         host: bindings.host,
         listedBy: bindings.listedBy,
         engineId: repositories.engineId,
+        identifiedBy: maintainingHost,
         contract: { id: contracts.id, name: contracts.name },
         repository: { id: repositories.id, name: repositories.name },
       })
@@ -127,6 +145,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
   ]);
   return {
     reportCount: self?.reportCount ?? -1,
+    reported: { bytes: self?.bytes ?? 0, since: self?.since ?? null },
     bindings: new Map(bound.map((row) => [row.id, row])),
     runs: new Map(existing.map((row) => [row.id, row])),
     refusals: new Map(refused.map((row) => [row.id, row])),
@@ -139,7 +158,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
 
 /** Oldest run first, whatever order they came in, so that every change of state is seen. */
 function planReports(deps: Deps, host: ReportingHost, known: KnownState, reports: readonly Report[]): Plan {
-  const plan: Plan = { accepted: [], statements: [], notifications: 0, identifiedRepositories: new Set() };
+  const plan: Plan = { accepted: [], statements: [], weight: 0, notifications: 0, identifiedRepositories: new Set() };
   const ofRuns = reports.filter((report) => report.type === "run");
   ofRuns.sort((a, b) => (a.run.id === b.run.id ? a.sequence - b.sequence : a.run.id < b.run.id ? -1 : 1));
   for (const report of ofRuns) planRun(deps, host, known, plan, report);
@@ -159,6 +178,7 @@ function planRun(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan,
   plan.accepted.push(run.id);
   if (existing !== undefined && existing.sequence >= sequence) return;
   known.runs.set(run.id, { host: host.id, sequence });
+  plan.weight += weightOf(report);
   plan.statements.push(upsert(deps, host, report), closeAnsweredOrders(deps, run.id, run.state));
   if (binding !== undefined && !isForeign) planBinding(deps, host, plan, { binding, report });
   const repository =
@@ -178,7 +198,8 @@ function planBinding(
   { binding, report }: { binding: KnownBinding; report: RunReport },
 ): void {
   const { run } = report;
-  if (report.engineId !== null && binding.engineId === null) {
+  // Of a shared repository only the host that maintains it says what it is: for the others it would be "swapped".
+  if (report.engineId !== null && binding.engineId === null && binding.identifiedBy === host.id) {
     plan.identifiedRepositories.add(binding.repository.id);
     plan.statements.push(...saveEngineId(deps, binding.repository.id, report.engineId));
   }
@@ -233,6 +254,7 @@ function planRefusal(deps: Deps, host: ReportingHost, known: KnownState, plan: P
   plan.accepted.push(id);
   if (existing !== undefined) return;
   known.refusals.set(id, { host: host.id });
+  plan.weight += weightOf(refusal);
   plan.notifications++;
   const who = { id: host.id, name: host.name };
   plan.statements.push(

@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import { instant, uuidv7, type Id } from "../../../shared/ids.ts";
-import { hosts, refusals } from "../../db/schema/hosts.ts";
+import { hosts, refusals, usedJwts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import { deliveries } from "../../db/schema/notifications.ts";
 import { orders, runDays, runs } from "../../db/schema/runs.ts";
@@ -31,6 +31,8 @@ export const MAX_ROWS = { runsOfHost: 50_000, refusalsOfHost: 10_000, audit: 100
 
 /** Rows per table and sweep: keeps write locks short. */
 export const BATCH_SIZE = 500;
+/** Of used JWTs, which are short, and one for every request of a host. */
+const JWTS_PER_SWEEP = 20_000;
 
 const DAY_MS = 86_400_000;
 
@@ -113,6 +115,11 @@ function expiryRules(now: number): ExpiryRule[] {
   return [
     ...rules.map((rule): ExpiryRule => ({ ...rule, key: "id" })),
     { table: runDays, key: "rowid", expired: oldDays },
+    {
+      table: usedJwts,
+      key: "rowid",
+      expired: sql`select rowid as id from ${usedJwts} where "expiresAt" < ${instant(now)} order by "expiresAt" limit ${JWTS_PER_SWEEP}`,
+    },
   ];
 }
 
