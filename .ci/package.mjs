@@ -1,10 +1,12 @@
-// Makes dist/install: dist/agent.mjs and a Bun runtime in one executable file per target, and their SHA256SUMS.
+// Makes dist/install: dist/agent.mjs and a Bun runtime in one executable file per target, whole and in compressed parts,
+// and their SHA256SUMS. Makes dist/assets: of that, what a Worker serves, where no file may be larger than 25 MiB.
 // Bun comes from the npm registry, pinned by digest; nothing else is downloaded.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -13,7 +15,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 
+const PART_BYTES = 20 * 1024 * 1024;
 const BUN = "1.4.5";
 const targets = {
   // The baseline build also runs on processors without AVX2, which small home servers have.
@@ -32,26 +36,30 @@ const targets = {
 const root = join(import.meta.dirname, "..");
 const cache = join(root, "node_modules/.cache/bun");
 const install = join(root, "dist/install");
+const assets = join(root, "dist/assets");
 
 if (process.platform !== "linux" || !(process.arch in targets)) {
   throw new Error(`the agent is packaged on Linux x64 or arm64, not on ${process.platform} ${process.arch}`);
 }
 mkdirSync(cache, { recursive: true });
-mkdirSync(install, { recursive: true });
+mkdirSync(join(root, "dist"), { recursive: true });
 const work = mkdtempSync(join(root, "dist/package-"));
 try {
   const compiler = runtime(targets[process.arch]);
-  const sums = Object.entries(targets).map(([arch, target]) => {
-    const file = `holdfast-agent-linux-${arch}`;
-    compile(compiler, target, join(work, file));
-    return `${sha256(join(work, file))}  ${file}\n`;
-  });
-  for (const arch of Object.keys(targets)) {
-    renameSync(join(work, `holdfast-agent-linux-${arch}`), join(install, `holdfast-agent-linux-${arch}`));
+  const whole = Object.keys(targets).map((arch) => `holdfast-agent-linux-${arch}`);
+  for (const [arch, target] of Object.entries(targets)) {
+    compile(compiler, target, join(work, `holdfast-agent-linux-${arch}`));
   }
-  writeFileSync(join(install, "install.sh"), script());
+  const parts = whole.flatMap(split);
+  const sums = [...whole, ...parts].map((file) => `${sha256(join(work, file))}  ${file}\n`);
+  writeFileSync(join(work, "install.sh"), script());
   writeFileSync(join(work, "SHA256SUMS"), sums.join(""));
-  renameSync(join(work, "SHA256SUMS"), join(install, "SHA256SUMS"));
+  rmSync(install, { recursive: true, force: true });
+  rmSync(assets, { recursive: true, force: true });
+  mkdirSync(join(assets, "install"), { recursive: true });
+  for (const file of [...parts, "install.sh", "SHA256SUMS"]) linkSync(join(work, file), join(assets, "install", file));
+  renameSync(work, install);
+  chmodSync(install, 0o755);
   process.stdout.write(sums.join(""));
 } finally {
   rmSync(work, { recursive: true, force: true });
@@ -70,6 +78,16 @@ function compile(compiler, { bun, target, integrity }, outfile) {
     stdio: ["ignore", "ignore", "inherit"],
   });
   chmodSync(outfile, 0o755);
+}
+
+/** Compresses a file into parts `NAME.gz.00`, `NAME.gz.01`, …. @returns their names */
+function split(file) {
+  const packed = gzipSync(readFileSync(join(work, file)));
+  return Array.from({ length: Math.ceil(packed.length / PART_BYTES) }, (_, index) => {
+    const name = `${file}.gz.${String(index).padStart(2, "0")}`;
+    writeFileSync(join(work, name), packed.subarray(index * PART_BYTES, (index + 1) * PART_BYTES));
+    return name;
+  });
 }
 
 /** install.sh with the unit inside: one download, and it can't be a unit of another version. */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { uptime } from "node:os";
+import { text } from "node:stream/consumers";
 import { backup } from "./cli/backup.ts";
 import { copySqliteVerb } from "./cli/copy-sqlite.ts";
 import type { CliDeps } from "./cli/deps.ts";
@@ -42,6 +43,7 @@ const deps: CliDeps = {
   random: (bytes) => randomBytes(bytes),
   out: (text) => void process.stdout.write(text),
   log: (line) => void process.stderr.write(`${line}\n`),
+  stdin: async () => (process.stdin.isTTY ? "" : await text(process.stdin)),
   env: process.env,
   stopSignal: listenForStop,
 };

@@ -18,6 +18,7 @@ import { enrollmentRoutes } from "./routes/enrollments.ts";
 import { failureResponse } from "./routes/failures.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { incidentRoutes } from "./routes/incidents.ts";
+import { installScriptRoute } from "./routes/install.ts";
 import { proposalRoutes } from "./routes/proposals.ts";
 import { repositoryRoutes } from "./routes/repositories.ts";
 import { restoreRoutes } from "./routes/restores.ts";
@@ -31,7 +32,7 @@ const MiB = 1024 * 1024;
 export interface AppOptions {
   /** Handles `GET /agent/v1/socket` of an authenticated host. */
   readonly socket: OpenSocket;
-  /** Serves `/install.sh` and `/install/*`, if the runtime has the agent's files. */
+  /** Serves `/install/*`, the agent's files, where the runtime itself does not. */
   readonly install?: Hono;
 }
 
@@ -64,6 +65,7 @@ export function createApp(deps: Deps, options: AppOptions) {
     const why = await healthProblem(deps);
     return why === null ? context.json({ status: "ok" }) : context.json({ status: "failing", why }, 503);
   });
+  app.route("/", installScriptRoute(deps));
   if (options.install !== undefined) app.route("/", options.install);
   const api = new Hono()
     .route("/hosts", hostRoutes(deps))

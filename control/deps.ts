@@ -66,9 +66,13 @@ export interface Hub {
 export interface Config {
   /** Public origin, without a trailing slash: `http://127.0.0.1:7676`. `aud` of every agent's JWT. */
   readonly url: string;
-  /** Hex SHA-256 of /install/SHA256SUMS, or null when no agent files were built. */
-  readonly installDigest: string | null;
   readonly version: string;
+}
+
+/** What another machine downloads to become a host, as `npm run package` made it. */
+export interface AgentFiles {
+  /** @returns the file's text; null when there is no package */
+  read(name: "install.sh" | "SHA256SUMS"): Promise<string | null>;
 }
 
 /** The dependencies of every verb. Each runtime's main creates them. */
@@ -83,6 +87,7 @@ export interface Deps {
   /** Null when the runtime can't send e-mail. */
   readonly mail: Mail | null;
   readonly config: Config;
+  readonly agentFiles: AgentFiles;
   /** Starts sending soon. Cheap; harmless when nothing is due. */
   readonly wakeOutbox: () => void;
 }

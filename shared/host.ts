@@ -1,8 +1,10 @@
 import * as z from "zod";
 import { HostApproval, Level, MAX_APPROVALS } from "./approval.ts";
+import { HookName } from "./contract.ts";
 import { DeclarationFault } from "./declaration.ts";
 import { Id, Instant, Labels, Name } from "./ids.ts";
 import { Recipient } from "./sealed.ts";
+import { AssignedRepositorySpec } from "./repository.ts";
 
 export const EngineFacts = z.strictObject({
   provider: z.enum(["restic", "borg"]),
@@ -99,6 +101,9 @@ export const ChangeHost = z
   .refine((change) => Object.keys(change).length > 0, "must change something");
 export type ChangeHost = z.infer<typeof ChangeHost>;
 
+/** The most things of a kind that one line of installation grants. */
+const MAX_GRANTS = 50;
+
 export const CreateEnrollment = z.strictObject({
   name: Name.optional().describe("the name the host will have; default: its hostname"),
   uses: z.int().min(1).max(1000).default(1),
@@ -107,6 +112,17 @@ export const CreateEnrollment = z.strictObject({
     .min(1)
     .max(30 * 86_400)
     .default(3600),
+  level: Level.optional().describe("how far the host will trust this control plane; default: guarded"),
+  repositories: z
+    .array(Name)
+    .max(MAX_GRANTS)
+    .default([])
+    .describe("names of repositories whose place and secrets the installation grants on the host"),
+  hooks: z
+    .array(z.string().regex(HookName, "must be the name of a file in hooks.d"))
+    .max(MAX_GRANTS)
+    .default([])
+    .describe("names of hooks in the host's hooks.d that the installation grants"),
 });
 export type CreateEnrollment = z.infer<typeof CreateEnrollment>;
 
@@ -115,6 +131,7 @@ export const Enrollment = z.strictObject({
   name: Name.nullable(),
   uses: z.int(),
   usesLeft: z.int(),
+  repositories: z.array(Name).describe("what the installation may grant on the host"),
   expiresAt: Instant,
   createdAt: Instant,
 });
@@ -139,6 +156,11 @@ export const EnrollRequest = z.strictObject({
   token: EnrollmentToken,
   publicKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "must be a raw Ed25519 public key in base64url"),
   facts: HostFacts,
+  repositories: z
+    .array(Name)
+    .max(MAX_GRANTS)
+    .default([])
+    .describe("names in the pasted line that root grants; the answer says what they are"),
 });
 export type EnrollRequest = z.infer<typeof EnrollRequest>;
 
@@ -149,5 +171,10 @@ export const Enrolment = z.strictObject({
   audience: z.string().describe("`aud` of every JWT the agent makes: the control plane's origin"),
   controlKey: z.string().describe("the control plane's raw Ed25519 public key in base64url"),
   publicKey: z.string().describe("the host's own key, as it was sent"),
+  repositories: z
+    .array(AssignedRepositorySpec)
+    .max(MAX_GRANTS)
+    .optional()
+    .describe("the repositories the request named, as they are now; left out when it named none"),
 });
 export type Enrolment = z.infer<typeof Enrolment>;

@@ -52,7 +52,7 @@ type AddFinding = (level: Finding["level"], subject: string, message: string) =>
 async function examineAll(deps: CliDeps, found: AddFinding): Promise<void> {
   const config = await readConfig(deps.paths);
   if (config === null) {
-    found("fail", "enrolment", "this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN'");
+    found("fail", "enrolment", "this machine is not enrolled: run 'holdfast-agent enroll --url URL --token-file FILE'");
   } else {
     found("ok", "enrolment", `host ${config.name} of ${config.url}`);
     await examineControl(deps, { config, found });

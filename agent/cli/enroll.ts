@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { Enrolment, EnrollmentToken } from "../../shared/host.ts";
-import { EXIT, UsageError } from "../../shared/node/arguments.ts";
+import { type Arguments, EXIT, UsageError } from "../../shared/node/arguments.ts";
+import { readTextIfExists } from "../../shared/node/files.ts";
 import { ApiError, openApi, postEnrolment } from "../link/api.ts";
 import { removeAssignment } from "../link/assignments.ts";
 import { readConfig, writeConfig } from "../config.ts";
@@ -12,6 +13,8 @@ import type { Identity } from "../link/identity.ts";
 import { parseJson } from "../../shared/json.ts";
 import { verifySigned } from "../link/signed.ts";
 import { openSpool } from "../state/spool.ts";
+import type { CliDeps } from "./deps.ts";
+import { grantWish, hasGrants, NOTHING, type Wish, wishOf, writeFirstPolicy } from "./enroll-grants.ts";
 import type { Verb } from "./verb.ts";
 
 export interface EnrollDeps {
@@ -29,31 +32,55 @@ class EnrollError extends Error {
 export const enrollVerb: Verb = {
   name: "enroll",
   help: {
-    usage: "enroll --url URL --token TOKEN",
-    summary: "become a host of a control plane (or HOLDFAST_ENROLL_TOKEN)",
+    usage: "enroll --url URL --token-file FILE",
+    summary: "become a host of a control plane; --token - reads the token from standard input",
   },
-  takes: { texts: ["url", "token"] },
+  takes: {
+    texts: ["url", "token", "token-file", "level"],
+    lists: ["repository", "hook", "source", "secret-dir"],
+  },
   async run(deps, given) {
     const url = given.text("url");
-    const token = given.text("token") ?? deps.env["HOLDFAST_ENROLL_TOKEN"];
     if (url === undefined) throw new UsageError("--url is missing");
-    if (token === undefined || token === "") throw new UsageError("--token is missing");
-    const { config, wasAlready } = await enroll(deps, { url, token });
+    const wish = wishOf(given);
+    const token = await tokenOf(deps, given);
+    await writeFirstPolicy(deps, wish);
+    const { config, wasAlready, granted } = await enroll(deps, { url, token, wish });
     deps.out(`this machine is ${wasAlready ? "already" : "now"} host ${config.name} of ${config.url}\n`);
+    for (const sentence of granted) deps.out(`${sentence}\n`);
+    if (wasAlready && hasGrants(wish)) {
+      deps.out("nothing was granted, since it is enrolled already: 'holdfast-agent approve' lists what waits\n");
+    }
     return EXIT.done;
   },
 };
 
+/** From standard input or a file, so that it does not stand in a process list. */
+async function tokenOf(deps: CliDeps, given: Arguments): Promise<string> {
+  const file = given.text("token-file");
+  const word = given.text("token");
+  if (file !== undefined && word !== undefined) throw new UsageError("give --token or --token-file, not both");
+  if (file !== undefined) {
+    const text = await readTextIfExists(file);
+    if (text === null) throw new UsageError(`--token-file: there is no ${file}`);
+    return text;
+  }
+  const token = word === "-" ? await deps.stdin() : (word ?? deps.env["HOLDFAST_ENROLL_TOKEN"]);
+  if (token === undefined || token.trim() === "") throw new UsageError("--token is missing");
+  return token;
+}
+
 /**
  * Enrols this machine as a host of a control plane: first the key, then the request, then agent.json. If interrupted,
  * it can be repeated with the same token.
- * @returns the host; `wasAlready` when it was enrolled before
+ * @returns the host; `wasAlready` when it was enrolled before; `granted`: sentences that say what root granted
  * @throws UsageError, EnrollError, ApiError
  */
 export async function enroll(
   deps: EnrollDeps,
-  input: { url: string; token: string },
-): Promise<{ config: AgentConfig; wasAlready: boolean }> {
+  input: { url: string; token: string; wish?: Wish },
+): Promise<{ config: AgentConfig; wasAlready: boolean; granted: string[] }> {
+  const wish = input.wish ?? NOTHING;
   const token = EnrollmentToken.safeParse(input.token.trim());
   if (!token.success)
     throw new UsageError("that is not an enrolment token (hfe.…), or not all of it: copy the whole line again");
@@ -68,7 +95,7 @@ export async function enroll(
           "To move it, run 'holdfast-agent uninstall' first: it lists what that removes",
       );
     }
-    if (!(await isRevoked(deps, existing))) return { config: existing, wasAlready: true };
+    if (!(await isRevoked(deps, existing))) return { config: existing, wasAlready: true, granted: [] };
     deps.log(`this machine was host ${existing.name} and has been revoked: it becomes a new host`);
     await retireIdentity(deps.paths, deps.clock.now());
     await discardReports(deps.paths);
@@ -77,8 +104,17 @@ export async function enroll(
 
   const identity = await loadOrCreateIdentity(deps.paths);
   const facts = await collectFacts(deps.paths);
-  const jws = await postEnrolment(url, { token: token.data, publicKey: identity.publicKey, facts });
+  const { repositories } = wish;
+  const jws = await postEnrolment(url, {
+    token: token.data,
+    publicKey: identity.publicKey,
+    facts,
+    // A control plane before 0.2 refuses what it does not know.
+    ...(repositories.length === 0 ? {} : { repositories: [...repositories] }),
+  });
   const enrolment = await verifyEnrolment(jws, { fingerprint, identity });
+  // Before agent.json: a second run of a machine that is enrolled grants nothing.
+  const granted = grantWish(wish, enrolment.repositories ?? []);
   const config: AgentConfig = {
     url,
     host: enrolment.host,
@@ -87,7 +123,7 @@ export async function enroll(
     controlKey: enrolment.controlKey,
   };
   await writeConfig(deps.paths, config);
-  return { config, wasAlready: false };
+  return { config, wasAlready: false, granted };
 }
 
 /** The signing key is trusted because its fingerprint is in the token, which arrived by another channel. */

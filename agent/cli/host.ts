@@ -16,7 +16,7 @@ export interface HostContext {
 export async function loadHostContext(deps: CliDeps): Promise<HostContext> {
   const config = await readConfig(deps.paths);
   if (config === null)
-    throw new Error("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN' first");
+    throw new Error("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token-file FILE' first");
   const assignment = await loadAssignment({ ...deps, config });
   if (assignment === null) {
     throw new Error(

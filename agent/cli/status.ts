@@ -142,7 +142,7 @@ function clockLines({ daemon }: Status): string[] {
 
 function linesOf(status: Status, now: number): string[] {
   const { enrolled, daemon, contracts } = status;
-  if (enrolled === null) return ["not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN'"];
+  if (enrolled === null) return ["not enrolled: run 'holdfast-agent enroll --url URL --token-file FILE'"];
   return [
     `host        ${enrolled.name} (${enrolled.host})`,
     `control     ${enrolled.url}`,

@@ -28,7 +28,7 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
       const config = await readConfig(deps.paths);
       const identity = config === null ? null : await loadIdentity(deps.paths);
       if (config === null || identity === null) {
-        deps.log("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token TOKEN' first");
+        deps.log("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token-file FILE' first");
         return 1;
       }
       const enrolledAgain = new AbortController();

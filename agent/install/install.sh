@@ -1,5 +1,7 @@
 #!/bin/sh
-# Installs the Holdfast agent on this machine and enrols it:  curl -fsSL URL/install.sh | sh -s -- --token TOKEN
+# Installs the Holdfast agent on this machine and enrols it. `holdfast enroll` prints the line that runs it, with the token
+# as a line of shell before this script. This works too, but shows the token to everybody who lists processes meanwhile:
+#   curl -fsSL URL/install.sh | sudo sh -s -- --token TOKEN
 # A second run changes nothing. `holdfast-agent uninstall` removes all of it.
 # The server of this script fills in the two @NAMES@. Everything is in functions, and main is called on the last line,
 # so that a truncated download does nothing.
@@ -7,6 +9,8 @@ set -eu
 umask 022
 
 default_url='@URL@'
+newline='
+'
 root=${HOLDFAST_AGENT_ROOT-}
 binary=$root/usr/local/bin/holdfast-agent
 unit_file=/etc/systemd/system/holdfast-agent.service
@@ -44,13 +48,21 @@ fail() {
 }
 
 usage() {
-  printf 'usage: install.sh --token TOKEN [--url URL]\n' >&2
+  cat >&2 <<'USAGE'
+usage: install.sh --token TOKEN [--url URL] [--level guarded|ask|open]
+         [--repository NAME]… [--hook NAME]… [--source DIR]… [--secret-dir DIR]…
+USAGE
   exit 2
 }
 
+# Takes out the token and the address. The rest is for the agent: it is kept in $grants, one word per line.
 read_arguments() {
   token=${HOLDFAST_ENROLL_TOKEN-}
+  # Whoever else is started has no use for it.
+  unset HOLDFAST_ENROLL_TOKEN
   url=$default_url
+  level=guarded
+  grants=
   while [ $# -gt 0 ]; do
     case "$1" in
       --token)
@@ -61,6 +73,19 @@ read_arguments() {
       --url)
         [ $# -ge 2 ] || usage
         url=${2%/}
+        shift 2
+        ;;
+      --level)
+        [ $# -ge 2 ] || usage
+        level=$2
+        shift 2
+        ;;
+      --repository | --hook | --source | --secret-dir)
+        [ $# -ge 2 ] || usage
+        case "$2" in
+          *"$newline"* | "") fail "$1 can't be '$2'" ;;
+        esac
+        grants=$grants$1=$2$newline
         shift 2
         ;;
       *)
@@ -97,6 +122,7 @@ check_machine() {
   esac
   command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || fail "curl or wget is needed: install one of them, then paste the line again"
   command -v sha256sum >/dev/null 2>&1 || fail "sha256sum is needed: install coreutils, then paste the line again"
+  command -v gzip >/dev/null 2>&1 || fail "gzip is needed: install it, then paste the line again"
 }
 
 # fetch PATH FILE
@@ -118,20 +144,37 @@ expected_sum() {
   if [ "$(sum_of "$work/SHA256SUMS")" != "$digest" ]; then
     fail "the list of agent files at $url is not the one this token was made for, so nothing was installed. If the control plane was updated since, make a new token; else something on the way changes what is downloaded"
   fi
-  sum=$(awk -v file="$file" '$2 == file { print $1 }' "$work/SHA256SUMS")
+  sum=$(listed_sum "$file")
   [ -n "$sum" ] || fail "the control plane has no $file"
   printf '%s\n' "$sum"
 }
 
+# listed_sum NAME
+listed_sum() {
+  awk -v name="$1" '$2 == name { print $1 }' "$work/SHA256SUMS"
+}
+
+# It comes in compressed parts, which every kind of control plane can serve. Each is checked before anything reads it.
+download_parts() {
+  say "downloading $file from $url"
+  : >"$work/$file.gz"
+  awk -v start="$file.gz." 'index($2, start) == 1 { print $2 }' "$work/SHA256SUMS" >"$work/parts"
+  while IFS= read -r part; do
+    fetch "/install/$part" "$work/part"
+    [ "$(sum_of "$work/part")" = "$(listed_sum "$part")" ] || fail "$part from $url is not the file its sum was made of, so nothing was installed. Paste the line again; if this stays, something on the way changes what is downloaded"
+    cat "$work/part" >>"$work/$file.gz"
+  done <"$work/parts"
+  rm -f "$work/part"
+}
+
 # The file is checked and run before it replaces the agent.
 download_agent() {
-  say "downloading $file from $url"
-  fetch "/install/$file" "$work/$file"
-  [ "$(sum_of "$work/$file")" = "$expected" ] || fail "$file from $url is not the file its sum was made of, so nothing was installed. Paste the line again; if this stays, something on the way changes what is downloaded"
+  download_parts
   mkdir -p "$root/usr/local/bin"
   fresh=$(mktemp "$root/usr/local/bin/.holdfast-agent.XXXXXX")
-  cp "$work/$file" "$fresh"
-  rm -f "$work/$file"
+  gzip -dc <"$work/$file.gz" >"$fresh" || fail "$file could not be unpacked, so nothing was installed"
+  rm -f "$work/$file.gz"
+  [ "$(sum_of "$fresh")" = "$expected" ] || fail "$file from $url is not the file its sum was made of, so nothing was installed"
   chmod 0755 "$fresh"
   version=$("$fresh" --version 2>"$work/error") || fail "the agent does not run on this machine, so nothing was installed: $(head -n 3 "$work/error")"
 }
@@ -147,19 +190,6 @@ make_directories() {
   mkdir -p "$root/etc/holdfast/hooks.d" "$root/var/lib/holdfast"
   chmod 0755 "$root/etc/holdfast" "$root/etc/holdfast/hooks.d"
   chmod 0700 "$root/var/lib/holdfast"
-  [ -e "$root/etc/holdfast/policy.json" ] || default_policy >"$root/etc/holdfast/policy.json"
-}
-
-default_policy() {
-  cat <<'POLICY'
-{
-  "hooks": "named",
-  "sources": null,
-  "repositories": null,
-  "users": null,
-  "restore": "in-place"
-}
-POLICY
 }
 
 ensure_restic() {
@@ -188,9 +218,17 @@ restic_command() {
 }
 
 # An agent that is already enrolled here reports that and changes nothing. One of another control plane refuses: so this
-# comes before its file is replaced. The token is passed in the environment: other users can read a command line.
+# comes before its file is replaced. The token goes through a pipe: other users can read a command line.
 enroll() {
-  HOLDFAST_ENROLL_TOKEN=$token "${fresh:-$binary}" enroll --url "$url" || fail "this machine was not enrolled: see above. Then paste the line again, with a new token if it says so"
+  set -- enroll --url "$url" --token - --level "$level"
+  while IFS= read -r grant; do
+    [ -z "$grant" ] || set -- "$@" "$grant"
+  done <<GRANTS
+$grants
+GRANTS
+  "${fresh:-$binary}" "$@" <<TOKEN || fail "this machine was not enrolled: see above. Then paste the line again, with a new token if it says so"
+$token
+TOKEN
 }
 
 start() {

@@ -151,7 +151,7 @@ export function openApi(deps: ApiDeps): Api {
 }
 
 /** Enrols this host. @returns the JWS of the enrolment, not yet verified */
-export async function postEnrolment(url: string, request: EnrollRequest): Promise<string> {
+export async function postEnrolment(url: string, request: z.input<typeof EnrollRequest>): Promise<string> {
   const answer = await send(endpointUrl(url, "enroll"), { method: "POST", headers: {}, body: request });
   if (!answer.ok) throw await errorOf(answer);
   return (await bodyOf(SignedAssignment, answer)).jws;

@@ -359,9 +359,7 @@ in
         UMask = "0077";
       };
       script = ''
-        HOLDFAST_ENROLL_TOKEN=$(cat "$CREDENTIALS_DIRECTORY/token")
-        export HOLDFAST_ENROLL_TOKEN
-        exec ${agent} enroll --url ${lib.escapeShellArg cfg.url}
+        exec ${agent} enroll --url ${lib.escapeShellArg cfg.url} --token-file "$CREDENTIALS_DIRECTORY/token"
       '';
     };
   };

@@ -6,19 +6,30 @@ import { defineVerb } from "./verb.ts";
 /** Prints the install command for the new host, alone on stdout. */
 export const enroll = defineVerb({
   name: "enroll",
-  usage: "enroll [--name NAME] [--uses N] [--expires SECONDS]",
-  summary: "print the command that enrols another machine as a host",
-  options: { name: { type: "string" }, uses: { type: "string" }, expires: { type: "string" } },
+  usage: "enroll [NAME] [--repository R]… [--hook H]… [--level guarded|ask|open] [--uses N] [--expires SECONDS]",
+  summary: "print the line that makes another machine a host, and what that grants",
+  options: {
+    name: { type: "string" },
+    repository: { type: "string", multiple: true },
+    hook: { type: "string", multiple: true },
+    level: { type: "string" },
+    uses: { type: "string" },
+    expires: { type: "string" },
+  },
   positionals: [],
-  run: async ({ values, terminal, openClient }) => {
+  takesRest: true,
+  run: async ({ values, rest, terminal, openClient }) => {
+    if (rest.length > 1) throw new UsageError(`unexpected argument '${rest[1]}'`);
+    const name = rest[0] ?? values.name;
     const input = CreateEnrollment.safeParse({
-      ...(values.name === undefined ? {} : { name: values.name }),
+      ...(name === undefined ? {} : { name }),
       ...(values.uses === undefined ? {} : { uses: Number(values.uses) }),
       ...(values.expires === undefined ? {} : { expiresInSeconds: Number(values.expires) }),
+      ...(values.level === undefined ? {} : { level: values.level }),
+      repositories: values.repository ?? [],
+      hooks: values.hook ?? [],
     });
-    if (!input.success) {
-      throw new UsageError(input.error.issues.map((issue) => `--${issue.path.join(".")} ${issue.message}`).join("; "));
-    }
+    if (!input.success) throw new UsageError(input.error.issues.map(describeIssue).join("; "));
     const client = await openClient();
     const { command, token } = await client.ask(EnrollmentCreated, "POST", "/enrollments", input.data);
     terminal.out(`${command}\n`);
@@ -30,9 +41,16 @@ export const enroll = defineVerb({
     }
     if (token.split(".").length === 3) {
       terminal.err(
-        "This control plane serves no agent package: run `npm run package` in its folder and start it again.\n",
+        "This control plane serves no agent package: run `npm run package` in its folder, then start or deploy it again.\n",
       );
     }
     return {};
   },
 });
+
+const OPTIONS: Record<string, string> = { expiresInSeconds: "expires", repositories: "repository", hooks: "hook" };
+
+function describeIssue({ path, message }: { path: PropertyKey[]; message: string }): string {
+  const field = String(path[0] ?? "");
+  return `--${OPTIONS[field] ?? field} ${message}`;
+}

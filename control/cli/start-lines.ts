@@ -33,18 +33,18 @@ export async function startLines(started: Started): Promise<string> {
     ["API token", `${token.token}  (stored in ${token.file})`],
     ["Host", `${host.name}  (this machine)`],
     ...(await backupRows(started)),
-    ["Another host", command],
-    ...(hasAgentFiles ? [] : [PACKAGE_FIRST]),
     ...(isLoopback(url) ? loopbackRows(config, url) : []),
+    hasAgentFiles
+      ? ["Another host", "paste this line there, with the space it begins with, which keeps it out of the history:"]
+      : ["Another host", "No agent package yet: run `npm run package`, then start again."],
   ];
   return [
     "Holdfast is running. Ctrl-C stops it.",
     ...rows.map(([name, text]) => `  ${name.padEnd(15)}${text}`),
+    ...(hasAgentFiles ? ["", command] : []),
     "",
   ].join("\n");
 }
-
-const PACKAGE_FIRST: [string, string] = ["", "No agent package yet: run `npm run package`, then start again."];
 
 async function backupRows({ config, first, snapshot, failed }: Started): Promise<[string, string][]> {
   if (first === null) {
@@ -79,7 +79,7 @@ async function backupRows({ config, first, snapshot, failed }: Started): Promise
 function loopbackRows(config: NodeConfig, url: string): [string, string][] {
   const { port } = new URL(url);
   return [
-    ["", "Only this machine can reach that address. To open it to others, start with"],
+    ["", "Only this machine can reach that address. To open it to others, start with (TLS: see the README)"],
     ["", `HOLDFAST_HOST=0.0.0.0 HOLDFAST_URL=http://THIS-MACHINE:${port || config.port} npm start`],
   ];
 }

@@ -64,7 +64,7 @@ async function startEverything(running: Running): Promise<void> {
   const now =
     first === null ? null : { ...first, binding: await client.ask(Binding, "GET", `/bindings/${first.binding.id}`) };
   const snapshot = first === null ? null : await lastSnapshot(client, first);
-  const hasAgentFiles = control.deps.config.installDigest !== null;
+  const hasAgentFiles = (await control.deps.agentFiles.read("SHA256SUMS")) !== null;
   const { url } = control;
   terminal.out(await startLines({ config, url, token, host, first: now, snapshot, failed, hasAgentFiles, command }));
 }

@@ -50,7 +50,8 @@ afterAll(async () => {
 
 const HELP = `holdfast-agent VERSION: does this host's backups
 
-  enroll --url URL --token TOKEN   become a host of a control plane (or HOLDFAST_ENROLL_TOKEN)
+  enroll --url URL --token-file FILE
+                                   become a host of a control plane; --token - reads the token from standard input
   run                              the daemon: keep the schedule, take orders, report
   status [--json]                  what this host does, and when next
   backup BINDING [--accept-sources] [--json]

@@ -2,13 +2,15 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { readFile, stat } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import * as z from "zod";
 import { openApi } from "../../agent/link/api.ts";
 import { agentPaths, readConfig } from "../../agent/config.ts";
 import type { Paths } from "../../agent/config.ts";
-import { enroll } from "../../agent/cli/enroll.ts";
+import { enroll, enrollVerb } from "../../agent/cli/enroll.ts";
+import { parseArguments } from "../../shared/node/arguments.ts";
 import { loadIdentity, loadOrCreateIdentity } from "../../agent/link/identity.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { EnrollmentCreated } from "../../shared/host.ts";
@@ -76,11 +78,33 @@ test("a token enrols this machine as a host, which then authenticates with its o
   expect(await readFile(paths.agentJson, "utf8")).not.toContain("hfe.");
 });
 
+test("the token is read from a file or from standard input; one in the arguments is accepted still", async () => {
+  const [file, stdin, word] = [await newToken("by-file"), await newToken("by-pipe"), await newToken("by-word")];
+  const path = join((await scratchRoot()).paths.root, "token");
+  await writeFile(path, `${file}\n`);
+  const typed = async (...words: string[]) => {
+    const { deps } = depsOf((await scratchRoot()).paths);
+    const said: string[] = [];
+    const out = (text: string) => void said.push(text);
+    const more = { out, env: {}, stdin: async () => `${stdin}\n`, stopSignal: () => new AbortController().signal };
+    const given = parseArguments(["--url", control().url, ...words], enrollVerb.takes);
+    return { status: await enrollVerb.run({ ...deps, ...more }, given), said: said.join("") };
+  };
+  expect(await typed("--token-file", path)).toEqual({ status: 0, said: expect.stringContaining("now host by-file") });
+  expect(await typed("--token", "-")).toEqual({ status: 0, said: expect.stringContaining("now host by-pipe") });
+  expect(await typed("--token", word)).toEqual({ status: 0, said: expect.stringContaining("now host by-word") });
+  await expect(typed("--token", word, "--token-file", path)).rejects.toThrow("not both");
+  await expect(typed("--token-file", `${path}-gone`)).rejects.toThrow("--token-file: there is no");
+  await expect(typed()).rejects.toThrow("--token is missing");
+  await expect(typed("--token", word, "--level", "total")).rejects.toThrow("--level must be guarded, ask or open");
+  await expect(typed("--token", word, "--source", "etc")).rejects.toThrow("--source 'etc' must be an absolute path");
+});
+
 test("enrolled twice at the same control plane it stays the host it was, even with a new token", async () => {
   const { paths } = await scratchRoot();
   const first = await enroll(depsOf(paths).deps, { url: control().url, token: await newToken("twice") });
   const again = await enroll(depsOf(paths).deps, { url: control().url, token: await newToken("thrice") });
-  expect(again).toEqual({ config: first.config, wasAlready: true });
+  expect(again).toEqual({ config: first.config, wasAlready: true, granted: [] });
 });
 
 test("a lost answer is requested again with the same token and key", async () => {

@@ -1,4 +1,5 @@
-import { compactVerify, importJWK } from "jose";
+import { createHash } from "node:crypto";
+import { compactVerify, decodeJwt, importJWK } from "jose";
 import { expect, test } from "vitest";
 import * as z from "zod";
 import { page } from "../../shared/api.ts";
@@ -14,6 +15,9 @@ import {
   URL_OF_CONTROL,
   type TestControl,
 } from "../support/control.ts";
+
+const PACKAGE = { "install.sh": "echo '@URL@'\n", SHA256SUMS: "aa  holdfast-agent-linux-x64\n" };
+const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 const create = (control: TestControl, body: object = {}) =>
   control.admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", body);
@@ -40,15 +44,52 @@ const hostNames = async ({ admin }: TestControl) =>
   (await admin.ask(page(Host), "GET", "/api/v1/hosts")).items.map((host) => host.name);
 
 test("a token contains the signing key's fingerprint and the installer's digest; only a hash of its secret is stored", async () => {
-  const digest = "d".repeat(64);
-  const control = await testControl({ installDigest: digest });
+  const control = await testControl({ agentFiles: PACKAGE });
   const { token, command, ...kept } = await create(control);
-  expect(EnrollmentToken.parse(token).split(".").slice(2)).toEqual([control.deps.signingKey.fingerprint, digest]);
-  expect(command).toBe(`curl -fsSL ${URL_OF_CONTROL}/install.sh | sudo sh -s -- --token ${token}`);
+  expect(EnrollmentToken.parse(token).split(".").slice(2)).toEqual([
+    control.deps.signingKey.fingerprint,
+    hashOf(PACKAGE.SHA256SUMS),
+  ]);
+  const script = await (await control.app.request("/install.sh")).text();
+  expect(script).toBe(`echo '${URL_OF_CONTROL}'`);
+  expect(command).toBe(
+    ` echo 'HOLDFAST_ENROLL_TOKEN=${token}; if s=$(curl -fsSL ${URL_OF_CONTROL}/install.sh) && ` +
+      `[ "$(printf %s "$s" | sha256sum)" = "${hashOf(script)}  -" ]; then eval "$s"; ` +
+      `else echo "install.sh is not the one this line was made for: nothing was run" >&2; exit 1; fi' | sudo sh`,
+  );
   expect(await control.admin.ask(Enrollment, "GET", `/api/v1/enrollments/${kept.id}`)).toEqual(kept);
   const stored = JSON.stringify(await control.deps.db.all("select * from enrollments"));
   expect(stored).toContain(kept.id);
   expect(stored).not.toContain(token.split(".")[1]);
+});
+
+test("without a package the command is for a machine that has the agent already", async () => {
+  const { token, command } = await create(await testControl(), { level: "open" });
+  expect(command).toBe(` echo ${token} | sudo holdfast-agent enroll --url ${URL_OF_CONTROL} --token - --level open`);
+});
+
+test("the line names what it grants; the signed answer describes it, and only what the token was made for", async () => {
+  const control = await testControl({ agentFiles: PACKAGE });
+  const repository = { provider: "restic", location: "/mnt/usb", passphrase: { generate: true } };
+  for (const name of ["usb", "other"])
+    await control.admin.send("POST", "/api/v1/repositories", { ...repository, name });
+  expect(await control.admin.refused("POST", "/api/v1/enrollments", { repositories: ["usb", "gone"] })).toMatchObject({
+    status: 400,
+    message: expect.stringContaining('there is no repository "gone"'),
+  });
+  const made = await create(control, { level: "ask", repositories: ["usb"], hooks: ["stop-it"] });
+  expect(made.repositories).toEqual(["usb"]);
+  expect(made.command).toMatch(/' \| sudo sh -s -- --level ask --repository usb --hook stop-it$/);
+
+  const { publicKey } = await newHostKey();
+  const ask = (repositories: string[]) => ({ token: made.token, publicKey, facts: FACTS, repositories });
+  expect(await askerOf(control.app, null).refused("POST", "/agent/v1/enroll", ask(["other"]))).toMatchObject({
+    status: 403,
+    message: expect.stringContaining('was not made for the repository "other"'),
+  });
+  const { jws } = await askerOf(control.app, null).ask(SignedAssignment, "POST", "/agent/v1/enroll", ask(["usb"]));
+  const { repositories } = Enrolment.parse(decodeJwt(jws));
+  expect(repositories).toMatchObject([{ name: "usb", ...repository, secrets: {}, existing: false, engineId: null }]);
 });
 
 test("a host enrols with its public key, and the answer is signed by the pinned key", async () => {

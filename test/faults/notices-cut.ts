@@ -56,7 +56,8 @@ export const noticesCut: Fault = {
             said.push({ channel: url, id: headers["webhook-id"] ?? "", event: Event.parse(JSON.parse(body)) });
             return { status: 204 };
           },
-          config: { url: "http://control.test", installDigest: null, version: "0.0.0" },
+          config: { url: "http://control.test", version: "0.0.0" },
+          agentFiles: { read: async () => null },
         };
         await db.insert(channels).values([channelOf(deps, "day"), channelOf(deps, "night")]);
         const states = new Map<string, "open" | "well" | "unsaid">();

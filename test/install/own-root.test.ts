@@ -8,6 +8,7 @@ import { createEnrollment } from "../../control/domain/hosts/enrollments.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
 import type { RunningControl } from "../../control/runtime/node/server.ts";
+import { CreateEnrollment } from "../../shared/host.ts";
 import { agentIn } from "../support/agent.ts";
 import { paste } from "../support/pasted.ts";
 import type { Pasted } from "../support/pasted.ts";
@@ -46,13 +47,13 @@ test("the agent is installed there and enrolled, and the command to start it is 
   expect(code).toBe(0);
   const { stdout } = await agentIn(host, {}, binary).cli("status", "--json");
   expect(JSON.parse(stdout)).toMatchObject({ enrolled: { url: control.url } });
-  expect(await loadPolicy(agentPaths(host))).toMatchObject({ hooks: "named", restore: "in-place", fault: null });
+  expect(await loadPolicy(agentPaths(host))).toMatchObject({ level: "guarded", hooks: "named", fault: null });
 });
 
 test("wget is used without curl", async () => {
   const tools = join(directory, "without-curl");
   mkdirSync(tools);
-  const needed = "awk cat chmod cmp cp cut getent grep head id mkdir mktemp mv rm sh sha256sum uname restic wget";
+  const needed = "awk cat chmod cmp cp cut getent grep gzip head id mkdir mktemp mv rm sh sha256sum uname restic wget";
   for (const tool of needed.split(" ")) symlinkSync(`/usr/bin/${tool}`, join(tools, tool));
   const { code, said } = await pasteLine(control, await newToken(control), { PATH: tools });
   expect(said).toContain("Start the agent with");
@@ -80,7 +81,7 @@ test("another control plane's install command changes nothing on an enrolled hos
 });
 
 async function newToken({ deps }: RunningControl): Promise<string> {
-  return (await createEnrollment(deps, { uses: 1, expiresInSeconds: 600 })).token;
+  return (await createEnrollment(deps, CreateEnrollment.parse({}))).token;
 }
 
 async function pasteLine(

@@ -13,8 +13,12 @@ import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serve } from "@hono/node-server";
+import { Hono } from "hono";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { installDigest, installRoutes } from "../../control/runtime/node/install.ts";
+import type { Deps } from "../../control/deps.ts";
+import { agentFilesDigest } from "../../control/domain/hosts/install-script.ts";
+import { installScriptRoute } from "../../control/routes/install.ts";
+import { installRoutes, readAgentFiles } from "../../control/runtime/node/install.ts";
 import { paste } from "../support/pasted.ts";
 import type { Pasted } from "../support/pasted.ts";
 
@@ -33,8 +37,9 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "holdfast-install-"));
   served = join(directory, "served");
   await new Promise<void>((resolve) => {
-    const config = { url: "" };
-    const server = serve({ fetch: installRoutes(served, config).fetch, hostname: "127.0.0.1", port: 0 }, ({ port }) => {
+    const config = { url: "", version: "0.0.0" };
+    const { fetch } = routes(config);
+    const server = serve({ fetch, hostname: "127.0.0.1", port: 0 }, ({ port }) => {
       origin = `http://127.0.0.1:${port}`;
       config.url = origin;
       resolve();
@@ -60,8 +65,8 @@ afterAll(async () => {
 });
 
 test("a changed agent file is refused and nothing is left", async () => {
-  const token = tokenFor(served);
-  appendFileSync(join(served, "holdfast-agent-linux-x64"), "one byte too many");
+  const token = await tokenFor(served);
+  appendFileSync(join(served, "holdfast-agent-linux-x64.gz.01"), "one byte too many");
   const { code, said } = await install(token);
   expect(said).toContain("is not the file its sum was made of, so nothing was installed");
   expect(code).toBe(1);
@@ -69,13 +74,14 @@ test("a changed agent file is refused and nothing is left", async () => {
 });
 
 test("a changed list of sums is refused, even when it fits a changed file", async () => {
-  const token = tokenFor(served);
-  appendFileSync(join(served, "holdfast-agent-linux-x64"), "one byte too many");
+  const token = await tokenFor(served);
+  const part = "holdfast-agent-linux-x64.gz.00";
+  appendFileSync(join(served, part), "one byte too many");
   const sum = createHash("sha256")
-    .update(readFileSync(join(served, "holdfast-agent-linux-x64")))
+    .update(readFileSync(join(served, part)))
     .digest("hex");
   const list = readFileSync(join(served, sums), "utf8");
-  writeFileSync(join(served, sums), list.replace(/[0-9a-f]{64}(?= {2}holdfast-agent-linux-x64)/, sum));
+  writeFileSync(join(served, sums), list.replace(new RegExp(`[0-9a-f]{64}(?= {2}${part})`), sum));
   const { code, said } = await install(token);
   expect(said).toContain("is not the one this token was made for");
   expect(code).toBe(1);
@@ -111,7 +117,7 @@ test("an unsupported machine gets an error", async () => {
   writeFileSync(join(tools, "uname"), '#!/bin/sh\ncase "$1" in -s) echo Linux ;; *) echo riscv64 ;; esac\n', {
     mode: 0o755,
   });
-  const { code, said } = await install(tokenFor(served), { PATH: `${tools}:${process.env["PATH"]}` });
+  const { code, said } = await install(await tokenFor(served), { PATH: `${tools}:${process.env["PATH"]}` });
   expect(said).toContain("no agent for a riscv64 processor");
   expect(code).toBe(1);
   expect(left()).toEqual([]);
@@ -119,7 +125,7 @@ test("an unsupported machine gets an error", async () => {
 
 test.runIf(process.getuid?.() === 0)("a user who is not root is shown the command", async () => {
   const script = await (await fetch(`${origin}/install.sh`)).text();
-  const { code, said } = await paste(script, ["--token", tokenFor(served)], {}, 65_534);
+  const { code, said } = await paste(script, ["--token", await tokenFor(served)], {}, 65_534);
   expect(said).toContain("put sudo before sh");
   expect(code).toBe(1);
 });
@@ -127,22 +133,23 @@ test.runIf(process.getuid?.() === 0)("a user who is not root is shown the comman
 test("a download of the script cut at any line does nothing", async () => {
   const lines = (await (await fetch(`${origin}/install.sh`)).text()).trimEnd().split("\n");
   expect(lines.at(-1)).toMatch(/^main "\$@"/);
+  const token = await tokenFor(served);
   for (let count = 0; count < lines.length; count += 7) {
-    await sh(`${lines.slice(0, count).join("\n")}\n`, ["--token", tokenFor(served)]);
+    await sh(`${lines.slice(0, count).join("\n")}\n`, ["--token", token]);
     expect(left()).toEqual([]);
   }
 });
 
 test("shell syntax in a URL is not executed", async () => {
   const url = "http://a'$(touch${IFS}hacked)`id`\"b";
-  const answer = await installRoutes(served, { url }).request("/install.sh");
+  const answer = await routes({ url, version: "0.0.0" }).request("/install.sh");
   const line = /^default_url=.*$/m.exec(await answer.text())?.[0] ?? "";
   const { said } = await sh(`${line}\nprintf %s "$default_url"\n`, []);
   expect(said).toBe(url);
 });
 
 test("the files are served completely, with their length", async () => {
-  for (const name of [sums, "holdfast-agent-linux-arm64"]) {
+  for (const name of [sums, "holdfast-agent-linux-arm64", "holdfast-agent-linux-arm64.gz.01"]) {
     const bytes = readFileSync(join(packaged, name));
     const answer = await fetch(`${origin}/install/${name}`);
     expect(answer.headers.get("content-length")).toBe(String(bytes.length));
@@ -150,7 +157,7 @@ test("the files are served completely, with their length", async () => {
     const head = await fetch(`${origin}/install/${name}`, { method: "HEAD" });
     expect(head.headers.get("content-length")).toBe(String(bytes.length));
   }
-  expect(installDigest(served)).toBe(
+  expect(await digestOf(served)).toBe(
     createHash("sha256")
       .update(readFileSync(join(packaged, sums)))
       .digest("hex"),
@@ -166,22 +173,35 @@ test.each(["/install/../../package.json", "/install/%2e%2e%2fpackage.json", "/in
 
 test("a control plane without an agent package says how to build it", async () => {
   rmSync(served, { recursive: true });
-  for (const path of ["/install.sh", `/install/${sums}`, "/install/holdfast-agent-linux-x64"]) {
-    const answer = await fetch(`${origin}${path}`);
-    expect(answer.status).toBe(404);
-    expect(await answer.json()).toMatchObject({
-      error: { code: "route.not_found", message: expect.stringContaining("npm run package") },
-    });
-  }
-  expect(installDigest(served)).toBeNull();
+  await expect(routes({ url: "", version: "0.0.0" }).request("/install.sh")).rejects.toMatchObject({
+    code: "route.not_found",
+    message: expect.stringContaining("npm run package"),
+  });
+  expect(await status(`/install/${sums}`)).toBe(404);
+  expect(await digestOf(served)).toBeNull();
 });
 
 function bareToken(): string {
   return `hfe.${randomBytes(32).toString("base64url")}.${randomBytes(32).toString("base64url")}`;
 }
 
-function tokenFor(files: string): string {
-  return `${bareToken()}.${installDigest(files)}`;
+async function tokenFor(files: string): Promise<string> {
+  return `${bareToken()}.${await digestOf(files)}`;
+}
+
+function digestOf(files: string): Promise<string | null> {
+  return agentFilesDigest({ agentFiles: readAgentFiles(files) });
+}
+
+/** What a control plane serves to a machine that has no agent yet. */
+function routes(config: Deps["config"]): Hono {
+  const agentFiles = readAgentFiles(served);
+  return new Hono()
+    .onError((error) => {
+      throw error;
+    })
+    .route("/", installScriptRoute({ agentFiles, config }))
+    .route("/", installRoutes(served));
 }
 
 /** Everything in the host's root, and what the script may have forgotten in its temporary directory. */

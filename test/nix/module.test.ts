@@ -193,7 +193,7 @@ describe("the NixOS module", () => {
       unitConfig: { ConditionPathExists: "!/etc/holdfast/agent.json" },
       serviceConfig: { LoadCredential: "token:/run/secrets/token" },
     });
-    expect(enrol?.["script"]).not.toContain("--token");
+    expect(enrol?.["script"]).toContain('--token-file "$CREDENTIALS_DIRECTORY/token"');
     expect(units["holdfast-backup@"]).toMatchObject({
       serviceConfig: { Type: "oneshot", ExecStart: `${agent}/bin/holdfast-agent backup %i`, SuccessExitStatus: 3 },
     });

@@ -40,6 +40,9 @@ test.each([
   [["prune"], 2, "REPOSITORY is missing"],
   [["check"], 2, "REPOSITORY|BINDING is missing"],
   [["enroll", "--uses", "many"], 2, "--uses"],
+  [["enroll", "nas", "--level", "total"], 2, "--level"],
+  [["enroll", "nas", "--hook", "../evil"], 2, "--hook"],
+  [["enroll", "nas", "attic"], 2, "unexpected argument 'attic'"],
   [["audit", "--since", "lately"], 2, "--since 'lately'"],
   [["restore-control"], 2, "--key-file is missing"],
   [["retry", "yesterday's"], 2, "holdfast deliveries"],
@@ -113,9 +116,13 @@ test("a token created offline works at once, and is found in the data directory"
 
 test("enroll prints only the command on stdout, and a warning about loopback on stderr", async () => {
   const { control, environment } = await world();
-  const { code, stdout, stderr } = await holdfast(["enroll", "--name", "nas"], environment);
+  const { code, stdout, stderr } = await holdfast(
+    ["enroll", "nas", "--hook", "stop-it", "--level", "ask"],
+    environment,
+  );
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^curl -fsSL \S+ \| sudo sh -s -- --token hfe\.\S+\n$/);
+  expect(stdout).toMatch(/^ echo '[^']*' \| sudo sh -s -- --level ask --hook stop-it\n$/);
+  expect(stdout).toContain(`${control.url}/install.sh`);
   expect(stderr).toContain(`${control.url} can be reached from this machine only`);
 });
 

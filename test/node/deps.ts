@@ -45,7 +45,8 @@ export async function heldDeps(post: Post = createPost(ANYWHERE)): Promise<HeldD
     signingKey: await openSigningKey(directory, undefined),
     post,
     mail: createMail(ANYWHERE),
-    config: { url: "http://control.test", installDigest: null, version: "0.0.0" },
+    config: { url: "http://control.test", version: "0.0.0" },
+    agentFiles: { read: async () => null },
     wakeOutbox: () => undefined,
   };
 }

@@ -11,8 +11,8 @@ const HELP = `usage:
       run the control plane in the foreground until SIGINT or SIGTERM
   holdfast token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]
       create an API token; --offline writes it to the database directly, for when no token is left
-  holdfast enroll [--name NAME] [--uses N] [--expires SECONDS]
-      print the command that enrols another machine as a host
+  holdfast enroll [NAME] [--repository R]… [--hook H]… [--level guarded|ask|open] [--uses N] [--expires SECONDS]
+      print the line that makes another machine a host, and what that grants
   holdfast status [--json]
       show every host and binding: health, last success, next run
   holdfast approvals [--host HOST] [--json]

@@ -102,7 +102,8 @@ async function newServer(): Promise<string> {
 interface WantedCore {
   /** Where the held clock starts. */
   now?: string;
-  installDigest?: string;
+  /** The package it serves for other machines; none when it is left out. */
+  agentFiles?: Record<"install.sh" | "SHA256SUMS", string>;
   /** Hears what the control plane logs as an error; stderr does when nobody is given. */
   onError?: (message: string, facts: unknown) => void;
 }
@@ -137,7 +138,8 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
     signingKey: await newSigningKey(),
     post: () => Promise.reject(new Error("nothing is sent in these tests")),
     mail: () => Promise.reject(new Error("nothing is sent in these tests")),
-    config: { url: URL_OF_CONTROL, installDigest: input.installDigest ?? null, version: "0.0.0" },
+    config: { url: URL_OF_CONTROL, version: "0.0.0" },
+    agentFiles: { read: async (name) => input.agentFiles?.[name] ?? null },
     wakeOutbox: () => void wakes++,
   };
   const app = createApp(deps, { socket: (context, host) => context.json({ socketOf: host }) });

@@ -2,13 +2,22 @@ import { and, desc, eq, gt, lt, sql } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import { Failure } from "../../../shared/failure.ts";
-import type { CreateEnrollment, Enrollment, EnrollmentCreated, EnrollRequest } from "../../../shared/host.ts";
+import type { AssignedRepository } from "../../../shared/assignment.ts";
+import type {
+  CreateEnrollment,
+  Enrollment,
+  EnrollmentCreated,
+  Enrolment,
+  EnrollRequest,
+} from "../../../shared/host.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { newSecret, sha256Hex } from "../../auth/secret.ts";
 import { sign } from "../../auth/sign.ts";
 import { enrollments, hosts } from "../../db/schema/hosts.ts";
 import { violatedUniqueColumns, guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
+import { findRepositories } from "./granted-repositories.ts";
+import { agentFilesDigest, installCommand } from "./install-script.ts";
 import { freeHostName } from "./names.ts";
 import { newId } from "../ids.ts";
 import { isPastCursor, type ListInput, pageOf } from "../page.ts";
@@ -18,11 +27,15 @@ const DELETE_AFTER_MS = 86_400_000;
 
 type EnrollmentRow = typeof enrollments.$inferSelect;
 
-/** Creates a token that enrols `uses` hosts, and the install command for it. Stores only the hash of its secret. */
+/**
+ * Creates a token that enrols `uses` hosts, and the install command for it. Stores only the hash of its secret.
+ * @throws Failure when a repository does not exist
+ */
 export async function createEnrollment(
-  deps: Pick<Deps, "db" | "clock" | "random" | "signingKey" | "config">,
+  deps: Pick<Deps, "db" | "clock" | "random" | "signingKey" | "config" | "agentFiles">,
   input: z.infer<typeof CreateEnrollment>,
 ): Promise<z.infer<typeof EnrollmentCreated>> {
+  await findRepositories(deps, input.repositories);
   const secret = newSecret(deps);
   const now = deps.clock.now();
   const row: EnrollmentRow = {
@@ -32,17 +45,15 @@ export async function createEnrollment(
     uses: input.uses,
     usesLeft: input.uses,
     expiresAt: instant(now + input.expiresInSeconds * 1000),
-    repositories: [],
+    repositories: input.repositories,
     replaces: null,
     createdAt: instant(now),
     mac: null,
   };
   await deps.db.insert(enrollments).values(row);
-  const { url, installDigest } = deps.config;
-  const token = ["hfe", secret, deps.signingKey.fingerprint, ...(installDigest === null ? [] : [installDigest])].join(
-    ".",
-  );
-  return { ...toEnrollment(row), token, command: `curl -fsSL ${url}/install.sh | sudo sh -s -- --token ${token}` };
+  const digest = await agentFilesDigest(deps);
+  const token = ["hfe", secret, deps.signingKey.fingerprint, ...(digest === null ? [] : [digest])].join(".");
+  return { ...toEnrollment(row), token, command: await installCommand(deps, token, input) };
 }
 
 export async function listEnrollments(deps: Deps, input: ListInput): Promise<Page<z.infer<typeof Enrollment>>> {
@@ -75,7 +86,8 @@ export async function expireEnrollments(deps: Deps): Promise<void> {
 /**
  * Enrols a host with a token and its public key. Idempotent: the same key and token get the same answer, so an agent
  * can retry after a lost answer.
- * @returns the host, and a signed `Enrolment`
+ * @returns the host, and a signed `Enrolment` with the repositories that the request named
+ * @throws Failure when the token is no good, or is not for one of those repositories
  */
 export async function enroll(
   deps: Deps,
@@ -84,6 +96,7 @@ export async function enroll(
   const [, secret = "", fingerprint] = request.token.split(".");
   if (fingerprint !== deps.signingKey.fingerprint) throw tokenError("belongs to another control plane");
   const hash = await sha256Hex(secret);
+  const granted = await grantedRepositories(deps, request, hash);
   const host = await withRetry(
     async () => (await findEnrolledHost(deps, request, hash)) ?? (await createEnrolledHost(deps, request, hash)),
   );
@@ -93,8 +106,27 @@ export async function enroll(
     audience: host.audience,
     controlKey: deps.signingKey.publicKey,
     publicKey: request.publicKey,
-  });
+    // An agent before 0.2 asks for none, and knows no such field.
+    ...(granted.length === 0 ? {} : { repositories: granted }),
+  } satisfies Enrolment);
   return { host: { id: host.id, name: host.name }, jws };
+}
+
+/** Only what the token was made for: it is no way to look at other repositories. */
+async function grantedRepositories(
+  deps: Deps,
+  { repositories: names }: z.infer<typeof EnrollRequest>,
+  hash: string,
+): Promise<AssignedRepository[]> {
+  if (names.length === 0) return [];
+  const [row] = await deps.db
+    .select({ repositories: enrollments.repositories })
+    .from(enrollments)
+    .where(eq(enrollments.hash, hash));
+  if (row === undefined) throw tokenError("is unknown or was revoked");
+  const foreign = names.find((name) => !row.repositories.includes(name));
+  if (foreign !== undefined) throw tokenError(`was not made for the repository "${foreign}"`);
+  return await findRepositories(deps, names);
 }
 
 interface Enrolled {
@@ -176,6 +208,7 @@ function tokenError(why: string): Failure {
   );
 }
 
-function toEnrollment({ id, name, uses, usesLeft, expiresAt, createdAt }: EnrollmentRow): z.infer<typeof Enrollment> {
-  return { id, name, uses, usesLeft, expiresAt, createdAt };
+function toEnrollment(row: EnrollmentRow): z.infer<typeof Enrollment> {
+  const { id, name, uses, usesLeft, repositories, expiresAt, createdAt } = row;
+  return { id, name, uses, usesLeft, repositories, expiresAt, createdAt };
 }

@@ -19,7 +19,7 @@ import { lockDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
 import { distDirectory, VERSION } from "./dist.ts";
 import { createHub } from "./hub.ts";
-import { installDigest, installRoutes } from "./install.ts";
+import { installRoutes, readAgentFiles } from "./install.ts";
 import { lineLog } from "./log.ts";
 import { createMail } from "./mail.ts";
 import { createPost, createDestinationCheck } from "./outgoing.ts";
@@ -100,13 +100,14 @@ async function startWithDatabase(
     signingKey,
     post: overrides.post ?? createPost(check),
     mail: createMail(check),
-    config: { url: publicOrigin(config, port), installDigest: installDigest(files), version: VERSION },
+    config: { url: publicOrigin(config, port), version: VERSION },
+    agentFiles: readAgentFiles(files),
     wakeOutbox: () => timers.wakeOutbox(),
   };
   const upgrades = createUpgrades(hub, async (request) => app.fetch(request));
   const app = createApp(deps, {
     socket: (context, host) => upgrades.take(context.req.raw, host),
-    install: installRoutes(files, deps.config),
+    install: installRoutes(files),
   });
   const answer = getRequestListener((request) => app.fetch(request));
   server.on("request", (incoming, outgoing) => {

@@ -5,6 +5,7 @@ import { dispatch } from "../../notify/dispatch.ts";
 import { sendHeartbeat } from "../../heartbeat.ts";
 import { parseDestinationRules } from "../../notify/destinations.ts";
 import { tick } from "../../tick.ts";
+import { readAgentFiles } from "./agent-files.ts";
 import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
 import type { HostHub } from "./host-hub.ts";
@@ -14,9 +15,10 @@ import { createPost } from "./outgoing.ts";
 
 export { HostHub } from "./host-hub.ts";
 
-/** The variables, and the namespace of the hosts' Durable Objects. */
+/** The variables, the namespace of the hosts' Durable Objects, and dist/assets. */
 interface WorkerEnv extends Env {
   readonly HOST_HUB: DurableObjectNamespace<HostHub>;
+  readonly ASSETS: Fetcher;
 }
 
 /** From wrangler.toml; a test compares it with package.json. */
@@ -51,8 +53,8 @@ async function openDeps(env: WorkerEnv, context: ExecutionContext): Promise<Deps
       parseDestinationRules(env.HOLDFAST_WEBHOOK_PRIVATE ?? "allow") ?? { private: "refuse", exceptions: [] },
     ),
     mail: null,
-    // A Worker serves no agent package: hosts get the agent another way.
-    config: { url: new URL(env.HOLDFAST_URL).origin, installDigest: null, version: HOLDFAST_VERSION },
+    config: { url: new URL(env.HOLDFAST_URL).origin, version: HOLDFAST_VERSION },
+    agentFiles: readAgentFiles(env.ASSETS),
     wakeOutbox: () => context.waitUntil(sendNow(deps)),
   };
   return deps;
