@@ -45,10 +45,9 @@ test("a service's contract is backed up, also while the control plane is down, a
   await api.post(`/channels/${channel["id"]}/test`, {});
   expect((await receiver.take("channel.test", secret)).data).toMatchObject({ channel: { name: "me" } });
 
-  // The host enrols with a token that works once.
-  const enrollment = await api.post("/enrollments", { name: "nas" });
-  const enrol = ["enroll", "--url", world.url, "--token", String(enrollment["token"])];
-  expect(await agent.cli(...enrol)).toMatchObject({ code: 0 });
+  // A line is pasted on the host, which installs the agent and enrols it with a token that works once.
+  const enrollment = await api.post("/enrollments", { name: "nas", level: "open" });
+  expect(await world.paste(String(enrollment["command"]))).toMatchObject({ code: 0 });
   agent.start();
   await until("the host to be online", async () => (await api.get("/hosts?name=nas")).items[0]?.["online"]);
 

@@ -3,6 +3,7 @@ import { Level } from "../../shared/approval.ts";
 import { HookName } from "../../shared/contract.ts";
 import { AbsolutePath, Name } from "../../shared/ids.ts";
 import { type Arguments, UsageError } from "../../shared/node/arguments.ts";
+import type { SecretSource } from "../../shared/repository.ts";
 import { createFileAtomically } from "../../shared/node/files.ts";
 import { makeReadableDirectory, type Paths } from "../config.ts";
 import { loadPolicy } from "../policy/policy.ts";
@@ -84,11 +85,16 @@ export function grantWish(wish: Wish, repositories: readonly AssignedRepository[
 function describeRepository({ provider, location, passphrase, secrets, ssh, caFile }: AssignedRepository): string {
   return [
     `${provider} at ${location}`,
-    "file" in passphrase ? `passphrase in ${passphrase.file}` : "passphrase made on this host",
-    ...Object.entries(secrets).map(([name, { file }]) => `${name} in ${file}`),
-    ...(ssh.identityFile === null ? [] : [`ssh key ${ssh.identityFile}`]),
+    `passphrase ${fromWhere(passphrase)}`,
+    ...Object.entries(secrets).map(([name, source]) => `${name} ${fromWhere(source)}`),
+    ...(ssh.identityFile === null ? [] : [`ssh key in ${ssh.identityFile}`]),
     ...(caFile === null ? [] : [`certificates in ${caFile}`]),
   ]
     .join(", ")
     .replaceAll(/\p{C}/gu, "?");
+}
+
+function fromWhere(source: SecretSource): string {
+  if ("file" in source) return `in ${source.file}`;
+  return "generate" in source ? "made on this host" : "sealed to its hosts";
 }

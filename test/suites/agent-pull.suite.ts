@@ -9,9 +9,13 @@ import { agentIn } from "../support/agent.ts";
 import { openClient } from "../support/client.ts";
 import type { ControlUnderTest } from "../support/control-under-test.ts";
 import { declareBinding } from "../support/declare.ts";
+import { pasteLine } from "../support/pasted.ts";
 import { until } from "../support/until.ts";
 
-/** The real agent and the real restic against a whole control plane: enrol, pull, poke, report. */
+/**
+ * The real agent and the real restic against a whole control plane: the line that it prints is pasted, which installs
+ * the agent from what it serves; then pull, poke, report.
+ */
 export function agentPullSuite(control: () => ControlUnderTest): void {
   const admin = openClient(
     () => control().url,
@@ -25,16 +29,19 @@ export function agentPullSuite(control: () => ControlUnderTest): void {
     });
     afterAll(() => rm(directory, { recursive: true, force: true }));
 
-    test("enrols, pulls its assignment when poked, runs what is ordered, and its report arrives", async ({
+    test("is installed and enrolled by the printed line, pulls its assignment when poked, runs what is ordered, and its report arrives", async ({
       onTestFailed,
     }) => {
       const sources = join(directory, "srv/photos");
       await mkdir(sources, { recursive: true });
       await writeFile(join(sources, "beach.jpg"), Buffer.alloc(100_000, 7));
-      const { token } = await admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", { name: "real" });
-      const agent = agentIn(join(directory, "root"));
+      const wanted = { name: "real", level: "open" };
+      const { command } = await admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", wanted);
+      const root = join(directory, "root");
+      const pasted = await pasteLine(command, { HOLDFAST_AGENT_ROOT: root, TMPDIR: directory });
+      expect(pasted).toMatchObject({ code: 0, said: expect.stringContaining("this machine is now host real of ") });
+      const agent = agentIn(root, {}, join(root, "usr/local/bin/holdfast-agent"));
       onTestFailed(() => void process.stderr.write(`the agent said:\n${agent.said()}\n`));
-      expect(await agent.cli("enroll", "--url", control().url, "--token", token)).toMatchObject({ code: 0 });
 
       agent.start();
       try {

@@ -7,6 +7,8 @@ import { startControl } from "../../control/runtime/node/server.ts";
 import { agentIn } from "./agent.ts";
 import type { AgentProcess } from "./agent.ts";
 import { openClient } from "./client.ts";
+import { pasteLine } from "./pasted.ts";
+import type { Pasted } from "./pasted.ts";
 import { until } from "./until.ts";
 
 /** An object of the API, as JSON. */
@@ -27,6 +29,8 @@ export interface World {
   readonly user: string;
   readonly agent: AgentProcess;
   readonly api: Api;
+  /** Types a line into a shell on the host. */
+  paste(line: string): Promise<Pasted>;
   startControl(): Promise<void>;
   stopControl(): Promise<void>;
   /** Puts a shell script into the host's hooks.d. */
@@ -73,6 +77,7 @@ export async function startWorld(): Promise<World> {
     agent,
     api,
     endOf,
+    paste: (line) => pasteLine(line, { HOLDFAST_AGENT_ROOT: root, TMPDIR: directory }),
     async startControl() {
       control = await open();
     },
