@@ -13,6 +13,8 @@ export interface Paths {
   readonly agentJson: string;
   readonly policyJson: string;
   readonly hooksDir: string;
+  /** Secrets of repositories: the only place they are read from unless root grants another. */
+  readonly etcSecretsDir: string;
   /** Contracts declared by the host's owner. */
   readonly contractsDir: string;
   /** `/var/lib/holdfast`, 0700: the agent's own state. */
@@ -23,6 +25,11 @@ export interface Paths {
   readonly assignmentFile: string;
   /** A second copy: if the disk damages one file, the other is used. */
   readonly assignmentCopy: string;
+  /** The assignment as far as root granted it. */
+  readonly inForceFile: string;
+  /** What root granted, and what waits for root. */
+  readonly grantsFile: string;
+  readonly waitingFile: string;
   readonly ordersDir: string;
   readonly spoolDir: string;
   readonly bindingsDir: string;
@@ -52,12 +59,16 @@ export function agentPaths(root: string): Paths {
     agentJson: join(etc, "agent.json"),
     policyJson: join(etc, "policy.json"),
     hooksDir: join(etc, "hooks.d"),
+    etcSecretsDir: join(etc, "secrets"),
     contractsDir: join(etc, "contracts.d"),
     state,
     keyFile: join(state, "host.key"),
     ageKeyFile: join(state, "age.key"),
     assignmentFile: join(state, "assignment.jws"),
     assignmentCopy: join(state, "assignment.copy.jws"),
+    inForceFile: join(state, "in-force.json"),
+    grantsFile: join(state, "grants.json"),
+    waitingFile: join(state, "waiting.json"),
     ordersDir: join(state, "orders"),
     spoolDir: join(state, "spool"),
     bindingsDir: join(state, "bindings"),

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { uptime } from "node:os";
 import { text } from "node:stream/consumers";
+import { approve } from "./cli/approve.ts";
 import { backup } from "./cli/backup.ts";
 import { copySqliteVerb } from "./cli/copy-sqlite.ts";
 import type { CliDeps } from "./cli/deps.ts";
@@ -8,6 +9,7 @@ import { doctor } from "./cli/doctor.ts";
 import { enrollVerb } from "./cli/enroll.ts";
 import { exec } from "./cli/exec.ts";
 import { fetchSnapshotVerb } from "./cli/fetch-snapshot.ts";
+import { policy } from "./cli/policy.ts";
 import { restore } from "./cli/restore.ts";
 import { run } from "./cli/run.ts";
 import { snapshots } from "./cli/snapshots.ts";
@@ -30,6 +32,8 @@ const verbs: readonly Verb[] = [
   check,
   prune,
   exec,
+  approve,
+  policy,
   doctor,
   uninstall,
   copySqliteVerb,

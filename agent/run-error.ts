@@ -74,6 +74,7 @@ const NEXT: Record<RunFailureCode, string> = {
   "user.unavailable":
     "Create the user on the host, run the agent as root, or name the agent's own user in the contract.",
   "policy.refused": "Only the host's owner can allow it, in policy.json on the host.",
+  "policy.approval_needed": "On the host, as root: `holdfast-agent approve` shows what waits, and says yes to it.",
   "binding.unknown": "Ask for a binding this host has; `holdfast-agent status` lists them.",
   "snapshot.missing": "Ask for a snapshot this binding has; `holdfast-agent snapshots BINDING` lists them.",
   "snapshot.not_listed": "Run again. If it happens again, check the repository with the tool itself.",

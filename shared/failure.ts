@@ -114,6 +114,7 @@ export const RunFailureCode = z.enum([
   "hook.timed_out",
   "user.unavailable",
   "policy.refused",
+  "policy.approval_needed",
   "binding.unknown",
   "snapshot.missing",
   "snapshot.not_listed",

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { messageOf } from "../../shared/error-message.ts";
 import { ApiError, openApi } from "../link/api.ts";
-import { loadAssignment } from "../link/assignments.ts";
+import { loadInForce } from "../in-force/in-force.ts";
 import { EXIT } from "../../shared/node/arguments.ts";
 import type { CliDeps } from "./deps.ts";
 import { readConfig } from "../config.ts";
@@ -11,6 +11,7 @@ import { readDaemonState } from "../daemon/claim.ts";
 import { isMissing } from "../../shared/node/files.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { loadPolicy } from "../policy/policy.ts";
+import { readWaiting } from "../policy/waiting.ts";
 import { findEngines } from "../providers/engines.ts";
 import { findMissingResults } from "../daemon/scripts.ts";
 import { listSnapshots } from "../runs.ts";
@@ -135,7 +136,10 @@ async function examineEngines(found: AddFinding): Promise<void> {
 async function examinePolicy(deps: CliDeps, found: AddFinding): Promise<void> {
   const policy = await loadPolicy(deps.paths);
   if (policy.fault !== null) found("fail", "policy", `${policy.fault}. Until it is fixed, nothing is allowed`);
-  else found("ok", "policy", `hooks ${policy.hooks}, restore ${policy.restore}`);
+  else found("ok", "policy", `level ${policy.level}, hooks ${policy.hooks}, restore ${policy.restore}`);
+  const waiting = await readWaiting(deps);
+  if (waiting.length === 0) found("ok", "approvals", "nothing waits for root");
+  else found("warn", "approvals", `${waiting.length} things wait for root: holdfast-agent approve shows them`);
   await examineHooks(deps, found);
 }
 
@@ -176,7 +180,7 @@ async function examineResults(
   deps: CliDeps,
   { config, found }: { config: AgentConfig; found: AddFinding },
 ): Promise<void> {
-  const assignment = await loadAssignment({ ...deps, config });
+  const assignment = await loadInForce({ ...deps, config });
   if (assignment === null) return;
   const missing = await findMissingResults(deps.paths, assignment);
   for (const trouble of missing) found("warn", "results", trouble);
@@ -187,7 +191,7 @@ async function examineRepositories(
   deps: CliDeps,
   { config, found }: { config: AgentConfig; found: AddFinding },
 ): Promise<void> {
-  const assignment = await loadAssignment({ ...deps, config });
+  const assignment = await loadInForce({ ...deps, config });
   if (assignment === null) return found("warn", "assignment", "none yet: this host has nothing to back up");
   found("ok", "assignment", `revision ${assignment.revision}, ${assignment.bindings.length} bindings`);
   const runner = { ...deps, spool: openSpool(deps.paths), onProgress: () => {} };

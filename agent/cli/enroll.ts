@@ -12,6 +12,7 @@ import { loadIdentity, loadOrCreateIdentity, retireIdentity } from "../link/iden
 import type { Identity } from "../link/identity.ts";
 import { parseJson } from "../../shared/json.ts";
 import { verifySigned } from "../link/signed.ts";
+import { recordGrants } from "../policy/grants.ts";
 import { openSpool } from "../state/spool.ts";
 import type { CliDeps } from "./deps.ts";
 import { grantWish, hasGrants, NOTHING, type Wish, wishOf, writeFirstPolicy } from "./enroll-grants.ts";
@@ -103,7 +104,9 @@ export async function enroll(
   }
 
   const identity = await loadOrCreateIdentity(deps.paths);
-  const facts = await collectFacts(deps.paths);
+  // From the first moment on, this host grants nothing but what root says.
+  await recordGrants(deps, [], "installation");
+  const facts = await collectFacts(deps);
   const { repositories } = wish;
   const jws = await postEnrolment(url, {
     token: token.data,

@@ -1,5 +1,5 @@
 import type { AssignedBinding, Assignment } from "../../shared/assignment.ts";
-import { loadAssignment } from "../link/assignments.ts";
+import { loadInForce } from "../in-force/in-force.ts";
 import { type AgentConfig, readConfig } from "../config.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import { openSpool } from "../state/spool.ts";
@@ -17,7 +17,7 @@ export async function loadHostContext(deps: CliDeps): Promise<HostContext> {
   const config = await readConfig(deps.paths);
   if (config === null)
     throw new Error("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token-file FILE' first");
-  const assignment = await loadAssignment({ ...deps, config });
+  const assignment = await loadInForce({ ...deps, config });
   if (assignment === null) {
     throw new Error(
       "this host has no assignment yet: is the agent running ('holdfast-agent run'), and does it reach its control plane?",

@@ -1,3 +1,4 @@
+import type { HostApproval, Level } from "../../shared/approval.ts";
 import type { AssignedBinding } from "../../shared/assignment.ts";
 import type { DeclarationFault } from "../../shared/declaration.ts";
 import { instant } from "../../shared/ids.ts";
@@ -5,7 +6,7 @@ import type { Instant } from "../../shared/ids.ts";
 import { nextExpectedAfter } from "../../shared/lateness.ts";
 import { type Result, resultOf } from "../../shared/result.ts";
 import { isOver } from "../../shared/run.ts";
-import { loadAssignment } from "../link/assignments.ts";
+import { loadInForce } from "../in-force/in-force.ts";
 import { EXIT } from "../../shared/node/arguments.ts";
 import type { CliDeps } from "./deps.ts";
 import { readConfig, type Paths } from "../config.ts";
@@ -14,6 +15,8 @@ import { readDaemonState, type DaemonState } from "../daemon/claim.ts";
 import { hostZone } from "../system/zone.ts";
 import { findMissingResults } from "../daemon/scripts.ts";
 import { readRecipient } from "../policy/age-key.ts";
+import { loadPolicy } from "../policy/policy.ts";
+import { readWaiting } from "../policy/waiting.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import { scheduledSince, nextDueAt } from "../daemon/scheduler.ts";
@@ -48,6 +51,9 @@ interface Status {
   /** Which result files are missing, and why. */
   missingResults: string[];
   undelivered: number;
+  /** What waits for root, and how far the control plane is trusted. */
+  approvals: HostApproval[];
+  level: Level;
   /** Of contracts.d: how many contracts it declares, and which files are invalid. */
   contracts: { declared: number; faults: DeclarationFault[] };
 }
@@ -69,7 +75,7 @@ export const status: Verb = {
 async function statusOf(deps: CliDeps): Promise<Status> {
   const config = await readConfig(deps.paths);
   const daemon = await readDaemonState(deps.paths);
-  const assignment = config === null ? null : await loadAssignment({ ...deps, config });
+  const assignment = config === null ? null : await loadInForce({ ...deps, config });
   const entries = config === null ? [] : await openSpool(deps.paths).list();
   const running = new Set(
     entries.flatMap(({ report }) => (report.type === "run" && !isOver(report.run.state) ? [report.run.binding] : [])),
@@ -97,6 +103,8 @@ async function statusOf(deps: CliDeps): Promise<Status> {
     bindings,
     upkeep: await upkeepStatus(deps.paths, assignment, now),
     contracts: await summarizeDeclared(deps.paths),
+    approvals: await readWaiting(deps),
+    level: (await loadPolicy(deps.paths)).level,
     missingResults: assignment === null ? [] : await findMissingResults(deps.paths, assignment),
     undelivered: entries.filter(({ report }) => report.type === "refusal" || isOver(report.run.state)).length,
   };
@@ -155,6 +163,8 @@ function linesOf(status: Status, now: number): string[] {
     ...(contracts.declared + contracts.faults.length === 0 ? [] : [`contracts   ${contracts.declared} declared here`]),
     ...contracts.faults.map(({ file, message }) => `fault       ${file}: ${message}`),
     ...clockLines(status),
+    `level       ${status.level}${status.level === "open" ? ": the control plane may do everything here" : ""}`,
+    ...status.approvals.map(({ key, summary }) => `waits       for root: ${summary} (holdfast-agent approve ${key})`),
     ...status.bindings.map((binding) => bindingLine(binding, now)),
     ...upkeepLines(status.upkeep),
     ...status.missingResults.map((trouble) => `result      ${trouble}`),

@@ -6,6 +6,7 @@ import { readTextIfExists } from "../../shared/node/files.ts";
 import { recipientOfHost } from "../policy/age-key.ts";
 import { listHooks, loadPolicy } from "../policy/policy.ts";
 import { findEngines } from "../providers/engines.ts";
+import { readWaiting } from "../policy/waiting.ts";
 import { hostZone } from "../system/zone.ts";
 import { findTroubles } from "../state/troubles.ts";
 import { VERSION } from "../version.ts";
@@ -15,10 +16,10 @@ import { VERSION } from "../version.ts";
  * @param listTroubles overrides where troubles come from: the daemon knows more than the files show
  */
 export async function collectFacts(
-  paths: Paths,
+  { paths, clock }: { paths: Paths; clock: { now(): number } },
   listTroubles = (): Promise<HostTrouble[]> => findTroubles(paths),
 ): Promise<HostFacts> {
-  const [os, users, engines, policy, hooks, troubles, sealing] = await Promise.all([
+  const [os, users, engines, policy, hooks, troubles, sealing, approvals] = await Promise.all([
     osName(),
     localUsers(),
     findEngines(),
@@ -26,6 +27,7 @@ export async function collectFacts(
     listHooks(paths),
     listTroubles(),
     sealingFacts(paths),
+    readWaiting({ paths, clock }),
   ]);
   return {
     troubles: [...sealing.troubles, ...troubles].slice(0, 100),
@@ -39,8 +41,8 @@ export async function collectFacts(
     engines: engines.slice(0, 16),
     hooksPolicy: policy.hooks,
     hooks: hooks.slice(0, 1000),
-    level: null,
-    approvals: [],
+    level: policy.level,
+    approvals,
     recipient: sealing.recipient,
   };
 }

@@ -6,6 +6,9 @@ import { uuidv7, type Id } from "../../shared/ids.ts";
 import { ApiError } from "../link/api.ts";
 import type { Api } from "../link/api.ts";
 import { loadAssignment, acceptAssignment } from "../link/assignments.ts";
+import { watchGrants } from "../in-force/grant-watch.ts";
+import { putInForce } from "../in-force/in-force.ts";
+import { decideOrder } from "../in-force/orders.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { keepConnected } from "../link/connection.ts";
 import type { Connection } from "../link/connection.ts";
@@ -63,7 +66,9 @@ export async function serve(
   const spool = openSpool(paths);
   const refuse = createRefuse({ ...deps, spool });
   const controlClock = { now: () => clock.now() + api.clockOffset() };
-  let assignment = await loadAssignment({ ...deps, config });
+  // As signed, and as far as this host has granted it: everything but the comparison of revisions uses the latter.
+  let signed = await loadAssignment({ ...deps, config });
+  let assignment = await putInForce({ ...deps, config }, signed);
   let connection: Connection | null = null;
   const results = openResultFiles(deps);
   await results.sync(assignment);
@@ -73,6 +78,16 @@ export async function serve(
     spool,
     clockOffset: api.clockOffset,
     onProgress: (run, progress) => connection?.sendProgress(run, progress),
+  };
+  /** After a new assignment, or when root granted something. One at a time, the newest last. */
+  let deciding = Promise.resolve();
+  const decideAgain = (): Promise<void> => {
+    deciding = deciding.then(async () => {
+      assignment = await putInForce({ ...deps, config }, signed);
+      await scheduler.wake();
+      await results.sync(assignment);
+    });
+    return deciding;
   };
   const queue = openQueue(RUNS_AT_ONCE);
   log(`Holdfast agent ${VERSION}, host ${config.name} of ${config.url}`);
@@ -91,6 +106,7 @@ export async function serve(
     config,
     clock: controlClock,
     refuse,
+    isGranted: (order) => decideOrder(deps, order, assignment),
     isKnown: async (run) =>
       queue.has(run) || (await spool.list()).some(({ report }) => report.type === "run" && report.run.id === run),
   };
@@ -104,7 +120,7 @@ export async function serve(
     onDue: (due) => dispatchDue(dispatch, due),
   });
   const listTroubles = (): Promise<HostTrouble[]> => findTroubles(paths, spool);
-  const sendFacts = factsSender(api, () => collectFacts(paths, listTroubles));
+  const sendFacts = factsSender(api, () => collectFacts(deps, listTroubles));
   const declarations = startDeclarationSync({
     paths,
     timers,
@@ -121,19 +137,16 @@ export async function serve(
     log,
     random: randomFraction,
     isOnline: () => connection?.isOnline() ?? false,
-    revision: () => assignment?.revision ?? null,
+    revision: () => signed?.revision ?? null,
     sendFacts: async () => {
       await sendFacts();
       // What was declared comes back as an assignment.
       if (await declarations.publish()) puller.pull();
     },
     onAssignment: async (jws) => {
-      const before = assignment;
-      assignment = await acceptAssignment({ ...deps, config, refuse }, { jws, current: before });
-      if (assignment !== before) {
-        await scheduler.wake();
-        await results.sync(assignment);
-      }
+      const before = signed;
+      signed = await acceptAssignment({ ...deps, config, refuse }, { jws, current: before });
+      if (signed !== before) await decideAgain();
       return assignment;
     },
     onOrders: async (signed) => {
@@ -142,6 +155,16 @@ export async function serve(
     },
     onOrder: (order) => dispatchOrder(dispatch, order),
     onPulled: () => void relay.run(),
+  });
+  const stopWatchingGrants = watchGrants({
+    paths,
+    timers,
+    onChange: () => {
+      log("the policy or the grants of this host have changed");
+      void decideAgain()
+        .catch((error: unknown) => log(`what is in force could not be decided again: ${messageOf(error)}`))
+        .then(() => puller.pull());
+    },
   });
   const stopWatching = watchTroubles({ timers, find: listTroubles }, () => puller.pull());
   const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: randomFraction });
@@ -176,6 +199,7 @@ export async function serve(
   relay.stop();
   stopDetecting();
   stopWatching();
+  stopWatchingGrants();
   interruptedRuns.stop();
   await queue.drain();
   stopListening();

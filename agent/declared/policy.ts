@@ -25,6 +25,7 @@ export async function resolveContract(
       ...policy,
       isDeclared: true,
       hooks: "inline",
+      hookNames: null,
       services: null,
       users: extendList(policy.users, users),
       sources: extendList(policy.sources, sources),

@@ -14,6 +14,8 @@ export interface OrderDeps {
   /** The control plane's time, as far as known: orders expire by its clock. */
   clock: { now(): number };
   refuse: Refuse;
+  /** Whether this host grants the order. One that waits for root comes again with the next pull. */
+  isGranted: (order: Order) => Promise<boolean>;
   /** Whether a run with this id is queued or running here, or its report is not delivered yet. */
   isKnown: (run: Id) => Promise<boolean>;
 }
@@ -114,6 +116,7 @@ async function shouldRun(deps: OrderDeps, order: Order): Promise<boolean> {
     return false;
   }
   if (isExpired || (await deps.isKnown(order.id))) return false;
+  if (!(await deps.isGranted(order))) return false;
   await writeStoredOrder(deps.paths, { id: order.id, expiresAt: order.expiresAt, acknowledgedAt: null });
   return true;
 }

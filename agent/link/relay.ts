@@ -5,12 +5,11 @@ import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { sendAllowed } from "../policy/outgoing.ts";
-import { loadPolicy } from "../policy/policy.ts";
 import { verifySigned } from "./signed.ts";
 import type { Timers } from "../system/timers.ts";
 
 export interface RelayDeps {
-  paths: Pick<Paths, "policyJson">;
+  paths: Pick<Paths, "policyJson" | "grantsFile" | "waitingFile" | "locksDir">;
   config: AgentConfig;
   api: Pick<Api, "getRelayedDeliveries" | "postRelayResults">;
   /** The control plane's time, as far as known: deliveries expire by its clock. */
@@ -91,7 +90,7 @@ async function sendDelivery(deps: RelayDeps, jws: string): Promise<RelayResult |
     return null;
   }
   try {
-    const { status, retryAfterSeconds = 0 } = await sendAllowed(await loadPolicy(deps.paths), request);
+    const { status, retryAfterSeconds = 0 } = await sendAllowed(deps, request);
     return { id, lease, status, error: null, retryAfterSeconds };
   } catch (error) {
     const message = messageOf(error).slice(0, MOST_ERROR_CHARACTERS);

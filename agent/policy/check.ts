@@ -20,6 +20,11 @@ export function checkBackup(
   { contract, repository }: { contract: AssignedContract; repository: AssignedRepository },
 ): void {
   checkRepository(policy, repository);
+  checkContract(policy, contract);
+}
+
+/** Throws PolicyError unless the policy allows what the contract reads, halts and runs as. */
+export function checkContract(policy: Policy, contract: AssignedContract): void {
   checkUser(policy, contract.request.user);
   if (contract.kind !== "files") return;
   for (const source of contract.request.sourceDirectories) checkSource(policy, source);

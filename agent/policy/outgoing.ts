@@ -1,19 +1,47 @@
 import { kindOfAddress } from "../../shared/address.ts";
 import { type DestinationCheck, sendRequest } from "../../shared/node/outgoing.ts";
 import type { OutgoingAnswer, OutgoingRequest } from "../../shared/outgoing.ts";
-import type { Policy } from "./policy.ts";
+import { instant } from "../../shared/ids.ts";
+import type { Paths } from "../config.ts";
+import { asksOfOutgoing } from "./asks.ts";
+import { readGrants } from "./grants.ts";
+import { loadPolicy, type Policy } from "./policy.ts";
+import { askRoot } from "./waiting.ts";
+
+interface OutgoingDeps {
+  readonly paths: Pick<Paths, "policyJson" | "grantsFile" | "waitingFile" | "locksDir">;
+  readonly clock: { now(): number };
+}
+
+/** How long a place that something was to be sent to is shown to root. */
+const SHOWN_FOR_MS = 7 * 86_400_000;
 
 /**
- * Sends one request if the policy allows its destination.
+ * Sends one request if the host's policy or root's grant allows its destination. What waits for root is noted.
+ * @param bindings names of the bindings that want it
  * @param withinMs time limit for the whole exchange
  * @throws an Error with the reason
  */
 export async function sendAllowed(
-  policy: Pick<Policy, "outgoing" | "fault">,
+  deps: OutgoingDeps,
   request: OutgoingRequest,
-  withinMs?: number,
+  { bindings = [], withinMs }: { bindings?: readonly string[]; withinMs?: number } = {},
 ): Promise<OutgoingAnswer> {
-  const check = destinationCheckFor(policy, request.url);
+  const policy = await loadPolicy(deps.paths);
+  const { origin } = new URL(request.url);
+  const asks = policy.fault === null ? asksOfOutgoing(policy, request.url) : [];
+  const granted = new Set((await readGrants(deps.paths))?.map(({ key }) => key));
+  const waiting = asks.filter(({ key }) => !granted.has(key));
+  if (waiting.length > 0) {
+    const until = instant(deps.clock.now() + SHOWN_FOR_MS);
+    await askRoot(
+      deps,
+      waiting.map((ask) => ({ ...ask, bindings })),
+      until,
+    );
+    throw new Error(`sending to ${origin} waits for root on this host: holdfast-agent approve shows it`);
+  }
+  const check = asks.length > 0 ? (): null => null : destinationCheckFor(policy, origin);
   return await sendRequest(request, { check, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
@@ -22,11 +50,10 @@ export async function sendDeclared(request: OutgoingRequest, withinMs?: number):
   return await sendRequest(request, { check: () => null, ...(withinMs === undefined ? {} : { withinMs }) });
 }
 
-function destinationCheckFor({ outgoing, fault }: Pick<Policy, "outgoing" | "fault">, url: string): DestinationCheck {
-  const { origin } = new URL(url);
+function destinationCheckFor({ outgoing, fault }: Policy, origin: string): DestinationCheck {
   if (fault !== null) throw new Error(fault);
   if (outgoing === "off") throw new Error("the host's policy forbids outgoing requests (outgoing is off)");
-  if (outgoing === "public") return allowPublicOnly;
+  if (outgoing === "public" || outgoing === null) return allowPublicOnly;
   if (outgoing.includes(origin)) return () => null;
   throw new Error(`the host's policy does not let anything be sent to ${origin}`);
 }

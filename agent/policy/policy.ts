@@ -24,25 +24,54 @@ const Keep = z
   })
   .prefault({});
 
-const PolicyFile = z.strictObject({
-  level: Level.default("guarded"),
+/** What root may write into policy.json; the reference is made from it. */
+export const PolicyFile = z.strictObject({
+  level: Level.default("guarded").describe("how far the control plane is trusted: guarded, ask or open"),
   keep: Keep,
-  appendOnly: z.array(z.string().min(1)).default([]),
-  secrets: z.array(AbsolutePath).default([]),
-  hooks: z.enum(["off", "named", "inline"]).default("named"),
-  sources: z.array(AbsolutePath).nullable().default(null),
-  repositories: z.array(z.string().min(1)).nullable().default(null),
-  users: z.array(UserName).nullable().default(null),
+  appendOnly: z.array(z.string().min(1)).default([]).describe("locations of repositories that this host only adds to"),
+  secrets: z
+    .array(AbsolutePath)
+    .default([])
+    .describe("files and directories, besides /etc/holdfast/secrets, that secrets of repositories may be read from"),
+  hooks: z
+    .union([z.enum(["off", "named", "inline"]), z.array(z.string().regex(HookName, "must be the name of a hook"))], {
+      error: 'must be "off", "named", "inline", or a list of names of hooks',
+    })
+    .default("named")
+    .describe(
+      "off: none; named: those of hooks.d, each waits for root; a list: these and no others; inline: also shell",
+    ),
+  sources: z
+    .array(AbsolutePath)
+    .nullable()
+    .default(null)
+    .describe("only these are backed up and restored in place; null: everything that is not protected"),
+  repositories: z
+    .array(z.string().min(1))
+    .nullable()
+    .default(null)
+    .describe("only places at or below these are used, and they are granted; null: each place waits for root"),
+  users: z.array(UserName).nullable().default(null).describe("only these users run anything; null: every user"),
   services: z
     .array(z.union([ServiceName, ContainerName]))
     .nullable()
+    .default(null)
+    .describe(
+      "only these units and containers are stopped or entered, and they are granted; null: each waits for root",
+    ),
+  restore: z
+    .enum(["off", "staging", "in-place"])
+    .default("in-place")
+    .describe("off: none; staging: only to a directory of their own; in-place: also to where the files were"),
+  detect: z.boolean().default(true).describe("whether services of the control plane's catalogue are looked for"),
+  outgoing: z
+    .union([z.enum(["off", "public"]), z.array(Origin)], OUTGOING_FAULT)
+    .nullable()
     .default(null),
-  restore: z.enum(["off", "staging", "in-place"]).default("in-place"),
-  detect: z.boolean().default(true),
-  outgoing: z.union([z.enum(["off", "public"]), z.array(Origin)], OUTGOING_FAULT).default("public"),
   approve: z
-    .literal("none", { error: '"widening" comes in a later version; only "none" can be followed now' })
-    .default("none"),
+    .enum(["none", "widening"], { error: 'must be "none" or "widening", which is the level "ask"' })
+    .default("none")
+    .describe("before there were levels: widening is the level ask"),
 });
 
 /** What the host's owner allows. A list that is null allows everything. */
@@ -54,6 +83,8 @@ export interface Policy {
   /** Files and directories, besides the agent's own directory for them, that secrets may be read from. */
   readonly secrets: readonly string[];
   readonly hooks: "off" | "named" | "inline";
+  /** Names of hooks that root grants; only these may run when the list is given. Null: it is not. */
+  readonly hookNames: readonly string[] | null;
   readonly sources: readonly string[] | null;
   readonly repositories: readonly string[] | null;
   readonly users: readonly string[] | null;
@@ -62,8 +93,11 @@ export interface Policy {
   readonly restore: "off" | "staging" | "in-place";
   /** Whether services from the control plane's catalogue are detected and reported. */
   readonly detect: boolean;
-  /** Where notifications and pings may be sent: nowhere, to public addresses only, or to these origins only. */
-  readonly outgoing: "off" | "public" | readonly string[];
+  /**
+   * Where notifications and pings may be sent: nowhere, to public addresses only, or to these origins only. Null: not
+   * said, so the level decides: `open` sends to public addresses, otherwise each origin waits for root.
+   */
+  readonly outgoing: "off" | "public" | readonly string[] | null;
   /** Why the file is invalid; then nothing at all is allowed. Null when it is valid, or there is none. */
   readonly fault: string | null;
   /** Whether it is for a contract that root declared on the host: its shell snippets are run by bash. */
@@ -72,12 +106,15 @@ export interface Policy {
 
 /** Reads policy.json. An invalid file allows nothing: it never falls back to the defaults. */
 export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Policy> {
-  const file = paths.policyJson;
+  return await readPolicy(paths.policyJson);
+}
+
+/** The same for any file, as `policy check` reads it. */
+export async function readPolicy(file: string): Promise<Policy> {
   try {
     const fault = (await ownershipFault(dirname(file))) ?? (await ownershipFault(file));
     if (fault !== null) return denyAll(fault);
-    const { approve: _none, ...policy } = PolicyFile.parse(JSON.parse(await readFile(file, "utf8")));
-    return { ...policy, fault: null, isDeclared: false };
+    return policyOf(PolicyFile.parse(JSON.parse(await readFile(file, "utf8"))));
   } catch (error) {
     if (isMissing(error)) return DEFAULT_POLICY;
     return denyAll(`${file} can't be followed: ${faultOf(error)}`);
@@ -117,19 +154,32 @@ export async function findHook(
   }
 }
 
+function policyOf({ approve, hooks, ...file }: z.infer<typeof PolicyFile>): Policy {
+  const isList = Array.isArray(hooks);
+  return {
+    ...file,
+    level: approve === "widening" && file.level === "guarded" ? "ask" : file.level,
+    hooks: isList ? "named" : hooks,
+    hookNames: isList ? hooks : null,
+    fault: null,
+    isDeclared: false,
+  };
+}
+
 const DEFAULT_POLICY: Policy = {
   level: "guarded",
   keep: { snapshots: 3, days: 7 },
   appendOnly: [],
   secrets: [],
   hooks: "named",
+  hookNames: null,
   sources: null,
   repositories: null,
   users: null,
   services: null,
   restore: "in-place",
   detect: true,
-  outgoing: "public",
+  outgoing: null,
   fault: null,
   isDeclared: false,
 };

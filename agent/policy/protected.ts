@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Paths } from "../config.ts";
 import { isWithin, PolicyError } from "./check.ts";
@@ -9,16 +9,12 @@ import { parsePasswd } from "../system/process/user.ts";
  * writes and removes nothing there, and changes no directory above them, unless root names the very path at the host's
  * own terminal.
  */
-const SYSTEM_PLACES: readonly string[] = [
+const CODE_PLACES: readonly string[] = [
   "/bin",
   "/sbin",
   "/lib",
   "/lib32",
   "/lib64",
-  "/boot",
-  "/dev",
-  "/proc",
-  "/sys",
   "/nix",
   "/usr/bin",
   "/usr/sbin",
@@ -30,46 +26,14 @@ const SYSTEM_PLACES: readonly string[] = [
   "/usr/local/sbin",
   "/usr/local/lib",
   "/usr/share/polkit-1",
-  "/etc/passwd",
-  "/etc/passwd-",
-  "/etc/shadow",
-  "/etc/shadow-",
-  "/etc/group",
-  "/etc/group-",
-  "/etc/gshadow",
-  "/etc/gshadow-",
-  "/etc/subuid",
-  "/etc/subgid",
-  "/etc/sudoers",
-  "/etc/sudoers.d",
-  "/etc/doas.conf",
-  "/etc/pam.conf",
-  "/etc/pam.d",
-  "/etc/security",
   "/etc/polkit-1",
   "/etc/dbus-1",
-  "/etc/ssh",
-  "/etc/crontab",
-  "/etc/anacrontab",
-  "/etc/cron.d",
-  "/etc/cron.hourly",
-  "/etc/cron.daily",
-  "/etc/cron.weekly",
-  "/etc/cron.monthly",
-  "/var/spool/cron",
-  "/var/spool/at",
   "/etc/logrotate.conf",
   "/etc/logrotate.d",
-  "/etc/systemd",
-  "/run/systemd",
   "/etc/init.d",
   "/etc/rc.local",
   "/etc/inittab",
   "/etc/udev",
-  "/etc/ld.so.conf",
-  "/etc/ld.so.conf.d",
-  "/etc/ld.so.preload",
-  "/etc/ld.so.cache",
   "/etc/modprobe.d",
   "/etc/modules",
   "/etc/modules-load.d",
@@ -89,6 +53,46 @@ const SYSTEM_PLACES: readonly string[] = [
   "/root/.profile",
 ];
 
+/** The same; and they are not read for a backup either unless root grants it: accounts, keys and jobs. */
+const ACCESS_PLACES: readonly string[] = [
+  "/boot",
+  "/dev",
+  "/proc",
+  "/sys",
+  "/etc/passwd",
+  "/etc/passwd-",
+  "/etc/shadow",
+  "/etc/shadow-",
+  "/etc/group",
+  "/etc/group-",
+  "/etc/gshadow",
+  "/etc/gshadow-",
+  "/etc/subuid",
+  "/etc/subgid",
+  "/etc/sudoers",
+  "/etc/sudoers.d",
+  "/etc/doas.conf",
+  "/etc/pam.conf",
+  "/etc/pam.d",
+  "/etc/security",
+  "/etc/ssh",
+  "/etc/crontab",
+  "/etc/anacrontab",
+  "/etc/cron.d",
+  "/etc/cron.hourly",
+  "/etc/cron.daily",
+  "/etc/cron.weekly",
+  "/etc/cron.monthly",
+  "/var/spool/cron",
+  "/var/spool/at",
+  "/etc/systemd",
+  "/run/systemd",
+  "/etc/ld.so.conf",
+  "/etc/ld.so.conf.d",
+  "/etc/ld.so.preload",
+  "/etc/ld.so.cache",
+];
+
 /** What the agent lives from and is run by: nobody but the agent and root writes there, whoever asks. */
 export function agentPlaces(paths: Paths): string[] {
   return [paths.state, paths.cache, dirname(paths.policyJson), paths.binary, paths.unit, paths.backupUnit];
@@ -96,8 +100,27 @@ export function agentPlaces(paths: Paths): string[] {
 
 /** The system's own places, and where each user keeps the keys that let somebody in. */
 export function systemPlaces(): string[] {
+  return [...new Set([...CODE_PLACES, ...ACCESS_PLACES, ...keyPlaces()])];
+}
+
+/** Where each user keeps the keys that let somebody in. */
+function keyPlaces(): string[] {
   const users = parsePasswd(readFileSync("/etc/passwd", "utf8").split("\n"));
-  return [...new Set([...SYSTEM_PLACES, ...users.map(({ home }) => join(home, ".ssh"))])];
+  return users.map(({ home }) => join(home, ".ssh"));
+}
+
+/**
+ * What no source reads unless root grants it: the places that exist, with symbolic links resolved. The agent's own
+ * state is not among them: it is left out of every backup (`ownSecrets`).
+ */
+export function readProtectedPlaces(paths: Paths): string[] {
+  const places = [dirname(paths.policyJson), ...ACCESS_PLACES, ...keyPlaces()];
+  return [...new Set(places.filter((place) => existsSync(place)).map((place) => realpathSync(place)))];
+}
+
+/** The agent's keys, memory and secrets: in no backup, and never a secret of a repository. */
+export function ownSecrets({ state, etcSecretsDir }: Pick<Paths, "state" | "etcSecretsDir">): string[] {
+  return [state, etcSecretsDir];
 }
 
 /** Throws PolicyError when a restore would write into a protected place. @param real behind all symbolic links */

@@ -4,6 +4,7 @@ import type { Id } from "../../shared/ids.ts";
 import { parseTimeSpan } from "../../shared/schedule.ts";
 import { resolveContract } from "../declared/policy.ts";
 import type { Policy } from "../policy/policy.ts";
+import { requireGranted } from "../in-force/gate.ts";
 import { ENGINE_LADDER } from "../system/process/kill-ladder.ts";
 import type { ProcessRef } from "../system/process/process-ref.ts";
 import { ownUser } from "../system/process/user.ts";
@@ -53,6 +54,7 @@ export async function prepareAccess(deps: RunnerDeps, input: PrepareInput): Prom
   }
   const { contract, policy } = await resolveContract(deps.paths, assigned);
   input.check(policy, contract, repository);
+  await requireGranted(deps, { policy, contract, repository, binding: binding.name });
   const user = input.as === "agent" ? ownUser() : await findUser(contract.request.user);
   const wasSeen = (await knownEngineIds(deps.paths, repository)).length > 0;
   const secrets = await readSecrets(deps, { repository, wasSeen, mayGenerate: input.mayGenerate });

@@ -52,6 +52,9 @@ export async function resolveScript(deps: HookDeps, command: string): Promise<st
 async function findAllowedHook({ policy, paths }: HookDeps, hook: string): Promise<{ path: string | null }> {
   if (policy.hooks === "off")
     throw new PolicyError("policy.hooks", policy.fault ?? "the host's policy allows no hooks");
+  if (policy.hookNames !== null && !policy.hookNames.includes(hook)) {
+    throw new PolicyError("policy.hooks", `the host's policy does not name the hook ${shortTitle(hook)}`);
+  }
   const found = await findHook(paths, hook);
   if (found !== null) {
     if (found.fault !== null) throw new PolicyError("policy.hooks", found.fault);

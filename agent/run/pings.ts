@@ -6,7 +6,6 @@ import type { OutgoingRequest } from "../../shared/outgoing.ts";
 import { isGood, type RunState } from "../../shared/run.ts";
 import { readDeclared } from "../declared/contract-files.ts";
 import { sendAllowed, sendDeclared } from "../policy/outgoing.ts";
-import { loadPolicy } from "../policy/policy.ts";
 import { lastLines } from "../system/process/lines.ts";
 import type { RunOutcome, RunnerDeps } from "./deps.ts";
 import type { RunLog } from "../run-log.ts";
@@ -93,7 +92,7 @@ async function sendOne(
   try {
     const { status } = (await isDeclared(deps, { assignment, binding, ping }))
       ? await sendDeclared(request, WITHIN_MS)
-      : await sendAllowed(await loadPolicy(deps.paths), request, WITHIN_MS);
+      : await sendAllowed(deps, request, { bindings: [binding.name], withinMs: WITHIN_MS });
     if (status < 200 || status > 299) deps.log(`${name} was answered ${status}`);
   } catch (error) {
     deps.log(`${name} was not sent: ${messageOf(error)}`);

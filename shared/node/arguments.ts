@@ -19,6 +19,8 @@ export interface ArgumentSpec {
   lists?: readonly string[];
   /** Required positional arguments, as named in the usage. */
   names?: readonly string[];
+  /** Whether positional arguments beyond `names` are allowed, as `more`. */
+  more?: boolean;
   /** The list option that gets positional arguments beyond `names`, once it was given: `--include A B`. */
   restInto?: string;
   /** For a verb that passes everything after `--` to another program: its usage. */
@@ -31,6 +33,8 @@ export interface Arguments {
   list(name: string): string[];
   /** The positional argument at that index of `names`. */
   name(index: number): string;
+  /** Positional arguments beyond `names`, if the verb accepts them. */
+  readonly more: readonly string[];
   /** Everything after `--`, if the verb accepts that. */
   readonly passedThrough: readonly string[];
 }
@@ -44,7 +48,11 @@ export function parseArguments(args: readonly string[], shape: ArgumentSpec): Ar
   if (missing !== undefined) throw new UsageError(`${missing} is missing`);
   const rest = positionals.slice(names.length);
   const first = rest[0];
-  if (first !== undefined && (shape.restInto === undefined || values[shape.restInto] === undefined)) {
+  if (
+    first !== undefined &&
+    shape.more !== true &&
+    (shape.restInto === undefined || values[shape.restInto] === undefined)
+  ) {
     throw new UsageError(`unexpected argument '${first}'`);
   }
   return {
@@ -52,6 +60,7 @@ export function parseArguments(args: readonly string[], shape: ArgumentSpec): Ar
     text: (name) => textOf(values[name]),
     list: (name) => [...listOf(values[name]), ...(name === shape.restInto ? rest : [])],
     name: (index) => positionals[index] ?? "",
+    more: shape.more === true ? rest : [],
     passedThrough,
   };
 }

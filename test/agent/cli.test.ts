@@ -65,6 +65,9 @@ const HELP = `holdfast-agent VERSION: does this host's backups
   check REPOSITORY [--json]        look for damage, and read the next part of the data
   prune REPOSITORY [--json]        free the space of what was forgotten
   exec BINDING -- ARGS…            the backup tool itself, on the binding's repository
+  approve [KEY…|all] [--show KEY] [--granted] [--revoke KEY…] [--json]
+                                   show what waits for root, and say yes to it
+  policy [check FILE] [--json]     say what this host allows; check FILE: what it would with that file
   doctor [--json]                  look for what is wrong
   uninstall [--yes]                take the agent off this machine
 
@@ -90,6 +93,8 @@ test("the program prints its version and its help", async () => {
     "check",
     "prune",
     "exec",
+    "approve",
+    "policy",
     "doctor",
     "uninstall",
   ]) {
@@ -226,18 +231,19 @@ test("uninstall lists what it removes, removes it only when confirmed, and never
   const copy = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
   onTestFinished(() => rm(copy, { recursive: true, force: true }));
   await cp(root, copy, { recursive: true });
-  const asked = await agentIn(copy).cli("uninstall");
+  const agent = agentIn(copy);
+  const asked = await agent.cli("uninstall");
   expect(asked.code).toBe(2);
   expect(asked.stdout).toContain(`${copy}/var/lib/holdfast/secrets/`);
   expect(asked.stdout).toContain("Without them nobody can read the repositories");
 
-  const done = await agentIn(copy).cli("uninstall", "--yes");
+  const done = await agent.cli("uninstall", "--yes");
   expect(done.code).toBe(0);
   for (const gone of ["etc/holdfast", "var/lib/holdfast", "var/cache/holdfast"]) {
     await expect(readFile(join(copy, gone)), gone).rejects.toThrow("ENOENT");
   }
   expect(await readFile(join(copy, "repository/config"))).not.toHaveLength(0);
-  expect(await agentIn(copy).cli("uninstall", "--yes")).toMatchObject({
+  expect(await agent.cli("uninstall", "--yes")).toMatchObject({
     code: 0,
     stdout: expect.stringContaining("nothing"),
   });

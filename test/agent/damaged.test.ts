@@ -129,6 +129,7 @@ test("an order whose record is damaged is not run again, and one that expired be
     paths,
     config,
     clock: time.clock,
+    isGranted: async () => true,
     isKnown: async () => false,
     refuse: async (code) => void refused.push(code),
   };

@@ -20,6 +20,7 @@ async function bench() {
     config,
     clock: time.clock,
     refuse: async (code, subject) => void refused.push(`${code} ${subject}`),
+    isGranted: async () => true,
     isKnown: async (run) => known.has(run),
   };
   const signed = async (order: unknown): Promise<string> => await signer.sign(order, JWS_TYPES.order);

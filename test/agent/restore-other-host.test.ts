@@ -87,7 +87,10 @@ test("files are restored on another host that has the passphrase", async () => {
   const hosts = await world.api.get("/hosts?name=other");
   expect(items.map(({ host }) => host)).toEqual(Array(3).fill(hosts.items[0]?.["id"]));
 
-  await writeFile(join(otherRoot, "etc/holdfast/policy.json"), JSON.stringify({ repositories: ["/srv"] }));
+  await writeFile(
+    join(otherRoot, "etc/holdfast/policy.json"),
+    JSON.stringify({ level: "open", repositories: ["/srv"] }),
+  );
   const refused = await holdfast(...words);
   expect(refused).toMatchObject({ code: 1 });
   expect(refused.stderr).toContain("policy");

@@ -21,6 +21,7 @@ export const PROGRAMS: readonly Program[] = [
       ["policy"],
       ["link"],
       ["declared"],
+      ["in-force"],
       ["detect"],
       ["providers"],
       ["consistency"],

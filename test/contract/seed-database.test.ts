@@ -15,7 +15,7 @@ let postgres: Server;
 beforeAll(async () => {
   host = await openContractHost();
   postgres = await startPostgres();
-  await writeFile(host.paths.policyJson, '{"hooks":"inline"}', { mode: 0o644 });
+  await writeFile(host.paths.policyJson, '{"level":"open","hooks":"inline"}', { mode: 0o644 });
   const connect = `-h ${postgres.socket} -U postgres`;
   const request = {
     user: "postgres",

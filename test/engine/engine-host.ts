@@ -20,6 +20,8 @@ import type { Progress } from "../../shared/run.ts";
 import { cheapenKey } from "../support/cheap-key.ts";
 import type { FoundEngine } from "../support/engines.ts";
 
+const OPEN = { level: "open" };
+
 export function newId(): string {
   return uuidv7(Date.now(), randomBytes(10));
 }
@@ -68,6 +70,7 @@ export interface EngineHost {
   reports(): Promise<RunReport[]>;
   refusals(): Promise<Refusal[]>;
   hook(name: string, script: string): Promise<void>;
+  /** Writes policy.json: an object over the level `open`, or a text as it is. */
   policy(policy: unknown): Promise<void>;
   write(path: string, text: string): Promise<string>;
   /** The engine by hand, on the work's repository, with its passphrase. */
@@ -99,6 +102,8 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
     timeouts: { lockMs: 3_000, openMs: 8_000 },
   };
   await mkdir(paths.hooksDir, { recursive: true, mode: 0o755 });
+  // What waits for root is tested in test/takeover/.
+  await writeFile(paths.policyJson, JSON.stringify(OPEN), { mode: 0o644 });
 
   const reports = async (): Promise<RunReport[]> =>
     (await spool.list()).flatMap(({ report }) => (report.type === "run" ? [report] : []));
@@ -224,7 +229,8 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
     },
 
     async policy(policy) {
-      await writeFile(paths.policyJson, typeof policy === "string" ? policy : JSON.stringify(policy), { mode: 0o644 });
+      const text = typeof policy === "string" ? policy : JSON.stringify({ ...OPEN, ...Object(policy) });
+      await writeFile(paths.policyJson, text, { mode: 0o644 });
     },
 
     async write(path, text) {

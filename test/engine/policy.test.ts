@@ -44,7 +44,7 @@ describe("the host's policy", () => {
     ["other users", "policy.users", () => ({ users: ["somebody"] }), () => ({})],
     ["an unknown key", "policy.repositories", () => ({ source: [] }), () => ({})],
     ["what it can't read", "policy.repositories", () => "{", () => ({})],
-    ["an approval it can't give", "policy.repositories", () => ({ approve: "widening" }), () => ({})],
+    ["a level it does not know", "policy.repositories", () => ({ level: "closed" }), () => ({})],
   ];
   it.each(refuses)("refuses %s, and says so once", async (_what, code, policy, wanted) => {
     await host.policy(policy());

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { join } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { builtPrograms } from "./built.ts";
 
 const source = join(import.meta.dirname, "../../agent/main.ts");
@@ -34,6 +35,7 @@ export function agentIn(
   environment: Record<string, string> = {},
   command = process.env["HOLDFAST_AGENT_PROGRAM"],
 ): AgentProcess {
+  trustControlPlane(root);
   let daemon: ChildProcess | null = null;
   let said = "";
   const program = builtPrograms()?.agent ?? source;
@@ -70,6 +72,14 @@ export function agentIn(
       await endOf(child);
     },
   };
+}
+
+/** What waits for root is tested in test/takeover/: elsewhere a host without a policy has the level `open`. */
+export function trustControlPlane(root: string): void {
+  const policy = join(root, "etc/holdfast/policy.json");
+  if (existsSync(policy)) return;
+  mkdirSync(dirname(policy), { recursive: true, mode: 0o755 });
+  writeFileSync(policy, JSON.stringify({ level: "open" }), { mode: 0o644 });
 }
 
 async function endOf(child: ChildProcess | null): Promise<void> {

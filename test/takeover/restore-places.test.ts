@@ -65,7 +65,7 @@ describe.each([...oldestAndNewest("restic"), oldestAndNewest("borg")[0]])(
       await host.policy({ hooks: "inline" });
       const everything = host.work({ sources: [etc] });
       expect(await host.backup(everything)).toMatchObject({ state: "succeeded" });
-      await host.policy({ hooks: "off" });
+      await host.policy('{"level":"open","hooks":"off"}');
       await writeFile(join(etc, "app.conf"), "changed");
       const outcome = await ordered(everything, {});
       expect(outcome).toMatchObject({ state: "failed", failure: { code: "restore.incomplete" } });
@@ -74,20 +74,20 @@ describe.each([...oldestAndNewest("restic"), oldestAndNewest("borg")[0]])(
         action: "failed",
         reason: expect.stringContaining("is protected on this host"),
       });
-      expect(JSON.parse(await readFile(host.paths.policyJson, "utf8"))).toEqual({ hooks: "off" });
+      expect(JSON.parse(await readFile(host.paths.policyJson, "utf8"))).toEqual({ level: "open", hooks: "off" });
       expect(await textOf(join(etc, "app.conf"))).toBe("of the snapshot");
       // Nor does one pass for restored that only looks the same.
       const { mtime } = await stat(join(etc, "app.conf"));
-      await host.policy('{"hooks":"inline"}');
+      await host.policy('{"level":"open","hooks":"inline"}');
       await utimes(host.paths.policyJson, mtime, mtime);
       expect(await host.backup(everything)).toMatchObject({ state: "succeeded" });
-      await host.policy('{"hooks":"named" }');
+      await host.policy('{"level":"open","hooks":"named" }');
       await utimes(host.paths.policyJson, mtime, mtime);
       expect(await ordered(everything, {})).toMatchObject({ state: "failed", failure: { code: "restore.incomplete" } });
       // What is as in the snapshot already is no failure.
-      await host.policy({ hooks: "inline" });
+      await host.policy('{"level":"open","hooks":"inline"}');
       await ordered(everything, { include: [host.paths.policyJson], overwrite: "if-changed" });
-      expect(JSON.parse(await readFile(host.paths.policyJson, "utf8"))).toEqual({ hooks: "inline" });
+      expect(JSON.parse(await readFile(host.paths.policyJson, "utf8"))).toEqual({ level: "open", hooks: "inline" });
     });
 
     it("is not led out of the sources by a link that the sources' owner put where a directory was", async () => {

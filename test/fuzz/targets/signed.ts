@@ -16,6 +16,7 @@ const POLICY: Policy = {
   appendOnly: [],
   secrets: [],
   hooks: "named",
+  hookNames: null,
   restore: "staging",
   detect: true,
   fault: null,

@@ -1,0 +1,69 @@
+import type { AssignedContract, AssignedRepository } from "../../shared/assignment.ts";
+import { instant } from "../../shared/ids.ts";
+import type { Paths } from "../config.ts";
+import type { Ask } from "../policy/ask.ts";
+import { PolicyError } from "../policy/check.ts";
+import { decide, type Wish } from "../policy/decide.ts";
+import type { Policy } from "../policy/policy.ts";
+import { askRoot } from "../policy/waiting.ts";
+import { runError } from "../run-error.ts";
+import { loadDecideState } from "./grant-state.ts";
+
+export interface GateDeps {
+  readonly paths: Paths;
+  readonly clock: { now(): number };
+}
+
+interface GateInput {
+  /** The policy as it counts for this contract. */
+  readonly policy: Policy;
+  readonly contract: AssignedContract;
+  readonly repository: AssignedRepository;
+  /** The name of the binding that wants it. */
+  readonly binding: string;
+}
+
+/** How long what a run asked for is shown to root. */
+const SHOWN_FOR_MS = 7 * 86_400_000;
+
+/**
+ * The gate of every run: nothing is read, written, sent or started for a contract and a repository that this host has
+ * not granted. Decided when it is used, whatever was decided before.
+ * @throws PolicyError, or `policy.approval_needed`
+ */
+export async function requireGranted(deps: GateDeps, input: GateInput): Promise<void> {
+  const { policy, contract, repository, binding } = input;
+  const state = await loadDecideState(deps.paths, policy);
+  const wishes: Wish[] = [
+    { kind: "repository", repository },
+    { kind: "contract", contract },
+  ];
+  const asks: Ask[] = [];
+  for (const wish of wishes) {
+    const decision = decide(policy, state, wish);
+    if (decision.verdict === "refused") throw new PolicyError(decision.code, decision.message);
+    if (decision.verdict === "waits") asks.push(...decision.asks);
+  }
+  await requireApproval(deps, { asks, binding });
+}
+
+/** Notes what is not granted, so that root sees it. @throws `policy.approval_needed` when anything is not */
+export async function requireApproval(
+  deps: GateDeps,
+  { asks, binding }: { asks: readonly Ask[]; binding: string },
+): Promise<void> {
+  const [first] = asks;
+  if (first === undefined) return;
+  const until = instant(deps.clock.now() + SHOWN_FOR_MS);
+  await askRoot(
+    deps,
+    asks.map((ask) => ({ ...ask, bindings: [binding] })),
+    until,
+  );
+  const more = asks.length === 1 ? "" : ` (and ${asks.length - 1} more)`;
+  throw runError(
+    "policy.approval_needed",
+    `this waits for root on this host${more}: ${first.summary}`,
+    `On the host, as root: holdfast-agent approve ${first.key}`,
+  );
+}

@@ -1,0 +1,20 @@
+import type { Paths } from "../config.ts";
+import { readDeclared } from "../declared/contract-files.ts";
+import { type DecideState, keysOfDeclared } from "../policy/decide.ts";
+import { readGrants } from "../policy/grants.ts";
+import type { Policy } from "../policy/policy.ts";
+import { ownSecrets, readProtectedPlaces } from "../policy/protected.ts";
+
+/** What root granted on this host, and which places are protected now. */
+export async function loadDecideState(paths: Paths, policy: Policy): Promise<DecideState> {
+  const places = {
+    protected: readProtectedPlaces(paths),
+    secrets: [paths.etcSecretsDir, ...policy.secrets],
+    own: ownSecrets(paths),
+  };
+  const [grants, { contracts }] = await Promise.all([readGrants(paths), readDeclared(paths)]);
+  const declared = contracts.flatMap(({ body, bound }) =>
+    keysOfDeclared({ places }, { body, repository: bound?.repository ?? null }),
+  );
+  return { granted: new Set([...(grants ?? []).map(({ key }) => key), ...declared]), places };
+}

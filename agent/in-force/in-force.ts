@@ -1,0 +1,156 @@
+import { Assignment } from "../../shared/assignment.ts";
+import type { AssignedContract } from "../../shared/assignment.ts";
+import type { AgentConfig, Paths } from "../config.ts";
+import { resolveContract } from "../declared/policy.ts";
+import { loadAssignment } from "../link/assignments.ts";
+import type { Ask } from "../policy/ask.ts";
+import { asksOfOutgoing } from "../policy/asks.ts";
+import { decide, type Decision, type DecideState, type Wish } from "../policy/decide.ts";
+import { readGrants, recordGrants } from "../policy/grants.ts";
+import { loadPolicy, type Policy } from "../policy/policy.ts";
+import { setAssignmentAsks, type WaitingAsk } from "../policy/waiting.ts";
+import { readState, writeState } from "../system/state-file.ts";
+import { loadDecideState } from "./grant-state.ts";
+
+export interface InForceDeps {
+  readonly paths: Paths;
+  readonly config: AgentConfig;
+  readonly clock: { now(): number };
+  readonly log: (line: string) => void;
+}
+
+/** The stored assignment as far as this host has granted it; null when there is none. */
+export async function loadInForce(deps: InForceDeps): Promise<Assignment | null> {
+  return await putInForce(deps, await loadAssignment(deps));
+}
+
+/**
+ * Decides every object of an assignment. What is not granted stays as it was before, or out of force if it is new; what
+ * waits is noted for root, and what is refused is logged. An assignment that ran before this host asked for anything is
+ * granted as it is, once.
+ * @param assignment as signed
+ * @returns what is in force from now on
+ */
+export async function putInForce(deps: InForceDeps, assignment: Assignment | null): Promise<Assignment | null> {
+  const policy = await loadPolicy(deps.paths);
+  if ((await readGrants(deps.paths)) === null) await grantWhatRuns(deps, { policy, assignment });
+  if (assignment === null) return null;
+  const state = await loadDecideState(deps.paths, policy);
+  const before = await readState(deps.paths.inForceFile, Assignment);
+  const found = await decideAll(deps, { policy, state, assignment, before });
+  await setAssignmentAsks(deps, found.asks);
+  if (JSON.stringify(found.inForce) !== JSON.stringify(before)) await writeState(deps.paths.inForceFile, found.inForce);
+  return found.inForce;
+}
+
+/** Something assigned that is not in force, and why. */
+export interface NotInForce {
+  readonly verdict: "waits" | "refused";
+  readonly what: string;
+  readonly reason: string;
+}
+
+/** What of an assignment a policy would not allow. Changes nothing. */
+export async function judgeAssignment(
+  deps: Pick<InForceDeps, "paths">,
+  { policy, assignment }: { policy: Policy; assignment: Assignment },
+): Promise<NotInForce[]> {
+  const state = await loadDecideState(deps.paths, policy);
+  const { verdicts } = await decideAll(deps, { policy, state, assignment, before: null });
+  return verdicts;
+}
+
+interface Judged {
+  readonly policy: Policy;
+  readonly state: DecideState;
+  readonly assignment: Assignment;
+  /** What was in force before; null: nothing. */
+  readonly before: Assignment | null;
+}
+
+async function decideAll(
+  deps: Pick<InForceDeps, "paths">,
+  { policy, state, assignment, before }: Judged,
+): Promise<{ inForce: Assignment; asks: WaitingAsk[]; verdicts: NotInForce[] }> {
+  const verdicts: NotInForce[] = [];
+  const asks = new Map<string, WaitingAsk>();
+  const note = (more: readonly Ask[], concerns: (binding: Assignment["bindings"][number]) => boolean): void => {
+    const names = assignment.bindings.filter(concerns).map(({ name }) => name);
+    for (const ask of more) {
+      const known = asks.get(ask.key)?.bindings ?? [];
+      asks.set(ask.key, { ...ask, bindings: [...new Set([...known, ...names])] });
+    }
+  };
+  const choose = <Item extends { id: string; name: string }>(
+    { what, item, old }: { what: string; item: Item; old: readonly Item[] },
+    judge: (item: Item) => Decision,
+  ) => {
+    const decision = judge(item);
+    if (decision.verdict === "allowed") return { item, asks: [] };
+    verdicts.push(...notInForce(`${what} "${item.name}"`, decision));
+    const known = old.find(({ id }) => id === item.id);
+    const isKept = known !== undefined && judge(known).verdict === "allowed";
+    return { item: isKept ? known : null, asks: decision.verdict === "waits" ? decision.asks : [] };
+  };
+
+  const policies = new Map<string, Policy>();
+  for (const contract of [...assignment.contracts, ...(before?.contracts ?? [])]) {
+    policies.set(keyOf(contract), (await resolveContract(deps.paths, contract)).policy);
+  }
+  const contracts = assignment.contracts.flatMap((contract) => {
+    const judge = (one: AssignedContract): Decision =>
+      decide(policies.get(keyOf(one)) ?? policy, state, { kind: "contract", contract: one });
+    const chosen = choose({ what: "contract", item: contract, old: before?.contracts ?? [] }, judge);
+    note(chosen.asks, (binding) => binding.contract === contract.id);
+    return chosen.item ?? [];
+  });
+  const repositories = assignment.repositories.flatMap((repository) => {
+    const judge = (one: typeof repository): Decision => decide(policy, state, { kind: "repository", repository: one });
+    const chosen = choose({ what: "repository", item: repository, old: before?.repositories ?? [] }, judge);
+    note(chosen.asks, (binding) => binding.repository === repository.id);
+    return chosen.item ?? [];
+  });
+  const bindings = assignment.bindings.flatMap((binding) => {
+    const wish: Wish = { kind: "binding", binding };
+    const decision = decide(policy, state, wish);
+    verdicts.push(...notInForce(`binding "${binding.name}"`, decision));
+    if (decision.verdict === "waits") note(decision.asks, ({ id }) => id === binding.id);
+    const isWhole =
+      contracts.some(({ id }) => id === binding.contract) && repositories.some(({ id }) => id === binding.repository);
+    if (!isWhole) return [];
+    // Only the pings of a binding can wait: it runs without them.
+    const pings = binding.settings.pings.filter(({ url }) => isGranted(state, asksOfOutgoing(policy, url)));
+    return { ...binding, settings: { ...binding.settings, pings } };
+  });
+  return { inForce: { ...assignment, contracts, repositories, bindings }, asks: [...asks.values()], verdicts };
+}
+
+function notInForce(what: string, decision: Decision): NotInForce[] {
+  if (decision.verdict === "allowed") return [];
+  const reasons = decision.verdict === "waits" ? decision.asks.map(({ summary }) => summary) : [decision.message];
+  return reasons.map((reason) => ({ verdict: decision.verdict, what, reason }));
+}
+
+function isGranted({ granted }: DecideState, asks: readonly Ask[]): boolean {
+  return asks.every(({ key }) => granted.has(key));
+}
+
+/** One object may be there twice: as assigned, and as it was before. */
+function keyOf(contract: AssignedContract): string {
+  return JSON.stringify(contract);
+}
+
+/** The upgrade of a host that ran without grants: what it does already goes on, and is listed. */
+async function grantWhatRuns(
+  deps: InForceDeps,
+  { policy, assignment }: { policy: Policy; assignment: Assignment | null },
+): Promise<void> {
+  const state = await loadDecideState(deps.paths, policy);
+  const asks = assignment === null ? [] : (await decideAll(deps, { policy, state, assignment, before: null })).asks;
+  const granted = await recordGrants(deps, asks, "upgrade");
+  if (granted.length === 0) return;
+  deps.log(
+    `this version of the agent asks root before the control plane may do more than it does now. ${granted.length} things that run already are granted; 'holdfast-agent approve --granted' lists them:`,
+  );
+  for (const { key, summary } of granted) deps.log(`  ${key}  ${summary}`);
+}

@@ -1,0 +1,150 @@
+import type { AssignedBinding, AssignedContract, AssignedRepository, Order } from "../../shared/assignment.ts";
+import type { RefusalCode } from "../../shared/report.ts";
+import { type Ask, askFor } from "./ask.ts";
+import {
+  asksOfBinding,
+  asksOfContract,
+  asksOfRepository,
+  type ContractContent,
+  type ReadPlaces,
+  type RepositoryContent,
+} from "./asks.ts";
+import { checkContract, checkRepository, isWithin, PolicyError } from "./check.ts";
+import type { Policy } from "./policy.ts";
+
+/** One thing that the control plane wants this host to have or to do. */
+export type Wish =
+  | { readonly kind: "contract"; readonly contract: AssignedContract }
+  | { readonly kind: "repository"; readonly repository: AssignedRepository }
+  | { readonly kind: "binding"; readonly binding: AssignedBinding }
+  | { readonly kind: "order"; readonly order: Order };
+
+/** What is known of the host's grants. */
+export interface DecideState {
+  /** Keys of what root granted: by approval, at the installation, or in files of `contracts.d`. */
+  readonly granted: ReadonlySet<string>;
+  readonly places: ReadPlaces & {
+    /** The agent's own keys and memory. */
+    readonly own: readonly string[];
+  };
+}
+
+export type Decision =
+  | { readonly verdict: "allowed" }
+  | { readonly verdict: "refused"; readonly code: RefusalCode; readonly message: string }
+  | { readonly verdict: "waits"; readonly asks: readonly Ask[] };
+
+/**
+ * Whether this host does what the control plane wants: everything that is assigned or ordered is decided here, before
+ * it is in force and again when it is used. It reads nothing and changes nothing.
+ */
+export function decide(policy: Policy, state: DecideState, wish: Wish): Decision {
+  try {
+    refuseForbidden(policy, state, wish);
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return { verdict: "refused", code: error.refusalCode, message: error.message };
+  }
+  const asks = asksOf(policy, state, wish).filter(({ key }) => !state.granted.has(key));
+  return asks.length === 0 ? { verdict: "allowed" } : { verdict: "waits", asks };
+}
+
+/** The keys of everything that a contract of root's own file declares. */
+export function keysOfDeclared(
+  { places }: Pick<DecideState, "places">,
+  { body, repository }: { body: ContractContent; repository: RepositoryContent | null },
+): string[] {
+  const asks = [
+    ...asksOfContract(ASK_ALL, places, body),
+    ...(repository === null ? [] : asksOfRepository(ASK_ALL, places, repository)),
+  ];
+  return asks.map(({ key }) => key);
+}
+
+/** Asks for whatever can be asked for. */
+const ASK_ALL = {
+  level: "ask",
+  hooks: "named",
+  hookNames: null,
+  sources: null,
+  services: null,
+  repositories: null,
+  outgoing: null,
+} as Policy;
+
+function refuseForbidden(policy: Policy, { places }: DecideState, wish: Wish): void {
+  switch (wish.kind) {
+    case "contract":
+      checkContract(policy, wish.contract);
+      if (wish.contract.kind === "files") {
+        for (const source of wish.contract.request.sourceDirectories) refuseOwn(policy, places.own, source);
+      }
+      return;
+    case "repository":
+      checkRepository(policy, wish.repository);
+      refuseOwnSecrets(places, wish.repository);
+      return;
+    case "order":
+      if (wish.order.kind === "restore" && wish.order.from !== null) {
+        refuseForbidden(
+          policy,
+          { granted: new Set(), places },
+          { kind: "repository", repository: wish.order.from.repository },
+        );
+      }
+      return;
+    case "binding":
+      return;
+  }
+}
+
+/** The agent's own keys are backed up only where root names the very path. */
+export function refuseOwn(policy: Policy, own: readonly string[], source: string): void {
+  const place = own.find((one) => isWithin(source, one));
+  if (place === undefined || policy.sources?.includes(source) === true) return;
+  throw new PolicyError("policy.sources", `${source} is the agent's own (${place}) and is not backed up`);
+}
+
+/** A file of the agent's own must not reach a storage as a credential. */
+function refuseOwnSecrets(
+  { own, secrets: allowed }: DecideState["places"],
+  { name, passphrase, secrets, ssh }: AssignedRepository,
+): void {
+  const files = [passphrase, ...Object.values(secrets), { file: ssh.identityFile }].flatMap((one) =>
+    "file" in one && one.file !== null ? [one.file] : [],
+  );
+  const taken = files.find(
+    (file) => own.some((place) => isWithin(file, place)) && !allowed.some((place) => isWithin(file, place)),
+  );
+  if (taken === undefined) return;
+  throw new PolicyError("policy.repositories", `${taken} is the agent's own and no secret of repository "${name}"`);
+}
+
+function asksOf(policy: Policy, { places }: DecideState, wish: Wish): Ask[] {
+  switch (wish.kind) {
+    case "contract":
+      return policy.isDeclared ? [] : asksOfContract(policy, places, wish.contract);
+    case "repository":
+      return asksOfRepository(policy, places, wish.repository);
+    case "binding":
+      return asksOfBinding(policy, wish.binding);
+    case "order":
+      return asksOfOrder(policy, places, wish.order);
+  }
+}
+
+/** A grant for an order is for that one order: its id is part of what is granted. */
+function asksOfOrder(policy: Policy, places: ReadPlaces, order: Order): Ask[] {
+  if (policy.level === "open" || order.kind !== "restore") return [];
+  const { id, restore, from } = order;
+  const foreign =
+    from === null
+      ? []
+      : [...asksOfContract(policy, places, from.contract), ...asksOfRepository(policy, places, from.repository)];
+  if (restore.dryRun || (!restore.delete && policy.level !== "ask")) return foreign;
+  const what = restore.include.length === 0 ? "everything" : restore.include.join(", ");
+  const where = restore.target === null ? "to where it was" : `to ${restore.target}`;
+  const removing = restore.delete ? ", and remove what the snapshot does not have" : "";
+  const summary = `Restore ${what} of snapshot ${restore.snapshot} ${where}${removing} (once)`;
+  return [...foreign, askFor("restore", { order: id, restore }, summary)];
+}
