@@ -58,6 +58,7 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
         prepared,
         repository,
         settings: binding.settings,
+        binding: binding.name,
         isAccepted: input.acceptSources === true,
       };
       const { snapshot, ...result } =

@@ -1,7 +1,12 @@
 import { constants } from "node:fs";
 import { lstat, open, readdir } from "node:fs/promises";
-import type { Policy } from "../policy/policy.ts";
+import type { Paths } from "../config.ts";
+import type { Ask } from "../policy/ask.ts";
+import { asksOfSource } from "../policy/asks.ts";
 import { checkSource } from "../policy/check.ts";
+import { refuseOwn } from "../policy/decide.ts";
+import type { Policy } from "../policy/policy.ts";
+import { ownSecrets, readProtectedPlaces } from "../policy/protected.ts";
 import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
 import { CHILD_PATH } from "../system/executables.ts";
 import { runProcess } from "../system/process/process.ts";
@@ -11,6 +16,9 @@ import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 
 interface SourcesInput {
+  readonly paths: Paths;
+  /** Throws when a place where a source's links lead waits for root. */
+  readonly requireApproval: (asks: readonly Ask[]) => Promise<void>;
   readonly sources: readonly string[];
   readonly policy: Policy;
   readonly user: RunUser;
@@ -27,7 +35,12 @@ export async function checkSources(input: SourcesInput): Promise<{ sources: stri
   const real = await resolveSources(input.sources);
   for (const { source, path } of real) {
     checkSource(input.policy, path);
-    if (path !== source) input.log.line(`source ${source} is ${path}`);
+    refuseOwn(input.policy, ownSecrets(input.paths), path);
+    if (path === source) continue;
+    input.log.line(`source ${source} is ${path}`);
+    const places = { protected: readProtectedPlaces(input.paths), secrets: [] };
+    // Whoever owns the link chose the place: what the contract names was granted, not what it leads to.
+    await input.requireApproval(asksOfSource({ ...input.policy, level: levelOfLinks(input.policy) }, places, path));
   }
   const paths = [...new Set(real.map(({ path }) => path))];
   const unreadable = await unreadableFor(input, paths);
@@ -38,6 +51,11 @@ export async function checkSources(input: SourcesInput): Promise<{ sources: stri
   for (const path of paths) if (await isEmptyDirectory(path)) empty.push(path);
   if (empty.length === paths.length) throw runError("source.empty", `nothing is in ${empty.join(", ")}`);
   return { sources: paths, warnings: empty.map((path) => `${path}: is empty`) };
+}
+
+/** Only protected places matter here, also where every contract was asked for. */
+function levelOfLinks({ level, isDeclared }: Policy): Policy["level"] {
+  return level === "open" || isDeclared ? "open" : "guarded";
 }
 
 async function resolveSources(sources: readonly string[]): Promise<{ source: string; path: string }[]> {

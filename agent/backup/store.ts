@@ -1,8 +1,12 @@
 import { rm } from "node:fs/promises";
 import type { AssignedContract } from "../../shared/assignment.ts";
 import type { Settings } from "../../shared/binding.ts";
-import { stageDatabases, type StagedSource } from "../consistency/consistency.ts";
+import { literalPattern, stageDatabases, type StagedSource } from "../consistency/consistency.ts";
 import type { CommandContext } from "../consistency/run-command.ts";
+import { requireApproval } from "../in-force/gate.ts";
+import type { Paths } from "../config.ts";
+import { isWithin } from "../policy/check.ts";
+import { ownSecrets } from "../policy/protected.ts";
 import { findHalts, halt } from "../consistency/services.ts";
 import type { BackupResult, OpenRepository } from "../providers/provider.ts";
 import { readTimeLimit, type Prepared } from "../run/access.ts";
@@ -20,6 +24,8 @@ interface StoreInput {
   readonly run: RunContext;
   readonly prepared: Prepared;
   readonly repository: OpenRepository;
+  /** The binding's name. */
+  readonly binding: string;
   readonly settings: Settings;
   /** A person has confirmed that the sources are as they should be. */
   readonly isAccepted: boolean;
@@ -50,6 +56,8 @@ export async function storeFiles(
   const { sourceDirectories, excludePatterns } = contract.request;
   // Not earlier: a before hook may create the sources.
   const checked = await checkSources({
+    paths: deps.paths,
+    requireApproval: (asks) => requireApproval(deps, { asks, policy, binding: work.binding }),
     policy,
     user: access.user,
     log: access.log,
@@ -85,7 +93,7 @@ export async function storeFiles(
     const staged = await stageDatabases(context, input);
     const result = await repository.backup({
       sources: addStagedSource(checked.sources, staged),
-      excludes: [...excludePatterns, ...(staged?.excludes ?? [])],
+      excludes: [...excludePatterns, ...(staged?.excludes ?? []), ...ownExcludes(deps.paths, checked.sources)],
       onProgress: run.onProgress,
     });
     const recordWarnings = result.snapshot === null ? [] : await warnIfNotRecorded(sourceCheck.record());
@@ -103,6 +111,13 @@ async function warnIfNotRecorded(recording: Promise<void>): Promise<string[]> {
     () => [],
     (error: unknown) => [`the size of the sources is not recorded: ${failureOf(error).message}`],
   );
+}
+
+/** The agent's own keys and memory are in no backup. */
+function ownExcludes(paths: Paths, sources: readonly string[]): string[] {
+  return ownSecrets(paths)
+    .filter((own) => sources.some((source) => isWithin(own, source)))
+    .map(literalPattern);
 }
 
 /** A live database that is itself a source is stored only as its copy. */

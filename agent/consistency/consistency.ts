@@ -101,6 +101,11 @@ async function stageSqlite(
 
 /** Patterns of the live database and the files SQLite keeps next to it, exactly there and nowhere else. */
 export function sqliteFilePatterns(path: string): string[] {
-  const literal = path.replace(/[\\*?[\]]/g, "\\$&");
+  const literal = literalPattern(path);
   return ["", "-wal", "-shm", "-journal"].map((ending) => literal + ending);
+}
+
+/** The pattern that is this path and nothing else. */
+export function literalPattern(path: string): string {
+  return path.replace(/[\\*?[\]]/g, "\\$&");
 }

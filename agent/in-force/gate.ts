@@ -44,11 +44,24 @@ export async function requireGranted(deps: GateDeps, input: GateInput): Promise<
     if (decision.verdict === "refused") throw new PolicyError(decision.code, decision.message);
     if (decision.verdict === "waits") asks.push(...decision.asks);
   }
-  await requireApproval(deps, { asks, binding });
+  await throwWaiting(deps, { asks, binding });
 }
 
-/** Notes what is not granted, so that root sees it. @throws `policy.approval_needed` when anything is not */
+/**
+ * For what shows only while something runs. Notes what is not granted, so that root sees it.
+ * @throws `policy.approval_needed` when anything is not granted
+ */
 export async function requireApproval(
+  deps: GateDeps,
+  { asks, policy, binding }: { asks: readonly Ask[]; policy: Policy; binding: string },
+): Promise<void> {
+  if (asks.length === 0) return;
+  const { granted } = await loadDecideState(deps.paths, policy);
+  const waiting = asks.filter(({ key }) => !granted.has(key));
+  if (waiting.length > 0) await throwWaiting(deps, { asks: waiting, binding });
+}
+
+async function throwWaiting(
   deps: GateDeps,
   { asks, binding }: { asks: readonly Ask[]; binding: string },
 ): Promise<void> {

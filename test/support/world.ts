@@ -50,12 +50,14 @@ export interface World {
   end(): Promise<void>;
 }
 
-export async function startWorld(): Promise<World> {
+/** @param input `hasPolicy`: false leaves the host without a policy.json, as a new one is; else its level is `open` */
+export async function startWorld({ hasPolicy = true } = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-world-"));
   const data = join(directory, "control");
   const root = join(directory, "host");
   await mkdir(root);
   const agent = agentIn(root);
+  if (!hasPolicy) await rm(join(root, "etc/holdfast/policy.json"));
   let port = 0;
   const open = () => startControl(readConfig({ HOLDFAST_DATA: data, HOLDFAST_PORT: String(port) }));
   let control: Awaited<ReturnType<typeof open>> | null = await open();
