@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
+import { PolicyFile } from "../agent/policy/policy.ts";
 import { Settings } from "../shared/binding.ts";
 import { CreateContract } from "../shared/contract.ts";
 
@@ -33,9 +34,23 @@ ${table(rows(z.toJSONSchema(Settings, { io: "input" })))}
 \`retention\` given replaces the default as a whole: \`{}\` keeps everything.
 `;
 
+const policy = z.toJSONSchema(PolicyFile, { io: "input", unrepresentable: "any" });
+
+const policyPage = `# The policy of a host
+
+<!-- Made from the schema in agent/policy/policy.ts by \`npm run generate\`: change it, not this page. -->
+
+\`/etc/holdfast/policy.json\` belongs to root and says what the control plane may ask of this host ([policy.md](../policy.md)). The same as
+JSON Schema is in [policy.schema.json](policy.schema.json). A key that is not listed makes the whole file count as one that allows nothing.
+
+${table(rows(policy))}
+`;
+
 mkdirSync(out, { recursive: true });
 writeFileSync(join(out, "contract.schema.json"), `${JSON.stringify(contract, null, 2)}\n`);
 writeFileSync(join(out, "contract.md"), page);
+writeFileSync(join(out, "policy.schema.json"), `${JSON.stringify(policy, null, 2)}\n`);
+writeFileSync(join(out, "policy.md"), policyPage);
 
 /** One row per key, the keys of an object below it. */
 function rows(schema, prefix = "") {

@@ -16,7 +16,7 @@ const POLL_EVERY_MS = 30_000;
 /** Waits until a file is completely written. */
 const SETTLE_MS = 200;
 
-/** Calls back when root changed the policy or granted something: within 30 s, with inotify at once. @returns stops it */
+/** Calls back when root changed the policy or granted something: at once, or within 30 s. @returns stops it */
 export function watchGrants({ paths, timers, onChange }: GrantWatchDeps): () => void {
   const files = [paths.policyJson, paths.grantsFile];
   let seen: string | null = null;

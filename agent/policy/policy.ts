@@ -22,7 +22,8 @@ const Keep = z
     snapshots: z.int().min(1).max(1000).default(3).describe("the newest good ones"),
     days: z.int().min(0).max(366).default(7).describe("the last good one of each of so many days that had one"),
   })
-  .prefault({});
+  .prefault({})
+  .describe("what no order and no retention removes, for each binding");
 
 /** What root may write into policy.json; the reference is made from it. */
 export const PolicyFile = z.strictObject({
@@ -67,7 +68,8 @@ export const PolicyFile = z.strictObject({
   outgoing: z
     .union([z.enum(["off", "public"]), z.array(Origin)], OUTGOING_FAULT)
     .nullable()
-    .default(null),
+    .default(null)
+    .describe("where notifications and pings may be sent; null: each origin waits for root (open: public addresses)"),
   approve: z
     .enum(["none", "widening"], { error: 'must be "none" or "widening", which is the level "ask"' })
     .default("none")

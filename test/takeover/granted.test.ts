@@ -1,11 +1,17 @@
-import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { putInForce } from "../../agent/in-force/in-force.ts";
 import { askForHook, askForRepository, askForSource } from "../../agent/policy/asks.ts";
+import { policyLines } from "../../agent/policy/explain.ts";
 import { readGrants, recordGrants } from "../../agent/policy/grants.ts";
+import { loadPolicy, readPolicy } from "../../agent/policy/policy.ts";
+import { loadDecideState } from "../../agent/in-force/grant-state.ts";
+import { decide } from "../../agent/policy/decide.ts";
 import { readWaiting } from "../../agent/policy/waiting.ts";
 import type { Assignment } from "../../shared/assignment.ts";
 import { type EngineHost, newId, openEngineHost, type Wanted, type Work } from "../engine/engine-host.ts";
@@ -189,10 +195,6 @@ describe("a host with the level guarded", () => {
   });
 
   it("asks before it restores with removal, once per order, and before another host's commands", async () => {
-    await host.write("data/x", "y");
-    const { decide } = await import("../../agent/policy/decide.ts");
-    const { loadPolicy } = await import("../../agent/policy/policy.ts");
-    const { loadDecideState } = await import("../../agent/in-force/grant-state.ts");
     const policy = await loadPolicy(host.paths);
     const work = await granted();
     const state = await loadDecideState(host.paths, policy);
@@ -231,6 +233,25 @@ describe("a host with the level guarded", () => {
       asks: [{ kind: "hook" }, { kind: "hook" }, { kind: "repository" }],
     });
   });
+});
+
+it("the policies of docs/policy.md can be followed, and each says what it is", async () => {
+  const page = readFileSync(join(import.meta.dirname, "../../docs/policy.md"), "utf8");
+  const policies = [...page.matchAll(/```json\n(.*?)```/gs)].map(([, text = ""]) => text);
+  expect(policies).toHaveLength(5);
+  const directory = await mkdtemp(join(tmpdir(), "holdfast-policies-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  await chmod(directory, 0o755);
+  for (const [index, text] of policies.entries()) {
+    const file = join(directory, `${index}.json`);
+    await writeFile(file, text, { mode: 0o644 });
+    expect(await readPolicy(file)).toMatchObject({ fault: null });
+    expect(policyLines(await readPolicy(file)).join("\n")).toMatch(/^Level (guarded|ask): /);
+  }
+  await writeFile(join(directory, "bad.json"), '{"level":"guarded","sauces":[]}', { mode: 0o644 });
+  expect(policyLines(await readPolicy(join(directory, "bad.json")))).toEqual([
+    expect.stringMatching(/^Nothing is allowed: .*bad\.json can't be followed: .*sauces/),
+  ]);
 });
 
 it("a policy that can't be followed allows nothing, and a level decides what is asked", async () => {
