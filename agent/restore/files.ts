@@ -1,5 +1,6 @@
 import type { Access, OpenRepository } from "../providers/provider.ts";
 import type { RestoreInput, RestoreResult } from "./request.ts";
+import { refuseCrafted } from "./crafted.ts";
 import { openDisk } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
 import { findProtectedPaths } from "./protected-paths.ts";
@@ -63,6 +64,7 @@ async function listSelection(
     nodes.push(node);
     for (const path of unseen) if (isAtOrBelow(node.path, path)) unseen.delete(path);
   });
+  refuseCrafted(nodes);
   const [absent] = unseen;
   if (absent === undefined) return { nodes, above };
   throw runError(

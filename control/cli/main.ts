@@ -1,3 +1,4 @@
+import { forTerminal } from "../../shared/terminal.ts";
 import { start } from "./start.ts";
 import { approvals } from "./approvals.ts";
 import { audit } from "./audit.ts";
@@ -52,8 +53,8 @@ const verbs = [
 
 const terminal: Terminal = {
   env: process.env,
-  out: (text) => process.stdout.write(text),
-  err: (text) => process.stderr.write(text),
+  out: (text) => process.stdout.write(forTerminal(text)),
+  err: (text) => process.stderr.write(forTerminal(text)),
 };
 
 // Files created here hold secrets (token hashes, webhook secrets, keys): readable by their owner only.
