@@ -59,8 +59,8 @@ export interface SshTarget {
 // The only grammar of a place behind ssh: what is checked and what ssh is given must never be two readings of one text.
 const SSH_USER = "[A-Za-z0-9_][A-Za-z0-9_.-]*";
 const SSH_HOST = "[A-Za-z0-9_][A-Za-z0-9_.-]*";
-/** restic's `sftp:USER@HOST:PATH`. */
-const SFTP_PLACE = new RegExp(`^sftp:(?!//)(?:(${SSH_USER})@)?(${SSH_HOST}):.+$`);
+/** restic's `sftp:USER@HOST:PATH`; never `sftp:USER:PASSWORD@HOST:PATH`, which would be the path of a host USER. */
+const SFTP_PLACE = new RegExp(`^sftp:(?!//)(?:(${SSH_USER})@)?(${SSH_HOST}):(?![^/]*@[^/]*:).+$`);
 /** `sftp://USER@HOST[:PORT]/PATH` of restic, `ssh://…` of borg. */
 const SSH_URL = new RegExp(`^(?:sftp|ssh)://(?:(${SSH_USER})@)?(${SSH_HOST}|\\[[0-9A-Fa-f:.]+\\])(?::(\\d{0,5}))?/.+$`);
 
