@@ -69,7 +69,7 @@ export async function runUpkeep(deps: RunnerDeps, input: UpkeepInput): Promise<R
 /** One restore, in place or to a directory. Never throws for a failure of the run. */
 export async function restore(
   deps: RunnerDeps,
-  input: RunnerInput & { readonly restore: RestoreRequest },
+  input: RunnerInput & { readonly restore: RestoreRequest; readonly keepReplaced?: boolean },
 ): Promise<RunOutcome> {
   return await recordRun(deps, bindingRun(input, "restore"), (run) =>
     withServicesStopped(deps, { input, run }, (stopServices) => performRestore(deps, { ...input, stopServices }, run)),

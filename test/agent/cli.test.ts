@@ -58,7 +58,7 @@ const HELP = `holdfast-agent VERSION: does this host's backups
                                    back up now; take the sources as they are for the usual from now on
   snapshots BINDING [--json]       ids of the snapshots, oldest first
   restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never]
-          [--delete] [--dry-run] [--no-verify] [--json]
+          [--delete] [--keep-replaced] [--dry-run] [--no-verify] [--json]
                                    put files back where they were, or under DIR; --delete: exactly the snapshot
   forget BINDING [--dry-run] [--json]
                                    remove what the retention no longer wants; --dry-run: only say which, and why others stay
