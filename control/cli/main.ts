@@ -13,6 +13,7 @@ import { recoveryKey } from "./recovery-key.ts";
 import { restoreControl } from "./restore-control.ts";
 import { restore, run } from "./runs.ts";
 import { seal } from "./seal.ts";
+import { rows } from "./rows.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
 import type { Terminal } from "./terminal.ts";
@@ -47,6 +48,7 @@ const verbs = [
   channels,
   deliveries,
   retry,
+  rows,
   migrate,
   copyDatabase,
 ];
