@@ -1,8 +1,10 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
-import { instant, uuidv7 } from "../shared/ids.ts";
+import { type Instant, instant, uuidv7 } from "../shared/ids.ts";
 import { keepsEverything } from "../shared/retention.ts";
 import { isGood, type SnapshotFacts } from "../shared/run.ts";
+import { beginForgetGate } from "./state/forget-gate.ts";
 import { recordGoodSnapshot } from "./state/good-snapshot.ts";
+import { recordMade } from "./state/made-snapshots.ts";
 import { checkRepository } from "./policy/check.ts";
 import { performRestore } from "./restore/restore.ts";
 import { withServicesStopped } from "./restore/services.ts";
@@ -13,6 +15,7 @@ import { failureOf } from "./run-error.ts";
 import { deferIfLocked } from "./run/locked.ts";
 import { openRunLog } from "./run-log.ts";
 import { withPings } from "./run/pings.ts";
+import type { RunResult } from "./run/record.ts";
 import { bindingRun, recordRun } from "./run/record-run.ts";
 import { type ForgetInput, forgetBlockedReason, performForget } from "./upkeep/forget.ts";
 import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
@@ -30,7 +33,7 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
       const finished = await deferIfLocked(deps, input, () => performBackup(deps, input, run));
       const { snapshot, state } = finished;
       const recordWarnings =
-        snapshot !== null && isGood(state) ? await recordGood(deps, { binding: input.binding.id, snapshot, at }) : [];
+        snapshot !== null && isGood(state) ? await recordGood(deps, input, { ...finished, snapshot, at }) : [];
       const reason = forgetBlockedReason(input);
       if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
       if (state === "warned" && !keepsEverything(retention)) {
@@ -49,11 +52,19 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
 }
 
 /** A stored snapshot stays a backup, even if this host can't record it. @returns warnings */
-async function recordGood({ paths }: RunnerDeps, good: Parameters<typeof recordGoodSnapshot>[1]): Promise<string[]> {
-  return await recordGoodSnapshot(paths, good).then(
-    () => [],
-    (error: unknown) => [`the snapshot is not recorded as the newest good one: ${failureOf(error).message}`],
-  );
+async function recordGood(
+  deps: RunnerDeps,
+  { binding }: RunnerInput,
+  { snapshot, at, stats, engineId }: Pick<RunResult, "stats" | "engineId"> & { snapshot: string; at: Instant },
+): Promise<string[]> {
+  try {
+    await recordGoodSnapshot(deps.paths, { binding: binding.id, snapshot, at });
+    await beginForgetGate(deps.paths, { binding: binding.id, retention: binding.settings.retention });
+    if (engineId !== null) await recordMade(deps, { binding: binding.id, engineId, snapshot, stats });
+    return [];
+  } catch (error) {
+    return [`the snapshot is not recorded as the newest good one: ${failureOf(error).message}`];
+  }
 }
 
 /** Applies the binding's retention to its snapshots; a dry run only reports. Never throws for a failure of the run. */
