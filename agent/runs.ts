@@ -5,7 +5,9 @@ import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { beginForgetGate } from "./state/forget-gate.ts";
 import { recordGoodSnapshot } from "./state/good-snapshot.ts";
 import { recordMade } from "./state/made-snapshots.ts";
+import { appendOnlyError, noteAppendOnly } from "./policy/append-only.ts";
 import { checkRepository } from "./policy/check.ts";
+import { loadPolicy } from "./policy/policy.ts";
 import { performRestore } from "./restore/restore.ts";
 import { withServicesStopped } from "./restore/services.ts";
 import { prepareAccess, type Prepared } from "./run/access.ts";
@@ -17,7 +19,7 @@ import { openRunLog } from "./run-log.ts";
 import { withPings } from "./run/pings.ts";
 import type { RunResult } from "./run/record.ts";
 import { bindingRun, recordRun } from "./run/record-run.ts";
-import { type ForgetInput, forgetBlockedReason, performForget } from "./upkeep/forget.ts";
+import { type ForgetInput, performForget } from "./upkeep/forget.ts";
 import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
 
 /**
@@ -27,6 +29,7 @@ import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-c
 export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunOutcome> {
   const { retention } = input.binding.settings;
   const at = instant(deps.clock.now());
+  let blocked: string | null = null;
   const outcome = await withPings(deps, input, (watch) =>
     recordRun(deps, bindingRun(input, "backup"), async (run) => {
       watch(run.record.log);
@@ -34,8 +37,8 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
       const { snapshot, state } = finished;
       const recordWarnings =
         snapshot !== null && isGood(state) ? await recordGood(deps, input, { ...finished, snapshot, at }) : [];
-      const reason = forgetBlockedReason(input);
-      if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
+      if (!keepsEverything(retention)) blocked = await removalBlockedReason(deps, input, finished.engineId);
+      if (blocked !== null) run.record.log.line(`old snapshots are not removed: ${blocked}`);
       if (state === "warned" && !keepsEverything(retention)) {
         run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
       }
@@ -43,12 +46,29 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
       return { ...finished, state: "warned", warnings: [...finished.warnings, ...recordWarnings] };
     }),
   );
-  if (outcome.state === "succeeded" && !keepsEverything(retention) && forgetBlockedReason(input) === null) {
+  if (outcome.state === "succeeded" && !keepsEverything(retention) && blocked === null) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
     const { onStarted: _ofTheBackup, ...rest } = input;
     await forget(deps, { ...rest, runId, trigger: "retention", scheduledAt: null, dryRun: false });
   }
   return outcome;
+}
+
+/** Why this host removes nothing from the repository (append-only); null when it may. */
+async function removalBlockedReason(
+  { paths }: RunnerDeps,
+  { assignment, binding }: RunnerInput,
+  engineId: string | null,
+): Promise<string | null> {
+  const repository = assignment.repositories.find(({ id }) => id === binding.repository);
+  if (repository === undefined) return null;
+  const place = { paths, policy: await loadPolicy(paths), repository, engineId };
+  try {
+    await noteAppendOnly(place);
+    return (await appendOnlyError(place))?.message ?? null;
+  } catch (error) {
+    return failureOf(error).message;
+  }
 }
 
 /** A stored snapshot stays a backup, even if this host can't record it. @returns warnings */

@@ -1,3 +1,4 @@
+import type { Level } from "../../shared/approval.ts";
 import type { SnapshotFacts } from "../../shared/run.ts";
 import type { MadeSnapshot } from "../state/made-snapshots.ts";
 import { isWithin } from "../policy/check.ts";
@@ -15,10 +16,19 @@ export interface Held {
 const LEAST_FILES = 10;
 const LEAST_BYTES = 1 << 20;
 
-/** Joins what the repository lists with the sizes that this host remembers. */
-export function heldBy(snapshots: readonly SnapshotFacts[], made: readonly MadeSnapshot[]): Held[] {
+/** Joins what the repository lists with the sizes that this host remembers. With level "open", no sizes are compared. */
+export function heldBy({
+  snapshots,
+  made,
+  level,
+}: {
+  snapshots: readonly SnapshotFacts[];
+  made: readonly MadeSnapshot[];
+  level: Level;
+}): Held[] {
   const known = new Map(made.map((one) => [one.id, one]));
   return snapshots.map(({ id, takenAt, paths, bytesTotal }) => {
+    if (level === "open") return { id, takenAt, paths, files: null, bytes: null };
     const own = known.get(id);
     return { id, takenAt, paths, files: own?.files ?? null, bytes: own?.bytes ?? bytesTotal };
   });

@@ -1,18 +1,18 @@
 import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
-import { keepsEverything, planRetention } from "../../shared/retention.ts";
+import { planRetention } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
 import { type ForgetGate, readForgetGate, writeForgetGate } from "../state/forget-gate.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
 import { completeMade, type MadeSnapshots, readMade, writeMade } from "../state/made-snapshots.ts";
 import { acquireLock } from "../state/locks.ts";
+import { appendOnlyError, noteAppendOnly } from "../policy/append-only.ts";
 import { checkBackup, checkRepository } from "../policy/check.ts";
 import type { Policy } from "../policy/policy.ts";
 import { prepareAccess } from "../run/access.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
-import { runError } from "../run-error.ts";
 import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
 import { holdBack } from "./gate.ts";
@@ -25,22 +25,10 @@ export interface ForgetInput extends RunnerInput {
   readonly belowFloor?: boolean;
 }
 
-/** Why forget is not run on this host (append-only); null when it is. */
-export function forgetBlockedReason({
-  assignment,
-  binding,
-}: Pick<RunnerInput, "assignment" | "binding">): string | null {
-  const repository = assignment.repositories.find(({ id }) => id === binding.repository);
-  if (repository?.appendOnly !== true || keepsEverything(binding.settings.retention)) return null;
-  return `repository "${repository.name}" is append-only for this host: whoever may write it removes old snapshots`;
-}
-
 /** The work of a forget run. Throws RunError for an early end. */
 export async function performForget(deps: RunnerDeps, input: ForgetInput, run: RunContext): Promise<RunResult> {
   const { assignment, binding, dryRun } = input;
   const { record, signal } = run;
-  const reason = forgetBlockedReason(input);
-  if (reason !== null && !dryRun) throw runError("repository.append_only", reason);
   const { access, policy, provider } = await prepareAccess(deps, {
     assignment,
     binding,
@@ -65,6 +53,10 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
   try {
     const repository = await provider.open(access, { mayCreate: false });
     const { engineId } = repository;
+    const place = { paths: deps.paths, policy, repository: access.repository, engineId };
+    await noteAppendOnly(place);
+    const blocked = dryRun ? null : await appendOnlyError(place);
+    if (blocked !== null) throw blocked;
     const before = await repository.snapshots();
     const planned = await planRun(deps, { input, policy, engineId, snapshots: before });
     const { plan } = planned;
@@ -123,8 +115,8 @@ async function planRun(
     const plan = snapshots.map(({ id, takenAt }) => ({ snapshot: id, takenAt, keep: true, reasons: [FORGOTTEN] }));
     return { plan, warnings: [FORGOTTEN_WARNING], remember: () => remember(gate, plan) };
   }
-  const full = planForget({ ...by, made: made.snapshots, keep: policy.keep, hostZone: hostZone() });
-  const { level } = policy;
+  const { level, keep } = policy;
+  const full = planForget({ ...by, level, keep, made: made.snapshots, hostZone: hostZone() });
   const known = { binding: binding.id, level, snapshots, made: made.snapshots, retention, gate, now };
   const held = holdBack({ ...known, plan: full, isGranted: () => false });
   return { plan: [...held.plan], warnings: held.warnings, remember: () => remember(held.gate, held.plan) };

@@ -80,8 +80,9 @@ function moreThanHalf(
   return { snapshots: rest, what };
 }
 
-function holdingMore({ snapshots, made }: GateInput, rest: string[]): Anomaly | null {
-  const held = new Map(heldBy(snapshots, made).map((one) => [one.id, one]));
+function holdingMore(input: GateInput, rest: string[]): Anomaly | null {
+  const { made } = input;
+  const held = new Map(heldBy(input).map((one) => [one.id, one]));
   const newest = made.findLast(({ id }) => held.has(id));
   const last = newest === undefined ? undefined : held.get(newest.id);
   if (last === undefined) return null;

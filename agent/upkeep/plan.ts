@@ -15,6 +15,7 @@ export interface ForgetPlanInput {
   readonly zone: string;
   readonly now: number;
   readonly newestGood: string | null;
+  readonly level: Policy["level"];
   /** The floor of the host's policy. */
   readonly keep: Policy["keep"];
   /** The zone of the floor's days. */
@@ -31,7 +32,7 @@ const MOST_GROUPS = 200;
  * @returns all of them, oldest first
  */
 export function planForget(input: ForgetPlanInput): PlannedSnapshot[] {
-  const held = heldBy(input.snapshots, input.made);
+  const held = heldBy(input);
   const together = planRetention({ ...input, snapshots: held });
   const byId = new Map(held.map((one) => [one.id, one]));
   const groupOf = groupsOf(held);

@@ -1,6 +1,10 @@
+import { readFile, symlink } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { forget, runUpkeep } from "../../agent/runs.ts";
 import type { RunOutcome } from "../../agent/run/deps.ts";
+import type { AssignedRepository } from "../../shared/assignment.ts";
+import { openReadyHost } from "../engine/ready-host.ts";
 import { type EngineHost, newId, openEngineHost, type Wanted, type Work } from "../engine/engine-host.ts";
 import { oldestAndNewest } from "../support/engines.ts";
 
@@ -47,15 +51,82 @@ describe.each([oldestAndNewest("restic")[1], oldestAndNewest("borg")[0]])(
     };
 
     it("narrows the sources, keeps one, backs up, forgets and prunes: every real snapshot is still there", async () => {
-      const real = await stored({}, 5);
+      const real = await stored({}, 4);
       const narrowed: Wanted = {
         sources: [`${host.root}/data/small`],
         settings: { retention: { keep_last: 1 } },
       };
       await stored(narrowed, 1);
-      await ordered(host.work(narrowed));
+      const forgotten = await ordered(host.work(narrowed));
+      expect(forgotten).toMatchObject({ state: "warned", stats: { snapshotsRemoved: 0 } });
+      expect(forgotten.warnings).toEqual([expect.stringMatching(/until root says yes on this host/)]);
       await prune(host.work(narrowed));
       expect(await listed()).toEqual(expect.arrayContaining(real));
+      // Wide again, it still may not remove more than half of them at once, nor ever the newest three.
+      const rushed = { settings: { retention: { keep_last: 1 } } };
+      expect(await ordered(host.work(rushed))).toMatchObject({ state: "warned", stats: { snapshotsRemoved: 0 } });
+      await host.policy({ level: "open", restore: "off" });
+      expect(await ordered(host.work(rushed))).toMatchObject({ state: "warned", stats: { snapshotsRemoved: 1 } });
+      expect(await listed()).toEqual(expect.arrayContaining(real.slice(-3)));
     });
   },
 );
+
+describe("append-only, whatever the assignment says", () => {
+  let host: EngineHost;
+  beforeEach(async () => {
+    host = await openReadyHost();
+    await host.write("data/file", "one");
+  });
+  afterEach(() => host.close());
+
+  const work = (repository: Partial<AssignedRepository> = {}): Work =>
+    host.work({ repository, settings: { retention: { keep_last: 1 } } });
+  const start = () => ({
+    runId: newId(),
+    trigger: "order" as const,
+    scheduledAt: null,
+    signal: new AbortController().signal,
+  });
+  /** What forget and prune end with. */
+  const removal = async ({ assignment, binding }: Work): Promise<RunOutcome[]> => {
+    const [repository] = assignment.repositories;
+    if (repository === undefined) throw new Error("no repository");
+    return [
+      await forget(host.deps, { assignment, binding, dryRun: false, ...start() }),
+      await runUpkeep(host.deps, { assignment, repository, kind: "prune", ...start() }),
+    ];
+  };
+  const isRefused = async (outcomes: readonly RunOutcome[], message: string): Promise<void> => {
+    const failure = { code: "policy.refused", message: expect.stringContaining(message) };
+    expect(outcomes).toEqual([
+      expect.objectContaining({ state: "failed", failure: expect.objectContaining(failure) }),
+      expect.objectContaining({ state: "failed", failure: expect.objectContaining(failure) }),
+    ]);
+    expect((await host.refusals()).map(({ code }) => code)).toContain("policy.append_only");
+  };
+
+  it("is a repository that the policy names", async () => {
+    await host.policy({ level: "open", appendOnly: [`${host.root}/srv`] });
+    await host.backup(work());
+    const { runId } = await host.backup(work());
+    expect((await host.report({ runId })).log).toContain("old snapshots are not removed: the host's policy says");
+    await isRefused(await removal(work()), "the host's policy says that it only adds to");
+  });
+
+  it("is one that was append-only before, by this place or another name of it", async () => {
+    await host.policy({ level: "guarded", keep: { snapshots: 1, days: 0 } });
+    await host.backup(work({ appendOnly: true }));
+    await host.backup(work());
+    await isRefused(await removal(work()), "was append-only for this host before");
+    const elsewhere = { id: newId(), location: join(host.root, "srv/link") };
+    await symlink(join(host.root, "srv/repository"), elsewhere.location);
+    const secret = await readFile(join(host.paths.secretsDir, work().binding.repository), "utf8");
+    const renamed = work({ ...elsewhere, passphrase: { file: await host.write("passphrase", secret) } });
+    const binding = { ...renamed.binding, repository: elsewhere.id };
+    await isRefused(
+      await removal({ binding, assignment: { ...renamed.assignment, bindings: [binding] } }),
+      "was append-only for this host before",
+    );
+  });
+});
