@@ -135,7 +135,7 @@ describe("what waits for root", () => {
     expect(first.warnings).toEqual([
       expect.stringMatching(/would remove 8 snapshots and leave 2 of 10.*approve [0-9a-f]{16}\)$/),
     ]);
-    expect(first.gate).toMatchObject({ retention: { keep_last: 100 }, waiting: { snapshots: [..."abcdefgh"] } });
+    expect(first.gate).toMatchObject({ retention: { keep_last: 100 }, waiting: { snapshots: "abcdefgh".split("") } });
     // The same question again, and the answer to it.
     const again = hold(daily(10), { keep_last: 2 }, { gate: first.gate });
     expect(again.gate.waiting).toEqual(first.gate.waiting);
