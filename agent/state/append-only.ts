@@ -4,7 +4,7 @@ import type { Paths } from "../config.ts";
 import { runError } from "../run-error.ts";
 import { QUARANTINE_SUFFIX, isQuarantined, readState, writeState } from "../system/state-file.ts";
 
-/** Repositories that this host has known as append-only, by place and by the engine's own id: places have many names. */
+/** Repositories that this host has known as append-only, by place and by the engine id: places have many names. */
 const AppendOnly = z.strictObject({ locations: z.array(z.string()), engineIds: z.array(z.string()) });
 type AppendOnly = z.infer<typeof AppendOnly>;
 

@@ -16,7 +16,7 @@ export interface Held {
 const LEAST_FILES = 10;
 const LEAST_BYTES = 1 << 20;
 
-/** Joins what the repository lists with the sizes that this host remembers. With level "open", no sizes are compared. */
+/** Joins what the repository lists with the sizes that this host remembers. Level "open" compares no sizes. */
 export function heldBy({
   snapshots,
   made,

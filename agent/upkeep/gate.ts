@@ -67,8 +67,8 @@ interface Anomaly {
 }
 
 /**
- * A retention that is the same as when snapshots were last removed does only what it was always going to, if late: after
- * a pause, or after weeks of backups with warnings.
+ * A retention that is the same as when snapshots were last removed does only what it was always going to, if late:
+ * after a pause, or after weeks of backups with warnings.
  */
 function moreThanHalf(
   { retention, gate }: GateInput,

@@ -8,8 +8,8 @@ import { oldestAndNewest } from "../support/engines.ts";
 import { type Sshd, startSshd } from "../support/sshd.ts";
 import { startRestServer, type Storage } from "../support/storage.ts";
 
-// An attacker who is root on the host has all that the host has: its credentials, its passphrase, the tool itself. Where
-// the storage only lets the host add, no snapshot goes for good by that.
+// An attacker who is root on the host has all that it has: its credentials, its passphrase, the tool itself. Where the
+// storage only lets the host add, no snapshot goes for good by that.
 
 const run = promisify(execFile);
 let host: EngineHost;
