@@ -5,7 +5,8 @@ import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { beginForgetGate } from "./state/forget-gate.ts";
 import { recordGoodSnapshot } from "./state/good-snapshot.ts";
 import { recordMade } from "./state/made-snapshots.ts";
-import { appendOnlyError, noteAppendOnly } from "./policy/append-only.ts";
+import { requireRemovable } from "./in-force/removal.ts";
+import { noteAppendOnly } from "./policy/append-only.ts";
 import { checkRepository } from "./policy/check.ts";
 import { loadPolicy } from "./policy/policy.ts";
 import { performRestore } from "./restore/restore.ts";
@@ -56,16 +57,18 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
 
 /** Why this host removes nothing from the repository (append-only); null when it may. */
 async function removalBlockedReason(
-  { paths }: RunnerDeps,
+  deps: RunnerDeps,
   { assignment, binding }: RunnerInput,
   engineId: string | null,
 ): Promise<string | null> {
   const repository = assignment.repositories.find(({ id }) => id === binding.repository);
   if (repository === undefined) return null;
+  const { paths } = deps;
   const place = { paths, policy: await loadPolicy(paths), repository, engineId };
   try {
     await noteAppendOnly(place);
-    return (await appendOnlyError(place))?.message ?? null;
+    await requireRemovable(deps, { ...place, binding: binding.name });
+    return null;
   } catch (error) {
     return failureOf(error).message;
   }

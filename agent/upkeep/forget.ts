@@ -1,5 +1,6 @@
 import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import type { RunFailure } from "../../shared/failure.ts";
+import { instant } from "../../shared/ids.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
 import { planRetention } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
@@ -7,9 +8,12 @@ import { type ForgetGate, readForgetGate, writeForgetGate } from "../state/forge
 import { readNewestGood } from "../state/good-snapshot.ts";
 import { completeMade, type MadeSnapshots, readMade, writeMade } from "../state/made-snapshots.ts";
 import { acquireLock } from "../state/locks.ts";
-import { appendOnlyError, noteAppendOnly } from "../policy/append-only.ts";
+import { requireRemovable } from "../in-force/removal.ts";
+import { noteAppendOnly } from "../policy/append-only.ts";
 import { checkBackup, checkRepository } from "../policy/check.ts";
+import { readGrants } from "../policy/grants.ts";
 import type { Policy } from "../policy/policy.ts";
+import { askRoot } from "../policy/waiting.ts";
 import { prepareAccess } from "../run/access.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
@@ -55,8 +59,7 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
     const { engineId } = repository;
     const place = { paths: deps.paths, policy, repository: access.repository, engineId };
     await noteAppendOnly(place);
-    const blocked = dryRun ? null : await appendOnlyError(place);
-    if (blocked !== null) throw blocked;
+    if (!dryRun) await requireRemovable(deps, { ...place, binding: binding.name });
     const before = await repository.snapshots();
     const planned = await planRun(deps, { input, policy, engineId, snapshots: before });
     const { plan } = planned;
@@ -117,11 +120,20 @@ async function planRun(
   }
   const { level, keep } = policy;
   const full = planForget({ ...by, level, keep, made: made.snapshots, hostZone: hostZone() });
-  const known = { binding: binding.id, level, snapshots, made: made.snapshots, retention, gate, now };
-  const held = holdBack({ ...known, plan: full, isGranted: () => false });
-  return { plan: [...held.plan], warnings: held.warnings, remember: () => remember(held.gate, held.plan) };
+  const granted = new Set((await readGrants(paths))?.map(({ key }) => key));
+  const subjectOf = { binding: binding.id, name: binding.name, level, granted };
+  const known = { ...subjectOf, snapshots, made: made.snapshots, retention, gate, now };
+  const held = holdBack({ ...known, plan: full });
+  const rememberHeld = async (): Promise<void> => {
+    await remember(held.gate, held.plan);
+    const asks = held.ask === null ? [] : [{ ...held.ask, bindings: [binding.name] }];
+    await askRoot(deps, asks, instant(now + ASKED_FOR_MS));
+  };
+  return { plan: [...held.plan], warnings: held.warnings, remember: rememberHeld };
 }
 
+/** Each forget asks again. */
+const ASKED_FOR_MS = 7 * 86_400_000;
 const FORGOTTEN = "this host's record of them was damaged";
 const FORGOTTEN_WARNING =
   "this host's record of the good snapshots it made was damaged: nothing is removed this time, and it is begun anew from what the repository lists";

@@ -1,15 +1,17 @@
-import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Level } from "../../shared/approval.ts";
 import type { Retention } from "../../shared/binding.ts";
 import { type Id, instant } from "../../shared/ids.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
+import { type Ask, askFor } from "../policy/ask.ts";
 import type { ForgetGate } from "../state/forget-gate.ts";
 import type { MadeSnapshot } from "../state/made-snapshots.ts";
 import { covers, heldBy } from "./coverage.ts";
 
 interface GateInput {
   readonly binding: Id;
+  /** The binding's. */
+  readonly name: string;
   readonly level: Level;
   readonly plan: readonly PlannedSnapshot[];
   readonly snapshots: readonly SnapshotFacts[];
@@ -17,14 +19,16 @@ interface GateInput {
   readonly retention: Retention;
   readonly gate: ForgetGate;
   readonly now: number;
-  /** Whether root said yes to what has this key. */
-  readonly isGranted: (key: string) => boolean;
+  /** Keys of what root granted. */
+  readonly granted: ReadonlySet<string>;
 }
 
 interface GateResult {
   /** What waits stays, with the reason. */
   readonly plan: readonly PlannedSnapshot[];
   readonly warnings: readonly string[];
+  /** What root has to grant; null when nothing waits. */
+  readonly ask: Ask | null;
   /** What the next forget is compared with, once this one is done. */
   readonly gate: ForgetGate;
 }
@@ -40,22 +44,24 @@ const FEW = 3;
 export function holdBack(input: GateInput): GateResult {
   const { plan, retention, gate, now } = input;
   const going = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
-  const granted = new Set(gate.waiting !== null && input.isGranted(gate.waiting.key) ? gate.waiting.snapshots : []);
+  const granted = new Set(gate.waiting !== null && input.granted.has(gate.waiting.key) ? gate.waiting.snapshots : []);
   const most = mostWith(gate.most, { day: instant(now).slice(0, 10), snapshots: plan.length });
   const rest = going.filter((id) => !granted.has(id));
   const anomaly = moreThanHalf(input, { rest, left: plan.length - going.length, most }) ?? holdingMore(input, rest);
   if (anomaly === null) {
     const known = granted.size > 0 ? [{ day: instant(now).slice(0, 10), snapshots: plan.length - going.length }] : most;
-    return { plan, warnings: [], gate: { retention, most: known, waiting: null } };
+    return { plan, warnings: [], ask: null, gate: { retention, most: known, waiting: null } };
   }
   const { snapshots, what } = anomaly;
-  if (input.level === "open") return { plan, warnings: [what], gate: { retention, most, waiting: null } };
-  const waiting = stillWaiting(gate.waiting, snapshots) ?? { key: keyOf(input.binding, snapshots), snapshots };
+  if (input.level === "open") return { plan, warnings: [what], ask: null, gate: { retention, most, waiting: null } };
+  const asked = stillWaiting(gate.waiting, snapshots) ?? snapshots;
+  const ask = askFor("forget", { binding: input.binding, snapshots: asked.toSorted() }, summaryOf(input, what, asked));
   const isHeld = new Set(snapshots);
   return {
     plan: plan.map((one) => (isHeld.has(one.snapshot) ? { ...one, keep: true, reasons: [WAITS] } : one)),
-    warnings: [`${what}: they stay until root says yes on this host (holdfast-agent approve ${waiting.key})`],
-    gate: { ...gate, most, waiting },
+    warnings: [`${what}: they stay until root says yes on this host (holdfast-agent approve ${ask.key})`],
+    ask,
+    gate: { ...gate, most, waiting: { key: ask.key, snapshots: asked } },
   };
 }
 
@@ -98,14 +104,14 @@ function holdingMore(input: GateInput, rest: string[]): Anomaly | null {
 }
 
 /** The same question as before, as long as nothing new is asked: root may be about to answer it. */
-function stillWaiting(waiting: ForgetGate["waiting"], snapshots: readonly string[]): ForgetGate["waiting"] {
-  return waiting !== null && snapshots.every((id) => waiting.snapshots.includes(id)) ? waiting : null;
+function stillWaiting(waiting: ForgetGate["waiting"], snapshots: readonly string[]): string[] | null {
+  return waiting !== null && snapshots.every((id) => waiting.snapshots.includes(id)) ? waiting.snapshots : null;
 }
 
-/** By content: exactly these snapshots. */
-function keyOf(binding: Id, snapshots: readonly string[]): string {
-  const content = JSON.stringify(["forget", binding, snapshots.toSorted()]);
-  return createHash("sha256").update(content).digest("hex").slice(0, 16);
+function summaryOf({ binding, name, snapshots }: GateInput, what: string, asked: readonly string[]): string {
+  const times = snapshots.filter(({ id }) => asked.includes(id)).map(({ takenAt }) => takenAt.slice(0, 10));
+  const [first, last] = [times.toSorted()[0], times.toSorted().at(-1)];
+  return `Remove ${asked.length} snapshots of binding "${name}" (${binding}), of ${first} to ${last}. Why it is asked: ${what}.`;
 }
 
 function mostWith(most: ForgetGate["most"], today: ForgetGate["most"][number]): ForgetGate["most"] {

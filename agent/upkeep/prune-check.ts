@@ -2,7 +2,8 @@ import type { AssignedBinding, AssignedRepository, Assignment } from "../../shar
 import type { RunFailure } from "../../shared/failure.ts";
 import { instant } from "../../shared/ids.ts";
 import { acquireLock } from "../state/locks.ts";
-import { appendOnlyError, noteAppendOnly } from "../policy/append-only.ts";
+import { requireRemovable } from "../in-force/removal.ts";
+import { noteAppendOnly } from "../policy/append-only.ts";
 import { checkRepository } from "../policy/check.ts";
 import type { OpenRepository, UpkeepResult } from "../providers/provider.ts";
 import { readTimeLimit, prepareAccess } from "../run/access.ts";
@@ -62,8 +63,7 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
     const opened = await provider.open(access, { mayCreate: false });
     const place = { paths: deps.paths, policy, repository: access.repository, engineId: opened.engineId };
     await noteAppendOnly(place);
-    const blocked = kind === "prune" ? await appendOnlyError(place) : null;
-    if (blocked !== null) throw blocked;
+    if (kind === "prune") await requireRemovable(deps, { ...place, binding: oldestBindingOf(input).name });
     const fault = kind === "prune" ? clockSkewFault(deps) : null;
     if (fault !== null) record.log.line(fault);
     const result =

@@ -124,7 +124,8 @@ describe("what waits for root", () => {
       retention,
       gate: change.gate ?? gateOf({ keep_last: 100 }),
       now: NOW,
-      isGranted: (key) => key === change.granted,
+      name: "photos",
+      granted: new Set([change.granted ?? ""]),
     });
   const removed = (held: ReturnType<typeof hold>): string =>
     held.plan.flatMap((one) => (one.keep ? [] : [one.snapshot])).join("");
@@ -242,7 +243,8 @@ it("no sequence of retentions, sources, bursts, forged snapshots and clocks remo
         retention,
         gate,
         now,
-        isGranted: () => true,
+        name: "photos",
+        granted: new Set<string>(),
       });
       gate = held.gate;
       const gone = new Set(held.plan.flatMap((one) => (one.keep ? [] : [one.snapshot])));

@@ -1,6 +1,8 @@
 import { readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { recordGrants } from "../../agent/policy/grants.ts";
+import { readWaiting } from "../../agent/policy/waiting.ts";
 import { forget, runUpkeep } from "../../agent/runs.ts";
 import type { RunOutcome } from "../../agent/run/deps.ts";
 import type { AssignedRepository } from "../../shared/assignment.ts";
@@ -17,7 +19,7 @@ describe.each([oldestAndNewest("restic")[1], oldestAndNewest("borg")[0]])(
     let host: EngineHost;
     beforeEach(async () => {
       host = await openEngineHost(engine);
-      await host.policy({ level: "guarded", restore: "off", sources: [host.root] });
+      await host.policy({ level: "guarded", restore: "off", sources: [host.root], repositories: [host.root] });
       await host.write("data/file", "one");
       await host.write("data/small/file", "two");
     });
@@ -60,6 +62,9 @@ describe.each([oldestAndNewest("restic")[1], oldestAndNewest("borg")[0]])(
       const forgotten = await ordered(host.work(narrowed));
       expect(forgotten).toMatchObject({ state: "warned", stats: { snapshotsRemoved: 0 } });
       expect(forgotten.warnings).toEqual([expect.stringMatching(/until root says yes on this host/)]);
+      expect(await readWaiting(host.deps)).toMatchObject([
+        { kind: "forget", bindings: ["files-nas"], summary: expect.stringContaining("Remove ") },
+      ]);
       await prune(host.work(narrowed));
       expect(await listed()).toEqual(expect.arrayContaining(real));
       // Wide again, it still may not remove more than half of them at once, nor ever the newest three.
@@ -105,6 +110,8 @@ describe("append-only, whatever the assignment says", () => {
     ];
   };
 
+  const waits = { state: "failed", failure: { code: "policy.approval_needed" } };
+
   it("is a repository that the policy names", async () => {
     await host.policy({ level: "open", appendOnly: [`${host.root}/srv`] });
     await host.backup(work());
@@ -115,16 +122,24 @@ describe("append-only, whatever the assignment says", () => {
   });
 
   it("is one that was append-only before, by this place or another name of it", async () => {
-    await host.policy({ level: "guarded", keep: { snapshots: 1, days: 0 } });
+    await host.policy({ level: "guarded", repositories: [host.root], secrets: [host.root] });
     await host.backup(work({ appendOnly: true }));
     await host.backup(work());
-    expect(await removal(work())).toMatchObject(refused("was append-only for this host before"));
+    expect(await removal(work())).toMatchObject([waits, waits]);
     const elsewhere = { id: newId(), location: join(host.root, "srv/link") };
     await symlink(join(host.root, "srv/repository"), elsewhere.location);
     const secret = await readFile(join(host.paths.secretsDir, work().binding.repository), "utf8");
     const renamed = work({ ...elsewhere, passphrase: { file: await host.write("passphrase", secret) } });
     const binding = { ...renamed.binding, repository: elsewhere.id };
     const outcomes = await removal({ binding, assignment: { ...renamed.assignment, bindings: [binding] } });
-    expect(outcomes).toMatchObject(refused("was append-only for this host before"));
+    expect(outcomes).toMatchObject([waits, waits]);
+    const asks = await readWaiting(host.deps);
+    expect(asks.map(({ kind }) => kind)).toEqual(["append-only", "append-only"]);
+    // Root's yes is for one place; the floor holds there as anywhere.
+    await recordGrants(host.deps, asks.slice(0, 1), "root");
+    expect(await removal(work())).toMatchObject([
+      { state: "succeeded", stats: { snapshotsRemoved: 0 } },
+      { failure: null },
+    ]);
   });
 });

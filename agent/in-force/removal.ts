@@ -1,0 +1,18 @@
+import { type AppendOnlyInput, decideRemoval } from "../policy/append-only.ts";
+import { readGrants } from "../policy/grants.ts";
+import { type GateDeps, requireApproval } from "./gate.ts";
+
+/**
+ * Nothing is removed from a repository that is append-only for this host.
+ * @throws `repository.append_only`, PolicyError, or `policy.approval_needed` where only this host's memory says so
+ */
+export async function requireRemovable(
+  deps: GateDeps,
+  { binding, ...place }: AppendOnlyInput & { readonly binding: string },
+): Promise<void> {
+  const decision = await decideRemoval(place);
+  if (decision.verdict === "refused") throw decision.error;
+  if (decision.verdict === "allowed") return;
+  const granted = new Set((await readGrants(deps.paths))?.map(({ key }) => key));
+  await requireApproval(deps, { asks: [decision.ask].filter(({ key }) => !granted.has(key)), binding });
+}
