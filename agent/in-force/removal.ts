@@ -1,5 +1,4 @@
 import { type AppendOnlyInput, decideRemoval } from "../policy/append-only.ts";
-import { readGrants } from "../policy/grants.ts";
 import { type GateDeps, requireApproval } from "./gate.ts";
 
 /**
@@ -13,6 +12,5 @@ export async function requireRemovable(
   const decision = await decideRemoval(place);
   if (decision.verdict === "refused") throw decision.error;
   if (decision.verdict === "allowed") return;
-  const granted = new Set((await readGrants(deps.paths))?.map(({ key }) => key));
-  await requireApproval(deps, { asks: [decision.ask].filter(({ key }) => !granted.has(key)), binding });
+  await requireApproval(deps, { asks: [decision.ask], policy: place.policy, binding });
 }
