@@ -2,6 +2,7 @@ import { AbsolutePath } from "./ids.ts";
 
 /** @returns null when the provider can use the location, otherwise what is wrong with it and what to do */
 export function locationFault(provider: "restic" | "borg", location: string): string | null {
+  if (!location.isWellFormed()) return "must be Unicode, without half characters (lone surrogates)";
   return provider === "restic" ? resticLocationFault(location) : borgLocationFault(location);
 }
 

@@ -49,6 +49,7 @@ describe("a location", () => {
         "/srv\0--password-command=id",
         // Somewhere else than it looks.
         "/srv/../etc",
+        "/srv/\ud800",
         "srv/relative",
         "rest:file:///etc",
         "rest:https:///nas",

@@ -71,7 +71,7 @@ function judgeEnvironment(program: string, env: Recorded["env"]): string | null 
 }
 
 /** Nothing of the agent's may stay open in a child: no key, no state, no socket of another. */
-function judgeDescriptors({ program, argv, descriptors }: Recorded): string | null {
+function judgeDescriptors({ descriptors }: Recorded): string | null {
   inherited ??= inheritedNow();
   for (const [fd, to] of descriptors) {
     const isOutput = fd <= 2 && /^(?:pipe:|socket:|\/dev\/null$)/.test(to);
@@ -79,8 +79,8 @@ function judgeDescriptors({ program, argv, descriptors }: Recorded): string | nu
     const isText = fd >= 3 && /\/\.holdfast-[0-9a-f]{24} \(deleted\)$/.test(to);
     // The script that sh reads; and in a dump, the pipe to the command's words.
     const isScript = fd >= 3 && /\/(?:programs|hooks\.d)\/[^/]+$/.test(to);
-    // How bash feeds a dump to an old restic.
-    const isFed = program === "restic" && argv.includes("--stdin") && fd === 63 && to.startsWith("pipe:");
+    // A bash that joins two programs leaves the end of the pipe that is their stdin.
+    const isFed = fd === 63 && to.startsWith("pipe:") && to === descriptors.get(0);
     if (!isOutput && !isFed && !isStaged && !isText && !isScript && !inherited.has(to))
       return `descriptor ${fd} → ${to}`;
   }
