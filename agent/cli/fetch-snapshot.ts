@@ -1,4 +1,3 @@
-import { mkdir, realpath } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { Performance } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
@@ -62,13 +61,11 @@ async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal
     wanted: wanted.snapshot,
     binding: "of the control plane",
   });
-  await mkdir(target, { recursive: true, mode: 0o700 });
   const { failure, warnings } = await restoreFiles(opened, access, {
-    aside: null,
-    isTargetClosed: true,
+    isOwnTarget: true,
     named: [],
     snapshot: snapshot.id,
-    target: await realpath(target),
+    target,
     include: [],
     excludes: [],
     overwrite: "always",

@@ -3,8 +3,6 @@ export interface TarEntry {
   readonly name: Buffer;
   readonly type: "file" | "dir" | "symlink" | "other";
   readonly linkTarget: Buffer;
-  /** Whether GNU tar has stored extended attributes with it; ACLs are some. */
-  readonly isExtended: boolean;
 }
 
 interface TarListener {
@@ -12,9 +10,6 @@ interface TarListener {
   onData(bytes: Uint8Array): void;
   onEnd(entry: TarEntry): void;
 }
-
-/** What an extended header says of the entry after it. `attribute`: one of its extended attributes. */
-type Extension = Partial<Record<"path" | "linkpath" | "size" | "attribute", Buffer>>;
 
 const BLOCK = 512;
 const MAX_EXTENSION_BYTES = 1 << 20;
@@ -27,7 +22,7 @@ export function tarReader(listener: TarListener): { push(chunk: Uint8Array): voi
   let dataLeft = 0;
   let paddingLeft = 0;
   let isOver = false;
-  let next: Extension = {};
+  let next: Partial<Record<"path" | "linkpath" | "size", Buffer>> = {};
 
   const endOfData = (): void => {
     if (extension !== null) {
@@ -54,7 +49,6 @@ export function tarReader(listener: TarListener): { push(chunk: Uint8Array): voi
         name: trimmed(next.path ?? nameOf(block)),
         type: typeOf(kind),
         linkTarget: next.linkpath ?? cString(block.subarray(157, 257)),
-        isExtended: next.attribute !== undefined,
       };
       next = {};
       listener.onEntry(entry);
@@ -104,10 +98,10 @@ function typeOf(kind: string): TarEntry["type"] {
   return kind === "5" ? "dir" : "other";
 }
 
-function readExtension(kind: string, data: Buffer): Extension {
+function readExtension(kind: string, data: Buffer): Partial<Record<"path" | "linkpath" | "size", Buffer>> {
   if (kind === "L") return { path: cString(data) };
   if (kind === "K") return { linkpath: cString(data) };
-  const found: Extension = {};
+  const found: Partial<Record<"path" | "linkpath" | "size", Buffer>> = {};
   if (kind === "g") return found;
   for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
@@ -118,7 +112,6 @@ function readExtension(kind: string, data: Buffer): Extension {
     // The value ends with a line feed.
     const value = data.subarray(equals + 1, at + length - 1);
     if (key === "path" || key === "linkpath" || key === "size") found[key] = value;
-    if (key.startsWith("SCHILY.xattr.")) found.attribute = value;
     at += length;
   }
   return found;

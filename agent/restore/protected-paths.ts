@@ -2,7 +2,6 @@ import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { isExcluded } from "../../shared/pattern-dialects.ts";
 import { agentPlaces, systemPlaces } from "../policy/protected.ts";
-import { isAside } from "./aside-record.ts";
 import { lstat } from "./disk.ts";
 import { mountPoints } from "../system/mounts.ts";
 import { isAtOrBelow } from "../providers/contents.ts";
@@ -76,8 +75,7 @@ export function findProtectedPaths(
       links.set(parent, link);
       return link;
     },
-    mustStay: (path) =>
-      isProtected(root + path) || isAside(path) || excludes.some((pattern) => isExcluded(pattern, path)),
+    mustStay: (path) => isProtected(root + path) || excludes.some((pattern) => isExcluded(pattern, path)),
     isOtherFilesystem: (directory) => inside.some((mount) => isAtOrBelow(root + directory, mount)),
   };
 }

@@ -69,8 +69,7 @@ function statusOf(pid: number): ProcessStatus | null {
 
 let boot: string | undefined;
 
-/** A name for the time since the machine was started. */
-export function bootId(): string {
+function bootId(): string {
   boot ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().slice(0, 8);
   return boot;
 }
