@@ -41,7 +41,6 @@ export const PROGRAMS: readonly Program[] = [
     layers: [
       ["db"],
       ["deps"],
-      ["keys"],
       ["auth", "catalog", "hub"],
       ["notify"],
       ["domain"],
