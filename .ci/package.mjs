@@ -16,23 +16,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { BUN, targets } from "./bun.mjs";
 
 const PART_BYTES = 20 * 1024 * 1024;
-const BUN = "1.4.5";
-const targets = {
-  // The baseline build also runs on processors without AVX2, which small home servers have.
-  x64: {
-    bun: "@oven/bun-linux-x64-baseline",
-    target: "bun-linux-x64-baseline",
-    integrity: "sha512-s8yMwYcFnnrA178gji0gZbkE2WVDej/Ti1x770oPfihxyRxSMNhGhiAQNXV53aDeraZxksdvKV/RAdQBCd0qPA==",
-  },
-  arm64: {
-    bun: "@oven/bun-linux-aarch64",
-    target: "bun-linux-arm64",
-    integrity: "sha512-4BXmsSKnjOrlGWqZV4x/oWa7AVoR+B6lCXddMzOAXBIm3t50eslg9wb66gmtW1AamEQ1l1CDvmmruysEhqOWMg==",
-  },
-};
-
 const root = join(import.meta.dirname, "..");
 const cache = join(root, "node_modules/.cache/bun");
 const install = join(root, "dist/install");

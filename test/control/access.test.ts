@@ -9,7 +9,7 @@ import { declare } from "./declared.ts";
 import { reportOf } from "./reported.ts";
 
 /** The only routes that answer without a credential. */
-const PUBLIC = new Set(["GET /healthz", "GET /api/v1/openapi.json", "POST /agent/v1/enroll"]);
+const PUBLIC = new Set(["GET /healthz", "GET /api/v1/openapi.json", "GET /install.sh", "POST /agent/v1/enroll"]);
 const OPERATE =
   /^POST \/api\/v1\/(bindings\/:id\/(run|forget|check|pause|resume)|repositories\/:id\/(check|prune)|runs\/:id\/cancel|restores|channels\/:id\/test|deliveries\/:id\/retry|incidents\/:id\/acknowledge)$/;
 const NOBODY = "01936f0e-0000-7000-8000-000000000000";
