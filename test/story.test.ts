@@ -45,13 +45,26 @@ test("a service's contract is backed up, also while the control plane is down, a
   await api.post(`/channels/${channel["id"]}/test`, {});
   expect((await receiver.take("channel.test", secret)).data).toMatchObject({ channel: { name: "me" } });
 
+  // Where backups are to go.
+  await api.post("/repositories", {
+    name: "disk",
+    provider: "restic",
+    location: join(directory, "repository"),
+    passphrase: { generate: true },
+  });
+
   // A line is pasted on the host, which installs the agent and enrols it with a token that works once.
-  const enrollment = await api.post("/enrollments", { name: "nas", level: "open" });
+  // What stands at its end is what root grants: where backups may go, and what may be run.
+  const enrollment = await api.post("/enrollments", {
+    name: "nas",
+    repositories: ["disk"],
+    hooks: ["stop-photos", "start-photos"],
+  });
   expect(await world.paste(String(enrollment["command"]))).toMatchObject({ code: 0 });
   agent.start();
   await until("the host to be online", async () => (await api.get("/hosts?name=nas")).items[0]?.["online"]);
 
-  // What is to be kept, and where, when and for how long.
+  // What is to be kept, when and for how long.
   const contract = await api.post("/contracts", {
     host: "nas",
     name: "photos",
@@ -61,12 +74,6 @@ test("a service's contract is backed up, also while the control plane is down, a
       excludePatterns: ["*.tmp"],
       hooks: { beforeBackup: ["stop-photos"], afterBackup: ["start-photos"] },
     },
-  });
-  await api.post("/repositories", {
-    name: "disk",
-    provider: "restic",
-    location: join(directory, "repository"),
-    passphrase: { generate: true },
   });
   const binding = await api.post("/bindings", {
     contract: contract["id"],

@@ -1,11 +1,13 @@
+import { realpath } from "node:fs/promises";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { Level } from "../../shared/approval.ts";
 import { HookName } from "../../shared/contract.ts";
 import { AbsolutePath, Name } from "../../shared/ids.ts";
 import { type Arguments, UsageError } from "../../shared/node/arguments.ts";
-import type { SecretSource } from "../../shared/repository.ts";
 import { createFileAtomically } from "../../shared/node/files.ts";
 import { makeReadableDirectory, type Paths } from "../config.ts";
+import { askForHook, askForRepository, askForSource } from "../policy/asks.ts";
+import { recordGrants } from "../policy/grants.ts";
 import { loadPolicy } from "../policy/policy.ts";
 
 /** What root grants with the line of installation, as typed. */
@@ -47,18 +49,25 @@ export function hasGrants({ repositories, hooks, sources, secretDirs }: Wish): b
   return [repositories, hooks, sources, secretDirs].some((list) => list.length > 0);
 }
 
-/** Writes policy.json with the level of the line. One that is there already stays, and is named. */
+/**
+ * Writes policy.json with the level of the line, and the places of secrets. One that is there already stays, and is
+ * named.
+ */
 export async function writeFirstPolicy(
   { paths, out }: { paths: Paths; out: (text: string) => void },
-  { level }: Wish,
+  { level, secretDirs }: Wish,
 ): Promise<void> {
-  if (level === null) return;
+  if (level === null && secretDirs.length === 0) return;
   await makeReadableDirectory(paths.etc);
-  const text = `${JSON.stringify({ level, keep: { snapshots: 3, days: 7 } }, null, 2)}\n`;
-  if (await createFileAtomically(paths.policyJson, text, 0o644)) return;
-  const policy = await loadPolicy(paths);
-  const now = policy.fault === null ? `its level is ${policy.level}` : policy.fault;
-  out(`${paths.policyJson} is there already and stays as it is: ${now}\n`);
+  const keep = { snapshots: 3, days: 7 };
+  const policy = { level: level ?? "guarded", keep, ...(secretDirs.length === 0 ? {} : { secrets: secretDirs }) };
+  if (await createFileAtomically(paths.policyJson, `${JSON.stringify(policy, null, 2)}\n`, 0o644)) {
+    for (const path of secretDirs) out(`grants ${path}: secrets of repositories may be read from there\n`);
+    return;
+  }
+  const { fault, level: now } = await loadPolicy(paths);
+  out(`${paths.policyJson} is there already and stays as it is: ${fault ?? `its level is ${now}`}\n`);
+  if (secretDirs.length > 0) out(`to read secrets from ${secretDirs.join(", ")}, add that to its "secrets"\n`);
 }
 
 /**
@@ -67,34 +76,32 @@ export async function writeFirstPolicy(
  * @returns a sentence for each thing granted
  * @throws Error when the answer leaves one out, or has one that was not named
  */
-export function grantWish(wish: Wish, repositories: readonly AssignedRepository[]): string[] {
+export async function grantWish(
+  deps: { paths: Paths; clock: { now(): number } },
+  wish: Wish,
+  repositories: readonly AssignedRepository[],
+): Promise<string[]> {
   const answered = repositories.map(({ name }) => name);
   if (wish.repositories.join(" ") !== answered.join(" ")) {
     throw new Error(
       `the control plane answered with the repositories ${answered.join(", ") || "none"}, asked for ${wish.repositories.join(", ")}`,
     );
   }
-  return [
-    ...repositories.map((repository) => `grants repository ${repository.name}: ${describeRepository(repository)}`),
-    ...wish.hooks.map((name) => `grants hook ${name}: it may run before and after backups`),
-    ...wish.sources.map((path) => `grants ${path} as a source of backups, but for the agent's own secrets`),
-    ...wish.secretDirs.map((path) => `grants ${path} for the secrets of repositories`),
+  const real = await Promise.all(wish.sources.map(realPathOf));
+  const grants = [
+    ...repositories.map((repository) => ({ of: `repository ${repository.name}`, ask: askForRepository(repository) })),
+    ...wish.hooks.map((name) => ({ of: `hook ${name}`, ask: askForHook(name) })),
+    ...[...new Set([...wish.sources, ...real])].map((path) => ({ of: `source ${path}`, ask: askForSource(path) })),
   ];
+  await recordGrants(
+    deps,
+    grants.map(({ ask }) => ask),
+    "installation",
+  );
+  return grants.map(({ of, ask }) => `grants ${of}: ${ask.summary}`);
 }
 
-function describeRepository({ provider, location, passphrase, secrets, ssh, caFile }: AssignedRepository): string {
-  return [
-    `${provider} at ${location}`,
-    `passphrase ${fromWhere(passphrase)}`,
-    ...Object.entries(secrets).map(([name, source]) => `${name} ${fromWhere(source)}`),
-    ...(ssh.identityFile === null ? [] : [`ssh key in ${ssh.identityFile}`]),
-    ...(caFile === null ? [] : [`certificates in ${caFile}`]),
-  ]
-    .join(", ")
-    .replaceAll(/\p{C}/gu, "?");
-}
-
-function fromWhere(source: SecretSource): string {
-  if ("file" in source) return `in ${source.file}`;
-  return "generate" in source ? "made on this host" : "sealed to its hosts";
+/** With symbolic links resolved; as it is when it does not exist yet. */
+async function realPathOf(path: string): Promise<string> {
+  return await realpath(path).catch(() => path);
 }

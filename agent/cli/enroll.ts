@@ -117,7 +117,7 @@ export async function enroll(
   });
   const enrolment = await verifyEnrolment(jws, { fingerprint, identity });
   // Before agent.json: a second run of a machine that is enrolled grants nothing.
-  const granted = grantWish(wish, enrolment.repositories ?? []);
+  const granted = await grantWish(deps, wish, enrolment.repositories ?? []);
   const config: AgentConfig = {
     url,
     host: enrolment.host,

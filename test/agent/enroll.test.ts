@@ -11,6 +11,10 @@ import { agentPaths, readConfig } from "../../agent/config.ts";
 import type { Paths } from "../../agent/config.ts";
 import { enroll, enrollVerb } from "../../agent/cli/enroll.ts";
 import { parseArguments } from "../../shared/node/arguments.ts";
+import { loadDecideState } from "../../agent/in-force/grant-state.ts";
+import { decide } from "../../agent/policy/decide.ts";
+import { loadPolicy } from "../../agent/policy/policy.ts";
+import { FilesContract } from "../../shared/contract.ts";
 import { loadIdentity, loadOrCreateIdentity } from "../../agent/link/identity.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { EnrollmentCreated } from "../../shared/host.ts";
@@ -98,6 +102,38 @@ test("the token is read from a file or from standard input; one in the arguments
   await expect(typed()).rejects.toThrow("--token is missing");
   await expect(typed("--token", word, "--level", "total")).rejects.toThrow("--level must be guarded, ask or open");
   await expect(typed("--token", word, "--source", "etc")).rejects.toThrow("--source 'etc' must be an absolute path");
+});
+
+test("what root grants with the line is allowed from then on, and is said; nothing else is", async () => {
+  const { paths } = await scratchRoot();
+  const said: string[] = [];
+  const out = (text: string) => void said.push(text);
+  const more = { out, env: {}, stdin: async () => "", stopSignal: () => new AbortController().signal };
+  const line = ["--hook", "stop-it", "--source", "/etc", "--secret-dir", "/run/keys", "--level", "guarded"];
+  const words = ["--url", control().url, "--token", await newToken("granting"), ...line];
+  await enrollVerb.run({ ...depsOf(paths).deps, ...more }, parseArguments(words, enrollVerb.takes));
+  expect(said.join("")).toContain("grants hook stop-it: ");
+  expect(said.join("")).toContain("grants source /etc: Back up /etc");
+  expect(said.join("")).toContain("grants /run/keys: secrets of repositories may be read from there");
+  const policy = await loadPolicy(paths);
+  expect(policy).toMatchObject({ level: "guarded", secrets: ["/run/keys"], fault: null });
+
+  const state = await loadDecideState(paths, policy);
+  const verdictOn = (source: string, hook: string) => {
+    const hooks = { beforeBackup: [hook], afterBackup: [] };
+    const request = { user: "root", sourceDirectories: [source], hooks };
+    const contract = FilesContract.extend({ id: z.string(), name: z.string(), declared: z.boolean() }).parse({
+      id: newId(),
+      name: "c",
+      declared: false,
+      kind: "files",
+      request,
+    });
+    return decide(policy, state, { kind: "contract", contract }).verdict;
+  };
+  expect(verdictOn("/etc", "stop-it")).toBe("allowed");
+  expect(verdictOn("/etc/ssh", "stop-it")).toBe("waits");
+  expect(verdictOn("/etc", "stop-them-all")).toBe("waits");
 });
 
 test("enrolled twice at the same control plane it stays the host it was, even with a new token", async () => {

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { agentPaths } from "../../agent/config.ts";
 import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
@@ -79,7 +80,11 @@ export async function startWorld({ hasPolicy = true } = {}): Promise<World> {
     agent,
     api,
     endOf,
-    paste: (line) => pasteLine(line, { HOLDFAST_AGENT_ROOT: root, TMPDIR: directory }),
+    async paste(line) {
+      // The line of installation says how far this host trusts the control plane.
+      await rm(agentPaths(root).policyJson, { force: true });
+      return await pasteLine(line, { HOLDFAST_AGENT_ROOT: root, TMPDIR: directory });
+    },
     async startControl() {
       control = await open();
     },

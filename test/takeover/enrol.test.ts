@@ -8,6 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type * as z from "zod";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { agentPaths } from "../../agent/config.ts";
+import { readGrants } from "../../agent/policy/grants.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import type { RunningControl } from "../../control/runtime/node/server.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
@@ -87,9 +89,14 @@ test("while the line runs, its token stands in no process's arguments or environ
   );
   expect(await filesThatHold(join(directory, "host"), secret)).toEqual([]);
   // What root granted with it is said, and what is there already stays.
-  expect(said).toContain("grants repository usb: restic at /mnt/usb, passphrase made on this host\n");
+  expect(said).toContain(
+    "grants repository usb: Keep backups with restic at /mnt/usb, under a passphrase made on this host.\n",
+  );
   const policy = await readFile(join(directory, "host/etc/holdfast/policy.json"), "utf8");
   expect(JSON.parse(policy)).toEqual({ level: "ask", keep: { snapshots: 3, days: 7 } });
+  expect(await readGrants(agentPaths(join(directory, "host")))).toMatchObject([
+    { kind: "repository", by: "installation" },
+  ]);
   const again = await paste((await newLine({ level: "open", repositories: ["usb"] })).command);
   expect(again).toMatchObject({ code: 0, said: expect.stringContaining("stays as it is: its level is ask\n") });
   expect(again.said).toContain("nothing was granted, since it is enrolled already");
