@@ -2,6 +2,7 @@ import { expireEnrollments } from "./domain/hosts/enrollments.ts";
 import { remindOfIncidents, settleIncidents } from "./domain/incidents/sweep.ts";
 import { sweepQuotas } from "./domain/reports/quota.ts";
 import { removeExpired } from "./domain/service/housekeeping.ts";
+import { sweepRows } from "./domain/service/row-sweep.ts";
 import { expireOrders } from "./domain/runs/orders.ts";
 import { recordVital } from "./domain/service/vitals.ts";
 import { sweepHealth } from "./domain/watch/sweep.ts";
@@ -24,6 +25,7 @@ export async function sweep(deps: Deps): Promise<void> {
 
 const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [
   sweepHealth,
+  sweepRows,
   settleIncidents,
   remindOfIncidents,
   sweepQuotas,

@@ -49,6 +49,7 @@ export const ApiCode = z.enum([
   "bindings.already_bound",
   "runs.already_finished",
   "database.unavailable",
+  "database.tampered",
   "internal",
 ]);
 export type ApiCode = z.infer<typeof ApiCode>;

@@ -46,6 +46,8 @@ export const AbsolutePath = z
   .max(4096)
   .refine((path) => path.startsWith("/"), "must be an absolute path (begin with '/')")
   .refine((path) => !/[\0\n]/.test(path), "must not contain NUL or a newline")
+  // Half a character is replaced on its way to a program: what was checked would not be what is opened.
+  .refine((path) => path.isWellFormed(), "must be Unicode, without half characters (lone surrogates)")
   .refine(
     (path) => path.split("/").every((part) => part !== "." && part !== ".."),
     "must not contain '.' or '..' parts; write the path out",

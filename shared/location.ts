@@ -2,6 +2,7 @@ import { AbsolutePath } from "./ids.ts";
 
 /** @returns null when the provider can use the location, otherwise what is wrong with it and what to do */
 export function locationFault(provider: "restic" | "borg", location: string): string | null {
+  if (!location.isWellFormed()) return "must be Unicode, without half characters (lone surrogates)";
   return provider === "restic" ? resticLocationFault(location) : borgLocationFault(location);
 }
 
@@ -56,21 +57,26 @@ export interface SshTarget {
   readonly port: string | null;
 }
 
+// The only grammar of a place behind ssh: what is checked and what ssh is given must never be two readings of one text.
+const SSH_USER = "[A-Za-z0-9_][A-Za-z0-9_.-]*";
+const SSH_HOST = "[A-Za-z0-9_][A-Za-z0-9_.-]*";
+/** restic's `sftp:USER@HOST:PATH`; never `sftp:USER:PASSWORD@HOST:PATH`, which would be the path of a host USER. */
+const SFTP_PLACE = new RegExp(`^sftp:(?!//)(?:(${SSH_USER})@)?(${SSH_HOST}):(?![^/]*@[^/]*:).+$`);
+/** `sftp://USER@HOST[:PORT]/PATH` of restic, `ssh://…` of borg. */
+const SSH_URL = new RegExp(`^(?:sftp|ssh)://(?:(${SSH_USER})@)?(${SSH_HOST}|\\[[0-9A-Fa-f:.]+\\])(?::(\\d{0,5}))?/.+$`);
+
 /** @returns null when the location is not accessed over ssh */
 export function sshTarget(location: string): SshTarget | null {
-  const [, authority] = /^(?:sftp:(?!\/\/)([^:]+):|(?:sftp|ssh):\/\/([^/]+)\/)/.exec(location)?.filter(Boolean) ?? [];
-  const [, user = null, host, port = null] = /^(?:([^@]+)@)?(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(authority ?? "") ?? [];
-  return host === undefined ? null : { user, host: host.replace(/^\[|\]$/g, ""), port };
+  const [, user, host, port] = SFTP_PLACE.exec(location) ?? SSH_URL.exec(location) ?? [];
+  if (host === undefined) return null;
+  return { user: user ?? null, host: host.replace(/^\[|\]$/g, ""), port: port || null };
 }
 
 function sftpFault(rest: string): string | null {
-  const [, authority, path] = /^(?:\/\/)?([^:/]+(?::\d+)?)[:/](.+)$/.exec(rest) ?? [];
-  if (authority === undefined || path === undefined)
-    return "must be sftp:USER@HOST:/PATH or sftp://USER@HOST[:PORT]//PATH";
-  if (!/^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_[][A-Za-z0-9_.:\]-]*$/.test(authority)) {
-    return "must name USER@HOST after sftp: (no password, no ssh options)";
-  }
-  return null;
+  if (sshTarget(`sftp:${rest}`) !== null) return null;
+  return /^(?:\/\/[^/]+\/|[^:/]+:)./.test(rest)
+    ? "must name USER@HOST after sftp: (no password, no ssh options)"
+    : "must be sftp:USER@HOST:/PATH or sftp://USER@HOST[:PORT]//PATH";
 }
 
 /**
@@ -84,10 +90,7 @@ function borgLocationFault(location: string): string | null {
   const [, authority, path] = /^ssh:\/\/([^/]+)(\/.+)$/.exec(location) ?? [];
   if (authority === undefined || path === undefined)
     return "must be a borg location: an absolute path, or ssh://USER@HOST[:PORT]/ABSOLUTE/PATH";
-  if (
-    !/^(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/.test(authority)
-  )
-    return "must name USER@HOST[:PORT] after ssh:// (no password, no ssh options)";
+  if (sshTarget(location) === null) return "must name USER@HOST[:PORT] after ssh:// (no password, no ssh options)";
   return path.startsWith("/~") || path.startsWith("/./")
     ? "must have an absolute path after the host"
     : pathFault(path);

@@ -44,6 +44,7 @@ export const RefusalCode = z.enum([
   "policy.users",
   "policy.restore",
   "policy.services",
+  "policy.append_only",
 ]);
 export type RefusalCode = z.infer<typeof RefusalCode>;
 

@@ -32,8 +32,9 @@ function countLines({ filesSkipped = 0, ...stats }: RunStats): string[] {
   const { filesRestored, bytesRestored = 0, filesDeleted = 0, filesMatching, filesDiffering = 0 } = stats;
   const deleted = filesDeleted === 0 ? "" : `, ${filesDeleted} deleted`;
   const restored = `restored ${filesRestored} files (${bytesRestored} bytes)${skipped}${deleted}`;
-  if (filesMatching === undefined) return [restored];
-  return [restored, `compared with the snapshot: ${filesMatching} match, ${filesDiffering} differ`];
+  const kept = (stats.keptAsideIn ?? []).map((place) => printable(`replaced files are kept in ${place}`));
+  if (filesMatching === undefined) return [restored, ...kept];
+  return [restored, ...kept, `compared with the snapshot: ${filesMatching} match, ${filesDiffering} differ`];
 }
 
 function databaseLines({ databasesRestored = 0, filesToCreate }: RunStats): string[] {

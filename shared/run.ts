@@ -38,6 +38,8 @@ export const RunStats = z.object({
   bytesChecked: count.optional().describe("by a check that read data"),
   filesSkipped: count.optional().describe("by a restore: already as in the snapshot, or not to be overwritten"),
   filesDeleted: count.optional().describe("by a restore with `delete`"),
+  filesKeptAside: count.optional().describe("by a restore: what it replaced or removed, and kept"),
+  keptAsideIn: z.array(z.string().max(4096)).max(10).optional().describe("by a restore: the directories with it"),
   databasesRestored: count
     .optional()
     .describe("copies and dumps restored with the files, or that a dry run would restore"),

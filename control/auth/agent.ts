@@ -9,6 +9,7 @@ import { hosts, usedJwts } from "../db/schema/hosts.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { bearer } from "./bearer.ts";
+import { requireGenuine } from "../keys/row-mac.ts";
 
 const CLOCK_TOLERANCE_SECONDS = 300;
 const MAX_LIFETIME_SECONDS = 120;
@@ -31,6 +32,7 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
   const claims = readClaims(token);
   const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, claims.sub));
   if (host === undefined) throw authError("no such host; it was deleted, or never enrolled here: enrol it again");
+  await requireGenuine(deps, "hosts", host);
   await verifySignature(token, host.publicKey);
   checkClaims(deps, claims, host.audience);
   if (host.revokedAt !== null) {

@@ -5,6 +5,7 @@ import { instant, type Id } from "../../shared/ids.ts";
 import { tokens } from "../db/schema/service.ts";
 import type { Deps } from "../deps.ts";
 import { bearer } from "./bearer.ts";
+import { onlyGenuine } from "../keys/row-mac.ts";
 import { sha256Hex } from "./secret.ts";
 
 const RECORD_USED_EVERY_MS = 60_000;
@@ -25,10 +26,11 @@ export async function authenticateToken(deps: Deps, headers: Headers): Promise<A
       "send an API token: `Authorization: Bearer hft_…`; `holdfast token create` makes one",
     );
   }
-  const [token] = await deps.db
+  const rows = await deps.db
     .select()
     .from(tokens)
     .where(eq(tokens.hash, await sha256Hex(text)));
+  const [token] = await onlyGenuine(deps, "tokens", rows);
   if (token === undefined) throw new Failure("auth.required", "no such API token; it may have been revoked");
   const now = deps.clock.now();
   if (token.expiresAt !== null && Date.parse(token.expiresAt) <= now) {

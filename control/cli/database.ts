@@ -1,6 +1,7 @@
 import { rename, rm } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { migrate as migrateDatabase } from "../db/migrate.ts";
+import { countUnprotected } from "../domain/service/row-protection.ts";
 import { readConfig } from "../runtime/node/config.ts";
 import { openDatabase } from "../runtime/node/database.ts";
 import { defineVerb } from "./verb.ts";
@@ -17,6 +18,11 @@ export const migrate = defineVerb({
     const db = openDatabase(config.databaseUrl, config.databaseToken);
     try {
       const ran = await migrateDatabase(db);
+      const unprotected = [...(await countUnprotected(db)).values()].reduce((sum, count) => sum + count, 0);
+      if (unprotected > 0)
+        terminal.err(
+          `${unprotected} rows have no MAC and are not used: if this is the upgrade from 0.2, run \`holdfast rows --protect\` with HOLDFAST_SIGNING_KEY set\n`,
+        );
       return { text: ran.length === 0 ? "nothing to do\n" : ran.map((tag) => `${tag}\n`).join("") };
     } finally {
       db.$client.close();

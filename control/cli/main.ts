@@ -1,3 +1,4 @@
+import { forTerminal } from "../../shared/terminal.ts";
 import { start } from "./start.ts";
 import { approvals } from "./approvals.ts";
 import { audit } from "./audit.ts";
@@ -12,6 +13,7 @@ import { recoveryKey } from "./recovery-key.ts";
 import { restoreControl } from "./restore-control.ts";
 import { restore, run } from "./runs.ts";
 import { seal } from "./seal.ts";
+import { rows } from "./rows.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
 import type { Terminal } from "./terminal.ts";
@@ -46,14 +48,15 @@ const verbs = [
   channels,
   deliveries,
   retry,
+  rows,
   migrate,
   copyDatabase,
 ];
 
 const terminal: Terminal = {
   env: process.env,
-  out: (text) => process.stdout.write(text),
-  err: (text) => process.stderr.write(text),
+  out: (text) => process.stdout.write(forTerminal(text)),
+  err: (text) => process.stderr.write(forTerminal(text)),
 };
 
 // Files created here hold secrets (token hashes, webhook secrets, keys): readable by their owner only.

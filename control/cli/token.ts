@@ -1,10 +1,7 @@
-import { randomBytes } from "node:crypto";
 import { CreateToken, TokenCreated } from "../../shared/api.ts";
 import { UsageError } from "../../shared/node/arguments.ts";
-import { migrate } from "../db/migrate.ts";
 import { createToken } from "../domain/service/tokens.ts";
-import { readConfig } from "../runtime/node/config.ts";
-import { openDatabase } from "../runtime/node/database.ts";
+import { openOffline } from "./offline.ts";
 import type { Terminal } from "./terminal.ts";
 import { defineVerb } from "./verb.ts";
 
@@ -33,13 +30,10 @@ export const token = defineVerb({
 });
 
 async function createOffline(terminal: Terminal, input: CreateToken): Promise<string> {
-  const config = readConfig(terminal.env);
-  const db = openDatabase(config.databaseUrl, config.databaseToken);
+  const offline = await openOffline(terminal);
   try {
-    await migrate(db);
-    const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes));
-    return (await createToken({ db, clock: { now: Date.now }, random }, input)).token;
+    return (await createToken(offline.deps, input)).token;
   } finally {
-    db.$client.close();
+    offline.close();
   }
 }

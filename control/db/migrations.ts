@@ -268,5 +268,13 @@ export const MIGRATIONS: readonly Migration[] = [
       "ALTER TABLE `enrollments` ADD `replaces` text;",
       "ALTER TABLE `hosts` ADD `instances` text;"
     ]
+  },
+  {
+    "tag": "0013_add_marks",
+    "when": 1795962437044,
+    "hash": "78e4bbe14289c17d57db86380e9754263e7aab2dabb0eecec17832cb38f66902",
+    "statements": [
+      "CREATE TABLE `marks` (\n\t`name` text PRIMARY KEY NOT NULL,\n\t`value` text NOT NULL,\n\t`mac` text NOT NULL\n);"
+    ]
   }
 ];

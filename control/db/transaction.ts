@@ -30,10 +30,10 @@ const ATTEMPTS = 5;
 
 /**
  * Runs a read-compute-write whose write is guarded. Starts again when a guard fails because of a concurrent write.
- * Throws `request.conflict` after five attempts.
+ * Throws `request.conflict` after so many attempts.
  */
-export async function withRetry<T>(attempt: () => Promise<T>): Promise<T> {
-  for (let left = ATTEMPTS; ; left--) {
+export async function withRetry<T>(attempt: () => Promise<T>, attempts = ATTEMPTS): Promise<T> {
+  for (let left = attempts; ; left--) {
     try {
       return await attempt();
     } catch (error) {

@@ -205,6 +205,15 @@ const TEMPLATES: Record<EventType, EventTemplate> = {
     next: "Enrol one of them again; until then say which is the right one, or revoke the host.",
   },
   "host.clone_gone": { severity: "resolved", title: (facts) => `One machine uses the key of host ${hostOf(facts)}` },
+  "control.row_refused": {
+    severity: "critical",
+    title: () => "Somebody else wrote into the control plane's database",
+    next: "Find out who. Then delete the object, or accept it with `holdfast rows --accept ID`.",
+  },
+  "control.row_right": {
+    severity: "resolved",
+    title: () => "A row that somebody else wrote into the control plane's database is gone or accepted",
+  },
   "incident.reminder": {
     severity: "warning",
     title: (facts) => `Still open: ${facts.incident?.summary ?? facts.summary ?? "an incident is open"}`,

@@ -47,6 +47,7 @@ const STATUS: Record<ApiCode, ContentfulStatusCode> = {
   "bindings.already_bound": 400,
   "runs.already_finished": 409,
   "database.unavailable": 503,
+  "database.tampered": 500,
   internal: 500,
 };
 

@@ -58,10 +58,10 @@ const HELP = `holdfast-agent VERSION: does this host's backups
                                    back up now; take the sources as they are for the usual from now on
   snapshots BINDING [--json]       ids of the snapshots, oldest first
   restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never]
-          [--delete] [--dry-run] [--no-verify] [--json]
+          [--delete] [--keep-replaced] [--dry-run] [--no-verify] [--json]
                                    put files back where they were, or under DIR; --delete: exactly the snapshot
-  forget BINDING [--dry-run] [--json]
-                                   remove what the retention no longer wants; --dry-run: only say which, and why others stay
+  forget BINDING [--dry-run] [--below-floor] [--json]
+                                   remove what the retention no longer wants; --dry-run: only say which, and why others stay; --below-floor: also what the policy keeps
   check REPOSITORY [--json]        look for damage, and read the next part of the data
   prune REPOSITORY [--json]        free the space of what was forgotten
   exec BINDING -- ARGS…            the backup tool itself, on the binding's repository

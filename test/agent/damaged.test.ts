@@ -3,7 +3,10 @@ import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Paths } from "../../agent/config.ts";
 import { readContractState, updateContractState } from "../../agent/declared/contract-state.ts";
+import { rememberAppendOnly, wasAppendOnly } from "../../agent/state/append-only.ts";
+import { beginForgetGate, readForgetGate } from "../../agent/state/forget-gate.ts";
 import { readNewestGood, recordGoodSnapshot } from "../../agent/state/good-snapshot.ts";
+import { readMade, recordMade } from "../../agent/state/made-snapshots.ts";
 import { acknowledgeOrders, removeExpiredOrders, type OrderDeps, acceptOrders } from "../../agent/link/orders.ts";
 import { knownEngineIds, storeEngineId } from "../../agent/providers/engine-ids.ts";
 import { nextDueAt, startScheduler } from "../../agent/daemon/scheduler.ts";
@@ -94,6 +97,30 @@ test("damaged agent state is read unchanged or treated as lost, never as somethi
     file: join(paths.bindingsDir, `${binding}.good.json`),
     safe: expect.stringContaining("is damaged: nothing is removed"),
     read: () => readNewestGood(paths, binding),
+  });
+});
+
+test("a damaged record of the snapshots that were made, or of append-only repositories, lets nothing be removed", async () => {
+  const paths = await inMemory();
+  const subject = { binding: newId(), engineId: "e".repeat(64) };
+  await recordMade({ paths, clock: Date }, { ...subject, snapshot: "a".repeat(64), stats: { filesTotal: 3 } });
+  await damageOften(paths, {
+    file: join(paths.bindingsDir, `${subject.binding}.made-${"e".repeat(16)}.json`),
+    safe: { snapshots: [], isComplete: false, wasDamaged: true, newest: null },
+    read: () => readMade(paths, subject),
+  });
+  await beginForgetGate(paths, { binding: subject.binding, retention: { keep_last: 3 } });
+  await damageOften(paths, {
+    file: join(paths.bindingsDir, `${subject.binding}.forget.json`),
+    safe: { retention: null, most: [], waiting: null },
+    read: () => readForgetGate(paths, subject.binding),
+  });
+  const place = { location: "/srv/backup", engineId: subject.engineId };
+  await rememberAppendOnly(paths, place);
+  await damageOften(paths, {
+    file: join(paths.state, "append-only.json"),
+    safe: expect.stringContaining("was damaged: nothing is removed"),
+    read: () => wasAppendOnly(paths, place),
   });
 });
 

@@ -41,6 +41,7 @@ export const PROGRAMS: readonly Program[] = [
     layers: [
       ["db"],
       ["deps"],
+      ["keys"],
       ["auth", "catalog", "hub"],
       ["notify"],
       ["domain"],

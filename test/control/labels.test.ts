@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { writeAll } from "../../control/db/transaction.ts";
+import { acceptRow } from "../../control/domain/service/row-protection.ts";
 import { enqueue, type OutboxEvent } from "../../control/notify/outbox.ts";
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
@@ -40,6 +41,7 @@ test("hosts and bindings are labelled, listed by label, and a label pokes no hos
     expect(await admin.refused("PATCH", path, { labels })).toMatchObject({ status: 400, issues: [{ path: at }] });
 
   await control.deps.db.run(`update bindings set declared = 1 where id = '${binding.id}'`);
+  await acceptRow(control.deps, binding.id);
   expect(await admin.ask(Binding, "PATCH", path, { labels: [] })).toMatchObject({ labels: [], declared: true });
   expect(await admin.refused("PATCH", path, { name: "other", labels: ["x"] })).toMatchObject({
     code: "bindings.declared_on_host",

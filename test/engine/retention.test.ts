@@ -131,6 +131,7 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
 function onHost(engine: FoundEngine) {
   beforeEach(async () => {
     host = await openEngineHost(engine);
+    await host.policy({ level: "guarded", repositories: [host.root], keep: { snapshots: 1, days: 0 } });
     await host.write("data/file", "one");
   });
   afterEach(() => host.close());

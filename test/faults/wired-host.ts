@@ -67,6 +67,9 @@ export async function openWiredHost(agent: {
   const random = (bytes: number): Uint8Array => randomBytes(bytes);
   const deps = { paths, clock, random, log: (line: string): void => void lines.push(line) };
   await mkdir(paths.spoolDir, { recursive: true, mode: 0o700 });
+  // The retention alone decides what goes: the floor would keep days of it.
+  await mkdir(paths.etc, { recursive: true, mode: 0o755 });
+  await writeFile(paths.policyJson, JSON.stringify({ level: "open", keep: { snapshots: 1, days: 0 } }));
   const { source, repository: location } = pathsOf(root, "restic");
   await mkdir(source);
   await writeFile(join(source, "letter"), "dear reader");

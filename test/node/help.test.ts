@@ -55,6 +55,8 @@ const HELP = `usage:
       list the newest 100 notifications; --failed: only those that failed for good
   holdfast retry DELIVERY
       retry a notification now, also one that failed for good
+  holdfast rows [--accept ID | --protect] [--json]
+      find rows that somebody else wrote into the database; --accept one, or --protect a server's database of 0.2
   holdfast migrate
       migrate the database of HOLDFAST_DATABASE_URL to this version's schema, before a Workers deployment
   holdfast copy-database FROM TO

@@ -90,7 +90,13 @@ test("a control plane with a lost data directory is restored with its recovery k
   const restored = await holdfastVerb(["restore-control", "--key-file", keyFile]);
   expect(restored, restored.stderr).toMatchObject({ code: 0 });
   expect(restored.stdout).toContain("It knows 2 hosts");
-  expect((await readdir(data)).toSorted()).toEqual(["agent", "control.db", "control.lock", "signing.key"]);
+  expect((await readdir(data)).toSorted()).toEqual([
+    "agent",
+    "control.db",
+    "control.lock",
+    "rows.protected",
+    "signing.key",
+  ]);
   expect((await stat(join(data, "signing.key"))).mode & 0o777).toBe(0o600);
   await start();
   client = await admin();
@@ -155,7 +161,14 @@ test("repository and control plane may have moved; existing files are moved asid
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining("has another signing key") });
   const unknown = await holdfastVerb([...words, "--force", "--snapshot", "0123456789"], localKey);
   expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("no snapshot 0123456789") });
-  expect((await readdir(place)).toSorted()).toEqual(["agent", "control.db", "control.lock", aside, "signing.key"]);
+  expect((await readdir(place)).toSorted()).toEqual([
+    "agent",
+    "control.db",
+    "control.lock",
+    aside,
+    "rows.protected",
+    "signing.key",
+  ]);
 });
 
 async function keepElsewhere(client: Client): Promise<Binding> {

@@ -3,7 +3,7 @@ import { chown, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import * as z from "zod";
 
-const KeyFile = z.looseObject({ N: z.int(), r: z.int(), p: z.int(), salt: z.string(), data: z.string() });
+export const KeyFile = z.looseObject({ N: z.int(), r: z.int(), p: z.int(), salt: z.string(), data: z.string() });
 
 /**
  * Writes a restic repository's only key anew, so that opening it costs next to nothing: half a second of every call is
@@ -33,14 +33,17 @@ export async function cheapenKey(repository: string, passphrase: string): Promis
   await rm(join(keys, name));
 }
 
-function derive(passphrase: string, { N, r, p, salt }: z.infer<typeof KeyFile>): { encrypt: Buffer; mac: Buffer } {
+export function derive(
+  passphrase: string,
+  { N, r, p, salt }: z.infer<typeof KeyFile>,
+): { encrypt: Buffer; mac: Buffer } {
   const options = { N, r, p, maxmem: 256 * 1024 * 1024 };
   const derived = scryptSync(passphrase, Buffer.from(salt, "base64"), 64, options);
   return { encrypt: derived.subarray(0, 32), mac: derived.subarray(32) };
 }
 
 /** Poly1305-AES. @param key the AES key, then the polynomial's */
-function authenticate(message: Buffer, nonce: Buffer, key: Buffer): Buffer {
+export function authenticate(message: Buffer, nonce: Buffer, key: Buffer): Buffer {
   const pad = createCipheriv("aes-128-ecb", key.subarray(0, 16), null).setAutoPadding(false).update(nonce);
   const r = number(key.subarray(16)) & 0x0ffffffc0ffffffc0ffffffc0fffffffn;
   const prime = (1n << 130n) - 5n;

@@ -217,7 +217,8 @@ async function enrol(deps: Deps, app: App, admin: Asker, name: string, facts: Ho
   return { id, name: enrolment.name, publicKey: key.publicKey, controlKey, jwt, ...askerOf(app, () => jwt()) };
 }
 
-async function newSigningKey(): Promise<SigningKey> {
+/** The key of another control plane. */
+export async function newSigningKey(): Promise<SigningKey> {
   const { publicKey, privateKey } = await newHostKey();
   const fingerprint = createHash("sha256").update(Buffer.from(publicKey, "base64url")).digest("base64url");
   return { publicKey, fingerprint, privateKey };

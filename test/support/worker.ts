@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { migrate } from "../../control/db/migrate.ts";
+import { readSigningKey } from "../../control/auth/signing-key.ts";
 import { createToken } from "../../control/domain/service/tokens.ts";
 import { openDatabase } from "../../control/runtime/node/database.ts";
 import type { ControlUnderTest } from "./control-under-test.ts";
@@ -39,16 +40,17 @@ export async function startWorker(): Promise<WorkerUnderTest> {
     await rm(directory, { recursive: true, force: true });
   };
   try {
+    const key = await newSigningKey();
     const db = openDatabase(sqld.url);
     await migrate(db);
     const made = await createToken(
-      { db, clock: { now: () => Date.now() }, random: randomBytes },
+      { db, clock: { now: () => Date.now() }, random: randomBytes, signingKey: await readSigningKey(key, "the test") },
       { name: "the-tests", scope: "admin", expiresInSeconds: null },
     );
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const vars = join(directory, "vars");
-    await writeFile(vars, await settings({ url, databaseUrl: sqld.url, heartbeatPort: deadMansSwitch.port }));
+    await writeFile(vars, settings({ url, key, databaseUrl: sqld.url, heartbeatPort: deadMansSwitch.port }));
     const wrangler = await startProgram({
       ...wranglerCommand(directory, [
         "dev",
@@ -121,14 +123,18 @@ async function startDeadMansSwitch() {
   return { port, asked, stop };
 }
 
-async function settings(input: { url: string; databaseUrl: string; heartbeatPort: number }): Promise<string> {
+/** An Ed25519 key as a Worker's secret has it. */
+async function newSigningKey(): Promise<string> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
   if (!("privateKey" in pair)) throw new Error("no Ed25519 key pair was made");
-  const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", pair.privateKey)).toString("base64url");
+  return Buffer.from(await crypto.subtle.exportKey("pkcs8", pair.privateKey)).toString("base64url");
+}
+
+function settings(input: { url: string; key: string; databaseUrl: string; heartbeatPort: number }): string {
   const lines = [
     `HOLDFAST_URL=${input.url}`,
     `HOLDFAST_DATABASE_URL=${input.databaseUrl}`,
-    `HOLDFAST_SIGNING_KEY=${key}`,
+    `HOLDFAST_SIGNING_KEY=${input.key}`,
     `HOLDFAST_HEARTBEAT_URL=http://127.0.0.1:${input.heartbeatPort}/ping`,
   ];
   return `${lines.join("\n")}\n`;

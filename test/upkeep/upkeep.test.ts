@@ -41,6 +41,7 @@ describe.each([...oldestAndNewest("restic"), ...oldestAndNewest("borg")])(
   (engine) => {
     beforeEach(async () => {
       host = await openEngineHost(engine);
+      await host.policy({ level: "open", keep: { snapshots: 1, days: 0 } });
       await host.write("data/small", "kept");
     });
     afterEach(() => host.close());

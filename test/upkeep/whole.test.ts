@@ -38,6 +38,8 @@ test("a dry run shows what a retention would remove, the run removes it, and dam
   await writeFile(join(directory, "srv/photo"), randomBytes(300_000));
   const enrollment = await api.post("/enrollments", { name: "nas" });
   await agent.cli("enroll", "--url", world.url, "--token", String(enrollment["token"]));
+  const policy = JSON.stringify({ level: "open", keep: { snapshots: 1, days: 0 } });
+  await writeFile(join(directory, "host/etc/holdfast/policy.json"), policy, { mode: 0o644 });
   agent.start();
   await until("the host to be online", async () => (await api.get("/hosts?name=nas")).items[0]?.["online"]);
   const request = { user: world.user, sourceDirectories: [join(directory, "srv")] };

@@ -55,10 +55,20 @@ export const audit = sqliteTable(
 export const auditCheckpoints = sqliteTable("audit_checkpoints", {
   sequence: integer().primaryKey(),
   hash: text().notNull(),
-  reason: text().$type<"trimmed" | "restored" | "hourly">().notNull(),
+  reason: text().$type<"trimmed" | "restored">().notNull(),
   at: text().notNull(),
   /** A JWS by the control plane's signing key over all of it. */
   jws: text().notNull(),
+});
+
+/**
+ * Facts about the database as a whole, each with a MAC by the key outside it: `rows` (since when rows carry MACs) and
+ * `audit` (the newest entry of the audit's chain).
+ */
+export const marks = sqliteTable("marks", {
+  name: text().$type<"rows" | "audit">().primaryKey(),
+  value: text({ mode: "json" }).$type<Record<string, string | number>>().notNull(),
+  mac: text().notNull(),
 });
 
 /** When each background task (sweep, outbox, heartbeat) last completed. */

@@ -1,5 +1,6 @@
 import { and, asc, eq, getTableColumns, lt, sql } from "drizzle-orm";
 import {
+  type AssignedBinding,
   type AssignedContract,
   type AssignedRepository,
   type Assignment,
@@ -7,6 +8,7 @@ import {
 } from "../../../shared/assignment.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { sign } from "../../auth/sign.ts";
+import { onlyGenuine, requireGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import type { Deps } from "../../deps.ts";
@@ -29,19 +31,8 @@ export async function getAssignment(
 ): Promise<{ revision: number; jws: string | null }> {
   const { db } = deps;
   const [[row], bound, contracted, stored] = await db.batch([
-    db.select({ revision: hosts.revision }).from(hosts).where(eq(hosts.id, host)),
-    db
-      .select({
-        id: bindings.id,
-        name: bindings.name,
-        contract: bindings.contract,
-        repository: bindings.repository,
-        paused: bindings.paused,
-        settings: bindings.settings,
-      })
-      .from(bindings)
-      .where(eq(bindings.host, host))
-      .orderBy(asc(bindings.id)),
+    db.select().from(hosts).where(eq(hosts.id, host)),
+    db.select().from(bindings).where(eq(bindings.host, host)).orderBy(asc(bindings.id)),
     db
       .selectDistinct(getTableColumns(contracts))
       .from(contracts)
@@ -64,20 +55,38 @@ export async function getAssignment(
     return getAssignment(deps, host, null);
   }
   if (row.revision === known) return { revision: row.revision, jws: null };
+  await requireGenuine(deps, "hosts", row);
+  const ours = {
+    contracts: (await onlyGenuine(deps, "contracts", contracted)).filter((contract) => contract.host === host),
+    repositories: await onlyGenuine(deps, "repositories", stored),
+  };
+  const isOurs = (rows: readonly { id: Id }[], id: Id): boolean => rows.some((each) => each.id === id);
+  // A binding whose contract or repository somebody else wrote is left out with it; its neighbours stay.
+  const whole = (await onlyGenuine(deps, "bindings", bound)).filter(
+    ({ contract, repository }) => isOurs(ours.contracts, contract) && isOurs(ours.repositories, repository),
+  );
   const jws = await sign(deps.signingKey, "assignment", {
     protocol: 1,
     host,
     revision: row.revision,
     issuedAt: instant(deps.clock.now()),
-    contracts: contracted.map(assignedContract),
-    repositories: stored.map((repository) => assignedRepository(repository, host)),
-    bindings: bound,
+    contracts: ours.contracts.filter(({ id }) => whole.some(({ contract }) => contract === id)).map(assignedContract),
+    repositories: ours.repositories
+      .filter(({ id }) => whole.some(({ repository }) => repository === id))
+      .map((repository) => assignedRepository(repository, host)),
+    bindings: whole.map(assignedBinding),
   } satisfies Assignment);
   return { revision: row.revision, jws };
 }
 
 /** SQL: the host that maintains a repository. */
 export const maintainingHost = sql<Id>`coalesce(${repositories.maintainer}, ${firstUser})`;
+
+/** A binding as part of an assignment. */
+export function assignedBinding(row: typeof bindings.$inferSelect): AssignedBinding {
+  const { id, name, contract, repository, paused, settings } = row;
+  return { id, name, contract, repository, paused, settings };
+}
 
 /** A contract as part of an assignment. */
 export function assignedContract(row: typeof contracts.$inferSelect): AssignedContract {

@@ -1,28 +1,29 @@
 import { and, eq, ne, sql } from "drizzle-orm";
-import type { Contract } from "../../../shared/contract.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { Id } from "../../../shared/ids.ts";
-import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
+import { guardAsRead, requireGenuine } from "../../keys/row-mac.ts";
+import { bindings, contracts } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { guard, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { toContract } from "./rows.ts";
+import type { ContractRow } from "./rows.ts";
 import { invalidRequest } from "../errors.ts";
 import { isLocal, type RepositoryRow } from "./repositories.ts";
 
 /** Finds the contract a binding's body names by id. Throws `request.invalid` when there is none. */
-export async function resolveContract(deps: Deps, id: string): Promise<Contract> {
+export async function resolveContract(deps: Deps, id: string): Promise<ContractRow> {
   const [row] = Id.safeParse(id).success ? await deps.db.select().from(contracts).where(eq(contracts.id, id)) : [];
   if (row === undefined)
     throw invalidRequest(["contract"], `there is no contract "${id}"; give the id of one that exists`);
-  return toContract(row);
+  await requireGenuine(deps, "contracts", row);
+  return row;
 }
 
 /**
  * Throws for a binding that can't work: duplicate, on another host, or in a local directory of another user.
  * @returns the only host that may use the repository from now on; null when any may
  */
-export async function checkBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Promise<Id | null> {
+export async function checkBindable(deps: Deps, contract: ContractRow, repository: RepositoryRow): Promise<Id | null> {
   const [bound, others] = await deps.db.batch([
     deps.db.select({ name: bindings.name }).from(bindings).where(samePair(contract.id, repository.id)),
     deps.db
@@ -52,18 +53,9 @@ export async function checkBindable(deps: Deps, contract: Contract, repository: 
 }
 
 /** Guards for the batch that writes: what `checkBindable` checked still holds. */
-export function guardBindable(deps: Deps, contract: Contract, repository: RepositoryRow): Statement[] {
+export function guardBindable(deps: Deps, contract: ContractRow, repository: RepositoryRow): Statement[] {
   const { db } = deps;
-  const here = and(
-    eq(contracts.id, contract.id),
-    eq(contracts.request, contract.request),
-    eq(contracts.name, contract.name),
-  );
-  const there = and(eq(repositories.id, repository.id), sql`${repositories.host} is ${repository.host}`);
-  const statements = [
-    guard(db, sql`exists (select 1 from ${contracts} where ${here})`),
-    guard(db, sql`exists (select 1 from ${repositories} where ${there})`),
-  ];
+  const statements = [guardAsRead(deps, "contracts", contract), guardAsRead(deps, "repositories", repository)];
   if (!isLocal(repository)) return statements;
   const differing = and(eq(bindings.repository, repository.id), otherUser(contract.request.user));
   const join = sql`${bindings} join ${contracts} on ${contracts.id} = ${bindings.contract}`;
@@ -86,7 +78,7 @@ function singleHostReason(repository: RepositoryRow): string | null {
 
 async function throwOtherHost(
   deps: Deps,
-  contract: Contract,
+  contract: ContractRow,
   repository: RepositoryRow,
   reason: string,
 ): Promise<never> {

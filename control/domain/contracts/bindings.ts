@@ -2,6 +2,7 @@ import { and, eq, inArray, isNull, sql } from "drizzle-orm";
 import { Settings, type Binding, type ChangeBinding, type CreateBinding } from "../../../shared/binding.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
+import { changeWithMac, guardAsRead, withMac } from "../../keys/row-mac.ts";
 import { bindings, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { orders, runs } from "../../db/schema/runs.ts";
@@ -12,7 +13,7 @@ import { getBinding } from "./binding-views.ts";
 import { newId } from "../ids.ts";
 import { closeIncidentsOf } from "../incidents/incidents.ts";
 import { restartExpectation } from "../lateness/lateness.ts";
-import { declaredOnHost, throwIfInUse, throwIfNameTaken } from "../errors.ts";
+import { declaredOnHost, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { resolveRepository } from "./repositories.ts";
 import { bumpHost } from "../revisions.ts";
 
@@ -25,18 +26,22 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
     const onlyHost = await checkBindable(deps, contract, repository);
     const name = input.name ?? `${contract.name}-${repository.name}`.slice(0, 63);
     const now = instant(deps.clock.now());
-    const row = { id, host: contract.host, name, contract: contract.id, repository: repository.id };
+    const row = await withMac(deps, "bindings", {
+      id,
+      host: contract.host,
+      name,
+      contract: contract.id,
+      repository: repository.id,
+      settings: input.settings,
+      paused: false,
+      declared: false,
+      createdAt: now,
+    });
+    const claimed = await changeWithMac(deps, "repositories", repository, { host: onlyHost });
     const write = writeAll(deps.db, [
       ...guardBindable(deps, contract, repository),
-      deps.db.insert(bindings).values({
-        ...row,
-        settings: input.settings,
-        labels: input.labels,
-        alertAt: now,
-        createdAt: now,
-        changedAt: now,
-      }),
-      deps.db.update(repositories).set({ host: onlyHost }).where(eq(repositories.id, repository.id)),
+      deps.db.insert(bindings).values({ ...row, labels: input.labels, alertAt: now, changedAt: now }),
+      deps.db.update(repositories).set(claimed).where(eq(repositories.id, repository.id)),
       bumpHost(deps, contract.host),
     ]);
     await throwIfNameTaken("bindings", name, throwIfAlreadyBound(contract.name, repository.name, write));
@@ -96,28 +101,28 @@ export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
 
 type Changeable = Pick<Binding, "name" | "labels" | "settings" | "paused">;
 
+/** From the row that is guarded: what else is shown may be newer. */
+function changeableOf({ name, labels, settings, paused, declared, undeclaredAt }: typeof bindings.$inferSelect) {
+  return { name, labels, settings, paused, declared, undeclaredAt };
+}
+
 async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable): Promise<Binding> {
   return withRetry(async () => {
-    const old = await getBinding(deps, id);
+    const stored = await findBindingRow(deps, id);
+    const old = { ...(await getBinding(deps, id)), ...changeableOf(stored) };
     const { name, labels, settings, paused } = change(old);
     if (old.declared && (name !== old.name || settings !== old.settings)) throw declaredOnHost("bindings", old.name);
     const isAssigned = name !== old.name || paused !== old.paused || !isSame(settings, old.settings);
     if (!isAssigned && isSame(labels, old.labels)) return old;
-    const unchanged = and(
-      eq(bindings.id, id),
-      eq(bindings.name, old.name),
-      eq(bindings.labels, old.labels),
-      eq(bindings.settings, old.settings),
-      eq(bindings.paused, old.paused),
-    );
     const changedAt = instant(deps.clock.now());
     const undeclaredAt = name === old.name && settings === old.settings ? old.undeclaredAt : null;
+    const changed = { name, labels, settings, paused, undeclaredAt, changedAt };
+    const row = await changeWithMac(deps, "bindings", stored, changed);
+    const unchanged = and(eq(bindings.id, id), eq(bindings.labels, old.labels));
     const statements: Statement[] = [
+      guardAsRead(deps, "bindings", stored),
       guard(deps.db, sql`exists (select 1 from ${bindings} where ${unchanged})`),
-      deps.db
-        .update(bindings)
-        .set({ name, labels, settings, paused, undeclaredAt, changedAt })
-        .where(eq(bindings.id, id)),
+      deps.db.update(bindings).set(row).where(eq(bindings.id, id)),
       ...restartExpectation(deps, { old, now: { id, host: old.host, settings, paused } }),
       ...(isAssigned ? [bumpHost(deps, old.host)] : []),
     ];
@@ -125,6 +130,12 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
     if (isAssigned) await deps.hub.poke(old.host, "assignment");
     return getBinding(deps, id);
   });
+}
+
+async function findBindingRow(deps: Deps, id: Id): Promise<typeof bindings.$inferSelect> {
+  const [row] = await deps.db.select().from(bindings).where(eq(bindings.id, id));
+  if (row === undefined) throw notFound("bindings", id);
+  return row;
 }
 
 function isSame(one: unknown, other: unknown): boolean {

@@ -4,6 +4,7 @@ import { DatabaseContract, FilesContract } from "../../../shared/contract.ts";
 import type { ChangeContract, Contract, ContractBody, CreateContract } from "../../../shared/contract.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
+import { changeWithMac, guardAsRead, withMac } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
@@ -34,9 +35,8 @@ export async function createContract(
     undeclaredAt: null,
     createdAt: now,
     changedAt: now,
-    mac: null,
   };
-  const row: ContractRow = { ...known, ...bodyToColumns(body) };
+  const row: ContractRow = await withMac(deps, "contracts", { ...known, ...bodyToColumns(body) });
   const write = writeAll(deps.db, [...also(row.id), deps.db.insert(contracts).values(row)]);
   await throwIfNameTaken("contracts", name, write);
   return toContract(row);
@@ -72,15 +72,14 @@ export async function changeContract(deps: Deps, id: Id, change: ChangeContract)
     if (name === old.name && JSON.stringify(body) === JSON.stringify(oldBody)) return toContract(old);
     const { user } = body.request;
     if (user !== old.request.user) await checkNewUser(deps, old, user);
-    const changed = { name, ...bodyToColumns(body), undeclaredAt: null, changedAt: instant(deps.clock.now()) };
-    const unchanged = and(
-      eq(contracts.id, id),
-      eq(contracts.name, old.name),
-      eq(contracts.request, old.request),
-      eq(contracts.changedAt, old.changedAt),
-    );
+    const changed = await changeWithMac(deps, "contracts", old, {
+      name,
+      ...bodyToColumns(body),
+      undeclaredAt: null,
+      changedAt: instant(deps.clock.now()),
+    });
     const write = writeAll(deps.db, [
-      guard(deps.db, sql`exists (select 1 from ${contracts} where ${unchanged})`),
+      guardAsRead(deps, "contracts", old),
       deps.db.update(contracts).set(changed).where(eq(contracts.id, id)),
       bumpHostOfContract(deps, old.host, id),
     ]);

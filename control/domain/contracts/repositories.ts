@@ -3,6 +3,7 @@ import type { Page } from "../../../shared/api.ts";
 import { Id, instant } from "../../../shared/ids.ts";
 import { isLocalLocation } from "../../../shared/location.ts";
 import type { ChangeRepository, CreateRepository, Repository } from "../../../shared/repository.ts";
+import { changeWithMac, guardAsRead, requireGenuine, withMac } from "../../keys/row-mac.ts";
 import { bindings, repositories } from "../../db/schema/contracts.ts";
 import { snapshots } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll } from "../../db/transaction.ts";
@@ -20,8 +21,9 @@ export async function createRepository(deps: Deps, input: CreateRepository): Pro
   const now = instant(deps.clock.now());
   const { maintainer: wanted, ...spec } = input;
   const maintainer = wanted === null ? null : (await resolveHost(deps, wanted, ["maintainer"])).id;
-  const known = { id: newId(deps), declared: false, undeclaredAt: null, engineId: null, host: null, mac: null };
-  const row: RepositoryRow = { ...spec, ...known, maintainer, createdAt: now, changedAt: now };
+  const known = { id: newId(deps), declared: false, undeclaredAt: null, engineId: null, host: null };
+  const filled = { ...spec, ...known, maintainer, createdAt: now, changedAt: now };
+  const row: RepositoryRow = await withMac(deps, "repositories", filled);
   await throwIfNameTaken("repositories", input.name, deps.db.insert(repositories).values(row));
   return toRepository(row);
 }
@@ -56,18 +58,15 @@ export async function changeRepository(deps: Deps, id: Id, change: ChangeReposit
     const { name } = next;
     if (JSON.stringify(next) === JSON.stringify({ ...changeableOf(old), maintainer: old.maintainer })) return old;
     const changedAt = instant(deps.clock.now());
-    const unchanged = and(eq(repositories.id, id), eq(repositories.changedAt, old.changedAt));
+    const row = await changeWithMac(deps, "repositories", old, { ...next, undeclaredAt: null, changedAt });
     const write = writeAll(deps.db, [
-      guard(deps.db, sql`exists (select 1 from ${repositories} where ${unchanged})`),
-      deps.db
-        .update(repositories)
-        .set({ ...next, undeclaredAt: null, changedAt })
-        .where(eq(repositories.id, id)),
+      guardAsRead(deps, "repositories", old),
+      deps.db.update(repositories).set(row).where(eq(repositories.id, id)),
       bumpHostsOfRepository(deps, id),
     ]);
     await throwIfNameTaken("repositories", name, write);
     await pokeHostsOfRepository(deps, id);
-    return { ...old, ...next, undeclaredAt: null, changedAt };
+    return { ...old, ...row };
   });
   return toRepository(changed);
 }
@@ -104,6 +103,7 @@ export async function resolveRepository(deps: Deps, reference: string, path: str
   const [row] = await deps.db.select().from(repositories).where(eq(column, reference));
   if (row === undefined)
     throw invalidRequest(path, `there is no repository "${reference}"; give the id or name of one that exists`);
+  await requireGenuine(deps, "repositories", row);
   return row;
 }
 

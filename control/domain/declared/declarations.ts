@@ -1,6 +1,7 @@
 import { and, eq, inArray, or, sql } from "drizzle-orm";
 import type { DeclarationFault, Declarations, DeclarationsResult } from "../../../shared/declaration.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
+import { onlyGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
@@ -23,13 +24,18 @@ export async function applyDeclarations(
   const { plan, isAssignmentChanged, haveFaultsChanged } = await withRetry(async () => {
     const now = instant(deps.clock.now());
     const { faults: before, ...known } = await readKnown(deps, host.id, input);
-    const planned = planDeclarations(known, { host: host.id, now, newId: () => newId(deps) }, input.declarations);
+    const tampered = await tamperedIds(deps, known);
+    const planned = planDeclarations(
+      known,
+      { host: host.id, now, newId: () => newId(deps), tampered },
+      input.declarations,
+    );
     const undeclared = findUndeclared(host.id, known, planned, input);
     const faults = [...input.faults, ...planned.faults];
     const changes = [
-      ...undeclareBindings(deps, undeclared, planned, now),
-      ...writeDeclared(deps, planned),
-      ...undeclareRest(deps, undeclared, now),
+      ...(await undeclareBindings(deps, { gone: undeclared, known, tampered }, planned, now)),
+      ...(await writeDeclared(deps, planned)),
+      ...(await undeclareRest(deps, { gone: undeclared, tampered }, now)),
     ];
     const isChanged = changesAssignment(known, planned, undeclared);
     const areFaultsNew = JSON.stringify(faults) !== JSON.stringify(before);
@@ -70,6 +76,18 @@ function changesAssignment(known: DeclaredState, plan: Plan, gone: DeclaredState
     plan.bindings.length + plan.repositories.length + plan.renames.size + gone.bindings.length > 0 ||
     changed.some(({ id }) => bound.has(id))
   );
+}
+
+/** The rows that this control plane did not write as they are. A declaration that needs one becomes a fault. */
+async function tamperedIds(deps: Deps, known: DeclaredState): Promise<Set<Id>> {
+  const genuine = await Promise.all([
+    onlyGenuine(deps, "contracts", known.contracts),
+    onlyGenuine(deps, "repositories", known.repositories),
+    onlyGenuine(deps, "bindings", known.bindings),
+  ]);
+  const ours = new Set(genuine.flat().map(({ id }) => id));
+  const all = [...known.contracts, ...known.repositories, ...known.bindings].map(({ id }) => id);
+  return new Set(all.filter((id) => !ours.has(id)));
 }
 
 async function readKnown(

@@ -2,6 +2,7 @@ import type { Declaration, DeclarationFault, DeclarationsResult } from "../../..
 import type { Id, Instant } from "../../../shared/ids.ts";
 import { isLocalLocation } from "../../../shared/location.ts";
 import type { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
+import { type MacTable, tamperedMessage } from "../../keys/row-mac.ts";
 import { bodyToColumns } from "../contracts/rows.ts";
 
 type ContractRow = typeof contracts.$inferSelect;
@@ -35,6 +36,8 @@ export interface PlanInput {
   readonly host: Id;
   readonly now: Instant;
   readonly newId: () => Id;
+  /** Rows that somebody else changed in the database. */
+  readonly tampered: ReadonlySet<Id>;
 }
 
 /**
@@ -73,7 +76,8 @@ interface View {
   readonly bindings: Map<Id, BindingRow>;
 }
 
-function contractOf(view: View, { host, now, newId }: PlanInput, declaration: Declaration): Write<ContractRow> {
+function contractOf(view: View, input: PlanInput, declaration: Declaration): Write<ContractRow> {
+  const { host, now, newId } = input;
   const { name, kind } = declaration;
   const old = [...view.contracts.values()].find((row) => row.name === name) ?? null;
   if (old !== null && !isDeclared(old)) {
@@ -81,6 +85,7 @@ function contractOf(view: View, { host, now, newId }: PlanInput, declaration: De
       `name: contract "${name}" of this host was created in the control plane: delete or rename it, or use another name`,
     );
   }
+  if (old !== null) throwIfTampered(input, "contracts", old);
   const isBound = [...view.bindings.values()].some(({ contract }) => contract === old?.id);
   if (old !== null && old.kind !== kind && isBound) {
     throw new DeclarationConflict(
@@ -92,12 +97,9 @@ function contractOf(view: View, { host, now, newId }: PlanInput, declaration: De
 }
 
 /** A repository is identified by provider and location: a new location is a new repository, a new name is not. */
-function repositoryOf(
-  view: View,
-  { host, now, newId }: PlanInput,
-  { bound }: Declaration,
-): Write<RepositoryRow> | null {
+function repositoryOf(view: View, input: PlanInput, { bound }: Declaration): Write<RepositoryRow> | null {
   if (bound === null) return null;
+  const { host, now, newId } = input;
   const spec = bound.repository;
   const rows = [...view.repositories.values()];
   const isHere = (row: RepositoryRow) => row.location === spec.location && row.provider === spec.provider;
@@ -114,13 +116,14 @@ function repositoryOf(
       `settings.repository.path: repository "${spec.name}" is ${old.provider} at ${old.location}: a different location needs a different name`,
     );
   }
+  if (old !== null) throwIfTampered(input, "repositories", old);
   const known = old ?? { id: newId(), engineId: null, maintainer: null, createdAt: now, mac: null };
   return { old, row: { ...known, ...spec, host, declared: true, undeclaredAt: null, changedAt: now } };
 }
 
 function bindingOf(
   view: View,
-  { host, now, newId }: PlanInput,
+  input: PlanInput,
   {
     declaration: { name, bound },
     contract,
@@ -129,6 +132,7 @@ function bindingOf(
   }: { declaration: Declaration; contract: Write<ContractRow>; repository: Write<RepositoryRow>; plan: Plan },
 ): Write<BindingRow> | null {
   if (bound === null) return null;
+  const { host, now, newId } = input;
   const rows = [...view.bindings.values()];
   const ofRepository = rows.filter((row) => row.repository === repository.row.id);
   const old = ofRepository.find((row) => row.contract === contract.row.id) ?? null;
@@ -137,6 +141,7 @@ function bindingOf(
       `settings: binding "${old.name}", created in the control plane, has this repository already: delete that binding`,
     );
   }
+  if (old !== null) throwIfTampered(input, "bindings", old);
   const { user } = contract.row.request;
   const other = ofRepository
     .map((row) => view.contracts.get(row.contract))
@@ -146,7 +151,7 @@ function bindingOf(
       `settings.repository.path: ${repository.row.location} is a local directory that contract "${other.name}" uses as user "${other.request.user}"; "${user}" could not read its files: use another location`,
     );
   }
-  freeBindingName(view, plan, { name, contract: contract.row.id, old });
+  freeBindingName(view, input, plan, { name, contract: contract.row.id, old });
   const known = old ?? {
     id: newId(),
     host,
@@ -171,6 +176,7 @@ function bindingOf(
 /** A contract that moves to another repository keeps its old binding, for its snapshots, under another name. */
 function freeBindingName(
   view: View,
+  input: PlanInput,
   plan: Plan,
   { name, contract, old }: { name: string; contract: Id; old: BindingRow | null },
 ): void {
@@ -179,13 +185,22 @@ function freeBindingName(
   if (namesake === undefined) return;
   const repository = view.repositories.get(namesake.repository)?.name ?? namesake.repository;
   const free = `${name}-${repository}`.slice(0, 63);
-  if (!isDeclared(namesake) || namesake.contract !== contract || rows.some((row) => row.name === free)) {
+  if (
+    input.tampered.has(namesake.id) ||
+    !isDeclared(namesake) ||
+    namesake.contract !== contract ||
+    rows.some((row) => row.name === free)
+  ) {
     throw new DeclarationConflict(
       `name: the control plane has another binding "${name}" of this host: rename or delete it, or use another name`,
     );
   }
   plan.renames.set(namesake.id, free);
   view.bindings.set(namesake.id, { ...namesake, name: free });
+}
+
+function throwIfTampered({ tampered }: PlanInput, table: MacTable, { id }: { id: Id }): void {
+  if (tampered.has(id)) throw new DeclarationConflict(tamperedMessage(table, id));
 }
 
 /** Whether a file declares the row, or did so before. Only such rows may be changed by a declaration. */

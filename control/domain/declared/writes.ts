@@ -1,5 +1,6 @@
 import { and, eq, or, sql, type SQL } from "drizzle-orm";
-import type { Instant } from "../../../shared/ids.ts";
+import type { Id, Instant } from "../../../shared/ids.ts";
+import { changeWithMac, guardAsRead, macOf } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { runs, snapshots } from "../../db/schema/runs.ts";
 import { guard, type Statement } from "../../db/transaction.ts";
@@ -13,43 +14,73 @@ type RepositoryRow = DeclaredState["repositories"][number];
 type BindingRow = DeclaredState["bindings"][number];
 
 /** Statements that write new and changed rows. A row changed since it was read rolls the batch back. */
-export function writeDeclared(deps: Deps, plan: Plan): Statement[] {
-  return [
-    ...plan.contracts.flatMap((write) => declareContract(deps, write)),
-    ...plan.repositories.flatMap((write) => declareRepository(deps, write)),
-    ...plan.bindings.flatMap((write) => declareBinding(deps, write)),
-  ];
+export async function writeDeclared(deps: Deps, plan: Plan): Promise<Statement[]> {
+  const statements = await Promise.all([
+    ...oncePerRow(plan.contracts).map((write) => declareContract(deps, write)),
+    ...oncePerRow(plan.repositories).map((write) => declareRepository(deps, write)),
+    ...oncePerRow(plan.bindings).map((write) => declareBinding(deps, write)),
+  ]);
+  return statements.flat();
+}
+
+/** Several declarations may name one repository: the last one's values are written, over what is stored. */
+function oncePerRow<Row extends { id: Id }>(writes: readonly Write<Row>[]): Write<Row>[] {
+  const byId = new Map<Id, Write<Row>>();
+  for (const { row, old } of writes) {
+    const before = byId.get(row.id);
+    byId.set(row.id, { row, old: before === undefined ? old : before.old });
+  }
+  return [...byId.values()];
+}
+
+interface Undeclared {
+  readonly gone: DeclaredState;
+  /** Ids of rows that somebody else changed in the database: those are only deleted, if they may be. */
+  readonly tampered: ReadonlySet<Id>;
 }
 
 /**
  * Statements for bindings that are no longer declared, and for renames. A binding that never ran is deleted; any other
  * stays paused, for its snapshots.
  */
-export function undeclareBindings(
+export async function undeclareBindings(
   deps: Deps,
-  gone: DeclaredState,
+  { gone, known, tampered }: Undeclared & { known: DeclaredState },
   { renames }: Plan,
   undeclaredAt: Instant,
-): Statement[] {
+): Promise<Statement[]> {
   const { db } = deps;
   const ran = sql`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id})`;
-  return [
-    ...gone.bindings.flatMap(({ id }) => [
-      db.delete(bindings).where(and(eq(bindings.id, id), sql`not ${ran}`)),
-      db
-        .update(bindings)
-        .set({ declared: false, paused: true, alertAt: null, undeclaredAt, changedAt: undeclaredAt })
-        .where(eq(bindings.id, id)),
-      closeIncidentsOf(deps, "binding", id),
-    ]),
-    ...[...renames].map(([id, name]) =>
-      db.update(bindings).set({ name, changedAt: undeclaredAt }).where(eq(bindings.id, id)),
-    ),
-  ];
+  const goneIds = new Set(gone.bindings.map(({ id }) => id));
+  const statements: Statement[] = [];
+  for (const row of known.bindings.filter(({ id }) => goneIds.has(id) || renames.has(id))) {
+    const { id } = row;
+    const isGone = goneIds.has(id);
+    const change = {
+      name: renames.get(id) ?? row.name,
+      changedAt: undeclaredAt,
+      ...(isGone ? { declared: false, paused: true, alertAt: null, undeclaredAt } : {}),
+    };
+    statements.push(
+      guardAsRead(deps, "bindings", row),
+      ...(isGone ? [db.delete(bindings).where(and(eq(bindings.id, id), sql`not ${ran}`))] : []),
+    );
+    if (!tampered.has(id)) {
+      const written = await changeWithMac(deps, "bindings", row, change);
+      statements.push(db.update(bindings).set(written).where(eq(bindings.id, id)));
+    }
+    if (isGone) statements.push(closeIncidentsOf(deps, "binding", id));
+  }
+  return statements;
 }
 
 /** Statements for repositories and contracts that are no longer declared. Run them after those of the bindings. */
-export function undeclareRest({ db }: Deps, gone: DeclaredState, undeclaredAt: Instant): Statement[] {
+export async function undeclareRest(
+  deps: Deps,
+  { gone, tampered }: Undeclared,
+  undeclaredAt: Instant,
+): Promise<Statement[]> {
+  const { db } = deps;
   const undeclared = { declared: false, undeclaredAt, changedAt: undeclaredAt };
   const isUsed = or(
     sql`${repositories.engineId} is not null`,
@@ -58,65 +89,85 @@ export function undeclareRest({ db }: Deps, gone: DeclaredState, undeclaredAt: I
     sql`exists (select 1 from ${snapshots} where ${snapshots.repository} = ${repositories.id})`,
   );
   const isBound = sql`exists (select 1 from ${bindings} where ${bindings.contract} = ${contracts.id})`;
-  return [
-    ...gone.repositories.flatMap(({ id }) => [
-      db.delete(repositories).where(and(eq(repositories.id, id), sql`not ${isUsed}`)),
-      db.update(repositories).set(undeclared).where(eq(repositories.id, id)),
-    ]),
-    ...gone.contracts.flatMap(({ id }) => [
-      db.delete(contracts).where(and(eq(contracts.id, id), sql`not ${isBound}`)),
-      db.update(contracts).set(undeclared).where(eq(contracts.id, id)),
-    ]),
-  ];
+  const statements: Statement[] = [];
+  for (const row of gone.repositories) {
+    statements.push(
+      guardAsRead(deps, "repositories", row),
+      db.delete(repositories).where(and(eq(repositories.id, row.id), sql`not ${isUsed}`)),
+    );
+    if (tampered.has(row.id)) continue;
+    const written = await changeWithMac(deps, "repositories", row, undeclared);
+    statements.push(db.update(repositories).set(written).where(eq(repositories.id, row.id)));
+  }
+  for (const row of gone.contracts) {
+    statements.push(
+      guardAsRead(deps, "contracts", row),
+      db.delete(contracts).where(and(eq(contracts.id, row.id), sql`not ${isBound}`)),
+    );
+    if (tampered.has(row.id)) continue;
+    const written = await changeWithMac(deps, "contracts", row, undeclared);
+    statements.push(db.update(contracts).set(written).where(eq(contracts.id, row.id)));
+  }
+  return statements;
 }
 
-function declareContract({ db }: Deps, { row, old }: Write<ContractRow>): Statement[] {
+async function declareContract(deps: Deps, { row, old }: Write<ContractRow>): Promise<Statement[]> {
+  const { db } = deps;
   const { id, host, name, createdAt: _createdAt, ...change } = row;
+  const mac = await macOf(deps, "contracts", row);
   if (old === null) {
     const taken = and(eq(contracts.host, host), eq(contracts.name, name));
-    return [guardAbsent(db, sql`${contracts} where ${taken}`), db.insert(contracts).values(row)];
+    return [guardAbsent(db, sql`${contracts} where ${taken}`), db.insert(contracts).values({ ...row, mac })];
   }
-  const same = and(eq(contracts.id, id), eq(contracts.changedAt, old.changedAt));
   return [
-    guardExists(db, sql`${contracts} where ${same}`),
-    db.update(contracts).set(change).where(eq(contracts.id, id)),
+    guardAsRead(deps, "contracts", old),
+    db
+      .update(contracts)
+      .set({ ...change, mac })
+      .where(eq(contracts.id, id)),
   ];
 }
 
 /** Does not touch the columns that reports write. */
-function declareRepository({ db }: Deps, { row, old }: Write<RepositoryRow>): Statement[] {
+async function declareRepository(deps: Deps, { row, old }: Write<RepositoryRow>): Promise<Statement[]> {
+  const { db } = deps;
   const { id, engineId: _engineId, createdAt: _createdAt, ...change } = row;
+  const mac = await macOf(deps, "repositories", row);
   if (old === null) {
     return [
       guardAbsent(db, sql`${repositories} where ${eq(repositories.name, row.name)}`),
-      db.insert(repositories).values(row),
+      db.insert(repositories).values({ ...row, mac }),
     ];
   }
-  const same = and(eq(repositories.id, id), eq(repositories.changedAt, old.changedAt));
   return [
-    guardExists(db, sql`${repositories} where ${same}`),
-    db.update(repositories).set(change).where(eq(repositories.id, id)),
+    guardAsRead(deps, "repositories", old),
+    db
+      .update(repositories)
+      .set({ ...change, mac })
+      .where(eq(repositories.id, id)),
   ];
 }
 
 /** Does not touch the columns that reports and lateness checks write. */
-function declareBinding(deps: Deps, { row, old }: Write<BindingRow>): Statement[] {
+async function declareBinding(deps: Deps, { row, old }: Write<BindingRow>): Promise<Statement[]> {
   const { db } = deps;
   const { id, host, name, contract, repository, ...more } = row;
   const { listedBy: _list, goodAt: _good, expectedSince: _since, alertAt: _due, createdAt: _created, ...change } = more;
+  const mac = await macOf(deps, "bindings", row);
   if (old === null) {
     const taken = or(
       and(eq(bindings.host, host), eq(bindings.name, name)),
       and(eq(bindings.contract, contract), eq(bindings.repository, repository)),
     );
-    return [guardAbsent(db, sql`${bindings} where ${taken}`), db.insert(bindings).values(row)];
+    return [guardAbsent(db, sql`${bindings} where ${taken}`), db.insert(bindings).values({ ...row, mac })];
   }
   const same = and(eq(bindings.id, id), eq(bindings.changedAt, old.changedAt));
   return [
+    guardAsRead(deps, "bindings", old),
     guardExists(db, sql`${bindings} where ${same}`),
     db
       .update(bindings)
-      .set({ ...change, name })
+      .set({ ...change, name, mac })
       .where(eq(bindings.id, id)),
     ...restartExpectation(deps, { old, now: row }),
   ];

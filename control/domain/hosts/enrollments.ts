@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, lt, sql } from "drizzle-orm";
+import { desc, eq, lt } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import { Failure } from "../../../shared/failure.ts";
@@ -11,10 +11,11 @@ import type {
   EnrollRequest,
 } from "../../../shared/host.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
+import { changeWithMac, guardAsRead, requireGenuine, withMac } from "../../keys/row-mac.ts";
 import { newSecret, sha256Hex } from "../../auth/secret.ts";
 import { sign } from "../../auth/sign.ts";
 import { enrollments, hosts } from "../../db/schema/hosts.ts";
-import { violatedUniqueColumns, guard, withRetry, writeAll } from "../../db/transaction.ts";
+import { violatedUniqueColumns, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { findRepositories } from "./granted-repositories.ts";
 import { agentFilesDigest, installCommand } from "./install-script.ts";
@@ -24,6 +25,7 @@ import { isPastCursor, type ListInput, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
 const DELETE_AFTER_MS = 86_400_000;
+const ENROL_ATTEMPTS = 50;
 
 type EnrollmentRow = typeof enrollments.$inferSelect;
 
@@ -38,7 +40,7 @@ export async function createEnrollment(
   await findRepositories(deps, input.repositories);
   const secret = newSecret(deps);
   const now = deps.clock.now();
-  const row: EnrollmentRow = {
+  const row: EnrollmentRow = await withMac(deps, "enrollments", {
     id: newId(deps),
     name: input.name ?? null,
     hash: await sha256Hex(secret),
@@ -48,8 +50,7 @@ export async function createEnrollment(
     repositories: input.repositories,
     replaces: null,
     createdAt: instant(now),
-    mac: null,
-  };
+  });
   await deps.db.insert(enrollments).values(row);
   const digest = await agentFilesDigest(deps);
   const token = ["hfe", secret, deps.signingKey.fingerprint, ...(digest === null ? [] : [digest])].join(".");
@@ -99,6 +100,8 @@ export async function enroll(
   const granted = await grantedRepositories(deps, request, hash);
   const host = await withRetry(
     async () => (await findEnrolledHost(deps, request, hash)) ?? (await createEnrolledHost(deps, request, hash)),
+    // Every host that uses the same token at this moment changes the token's row.
+    ENROL_ATTEMPTS,
   );
   const jws = await sign(deps.signingKey, "enrolment", {
     host: host.id,
@@ -140,25 +143,21 @@ async function findEnrolledHost(
   request: z.infer<typeof EnrollRequest>,
   hash: string,
 ): Promise<Enrolled | null> {
-  const [host] = await deps.db
-    .select({
-      id: hosts.id,
-      name: hosts.name,
-      audience: hosts.audience,
-      revokedAt: hosts.revokedAt,
-      hash: enrollments.hash,
-    })
+  const [known] = await deps.db
+    .select({ row: hosts, hash: enrollments.hash })
     .from(hosts)
     .leftJoin(enrollments, eq(enrollments.id, hosts.enrollment))
     .where(eq(hosts.publicKey, request.publicKey));
-  if (host === undefined) return null;
+  if (known === undefined) return null;
+  const host = known.row;
+  await requireGenuine(deps, "hosts", host);
   if (host.revokedAt !== null) {
     throw new Failure(
       "auth.host_revoked",
       `this key is host "${host.name}"'s, which was revoked; remove the key on the host and enrol again`,
     );
   }
-  if (host.hash !== hash) await findUsableEnrollment(deps, hash);
+  if (known.hash !== hash) await findUsableEnrollment(deps, hash);
   return host;
 }
 
@@ -166,23 +165,21 @@ async function createEnrolledHost(deps: Deps, request: z.infer<typeof EnrollRequ
   const enrollment = await findUsableEnrollment(deps, hash);
   const now = instant(deps.clock.now());
   const name = await freeHostName(deps, enrollment.name ?? request.facts.hostname);
-  const host = { id: newId(deps), name, audience: deps.config.url };
-  const open = and(eq(enrollments.id, enrollment.id), gt(enrollments.usesLeft, 0));
+  const host = await withMac(deps, "hosts", {
+    id: newId(deps),
+    name,
+    publicKey: request.publicKey,
+    audience: deps.config.url,
+    enrollment: enrollment.id,
+    revokedAt: null,
+    createdAt: now,
+  });
+  const used = await changeWithMac(deps, "enrollments", enrollment, { usesLeft: enrollment.usesLeft - 1 });
   try {
     await writeAll(deps.db, [
-      guard(deps.db, sql`exists (select 1 from ${enrollments} where ${open})`),
-      deps.db
-        .update(enrollments)
-        .set({ usesLeft: sql`${enrollments.usesLeft} - 1` })
-        .where(open),
-      deps.db.insert(hosts).values({
-        ...host,
-        publicKey: request.publicKey,
-        enrollment: enrollment.id,
-        facts: request.facts,
-        lastSeenAt: now,
-        createdAt: now,
-      }),
+      guardAsRead(deps, "enrollments", enrollment),
+      deps.db.update(enrollments).set(used).where(eq(enrollments.id, enrollment.id)),
+      deps.db.insert(hosts).values({ ...host, facts: request.facts, lastSeenAt: now }),
     ]);
     return host;
   } catch (error) {
@@ -196,6 +193,7 @@ async function createEnrolledHost(deps: Deps, request: z.infer<typeof EnrollRequ
 async function findUsableEnrollment(deps: Deps, hash: string): Promise<EnrollmentRow> {
   const [row] = await deps.db.select().from(enrollments).where(eq(enrollments.hash, hash));
   if (row === undefined) throw tokenError("is unknown or was revoked");
+  await requireGenuine(deps, "enrollments", row);
   if (row.usesLeft <= 0) throw tokenError("was used already");
   if (Date.parse(row.expiresAt) <= deps.clock.now()) throw tokenError(`expired at ${row.expiresAt}`);
   return row;

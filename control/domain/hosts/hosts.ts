@@ -3,6 +3,7 @@ import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import type { ChangeHost, Host, HostFacts } from "../../../shared/host.ts";
 import { Id, instant } from "../../../shared/ids.ts";
+import { changeWithMac, guardAsRead, requireGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, detections, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { channels } from "../../db/schema/notifications.ts";
@@ -47,22 +48,26 @@ export async function getHost(deps: Deps, id: Id): Promise<Host> {
  * once.
  */
 export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof ChangeHost>): Promise<Host> {
-  const host = await findHost(deps, id);
-  const name = change.name ?? host.name;
-  const { labels = host.labels, offlineAfterSeconds = host.offlineAfterSeconds } = change;
-  const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
-  const write = writeAll(deps.db, [
-    deps.db.update(hosts).set({ name, labels, revokedAt, offlineAfterSeconds }).where(eq(hosts.id, id)),
-    ...(change.revoked === true
-      ? [
-          ...undeclareHost(deps, id),
-          deleteApprovals(deps, id),
-          closeIncidentsOf(deps, "host", id),
-          scheduleLatenessCheck(deps, eq(bindings.host, id)),
-        ]
-      : []),
-  ]);
-  await throwIfNameTaken("hosts", name, write);
+  await withRetry(async () => {
+    const host = await findHost(deps, id);
+    const name = change.name ?? host.name;
+    const { labels = host.labels, offlineAfterSeconds = host.offlineAfterSeconds } = change;
+    const revokedAt = host.revokedAt ?? (change.revoked === true ? instant(deps.clock.now()) : null);
+    const changed = await changeWithMac(deps, "hosts", host, { name, labels, revokedAt, offlineAfterSeconds });
+    const write = writeAll(deps.db, [
+      guardAsRead(deps, "hosts", host),
+      deps.db.update(hosts).set(changed).where(eq(hosts.id, id)),
+      ...(change.revoked === true
+        ? [
+            ...(await undeclareHost(deps, id)),
+            deleteApprovals(deps, id),
+            closeIncidentsOf(deps, "host", id),
+            scheduleLatenessCheck(deps, eq(bindings.host, id)),
+          ]
+        : []),
+    ]);
+    await throwIfNameTaken("hosts", name, write);
+  });
   if (change.revoked === true) await deps.hub.disconnect(id, "revoked");
   return await getHost(deps, id);
 }
@@ -113,6 +118,7 @@ export async function resolveHost(deps: Deps, reference: string, path: string[])
   const [row] = await deps.db.select().from(hosts).where(eq(column, reference));
   if (row === undefined)
     throw invalidRequest(path, `there is no host "${reference}"; give the id or name of one that is enrolled`);
+  await requireGenuine(deps, "hosts", row);
   if (row.revokedAt !== null) throw invalidRequest(path, `host "${row.name}" is revoked; enrol it again first`);
   return row;
 }

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull, sql } from "drizzle-orm";
+import { and, eq, inArray, sql } from "drizzle-orm";
 import type { Id } from "../../../shared/ids.ts";
 import { instant } from "../../../shared/ids.ts";
 import type { Refusal, Report, RunReport } from "../../../shared/report.ts";
@@ -16,8 +16,9 @@ import { firstFutureId } from "../ids.ts";
 import { closeAnsweredOrders } from "../runs/orders.ts";
 import { readOpenIncidents, planIncidents, type IncidentContext } from "./incidents.ts";
 import type { NamedBinding } from "../run-data.ts";
-import { bumpHostsOfRepository, pokeHostsOfRepository } from "../revisions.ts";
 import { countedBytes, enforceQuota, type Reported, weightOf } from "./quota.ts";
+import { pokeHostsOfRepository } from "../revisions.ts";
+import { saveEngineIds } from "./engine-ids.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
 import { readStreaks } from "./streaks.ts";
 import { readSourceChecks } from "./source-checks.ts";
@@ -59,11 +60,12 @@ export async function acceptReports(
         })
         .where(eq(hosts.id, host.id)),
       ...plan.statements,
+      ...(await saveEngineIds(deps, plan.engineIds)),
     ]);
     return plan;
   });
   if (written.notifications > 0) deps.wakeOutbox();
-  for (const repository of written.identifiedRepositories) await pokeHostsOfRepository(deps, repository);
+  for (const repository of written.engineIds.keys()) await pokeHostsOfRepository(deps, repository);
   return { accepted: written.accepted };
 }
 
@@ -86,8 +88,8 @@ interface Plan {
   /** Of the reports that are saved, in bytes. */
   weight: number;
   notifications: number;
-  /** Repositories whose engine id these reports made known. */
-  identifiedRepositories: Set<Id>;
+  /** Engine ids that these reports made known, by repository. */
+  engineIds: Map<Id, string>;
 }
 
 async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Report[]): Promise<KnownState> {
@@ -158,7 +160,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
 
 /** Oldest run first, whatever order they came in, so that every change of state is seen. */
 function planReports(deps: Deps, host: ReportingHost, known: KnownState, reports: readonly Report[]): Plan {
-  const plan: Plan = { accepted: [], statements: [], weight: 0, notifications: 0, identifiedRepositories: new Set() };
+  const plan: Plan = { accepted: [], statements: [], weight: 0, notifications: 0, engineIds: new Map() };
   const ofRuns = reports.filter((report) => report.type === "run");
   ofRuns.sort((a, b) => (a.run.id === b.run.id ? a.sequence - b.sequence : a.run.id < b.run.id ? -1 : 1));
   for (const report of ofRuns) planRun(deps, host, known, plan, report);
@@ -198,18 +200,18 @@ function planBinding(
   { binding, report }: { binding: KnownBinding; report: RunReport },
 ): void {
   const { run } = report;
+  const { id: repository } = binding.repository;
   // Of a shared repository only the host that maintains it says what it is: for the others it would be "swapped".
-  if (report.engineId !== null && binding.engineId === null && binding.identifiedBy === host.id) {
-    plan.identifiedRepositories.add(binding.repository.id);
-    plan.statements.push(...saveEngineId(deps, binding.repository.id, report.engineId));
-  }
+  const isTeller = binding.identifiedBy === host.id && !plan.engineIds.has(repository);
+  if (report.engineId !== null && binding.engineId === null && isTeller)
+    plan.engineIds.set(repository, report.engineId);
   if (run.kind === "backup" && isGood(run.state))
     plan.statements.push(...recordGoodBackup(deps, host, { binding, run }));
   // A list from a run whose id lies in the future (clock was ahead) must not block newer lists.
   const isListedAhead = binding.listedBy !== null && binding.listedBy >= firstFutureId(deps);
   if (report.snapshots !== null && (isListedAhead || (binding.listedBy ?? "") <= run.id)) {
     binding.listedBy = run.id;
-    const of = { host: host.id, binding: binding.id, repository: binding.repository.id };
+    const of = { host: host.id, binding: binding.id, repository };
     const made = run.kind === "backup" && run.snapshot !== null ? { run: run.id, snapshot: run.snapshot } : null;
     plan.statements.push(...reconcileSnapshots(deps, of, report.snapshots, made));
     plan.statements.push(deps.db.update(bindings).set({ listedBy: run.id }).where(eq(bindings.id, binding.id)));
@@ -236,15 +238,6 @@ function upsert(deps: Deps, host: ReportingHost, { run, sequence, log, suspiciou
       set: now,
       setWhere: sql`${runs.sequence} < ${sequence} and ${runs.host} = ${host.id}`,
     });
-}
-
-/** The revision update comes first, because it checks that the id is still unknown: a later report changes nothing. */
-function saveEngineId(deps: Deps, repository: Id, engineId: string): Statement[] {
-  const unknown = and(eq(repositories.id, repository), isNull(repositories.engineId));
-  return [
-    bumpHostsOfRepository(deps, repository, sql`exists (select 1 from ${repositories} where ${unknown})`),
-    deps.db.update(repositories).set({ engineId }).where(unknown),
-  ];
 }
 
 function planRefusal(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan, refusal: Refusal): void {

@@ -3,6 +3,7 @@ import type { ForeignBinding, Order, RestoreRequest } from "../../../shared/assi
 import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { isOver, type Run, type RunState } from "../../../shared/run.ts";
+import { onlyGenuine, requireGenuine, withMac } from "../../keys/row-mac.ts";
 import { sign } from "../../auth/sign.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { orders, runs } from "../../db/schema/runs.ts";
@@ -23,7 +24,8 @@ export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string
     .where(and(eq(orders.host, host), isNull(orders.closedAt), gt(orders.expiresAt, instant(deps.clock.now()))))
     .orderBy(asc(orders.id))
     .limit(BATCH_SIZE);
-  return { orders: await Promise.all(rows.map((row) => sign(deps.signingKey, "order", toOrder(row)))) };
+  const genuine = await onlyGenuine(deps, "orders", rows);
+  return { orders: await Promise.all(genuine.map((row) => sign(deps.signingKey, "order", toOrder(row)))) };
 }
 
 /** A requested run. `host` runs it; for a restore of another host's snapshots it is not the binding's host. */
@@ -40,10 +42,8 @@ export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
   const restore = request.kind === "restore" ? request.restore : null;
   const from = request.kind === "restore" ? request.from : null;
   const dryRun = request.kind === "forget" && request.dryRun;
-  const [owner] = await deps.db
-    .select({ name: hosts.name, revokedAt: hosts.revokedAt })
-    .from(hosts)
-    .where(eq(hosts.id, host));
+  const [owner] = await deps.db.select().from(hosts).where(eq(hosts.id, host));
+  if (owner !== undefined) await requireGenuine(deps, "hosts", owner);
   if (owner === undefined || owner.revokedAt !== null) {
     throw new Failure(
       "request.conflict",
@@ -73,27 +73,39 @@ export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
     progress: null,
   };
   const times = { issuedAt: instant(now), expiresAt: instant(now + RUN_LIFETIME_MS) };
+  const content = { id, host, kind, run: id, binding, repository, restore, from, dryRun, ...times };
+  const order = await withMac(deps, "orders", content);
   await writeAll(deps.db, [
     deps.db.insert(runs).values({ ...run, heardAt: instant(now) }),
-    deps.db.insert(orders).values({ id, host, kind, run: id, binding, repository, restore, from, dryRun, ...times }),
+    deps.db.insert(orders).values(order),
   ]);
   await deps.hub.poke(host, "orders");
   return run;
 }
 
-/** Statement that adds an order to cancel a run. The order stays open until the run is over, for an hour at most. */
-export function orderCancel(deps: Deps, run: Pick<Run, "id" | "host" | "binding" | "repository">): Statement {
+/**
+ * Statement (in an object, because awaiting it alone runs it) that adds an order to cancel a run. The order stays open
+ * until the run is over, for an hour at most.
+ */
+export async function orderCancel(
+  deps: Deps,
+  run: Pick<Run, "id" | "host" | "binding" | "repository">,
+): Promise<{ order: Statement }> {
   const now = deps.clock.now();
   const times = { issuedAt: instant(now), expiresAt: instant(now + CANCEL_LIFETIME_MS) };
-  return deps.db.insert(orders).values({
+  const row = await withMac(deps, "orders", {
     id: newId(deps),
     host: run.host,
     kind: "cancel",
     run: run.id,
     binding: run.binding,
     repository: run.repository,
+    restore: null,
+    from: null,
+    dryRun: false,
     ...times,
   });
+  return { order: deps.db.insert(orders).values(row) };
 }
 
 /** Closes the order that starts the run. */

@@ -4,10 +4,11 @@ import type { ForeignBinding } from "../../../shared/assignment.ts";
 import { Id } from "../../../shared/ids.ts";
 import type { SecretSource } from "../../../shared/repository.ts";
 import type { Run } from "../../../shared/run.ts";
+import { requireGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import type { Deps } from "../../deps.ts";
-import { assignedContract, assignedRepository } from "../contracts/assignments.ts";
+import { assignedBinding, assignedContract, assignedRepository } from "../contracts/assignments.ts";
 import { type HostRow, resolveHost } from "../hosts/hosts.ts";
 import { orderRun } from "./orders.ts";
 import { invalidRequest } from "../errors.ts";
@@ -57,6 +58,11 @@ async function findBound(deps: Deps, reference: string): Promise<Bound> {
     throw invalidRequest(["binding"], `there is no binding "${reference}"; give the id or name of one that exists`);
   if (another !== undefined)
     throw invalidRequest(["binding"], `several hosts have a binding "${reference}"; give its id`);
+  // All of it may go into the order.
+  await requireGenuine(deps, "bindings", bound.binding);
+  await requireGenuine(deps, "contracts", bound.contract);
+  await requireGenuine(deps, "repositories", bound.repository);
+  await requireGenuine(deps, "hosts", bound.host);
   return bound;
 }
 
@@ -67,10 +73,9 @@ function foreignBinding(
   bound: Bound,
   { host, passphrase }: { host: HostRow; passphrase: CreateRestore["passphrase"] },
 ): ForeignBinding {
-  const { id, name, contract, repository, paused, settings } = bound.binding;
   return {
     host: bound.host.id,
-    binding: { id, name, contract, repository, paused, settings },
+    binding: assignedBinding(bound.binding),
     // No file on the other host declares it.
     contract: { ...assignedContract(bound.contract), declared: false },
     repository: {

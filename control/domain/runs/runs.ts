@@ -97,7 +97,8 @@ export async function cancelRun(deps: Deps, id: Id): Promise<Run> {
     .select({ id: orders.id })
     .from(orders)
     .where(and(eq(orders.run, id), eq(orders.kind, "cancel"), isNull(orders.closedAt)));
-  await writeAll(deps.db, cancelOrders.length > 0 ? statements : [...statements, orderCancel(deps, run)]);
+  const { order } = await orderCancel(deps, run);
+  await writeAll(deps.db, cancelOrders.length > 0 ? statements : [...statements, order]);
   await deps.hub.poke(run.host, "orders");
   const { log: _log, ...cancelled } = await getRun(deps, id);
   return cancelled;

@@ -3,6 +3,7 @@ import type { ForgetRequest } from "../../../shared/api.ts";
 import { Failure } from "../../../shared/failure.ts";
 import type { Id } from "../../../shared/ids.ts";
 import type { Run } from "../../../shared/run.ts";
+import { requireGenuine } from "../../keys/row-mac.ts";
 import { bindings, repositories } from "../../db/schema/contracts.ts";
 import { runs } from "../../db/schema/runs.ts";
 import type { Deps } from "../../deps.ts";
@@ -47,6 +48,7 @@ async function findBound(deps: Deps, id: Id): Promise<{ host: Id; repository: Id
 async function findRepository(deps: Deps, id: Id): Promise<typeof repositories.$inferSelect> {
   const [repository] = await deps.db.select().from(repositories).where(eq(repositories.id, id));
   if (repository === undefined) throw notFound("repositories", id);
+  await requireGenuine(deps, "repositories", repository);
   return repository;
 }
 

@@ -46,5 +46,10 @@ export async function listAudit(
     )
     .orderBy(desc(audit.id))
     .limit(input.limit + 1);
-  return pageOf(rows, input.limit, (row) => row);
+  return pageOf(rows, input.limit, toEntry);
+}
+
+function toEntry(row: typeof audit.$inferSelect): AuditEntry {
+  const { id, at, by, byName, byKind, method, route, object, status } = row;
+  return { id, at, by, byName, byKind, method, route, object, status };
 }

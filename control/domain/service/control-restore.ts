@@ -1,10 +1,11 @@
-import { and, desc, eq, inArray, isNull, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, inArray, isNull, sql } from "drizzle-orm";
 import type { ContractRequest, DatabaseRequest } from "../../../shared/contract.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
+import { changeWithMac, onlyGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { enrollments, hosts } from "../../db/schema/hosts.ts";
 import { orders, runs } from "../../db/schema/runs.ts";
-import { writeAll } from "../../db/transaction.ts";
+import { type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 
 /** The snapshot that the control plane's database was restored from. */
@@ -32,9 +33,10 @@ export interface ControlRestoreSource {
  * @returns the number of hosts that are not revoked
  */
 export async function adaptRestoredDatabase(
-  { db, clock }: Pick<Deps, "db" | "clock">,
+  deps: Pick<Deps, "db" | "clock" | "log" | "signingKey">,
   from: ControlRestoreSource,
 ): Promise<{ hosts: number }> {
+  const { db, clock } = deps;
   const now = clock.now();
   const at = instant(now);
   const open = inArray(runs.state, ["queued", "running"]);
@@ -44,16 +46,28 @@ export async function adaptRestoredDatabase(
     .where(and(eq(runs.host, from.host), eq(runs.binding, from.binding), eq(runs.kind, "backup"), open))
     .orderBy(desc(runs.id))
     .limit(1);
-  const [contract] = await db
-    .select({ id: contracts.id, request: contracts.request })
-    .from(contracts)
-    .innerJoin(bindings, eq(bindings.contract, contracts.id))
-    .where(eq(bindings.id, from.binding));
+  const [[contract], [moved], tokens] = await db.batch([
+    db
+      .select(getTableColumns(contracts))
+      .from(contracts)
+      .innerJoin(bindings, eq(bindings.contract, contracts.id))
+      .where(eq(bindings.id, from.binding)),
+    db
+      .select()
+      .from(repositories)
+      .where(eq(repositories.id, from.moved?.repository ?? "")),
+    db.select().from(enrollments),
+  ]);
   const warning = "its result was not reported before the control plane was restored from this snapshot";
+  const ended: Statement[] = [];
+  for (const row of await onlyGenuine(deps, "enrollments", tokens)) {
+    const change = await changeWithMac(deps, "enrollments", row, { usesLeft: 0 });
+    ended.push(db.update(enrollments).set(change).where(eq(enrollments.id, row.id)));
+  }
   await writeAll(db, [
     db.update(hosts).set({ revision: sql`max(${hosts.revision} + 1, ${Math.floor(now / 1000)})` }),
     db.update(orders).set({ closedAt: at }).where(isNull(orders.closedAt)),
-    db.update(enrollments).set({ usesLeft: 0 }),
+    ...ended,
     db.update(bindings).set({ expectedSince: at, alertAt: at }),
     db
       .update(runs)
@@ -76,18 +90,20 @@ export async function adaptRestoredDatabase(
       : [
           db
             .update(contracts)
-            .set({
-              request: { ...contract.request, sourceDirectories: [from.staging.directory], user: from.staging.user },
-              changedAt: at,
-            })
+            .set(
+              await changeWithMac(deps, "contracts", contract, {
+                request: { ...contract.request, sourceDirectories: [from.staging.directory], user: from.staging.user },
+                changedAt: at,
+              }),
+            )
             .where(eq(contracts.id, contract.id)),
         ]),
-    ...(from.moved === null
+    ...(from.moved === null || moved === undefined
       ? []
       : [
           db
             .update(repositories)
-            .set({ location: from.moved.location, changedAt: at })
+            .set(await changeWithMac(deps, "repositories", moved, { location: from.moved.location, changedAt: at }))
             .where(eq(repositories.id, from.moved.repository)),
         ]),
   ]);

@@ -2,8 +2,10 @@ import { and, desc, eq } from "drizzle-orm";
 import type * as z from "zod";
 import type { ChangeToken, CreateToken, Page, Token, TokenCreated } from "../../../shared/api.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
+import { changeWithMac, guardAsRead, withMac } from "../../keys/row-mac.ts";
 import { newSecret, sha256Hex } from "../../auth/secret.ts";
 import { tokens } from "../../db/schema/service.ts";
+import { withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { newId } from "../ids.ts";
 import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
@@ -11,12 +13,12 @@ import { notFound, throwIfNameTaken } from "../errors.ts";
 
 /** Creates an API token. Its text is only in the result; the database keeps its hash. */
 export async function createToken(
-  deps: Pick<Deps, "db" | "clock" | "random">,
+  deps: Pick<Deps, "db" | "clock" | "random" | "signingKey">,
   input: CreateToken,
 ): Promise<z.infer<typeof TokenCreated>> {
   const token = `hft_${newSecret(deps)}`;
   const now = deps.clock.now();
-  const row = {
+  const row = await withMac(deps, "tokens", {
     id: newId(deps),
     name: input.name,
     scope: input.scope,
@@ -24,8 +26,7 @@ export async function createToken(
     expiresAt: input.expiresInSeconds === null ? null : instant(now + input.expiresInSeconds * 1000),
     lastUsedAt: null,
     createdAt: instant(now),
-    mac: null,
-  };
+  });
   await throwIfNameTaken("tokens", input.name, deps.db.insert(tokens).values(row));
   return { ...toToken(row), token };
 }
@@ -41,22 +42,32 @@ export async function listTokens(deps: Deps, input: ListInput & { name?: string 
 }
 
 export async function getToken(deps: Deps, id: Id): Promise<Token> {
-  const [row] = await deps.db.select().from(tokens).where(eq(tokens.id, id));
-  if (row === undefined) throw notFound("tokens", id);
-  return toToken(row);
+  return toToken(await findToken(deps, id));
 }
 
 export async function changeToken(deps: Deps, id: Id, change: ChangeToken): Promise<Token> {
-  const write = deps.db.update(tokens).set({ name: change.name }).where(eq(tokens.id, id)).returning();
-  const [row] = await throwIfNameTaken("tokens", change.name, write);
-  if (row === undefined) throw notFound("tokens", id);
-  return toToken(row);
+  await withRetry(async () => {
+    const old = await findToken(deps, id);
+    const changed = await changeWithMac(deps, "tokens", old, { name: change.name });
+    const write = writeAll(deps.db, [
+      guardAsRead(deps, "tokens", old),
+      deps.db.update(tokens).set(changed).where(eq(tokens.id, id)),
+    ]);
+    await throwIfNameTaken("tokens", change.name, write);
+  });
+  return getToken(deps, id);
 }
 
 /** Revokes the token at once. */
 export async function deleteToken(deps: Deps, id: Id): Promise<void> {
   const gone = await deps.db.delete(tokens).where(eq(tokens.id, id)).returning({ id: tokens.id });
   if (gone.length === 0) throw notFound("tokens", id);
+}
+
+async function findToken(deps: Deps, id: Id): Promise<typeof tokens.$inferSelect> {
+  const [row] = await deps.db.select().from(tokens).where(eq(tokens.id, id));
+  if (row === undefined) throw notFound("tokens", id);
+  return row;
 }
 
 function toToken({ id, name, scope, expiresAt, lastUsedAt, createdAt }: typeof tokens.$inferSelect): Token {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,9 @@ import { sql } from "drizzle-orm";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import { migrate } from "../../db/migrate.ts";
 import { MIGRATIONS } from "../../db/migrations.ts";
+import type { SigningKey } from "../../deps.ts";
 import { adaptRestoredDatabase } from "../../domain/service/control-restore.ts";
+import { protectRows } from "../../domain/service/row-protection.ts";
 import type { RecoveryKey } from "../../../shared/recovery-key.ts";
 import type { SnapshotFacts } from "../../../shared/run.ts";
 import { databaseFile, type NodeConfig } from "./config.ts";
@@ -15,6 +18,8 @@ import { stagingDirectory } from "./control-contract.ts";
 import { fetchControlSnapshot, type FetchedSnapshot, fileOf } from "./control-snapshot.ts";
 import { lockDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
+import { lineLog } from "./log.ts";
+import { recordRowProtection } from "./row-protection.ts";
 import { syncDirectory } from "../../../shared/node/files.ts";
 import { agentRoot } from "./local-agent.ts";
 
@@ -57,12 +62,13 @@ export async function restoreControl(config: NodeConfig, wanted: ControlRestore)
     }
     const location = wanted.location ?? wanted.key.repository.location;
     const fetched = await fetchControlSnapshot(wanted.key, { location, snapshot: wanted.snapshot, work });
-    await verify(fetched, wanted.key);
-    const { hosts } = await adaptDatabase(config, fetched, wanted);
+    const signingKey = await verify(config, fetched, wanted.key);
+    const { hosts } = await adaptDatabase(config, fetched, { ...wanted, signingKey });
     const aside = existing.length === 0 ? null : await moveAside(config, existing);
     for (const { from, to } of moves) {
       if ((await existingPaths([join(fetched.files, from)])).length > 0) await rename(join(fetched.files, from), to);
     }
+    await recordRowProtection(config.dataDir);
     await syncDirectory(config.dataDir);
     return { snapshot: fetched.facts, hosts, aside };
   } finally {
@@ -93,16 +99,20 @@ async function existingPaths(paths: readonly string[]): Promise<string[]> {
 }
 
 /** Checks that the snapshot is intact, of a known version, and of the control plane whose key the hosts have pinned. */
-async function verify(fetched: FetchedSnapshot, key: RecoveryKey): Promise<void> {
+async function verify(config: NodeConfig, fetched: FetchedSnapshot, key: RecoveryKey): Promise<SigningKey> {
   const what = `snapshot ${fetched.facts.id.slice(0, 8)} of ${fetched.facts.takenAt}`;
   const other = "choose another one with --snapshot";
-  const signing = await fileOf(fetched, "signing.key");
+  const stored = await fileOf(fetched, "signing.key");
   // With HOLDFAST_SIGNING_KEY there is no key file.
-  if (signing !== null) {
-    const { fingerprint } = await readSigningKey(signing, `signing.key in ${what}`);
-    if (fingerprint !== key.controlKey)
-      throw new Error(`${what} has another signing key than the one the hosts have pinned: ${other}`);
-  }
+  if (stored === null && config.signingKey === undefined)
+    throw new Error(`${what} has no signing key, because it was in HOLDFAST_SIGNING_KEY: set that variable as before`);
+  const signingKey = await (stored === null
+    ? readSigningKey(config.signingKey ?? "", "HOLDFAST_SIGNING_KEY")
+    : readSigningKey(stored, `signing.key in ${what}`));
+  if (signingKey.fingerprint !== key.controlKey)
+    throw new Error(
+      `${stored === null ? "HOLDFAST_SIGNING_KEY" : what} has another signing key than the one the hosts have pinned: ${stored === null ? "set the one from before" : other}`,
+    );
   let newest: unknown;
   try {
     const db = new DatabaseSync(join(fetched.files, "control.db"), { readOnly: true });
@@ -120,27 +130,30 @@ async function verify(fetched: FetchedSnapshot, key: RecoveryKey): Promise<void>
   }
   if (Number(newest) > Math.max(...MIGRATIONS.map(({ when }) => when)))
     throw new Error(`the database in ${what} was written by a newer Holdfast: restore it with that version`);
+  return signingKey;
 }
 
 async function adaptDatabase(
   config: NodeConfig,
   { files, facts }: FetchedSnapshot,
-  { key, location }: ControlRestore,
+  { key, location, signingKey }: ControlRestore & { signingKey: SigningKey },
 ): Promise<{ hosts: number }> {
   const db = openDatabase(pathToFileURL(join(files, "control.db")).href);
   try {
     await migrate(db);
-    const adapted = await adaptRestoredDatabase(
-      { db, clock: Date },
-      {
-        host: key.host,
-        binding: key.binding,
-        snapshot: facts.id,
-        takenAt: facts.takenAt,
-        moved: location === null ? null : { repository: key.repository.id, location },
-        staging: { directory: stagingDirectory(config), user: userInfo().username },
-      },
-    );
+    const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes));
+    const log = lineLog((line) => process.stderr.write(line));
+    const deps = { db, clock: Date, random, log, signingKey };
+    // A snapshot of version 0.2 has no MACs. That this very database is the right one, its recovery key says.
+    await protectRows(deps, { mayBegin: true });
+    const adapted = await adaptRestoredDatabase(deps, {
+      host: key.host,
+      binding: key.binding,
+      snapshot: facts.id,
+      takenAt: facts.takenAt,
+      moved: location === null ? null : { repository: key.repository.id, location },
+      staging: { directory: stagingDirectory(config), user: userInfo().username },
+    });
     // Writes the WAL into the database file, because only that file is moved. Closing does not do it.
     await db.run(sql`pragma journal_mode = delete`);
     return adapted;

@@ -23,6 +23,7 @@ import { installRoutes, readAgentFiles } from "./install.ts";
 import { lineLog } from "./log.ts";
 import { createMail } from "./mail.ts";
 import { createPost, createDestinationCheck } from "./outgoing.ts";
+import { protectRowsOnce } from "./row-protection.ts";
 import { openSigningKey } from "./signing-key.ts";
 import { startTimers } from "./timers.ts";
 import { createUpgrades } from "./upgrades.ts";
@@ -85,6 +86,7 @@ async function startWithDatabase(
     random: overrides.random ?? ((bytes: number) => new Uint8Array(randomBytes(bytes))),
     log: overrides.log ?? lineLog((line) => process.stderr.write(line)),
   };
+  await protectRowsOnce({ ...base, signingKey }, config.dataDir);
   await recordVital(base, "start");
   await recordUptimeStart(base);
   const server = createServer();

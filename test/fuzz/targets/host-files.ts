@@ -6,9 +6,12 @@ import { readContractState } from "../../../agent/declared/contract-state.ts";
 import { loadAssignment } from "../../../agent/link/assignments.ts";
 import { agentPaths, type Paths, readConfig } from "../../../agent/config.ts";
 import { readDaemonState } from "../../../agent/daemon/claim.ts";
+import { wasAppendOnly } from "../../../agent/state/append-only.ts";
+import { readForgetGate } from "../../../agent/state/forget-gate.ts";
 import { readNewestGood } from "../../../agent/state/good-snapshot.ts";
 import { loadIdentity, loadOrCreateIdentity } from "../../../agent/link/identity.ts";
 import { acquireLock } from "../../../agent/state/locks.ts";
+import { readMade } from "../../../agent/state/made-snapshots.ts";
 import { removeExpiredOrders } from "../../../agent/link/orders.ts";
 import { listHooks, loadPolicy } from "../../../agent/policy/policy.ts";
 import { ownProcessRef } from "../../../agent/system/process/process-ref.ts";
@@ -170,6 +173,19 @@ async function readablesOf(paths: Paths): Promise<Readable[]> {
     ),
     await state(join(paths.bindingsDir, `${binding.id}.good.json`), { snapshot: good }, () =>
       orRunError(() => readNewestGood(paths, binding.id)),
+    ),
+    await state(
+      join(paths.bindingsDir, `${binding.id}.made-${good.slice(0, 16)}.json`),
+      { snapshots: [], isComplete: true, wasDamaged: false, newest: null },
+      () => readMade(paths, { binding: binding.id, engineId: good }),
+    ),
+    await state(
+      join(paths.bindingsDir, `${binding.id}.forget.json`),
+      { retention: { keep_last: 3 }, most: [{ day: "2026-11-23", snapshots: 3 }], waiting: null },
+      () => readForgetGate(paths, binding.id),
+    ),
+    await state(join(paths.state, "append-only.json"), { locations: ["/backup"], engineIds: [good] }, () =>
+      orRunError(() => wasAppendOnly(paths, { location: "/backup", engineId: good })),
     ),
     await state(
       join(paths.state, "sources", `${binding.id}.json`),

@@ -27,7 +27,7 @@ type Corpus = Readonly<
  */
 export const parsers: Target = {
   name: "parsers",
-  share: 35,
+  share: 45,
   casesPerRound: 20_000,
   async begin(seed) {
     const corpus: Corpus = {
