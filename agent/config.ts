@@ -36,6 +36,8 @@ export interface Paths {
   readonly repositoriesDir: string;
   readonly secretsDir: string;
   readonly locksDir: string;
+  /** What restores write before it is put in place, and the replaced files they keep. */
+  readonly asideDir: string;
   /** Last valid contents of contractsDir, and the control plane's faults for them. */
   readonly contractsFile: string;
   readonly cache: string;
@@ -75,6 +77,7 @@ export function agentPaths(root: string): Paths {
     repositoriesDir: join(state, "repositories"),
     secretsDir: join(state, "secrets"),
     locksDir: join(state, "locks"),
+    asideDir: join(state, "restores"),
     contractsFile: join(state, "contracts.json"),
     cache: join("/", root, "var/cache/holdfast"),
     daemonFile: join(state, "daemon.json"),

@@ -18,6 +18,7 @@ import { listenForStop } from "./cli/stop-signal.ts";
 import { uninstall } from "./cli/uninstall.ts";
 import { check, forget, prune } from "./cli/upkeep.ts";
 import { runVerb, type Verb } from "./cli/verb.ts";
+import { forTerminal } from "../shared/terminal.ts";
 import { agentPaths } from "./config.ts";
 
 /** In the order of the help. */
@@ -45,8 +46,8 @@ const deps: CliDeps = {
   clock: Date,
   uptime: () => uptime() * 1000,
   random: (bytes) => randomBytes(bytes),
-  out: (text) => void process.stdout.write(text),
-  log: (line) => void process.stderr.write(`${line}\n`),
+  out: (text) => void process.stdout.write(forTerminal(text)),
+  log: (line) => void process.stderr.write(`${forTerminal(line)}\n`),
   stdin: async () => (process.stdin.isTTY ? "" : await text(process.stdin)),
   env: process.env,
   stopSignal: listenForStop,

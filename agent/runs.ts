@@ -1,9 +1,14 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
-import { instant, uuidv7 } from "../shared/ids.ts";
+import { type Instant, instant, uuidv7 } from "../shared/ids.ts";
 import { keepsEverything } from "../shared/retention.ts";
 import { isGood, type SnapshotFacts } from "../shared/run.ts";
+import { beginForgetGate } from "./state/forget-gate.ts";
 import { recordGoodSnapshot } from "./state/good-snapshot.ts";
+import { recordMade } from "./state/made-snapshots.ts";
+import { requireRemovable } from "./in-force/removal.ts";
+import { noteAppendOnly } from "./policy/append-only.ts";
 import { checkRepository } from "./policy/check.ts";
+import { loadPolicy } from "./policy/policy.ts";
 import { performRestore } from "./restore/restore.ts";
 import { withServicesStopped } from "./restore/services.ts";
 import { prepareAccess, type Prepared } from "./run/access.ts";
@@ -13,8 +18,9 @@ import { failureOf } from "./run-error.ts";
 import { deferIfLocked } from "./run/locked.ts";
 import { openRunLog } from "./run-log.ts";
 import { withPings } from "./run/pings.ts";
+import type { RunResult } from "./run/record.ts";
 import { bindingRun, recordRun } from "./run/record-run.ts";
-import { type ForgetInput, forgetBlockedReason, performForget } from "./upkeep/forget.ts";
+import { type ForgetInput, performForget } from "./upkeep/forget.ts";
 import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
 
 /**
@@ -24,15 +30,16 @@ import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-c
 export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunOutcome> {
   const { retention } = input.binding.settings;
   const at = instant(deps.clock.now());
+  let blocked: string | null = null;
   const outcome = await withPings(deps, input, (watch) =>
     recordRun(deps, bindingRun(input, "backup"), async (run) => {
       watch(run.record.log);
       const finished = await deferIfLocked(deps, input, () => performBackup(deps, input, run));
       const { snapshot, state } = finished;
       const recordWarnings =
-        snapshot !== null && isGood(state) ? await recordGood(deps, { binding: input.binding.id, snapshot, at }) : [];
-      const reason = forgetBlockedReason(input);
-      if (reason !== null) run.record.log.line(`old snapshots are not removed: ${reason}`);
+        snapshot !== null && isGood(state) ? await recordGood(deps, input, { ...finished, snapshot, at }) : [];
+      if (!keepsEverything(retention)) blocked = await removalBlockedReason(deps, input, finished.engineId);
+      if (blocked !== null) run.record.log.line(`old snapshots are not removed: ${blocked}`);
       if (state === "warned" && !keepsEverything(retention)) {
         run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
       }
@@ -40,7 +47,7 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
       return { ...finished, state: "warned", warnings: [...finished.warnings, ...recordWarnings] };
     }),
   );
-  if (outcome.state === "succeeded" && !keepsEverything(retention) && forgetBlockedReason(input) === null) {
+  if (outcome.state === "succeeded" && !keepsEverything(retention) && blocked === null) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
     const { onStarted: _ofTheBackup, ...rest } = input;
     await forget(deps, { ...rest, runId, trigger: "retention", scheduledAt: null, dryRun: false });
@@ -48,12 +55,39 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
   return outcome;
 }
 
+/** Why this host removes nothing from the repository (append-only); null when it may. */
+async function removalBlockedReason(
+  deps: RunnerDeps,
+  { assignment, binding }: RunnerInput,
+  engineId: string | null,
+): Promise<string | null> {
+  const repository = assignment.repositories.find(({ id }) => id === binding.repository);
+  if (repository === undefined) return null;
+  const { paths } = deps;
+  const place = { paths, policy: await loadPolicy(paths), repository, engineId };
+  try {
+    await noteAppendOnly(place);
+    await requireRemovable(deps, { ...place, binding: binding.name });
+    return null;
+  } catch (error) {
+    return failureOf(error).message;
+  }
+}
+
 /** A stored snapshot stays a backup, even if this host can't record it. @returns warnings */
-async function recordGood({ paths }: RunnerDeps, good: Parameters<typeof recordGoodSnapshot>[1]): Promise<string[]> {
-  return await recordGoodSnapshot(paths, good).then(
-    () => [],
-    (error: unknown) => [`the snapshot is not recorded as the newest good one: ${failureOf(error).message}`],
-  );
+async function recordGood(
+  deps: RunnerDeps,
+  { binding }: RunnerInput,
+  { snapshot, at, stats, engineId }: Pick<RunResult, "stats" | "engineId"> & { snapshot: string; at: Instant },
+): Promise<string[]> {
+  try {
+    await recordGoodSnapshot(deps.paths, { binding: binding.id, snapshot, at });
+    await beginForgetGate(deps.paths, { binding: binding.id, retention: binding.settings.retention });
+    if (engineId !== null) await recordMade(deps, { binding: binding.id, engineId, snapshot, stats });
+    return [];
+  } catch (error) {
+    return [`the snapshot is not recorded as the newest good one: ${failureOf(error).message}`];
+  }
 }
 
 /** Applies the binding's retention to its snapshots; a dry run only reports. Never throws for a failure of the run. */
@@ -69,7 +103,7 @@ export async function runUpkeep(deps: RunnerDeps, input: UpkeepInput): Promise<R
 /** One restore, in place or to a directory. Never throws for a failure of the run. */
 export async function restore(
   deps: RunnerDeps,
-  input: RunnerInput & { readonly restore: RestoreRequest },
+  input: RunnerInput & { readonly restore: RestoreRequest; readonly keepReplaced?: boolean },
 ): Promise<RunOutcome> {
   return await recordRun(deps, bindingRun(input, "restore"), (run) =>
     withServicesStopped(deps, { input, run }, (stopServices) => performRestore(deps, { ...input, stopServices }, run)),

@@ -1,5 +1,6 @@
 import { isExcluded } from "../../shared/pattern-dialects.ts";
 import { ExcludePattern } from "../../shared/pattern.ts";
+import { ASIDE_NAME } from "../restore/aside-record.ts";
 import { runError } from "../run-error.ts";
 
 /**
@@ -29,3 +30,6 @@ export function checkExcludes(sources: readonly string[], patterns: readonly str
     );
   }
 }
+
+/** The pattern of what restores keep for a time beside restored files: no snapshot needs what was replaced. */
+export const ASIDE_PATTERN = `${ASIDE_NAME}*`;

@@ -11,7 +11,7 @@ import { findHalts, halt } from "../consistency/services.ts";
 import type { BackupResult, OpenRepository } from "../providers/provider.ts";
 import { readTimeLimit, type Prepared } from "../run/access.ts";
 import type { RunnerDeps } from "../run/deps.ts";
-import { checkExcludes } from "./excludes.ts";
+import { ASIDE_PATTERN, checkExcludes } from "./excludes.ts";
 import { failureOf } from "../run-error.ts";
 import type { RunContext } from "../run/record-run.ts";
 import { checkSources } from "./sources.ts";
@@ -93,7 +93,12 @@ export async function storeFiles(
     const staged = await stageDatabases(context, input);
     const result = await repository.backup({
       sources: addStagedSource(checked.sources, staged),
-      excludes: [...excludePatterns, ...(staged?.excludes ?? []), ...ownExcludes(deps.paths, checked.sources)],
+      excludes: [
+        ...excludePatterns,
+        ...(staged?.excludes ?? []),
+        ASIDE_PATTERN,
+        ...ownExcludes(deps.paths, checked.sources),
+      ],
       onProgress: run.onProgress,
     });
     const recordWarnings = result.snapshot === null ? [] : await warnIfNotRecorded(sourceCheck.record());

@@ -1,3 +1,4 @@
+import { mkdir, realpath } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { Performance } from "../../shared/binding.ts";
 import { uuidv7 } from "../../shared/ids.ts";
@@ -61,11 +62,13 @@ async function fetchSnapshot(deps: CliDeps, request: string, signal: AbortSignal
     wanted: wanted.snapshot,
     binding: "of the control plane",
   });
+  await mkdir(target, { recursive: true, mode: 0o700 });
   const { failure, warnings } = await restoreFiles(opened, access, {
-    isOwnTarget: true,
+    aside: null,
+    isTargetClosed: true,
     named: [],
     snapshot: snapshot.id,
-    target,
+    target: await realpath(target),
     include: [],
     excludes: [],
     overwrite: "always",

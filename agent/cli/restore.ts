@@ -12,11 +12,11 @@ export const restore: Verb = {
   name: "restore",
   help: {
     usage: `restore BINDING SNAPSHOT [--target DIR] [--include PATH…] [--overwrite always|if-changed|if-newer|never]
-          [--delete] [--dry-run] [--no-verify] [--json]`,
+          [--delete] [--keep-replaced] [--dry-run] [--no-verify] [--json]`,
     summary: "put files back where they were, or under DIR; --delete: exactly the snapshot",
   },
   takes: {
-    flags: ["json", "delete", "dry-run", "no-verify"],
+    flags: ["json", "delete", "keep-replaced", "dry-run", "no-verify"],
     texts: ["target", "overwrite"],
     lists: ["include"],
     names: ["BINDING", "SNAPSHOT"],
@@ -35,6 +35,7 @@ export const restore: Verb = {
       scheduledAt: null,
       signal,
       restore: request,
+      keepReplaced: given.flag("keep-replaced"),
     });
     if (!json) for (const line of restoreResultLines(outcome)) deps.out(`${line}\n`);
     return await printOutcome(deps, host, { what: `restore of ${host.target.binding.name}`, outcome, json });

@@ -14,15 +14,22 @@ import type { Verb } from "./verb.ts";
 export const forget: Verb = {
   name: "forget",
   help: {
-    usage: "forget BINDING [--dry-run] [--json]",
-    summary: "remove what the retention no longer wants; --dry-run: only say which, and why others stay",
+    usage: "forget BINDING [--dry-run] [--below-floor] [--json]",
+    summary:
+      "remove what the retention no longer wants; --dry-run: only say which, and why others stay; --below-floor: also what the policy keeps",
   },
-  takes: { flags: ["json", "dry-run"], names: ["BINDING"] },
+  takes: { flags: ["json", "dry-run", "below-floor"], names: ["BINDING"] },
   async run(deps, given) {
     const [dryRun, json] = [given.flag("dry-run"), given.flag("json")];
+    const belowFloor = given.flag("below-floor");
     const signal = deps.stopSignal();
     const host = await loadBindingContext(deps, given.name(0));
-    const outcome = await runs.forget(host.runner, { ...host.target, ...newRunStart(deps, signal), dryRun });
+    const outcome = await runs.forget(host.runner, {
+      ...host.target,
+      ...newRunStart(deps, signal),
+      dryRun,
+      belowFloor,
+    });
     if (!json) printPlan(deps, outcome);
     const what = `${dryRun ? "dry run of the " : ""}forget of ${host.target.binding.name}`;
     return await printOutcome(deps, host, { what, outcome, json });

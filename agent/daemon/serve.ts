@@ -27,6 +27,7 @@ import { startPuller } from "../link/puller.ts";
 import { createRefuse } from "../link/refusals.ts";
 import { deliverReports, startReporter } from "../link/reporter.ts";
 import { openResultFiles } from "./scripts.ts";
+import { removeOldAsides } from "../restore/aside-record.ts";
 import { recoverInterrupted } from "../recover.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import { untilPingsSent } from "../run/pings.ts";
@@ -213,7 +214,10 @@ export async function serve(
   log("stopped");
 }
 
-/** Recovers runs whose process died (this agent's own before a crash, or the CLI's): now, and every minute. */
+/**
+ * Recovers runs whose process died (this agent's own before a crash, or the CLI's), and removes what restores left or
+ * kept long enough: now, and every minute.
+ */
 function watchInterruptedRuns(
   deps: ServeDeps,
   runner: RunnerDeps,
@@ -227,6 +231,7 @@ function watchInterruptedRuns(
     } catch (error) {
       deps.log(`interrupted runs could not be recovered: ${messageOf(error)}`);
     }
+    await removeOldAsides(deps);
     if (!isStopped) cancelTimer = deps.timers.after(RECOVER_EVERY_MS, () => void recover());
   };
   return {

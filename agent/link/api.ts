@@ -219,12 +219,30 @@ async function errorOf(answer: Response): Promise<ApiError> {
   );
 }
 
+/** Far more than an assignment of thousands of contracts. An answer without end must not fill the memory. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
 async function textOf(answer: Response): Promise<string> {
   try {
-    return await answer.text();
+    const text = await boundedTextOf(answer);
+    if (text !== null) return text;
+    throw new Error(`it is longer than ${MAX_ANSWER_BYTES} bytes`);
   } catch (error) {
     throw new ApiError("offline", `the answer of ${answer.url} broke off: ${causeOf(error, RESPONSE_TIMEOUT_MS)}`);
   }
+}
+
+/** @returns null when it is too long; the rest is not read then */
+async function boundedTextOf({ body }: Response): Promise<string | null> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  // Breaking off closes the connection.
+  for await (const chunk of body ?? []) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) return null;
+    chunks.push(chunk);
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
 function causeOf(error: unknown, timeoutMs: number): string {

@@ -1,9 +1,12 @@
 import { rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { Assignment, JWS_TYPES, MAX_REVISION_STEP } from "../../shared/assignment.ts";
+import { messageOf } from "../../shared/error-message.ts";
 import type { RefusalCode } from "../../shared/report.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { writeFileAtomically } from "../../shared/node/files.ts";
+import { noteAppendOnly } from "../policy/append-only.ts";
+import { loadPolicy } from "../policy/policy.ts";
 import type { Refuse } from "./refusals.ts";
 import { verifySigned } from "./signed.ts";
 import { QUARANTINE_SUFFIX, quarantine, readStateText } from "../system/state-file.ts";
@@ -37,6 +40,7 @@ export async function acceptAssignment(
       return input.current;
     case "accept":
       await store(deps, input.jws);
+      await noteAppendOnlyRepositories(deps, verified.assignment);
       deps.log(`assignment ${verified.assignment.revision}: ${countOf(verified.assignment)}`);
       return verified.assignment;
   }
@@ -98,6 +102,16 @@ export async function loadAssignment(deps: AssignmentDeps): Promise<Assignment |
 /** Removes the assignment of the host this machine was before it was enrolled again. */
 export async function removeAssignment({ assignmentFile, assignmentCopy }: Paths): Promise<void> {
   for (const file of [assignmentFile, assignmentCopy]) await rm(file, { force: true });
+}
+
+/** From now on they are append-only for this host: a later assignment may say otherwise, and be somebody else's. */
+async function noteAppendOnlyRepositories({ paths, log }: AssignmentDeps, { repositories }: Assignment): Promise<void> {
+  const policy = await loadPolicy(paths);
+  for (const repository of repositories) {
+    await noteAppendOnly({ paths, policy, repository, engineId: repository.engineId }).catch((error: unknown) =>
+      log(messageOf(error)),
+    );
+  }
 }
 
 async function store({ paths, log }: AssignmentDeps, jws: string): Promise<void> {

@@ -3,6 +3,8 @@ export interface TarEntry {
   readonly name: Buffer;
   readonly type: "file" | "dir" | "symlink" | "other";
   readonly linkTarget: Buffer;
+  /** Whether GNU tar has stored extended attributes with it; ACLs are some. */
+  readonly isExtended: boolean;
 }
 
 interface TarListener {
@@ -10,6 +12,9 @@ interface TarListener {
   onData(bytes: Uint8Array): void;
   onEnd(entry: TarEntry): void;
 }
+
+/** What an extended header says of the entry after it. `attribute`: one of its extended attributes. */
+type Extension = Partial<Record<"path" | "linkpath" | "size" | "attribute", Buffer>>;
 
 const BLOCK = 512;
 const MAX_EXTENSION_BYTES = 1 << 20;
@@ -22,7 +27,7 @@ export function tarReader(listener: TarListener): { push(chunk: Uint8Array): voi
   let dataLeft = 0;
   let paddingLeft = 0;
   let isOver = false;
-  let next: Partial<Record<"path" | "linkpath" | "size", Buffer>> = {};
+  let next: Extension = {};
 
   const endOfData = (): void => {
     if (extension !== null) {
@@ -49,6 +54,7 @@ export function tarReader(listener: TarListener): { push(chunk: Uint8Array): voi
         name: trimmed(next.path ?? nameOf(block)),
         type: typeOf(kind),
         linkTarget: next.linkpath ?? cString(block.subarray(157, 257)),
+        isExtended: next.attribute !== undefined,
       };
       next = {};
       listener.onEntry(entry);
@@ -98,10 +104,10 @@ function typeOf(kind: string): TarEntry["type"] {
   return kind === "5" ? "dir" : "other";
 }
 
-function readExtension(kind: string, data: Buffer): Partial<Record<"path" | "linkpath" | "size", Buffer>> {
+function readExtension(kind: string, data: Buffer): Extension {
   if (kind === "L") return { path: cString(data) };
   if (kind === "K") return { linkpath: cString(data) };
-  const found: Partial<Record<"path" | "linkpath" | "size", Buffer>> = {};
+  const found: Extension = {};
   if (kind === "g") return found;
   for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
@@ -112,6 +118,7 @@ function readExtension(kind: string, data: Buffer): Partial<Record<"path" | "lin
     // The value ends with a line feed.
     const value = data.subarray(equals + 1, at + length - 1);
     if (key === "path" || key === "linkpath" || key === "size") found[key] = value;
+    if (key.startsWith("SCHILY.xattr.")) found.attribute = value;
     at += length;
   }
   return found;

@@ -1,6 +1,7 @@
-import { chmodSync, chownSync, mkdirSync, utimesSync } from "node:fs";
+import { chmodSync, chownSync, fstatSync, utimesSync } from "node:fs";
 import { messageOf } from "../../shared/error-message.ts";
-import { type Disk, type DiskPath, isSameTime, lstat, modeOf, mtimeUsOf } from "./disk.ts";
+import { makeIn, openIn, selfOf, withDirectory } from "../system/descriptors.ts";
+import { type Disk, isSameTime, modeOf, mtimeUsOf } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface Attributes {
@@ -28,7 +29,7 @@ export function readDirectoryAttributes(
       seen.add(at);
       if (restored.has(at)) continue;
       const there = disk.stat(at);
-      if (there?.isDirectory() !== true) continue;
+      if (there?.isDirectory() !== true || !mayChange(there)) continue;
       const { uid, gid } = there;
       found.set(at, { uid: Number(uid), gid: Number(gid), mode: modeOf(there), mtimeUs: mtimeUsOf(there) });
     }
@@ -36,16 +37,22 @@ export function readDirectoryAttributes(
   return found;
 }
 
+/** An agent that is not root changes its own directories only. */
+function mayChange({ uid }: { uid: bigint }): boolean {
+  const own = process.getuid?.() ?? 0;
+  return own === 0 || uid === BigInt(own);
+}
+
 /**
  * Creates missing parent directories of the restored paths, with mode 0755: not every snapshot contains them.
  * @returns paths that can't be restored because this failed
  */
-export function makeParents(root: string, include: readonly string[]): FailedPath[] {
+export function makeParents(disk: Disk, include: readonly string[]): FailedPath[] {
   const failed: FailedPath[] = [];
   for (const path of include) {
     try {
       const parts = path.split("/").slice(1, -1);
-      for (const [index] of parts.entries()) makeParent(`${root}/${parts.slice(0, index + 1).join("/")}`);
+      for (const [index] of parts.entries()) makeParent(disk, `/${parts.slice(0, index + 1).join("/")}`);
     } catch (error) {
       failed.push({ path, reason: messageOf(error) });
     }
@@ -53,10 +60,14 @@ export function makeParents(root: string, include: readonly string[]): FailedPat
   return failed;
 }
 
-function makeParent(path: string): void {
-  if (lstat(path) !== null) return;
-  mkdirSync(path);
-  chmodSync(path, 0o755);
+function makeParent(disk: Disk, path: string): void {
+  if (disk.stat(path) !== null) return;
+  const [name = ""] = disk.namesOf(path);
+  const parent = disk.directoryOf(path);
+  if (parent === null) throw new Error(`there is no directory for ${path}`);
+  makeIn(parent, name);
+  withDirectory(openIn(parent, name), (made) => chmodSync(selfOf(made), 0o755));
+  disk.forget();
 }
 
 /** Sets the directories' attributes, whatever the engine left, the deepest first. */
@@ -67,12 +78,13 @@ export function applyDirectoryAttributes(
   const failed: FailedPath[] = [];
   const wanted = new Map<string, Attributes>(original);
   for (const node of restored) wanted.set(node.path, node);
-  const deepestFirst = [...wanted].toSorted(([one], [other]) => other.length - one.length);
+  // What is in a directory comes before it, and after it in the alphabet.
+  const deepestFirst = [...wanted].toSorted(([one], [other]) => (one < other ? 1 : -1));
   for (const [path, attributes] of deepestFirst) {
-    const place = disk.find(path);
-    if (place === null) continue;
+    const directory = disk.open(path);
+    if (directory === null) continue;
     try {
-      applyAttributes(place, attributes);
+      applyAttributes(directory, attributes);
     } catch (error) {
       failed.push({ path, reason: messageOf(error) });
     }
@@ -80,9 +92,9 @@ export function applyDirectoryAttributes(
   return failed;
 }
 
-function applyAttributes(place: DiskPath, { mode, uid, gid, mtimeUs }: Attributes): void {
-  const there = lstat(place);
-  if (there?.isDirectory() !== true) return;
+function applyAttributes(directory: number, { mode, uid, gid, mtimeUs }: Attributes): void {
+  const there = fstatSync(directory, { bigint: true });
+  const place = selfOf(directory);
   const isOwned = there.uid === BigInt(uid) && there.gid === BigInt(gid);
   if (!isOwned) chownSync(place, uid, gid);
   if (!isOwned || modeOf(there) !== mode) chmodSync(place, mode);

@@ -1,41 +1,99 @@
-import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
+import { type BigIntStats, closeSync, lstatSync, readdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
+import { type EntryName, entryOf, openDirectory, openIn, selfOf } from "../system/descriptors.ts";
 import { shownName } from "../system/display-name.ts";
 import type { NodeType, SnapshotNode } from "../providers/contents.ts";
 
-export type DiskPath = string | Buffer;
+export type DiskPath = EntryName;
 
 /**
- * The disk below one directory, by names as a listing shows them. Directories read once are not read again: open a new
- * one for that.
+ * The disk below one directory, by names as a listing shows them. Every directory is opened within the one above it,
+ * and none through a link: what is found below it stays what it is, whoever renames the directories above.
  */
 export interface Disk {
-  /** The path with its real bytes; null when nothing has that name, or several entries do. */
+  /**
+   * A path to the entry, which need not be there, in its open directory: good until the disk is asked about another
+   * directory. Null when there is no such directory, or several entries have the name.
+   */
   find(path: string): DiskPath | null;
+  /** The entry's directory, open until the disk is asked about another; null when it is not there, or is a link. */
+  directoryOf(path: string): number | null;
+  /** A directory, open until the disk is asked about another; null when it is not there, or is a link. */
+  open(path: string): number | null;
   /** Status of what is there, without following links; null when there is nothing. */
   stat(path: string): BigIntStats | null;
-  /** Names as a listing shows them, with their real bytes; null where several entries have the same. */
-  names(path: string): Map<string, Buffer | null>;
+  /** Names as a listing shows them, with their real bytes: several where they differ only in what is not UTF-8. */
+  names(path: string): Map<string, Buffer[]>;
+  /** The entries that are meant, by their real bytes, whether they are there or not. */
+  namesOf(path: string): EntryName[];
   /** Whether several entries are meant: their names differ only in bytes that are not UTF-8. */
   isAmbiguous(path: string): boolean;
+  /** Looks at everything anew, and closes what is open. */
+  forget(): void;
 }
 
 const YIELD_EVERY = 500;
 
+/** Gives `work` the disk below a directory, and closes it afterwards: see openDisk. */
+export async function withDisk<T>(root: string, standIn: string, work: (disk: Disk) => Promise<T>): Promise<T> {
+  const disk = openDisk(root, standIn);
+  try {
+    return await work(disk);
+  } finally {
+    disk.forget();
+  }
+}
+
 /**
+ * To be closed with `forget`.
  * @param root prefix for all paths, "" for the machine itself
  * @param standIn what listings show for a byte that is not UTF-8
  */
 export function openDisk(root: string, standIn: string): Disk {
-  let last: { path: string; names: Map<string, Buffer | null> } | null = null;
+  let last: { path: string; names: Map<string, Buffer[]> } | null = null;
+  /** A directory that was not there: asking for each of its entries would cost more than all the rest. */
+  let absent: string | null = null;
+  /** From the root down to the directory that was asked about last. */
+  const chain: { path: string; descriptor: number }[] = [];
+  const shorten = (path: string): void => {
+    for (let end = chain.at(-1); end !== undefined; end = chain.at(-1)) {
+      if (path === end.path || path.startsWith(`${end.path}/`)) return;
+      closeSync(end.descriptor);
+      chain.pop();
+    }
+  };
+  const open = (path: string): number | null => {
+    if (absent !== null && (path === absent || path.startsWith(`${absent}/`))) return null;
+    shorten(path);
+    let next = "";
+    try {
+      if (chain.length === 0) chain.push({ path: "", descriptor: openDirectory(root) });
+      for (let end = chain.at(-1); end !== undefined; end = chain.at(-1)) {
+        if (end.path === path) return end.descriptor;
+        const [name = ""] = path.slice(end.path.length + 1).split("/", 1);
+        const [bytes, another] = realNames(end.descriptor, { parent: end.path, name });
+        if (bytes === undefined || another !== undefined) return null;
+        next = `${end.path}/${name}`;
+        chain.push({ path: next, descriptor: openIn(end.descriptor, bytes) });
+      }
+    } catch {
+      // Missing, a link, or not to be entered: nothing is known of it.
+      absent = next;
+    }
+    return null;
+  };
+  const realNames = (directory: number, { parent, name }: { parent: string; name: string }): EntryName[] => {
+    if (!name.includes(standIn) || lstat(entryOf(directory, name)) !== null) return [name];
+    if (last?.path !== parent) last = { path: parent, names: readNames(directory, standIn) };
+    return last.names.get(name) ?? [name];
+  };
   const disk: Disk = {
+    open,
+    directoryOf: (path) => open(split(path).parent),
     find(path) {
-      const plain = root + path;
-      if (!path.includes(standIn) || lstat(plain) !== null) return plain;
-      const { parent, name } = split(path);
-      const directory = disk.find(parent);
-      const found = directory === null ? undefined : disk.names(parent).get(name);
-      return directory === null || found === undefined || found === null ? null : joinBytes(directory, found);
+      const directory = disk.directoryOf(path);
+      const [name, another] = directory === null ? [] : realNames(directory, split(path));
+      return directory === null || name === undefined || another !== undefined ? null : entryOf(directory, name);
     },
     stat(path) {
       const found = disk.find(path);
@@ -43,39 +101,41 @@ export function openDisk(root: string, standIn: string): Disk {
     },
     names(path) {
       if (last?.path === path) return last.names;
-      const directory = disk.find(path);
+      const directory = open(path);
       last = { path, names: directory === null ? new Map() : readNames(directory, standIn) };
       return last.names;
     },
-    isAmbiguous(path) {
-      if (!path.includes(standIn) || lstat(root + path) !== null) return false;
-      const { parent, name } = split(path);
-      return disk.names(parent).get(name) === null || disk.isAmbiguous(parent);
+    namesOf(path) {
+      const directory = disk.directoryOf(path);
+      return directory === null ? [] : realNames(directory, split(path));
+    },
+    isAmbiguous: (path) =>
+      path.includes(standIn) && (disk.namesOf(path).length > 1 || disk.isAmbiguous(split(path).parent)),
+    forget() {
+      last = null;
+      absent = null;
+      for (const { descriptor } of chain.splice(0)) closeSync(descriptor);
     },
   };
   return disk;
 }
 
-function split(path: string): { parent: string; name: string } {
+export function split(path: string): { parent: string; name: string } {
   const end = path.lastIndexOf("/");
   return { parent: path.slice(0, end), name: path.slice(end + 1) };
 }
 
-function readNames(directory: DiskPath, standIn: string): Map<string, Buffer | null> {
-  const names = new Map<string, Buffer | null>();
+function readNames(directory: number, standIn: string): Map<string, Buffer[]> {
+  const names = new Map<string, Buffer[]>();
   try {
-    for (const name of readdirSync(directory.length === 0 ? "/" : directory, { encoding: "buffer" })) {
+    for (const name of readdirSync(selfOf(directory), { encoding: "buffer" })) {
       const text = shownName(name, standIn);
-      names.set(text, names.has(text) ? null : name);
+      names.set(text, [...(names.get(text) ?? []), name]);
     }
   } catch {
-    // Missing or unreadable: nothing is known of it.
+    // Unreadable: nothing is known of it.
   }
   return names;
-}
-
-export function joinBytes(directory: DiskPath, name: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(directory), Buffer.from("/"), name]);
 }
 
 /** @returns the status without following links; null when there is nothing, or it can't be read */

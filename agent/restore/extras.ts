@@ -1,6 +1,9 @@
-import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { closeSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { setImmediate as turn } from "node:timers/promises";
 import { messageOf } from "../../shared/error-message.ts";
-import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat } from "./disk.ts";
+import { type EntryName, entryOf, openIn, selfOf } from "../system/descriptors.ts";
+import type { Aside } from "./aside.ts";
+import { type Disk, lstat } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface ExtrasInput {
@@ -10,6 +13,10 @@ interface ExtrasInput {
   readonly isKept: (path: string) => boolean;
   /** Directories in which nothing is removed: those on other filesystems. */
   readonly isBeyond: (directory: string) => boolean;
+  /** Where removed files are kept; null: nowhere. */
+  readonly aside: Aside | null;
+  /** Prefix of the paths on disk. */
+  readonly root: string;
   readonly dryRun: boolean;
 }
 
@@ -23,7 +30,10 @@ export interface Extras {
 /**
  * Removes entries that are not in the snapshot; a dry run only lists them. Never follows links, never crosses mounts.
  */
-export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun }: ExtrasInput): Promise<Extras> {
+export async function removeExtras(
+  disk: Disk,
+  { nodes, isKept, isBeyond, aside, root, dryRun }: ExtrasInput,
+): Promise<Extras> {
   const children = new Map<string, Set<string>>();
   for (const { path, type } of nodes) {
     if (type === "dir") children.set(path, children.get(path) ?? new Set());
@@ -33,16 +43,17 @@ export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun
   const removed: string[] = [];
   const failed: FailedPath[] = [];
   /** @returns whether all of it was removed, or would be */
-  const remove = (path: DiskPath, shown: string): boolean => {
+  const remove = async (directory: number, name: EntryName, shown: string): Promise<boolean> => {
     if (isKept(shown)) return false;
-    const isDirectory = lstat(path)?.isDirectory() === true;
+    const place = entryOf(directory, name);
     try {
-      if (isDirectory) {
-        const names = readdirSync(path, { encoding: "buffer" });
-        const gone = names.map((name) => remove(joinBytes(path, name), `${shown}/${name.toString()}`));
-        if (gone.includes(false)) return false;
+      const isDirectory = lstat(place)?.isDirectory() === true;
+      if (isDirectory && !(await empty(openIn(directory, name), shown))) return false;
+      if (!dryRun) {
+        if (!isDirectory) await aside?.keep({ directory, name, path: root + shown });
+        if (isDirectory) rmdirSync(place);
+        else if (aside === null || lstat(place) !== null) unlinkSync(place);
       }
-      if (!dryRun) (isDirectory ? rmdirSync : unlinkSync)(path);
       removed.push(shown);
       return true;
     } catch (error) {
@@ -50,13 +61,27 @@ export async function removeExtras(disk: Disk, { nodes, isKept, isBeyond, dryRun
       return false;
     }
   };
-  await forEachYielding(children, ([directory, expected]) => {
-    const place = disk.find(directory);
-    if (place === null || lstat(place)?.isDirectory() !== true || isBeyond(directory)) return;
-    for (const [name, bytes] of disk.names(directory)) {
-      if (bytes === null || expected.has(name)) continue;
-      remove(joinBytes(place, bytes), `${directory}/${name}`);
+  /** @returns whether it is empty now, or would be */
+  const empty = async (directory: number, shown: string): Promise<boolean> => {
+    try {
+      let isEmpty = true;
+      for (const name of readdirSync(selfOf(directory), { encoding: "buffer" })) {
+        if (!(await remove(directory, name, `${shown}/${name.toString()}`))) isEmpty = false;
+      }
+      return isEmpty;
+    } finally {
+      closeSync(directory);
     }
-  });
+  };
+  for (const [path, expected] of children) {
+    if (isBeyond(path)) continue;
+    const directory = disk.open(path);
+    if (directory === null) continue;
+    for (const [name, [bytes, another]] of disk.names(path)) {
+      if (bytes === undefined || another !== undefined || expected.has(name)) continue;
+      await remove(directory, bytes, `${path}/${name}`);
+    }
+    await turn();
+  }
   return { removed, failed };
 }

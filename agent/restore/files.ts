@@ -1,13 +1,15 @@
 import type { Access, OpenRepository } from "../providers/provider.ts";
 import type { RestoreInput, RestoreResult } from "./request.ts";
-import { openDisk } from "./disk.ts";
+import { refuseCrafted } from "./crafted.ts";
+import { withDisk } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
 import { findProtectedPaths } from "./protected-paths.ts";
 import { bytesOf, filesOf, buildRestoreResult } from "./result.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { isAtOrBelow, isSelected, type SnapshotContents, type SnapshotNode } from "../providers/contents.ts";
 import { differingContents, verify } from "./verify.ts";
-import { type RestoreWork, write } from "./write.ts";
+import type { RestoreWork } from "./work.ts";
+import { withheldFrom, write } from "./write.ts";
 import { runError } from "../run-error.ts";
 
 /**
@@ -30,22 +32,35 @@ export async function restoreFiles(
     include: tops,
     excludes,
     named: input.named,
-    isOwnTarget: input.isOwnTarget,
+    isOwnTarget: input.aside === null,
   });
-  const work: RestoreWork = { tool, access, input, root, nodes, above, protectedPaths };
   const selected = { root, snapshot, include, nodes };
   const mayHide = input.dryRun && input.overwrite === "always";
-  const plan = await makePlan(openDisk(root, tool.replacementChar), {
-    nodes,
-    overwrite: input.overwrite,
-    isExact: input.dryRun,
-    differing: mayHide ? await differingContents(tool, selected) : null,
+  return await withDisk(root, tool.replacementChar, async (disk) => {
+    const work: RestoreWork = {
+      tool,
+      access,
+      input,
+      root,
+      disk,
+      aside: input.aside,
+      tops,
+      nodes,
+      above,
+      protectedPaths,
+    };
+    const plan = await makePlan(disk, {
+      nodes,
+      overwrite: input.overwrite,
+      isExact: input.dryRun,
+      differing: mayHide ? await differingContents(tool, selected) : null,
+    });
+    if (input.dryRun) return await dryRunResult(work, plan);
+    const written = await write(work, plan);
+    const verification = input.verify && written.failure === null ? await verify(tool, selected) : null;
+    access.signal.throwIfAborted();
+    return buildRestoreResult(work, { plan, written, verification });
   });
-  if (input.dryRun) return await dryRunResult(work, plan);
-  const written = await write(work, plan);
-  const verification = input.verify && written.failure === null ? await verify(tool, selected) : null;
-  access.signal.throwIfAborted();
-  return buildRestoreResult(work, { plan, written, verification });
 }
 
 /** A path the snapshot does not have is noticed before anything is written. @throws `restore.nothing_matched` */
@@ -63,6 +78,7 @@ async function listSelection(
     nodes.push(node);
     for (const path of unseen) if (isAtOrBelow(node.path, path)) unseen.delete(path);
   });
+  refuseCrafted(nodes);
   const [absent] = unseen;
   if (absent === undefined) return { nodes, above };
   throw runError(
@@ -71,26 +87,34 @@ async function listSelection(
   );
 }
 
-async function dryRunResult(
-  { tool, root, nodes, protectedPaths, input }: RestoreWork,
-  plan: Plan,
-): Promise<RestoreResult> {
-  const disk = openDisk(root, tool.replacementChar);
-  const extras = { nodes, isKept: protectedPaths.mustStay, isBeyond: protectedPaths.isOtherFilesystem, dryRun: true };
+async function dryRunResult(work: RestoreWork, plan: Plan): Promise<RestoreResult> {
+  const { root, disk, nodes, protectedPaths, input } = work;
+  const extras = {
+    nodes,
+    isKept: protectedPaths.mustStay,
+    isBeyond: protectedPaths.isOtherFilesystem,
+    aside: null,
+    root,
+    dryRun: true,
+  };
   const { removed } = input.delete ? await removeExtras(disk, extras) : { removed: [] };
+  const withheld = withheldFrom(work, new Set([...plan.create, ...plan.update]));
+  const isWritten = (node: SnapshotNode): boolean => !withheld.nodes.has(node);
+  const [create, update] = [plan.create.filter(isWritten), plan.update.filter(isWritten)];
   return {
     warnings: [],
     failure: null,
     stats: {
-      filesToCreate: filesOf(plan.create).length,
-      filesToUpdate: filesOf(plan.update).length,
+      filesToCreate: filesOf(create).length,
+      filesToUpdate: filesOf(update).length,
       filesToDelete: removed.length,
-      bytesToRestore: bytesOf([...plan.create, ...plan.update]),
+      bytesToRestore: bytesOf([...create, ...update]),
       filesSkipped: plan.skipped,
     },
     items: [
-      ...plan.create.map(({ path }) => ({ path, action: "create" as const })),
-      ...plan.update.map(({ path }) => ({ path, action: "update" as const })),
+      ...withheld.failed.map(({ path, reason }) => ({ path, action: "failed" as const, reason })),
+      ...create.map(({ path }) => ({ path, action: "create" as const })),
+      ...update.map(({ path }) => ({ path, action: "update" as const })),
       ...removed.map((path) => ({ path, action: "delete" as const })),
     ],
   };

@@ -1,15 +1,17 @@
-import { readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { messageOf } from "../../shared/error-message.ts";
-import { type Disk, type DiskPath, forEachYielding, joinBytes, lstat, typeOf } from "./disk.ts";
+import { removeTree } from "../system/descriptors.ts";
+import { type Disk, forEachYielding, typeOf } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface ObstaclesInput {
   /** Entries that will be written over something that is there. */
   readonly nodes: readonly SnapshotNode[];
+  /** Prefix of their paths on disk. */
+  readonly root: string;
   /** Also remove further hard links of files, and everything that is no plain file. */
   readonly singleNames: boolean;
-  /** Paths that stay, whatever is written: mount points, and the agent's own state. */
-  readonly isKept: (path: string) => boolean;
+  /** Throws for a path on disk that stays, whatever is written. */
+  readonly refuse: (path: string) => void;
 }
 
 /**
@@ -18,38 +20,32 @@ interface ObstaclesInput {
  */
 export async function removeObstacles(
   disk: Disk,
-  { nodes, singleNames, isKept }: ObstaclesInput,
+  { nodes, root, singleNames, refuse }: ObstaclesInput,
 ): Promise<FailedPath[]> {
   const failed: FailedPath[] = [];
-  const inTheWay: { path: string; type: string; place: DiskPath }[] = [];
+  const inTheWay: { path: string; type: string }[] = [];
   // All are found before the first is removed: without its other name, a hard link looks like a plain file.
   await forEachYielding(nodes, ({ path, type: wanted }) => {
-    const place = disk.find(path);
-    const there = place === null ? null : lstat(place);
-    if (place === null || there === null) return;
+    const there = disk.stat(path);
+    if (there === null) return;
     const type = typeOf(there);
     const hasNames = type === "file" && there.nlink > 1n;
     const isOdd = singleNames && type !== "dir" && (type !== "file" || hasNames);
-    if (type !== wanted || isOdd) inTheWay.push({ path, type, place });
+    if (type !== wanted || isOdd) inTheWay.push({ path, type });
   });
-  for (const { path, type, place } of inTheWay) {
+  for (const { path, type } of inTheWay) {
     try {
-      removeAll(place, isKept);
+      const directory = disk.directoryOf(path);
+      for (const name of disk.namesOf(path))
+        if (directory !== null) removeTree(directory, name, { shown: root + path, refuse });
     } catch (error) {
-      const reason = messageOf(error);
-      failed.push({ path, reason: `a ${type} is in its place, and stays: ${reason}` });
+      failed.push({ path, reason: obstacleReason(type, error) });
     }
   }
+  disk.forget();
   return failed;
 }
 
-/** Throws at the first entry that must stay, or can't be removed. */
-function removeAll(path: DiskPath, isKept: (path: string) => boolean): void {
-  if (isKept(path.toString())) throw new Error(`${path.toString()} may not be removed`);
-  if (lstat(path)?.isDirectory() !== true) {
-    unlinkSync(path);
-    return;
-  }
-  for (const name of readdirSync(path, { encoding: "buffer" })) removeAll(joinBytes(path, name), isKept);
-  rmdirSync(path);
+export function obstacleReason(type: string, error: unknown): string {
+  return `a ${type} is in its place, and stays: ${messageOf(error)}`;
 }

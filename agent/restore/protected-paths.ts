@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { isExcluded } from "../../shared/pattern-dialects.ts";
 import { agentPlaces, systemPlaces } from "../policy/protected.ts";
+import { isAside } from "./aside-record.ts";
 import { lstat } from "./disk.ts";
 import { mountPoints } from "../system/mounts.ts";
 import { isAtOrBelow } from "../providers/contents.ts";
@@ -75,7 +76,8 @@ export function findProtectedPaths(
       links.set(parent, link);
       return link;
     },
-    mustStay: (path) => isProtected(root + path) || excludes.some((pattern) => isExcluded(pattern, path)),
+    mustStay: (path) =>
+      isProtected(root + path) || isAside(path) || excludes.some((pattern) => isExcluded(pattern, path)),
     isOtherFilesystem: (directory) => inside.some((mount) => isAtOrBelow(root + directory, mount)),
   };
 }

@@ -1,10 +1,13 @@
 import type { RestoreRequest } from "../../shared/assignment.ts";
 import type { RunFailure } from "../../shared/failure.ts";
+import type { Aside } from "./aside.ts";
 import type { Progress, RestoredItem, RunStats } from "../../shared/run.ts";
 
 export interface RestoreInput {
-  /** The target is a directory that the agent has made for itself. */
-  readonly isOwnTarget: boolean;
+  /** Directories of the restore's own; null: the target is a directory that the agent has made for itself. */
+  readonly aside: Aside | null;
+  /** Nobody but root and the agent's user can enter the target, and there was nothing in it. */
+  readonly isTargetClosed: boolean;
   /** Paths on disk that root named itself, at the host's own terminal. */
   readonly named: readonly string[];
   /** A snapshot's full id, as listed. */

@@ -6,16 +6,20 @@ import { sqliteFilePatterns } from "../consistency/consistency.ts";
 import type { CommandContext } from "../consistency/run-command.ts";
 import type { Policy } from "../policy/policy.ts";
 import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "../policy/check.ts";
+import { type Aside, type Kept, openAside } from "./aside.ts";
+import { KEPT_DAYS } from "./aside-record.ts";
 import { restoreFiles } from "./files.ts";
 import type { RestoreResult } from "./request.ts";
 import { restoreDatabase } from "./database.ts";
 import { chooseSnapshot } from "./snapshot.ts";
-import { checkStaged, fetchStaged, restoreStaged, removeStagingFrom, excludeStaged } from "./staged.ts";
+import { realPathByOurLinks } from "./ours.ts";
+import { fetchStaged, restoreStaged, removeStagingFrom, excludeStaged } from "./staged.ts";
 import { prepareTarget } from "./target.ts";
 import { prepareAccess } from "../run/access.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
 import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
+import type { RunLog } from "../run-log.ts";
 import { restoreWorkDirectory } from "../consistency/staging.ts";
 import { realPathIfExists } from "../system/real-path.ts";
 
@@ -25,7 +29,12 @@ import { realPathIfExists } from "../system/real-path.ts";
  */
 export async function performRestore(
   deps: RunnerDeps,
-  input: RunnerInput & { readonly restore: RestoreRequest; readonly stopServices: () => Promise<void> },
+  input: RunnerInput & {
+    readonly restore: RestoreRequest;
+    /** Whether what is replaced or removed is kept; left out: when the control plane ordered it. */
+    readonly keepReplaced?: boolean;
+    readonly stopServices: () => Promise<void>;
+  },
   run: RunContext,
 ): Promise<RunResult> {
   const { assignment, binding, restore } = input;
@@ -62,7 +71,13 @@ export async function performRestore(
   const place = restore.target ?? "where they were";
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
   const work = restoreWorkDirectory(deps.paths, input.runId);
-  try {
+  const aside = openAside({
+    paths: deps.paths,
+    run: input.runId,
+    clock: deps.clock,
+    keepsReplaced: input.keepReplaced ?? (input.trigger === "order" && policy.level !== "open"),
+  });
+  return await withAside({ aside, work, log: record.log }, async () => {
     const staged = await fetchStaged({
       repository,
       access: prepared.access,
@@ -72,10 +87,11 @@ export async function performRestore(
     });
     const forEngine = staged === null ? include : await excludeStaged(include, staged);
     const options = {
-      isOwnTarget: false,
+      aside,
+      isTargetClosed: target?.isClosed ?? false,
       named: input.trigger === "manual" ? restore.include : [],
       snapshot,
-      target,
+      target: target?.path ?? null,
       include: forEngine,
       overwrite: restore.overwrite,
       delete: restore.delete,
@@ -88,37 +104,52 @@ export async function performRestore(
           ? [...contract.request.excludePatterns, ...databases.flatMap(sqliteFilePatterns)]
           : [],
     };
+    const isStagedOnly = include.length > 0 && forEngine.length === 0;
+    const result = isStagedOnly ? EMPTY_RESULT : await restoreFiles(repository, prepared.access, options);
+    const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
+    if (staged === null || contract.kind !== "files" || result.failure !== null)
+      return { ...known, state: stateOf(result) };
+    if (target !== null && !restore.dryRun) removeStagingFrom(target.path, staged);
     const context: CommandContext = {
       run: record.id,
       log: record.log,
       signal,
       beforeStart: (child) => record.recordChild("hook", child),
     };
-    const loadsDumps = target === null && restore.include.length === 0 && !restore.dryRun;
-    if (staged !== null && contract.kind === "files" && loadsDumps)
-      await checkStaged(context, { staged, contract, policy });
-    const isStagedOnly = include.length > 0 && forEngine.length === 0;
-    const result = isStagedOnly ? EMPTY_RESULT : await restoreFiles(repository, prepared.access, options);
-    const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
-    if (staged === null || contract.kind !== "files" || result.failure !== null)
-      return { ...known, state: stateOf(result) };
-    if (target !== null && !restore.dryRun) await removeStagingFrom(target, staged);
     if (isStagedOnly && !restore.dryRun) await input.stopServices();
-    const fromStaging = await restoreStaged(context, {
+    const databaseItems = await restoreStaged(context, {
       paths: deps.paths,
       staged,
       contract,
       policy,
-      restore: { ...restore, target },
+      restore: { ...restore, target: target?.path ?? null },
+      aside,
     });
-    const stats = { ...result.stats, databasesRestored: fromStaging.items.length };
-    const items = restore.dryRun ? [...result.items, ...fromStaging.items] : result.items;
-    const warnings = [...result.warnings, ...fromStaging.warnings];
-    return { ...known, state: stateOf({ ...result, warnings }), warnings, stats, items };
+    const stats = { ...result.stats, databasesRestored: databaseItems.length };
+    const items = restore.dryRun ? [...result.items, ...databaseItems] : result.items;
+    return { ...known, state: stateOf(result), stats, items };
+  });
+}
+
+/** Restores, removes what it needed for that, and says where the replaced files are. */
+async function withAside(
+  { aside, work, log }: { aside: Aside; work: string; log: RunLog },
+  restoring: () => Promise<RunResult>,
+): Promise<RunResult> {
+  let kept = NOTHING_KEPT;
+  let result: RunResult;
+  try {
+    result = await restoring();
   } finally {
     await rm(work, { recursive: true, force: true });
+    kept = await aside.close();
+    for (const place of kept.places) log.line(`replaced files are kept in ${place} for ${KEPT_DAYS} days`);
   }
+  if (kept.count === 0) return result;
+  return { ...result, stats: { ...result.stats, filesKeptAside: kept.count, keptAsideIn: [...kept.places] } };
 }
+
+const NOTHING_KEPT: Kept = { count: 0, places: [] };
 
 const EMPTY_RESULT: RestoreResult = { failure: null, warnings: [], stats: {}, items: [] };
 
@@ -133,7 +164,7 @@ function sqliteOf(entry: Consistency): string[] {
 
 /**
  * In place, only the contract's own paths may be written. Paths are given as in the contract, and looked up as in the
- * snapshot: with symbolic links resolved.
+ * snapshot: with symbolic links resolved. Throws for a link that others than root may have put there.
  */
 async function resolveInPlacePaths({
   sources,
@@ -154,12 +185,14 @@ async function resolveInPlacePaths({
     checkSource(policy, source);
     checkSource(policy, path);
   }
-  if (restore.include.length === 0) return [...new Set(places.slice(0, sources.length).map(({ path }) => path))];
+  if (restore.include.length === 0) {
+    return [...new Set(places.slice(0, sources.length).map(({ source }) => realPathByOurLinks(source)))];
+  }
   return restore.include.map((wanted) => {
     const exact = places.find(({ path }) => isWithin(wanted, path));
-    if (exact !== undefined) return wanted;
+    if (exact !== undefined) return join(realPathByOurLinks(exact.source), relative(exact.path, wanted));
     const named = places.find(({ source }) => isWithin(wanted, source));
-    if (named !== undefined) return join(named.path, relative(named.source, wanted));
+    if (named !== undefined) return join(realPathByOurLinks(named.source), relative(named.source, wanted));
     throw new PolicyError(
       "policy.restore",
       `${wanted} is not inside the contract's source directories: it can be restored to a directory only, with a target`,

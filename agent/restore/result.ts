@@ -3,7 +3,8 @@ import type { RestoreResult } from "./request.ts";
 import type { Plan } from "./plan.ts";
 import type { SnapshotNode } from "../providers/contents.ts";
 import type { Verification } from "./verify.ts";
-import type { RestoreWork, Written } from "./write.ts";
+import type { RestoreWork } from "./work.ts";
+import type { Written } from "./write.ts";
 import { runFailure } from "../run-error.ts";
 
 const MOST_WARNINGS = 100;

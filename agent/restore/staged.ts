@@ -1,19 +1,23 @@
-import { chmod, chown, copyFile, mkdir, readFile, rename, rm, rmdir } from "node:fs/promises";
-import { constants, existsSync } from "node:fs";
+import { rmdirSync } from "node:fs";
+import { mkdir, readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { AssignedContract, RestoreRequest } from "../../shared/assignment.ts";
 import type { RestoredItem, SnapshotFacts } from "../../shared/run.ts";
-import { checkLoad, loadDump } from "../consistency/dumps.ts";
+import { loadDump } from "../consistency/dumps.ts";
 import type { CommandContext } from "../consistency/run-command.ts";
 import type { MariadbEntry, PostgresEntry } from "../consistency/servers.ts";
-import { syncDirectory } from "../../shared/node/files.ts";
 import { checkConsistency, isWithin } from "../policy/check.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Access, OpenRepository } from "../providers/provider.ts";
+import type { Aside } from "./aside.ts";
+import { lstat } from "./disk.ts";
+import { copyDump, replaceDatabase } from "./put-database.ts";
 import { restoreFiles } from "./files.ts";
+import { entryOf, isCode, openDirectory, removeTree, withDirectory } from "../system/descriptors.ts";
 import { RunError, runError } from "../run-error.ts";
 import { Manifest, MANIFEST, type StagedDump, type StagedSqlite } from "../consistency/staging.ts";
-import { realPathIfExists, realPathSoFar } from "../system/real-path.ts";
+import { realPathIfExists } from "../system/real-path.ts";
+import { realPathByOurLinks } from "./ours.ts";
 import type { Paths } from "../config.ts";
 import { refuseProtected } from "../policy/protected.ts";
 
@@ -51,11 +55,13 @@ export async function fetchStaged({
   const path = snapshot.paths.find((one) => one.endsWith(`/staging/${binding}`));
   if (path === undefined) return null;
   await mkdir(work, { recursive: true, mode: 0o700 });
+  const target = await realpath(work);
   const { failure } = await restoreFiles(repository, access, {
-    isOwnTarget: true,
+    aside: null,
+    isTargetClosed: true,
     named: [],
     snapshot: snapshot.id,
-    target: work,
+    target,
     include: [path],
     excludes: [],
     overwrite: "always",
@@ -67,7 +73,7 @@ export async function fetchStaged({
   });
   // A partial copy is useless.
   if (failure !== null) throw new RunError(failure);
-  const directory = join(work, path);
+  const directory = join(target, path);
   try {
     const manifest = Manifest.parse(JSON.parse(await readFile(join(directory, MANIFEST), "utf8")));
     return { path, manifest, directory };
@@ -83,76 +89,60 @@ export async function excludeStaged(paths: readonly string[], { manifest }: Stag
   return paths.filter((path) => !copied.has(path));
 }
 
-/** Throws what would keep the dumps from being loaded in place, before anything is written. */
-export async function checkStaged(
-  context: CommandContext,
-  { staged, contract, policy }: Pick<RestoreStagedInput, "staged" | "contract" | "policy">,
-): Promise<void> {
-  for (const dump of staged.manifest.dumps) await checkLoad(context, findEntry(dump, { contract, policy }));
-}
-
 interface RestoreStagedInput {
   readonly paths: Paths;
   readonly staged: StagedRestore;
   readonly contract: Files;
   readonly policy: Policy;
+  readonly aside: Aside;
   readonly restore: Pick<RestoreRequest, "target" | "include" | "overwrite" | "dryRun">;
 }
 
 /**
  * Restores copies and loads dumps in place, or writes all of it below the target. In place, only what the contract
  * names now: a snapshot's manifest gives no permission to write.
- * @returns what was done, or would be; warnings: what is not as the snapshot has it
+ * @returns what was done, or would be
  * @throws `database.failed`, PolicyError
  */
-export async function restoreStaged(
-  context: CommandContext,
-  input: RestoreStagedInput,
-): Promise<{ items: RestoredItem[]; warnings: string[] }> {
-  const { staged, contract, policy, restore } = input;
+export async function restoreStaged(context: CommandContext, input: RestoreStagedInput): Promise<RestoredItem[]> {
+  const { staged, contract, policy, restore, aside } = input;
   const { manifest, directory } = staged;
   const { target, include, overwrite, dryRun } = restore;
   const isWanted = (path: string): boolean => include.length === 0 || include.some((one) => isWithin(path, one));
   const items: RestoredItem[] = [];
-  const warnings: string[] = [];
   for (const copy of manifest.sqlite.filter(({ path }) => isWanted(path))) {
-    const place = target === null ? destinationOf(copy, input) : placeBelow(target, copy.path);
-    const isThere = existsSync(place);
+    const place = target === null ? destinationOf(copy, input) : join(target, copy.path);
+    const isThere = lstat(place) !== null;
     if (overwrite === "never" && isThere) continue;
     items.push({ path: copy.path, action: isThere ? "update" : "create" });
     if (dryRun) continue;
     context.log.line(`putting the SQLite database back to ${place}`);
-    await replaceDatabase(copy, { from: join(directory, "sqlite", copy.file), place });
+    await replaceDatabase(copy, { from: join(directory, "sqlite", copy.file), place, aside });
   }
   // A database is restored as a whole, and only with everything else.
   for (const dump of include.length === 0 ? manifest.dumps : []) {
     const file = join(directory, "dumps", dump.file);
     items.push({ path: `${dump.server}: ${dump.database ?? "accounts"}`, action: "update" });
     if (dryRun) continue;
-    if (target === null)
-      warnings.push(...(await loadDump(context, { entry: findEntry(dump, { contract, policy }), dump, file })));
-    else await copyDump(file, placeBelow(target, join("/databases", dump.file)));
+    if (target === null) await loadDump(context, { entry: findEntry(dump, { contract, policy }), dump, file });
+    else await copyDump(file, join(target, "databases", dump.file));
   }
-  return { items, warnings };
+  return items;
 }
 
 /** Removes the staging directory that the engine has restored below the target: nobody looks for its files there. */
-export async function removeStagingFrom(target: string, { path }: StagedRestore): Promise<void> {
-  await rm(join(target, path), { recursive: true, force: true });
-  for (let parent = dirname(path); parent !== "/"; parent = dirname(parent)) {
-    const isEmptied = await rmdir(join(target, parent)).then(
-      () => true,
-      () => false,
-    );
-    if (!isEmptied) return;
+export function removeStagingFrom(target: string, { path }: StagedRestore): void {
+  try {
+    withDirectory(openDirectory(join(target, dirname(path))), (above) => removeTree(above, basename(path)));
+    for (let parent = dirname(path); parent !== "/"; parent = dirname(parent)) {
+      withDirectory(openDirectory(join(target, dirname(parent))), (above) =>
+        rmdirSync(entryOf(above, basename(parent))),
+      );
+    }
+  } catch (error) {
+    // It was not selected, or one of the directories has something else in it.
+    if (!isCode(error, "ENOENT", "ENOTDIR", "ENOTEMPTY", "EEXIST")) throw error;
   }
-}
-
-/** Throws RunError when a symbolic link in the target leads out of it. @param target behind all links itself */
-function placeBelow(target: string, path: string): string {
-  const place = join(target, path);
-  if (realPathSoFar(dirname(place)) === dirname(place)) return place;
-  throw runError("restore.incomplete", `a directory above ${place} is a symbolic link: nothing is written through it`);
 }
 
 function destinationOf({ path }: StagedSqlite, { contract, policy, paths }: RestoreStagedInput): string {
@@ -160,7 +150,7 @@ function destinationOf({ path }: StagedSqlite, { contract, policy, paths }: Rest
   if (entry === undefined) throw notInContractError(path);
   checkConsistency(policy, entry);
   // Also where there is no database yet: its directory may be a link that somebody else made.
-  const place = realPathSoFar(path);
+  const place = realPathByOurLinks(path);
   checkConsistency(policy, { sqlite: place });
   refuseProtected(paths, place);
   return place;
@@ -189,30 +179,4 @@ function notInContractError(what: string): RunError {
     `the snapshot holds ${what}, which the contract's consistency does not name any more`,
     "Restore to a directory, with a target, or name it in the contract again.",
   );
-}
-
-/**
- * Replaces a database as a whole or not at all: a copy is written next to the old one first. SQLite's files next to the
- * old one are removed before the rename: they would be applied to the new one.
- */
-async function replaceDatabase(copy: StagedSqlite, { from, place }: { from: string; place: string }): Promise<void> {
-  await mkdir(dirname(place), { recursive: true });
-  const draft = join(dirname(place), `.${basename(place)}.holdfast-${process.pid}`);
-  try {
-    await copyFile(from, draft, constants.COPYFILE_EXCL);
-    if (process.getuid?.() === 0) await chown(draft, copy.uid, copy.gid);
-    await chmod(draft, copy.mode);
-    await syncDirectory(draft);
-    for (const ending of ["-wal", "-shm", "-journal"]) await rm(place + ending, { force: true });
-    await rename(draft, place);
-    await syncDirectory(dirname(place));
-  } finally {
-    await rm(draft, { force: true });
-  }
-}
-
-async function copyDump(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
-  await rm(to, { force: true });
-  await copyFile(from, to, constants.COPYFILE_EXCL);
 }

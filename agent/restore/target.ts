@@ -1,30 +1,41 @@
-import { lstat, mkdir, readdir } from "node:fs/promises";
+import { closeSync, fstatSync } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { messageOf } from "../../shared/error-message.ts";
 import type { RestoreRequest } from "../../shared/assignment.ts";
 import { isMissing } from "../../shared/node/files.ts";
 import type { Paths } from "../config.ts";
+import { isOursAlone, makeIn, openDirectory } from "../system/descriptors.ts";
+import { ourDirectories, realPathByOurLinks } from "./ours.ts";
 import { refuseProtected } from "../policy/protected.ts";
-import { realPathSoFar } from "../system/real-path.ts";
 import type { Policy } from "../policy/policy.ts";
 import { checkSource, PolicyError } from "../policy/check.ts";
 import { runError } from "../run-error.ts";
 
+interface Target {
+  /** Where it really is, behind the symbolic links above it. */
+  readonly path: string;
+  /** Nobody but root and the agent's user can enter it or rename a directory above it, and there is nothing in it. */
+  readonly isClosed: boolean;
+}
+
 /**
  * Checks and makes the directory that is restored to. Writing into one that is not empty is as much as a restore in
  * place, and needs the same permission; nothing is restored into a protected place, whatever is there.
- * @returns where it really is, behind the symbolic links above it. Throws RunError
+ * Throws RunError.
  */
 export async function prepareTarget(
   paths: Paths,
   { target, restore, policy }: { target: string; restore: RestoreRequest; policy: Policy },
-): Promise<string> {
-  const real = realPathSoFar(target);
+): Promise<Target> {
+  const real = realPathByOurLinks(target);
   refuseProtected(paths, real);
   switch (await stateOf(target)) {
     case "missing":
-      if (!restore.dryRun) await mkdir(real, { recursive: true, mode: 0o700 });
-      return real;
+      if (!restore.dryRun) make(real);
+      return { path: real, isClosed: isClosed(real) };
     case "empty":
-      return real;
+      return { path: real, isClosed: isClosed(real) };
     case "not-a-directory":
       throw targetError(`${target} is not a directory`);
     case "not-empty":
@@ -42,7 +53,28 @@ export async function prepareTarget(
   }
   checkSource(policy, target);
   checkSource(policy, real);
-  return real;
+  return { path: real, isClosed: false };
+}
+
+/** Links that somebody puts above it now are not followed. Throws RunError. */
+function make(target: string): void {
+  try {
+    closeSync(openDirectory(target, (above, name) => makeIn(above, name)));
+  } catch (error) {
+    throw targetError(`${target} can't be made: ${messageOf(error)}`);
+  }
+}
+
+function isClosed(target: string): boolean {
+  if (ourDirectories(dirname(target))[0] !== dirname(target)) return false;
+  try {
+    const directory = openDirectory(target);
+    const there = fstatSync(directory);
+    closeSync(directory);
+    return isOursAlone(there) && (there.mode & 0o077) === 0;
+  } catch {
+    return false;
+  }
 }
 
 function targetError(what: string, next = "Name a directory that is empty, or does not exist yet.") {

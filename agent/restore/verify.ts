@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createReadStream, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { difference, type Disk, type DiskPath, forEachYielding, lstat, openDisk } from "./disk.ts";
 import type { FailedPath, NodeList, NodeContent, SnapshotContents, Selection } from "../providers/contents.ts";
 
@@ -25,6 +25,7 @@ export async function verify(
     const reason = there !== null ? difference(node, there) : disk.isAmbiguous(node.path) ? null : "is not there";
     if (reason !== null) differing.set(node.path, reason);
   });
+  disk.forget();
   for (const path of await differingContents(tool, { root, ...selected })) {
     if (!differing.has(path)) differing.set(path, "content");
   }
@@ -48,6 +49,7 @@ export async function differingContents(
     });
   });
   await compared;
+  disk.forget();
   return differing;
 }
 
@@ -62,20 +64,27 @@ async function isSame(disk: Disk, { path, sha256, linkTarget, sameFileAs }: Node
   }
   if (linkTarget !== null) return !there.isSymbolicLink() || readlinkSync(place, "buffer").equals(linkTarget);
   if (sha256 === null || !there.isFile()) return true;
-  return (await digestOf(place, there.size)) === sha256;
+  return (await digestOf(place)) === sha256;
 }
 
 /** Files up to this size are read in one go: streams for many small files take ten times as long. */
 const SMALL_BYTES = 1n << 20n;
 
-/** @returns null when it can't be read completely */
-async function digestOf(place: DiskPath, size: bigint): Promise<string | null> {
+/** @returns null when it can't be read completely, or is no plain file any more */
+async function digestOf(place: DiskPath): Promise<string | null> {
   const hash = createHash("sha256");
+  let descriptor: number | null = null;
   try {
-    if (size <= SMALL_BYTES) return hash.update(readFileSync(place)).digest("hex");
-    for await (const chunk of createReadStream(place)) hash.update(chunk as Buffer);
+    // A pipe in its place would keep the agent waiting.
+    descriptor = openSync(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const there = fstatSync(descriptor, { bigint: true });
+    if (!there.isFile()) return null;
+    if (there.size <= SMALL_BYTES) return hash.update(readFileSync(descriptor)).digest("hex");
+    for await (const chunk of createReadStream("", { fd: descriptor, autoClose: false })) hash.update(chunk as Buffer);
     return hash.digest("hex");
   } catch {
     return null;
+  } finally {
+    if (descriptor !== null) closeSync(descriptor);
   }
 }

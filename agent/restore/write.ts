@@ -1,27 +1,21 @@
 import type { RunFailure } from "../../shared/failure.ts";
-import type { Access } from "../providers/provider.ts";
-import type { RestoreInput } from "./request.ts";
-import { makeParents, readDirectoryAttributes, applyDirectoryAttributes } from "./directories.ts";
-import { difference, type Disk, openDisk } from "./disk.ts";
+import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
+import { applyDirectoryAttributes, makeParents, readDirectoryAttributes } from "./directories.ts";
+import { difference } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
-import type { ProtectedPaths } from "./protected-paths.ts";
+import { groupByFileSystem, isInGroup, isOursThroughout } from "./groups.ts";
 import type { Plan } from "./plan.ts";
-import { removeObstacles } from "./obstacles.ts";
-import { type FailedPath, isAtOrBelow, type SnapshotContents, type SnapshotNode } from "../providers/contents.ts";
-
-/** Context of one restore, shared by all its steps. */
-export interface RestoreWork {
-  readonly tool: SnapshotContents;
-  readonly access: Access;
-  readonly input: RestoreInput;
-  /** Prefix of the snapshot's paths on disk. */
-  readonly root: string;
-  /** All of the selection, parents first. */
-  readonly nodes: readonly SnapshotNode[];
-  /** The snapshot's directories above the selection. */
-  readonly above: readonly SnapshotNode[];
-  readonly protectedPaths: ProtectedPaths;
-}
+import {
+  addFailures,
+  isAtOrBelowAny,
+  isBelowMoved,
+  keeping,
+  type Part,
+  type Planned,
+  type RestoreWork,
+} from "./work.ts";
+import { extractAside } from "./write-aside.ts";
+import { extractDirectly } from "./write-directly.ts";
 
 export interface Written {
   /** What was to be written, directories included. */
@@ -35,48 +29,48 @@ export interface Written {
   readonly removed: readonly string[] | null;
 }
 
-/** Removes obstacles, has the engine write, removes extras, and sets every directory's attributes. */
+/** Has everything written, removes extras, and sets every directory's attributes. */
 export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
-  const { tool, input, root, nodes, above, protectedPaths } = work;
-  const disk = openDisk(root, tool.replacementChar);
+  const { input, disk, nodes, above, protectedPaths } = work;
   const chosen = new Set([...plan.create, ...plan.update]);
   const failed = new Map<string, string>();
-  const withheld = withheldFrom(work, { disk, chosen });
+  const withheld = withheldFrom(work, chosen);
   addFailures(failed, withheld.failed);
   const planned = nodes.filter((node) => chosen.has(node) && !withheld.nodes.has(node));
   const made = above.filter(({ path }) => disk.stat(path) === null);
-  const restored = [...made, ...planned.filter(({ type }) => type === "dir")];
+  const directories = planned.filter(({ type }) => type === "dir");
   const original = readDirectoryAttributes(disk, {
     paths: new Set(nodes.map(({ path, type }) => (type === "dir" ? path : path.slice(0, path.lastIndexOf("/"))))),
-    restored: new Set(restored.map(({ path }) => path)),
+    restored: new Set([...made, ...directories].map(({ path }) => path)),
   });
+  const moved = new Set<string>();
   let failure: RunFailure | null = null;
   let removed: readonly string[] | null = null;
   try {
-    addFailures(
-      failed,
-      makeParents(
-        root,
-        input.include.filter((path) => !isAtOrBelowAny(path, failed)),
-      ),
-    );
-    failure = await extract(work, { plan, planned, failed });
+    const reachable = input.include.filter((path) => !isAtOrBelowAny(path, failed));
+    addFailures(failed, makeParents(disk, reachable));
+    disk.forget();
+    failure = await extract(work, { plan, planned, failed, moved });
     if (failure === null && failed.size === 0) {
-      const extras = {
-        nodes,
-        isKept: protectedPaths.mustStay,
-        isBeyond: protectedPaths.isOtherFilesystem,
-        dryRun: false,
-      };
       const done = input.delete
-        ? await removeExtras(openDisk(root, tool.replacementChar), extras)
+        ? await removeExtras(disk, {
+            nodes,
+            isKept: protectedPaths.mustStay,
+            isBeyond: protectedPaths.isOtherFilesystem,
+            aside: keeping(work),
+            root: work.root,
+            dryRun: false,
+          })
         : { removed: [], failed: [] };
       removed = done.removed;
       addFailures(failed, done.failed);
     }
   } finally {
-    addFailures(failed, applyDirectoryAttributes(openDisk(root, tool.replacementChar), { original, restored }));
+    disk.forget();
+    const restored = [...made, ...directories.filter(({ path }) => !isBelowMoved(path, moved))];
+    addFailures(failed, applyDirectoryAttributes(disk, { original, restored }));
     addFailures(failed, withheld.kept);
+    disk.forget();
   }
   return { nodes: planned, failed, withheld: new Set([...withheld.nodes].map(({ path }) => path)), failure, removed };
 }
@@ -87,9 +81,9 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
  * failure.
  * @returns `kept`: directories that stay as they are, while what is in them is written
  */
-function withheldFrom(
-  { root, nodes, protectedPaths }: RestoreWork,
-  { disk, chosen }: { disk: Disk; chosen: ReadonlySet<SnapshotNode> },
+export function withheldFrom(
+  { root, disk, nodes, protectedPaths }: RestoreWork,
+  chosen: ReadonlySet<SnapshotNode>,
 ): { nodes: ReadonlySet<SnapshotNode>; failed: FailedPath[]; kept: FailedPath[] } {
   const replaced = new Set<string>();
   for (const { path, type } of chosen) if (type === "dir") replaced.add(root + path);
@@ -113,58 +107,38 @@ function withheldFrom(
   return { nodes: withheld, failed, kept };
 }
 
-interface Planned {
-  readonly plan: Plan;
-  readonly planned: readonly SnapshotNode[];
-  /** Paths that could not be written are added here. */
-  readonly failed: Map<string, string>;
-}
-
-async function extract(work: RestoreWork, { plan, planned, failed }: Planned): Promise<RunFailure | null> {
-  const { tool, input, root, nodes, protectedPaths, access } = work;
-  const { snapshot, include, overwrite, onProgress } = input;
-  const isWhole = planned.length === nodes.filter(({ type }) => type !== "socket").length;
-  for (let isAgain = false; ; isAgain = true) {
-    const room = {
-      nodes: isAgain ? planned : plan.update,
-      singleNames: tool.needsSingleNames,
-      isKept: protectedPaths.isProtected,
+/** One file system after the other. */
+async function extract(work: RestoreWork, all: Planned): Promise<RunFailure | null> {
+  const { root, disk, nodes, input } = work;
+  const groups = groupByFileSystem(disk, { root, tops: work.tops });
+  for (const group of groups) {
+    const isOnly = groups.length === 1;
+    const within = <T extends SnapshotNode>(some: readonly T[]): readonly T[] =>
+      isOnly ? some : some.filter(({ path }) => isInGroup(group, path));
+    const part: Part = {
+      ...all,
+      planned: within(all.planned),
+      include: isOnly ? input.include : group.tops,
+      nodes: within(nodes),
+      near: group.near,
     };
-    addFailures(failed, await removeObstacles(openDisk(root, tool.replacementChar), room));
-    const wanted = failed.size === 0 ? planned : planned.filter(({ path }) => !isAtOrBelowAny(path, failed));
-    if (wanted.length === 0) return null;
-    const isAll = isWhole && failed.size === 0;
-    const which = { snapshot, include, overwrite, all: nodes, nodes: isAll ? null : wanted };
-    const isFresh = !plan.update.some(({ type }) => type !== "dir");
-    const mayUseOwnOverwrite = !plan.isBlocked && failed.size === 0;
-    const done = await tool.extract({ ...which, root, isFresh, mayUseOwnOverwrite, onProgress });
-    addFailures(failed, done.failed);
-    if (done.failure !== null) return done.failure;
-    const missing = missingOf(work, wanted, failed);
-    if (missing.length === 0) return null;
-    if (isAgain || failed.size > 0) {
-      addFailures(failed, missing);
-      return null;
-    }
-    // restic 0.14 deletes a hard link without creating it again; once every file has one name only, it does not.
-    access.log.line(`${missing.length} entries are not there after the restore: restoring them again`);
+    if (part.planned.length === 0) continue;
+    const failure = mayWriteDirectly(work, { part, tops: group.tops })
+      ? await extractDirectly(work, part)
+      : await extractAside(work, part);
+    disk.forget();
+    if (failure !== null) return failure;
   }
+  return null;
 }
 
-function missingOf(
-  { tool, root }: RestoreWork,
-  wanted: readonly SnapshotNode[],
-  failed: ReadonlyMap<string, string>,
-): FailedPath[] {
-  const disk = openDisk(root, tool.replacementChar);
-  const missing = wanted.filter(({ path }) => !failed.has(path) && disk.stat(path) === null && !disk.isAmbiguous(path));
-  return missing.map(({ path }) => ({ path, reason: "is not there after the restore" }));
-}
-
-function isAtOrBelowAny(path: string, failed: ReadonlyMap<string, string>): boolean {
-  return [...failed.keys()].some((blocked) => isAtOrBelow(path, blocked));
-}
-
-function addFailures(failed: Map<string, string>, more: readonly FailedPath[]): void {
-  for (const { path, reason } of more) if (!failed.has(path)) failed.set(path, reason);
+/** The tool knows paths by name only: it may write where nobody else can put a link in the place of a directory. */
+function mayWriteDirectly(work: RestoreWork, { part, tops }: { part: Part; tops: readonly string[] }): boolean {
+  const { aside, disk, root, input } = work;
+  if (aside === null) return true;
+  if (keeping(work) !== null && part.plan.update.some(({ type, path }) => type !== "dir" || disk.open(path) === null)) {
+    return false;
+  }
+  if (input.isTargetClosed) return true;
+  return isOursThroughout(disk, { root, tops, nodes: part.nodes });
 }

@@ -11,6 +11,8 @@ import type { Spool } from "../state/spool.ts";
 export interface RunnerDeps {
   readonly paths: Paths;
   readonly clock: { now(): number };
+  /** Ms since the machine was started; without it, the clock alone says when a snapshot was made. */
+  readonly uptime?: () => number;
   readonly random: (bytes: number) => Uint8Array;
   readonly log: (line: string) => void;
   readonly spool: Spool;

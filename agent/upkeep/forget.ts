@@ -1,40 +1,39 @@
 import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import type { RunFailure } from "../../shared/failure.ts";
+import { instant } from "../../shared/ids.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
-import { keepsEverything, planRetention } from "../../shared/retention.ts";
+import { planRetention } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
+import { type ForgetGate, readForgetGate, writeForgetGate } from "../state/forget-gate.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
+import { completeMade, type MadeSnapshots, readMade, writeMade } from "../state/made-snapshots.ts";
 import { acquireLock } from "../state/locks.ts";
+import { requireRemovable } from "../in-force/removal.ts";
+import { noteAppendOnly } from "../policy/append-only.ts";
 import { checkBackup, checkRepository } from "../policy/check.ts";
+import { readGrants } from "../policy/grants.ts";
+import type { Policy } from "../policy/policy.ts";
+import { askRoot } from "../policy/waiting.ts";
 import { prepareAccess } from "../run/access.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
-import { runError } from "../run-error.ts";
 import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
+import { holdBack } from "./gate.ts";
+import { planForget } from "./plan.ts";
 
 export interface ForgetInput extends RunnerInput {
   /** Only report what would be removed, and which rule keeps each other snapshot. */
   readonly dryRun: boolean;
-}
-
-/** Why forget is not run on this host (append-only); null when it is. */
-export function forgetBlockedReason({
-  assignment,
-  binding,
-}: Pick<RunnerInput, "assignment" | "binding">): string | null {
-  const repository = assignment.repositories.find(({ id }) => id === binding.repository);
-  if (repository?.appendOnly !== true || keepsEverything(binding.settings.retention)) return null;
-  return `repository "${repository.name}" is append-only for this host: whoever may write it removes old snapshots`;
+  /** Root has said at the host's terminal that only the retention counts: neither the floor nor the gate. */
+  readonly belowFloor?: boolean;
 }
 
 /** The work of a forget run. Throws RunError for an early end. */
 export async function performForget(deps: RunnerDeps, input: ForgetInput, run: RunContext): Promise<RunResult> {
   const { assignment, binding, dryRun } = input;
   const { record, signal } = run;
-  const reason = forgetBlockedReason(input);
-  if (reason !== null && !dryRun) throw runError("repository.append_only", reason);
-  const { access, provider } = await prepareAccess(deps, {
+  const { access, policy, provider } = await prepareAccess(deps, {
     assignment,
     binding,
     signal,
@@ -58,36 +57,90 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
   try {
     const repository = await provider.open(access, { mayCreate: false });
     const { engineId } = repository;
+    const place = { paths: deps.paths, policy, repository: access.repository, engineId };
+    await noteAppendOnly(place);
+    if (!dryRun) await requireRemovable(deps, { ...place, binding: binding.name });
     const before = await repository.snapshots();
-    const plan = await planForget(deps, { binding, snapshots: before });
-    const warnings = warningsOf(deps, plan);
+    const planned = await planRun(deps, { input, policy, engineId, snapshots: before });
+    const { plan } = planned;
+    const warnings = [...warningsOf(deps, plan), ...planned.warnings];
     for (const warning of warnings) record.log.line(warning);
     for (const line of linesOf(plan)) record.log.line(line);
     if (dryRun) {
       record.log.line("this was a dry run: nothing was removed");
       return { ...forgetRunResult({ snapshots: before, removed: 0, failure: null }, warnings), plan, engineId };
     }
-    const toRemove =
-      clockSkewFault(deps) !== null ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
+    const isClockWrong = clockSkewFault(deps) !== null;
+    const toRemove = isClockWrong ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
+    // Before anything goes: what is removed was planned with it.
+    if (!isClockWrong) await planned.remember();
     return { ...forgetRunResult(await repository.forget(toRemove), warnings), plan, engineId };
   } finally {
     await lock?.release();
   }
 }
 
-async function planForget(
+interface PlannedRun {
+  readonly plan: PlannedSnapshot[];
+  readonly warnings: readonly string[];
+  /** Stores what this host knows of the snapshots, and what waits for root. */
+  remember(): Promise<void>;
+}
+
+async function planRun(
   deps: RunnerDeps,
-  { binding, snapshots }: Pick<RunnerInput, "binding"> & { snapshots: SnapshotFacts[] },
-): Promise<PlannedSnapshot[]> {
-  const { retention, zone } = binding.settings;
-  const good = await readNewestGood(deps.paths, binding.id);
-  return planRetention({
+  {
+    input: { binding, belowFloor = false },
+    policy,
+    engineId,
     snapshots,
-    retention,
-    newestGood: good?.snapshot ?? null,
-    zone: zone ?? hostZone(),
-    now: deps.clock.now(),
-  });
+  }: { input: ForgetInput; policy: Policy; engineId: string; snapshots: SnapshotFacts[] },
+): Promise<PlannedRun> {
+  const { paths, clock } = deps;
+  const now = clock.now();
+  const { retention } = binding.settings;
+  const subject = { binding: binding.id, engineId };
+  const good = await readNewestGood(paths, binding.id);
+  const stored = await readMade(paths, subject);
+  const made = completeMade(stored, snapshots, now);
+  const gate = (await readForgetGate(paths, binding.id)) ?? { retention, most: [], waiting: null };
+  const zone = binding.settings.zone ?? hostZone();
+  const by = { snapshots, retention, zone, now, newestGood: good?.snapshot ?? null };
+  const remember = async (changed: ForgetGate, plan: readonly PlannedSnapshot[]): Promise<void> => {
+    await writeForgetGate(paths, binding.id, changed);
+    await writeMade(paths, subject, without(made, plan));
+  };
+  if (belowFloor) {
+    const plan = planRetention(by);
+    return { plan, warnings: [], remember: () => remember({ retention, most: [], waiting: null }, plan) };
+  }
+  if (stored.wasDamaged) {
+    const plan = snapshots.map(({ id, takenAt }) => ({ snapshot: id, takenAt, keep: true, reasons: [FORGOTTEN] }));
+    return { plan, warnings: [FORGOTTEN_WARNING], remember: () => remember(gate, plan) };
+  }
+  const { level, keep } = policy;
+  const full = planForget({ ...by, level, keep, made: made.snapshots, hostZone: hostZone() });
+  const granted = new Set((await readGrants(paths))?.map(({ key }) => key));
+  const subjectOf = { binding: binding.id, name: binding.name, level, granted };
+  const known = { ...subjectOf, snapshots, made: made.snapshots, retention, gate, now };
+  const held = holdBack({ ...known, plan: full });
+  const rememberHeld = async (): Promise<void> => {
+    await remember(held.gate, held.plan);
+    const asks = held.ask === null ? [] : [{ ...held.ask, bindings: [binding.name] }];
+    await askRoot(deps, asks, instant(now + ASKED_FOR_MS));
+  };
+  return { plan: [...held.plan], warnings: held.warnings, remember: rememberHeld };
+}
+
+/** Each forget asks again. */
+const ASKED_FOR_MS = 7 * 86_400_000;
+const FORGOTTEN = "this host's record of them was damaged";
+const FORGOTTEN_WARNING =
+  "this host's record of the good snapshots it made was damaged: nothing is removed this time, and it is begun anew from what the repository lists";
+
+function without(made: MadeSnapshots, plan: readonly PlannedSnapshot[]): MadeSnapshots {
+  const going = new Set(plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot));
+  return { ...made, snapshots: made.snapshots.filter(({ id }) => !going.has(id)) };
 }
 
 function warningsOf(deps: RunnerDeps, plan: readonly PlannedSnapshot[]): string[] {

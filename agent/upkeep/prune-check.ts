@@ -2,6 +2,8 @@ import type { AssignedBinding, AssignedRepository, Assignment } from "../../shar
 import type { RunFailure } from "../../shared/failure.ts";
 import { instant } from "../../shared/ids.ts";
 import { acquireLock } from "../state/locks.ts";
+import { requireRemovable } from "../in-force/removal.ts";
+import { noteAppendOnly } from "../policy/append-only.ts";
 import { checkRepository } from "../policy/check.ts";
 import type { OpenRepository, UpkeepResult } from "../providers/provider.ts";
 import { readTimeLimit, prepareAccess } from "../run/access.ts";
@@ -39,7 +41,7 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
   const { record, signal } = run;
   const state = await readUpkeep(deps.paths, repository.id);
   if (kind === "prune") assertMayPrune(repository, state);
-  const { access, provider } = await prepareAccess(deps, {
+  const { access, policy, provider } = await prepareAccess(deps, {
     assignment,
     binding: oldestBindingOf(input),
     signal,
@@ -59,6 +61,9 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
   );
   try {
     const opened = await provider.open(access, { mayCreate: false });
+    const place = { paths: deps.paths, policy, repository: access.repository, engineId: opened.engineId };
+    await noteAppendOnly(place);
+    if (kind === "prune") await requireRemovable(deps, { ...place, binding: oldestBindingOf(input).name });
     const fault = kind === "prune" ? clockSkewFault(deps) : null;
     if (fault !== null) record.log.line(fault);
     const result =

@@ -59,8 +59,7 @@ describe.each(KINDS)("$kind, written to all the time", ({ kind, start, engine })
     expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", failure: null });
     expect(isPrefix(held(), before, after)).toBe(true);
     await host.restore(work, { target: join(host.root, "aside") });
-    const ending = kind === "postgres" ? "pgdump" : "sql";
-    const dump = await readFile(join(host.root, "aside/databases", `${kind}-0-app.${ending}`), "utf8");
+    const dump = await readFile(join(host.root, "aside/databases", `${kind}-0-app.sql`), "utf8");
     expect(dump).toContain("CREATE TABLE");
   });
 
@@ -109,8 +108,7 @@ describe("a database in a container", () => {
   let host: EngineHost;
   const path = process.env["PATH"];
   beforeAll(async () => {
-    // As in the official image, which trusts whoever is in the container.
-    server = await startPostgres("trust");
+    server = await startPostgres();
     makeTables("postgres", server, "app");
     server.sql("app", "INSERT INTO entries VALUES (1, 'one')");
   });
@@ -134,7 +132,7 @@ describe("a database in a container", () => {
 echo "$*" >>${host.root}/asked
 case $1 in
   container) [ "$5" = db ] && echo running ;;
-  exec) shift 3; exec env PGHOST=${server.socket} runuser -u postgres -- "$@" ;;
+  exec) shift 3; program=$1; shift; exec runuser -u postgres -- "$program" "--host=${server.socket}" "$@" ;;
 esac
 `,
     );
@@ -147,9 +145,9 @@ esac
     expect(server.sql("app", "SELECT text FROM entries")).toBe("one");
     const asked = await readFile(join(host.root, "asked"), "utf8");
     expect(asked).toContain(
-      "exec -i db pg_dump --no-password --username=postgres --format=custom --compress=0 --dbname=dbname='app'\n",
+      "exec -i db pg_dump --no-password --username=postgres --clean --if-exists --dbname=dbname='app'\n",
     );
-    expect(asked).toMatch(/sh pg_restore --no-password --username=holdfast_[0-9a-f]{12} .*--single-transaction/);
+    expect(asked).toMatch(/exec -i db psql --no-password --username=postgres .*--single-transaction/);
     const gone = host.work({ contract: { consistency: [{ postgres: "app", container: "gone" }] } });
     expect((await host.backup(gone)).failure?.message).toContain('has a container "gone"');
   });

@@ -34,6 +34,7 @@ describe("suspicious sources", () => {
   });
 
   it("with far less in them than usual are stored and reported, and keep the old snapshots, until that is normal", async () => {
+    await host.policy({ level: "open", keep: { snapshots: 1, days: 0 } });
     await fill(60);
     expect((await host.backup(keepOne())).state).toBe("succeeded");
     await fill(20);

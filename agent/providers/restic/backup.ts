@@ -23,7 +23,8 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   const ended = await retryWhileLocked(runner, () =>
     runner.call({
       args: backupArgs(runner, input),
-      files: [input.sources.map((source) => `${source}\n`).join("")],
+      // Ended by NUL: behind a link, a source may have a newline in its name.
+      files: [input.sources.map((source) => `${source}\0`).join("")],
       onStdout(line) {
         const progress = readProgress(line, access.clock.now());
         if (progress !== null) return input.onProgress(progress);
@@ -62,7 +63,7 @@ export async function resolveBackup(
 function backupArgs(runner: ResticRunner, { excludes }: BackupInput): string[] {
   return [
     ...storeArgs(runner),
-    "--files-from-verbatim",
+    "--files-from-raw",
     "/dev/fd/4",
     ...excludes.map((pattern) => `--exclude=${resticPattern(pattern)}`),
   ];

@@ -69,7 +69,8 @@ function statusOf(pid: number): ProcessStatus | null {
 
 let boot: string | undefined;
 
-function bootId(): string {
+/** A name for the time since the machine was started. */
+export function bootId(): string {
   boot ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().slice(0, 8);
   return boot;
 }
