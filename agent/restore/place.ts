@@ -31,6 +31,7 @@ interface Placed {
 }
 
 const YIELD_EVERY = 200;
+const NOT_WRITTEN = "is not there after the restore";
 
 /**
  * Moves what was written aside to where it belongs, entry by entry, or a directory as a whole where there is none.
@@ -49,9 +50,7 @@ export async function putInPlace(input: PlaceInput): Promise<Placed> {
     const names = stage.namesOf(path);
     try {
       const directory = disk.directoryOf(path);
-      if (names.every((name) => !isThere(stage, path, name))) {
-        throw new Error("is not there after the restore");
-      }
+      if (names.length === 0) throw new Error(NOT_WRITTEN);
       if (directory === null) throw new Error("its directory is not there any more, or a link");
       for (const name of names) {
         const isWhole = await placeEntry(input, { node, name, directory });
@@ -65,11 +64,6 @@ export async function putInPlace(input: PlaceInput): Promise<Placed> {
   disk.forget();
   stage.forget();
   return { failed, moved };
-}
-
-function isThere(stage: Disk, path: string, name: EntryName): boolean {
-  const directory = stage.directoryOf(path);
-  return directory !== null && lstat(entryOf(directory, name)) !== null;
 }
 
 /** Whether a directory above the path is among them. */
@@ -90,9 +84,11 @@ interface Entry {
 async function placeEntry(input: PlaceInput, { node, name, directory }: Entry): Promise<boolean> {
   const { stage, root, aside, refuse } = input;
   const staged = stage.directoryOf(node.path);
-  if (staged === null) throw new Error("is not there after the restore");
+  if (staged === null) throw new Error(NOT_WRITTEN);
   const from = entryOf(staged, name);
   const to = entryOf(directory, name);
+  if (node.type !== "dir" && !aside.keepsReplaced && replace(from, to)) return true;
+  if (lstat(from) === null) throw new Error(NOT_WRITTEN);
   const there = lstat(to);
   const shown = root + node.path;
   if (there !== null) {
@@ -115,6 +111,17 @@ async function placeEntry(input: PlaceInput, { node, name, directory }: Entry): 
   }
   await move(input, { from, to, directory, name, staged });
   return true;
+}
+
+/** @returns false when it takes more than one rename */
+function replace(from: EntryName, to: EntryName): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (isCode(error, "EISDIR", "EXDEV")) return false;
+    throw isCode(error, "ENOENT") ? new Error(NOT_WRITTEN, { cause: error }) : error;
+  }
 }
 
 /** Lets an agent that is not root change what is in its own directory; the attributes it is to have come at the end. */
