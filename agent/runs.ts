@@ -1,5 +1,5 @@
 import type { AssignedBinding, Assignment, RestoreRequest } from "../shared/assignment.ts";
-import { type Instant, instant, uuidv7 } from "../shared/ids.ts";
+import { type Id, type Instant, instant, uuidv7 } from "../shared/ids.ts";
 import { keepsEverything } from "../shared/retention.ts";
 import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { beginForgetGate } from "./state/forget-gate.ts";
@@ -21,6 +21,7 @@ import { withPings } from "./run/pings.ts";
 import type { RunResult } from "./run/record.ts";
 import { bindingRun, recordRun } from "./run/record-run.ts";
 import { type ForgetInput, performForget } from "./upkeep/forget.ts";
+import { forMaintenance } from "./upkeep/maintainer.ts";
 import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
 
 /**
@@ -61,13 +62,14 @@ async function removalBlockedReason(
   { assignment, binding }: RunnerInput,
   engineId: string | null,
 ): Promise<string | null> {
-  const repository = assignment.repositories.find(({ id }) => id === binding.repository);
+  const isIts = ({ id }: { id: Id }): boolean => id === binding.repository;
+  const repository = assignment.repositories.find(isIts);
   if (repository === undefined) return null;
-  const { paths } = deps;
-  const place = { paths, policy: await loadPolicy(paths), repository, engineId };
+  const maintained = forMaintenance(assignment, repository).repositories.find(isIts) ?? repository;
+  const known = { paths: deps.paths, policy: await loadPolicy(deps.paths), engineId };
   try {
-    await noteAppendOnly(place);
-    await requireRemovable(deps, { ...place, binding: binding.name });
+    await noteAppendOnly({ ...known, repository });
+    await requireRemovable(deps, { ...known, repository: maintained, binding: binding.name });
     return null;
   } catch (error) {
     return failureOf(error).message;

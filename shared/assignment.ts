@@ -97,7 +97,17 @@ export const Order = z.discriminatedUnion("kind", [
     restore: RestoreRequest,
     from: ForeignBinding.nullable().default(null).describe("null: the binding is the host's own"),
   }),
-  z.strictObject({ ...ordered, kind: z.literal("forget"), binding: Id, dryRun: z.boolean() }),
+  z.strictObject({
+    ...ordered,
+    kind: z.literal("forget"),
+    binding: Id,
+    dryRun: z.boolean(),
+    from: ForeignBinding.nullable()
+      .default(null)
+      .describe(
+        "another host's binding, for the host that maintains its repository; null: the binding is the host's own",
+      ),
+  }),
   z.strictObject({ ...ordered, kind: z.literal("prune"), repository: Id }),
   z.strictObject({ ...ordered, kind: z.literal("check"), repository: Id }),
   z.strictObject({ ...ordered, kind: z.literal("cancel"), run: Id }),

@@ -77,6 +77,22 @@ const Upkeep = (OnCalendar: string, meaning: string) =>
     .prefault({})
     .describe(meaning);
 
+/** How the host that maintains an append-only repository removes from it: with credentials that no other host has. */
+export const MaintainerAccess = z.strictObject({
+  location: z
+    .string()
+    .min(1)
+    .max(2048)
+    .optional()
+    .describe("another address of the same repository, such as that of a server that is not append-only"),
+  passphrase: SecretSource.optional().describe(
+    "where it comes from there; needed for another address if the repository's own is made on the host or sealed",
+  ),
+  secrets: z.partialRecord(SecretName, CredentialSource).default({}),
+  ssh: Ssh.prefault({}),
+});
+export type MaintainerAccess = z.infer<typeof MaintainerAccess>;
+
 /** What one host does to a repository as a whole, each in runs of its own. */
 export const Maintenance = z.strictObject({
   prune: Upkeep("Sun 03:30", "free the space of what was forgotten (restic prune, borg compact)"),
@@ -88,6 +104,9 @@ export const Maintenance = z.strictObject({
     .default(13)
     .describe("how many checks it takes until all data was read: 13 weekly ones are a quarter"),
   zone: Zone.nullable().default(null).describe("IANA time zone of both schedules; null: the host's own"),
+  access: MaintainerAccess.optional().describe(
+    "of an append-only repository: how the maintainer removes from it; without it, no host does",
+  ),
 });
 export type Maintenance = z.infer<typeof Maintenance>;
 
@@ -107,7 +126,7 @@ const spec = z.strictObject({
   appendOnly: z
     .boolean()
     .default(false)
-    .describe("true: this host may only add to it; retention and prune are done elsewhere"),
+    .describe("true: hosts may only add to it; its maintainer removes, with maintenance.access, or nobody here does"),
   maintenance: Maintenance.prefault({}),
   existing: z
     .boolean()
@@ -117,11 +136,16 @@ const spec = z.strictObject({
 
 /** For every object with a provider and a location: they must match. */
 function checkLocation(
-  { provider, location }: { provider: ProviderName; location: string },
+  { provider, location, maintenance }: { provider: ProviderName; location: string; maintenance: Maintenance },
   context: z.RefinementCtx,
 ): void {
-  const fault = locationFault(provider, location);
-  if (fault !== null) context.addIssue({ code: "custom", path: ["location"], message: fault });
+  const places: [string, string[]][] = [[location, ["location"]]];
+  const other = maintenance.access?.location;
+  if (other !== undefined) places.push([other, ["maintenance", "access", "location"]]);
+  for (const [place, path] of places) {
+    const fault = locationFault(provider, place);
+    if (fault !== null) context.addIssue({ code: "custom", path, message: fault });
+  }
 }
 
 export const RepositorySpec = spec.superRefine(checkLocation);

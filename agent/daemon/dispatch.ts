@@ -4,6 +4,7 @@ import { instant } from "../../shared/ids.ts";
 import type { Id } from "../../shared/ids.ts";
 import { isAlive } from "../system/process/process-ref.ts";
 import { backup, forget, restore, runUpkeep } from "../runs.ts";
+import { foreignRetention } from "../upkeep/maintainer.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import type { RunStart } from "../run/deps.ts";
 import { recordUnstarted } from "../run/record.ts";
@@ -83,13 +84,16 @@ async function runOrder(deps: DispatchDeps, order: RunOrder, signal: AbortSignal
   if (now === null) return await reportUnknown(deps, order);
   const input = { ...now, ...start };
   if (order.kind === "backup") await backup(deps.runner, input);
-  else if (order.kind === "forget") await forget(deps.runner, { ...input, dryRun: order.dryRun });
-  else await restore(deps.runner, { ...input, restore: order.restore });
+  else if (order.kind === "forget") {
+    await forget(deps.runner, { ...input, dryRun: order.dryRun, isForeign: order.from !== null });
+  } else await restore(deps.runner, { ...input, restore: order.restore });
 }
 
 function bindingForOrder(deps: DispatchDeps, order: BindingOrder): ReturnType<typeof findBinding> {
-  const from = order.kind === "restore" ? order.from : null;
-  return from === null ? findBinding(deps, order.binding) : foreignBinding(from, order);
+  if (order.kind === "backup" || order.from === null) return findBinding(deps, order.binding);
+  if (order.kind === "restore") return foreignBinding(order.from, order);
+  const assignment = deps.assignment();
+  return assignment === null ? null : foreignRetention(assignment, order.from);
 }
 
 /** Another host's binding and its snapshots, as in that host's own assignment. */

@@ -21,8 +21,10 @@ export function tasksOf(assignment: Assignment | null): Task[] {
   const backups = (assignment?.bindings ?? []).map((binding): Task => ({ kind: "backup", binding }));
   const maintained = (assignment?.repositories ?? []).filter(({ maintains }) => maintains);
   const upkeep = maintained.flatMap((repository): Task[] => [
-    // Nothing may be removed from it by this host: somebody else prunes it.
-    ...(repository.appendOnly ? [] : [{ kind: "prune" as const, repository }]),
+    // Nothing may be removed from it without the maintainer's own access: somebody else prunes it.
+    ...(repository.appendOnly && repository.maintenance.access === undefined
+      ? []
+      : [{ kind: "prune" as const, repository }]),
     { kind: "check", repository },
   ]);
   return [...backups, ...upkeep];

@@ -68,12 +68,10 @@ export async function recordMade(
   { snapshot, stats, ...subject }: Subject & { snapshot: string; stats: RunStats | null },
 ): Promise<void> {
   const made = await readMade(deps.paths, subject);
-  const uptimeMs = deps.uptime?.();
-  const now = uptimeMs === undefined ? null : { boot: bootId(), uptimeMs };
-  const at = instant(madeAt(made, { wallMs: deps.clock.now(), now }));
+  const { at, newest } = timeOf(deps, made);
   const one = { id: snapshot, at, files: stats?.filesTotal ?? null, bytes: stats?.bytesTotal ?? null };
   const others = made.snapshots.filter(({ id }) => id !== snapshot);
-  await writeMade(deps.paths, subject, { ...made, snapshots: [...others, one], newest: now });
+  await writeMade(deps.paths, subject, { ...made, snapshots: [...others, one], newest });
 }
 
 export async function writeMade(
@@ -96,6 +94,27 @@ export function completeMade(made: MadeSnapshots, listed: readonly SnapshotFacts
     .toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1))
     .map(({ id, takenAt, bytesTotal }) => ({ id, at: takenAt, files: null, bytes: bytesTotal }));
   return { ...made, snapshots: [...earlier, ...made.snapshots], isComplete: true, wasDamaged: false };
+}
+
+/**
+ * Adds what the repository lists and this host did not know, as made now: of the snapshots of another host, whose
+ * repository it maintains, it knows only when it first saw them.
+ */
+export function addSeen(deps: MemoryDeps, made: MadeSnapshots, listed: readonly SnapshotFacts[]): MadeSnapshots {
+  const known = new Set(made.snapshots.map(({ id }) => id));
+  const thinned = made.snapshots.at(-WHOLE)?.at ?? "";
+  const { at, newest } = timeOf(deps, made);
+  const seen = listed
+    .filter(({ id, takenAt }) => !known.has(id) && takenAt >= thinned)
+    .toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1))
+    .map(({ id, bytesTotal }) => ({ id, at, files: null, bytes: bytesTotal }));
+  return seen.length === 0 ? made : { ...made, snapshots: [...made.snapshots, ...seen], newest };
+}
+
+function timeOf(deps: MemoryDeps, made: MadeSnapshots): { at: Instant; newest: MadeSnapshots["newest"] } {
+  const uptimeMs = deps.uptime?.();
+  const newest = uptimeMs === undefined ? null : { boot: bootId(), uptimeMs };
+  return { at: instant(madeAt(made, { wallMs: deps.clock.now(), now: newest })), newest };
 }
 
 /**

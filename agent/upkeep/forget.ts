@@ -6,7 +6,7 @@ import { planRetention } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
 import { type ForgetGate, readForgetGate, writeForgetGate } from "../state/forget-gate.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
-import { completeMade, type MadeSnapshots, readMade, writeMade } from "../state/made-snapshots.ts";
+import { addSeen, completeMade, type MadeSnapshots, readMade, writeMade } from "../state/made-snapshots.ts";
 import { acquireLock } from "../state/locks.ts";
 import { requireRemovable } from "../in-force/removal.ts";
 import { noteAppendOnly } from "../policy/append-only.ts";
@@ -20,6 +20,7 @@ import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
 import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
 import { holdBack } from "./gate.ts";
+import { forMaintenance } from "./maintainer.ts";
 import { planForget } from "./plan.ts";
 
 export interface ForgetInput extends RunnerInput {
@@ -27,11 +28,14 @@ export interface ForgetInput extends RunnerInput {
   readonly dryRun: boolean;
   /** Root has said at the host's terminal that only the retention counts: neither the floor nor the gate. */
   readonly belowFloor?: boolean;
+  /** Another host's binding, whose repository this host maintains. */
+  readonly isForeign?: boolean;
 }
 
 /** The work of a forget run. Throws RunError for an early end. */
 export async function performForget(deps: RunnerDeps, input: ForgetInput, run: RunContext): Promise<RunResult> {
-  const { assignment, binding, dryRun } = input;
+  const { binding, dryRun, isForeign = false } = input;
+  const assignment = forMaintenance(input.assignment, { id: binding.repository });
   const { record, signal } = run;
   const { access, policy, provider } = await prepareAccess(deps, {
     assignment,
@@ -43,7 +47,7 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
     as: "contract",
     mayGenerate: false,
     check: (policy, contract, repository) =>
-      dryRun ? checkRepository(policy, repository) : checkBackup(policy, { contract, repository }),
+      dryRun || isForeign ? checkRepository(policy, repository) : checkBackup(policy, { contract, repository }),
   });
   const lock = dryRun
     ? null
@@ -90,7 +94,7 @@ interface PlannedRun {
 async function planRun(
   deps: RunnerDeps,
   {
-    input: { binding, belowFloor = false },
+    input: { binding, belowFloor = false, isForeign = false },
     policy,
     engineId,
     snapshots,
@@ -102,7 +106,8 @@ async function planRun(
   const subject = { binding: binding.id, engineId };
   const good = await readNewestGood(paths, binding.id);
   const stored = await readMade(paths, subject);
-  const made = completeMade(stored, snapshots, now);
+  const own = completeMade(stored, snapshots, now);
+  const made = isForeign ? addSeen(deps, own, snapshots) : own;
   const gate = (await readForgetGate(paths, binding.id)) ?? { retention, most: [], waiting: null };
   const zone = binding.settings.zone ?? hostZone();
   const by = { snapshots, retention, zone, now, newestGood: good?.snapshot ?? null };

@@ -1,4 +1,4 @@
-import type { AssignedBinding, AssignedRepository, Assignment } from "../../shared/assignment.ts";
+import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import { instant } from "../../shared/ids.ts";
 import { acquireLock } from "../state/locks.ts";
@@ -10,6 +10,7 @@ import { readTimeLimit, prepareAccess } from "../run/access.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import type { RunnerDeps, RunStart } from "../run/deps.ts";
 import { runError } from "../run-error.ts";
+import { forMaintenance, oldestBindingOf } from "./maintainer.ts";
 import type { RunResult } from "../run/record.ts";
 import type { RunSpec, RunContext } from "../run/record-run.ts";
 import { nextDeferral } from "../state/deferral.ts";
@@ -37,10 +38,12 @@ export function repositoryRun(input: UpkeepInput): RunSpec {
 
 /** Prunes or checks a repository. Throws RunError for an early end. */
 export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: RunContext): Promise<RunResult> {
-  const { assignment, kind, repository } = input;
+  const { kind, repository } = input;
   const { record, signal } = run;
+  const assignment = forMaintenance(input.assignment, repository);
   const state = await readUpkeep(deps.paths, repository.id);
-  if (kind === "prune") assertMayPrune(repository, state);
+  if (kind === "prune")
+    assertMayPrune(assignment.repositories.find(({ id }) => id === repository.id) ?? repository, state);
   const { access, policy, provider } = await prepareAccess(deps, {
     assignment,
     binding: oldestBindingOf(input),
@@ -76,22 +79,6 @@ export async function performUpkeep(deps: RunnerDeps, input: UpkeepInput, run: R
   } finally {
     await lock.release();
   }
-}
-
-/** The oldest binding of this host to the repository. */
-export function oldestBindingOf({
-  assignment,
-  repository,
-}: {
-  assignment: Assignment;
-  repository: Pick<AssignedRepository, "id" | "name">;
-}): AssignedBinding {
-  const [first] = assignment.bindings
-    .filter((binding) => binding.repository === repository.id)
-    .toSorted((one, other) => (one.id < other.id ? -1 : 1));
-  if (first === undefined)
-    throw runError("binding.unknown", `no binding of this host has repository "${repository.name}"`);
-  return first;
 }
 
 function assertMayPrune(repository: AssignedRepository, { damagedSince, isForgotten }: UpkeepState): void {

@@ -1,10 +1,14 @@
 import { expect, test } from "vitest";
 import { page } from "../../shared/api.ts";
+import { Binding } from "../../shared/binding.ts";
+import { instant } from "../../shared/ids.ts";
 import { Repository } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
 import { testControl } from "../support/control.ts";
-import { openOrders } from "./assigned.ts";
+import { openAssignment, openOrders } from "./assigned.ts";
 import { declare, declareRepository } from "./declared.ts";
+import { reportOf, runIdAt } from "./reported.ts";
+import { send } from "./subscribed-host.ts";
 
 test("a retention, or its dry run, is ordered from the binding's host", async () => {
   const control = await testControl();
@@ -70,4 +74,37 @@ test("upkeep that can't be done is rejected with the reason", async () => {
     message: expect.stringContaining("has no binding to it"),
   });
   expect(await refused(`repositories/${host.id}/check`)).toMatchObject({ status: 404, code: "repositories.not_found" });
+});
+
+test("what is append-only for its hosts is forgotten and pruned by its maintainer, who alone learns how", async () => {
+  const control = await testControl();
+  const [host, maintainer] = [await control.enrol("one"), await control.enrol("two")];
+  const [photos, others] = [await declare(control, host, "photos"), await declare(control, maintainer, "others")];
+  const repository = await declareRepository(control.admin, "shared", "rest:https://nas:8000/shared");
+  const path = `/api/v1/repositories/${repository.id}`;
+  const bind = (contract: string) =>
+    control.admin.ask(Binding, "POST", "/api/v1/bindings", { contract, repository: repository.id });
+  const binding = await bind(photos.contract.id);
+  await bind(others.contract.id);
+  const access = { location: "rest:https://nas:8001/shared", passphrase: { file: "/root/passphrase" } };
+  const maintenance = { ...repository.maintenance, access };
+  await control.admin.ask(Repository, "PATCH", path, { appendOnly: true, maintainer: "two", maintenance });
+  const accessOf = async (of: typeof host): Promise<unknown> =>
+    (await openAssignment(of)).repositories.find(({ id }) => id === repository.id)?.maintenance.access;
+  expect(await accessOf(host)).toBeUndefined();
+  expect(await accessOf(maintainer)).toMatchObject(access);
+  const forget = await control.admin.ask(Run, "POST", `/api/v1/bindings/${binding.id}/forget`, {});
+  expect(forget).toMatchObject({ host: maintainer.id, binding: binding.id, kind: "forget" });
+  expect(await openOrders(maintainer)).toMatchObject([
+    { kind: "forget", id: forget.id, from: { host: host.id, binding: { id: binding.id } } },
+  ]);
+  expect(await openOrders(host)).toEqual([]);
+  expect(await control.admin.ask(Run, "POST", `${path}/prune`)).toMatchObject({ host: maintainer.id });
+  // Its report is accepted; and a good backup is followed by the next one.
+  const done = reportOf({ id: forget.id, binding: binding.id, kind: "forget", state: "succeeded" });
+  expect(await send(maintainer, done)).toEqual([forget.id]);
+  const good = reportOf({ id: runIdAt(instant(Date.now())), binding: binding.id, state: "succeeded" });
+  await send(host, good);
+  await send(host, good);
+  expect((await openOrders(maintainer)).filter(({ kind }) => kind === "forget")).toHaveLength(1);
 });

@@ -7,6 +7,7 @@ import {
   MAX_REVISION,
 } from "../../../shared/assignment.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
+import type { Maintenance } from "../../../shared/repository.ts";
 import { sign } from "../../auth/sign.ts";
 import { onlyGenuine, requireGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
@@ -94,6 +95,11 @@ export function assignedContract(row: typeof contracts.$inferSelect): AssignedCo
   return { id, name, declared, ...columnsToBody(row) };
 }
 
+/** Only the maintainer learns where the credentials are that can remove something. */
+function withoutAccess({ access: _access, ...maintenance }: Maintenance): Maintenance {
+  return maintenance;
+}
+
 /** A repository as part of a host's assignment. */
 export function assignedRepository(row: RepositoryRow & { firstUser: Id }, host: Id): AssignedRepository {
   const { id, name, provider, location, passphrase, secrets, ssh, caFile, appendOnly, maintenance } = row;
@@ -109,7 +115,7 @@ export function assignedRepository(row: RepositoryRow & { firstUser: Id }, host:
     ssh,
     caFile,
     appendOnly,
-    maintenance,
+    maintenance: maintains ? maintenance : withoutAccess(maintenance),
     existing,
     engineId,
     maintains,

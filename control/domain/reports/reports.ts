@@ -13,6 +13,7 @@ import { maintainingHost } from "../contracts/assignments.ts";
 import { scheduledBindingColumns, type ScheduledBinding } from "../lateness/expected-backup.ts";
 import { recordGoodBackup } from "./good-backups.ts";
 import { firstFutureId } from "../ids.ts";
+import { Failure } from "../../../shared/failure.ts";
 import { closeAnsweredOrders } from "../runs/orders.ts";
 import { readOpenIncidents, planIncidents, type IncidentContext } from "./incidents.ts";
 import type { NamedBinding } from "../run-data.ts";
@@ -20,6 +21,7 @@ import { countedBytes, enforceQuota, type Reported, weightOf } from "./quota.ts"
 import { pokeHostsOfRepository } from "../revisions.ts";
 import { saveEngineIds } from "./engine-ids.ts";
 import { reconcileSnapshots } from "./snapshots.ts";
+import { forgetAfterBackup } from "../runs/upkeep.ts";
 import { readStreaks } from "./streaks.ts";
 import { readSourceChecks } from "./source-checks.ts";
 
@@ -66,11 +68,23 @@ export async function acceptReports(
   });
   if (written.notifications > 0) deps.wakeOutbox();
   for (const repository of written.engineIds.keys()) await pokeHostsOfRepository(deps, repository);
+  for (const binding of written.forgets) await forgetAfterBackup(deps, binding).catch(ignoreFailure);
   return { accepted: written.accepted };
 }
 
+/** The backup is accepted all the same: the next one's retention does its work. */
+function ignoreFailure(error: unknown): void {
+  if (!(error instanceof Failure)) throw error;
+}
+
 type KnownBinding = NamedBinding &
-  ScheduledBinding & { host: Id; engineId: string | null; identifiedBy: Id; listedBy: Id | null };
+  ScheduledBinding & {
+    host: Id;
+    engineId: string | null;
+    identifiedBy: Id;
+    listedBy: Id | null;
+    appendOnly: boolean;
+  };
 
 interface KnownState extends IncidentContext {
   reportCount: number;
@@ -90,6 +104,8 @@ interface Plan {
   notifications: number;
   /** Engine ids that these reports made known, by repository. */
   engineIds: Map<Id, string>;
+  /** Bindings to append-only repositories that have a new good backup. */
+  forgets: Set<Id>;
 }
 
 async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Report[]): Promise<KnownState> {
@@ -109,6 +125,7 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
         host: bindings.host,
         listedBy: bindings.listedBy,
         engineId: repositories.engineId,
+        appendOnly: repositories.appendOnly,
         identifiedBy: maintainingHost,
         contract: { id: contracts.id, name: contracts.name },
         repository: { id: repositories.id, name: repositories.name },
@@ -160,7 +177,14 @@ async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Repo
 
 /** Oldest run first, whatever order they came in, so that every change of state is seen. */
 function planReports(deps: Deps, host: ReportingHost, known: KnownState, reports: readonly Report[]): Plan {
-  const plan: Plan = { accepted: [], statements: [], weight: 0, notifications: 0, engineIds: new Map() };
+  const plan: Plan = {
+    accepted: [],
+    statements: [],
+    weight: 0,
+    notifications: 0,
+    engineIds: new Map(),
+    forgets: new Set(),
+  };
   const ofRuns = reports.filter((report) => report.type === "run");
   ofRuns.sort((a, b) => (a.run.id === b.run.id ? a.sequence - b.sequence : a.run.id < b.run.id ? -1 : 1));
   for (const report of ofRuns) planRun(deps, host, known, plan, report);
@@ -174,14 +198,15 @@ function planRun(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan,
   const binding = run.binding === null ? undefined : known.bindings.get(run.binding);
   const existing = known.runs.get(run.id);
   if ((existing?.host ?? host.id) !== host.id) return;
-  // A run of another host's binding is accepted only for an ordered restore.
+  // A run of another host's binding is accepted only for an ordered restore, or forget of what the host maintains.
   const isForeign = binding !== undefined && binding.host !== host.id;
-  if (isForeign && (existing === undefined || run.kind !== "restore")) return;
+  if (isForeign && (existing === undefined || (run.kind !== "restore" && run.kind !== "forget"))) return;
   plan.accepted.push(run.id);
   if (existing !== undefined && existing.sequence >= sequence) return;
   known.runs.set(run.id, { host: host.id, sequence });
   plan.weight += weightOf(report);
   plan.statements.push(upsert(deps, host, report), closeAnsweredOrders(deps, run.id, run.state));
+  if (binding?.appendOnly === true && run.kind === "backup" && run.state === "succeeded") plan.forgets.add(binding.id);
   if (binding !== undefined && !isForeign) planBinding(deps, host, plan, { binding, report });
   const repository =
     binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));

@@ -28,11 +28,14 @@ export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string
   return { orders: await Promise.all(genuine.map((row) => sign(deps.signingKey, "order", toOrder(row)))) };
 }
 
-/** A requested run. `host` runs it; for a restore of another host's snapshots it is not the binding's host. */
+/**
+ * A requested run. `host` runs it: for a restore of another host's snapshots, and a forget of what it maintains, not
+ * the binding's own.
+ */
 export type RunRequest = { host: Id; repository: Id } & (
   | { kind: "backup"; binding: Id }
   | { kind: "restore"; binding: Id; restore: RestoreRequest; from: ForeignBinding | null }
-  | { kind: "forget"; binding: Id; dryRun: boolean }
+  | { kind: "forget"; binding: Id; dryRun: boolean; from: ForeignBinding | null }
   | { kind: "prune" | "check"; binding: null }
 );
 
@@ -40,7 +43,7 @@ export type RunRequest = { host: Id; repository: Id } & (
 export async function orderRun(deps: Deps, request: RunRequest): Promise<Run> {
   const { host, binding, repository, kind } = request;
   const restore = request.kind === "restore" ? request.restore : null;
-  const from = request.kind === "restore" ? request.from : null;
+  const from = request.kind === "restore" || request.kind === "forget" ? request.from : null;
   const dryRun = request.kind === "forget" && request.dryRun;
   const [owner] = await deps.db.select().from(hosts).where(eq(hosts.id, host));
   if (owner !== undefined) await requireGenuine(deps, "hosts", owner);
@@ -157,7 +160,7 @@ function toOrder(row: typeof orders.$inferSelect): Order {
     case "backup":
       return { ...ordered, kind, binding: requireField(row, binding) };
     case "forget":
-      return { ...ordered, kind, binding: requireField(row, binding), dryRun };
+      return { ...ordered, kind, binding: requireField(row, binding), dryRun, from };
     case "prune":
     case "check":
       return { ...ordered, kind, repository: requireField(row, repository) };
