@@ -1,7 +1,9 @@
 import { and, asc, eq, gt, inArray, isNotNull, lte } from "drizzle-orm";
+import { messageOf } from "../../shared/error-message.ts";
 import type { RelayResult } from "../../shared/relay.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { sign } from "../auth/sign.ts";
+import { openTarget } from "../keys/channel-secrets.ts";
 import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { type HttpTarget, requestOf } from "./kinds.ts";
@@ -92,13 +94,14 @@ export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ de
   const signed: string[] = [];
   for (const delivery of claimed) {
     const channel = relayChannels.find(({ id }) => id === delivery.channel);
-    const { target } = channel ?? {};
-    if (channel === undefined || target === undefined || target.kind === "email") continue;
+    if (channel === undefined) continue;
     try {
+      const target = await openTarget(deps, channel);
+      if (target.kind === "email") continue;
       signed.push(await signRelayedDelivery(deps, { delivery, channel, target, host, lease }));
     } catch (error) {
       // A request that can't be built must not block the others.
-      await recordAttempt(deps, delivery, { status: null, error: String(error) });
+      await recordAttempt(deps, delivery, { status: null, error: messageOf(error) });
     }
   }
   return { deliveries: signed };
@@ -151,7 +154,7 @@ async function signRelayedDelivery(
   { delivery, channel, target, host, lease }: ClaimedDelivery,
 ): Promise<string> {
   const now = deps.clock.now();
-  const request = await requestOf(buildMessage(delivery, now), target, secretsOf(channel, now));
+  const request = await requestOf(buildMessage(delivery, now), target, await secretsOf(deps, channel, now));
   const times = { issuedAt: instant(now), expiresAt: instant(now + LEASE_MS) };
   return sign(deps.signingKey, "delivery", { id: delivery.id, host, lease, ...times, request });
 }

@@ -1,6 +1,7 @@
 import { messageOf } from "../../shared/error-message.ts";
 import type { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
+import { openSecret, openTarget } from "../keys/channel-secrets.ts";
 import { requestOf } from "./kinds.ts";
 import { buildEmail } from "./kinds/email.ts";
 import type { Message } from "./message.ts";
@@ -12,9 +13,9 @@ type Delivery = typeof deliveries.$inferSelect;
 
 /** Attempts to send a delivery to its channel. Never throws: the result holds the error. */
 export async function send(deps: Deps, delivery: Delivery, channel: Channel): Promise<DeliveryResult> {
-  const { target } = channel;
   const message = buildMessage(delivery, deps.clock.now());
   try {
+    const target = await openTarget(deps, channel);
     if (target.kind === "email") {
       if (deps.mail === null) return { status: null, error: "e-mail needs the control plane on Node" };
       const before = delivery.reached ?? [];
@@ -25,7 +26,7 @@ export async function send(deps: Deps, delivery: Delivery, channel: Channel): Pr
       return { ...result, reached: [...new Set([...before, ...reached])] };
     }
     const { status, retryAfterSeconds = 0 } = await deps.post(
-      await requestOf(message, target, secretsOf(channel, message.at)),
+      await requestOf(message, target, await secretsOf(deps, channel, message.at)),
     );
     return { status, error: statusError(status), retryAfterSeconds };
   } catch (error) {
@@ -38,8 +39,9 @@ export function buildMessage({ id, payload }: Pick<Delivery, "id" | "payload">, 
 }
 
 /** @returns a webhook's signing secrets, newest first; the previous one until it expires */
-export function secretsOf(channel: Channel, now: number): string[] {
+export async function secretsOf(deps: Pick<Deps, "signingKey">, channel: Channel, now: number): Promise<string[]> {
   const { secret, previousSecret, previousSecretUntil } = channel;
   const isPreviousValid = previousSecretUntil !== null && Date.parse(previousSecretUntil) > now;
-  return [secret, isPreviousValid ? previousSecret : null].filter((one) => one !== null);
+  const valid = [secret, isPreviousValid ? previousSecret : null].filter((one) => one !== null);
+  return Promise.all(valid.map((sealed) => openSecret(deps, channel.id, sealed)));
 }

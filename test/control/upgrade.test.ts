@@ -7,6 +7,7 @@ import { channels, deliveries } from "../../control/db/schema/notifications.ts";
 import { orders, runs } from "../../control/db/schema/runs.ts";
 import { writeAll } from "../../control/db/transaction.ts";
 import { toContract } from "../../control/domain/contracts/rows.ts";
+import { protectRows } from "../../control/domain/service/row-protection.ts";
 import { dispatch, releaseLeases } from "../../control/notify/dispatch.ts";
 import { failExpiredRelays } from "../../control/notify/relay.ts";
 import { Settings } from "../../shared/binding.ts";
@@ -141,6 +142,7 @@ describe.each(DATABASES)("a database of the kind %s from before deliveries had a
 
     const host = await control.enrol("nas");
     await db.update(channels).set({ via: host.id });
+    await protectRows(control.deps, { mayBegin: true });
     const fetched = async () => {
       const { deliveries: signed } = await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries");
       return signed.map((jws) => RelayedDelivery.parse(JSON.parse(atob(jws.split(".")[1] ?? ""))).id);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { migrate } from "../../control/db/migrate.ts";
 import { incidents } from "../../control/db/schema/incidents.ts";
 import { channels, deliveries } from "../../control/db/schema/notifications.ts";
+import { sealSecret, sealTarget } from "../../control/keys/channel-secrets.ts";
 import { type Database, writeAll } from "../../control/db/transaction.ts";
 import type { Deps } from "../../control/deps.ts";
 import { closeIncident, openIncident, type IncidentRef } from "../../control/domain/incidents/incidents.ts";
@@ -59,7 +60,7 @@ export const noticesCut: Fault = {
           config: { url: "http://control.test", version: "0.0.0" },
           agentFiles: { read: async () => null },
         };
-        await db.insert(channels).values([channelOf(deps, "day"), channelOf(deps, "night")]);
+        await db.insert(channels).values([await channelOf(deps, "day"), await channelOf(deps, "night")]);
         const states = new Map<string, "open" | "well" | "unsaid">();
         for (let step = 0; step < STEPS; step++) {
           now += (dice.isLucky(0.7) ? 1 + dice.below(15) : dice.below(600)) * MINUTE;
@@ -137,17 +138,19 @@ function mortal(db: Database, calls: number): Database {
   });
 }
 
-function channelOf({ clock, random }: Deps, name: "day" | "night"): typeof channels.$inferInsert {
+async function channelOf(deps: Deps, name: "day" | "night"): Promise<typeof channels.$inferInsert> {
+  const { clock, random } = deps;
   const at = instant(clock.now());
+  const id = uuidv7(clock.now(), random(16));
   return {
-    id: uuidv7(clock.now(), random(16)),
+    id,
     name,
     kind: "webhook",
     enabled: true,
     createdAt: at,
     changedAt: at,
-    target: { kind: "webhook", url: `http://${name}.test/` },
-    secret: `whsec_${btoa("0123456789abcdef0123456789abcdef")}`,
+    target: await sealTarget(deps, { id, via: null }, { kind: "webhook", url: `http://${name}.test/` }),
+    secret: await sealSecret(deps, id, `whsec_${btoa("0123456789abcdef0123456789abcdef")}`),
     remindEveryDays: 1,
     quietHours: name === "night" ? { from: "21:00", to: "06:30", zone: "Europe/Berlin" } : null,
   };

@@ -3,6 +3,7 @@ import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
 import { hosts } from "../../control/db/schema/hosts.ts";
 import { channels, deliveries } from "../../control/db/schema/notifications.ts";
+import { sealSecret, sealTarget } from "../../control/keys/channel-secrets.ts";
 import { guard } from "../../control/db/transaction.ts";
 import type { Deps, Post } from "../../control/deps.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
@@ -234,8 +235,8 @@ async function channel(
     id,
     name: input.name ?? "me",
     kind: "webhook",
-    target: { kind: "webhook", url: input.url ?? "http://127.0.0.1:1/" },
-    secret: SECRET,
+    target: await sealTarget(deps, { id, via: null }, { kind: "webhook", url: input.url ?? "http://127.0.0.1:1/" }),
+    secret: await sealSecret(deps, id, SECRET),
     events: input.events ?? null,
     enabled: input.enabled ?? true,
     createdAt: at,

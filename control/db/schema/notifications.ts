@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import type { ChannelKind, ChannelTarget, QuietHours } from "../../../shared/channel.ts";
+import type { ChannelKind, QuietHours } from "../../../shared/channel.ts";
 import type { Event, EventType } from "../../../shared/event.ts";
 
 /** Set to release the lease of a delivery. */
@@ -12,13 +12,19 @@ export interface EventDraft {
   readonly data: Record<string, unknown>;
 }
 
+/** A channel's target; its secret fields are in `sealed` (control/keys/channel-secrets.ts). */
+export interface StoredTarget {
+  readonly kind: ChannelKind;
+  readonly sealed: string;
+  readonly [field: string]: unknown;
+}
+
 export const channels = sqliteTable("channels", {
   id: text().primaryKey(),
   name: text().notNull().unique(),
   kind: text().$type<ChannelKind>().notNull(),
-  /** With its secrets in clear text, because sending needs them. */
-  target: text({ mode: "json" }).$type<ChannelTarget>().notNull(),
-  /** Signing secret of a webhook, `whsec_…`, in clear text. */
+  target: text({ mode: "json" }).$type<StoredTarget>().notNull(),
+  /** Signing secret of a webhook, sealed. */
   secret: text(),
   /** The previous secret of a webhook also signs until `previousSecretUntil`. */
   previousSecret: text(),

@@ -15,6 +15,7 @@ import type { Delivery } from "../../../shared/event.ts";
 import { Failure, type Issue } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { hosts } from "../../db/schema/hosts.ts";
+import { openTarget, sealSecret, sealTarget } from "../../keys/channel-secrets.ts";
 import { channels, deliveries, NO_LEASE } from "../../db/schema/notifications.ts";
 import { writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
@@ -31,7 +32,12 @@ export async function createChannel(deps: Deps, input: CreateChannel): Promise<z
   await checkReachable(deps, { target, subscription });
   await checkHostsExist(deps, subscription.hosts ?? [], []);
   const secret = target.kind === "webhook" ? (wanted ?? newSecret(deps)) : null;
-  const values = { id: newId(deps), name, kind: target.kind, target, secret, ...subscription };
+  const id = newId(deps);
+  const sealed = {
+    target: await sealTarget(deps, { id, via: subscription.via }, target),
+    secret: secret === null ? null : await sealSecret(deps, id, secret),
+  };
+  const values = { id, name, kind: target.kind, ...sealed, ...subscription };
   const write = deps.db
     .insert(channels)
     .values({ ...values, createdAt: now, changedAt: now })
@@ -57,7 +63,7 @@ export async function rotateSecret(
   const [row] = await deps.db
     .update(channels)
     .set({
-      secret,
+      secret: await sealSecret(deps, id, secret),
       // From the row at that moment: two concurrent rotations lose no secret.
       previousSecret: keepOldSeconds === 0 ? null : sql`${channels.secret}`,
       previousSecretUntil: keepOldSeconds === 0 ? null : instant(now + keepOldSeconds * 1000),
@@ -95,8 +101,9 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
     );
   if ("kind" in change && change["kind"] !== old.kind)
     throw invalidRequest(["kind"], `is "${old.kind}" and can't be changed: create another channel and delete this one`);
+  const oldTarget = await openTarget(deps, old);
   const before = Subscription.parse(Object.fromEntries(SUBSCRIPTION_KEYS.map((key) => [key, old[key]])));
-  const given = CreateChannel.safeParse({ name: old.name, ...before, ...old.target, ...change, kind: old.kind });
+  const given = CreateChannel.safeParse({ name: old.name, ...before, ...oldTarget, ...change, kind: old.kind });
   if (!given.success)
     throw new Failure("request.invalid", "the change is not valid for this channel", issuesOf(given.error));
   const { name, subscription, target } = splitChannel(given.data);
@@ -104,11 +111,18 @@ export async function changeChannel(deps: Deps, id: Id, change: ChangeChannel): 
   await checkHostsExist(deps, subscription.hosts ?? [], old.hosts ?? []);
   const write = deps.db
     .update(channels)
-    .set({ name, target, ...subscription, changedAt: instant(deps.clock.now()) })
-    .where(eq(channels.id, id))
+    .set({
+      name,
+      target: await sealTarget(deps, { id, via: subscription.via }, target),
+      ...subscription,
+      changedAt: instant(deps.clock.now()),
+    })
+    // The new one has the old one's secrets.
+    .where(and(eq(channels.id, id), eq(channels.target, old.target), sql`${channels.via} is ${old.via}`))
     .returning();
   const [row] = await throwIfNameTaken("channels", name, write);
-  if (row === undefined) throw notFound("channels", id);
+  if (row === undefined)
+    throw new Failure("request.conflict", `channel "${old.name}" was changed or deleted meanwhile; try again`);
   // The quiet hours may have changed.
   deps.wakeOutbox();
   return toChannel(row);
@@ -214,7 +228,8 @@ function issuesOf(error: z.ZodError): Issue[] {
 
 function toChannel(row: Row): Channel {
   const { target, secret: _secret, previousSecret: _previous, previousSecretUntil: _until, ...channel } = row;
-  const shown = Object.entries(target).filter(([key]) => !SECRET_FIELDS[target.kind].includes(key));
+  const { sealed: _sealed, ...open } = target;
+  const shown = Object.entries(open).filter(([key]) => !SECRET_FIELDS[target.kind].includes(key));
   const { digestAt: _digestAt, ...rest } = channel;
   return { ...Object.fromEntries(shown), ...rest };
 }

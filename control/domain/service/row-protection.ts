@@ -4,6 +4,7 @@ import { instant, type Id } from "../../../shared/ids.ts";
 import { readMark, setMark } from "../../keys/marks.ts";
 import { isAsRead, isGenuine, MAC_TABLES, type MacTable, macOf, type StoredRow } from "../../keys/row-mac.ts";
 import { marks } from "../../db/schema/service.ts";
+import { resealChannels, sealChannels } from "./channel-sealing.ts";
 import { type Database, type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps, SigningKey } from "../../deps.ts";
 
@@ -12,14 +13,17 @@ export type RowDeps = Pick<Deps, "db" | "clock" | "random" | "log" | "signingKey
 export const MAC_TABLE_NAMES = Object.keys(MAC_TABLES) as MacTable[];
 const BATCH_SIZE = 200;
 
+/** Tables whose rows carry a MAC, and `channels`, whose secrets are sealed. */
+type ProtectedTable = MacTable | "channels";
+
 /** A row that is not used, because this control plane did not write it as it is. */
 export interface TamperedRow {
-  readonly table: MacTable;
+  readonly table: ProtectedTable;
   readonly id: Id;
 }
 
 /**
- * For the first start after the upgrade from 0.2: gives every row that has none a MAC, then marks the database, so that
+ * For the first start after the upgrade from 0.2: gives every row that has none a MAC, seals the channels, then marks the database, so that
  * this never happens again. Safe to be killed anywhere and started again.
  * @param mayBegin false when it is known from outside the database that its rows have MACs: a mark that is missing was
  *   then removed by somebody, and rows without a MAC stay unused
@@ -29,7 +33,7 @@ export interface TamperedRow {
 export async function protectRows(
   deps: RowDeps,
   { mayBegin }: { mayBegin: boolean },
-): Promise<Map<MacTable, number> | null> {
+): Promise<Map<ProtectedTable, number> | null> {
   const mark = await readMark(deps, "rows");
   if (mark.state === "ours") return null;
   if (mark.state === "forged") {
@@ -37,9 +41,11 @@ export async function protectRows(
       "the database's rows were written with another signing key: put back the one the hosts have pinned (data/signing.key, or HOLDFAST_SIGNING_KEY)",
     );
   }
-  const counts = new Map<MacTable, number>();
-  if (mayBegin) for (const table of MAC_TABLE_NAMES) counts.set(table, await protectTable(deps, table));
-  else deps.log.error("the database lost its mark of protected rows: somebody else wrote into it", {});
+  const counts = new Map<ProtectedTable, number>();
+  if (mayBegin) {
+    for (const table of MAC_TABLE_NAMES) counts.set(table, await protectTable(deps, table));
+    counts.set("channels", await sealChannels(deps));
+  } else deps.log.error("the database lost its mark of protected rows: somebody else wrote into it", {});
   await writeAll(deps.db, await setMark(deps, "rows", { since: instant(deps.clock.now()) }));
   return mayBegin ? counts : null;
 }
@@ -88,7 +94,7 @@ export interface RemadeRows {
 }
 
 /**
- * For a new signing key: makes every MAC again. Rows that are valid under the new key already stay, so it can be killed
+ * For a new signing key: makes every MAC again, and seals all channels again. Rows that are valid under the new key already stay, so it can be killed
  * anywhere and started again. Nothing else may write meanwhile.
  */
 export async function remakeRows(
@@ -112,12 +118,13 @@ export async function remakeRows(
       return [];
     });
   }
+  const resealed = await resealChannels(before, after);
   // Last, because the mark of the rows says that all belong to the new key.
   for (const { name } of await deps.db.select({ name: marks.name }).from(marks)) {
     const mark = await readMark(before, name);
     if (mark.state === "ours") await writeAll(deps.db, await setMark(after, name, mark.value));
   }
-  return { remade, tampered };
+  return { remade: remade + resealed.remade, tampered: [...tampered, ...resealed.tampered] };
 }
 
 async function protectTable(deps: Pick<Deps, "db" | "signingKey">, table: MacTable): Promise<number> {

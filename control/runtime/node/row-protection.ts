@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { join } from "node:path";
 import { createFileAtomically, readTextIfExists } from "../../../shared/node/files.ts";
 import { protectRows, type RowDeps } from "../../domain/service/row-protection.ts";
@@ -15,7 +16,23 @@ export async function protectRowsOnce(deps: RowDeps, dataDir: string): Promise<v
   const counts = await protectRows(deps, { mayBegin: isFirst });
   const count = [...(counts?.values() ?? [])].reduce((sum, each) => sum + each, 0);
   if (count > 0) deps.log.info("rows of an older version got their MACs", Object.fromEntries(counts ?? []));
+  if ((counts?.get("channels") ?? 0) > 0) await wipeFreePages(deps);
   if (isFirst) await recordRowProtection(dataDir);
+}
+
+/** SQLite leaves what was overwritten in its pages and its log: secrets that were in clear are there still. */
+async function wipeFreePages({ db, log }: RowDeps): Promise<void> {
+  try {
+    await db.run(sql`vacuum`);
+    await db.run(sql`pragma wal_checkpoint(truncate)`);
+  } catch (error) {
+    log.error(
+      "the secrets of channels are sealed now, but the database may still have them in clear in its free pages",
+      {
+        error: String(error),
+      },
+    );
+  }
 }
 
 /** Records that the rows have MACs. */
