@@ -7,7 +7,7 @@ import { healthProblem } from "./domain/service/vitals.ts";
 import { requireAccess, type AccessEnv } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
-import { recordAudit, auditRoutes } from "./routes/audit.ts";
+import { recordAudit, auditRoutes, readBeforeChange } from "./routes/audit.ts";
 import { bindingRoutes } from "./routes/bindings.ts";
 import { calendarRoutes } from "./routes/calendar.ts";
 import { catalogRoutes } from "./routes/catalog.ts";
@@ -56,6 +56,7 @@ export function createApp(deps: Deps, options: AppOptions) {
   });
   app.use(recordAudit(deps));
   app.use(requireAccess(deps));
+  app.use(readBeforeChange(deps));
   app.use("/agent/v1/:route{reports|declarations}", limitBody(8 * MiB));
   app.use("/agent/v1/:route{enroll|facts|detections|deliveries}", limitBody(MiB));
   app.use("/api/*", limitBody(MiB));

@@ -51,6 +51,7 @@ export const JWS_TYPES = {
   enrolment: "holdfast-enrolment+jws",
   probes: "holdfast-probes+jws",
   delivery: "holdfast-delivery+jws",
+  checkpoint: "holdfast-checkpoint+jws",
   agent: "holdfast-agent+jwt",
 } as const;
 

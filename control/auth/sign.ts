@@ -1,5 +1,7 @@
-import { CompactSign } from "jose";
+import { CompactSign, compactVerify, importJWK } from "jose";
+import type * as z from "zod";
 import { JWS_TYPES, type Assignment, type Order } from "../../shared/assignment.ts";
+import type { Checkpoint } from "../../shared/checkpoint.ts";
 import type { Probes } from "../../shared/catalog.ts";
 import type { RelayedDelivery } from "../../shared/relay.ts";
 import type { Enrolment } from "../../shared/host.ts";
@@ -11,6 +13,7 @@ interface Signed {
   enrolment: Enrolment;
   probes: Probes;
   delivery: RelayedDelivery;
+  checkpoint: Checkpoint;
 }
 
 /** @returns a compact JWS by the control plane's key; its `typ` is the kind, so no kind can be taken for another */
@@ -22,4 +25,20 @@ export async function sign<Kind extends keyof Signed>(
   return new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
     .setProtectedHeader({ alg: "EdDSA", typ: JWS_TYPES[kind] })
     .sign(key.privateKey);
+}
+
+/** @returns what this control plane signed as this kind; null when it is not its signature */
+export async function openOwn<T>(
+  { publicKey }: SigningKey,
+  kind: keyof Signed,
+  jws: string,
+  schema: z.ZodType<T>,
+): Promise<T | null> {
+  try {
+    const key = await importJWK({ kty: "OKP", crv: "Ed25519", x: publicKey }, "EdDSA");
+    const { payload, protectedHeader } = await compactVerify(jws, key, { algorithms: ["EdDSA"] });
+    return protectedHeader.typ === JWS_TYPES[kind] ? schema.parse(JSON.parse(new TextDecoder().decode(payload))) : null;
+  } catch {
+    return null;
+  }
 }

@@ -24,7 +24,7 @@ const OPERATE: readonly RegExp[] = [
 ];
 
 /** Routes that read the audit. */
-const ADMIN: readonly RegExp[] = [/^GET \/api\/v1\/audit$/];
+const ADMIN: readonly RegExp[] = [/^GET \/api\/v1\/audit(\/verify)?$/];
 
 /** `requireAccess` sets the host on every route under /agent/v1 that is not public. */
 export interface AgentEnv {
@@ -37,7 +37,12 @@ export interface ApiEnv {
 }
 
 /** The environment of the whole app. */
-export type AccessEnv = { Variables: AgentEnv["Variables"] & ApiEnv["Variables"] };
+export interface AccessEnv {
+  /** What the runtime says of a request. */
+  Bindings: { address?: string };
+  /** `audited`: what the request may change, as it was before. */
+  Variables: AgentEnv["Variables"] & ApiEnv["Variables"] & { audited?: Record<string, unknown> | null };
+}
 
 /** Middleware: public routes are open, /agent/v1 needs a host's JWT, everything else an API token with enough scope. */
 export function requireAccess(deps: Deps) {

@@ -2,11 +2,13 @@ import { Hono, type Context, type Next } from "hono";
 import { routePath } from "hono/route";
 import * as z from "zod";
 import { ListQuery, page } from "../../shared/api.ts";
-import { AuditEntry } from "../../shared/audit.ts";
+import { AuditEntry, AuditVerification } from "../../shared/audit.ts";
 import { Id, Instant } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
 import { recordAuditEntry, listAudit } from "../domain/service/audit.ts";
+import { verifyAudit } from "../domain/service/audit-verify.ts";
 import type { AccessEnv } from "./access.ts";
+import { changesOf, readAudited } from "./audited-object.ts";
 import { describeAnswer } from "./describe.ts";
 import { query } from "./validate.ts";
 
@@ -18,12 +20,19 @@ const ListAudit = ListQuery.extend({
 });
 
 export function auditRoutes(deps: Deps) {
-  return new Hono().get(
-    "/",
-    describeAnswer(200, page(AuditEntry), "List who changed what, newest first"),
-    query(ListAudit),
-    async (context) => context.json(await listAudit(deps, context.req.valid("query"))),
-  );
+  return new Hono()
+    .get(
+      "/",
+      describeAnswer(200, page(AuditEntry), "List who changed what, newest first"),
+      query(ListAudit),
+      async (context) => context.json(await listAudit(deps, context.req.valid("query"))),
+    )
+    .get(
+      "/verify",
+      describeAnswer(200, AuditVerification, "Check a part of the audit's chain"),
+      query(z.strictObject({ after: z.coerce.number().int().min(0).default(0) })),
+      async (context) => context.json(await verifyAudit(deps, context.req.valid("query"))),
+    );
 }
 
 /** Agent requests that are audited. Routine ones (reports, facts) are not. */
@@ -43,15 +52,33 @@ export function recordAudit(deps: Deps) {
     const who = token ?? host;
     if (who === undefined) return;
     const route = routePath(context, -1);
+    const { status } = context.res;
+    const object = objectIdInPath(path, route) ?? (await createdObjectId(context.res));
+    const isDone = status < 300;
     await recordAuditEntry(deps, {
       by: who.id,
       byName: who.name,
       byKind: token === undefined ? "host" : "token",
       method: method.data,
       route,
-      object: objectIdInPath(path, route) ?? (await createdObjectId(context.res)),
-      status: context.res.status,
+      object,
+      status,
+      address: context.env?.address ?? null,
+      ...changesOf(
+        isDone ? (context.get("audited") ?? null) : null,
+        isDone ? await readAudited(deps, path, object) : null,
+      ),
     });
+  };
+}
+
+/** Middleware, behind the authentication: reads what the request may change, for the audit. */
+export function readBeforeChange(deps: Deps) {
+  return async (context: Context<AccessEnv>, next: Next): Promise<void> => {
+    const { method, path } = context.req;
+    const id = /^\/api\/v1\/[a-z]+\/([^/]+)/.exec(path)?.[1] ?? null;
+    if (method !== "GET" && method !== "HEAD" && id !== null) context.set("audited", await readAudited(deps, path, id));
+    await next();
   };
 }
 

@@ -57,7 +57,7 @@ test("every route needs its scope: read for GET, operate for runs, admin for cha
   const operator = await control.withScope("operate");
   const tooSmall = { status: 403, code: "auth.scope_too_small" };
   for (const route of routes) {
-    const isAudit = route === "GET /api/v1/audit";
+    const isAudit = route.startsWith("GET /api/v1/audit");
     const needs = isAudit ? "admin" : route.startsWith("GET ") ? "read" : OPERATE.test(route) ? "operate" : "admin";
     const forReader = await reader.send(...asked(route));
     const forOperator = await operator.send(...asked(route));

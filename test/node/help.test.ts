@@ -41,8 +41,8 @@ const HELP = `usage:
       dismiss a proposal for good
   holdfast calendar EXPR… [--zone ZONE] [--from INSTANT] [--count N] [--json]
       show the next times of a schedule: systemd's calendar format or cron's five fields
-  holdfast audit [--by ID] [--object ID] [--since INSTANT] [--limit N] [--json]
-      show who changed what, the newest change last
+  holdfast audit [verify] [--by ID] [--object ID] [--since INSTANT] [--limit N] [--json]
+      show who changed what, the newest change last; verify: check that nobody changed the audit
   holdfast seal (--repository R | --provider P --location L) [--name passphrase|AWS_…] [--host H…] [--recipient age1…]
       seal a repository's passphrase or credential, read from stdin, so that only its hosts can open it
   holdfast recovery-key [--repository NAME]

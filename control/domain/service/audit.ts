@@ -1,21 +1,22 @@
 import { and, desc, gte } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import type { AuditEntry } from "../../../shared/audit.ts";
-import { instant, uuidv7, type Id, type Instant } from "../../../shared/ids.ts";
+import { uuidv7, type Id, type Instant } from "../../../shared/ids.ts";
 import { audit } from "../../db/schema/service.ts";
 import type { Deps } from "../../deps.ts";
-import { newId } from "../ids.ts";
+import { appendEntry } from "./audit-chain.ts";
 import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 
 /**
  * Records who asked for which change, and the HTTP status. Written after the change: a failure here is logged and
  * undoes nothing.
  */
-export async function recordAuditEntry(deps: Deps, entry: Omit<AuditEntry, "id" | "at">): Promise<void> {
+export async function recordAuditEntry(deps: Deps, entry: Omit<AuditEntry, "id" | "at" | "sequence">): Promise<void> {
   try {
-    await deps.db.insert(audit).values({ ...entry, id: newId(deps), at: instant(deps.clock.now()) });
+    await appendEntry(deps, entry);
   } catch (error) {
-    deps.log.error("an audit entry could not be written", { ...entry, error: String(error) });
+    const { before: _before, after: _after, ...facts } = entry;
+    deps.log.error("an audit entry could not be written", { ...facts, error: String(error) });
   }
 }
 
@@ -49,7 +50,6 @@ export async function listAudit(
   return pageOf(rows, input.limit, toEntry);
 }
 
-function toEntry(row: typeof audit.$inferSelect): AuditEntry {
-  const { id, at, by, byName, byKind, method, route, object, status } = row;
-  return { id, at, by, byName, byKind, method, route, object, status };
+function toEntry({ hash: _hash, ...entry }: typeof audit.$inferSelect): AuditEntry {
+  return entry;
 }

@@ -7,6 +7,8 @@ import { enrollments, hosts } from "../../db/schema/hosts.ts";
 import { orders, runs } from "../../db/schema/runs.ts";
 import { type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
+import { readMark } from "../../keys/marks.ts";
+import { checkpointStatements, headOf } from "./audit-chain.ts";
 
 /** The snapshot that the control plane's database was restored from. */
 export interface ControlRestoreSource {
@@ -29,6 +31,7 @@ export interface ControlRestoreSource {
  *   made the snapshot is known to have succeeded.
  * - Lateness starts fresh: only backups that are due from now on can be late.
  * - The control plane's own contract gets the new staging directory and user.
+ * - The audit begins again: a signed checkpoint says after which entry.
  * - Deliveries stay: one that was delivered since is sent again, under the same id.
  * @returns the number of hosts that are not revoked
  */
@@ -107,6 +110,8 @@ export async function adaptRestoredDatabase(
             .where(eq(repositories.id, from.moved.repository)),
         ]),
   ]);
+  const mark = await readMark(deps, "audit");
+  if (mark.state === "ours") await writeAll(db, await checkpointStatements(deps, headOf(mark.value), "restored"));
   const known = await db.select({ id: hosts.id }).from(hosts).where(isNull(hosts.revokedAt));
   return { hosts: known.length };
 }

@@ -6,8 +6,9 @@ import { incidents } from "../../db/schema/incidents.ts";
 import { deliveries } from "../../db/schema/notifications.ts";
 import { orders, runDays, runs } from "../../db/schema/runs.ts";
 import { audit, tokens } from "../../db/schema/service.ts";
-import { writeAll } from "../../db/transaction.ts";
+import { type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
+import { checkpointStatements } from "./audit-chain.ts";
 import { isNeeded, rollUp, truncateDetails } from "../runs/history.ts";
 
 /** Days that rows are kept. */
@@ -40,7 +41,8 @@ const DAY_MS = 86_400_000;
  * Deletes rows over their age or count limit, one batch per table and sweep. Safe concurrently, and to interrupt
  * anywhere.
  */
-export async function removeExpired({ db, clock }: Pick<Deps, "db" | "clock">): Promise<void> {
+export async function removeExpired(deps: Pick<Deps, "db" | "clock" | "signingKey">): Promise<void> {
+  const { db, clock } = deps;
   const now = clock.now();
   const rules = expiryRules(now);
   const [old, many, bulky, ...found] = await db.batch([
@@ -60,13 +62,37 @@ export async function removeExpired({ db, clock }: Pick<Deps, "db" | "clock">): 
     ...pending.map(({ table, key, expired }) =>
       db.run(sql`delete from ${table} where ${sql.raw(key)} in (${expired})`),
     ),
+    ...(await trimAudit(deps, now)),
   ]);
+}
+
+/** Removes the oldest entries of the audit, with a signed checkpoint that says up to which. */
+async function trimAudit(deps: Pick<Deps, "db" | "clock" | "signingKey">, now: number): Promise<Statement[]> {
+  const { db } = deps;
+  const expired = await db.all<{ id: Id; sequence: number | null; hash: string | null }>(expiredAudit(now));
+  const newest = expired.at(-1);
+  if (newest === undefined) return [];
+  const numbered = expired.flatMap(({ sequence, hash }) => (sequence === null ? [] : [{ sequence, hash: hash ?? "" }]));
+  const head = numbered.at(-1) ?? null;
+  return [
+    // By number, so that the chain has no gap; by id only those that never had one.
+    db.run(sql`delete from ${audit} where sequence is null and id <= ${newest.id}`),
+    ...(head === null ? [] : [db.run(sql`delete from ${audit} where sequence <= ${head.sequence}`)]),
+    ...(head === null ? [] : await checkpointStatements(deps, head, "trimmed")),
+  ];
+}
+
+function expiredAudit(now: number): SQL {
+  const before = uuidv7(now - RETENTION_DAYS.audit * DAY_MS, new Uint8Array(10));
+  const tooMuch = sql`select id from ${audit} order by id desc limit 1 offset ${MAX_ROWS.audit}`;
+  const ids = sql`select id from ${audit} where id < ${before} or id <= (${tooMuch}) order by id limit ${BATCH_SIZE}`;
+  return sql`select id, sequence, hash from ${audit} where id in (${ids}) order by id`;
 }
 
 /** All queries that find expired rows; a test checks their plans. */
 export function expiryQueries(now: number): SQL[] {
   const simple = expiryRules(now).map(({ expired }) => expired);
-  return [oldRuns(now), bulkyRuns(now), excessRuns(hostOfSweep(now)), ...simple];
+  return [oldRuns(now), bulkyRuns(now), excessRuns(hostOfSweep(now)), expiredAudit(now), ...simple];
 }
 
 /** A table whose rows expire by age or count: `expired` selects their keys. */
@@ -83,7 +109,6 @@ function expiryRules(now: number): ExpiryRule[] {
     table: deliveries,
     expired: sql`select id from ${deliveries} where state = ${state} and id < ${idBefore(days)} order by id limit ${BATCH_SIZE}`,
   });
-  const tooMuchAudit = sql`select id from ${audit} order by id desc limit 1 offset ${MAX_ROWS.audit}`;
   const rules = [
     delivery("delivered", RETENTION_DAYS.delivered),
     delivery("digested", RETENTION_DAYS.delivered),
@@ -105,10 +130,6 @@ function expiryRules(now: number): ExpiryRule[] {
     {
       table: tokens,
       expired: sql`select id from ${tokens} where "expiresAt" < ${before(RETENTION_DAYS.tokens)} limit ${BATCH_SIZE}`,
-    },
-    {
-      table: audit,
-      expired: sql`select id from ${audit} where id < ${idBefore(RETENTION_DAYS.audit)} or id <= (${tooMuchAudit}) order by id limit ${BATCH_SIZE}`,
     },
   ];
   const oldDays = sql`select rowid as id from ${runDays} where day < ${before(RETENTION_DAYS.runDays).slice(0, 10)} order by day limit ${BATCH_SIZE}`;

@@ -4,6 +4,7 @@ import { instant, type Id } from "../../../shared/ids.ts";
 import { readMark, setMark } from "../../keys/marks.ts";
 import { isAsRead, isGenuine, MAC_TABLES, type MacTable, macOf, type StoredRow } from "../../keys/row-mac.ts";
 import { marks } from "../../db/schema/service.ts";
+import { resignCheckpoints } from "./audit-chain.ts";
 import { resealChannels, sealChannels } from "./channel-sealing.ts";
 import { type Database, type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps, SigningKey } from "../../deps.ts";
@@ -118,6 +119,7 @@ export async function remakeRows(
       return [];
     });
   }
+  await resignCheckpoints(deps, { from, to });
   const resealed = await resealChannels(before, after);
   // Last, because the mark of the rows says that all belong to the new key.
   for (const { name } of await deps.db.select({ name: marks.name }).from(marks)) {

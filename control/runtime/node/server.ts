@@ -111,7 +111,9 @@ async function startWithDatabase(
     socket: (context, host) => upgrades.take(context.req.raw, host),
     install: installRoutes(files),
   });
-  const answer = getRequestListener((request) => app.fetch(request));
+  const answer = getRequestListener((request, { incoming }) =>
+    app.fetch(request, { address: incoming.socket.remoteAddress }),
+  );
   server.on("request", (incoming, outgoing) => {
     // Keep-alive connections would delay the stop.
     outgoing.once("close", () => setImmediate(() => stopping !== null && server.closeIdleConnections()));

@@ -28,7 +28,7 @@ export default {
   async fetch(request, env, context) {
     const deps = await openDeps(env, context);
     const app = createApp(deps, { socket: ({ req }, host) => openSocket(env.HOST_HUB, host, req.raw) });
-    return app.fetch(request);
+    return app.fetch(request, { address: request.headers.get("cf-connecting-ip") ?? undefined });
   },
 
   /** Cron trigger; the timers' counterpart in the Node runtime. */
