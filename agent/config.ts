@@ -31,6 +31,8 @@ export interface Paths {
   readonly grantsFile: string;
   readonly waitingFile: string;
   readonly ordersDir: string;
+  /** The newest entry of the control plane's audit that this host was shown. */
+  readonly chainHeadFile: string;
   readonly spoolDir: string;
   readonly bindingsDir: string;
   readonly repositoriesDir: string;
@@ -72,6 +74,7 @@ export function agentPaths(root: string): Paths {
     grantsFile: join(state, "grants.json"),
     waitingFile: join(state, "waiting.json"),
     ordersDir: join(state, "orders"),
+    chainHeadFile: join(state, "chain-head.json"),
     spoolDir: join(state, "spool"),
     bindingsDir: join(state, "bindings"),
     repositoriesDir: join(state, "repositories"),

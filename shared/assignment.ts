@@ -52,6 +52,7 @@ export const JWS_TYPES = {
   probes: "holdfast-probes+jws",
   delivery: "holdfast-delivery+jws",
   checkpoint: "holdfast-checkpoint+jws",
+  head: "holdfast-head+jws",
   agent: "holdfast-agent+jwt",
 } as const;
 

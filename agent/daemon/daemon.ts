@@ -1,3 +1,4 @@
+import { acceptChainHead } from "../link/chain-head.ts";
 import { openApi } from "../link/api.ts";
 import { readConfig } from "../config.ts";
 import type { AgentConfig, Paths } from "../config.ts";
@@ -34,7 +35,8 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
       const enrolledAgain = new AbortController();
       const stopWatching = watchConfig(deps, config, () => enrolledAgain.abort());
       const until = AbortSignal.any([stop, enrolledAgain.signal]);
-      await serve(deps, { config, api: openApi({ ...deps, config, identity }) }, until);
+      const onChainHead = (jws: string): Promise<void> => acceptChainHead({ ...deps, config }, jws);
+      await serve(deps, { config, api: openApi({ ...deps, config, identity, onChainHead }) }, until);
       stopWatching();
     }
     return 0;

@@ -3,6 +3,7 @@ import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
 import { DeclarationsResult, type Declarations } from "../../shared/declaration.ts";
 import { SignedProbes } from "../../shared/catalog.ts";
 import type { Detection } from "../../shared/catalog.ts";
+import { CHAIN_HEAD_HEADER } from "../../shared/checkpoint.ts";
 import { CLOCK_HEADER } from "../../shared/clock-skew.ts";
 import { SignedDeliveries } from "../../shared/relay.ts";
 import type { RelayResult } from "../../shared/relay.ts";
@@ -79,6 +80,8 @@ export interface ApiDeps {
    * Milliseconds since boot, suspended time included. Without it, a changed clock is noticed only with the next answer.
    */
   uptime?: () => number;
+  /** Gets the JWS of the newest entry of the control plane's audit. */
+  onChainHead?: (jws: string) => Promise<void>;
 }
 
 const RESPONSE_TIMEOUT_MS = 30_000;
@@ -125,7 +128,10 @@ export function openApi(deps: ApiDeps): Api {
       return answer.status === 304 ? null : (await bodyOf(SignedAssignment, answer)).jws;
     },
     async getOrders() {
-      return (await bodyOf(SignedOrders, await call("GET", "orders"))).orders;
+      const answer = await call("GET", "orders");
+      const head = answer.headers.get(CHAIN_HEAD_HEADER);
+      if (head !== null) await deps.onChainHead?.(head);
+      return (await bodyOf(SignedOrders, answer)).orders;
     },
     async getProbes() {
       return (await bodyOf(SignedProbes, await call("GET", "probes"))).jws;

@@ -4,6 +4,7 @@ import type { HostTrouble } from "../../shared/host.ts";
 import type { Paths } from "../config.ts";
 import { namesIn } from "../../shared/node/files.ts";
 import type { Spool } from "./spool.ts";
+import { chainHeadTroubles } from "./chain-head.ts";
 import { droppedFile, droppedReports } from "./bounds.ts";
 import { QUARANTINE_SUFFIX } from "../system/state-file.ts";
 import type { Timers } from "../system/timers.ts";
@@ -24,6 +25,7 @@ export async function findTroubles(paths: Paths, spool?: Pick<Spool, "troubles">
   const found = [
     ...(await damagedFiles(paths)),
     ...(await droppedReportTroubles(paths)),
+    ...(await chainHeadTroubles(paths)),
     ...(spool?.troubles() ?? []),
     ...(await fullDisks(paths)),
   ];

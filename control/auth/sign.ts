@@ -1,7 +1,7 @@
 import { CompactSign, compactVerify, importJWK } from "jose";
 import type * as z from "zod";
 import { JWS_TYPES, type Assignment, type Order } from "../../shared/assignment.ts";
-import type { Checkpoint } from "../../shared/checkpoint.ts";
+import type { ChainHead, Checkpoint } from "../../shared/checkpoint.ts";
 import type { Probes } from "../../shared/catalog.ts";
 import type { RelayedDelivery } from "../../shared/relay.ts";
 import type { Enrolment } from "../../shared/host.ts";
@@ -14,6 +14,7 @@ interface Signed {
   probes: Probes;
   delivery: RelayedDelivery;
   checkpoint: Checkpoint;
+  head: ChainHead;
 }
 
 /** @returns a compact JWS by the control plane's key; its `typ` is the kind, so no kind can be taken for another */

@@ -8,9 +8,9 @@ import { derivedKey } from "./derived-keys.ts";
 import { canonicalJson } from "./row-mac.ts";
 
 /*
- * The database has the secrets of channels as ciphertext only: AES-256-GCM with a key derived from the signing key. What
- * is sealed is bound to its channel and to where it is sent, so that who writes the database can't have a token sent
- * elsewhere (decision 42).
+ * The database has the secrets of channels as ciphertext only: AES-256-GCM with a key derived from the signing key.
+ * What is sealed is bound to its channel and to where it is sent, so that who writes the database can't have a token
+ * sent elsewhere (decision 42).
  */
 
 type SealDeps = Pick<Deps, "signingKey" | "random">;

@@ -1,5 +1,6 @@
 import { Hono, type Context } from "hono";
 import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { CHAIN_HEAD_HEADER } from "../../shared/checkpoint.ts";
 import { Declarations, DeclarationsResult } from "../../shared/declaration.ts";
 import { Detections, SignedProbes } from "../../shared/catalog.ts";
 import { RelayResults, SignedDeliveries } from "../../shared/relay.ts";
@@ -12,6 +13,7 @@ import { getProbes, saveDetections } from "../domain/contracts/detections.ts";
 import { applyDeclarations } from "../domain/declared/declarations.ts";
 import { enroll } from "../domain/hosts/enrollments.ts";
 import { saveFacts } from "../domain/hosts/hosts.ts";
+import { signedHead } from "../domain/service/chain-head.ts";
 import { listOrders } from "../domain/runs/orders.ts";
 import { acceptReports } from "../domain/reports/reports.ts";
 import { recordRelayResults, claimRelayedDeliveries } from "../notify/relay.ts";
@@ -50,9 +52,12 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
         return jws === null ? context.body(null, 304) : context.json({ jws });
       },
     )
-    .get("/orders", describeAnswer(200, SignedOrders, "List open orders"), async (context) =>
-      context.json(await listOrders(deps, context.var.host.id)),
-    )
+    .get("/orders", describeAnswer(200, SignedOrders, "List open orders"), async (context) => {
+      const { id } = context.var.host;
+      const [orders, head] = await Promise.all([listOrders(deps, id), signedHead(deps, id)]);
+      if (head !== null) context.header(CHAIN_HEAD_HEADER, head);
+      return context.json(orders);
+    })
     .post(
       "/reports",
       describeAnswer(200, ReportsAccepted, "Report runs and refusals"),

@@ -110,8 +110,16 @@ export async function checkpointStatements(
 /** The checkpoints that this control plane signed, oldest first. */
 export async function readCheckpoints({ db, signingKey }: Pick<Deps, "db" | "signingKey">): Promise<Checkpoint[]> {
   const rows = await db.select().from(auditCheckpoints).orderBy(asc(auditCheckpoints.sequence));
-  const opened = await Promise.all(rows.map(({ jws }) => openOwn(signingKey, "checkpoint", jws, Checkpoint)));
+  const opened = await Promise.all(rows.map(({ jws }) => openCheckpoint({ signingKey }, jws)));
   return opened.filter((checkpoint) => checkpoint !== null);
+}
+
+/** @returns null when this control plane did not sign it */
+export async function openCheckpoint(
+  { signingKey }: Pick<Deps, "signingKey">,
+  jws: string,
+): Promise<Checkpoint | null> {
+  return openOwn(signingKey, "checkpoint", jws, Checkpoint);
 }
 
 /** For a new signing key: signs the checkpoints again. */

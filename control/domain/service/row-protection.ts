@@ -24,8 +24,8 @@ export interface TamperedRow {
 }
 
 /**
- * For the first start after the upgrade from 0.2: gives every row that has none a MAC, seals the channels, then marks the database, so that
- * this never happens again. Safe to be killed anywhere and started again.
+ * For the first start after the upgrade from 0.2: gives every row that has none a MAC and seals the channels. Then it
+ * marks the database, so that this never happens again. Safe to be killed anywhere and started again.
  * @param mayBegin false when it is known from outside the database that its rows have MACs: a mark that is missing was
  *   then removed by somebody, and rows without a MAC stay unused
  * @returns how many rows of each table got one; null when nothing was to do
@@ -95,8 +95,8 @@ export interface RemadeRows {
 }
 
 /**
- * For a new signing key: makes every MAC again, and seals all channels again. Rows that are valid under the new key already stay, so it can be killed
- * anywhere and started again. Nothing else may write meanwhile.
+ * For a new signing key: makes every MAC again, and seals all channels again. Rows that are valid under the new key
+ * already stay, so it can be killed anywhere and started again. Nothing else may write meanwhile.
  */
 export async function remakeRows(
   deps: Omit<RowDeps, "signingKey">,
