@@ -194,6 +194,19 @@ let
 
   agent = "${cfg.package}/bin/holdfast-agent";
 
+  policy = lib.optionalAttrs (cfg.level != null) { inherit (cfg) level; }
+    // lib.optionalAttrs (cfg.policy != null) cfg.policy;
+
+  grantsOf = description: mkOption {
+    type = types.listOf types.str;
+    default = [ ];
+    inherit description;
+  };
+
+  grantWords = builtins.concatStringsSep "" (builtins.concatLists (lib.mapAttrsToList
+    (option: names: map (name: " --${option} ${lib.escapeShellArg name}") names)
+    { repository = cfg.grants.repositories; hook = cfg.grants.hooks; source = cfg.grants.sources; }));
+
   restoreScript = name: _: pkgs.writeShellScriptBin "holdfast-backups-${name}" ''
     set -eu
     usage() {
@@ -247,10 +260,20 @@ in
       default = null;
       description = "A file with the enrolment token. Only read while this machine is not enrolled.";
     };
+    level = mkOption {
+      type = types.nullOr (types.enum [ "guarded" "ask" "open" ]);
+      default = null;
+      description = "How far the control plane is trusted: policy.level. null: what policy says, or guarded.";
+    };
     policy = mkOption {
       type = types.nullOr further;
       default = null;
       description = "policy.json: what the control plane may ask of this machine.";
+    };
+    grants = {
+      repositories = grantsOf "Names of repositories whose place and secrets the enrolment grants; the token has to be made for them.";
+      hooks = grantsOf "Names of hooks in hooks.d that the enrolment grants.";
+      sources = grantsOf "Protected directories, such as /etc, that the enrolment grants as sources.";
     };
     instances = mkOption {
       type = provider files beside;
@@ -297,9 +320,9 @@ in
       })
       instances
     # Copied: the mode of a symbolic link lets everybody write, and the agent rejects such a policy.
-    // lib.optionalAttrs (cfg.policy != null) {
+    // lib.optionalAttrs (policy != { }) {
       "holdfast/policy.json" = {
-        text = builtins.toJSON cfg.policy;
+        text = builtins.toJSON policy;
         mode = "0644";
       };
     };
@@ -359,7 +382,7 @@ in
         UMask = "0077";
       };
       script = ''
-        exec ${agent} enroll --url ${lib.escapeShellArg cfg.url} --token-file "$CREDENTIALS_DIRECTORY/token"
+        exec ${agent} enroll --url ${lib.escapeShellArg cfg.url} --token-file "$CREDENTIALS_DIRECTORY/token"${grantWords}
       '';
     };
   };

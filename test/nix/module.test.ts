@@ -202,6 +202,19 @@ describe("the NixOS module", () => {
   it("copies the policy, because a link to it is not followed", async () => {
     const { files } = await made({ policy: { hooks: "off" } });
     expect(files["holdfast/policy.json"]).toEqual({ text: '{"hooks":"off"}', mode: "0644" });
+    const both = await made({ level: "ask", policy: { keep: { snapshots: 5 }, secrets: ["/run/secrets"] } });
+    const written = JSON.parse(both.files["holdfast/policy.json"]?.text ?? "null");
+    expect(written).toEqual({ level: "ask", keep: { snapshots: 5 }, secrets: ["/run/secrets"] });
+    expect((await made({})).files["holdfast/policy.json"]).toBeUndefined();
+  });
+
+  it("grants with the enrolment what the configuration names, quoted", async () => {
+    const enrolled = { url: "https://backup.example.org", tokenFile: "/run/secrets/token" };
+    const grants = { repositories: ["usb"], hooks: ["stop-it"], sources: ["/etc", "/srv/it's mine"] };
+    const { units } = await made({ ...enrolled, grants });
+    expect(units["holdfast-enroll"]?.["script"]).toContain(
+      `--token-file "$CREDENTIALS_DIRECTORY/token" --hook 'stop-it' --repository 'usb' --source '/etc' --source '/srv/it'\\''s mine'`,
+    );
   });
 
   it("rejects invalid settings before anything is built", async () => {
