@@ -1,8 +1,8 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { backup, forget, restore, runUpkeep } from "../../../agent/runs.ts";
 import type { RunOutcome } from "../../../agent/run/deps.ts";
-import { Assignment, RestoreRequest } from "../../../shared/assignment.ts";
+import { Assignment, type AssignedRepository, RestoreRequest } from "../../../shared/assignment.ts";
 import { SecretName } from "../../../shared/repository.ts";
 import { type EngineHost, newId } from "../../engine/engine-host.ts";
 import type { Dice } from "../../support/random.ts";
@@ -95,19 +95,8 @@ export async function planCase({ dice, host, recorder, ids, count }: Scene): Pro
     throw new Error("a template without a binding");
   const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
   for (const source of sources) await makeFile(join(source, "file"), "one\n");
-  const secrets = new Map<string, string>();
   if ("file" in repository.passphrase) await makeFile(repository.passphrase.file, "hunter2 hunter2\n");
-  for (const name of SecretName.options) {
-    const source = repository.secrets[name];
-    if (source === undefined || !("file" in source)) continue;
-    const secret =
-      hostileText(dice, "secret")
-        .replaceAll(/[\0\r\n]/g, "")
-        .slice(0, 1000)
-        .toWellFormed() || "secret";
-    secrets.set(name, secret);
-    await makeFile(source.file, `${secret}\n`);
-  }
+  const secrets = await makeSecrets(dice, repository);
   const start = {
     assignment,
     runId: newId(),
@@ -186,6 +175,24 @@ function hostileFor(dice: Dice, pattern: string, { good, root }: { good: string;
     return text.startsWith(`${root}/`) || !text.startsWith("/") ? text : join(root, "data", "odd", text.slice(0, 200));
   }
   return join(root, "data", hostileName(dice), hostileName(dice));
+}
+
+/** @returns what each variable should hold: by what is in its file in the end, for two may have one path */
+async function makeSecrets(dice: Dice, repository: AssignedRepository): Promise<Map<string, string>> {
+  const files = SecretName.options.flatMap((name) => {
+    const source = repository.secrets[name];
+    return source !== undefined && "file" in source ? [{ name, file: source.file }] : [];
+  });
+  for (const { file } of files) {
+    const text = hostileText(dice, "secret").replaceAll(/[\0\r\n]/g, "");
+    await makeFile(file, `${text.slice(0, 1000).toWellFormed() || "secret"}\n`);
+  }
+  const found = new Map<string, string>();
+  for (const { name, file } of files) {
+    const text = await readFile(file, "utf8").catch(() => null);
+    if (text !== null) found.set(name, text.replace(/\n$/, ""));
+  }
+  return found;
 }
 
 async function makeFile(path: string, text: string): Promise<void> {
