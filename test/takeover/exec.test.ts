@@ -42,7 +42,7 @@ describe("hostile texts in every field of an assignment", () => {
 
   it("stand in every field that takes a text", () => {
     const ids = { host: "", contract: "", repository: "", binding: "" };
-    const input = { ids, root: "/r", isBorg: false, location: "/srv" };
+    const input = { ids, root: "/r", isBorg: false, location: "/srv", user: "root" };
     const templates = [true, false].map((isDump) => templateOf({ ...input, isDump }));
     const filled = new Set(
       templates.flatMap((template) =>

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { CHILD_PATH } from "../../../agent/system/executables.ts";
+import { parsePasswd } from "../../../agent/system/process/user.ts";
 import { SecretName } from "../../../shared/repository.ts";
 import type { Recorded } from "./recorder.ts";
 import { exactly, id, judgeArguments, number, onServer, path, shown, sshFile, text, user } from "./shapes.ts";
@@ -24,10 +25,9 @@ const ENVIRONMENT: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = 
     RESTIC_PASSWORD_FILE: exactly("/dev/fd/3"),
     RESTIC_REPOSITORY: text,
     ...Object.fromEntries(SecretName.options.map((name) => [name, exactly("[^\0\r\n]+")])),
-    // The shell that joins a dump to an old restic.
+    // The shell that joins a dump to the engine.
     SHLVL: number,
     _: path,
-    OLDPWD: path,
   },
   borg: {
     ...ofRun,
@@ -41,6 +41,8 @@ const ENVIRONMENT: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = 
     BORG_RSH: exactly(sshFile),
     BORG_RELOCATED_REPO_ACCESS_IS_OK: exactly("no"),
     BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: exactly("no"),
+    SHLVL: number,
+    _: path,
   },
   hook: {
     ...ofRun,
@@ -87,6 +89,13 @@ function judgeDescriptors({ descriptors }: Recorded): string | null {
   return null;
 }
 
+let known: ReturnType<typeof parsePasswd> | null = null;
+
+function accounts(): ReturnType<typeof parsePasswd> {
+  known ??= parsePasswd(readFileSync("/etc/passwd", "utf8").split("\n"));
+  return known;
+}
+
 let inherited: Set<string> | null = null;
 
 /** What whoever started the tests left open for every child of theirs: not the agent's doing. */
@@ -110,9 +119,12 @@ const CLOSE_ON_EXEC = 0o2000000;
 
 /** @returns what of a child is not on the list; null when all is */
 export function judge(child: Recorded): string | null {
-  const { program, argv, env, umask, cwd } = child;
+  const { program, argv, env, uid, umask, cwd } = child;
   const isEngine = program === "restic" || program === "borg";
   if (isEngine && umask !== "0077") return `umask ${umask}`;
   if (cwd !== "/" && !(program === "borg" && argv.includes("extract"))) return `working directory ${cwd}`;
+  // Whoever its environment names is who it runs as.
+  const account = accounts().find(({ name }) => name === env.get("USER"));
+  if (env.has("USER") && account?.uid !== uid) return `user ${uid} as ${env.get("USER")}`;
   return judgeArguments(program, argv) ?? judgeEnvironment(program, env) ?? judgeDescriptors(child);
 }

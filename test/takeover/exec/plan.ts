@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { backup, forget, restore, runUpkeep } from "../../../agent/runs.ts";
 import type { RunOutcome } from "../../../agent/run/deps.ts";
+import { ownUser } from "../../../agent/system/process/user.ts";
 import { Assignment, type AssignedRepository, RestoreRequest } from "../../../shared/assignment.ts";
 import { SecretName } from "../../../shared/repository.ts";
 import { type EngineHost, newId } from "../../engine/engine-host.ts";
@@ -55,6 +56,8 @@ export async function planCase({ dice, host, recorder, ids, count }: Scene): Pro
     root: host.root,
     ids,
     isBorg,
+    // Only root can start anything as another user.
+    user: process.getuid?.() === 0 && dice.isLucky(0.3) ? "nobody" : ownUser().name,
     isDump: dice.isLucky(0.15),
     location: one(dice, isBorg ? BORG_PLACES : RESTIC_PLACES),
   });

@@ -17,11 +17,11 @@ interface TemplateInput {
   readonly isBorg: boolean;
   readonly isDump: boolean;
   readonly location: string;
+  readonly user: string;
 }
 
 /** An assignment with a text in every place that takes one. */
-export function templateOf({ root, ids, isBorg, isDump, location }: TemplateInput): unknown {
-  const user = "root";
+export function templateOf({ root, ids, isBorg, isDump, location, user }: TemplateInput): unknown {
   const server = { user, role: "me", socket: "/run/server", port: 5000 };
   const request = {
     user,
