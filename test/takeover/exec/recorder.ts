@@ -145,9 +145,12 @@ export async function openRecorder(root: string): Promise<Recorder> {
     answer: (name, text) => writeFile(join(answers, name), text.endsWith("\n") ? text : `${text}\n`),
     async taken() {
       const names = await readdir(records);
-      const found = await Promise.all(names.map((name) => read(join(records, name))));
+      const found = await Promise.all(
+        // Who was killed while it wrote has told nothing.
+        names.map((name) => read(join(records, name)).catch(() => null)),
+      );
       await Promise.all([
-        ...names.map((name) => rm(join(records, name), { recursive: true })),
+        ...names.map((name) => rm(join(records, name), { recursive: true, force: true })),
         rm(join(state, "made"), { force: true }),
       ]);
       return found.filter((one) => one !== null);

@@ -208,7 +208,17 @@ const mariadbServer: Options = {
 };
 export const onServer: Readonly<Record<string, readonly Shape[]>> = {
   psql: [{ options: { ...postgresServer, "-XAtq": null, "-c": exactly("select [a-z_ ]+") } }],
-  pg_dump: [{ options: { ...postgresServer, "--clean": null, "--if-exists": null, "--format=custom": null } }],
+  pg_dump: [
+    {
+      options: {
+        ...postgresServer,
+        "--clean": null,
+        "--if-exists": null,
+        "--format=custom": null,
+        "--compress=0": null,
+      },
+    },
+  ],
   pg_dumpall: [{ options: { ...postgresServer, "--roles-only": null } }],
   mariadb: [
     {
@@ -227,6 +237,7 @@ export const onServer: Readonly<Record<string, readonly Shape[]>> = {
         ...mariadbServer,
         "--single-transaction": null,
         "--quick": null,
+        "--no-data": null,
         "--routines": null,
         "--events": null,
         "--triggers": null,

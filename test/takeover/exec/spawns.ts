@@ -40,9 +40,14 @@ export function judgeSpawn(words: readonly string[], root: string): string | nul
     const isPipe = c === "-c" && script.startsWith("hold() {") && holdfast === "holdfast";
     const isEngine =
       rest.includes(`${root}/recorder/programs/restic`) || rest.includes(`${root}/recorder/programs/borg`);
+    // As another user, setpriv and its four words come first.
+    const words = rest[0] === "setpriv" ? rest.slice(5) : rest;
+    const isSwitched =
+      rest[0] !== "setpriv" || judgeSpawn([...rest.slice(0, 5), "getent", "passwd", "x"], root) === null;
     const isPlain =
-      rest.slice(0, 5).every((word) => word === "env" || word === "-i" || /^[A-Z_]+=/.test(word)) &&
-      rest.includes(`PATH=${CHILD_PATH}`);
+      isSwitched &&
+      words.slice(0, 5).every((word) => word === "env" || word === "-i" || /^[A-Z_]+=/.test(word)) &&
+      words.includes(`PATH=${CHILD_PATH}`);
     return isPipe && isEngine && isPlain ? null : "another bash";
   }
   // What these were given is judged by what they recorded.
