@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, normalize } from "node:path";
 import { untilPingsSent } from "../../../agent/run/pings.ts";
 import { newId, openEngineHost } from "../../engine/engine-host.ts";
 import { mustHold, type Round, type Target } from "../../fuzz/target.ts";
@@ -102,9 +102,9 @@ function judgeIntent({ program, argv, env, text }: Recorded, plan: Plan): string
   }
   if (program === "restic" && argv.includes("--files-from-raw")) {
     const given = (text ?? "").split("\0").slice(0, -1);
-    const foreign = given.find(
-      (path) => !plan.sources.includes(path) && !path.includes("/var/cache/holdfast/staging/"),
-    );
+    // As the file system names them: without a slash at the end, or two in a row.
+    const sources = plan.sources.map((path) => normalize(path).replace(/\/$/, ""));
+    const foreign = given.find((path) => !sources.includes(path) && !path.includes("/var/cache/holdfast/staging/"));
     if (foreign !== undefined) return `another source ${JSON.stringify(foreign)}`;
   }
   return null;
