@@ -4,7 +4,7 @@ import { openAPIRouteHandler } from "hono-openapi";
 import { Failure } from "../shared/failure.ts";
 import type { Deps } from "./deps.ts";
 import { healthProblem } from "./domain/service/vitals.ts";
-import { requireAccess, type AccessEnv } from "./routes/access.ts";
+import { requireAccess, unknownClients, type AccessEnv, type Clients } from "./routes/access.ts";
 import { agentRoutes, type OpenSocket } from "./routes/agent.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
 import { recordAudit, auditRoutes, readBeforeChange } from "./routes/audit.ts";
@@ -34,7 +34,15 @@ export interface AppOptions {
   readonly socket: OpenSocket;
   /** Serves `/install/*`, the agent's files, where the runtime itself does not. */
   readonly install?: Hono;
+  /** What the runtime knows of the clients; nothing when it is left out. */
+  readonly clients?: Clients;
 }
+
+const SAFE_HEADERS = [
+  ["x-content-type-options", "nosniff"],
+  ["x-frame-options", "DENY"],
+  ["referrer-policy", "no-referrer"],
+] as const;
 
 /** The HTTP application of the control plane. Every route needs authentication, except the list in routes/access.ts. */
 export function createApp(deps: Deps, options: AppOptions) {
@@ -46,16 +54,18 @@ export function createApp(deps: Deps, options: AppOptions) {
   app.use(async (context, next) => {
     await next();
     const { path } = context.req;
-    // The runtime writes the socket's answer itself.
-    if (!/^\/(api|agent)\//.test(path) || path === "/agent/v1/socket") return;
-    // An answer is data, whatever somebody wrote into it, and it is for this client and this moment.
-    context.header("x-content-type-options", "nosniff");
+    // A socket's answer has the headers that the runtime writes.
+    if (context.res.status === 101) return;
+    // An answer is what it says it is, whatever somebody wrote into it, and it is for this client and this moment.
+    for (const [name, value] of SAFE_HEADERS) context.header(name, value);
+    if (!/^\/(api|agent)\//.test(path)) return;
     context.header("cache-control", "no-store");
+    context.header("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
     // Agents compute their clock offset from it, so it must be the clock that checks their JWTs.
     if (path.startsWith("/agent/v1/")) context.header("date", new Date(deps.clock.now()).toUTCString());
   });
   app.use(recordAudit(deps));
-  app.use(requireAccess(deps));
+  app.use(requireAccess(deps, options.clients ?? unknownClients(deps)));
   app.use(readBeforeChange(deps));
   app.use("/agent/v1/:route{reports|declarations}", limitBody(8 * MiB));
   app.use("/agent/v1/:route{enroll|facts|detections|deliveries}", limitBody(MiB));

@@ -31,6 +31,40 @@ export function isLocalAddress(text: string): boolean {
   return address !== null && isIn(address, LOCAL);
 }
 
+/** Whether it is on this machine or on the same cable: loopback, unspecified or link-local. */
+export function isNearAddress(text: string): boolean {
+  const address = innerAddress(text);
+  return address !== null && (isIn(address, LOCAL) || isIn(address, LINK_LOCAL));
+}
+
+/** What one client has: an IPv4 address, or the first 64 bits of an IPv6 one, which are given out whole. */
+export function networkOf(text: string): string {
+  const address = innerAddress(text);
+  if (address === null || address.kind() === "ipv4") return address?.toString() ?? text;
+  return ipaddr.fromByteArray([...address.toByteArray().slice(0, 8), ...Array<number>(8).fill(0)]).toString();
+}
+
+/** Addresses and ranges of them. */
+export type Networks = readonly Range[];
+
+/** @param text addresses and ranges like `10.0.0.0/8`, comma-separated. @returns null when one of them is neither */
+export function parseNetworks(text: string): Networks | null {
+  const parsed = text.split(",").map((word): Range | null => {
+    const [address = "", bits] = word.trim().split("/");
+    const first = innerAddress(address);
+    if (first === null || !/^\d{1,3}$/.test(bits ?? "0")) return null;
+    const all = first.kind() === "ipv4" ? 32 : 128;
+    return bits === undefined ? [first, all] : Number(bits) > all ? null : [first, Number(bits)];
+  });
+  const networks = parsed.filter((range) => range !== null);
+  return networks.length === parsed.length ? networks : null;
+}
+
+export function isInNetworks(text: string, networks: Networks): boolean {
+  const address = innerAddress(text);
+  return address !== null && isIn(address, networks);
+}
+
 /** An IPv6 form of an IPv4 address counts as that address: mapped, translated, and NAT64. */
 function innerAddress(text: string): Address | null {
   const address = parse(text);
@@ -50,7 +84,7 @@ function parse(text: string): Address | null {
 
 type Range = [Address, number];
 
-function isIn(address: Address, ranges: readonly Range[]): boolean {
+function isIn(address: Address, ranges: Networks): boolean {
   return ranges.some((range) => range[0].kind() === address.kind() && address.match(range));
 }
 
@@ -61,6 +95,7 @@ function ranges(...texts: string[]): Range[] {
 /** Mapped, translated, NAT64. */
 const IPV4_INSIDE = ranges("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96");
 const LOCAL = ranges("0.0.0.0/8", "127.0.0.0/8", "::/127");
+const LINK_LOCAL = ranges("169.254.0.0/16", "fe80::/10");
 /** AWS, Azure, Google and most others; ECS; Alibaba; Azure's wire server; AWS over IPv6. */
 const METADATA = ranges(
   "169.254.169.254/32",

@@ -41,6 +41,7 @@ export const ApiCode = z.enum([
   "auth.host_revoked",
   "auth.clock_wrong",
   "auth.jwt_used",
+  "auth.throttled",
   "enrollments.token_refused",
   "bindings.contract_read_only",
   "contracts.declared_on_host",

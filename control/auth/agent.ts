@@ -17,6 +17,11 @@ const RECORD_SEEN_EVERY_MS = 60_000;
 
 const Claims = z.object({ sub: Id, aud: z.string(), iat: z.int(), exp: z.int(), jti: z.string().min(1).max(128) });
 
+/** A valid public key (RFC 8032, section 7.1, test 1). */
+const NOBODYS_KEY = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+const WRONG_KEY =
+  "no host here has the key that signed the JWT: it was deleted or replaced, or never enrolled here. Enrol it again";
+
 export interface AuthenticatedHost {
   readonly id: Id;
   readonly name: string;
@@ -31,9 +36,10 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
   if (token === null) throw authError("this address takes a JWT signed by the host's key as a bearer token");
   const claims = readClaims(token);
   const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, claims.sub));
-  if (host === undefined) throw authError("no such host; it was deleted, or never enrolled here: enrol it again");
+  // A host that is not there takes as long as one whose key is another, and is answered the same.
+  await verifySignature(token, host?.publicKey ?? NOBODYS_KEY);
+  if (host === undefined) throw authError(WRONG_KEY);
   await requireGenuine(deps, "hosts", host);
-  await verifySignature(token, host.publicKey);
   checkClaims(deps, claims, host.audience);
   if (host.revokedAt !== null) {
     throw new Failure(
@@ -84,6 +90,15 @@ function isWrong(skewMs: number): boolean {
   return Math.abs(skewMs) > CLOCK_WRONG_MS;
 }
 
+/** The host that a request says it comes from, whether or not that is true; null when it says none. */
+export function claimedHost(headers: Headers): Id | null {
+  try {
+    return Claims.parse(decodeJwt(bearer(headers) ?? "")).sub;
+  } catch {
+    return null;
+  }
+}
+
 function readClaims(token: string): z.infer<typeof Claims> {
   try {
     return Claims.parse(decodeJwt(token));
@@ -98,7 +113,7 @@ async function verifySignature(token: string, publicKey: string): Promise<void> 
     const { protectedHeader } = await compactVerify(token, key, { algorithms: ["EdDSA"] });
     if (protectedHeader.typ !== JWS_TYPES.agent) throw new Error(`typ is ${protectedHeader.typ}`);
   } catch {
-    throw authError("the JWT is not signed by this host's key");
+    throw authError(WRONG_KEY);
   }
 }
 

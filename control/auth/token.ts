@@ -17,6 +17,12 @@ export interface AuthenticatedToken {
   readonly scope: Scope;
 }
 
+/** Identifies the request's API token without saying what it is; null when there is none. */
+export async function tokenHash(headers: Headers): Promise<string | null> {
+  const text = bearer(headers);
+  return text === null || !text.startsWith("hft_") ? null : await sha256Hex(text);
+}
+
 /** Authenticates a request to the API by its token. Throws `auth.required`. */
 export async function authenticateToken(deps: Deps, headers: Headers): Promise<AuthenticatedToken> {
   const text = bearer(headers);

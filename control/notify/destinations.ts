@@ -1,8 +1,11 @@
-import { isLocalAddress, isSameAddress, kindOfAddress } from "../../shared/address.ts";
+import { isLocalAddress, isNearAddress, isSameAddress, kindOfAddress } from "../../shared/address.ts";
 
-/** The value of HOLDFAST_WEBHOOK_PRIVATE: whether notifications may go to private addresses, and the exceptions. */
+/**
+ * The value of HOLDFAST_WEBHOOK_PRIVATE: which private addresses notifications may go to (`lan`: all but this machine's
+ * own and link-local ones), and the exceptions.
+ */
 export interface DestinationRules {
-  readonly private: "allow" | "refuse";
+  readonly private: "lan" | "allow" | "refuse";
   /** Host names as written in channels, and addresses. Always allowed. */
   readonly exceptions: readonly string[];
 }
@@ -14,13 +17,16 @@ export interface OwnEndpoint {
   readonly addresses: () => readonly string[];
 }
 
-/** @param text `allow` or `refuse`, then names and addresses, comma-separated. @returns null when it is invalid */
+/**
+ * @param text `lan`, `allow` or `refuse`, then names and addresses, comma-separated
+ * @returns null when it is invalid
+ */
 export function parseDestinationRules(text: string): DestinationRules | null {
   const [policy, ...named] = text
     .toLowerCase()
     .split(",")
     .map((word) => word.trim());
-  if (policy !== "allow" && policy !== "refuse") return null;
+  if (policy !== "lan" && policy !== "allow" && policy !== "refuse") return null;
   if (named.some((word) => !/^[a-z0-9._:-]{1,253}$/.test(word))) return null;
   return { private: policy, exceptions: named };
 }
@@ -38,6 +44,8 @@ export function destinationError(
   if (kind === "metadata") return `${where} is a cloud metadata address: nothing is sent there, ${unless}`;
   if (own !== null && port === own.port && isOwnEndpoint(own, address))
     return `${where} is the control plane itself: nothing is sent there, ${unless}`;
+  if (policy === "lan" && isNearAddress(address))
+    return `${where} is an address of this machine or link-local: nothing is sent there by default, ${unless}`;
   if (policy === "refuse" && kind !== "public")
     return `${where} is in a private address range, which HOLDFAST_WEBHOOK_PRIVATE=refuse forbids, ${unless}`;
   return null;

@@ -38,7 +38,7 @@ export async function openControlProgram(program: string, data: string): Promise
     output: () => said,
     async start() {
       child = spawn(process.execPath, [program, "serve"], {
-        env: { ...process.env, HOLDFAST_DATA: data, HOLDFAST_PORT: String(port) },
+        env: { ...process.env, HOLDFAST_DATA: data, HOLDFAST_PORT: String(port), HOLDFAST_WEBHOOK_PRIVATE: "allow" },
         stdio: ["ignore", "pipe", "pipe"],
       });
       for (const stream of [child.stdout, child.stderr])

@@ -117,7 +117,12 @@ const NOISE_BYTES: Record<ProviderName, number> = { restic: 800_000, borg: 4_000
 const DUE_IN_MS = 4000;
 
 async function openControl(directory: string, gateway: Gateway): Promise<RunningControl> {
-  const config = readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", HOLDFAST_URL: gateway.url });
+  const config = readConfig({
+    HOLDFAST_DATA: directory,
+    HOLDFAST_PORT: "0",
+    HOLDFAST_URL: gateway.url,
+    HOLDFAST_WEBHOOK_PRIVATE: "allow",
+  });
   const control = await startControl(config, { log: { info: () => undefined, error: () => undefined } });
   gateway.leadTo(control.localUrl);
   return control;

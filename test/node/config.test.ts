@@ -11,9 +11,10 @@ test("by default it listens on loopback and keeps its state in ./data", () => {
     url: null,
     databaseUrl: `file://${resolve("data/control.db")}`,
     databaseToken: undefined,
-    webhookPrivate: { private: "allow", exceptions: [] },
+    webhookPrivate: { private: "lan", exceptions: [] },
     signingKey: undefined,
     heartbeatUrl: null,
+    trustedProxy: [],
   });
   expect(publicOrigin(config, 7676)).toBe("http://127.0.0.1:7676");
 });

@@ -205,7 +205,9 @@ test("deliveries claimed by a killed control plane are sent at once by the next,
 });
 
 async function startIn(directory: string, environment: Record<string, string> = {}): Promise<RunningControl> {
-  const control = await startControl(readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", ...environment }));
+  const control = await startControl(
+    readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", HOLDFAST_WEBHOOK_PRIVATE: "allow", ...environment }),
+  );
   onTestFinished(control.close);
   return control;
 }

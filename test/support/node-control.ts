@@ -17,7 +17,12 @@ export async function startNodeControl(
 ): Promise<ControlUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-control-"));
   const lines: string[] = [];
-  const config = readConfig({ HOLDFAST_DATA: directory, HOLDFAST_PORT: "0", ...environment });
+  const config = readConfig({
+    HOLDFAST_DATA: directory,
+    HOLDFAST_PORT: "0",
+    HOLDFAST_WEBHOOK_PRIVATE: "allow",
+    ...environment,
+  });
   const control = await startControl(config, {
     clock,
     log: lineLog((line) => lines.push(line)),

@@ -133,6 +133,7 @@ async function newSigningKey(): Promise<string> {
 function settings(input: { url: string; key: string; databaseUrl: string; heartbeatPort: number }): string {
   const lines = [
     `HOLDFAST_URL=${input.url}`,
+    "HOLDFAST_WEBHOOK_PRIVATE=allow",
     `HOLDFAST_DATABASE_URL=${input.databaseUrl}`,
     `HOLDFAST_SIGNING_KEY=${input.key}`,
     `HOLDFAST_HEARTBEAT_URL=http://127.0.0.1:${input.heartbeatPort}/ping`,

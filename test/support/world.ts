@@ -60,7 +60,8 @@ export async function startWorld({ hasPolicy = true } = {}): Promise<World> {
   const agent = agentIn(root);
   if (!hasPolicy) await rm(join(root, "etc/holdfast/policy.json"));
   let port = 0;
-  const open = () => startControl(readConfig({ HOLDFAST_DATA: data, HOLDFAST_PORT: String(port) }));
+  const open = () =>
+    startControl(readConfig({ HOLDFAST_DATA: data, HOLDFAST_PORT: String(port), HOLDFAST_WEBHOOK_PRIVATE: "allow" }));
   let control: Awaited<ReturnType<typeof open>> | null = await open();
   const { url } = control;
   port = Number(new URL(url).port);

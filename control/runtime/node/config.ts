@@ -2,6 +2,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import * as z from "zod";
+import { type Networks, parseNetworks } from "../../../shared/address.ts";
 import { parseDestinationRules, type DestinationRules } from "../../notify/destinations.ts";
 
 /** The configuration of one control plane process. */
@@ -21,6 +22,8 @@ export interface NodeConfig {
   readonly signingKey: string | undefined;
   /** External dead man's switch to ping every minute; null: none. */
   readonly heartbeatUrl: string | null;
+  /** Proxies in front of it, whose `X-Forwarded-For` is believed. */
+  readonly trustedProxy: Networks;
 }
 
 const Origin = z
@@ -43,17 +46,27 @@ const Environment = z.object({
   HOLDFAST_DATABASE_TOKEN: z.string().optional(),
   HOLDFAST_WEBHOOK_PRIVATE: z
     .string()
-    .default("allow")
+    .default("lan")
     .transform((text, context) => {
       const rules = parseDestinationRules(text);
       if (rules !== null) return rules;
       context.issues.push({
         code: "custom",
         input: text,
-        message: "must be allow or refuse, then names or addresses that are always allowed, comma-separated",
+        message: "must be lan, allow or refuse, then names or addresses that are always allowed, comma-separated",
       });
       return z.NEVER;
     }),
+  HOLDFAST_TRUSTED_PROXY: z
+    .string()
+    .transform((text, context) => {
+      const networks = parseNetworks(text);
+      if (networks !== null) return networks;
+      const message = "must be addresses or ranges of proxies, like 127.0.0.1,10.0.0.0/8";
+      context.issues.push({ code: "custom", input: text, message });
+      return z.NEVER;
+    })
+    .optional(),
   HOLDFAST_SIGNING_KEY: z.string().optional(),
   HOLDFAST_HEARTBEAT_URL: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).optional(),
 });
@@ -82,6 +95,7 @@ export function readConfig(environment: Record<string, string | undefined>): Nod
     webhookPrivate: data.HOLDFAST_WEBHOOK_PRIVATE,
     signingKey: data.HOLDFAST_SIGNING_KEY,
     heartbeatUrl: data.HOLDFAST_HEARTBEAT_URL ?? null,
+    trustedProxy: data.HOLDFAST_TRUSTED_PROXY ?? [],
   };
 }
 

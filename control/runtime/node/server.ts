@@ -1,6 +1,7 @@
 import { getRequestListener } from "@hono/node-server";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import type { Context } from "hono";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -14,6 +15,10 @@ import { recordVital } from "../../domain/service/vitals.ts";
 import { removeStaleTempFiles } from "../../../shared/node/files.ts";
 import type { Heartbeat } from "../../heartbeat.ts";
 import { recordUptimeStart } from "../../domain/watch/uptime.ts";
+import { isInNetworks } from "../../../shared/address.ts";
+import { createThrottle } from "../../auth/throttle.ts";
+import { clientAddress, type NodeBindings } from "./client-address.ts";
+import { CONNECTION_LIMITS, type ConnectionLimits, limitConnections } from "./connections.ts";
 import { databaseFile, localOrigin, type NodeConfig, publicOrigin } from "./config.ts";
 import { lockDataDirectory } from "./data-directory.ts";
 import { openDatabase } from "./database.ts";
@@ -43,7 +48,9 @@ export interface RunningControl {
 }
 
 /** Dependencies that a test or an embedding program provides. */
-type Overrides = Partial<Pick<Deps, "clock" | "random" | "log" | "post">>;
+type Overrides = Partial<Pick<Deps, "clock" | "random" | "log" | "post">> & {
+  readonly limits?: Partial<ConnectionLimits>;
+};
 
 /**
  * Starts the control plane in this process.
@@ -89,7 +96,9 @@ async function startWithDatabase(
   await protectRowsOnce({ ...base, signingKey }, config.dataDir);
   await recordVital(base, "start");
   await recordUptimeStart(base);
-  const server = createServer();
+  const server = createServer({
+    connectionsCheckingInterval: overrides.limits?.checkMs ?? CONNECTION_LIMITS.checkMs,
+  });
   const port = await listen(server, config);
 
   // No await from here to the request listener, so that no request comes before it.
@@ -106,13 +115,20 @@ async function startWithDatabase(
     agentFiles: readAgentFiles(files),
     wakeOutbox: () => timers.wakeOutbox(),
   };
-  const upgrades = createUpgrades(hub, async (request) => app.fetch(request));
+  const isProxy = (address: string): boolean => isInNetworks(address, config.trustedProxy);
+  const connections = limitConnections(server, { ...CONNECTION_LIMITS, ...overrides.limits }, isProxy);
+  const upgrades = createUpgrades(hub, async (request, incoming) => app.fetch(request, { incoming }));
   const app = createApp(deps, {
     socket: (context, host) => upgrades.take(context.req.raw, host),
     install: installRoutes(files),
+    clients: {
+      throttle: createThrottle(deps.clock),
+      addressOf: ({ env }: Context<{ Bindings: NodeBindings }>) => clientAddress(env, config.trustedProxy),
+      onAuthenticated: ({ env }: Context<{ Bindings: NodeBindings }>) => connections.trust(env.incoming.socket),
+    },
   });
   const answer = getRequestListener((request, { incoming }) =>
-    app.fetch(request, { address: incoming.socket.remoteAddress }),
+    app.fetch(request, { address: clientAddress({ incoming }, config.trustedProxy) ?? undefined, incoming }),
   );
   server.on("request", (incoming, outgoing) => {
     // Keep-alive connections would delay the stop.

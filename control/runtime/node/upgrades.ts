@@ -5,6 +5,9 @@ import type { Id } from "../../../shared/ids.ts";
 import { SUBPROTOCOL } from "../../../shared/protocol.ts";
 import type { NodeHub } from "./hub.ts";
 
+/** Time for a client to take its refusal. */
+const CLOSING_MS = 5_000;
+
 export interface Upgrades {
   /** Handles the server's `upgrade` event. The app decides, and answers when it rejects the request. */
   handle(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
@@ -13,7 +16,10 @@ export interface Upgrades {
 }
 
 /** Connects the app, which authenticates an upgrade, with Node's server, which holds the socket. */
-export function createUpgrades(hub: NodeHub, fetch: (request: Request) => Response | Promise<Response>): Upgrades {
+export function createUpgrades(
+  hub: NodeHub,
+  fetch: (request: Request, incoming: IncomingMessage) => Response | Promise<Response>,
+): Upgrades {
   const acceptors = new WeakMap<Request, (host: Id) => void>();
   return {
     handle: async (incoming, socket, head) => {
@@ -25,7 +31,7 @@ export function createUpgrades(hub: NodeHub, fetch: (request: Request) => Respon
         isTaken = true;
         hub.accept(host, incoming, socket, head);
       });
-      const response = await fetch(request);
+      const response = await fetch(request, incoming);
       if (!isTaken) await answer(socket, response);
     },
     take: (request, host) => {
@@ -66,5 +72,7 @@ async function answer(socket: Duplex, response: Response): Promise<void> {
     ...headers.map(([name, value]) => `${name}: ${value}`),
     "connection: close",
   ];
+  // The server's own limits end with the upgrade.
+  setTimeout(() => socket.destroy(), CLOSING_MS).unref();
   socket.end(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), body]));
 }

@@ -1,4 +1,6 @@
 import { createApp } from "../../app.ts";
+import { createThrottle } from "../../auth/throttle.ts";
+import type { Clients } from "../../routes/access.ts";
 import { readSigningKey } from "../../auth/signing-key.ts";
 import type { Deps } from "../../deps.ts";
 import { dispatch } from "../../notify/dispatch.ts";
@@ -24,10 +26,17 @@ interface WorkerEnv extends Env {
 /** From wrangler.toml; a test compares it with package.json. */
 declare const HOLDFAST_VERSION: string;
 
+/** Of this isolate. Cloudflare writes the header itself, whatever a client sends. */
+const clients: Clients = {
+  throttle: createThrottle({ now: () => Date.now() }),
+  addressOf: ({ req }) => req.header("cf-connecting-ip") ?? null,
+  onAuthenticated: () => undefined,
+};
+
 export default {
   async fetch(request, env, context) {
     const deps = await openDeps(env, context);
-    const app = createApp(deps, { socket: ({ req }, host) => openSocket(env.HOST_HUB, host, req.raw) });
+    const app = createApp(deps, { socket: ({ req }, host) => openSocket(env.HOST_HUB, host, req.raw), clients });
     return app.fetch(request, { address: request.headers.get("cf-connecting-ip") ?? undefined });
   },
 
@@ -50,7 +59,7 @@ async function openDeps(env: WorkerEnv, context: ExecutionContext): Promise<Deps
     hub: openHub(env.HOST_HUB, log),
     signingKey: await readSigningKey(env.HOLDFAST_SIGNING_KEY ?? "", "HOLDFAST_SIGNING_KEY"),
     post: createPost(
-      parseDestinationRules(env.HOLDFAST_WEBHOOK_PRIVATE ?? "allow") ?? { private: "refuse", exceptions: [] },
+      parseDestinationRules(env.HOLDFAST_WEBHOOK_PRIVATE ?? "lan") ?? { private: "refuse", exceptions: [] },
     ),
     mail: null,
     config: { url: new URL(env.HOLDFAST_URL).origin, version: HOLDFAST_VERSION },
