@@ -42,6 +42,8 @@ export interface Paths {
   readonly asideDir: string;
   /** Last valid contents of contractsDir, and the control plane's faults for them. */
   readonly contractsFile: string;
+  /** Ids of the agent's processes, by which a copy of this disk is noticed. */
+  readonly instanceFile: string;
   readonly cache: string;
   /** The daemon's process and connection, for `status` and `doctor`. */
   readonly daemonFile: string;
@@ -82,6 +84,7 @@ export function agentPaths(root: string): Paths {
     locksDir: join(state, "locks"),
     asideDir: join(state, "restores"),
     contractsFile: join(state, "contracts.json"),
+    instanceFile: join(state, "instance.json"),
     cache: join("/", root, "var/cache/holdfast"),
     daemonFile: join(state, "daemon.json"),
     binary: join("/", root, "usr/local/bin/holdfast-agent"),

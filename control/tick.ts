@@ -1,4 +1,5 @@
 import { expireEnrollments } from "./domain/hosts/enrollments.ts";
+import { sweepClones } from "./domain/hosts/instances.ts";
 import { remindOfIncidents, settleIncidents } from "./domain/incidents/sweep.ts";
 import { sweepQuotas } from "./domain/reports/quota.ts";
 import { removeExpired } from "./domain/service/housekeeping.ts";
@@ -10,7 +11,7 @@ import type { Deps } from "./deps.ts";
 import { dispatch } from "./notify/dispatch.ts";
 
 /**
- * Runs everything that is due by time: health checks, quotas, incident reminders, expiry of orders and enrolments,
+ * Runs everything that is due by time: health checks, quotas, clones, reminders, expiry of orders and enrolments,
  * housekeeping. Safe at any time and concurrently. Only enqueues notifications, sends none.
  * A failing step does not stop the others, but the sweep is then not recorded as complete.
  * @throws Error with the messages of all failed steps
@@ -29,6 +30,7 @@ const STEPS: readonly ((deps: Deps) => Promise<unknown>)[] = [
   settleIncidents,
   remindOfIncidents,
   sweepQuotas,
+  sweepClones,
   expireOrders,
   expireEnrollments,
 ];

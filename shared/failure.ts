@@ -42,6 +42,7 @@ export const ApiCode = z.enum([
   "auth.clock_wrong",
   "auth.jwt_used",
   "auth.throttled",
+  "auth.host_cloned",
   "enrollments.token_refused",
   "bindings.contract_read_only",
   "contracts.declared_on_host",

@@ -85,6 +85,7 @@ export const Host = z.strictObject({
   lastSeenAt: Instant.nullable(),
   offlineAfterSeconds: OfflineAfter,
   clockSkewMs: z.int().nullable().describe("how far its clock is ahead of the control plane's, as last measured"),
+  instances: HostInstances.nullable().describe("which processes of its agent use its key; null: it names none"),
   revokedAt: Instant.nullable(),
   createdAt: Instant,
 });
@@ -96,6 +97,7 @@ export const ChangeHost = z
     labels: Labels,
     offlineAfterSeconds: OfflineAfter,
     revoked: z.literal(true).describe("for good: the host must enrol again"),
+    accept: z.string().min(1).max(64).describe("of two machines that use its key, the instance that is this host"),
   })
   .partial()
   .refine((change) => Object.keys(change).length > 0, "must change something");

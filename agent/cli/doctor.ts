@@ -10,6 +10,7 @@ import { summarizeDeclared } from "../declared/contract-files.ts";
 import { readDaemonState } from "../daemon/claim.ts";
 import { isMissing } from "../../shared/node/files.ts";
 import { loadIdentity } from "../link/identity.ts";
+import { readInstance } from "../link/instance.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import { readWaiting } from "../policy/waiting.ts";
 import { findEngines } from "../providers/engines.ts";
@@ -79,7 +80,8 @@ async function examineControl(
     if (identity === null)
       return found("fail", "key", `${deps.paths.keyFile} is gone: run 'holdfast-agent uninstall', then enrol again`);
     found("ok", "key", `${deps.paths.keyFile} is this agent's alone`);
-    const api = openApi({ config, identity, clock: deps.clock, random: deps.random });
+    const instance = await readInstance(deps.paths);
+    const api = openApi({ config, identity, clock: deps.clock, random: deps.random, instance });
     await api.getOrders();
     found("ok", "control plane", `${config.url} answers and knows this host`);
     const seconds = Math.round(api.clockOffset() / 1000);

@@ -8,6 +8,7 @@ import { removeAssignment } from "../link/assignments.ts";
 import { readConfig, writeConfig } from "../config.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { collectFacts } from "../daemon/facts.ts";
+import { readInstance } from "../link/instance.ts";
 import { loadIdentity, loadOrCreateIdentity, retireIdentity } from "../link/identity.ts";
 import type { Identity } from "../link/identity.ts";
 import { parseJson } from "../../shared/json.ts";
@@ -160,7 +161,8 @@ async function isRevoked(deps: EnrollDeps, config: AgentConfig): Promise<boolean
   if (identity === null)
     throw new EnrollError(`${deps.paths.keyFile} is gone: run 'holdfast-agent uninstall' and enrol again`);
   try {
-    await openApi({ config, identity, clock: deps.clock, random: deps.random }).getOrders();
+    const instance = await readInstance(deps.paths);
+    await openApi({ config, identity, clock: deps.clock, random: deps.random, instance }).getOrders();
     return false;
   } catch (error) {
     return error instanceof ApiError && error.kind === "revoked";

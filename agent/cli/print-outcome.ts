@@ -1,6 +1,7 @@
 import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
 import { ApiError, openApi } from "../link/api.ts";
 import { loadIdentity } from "../link/identity.ts";
+import { readInstance } from "../link/instance.ts";
 import { acknowledgeOrders } from "../link/orders.ts";
 import { deliverReports } from "../link/reporter.ts";
 import type { RunError } from "../run-error.ts";
@@ -36,7 +37,8 @@ function exitStatusOf({ state, failure }: RunOutcome): number {
 async function deliverNow(deps: CliDeps, { config, runner }: HostContext): Promise<void> {
   const identity = await loadIdentity(deps.paths);
   if (identity === null) return;
-  const api = openApi({ config, identity, clock: deps.clock, random: deps.random });
+  const instance = await readInstance(deps.paths);
+  const api = openApi({ config, identity, clock: deps.clock, random: deps.random, instance });
   const clock = { now: () => deps.clock.now() + api.clockOffset() };
   const onAccepted = (ids: readonly string[]): Promise<void> => acknowledgeOrders({ paths: deps.paths, clock }, ids);
   const late = AbortSignal.timeout(DELIVER_WITHIN_MS);

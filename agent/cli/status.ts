@@ -7,6 +7,7 @@ import { nextExpectedAfter } from "../../shared/lateness.ts";
 import { type Result, resultOf } from "../../shared/result.ts";
 import { isOver } from "../../shared/run.ts";
 import { loadInForce } from "../in-force/in-force.ts";
+import { readInstance } from "../link/instance.ts";
 import { EXIT } from "../../shared/node/arguments.ts";
 import type { CliDeps } from "./deps.ts";
 import { readConfig, type Paths } from "../config.ts";
@@ -31,6 +32,8 @@ interface Status {
   daemon: { pid: number; socket: "open" | "closed"; since: Instant; clockOffsetMs: number } | null;
   /** What secrets for this host are sealed to; null: none yet, or its key can't be used. */
   recipient: string | null;
+  /** The newest process of its daemon, as the control plane sees it; null: none ran yet. */
+  instance: string | null;
   revision: number | null;
   bindings: {
     id: string;
@@ -98,6 +101,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
     version: VERSION,
     enrolled: config === null ? null : { host: config.host, name: config.name, url: config.url },
     daemon: daemon === null ? null : daemonOf(daemon),
+    instance: (await readInstance(deps.paths))?.id ?? null,
     recipient: await readRecipient(deps.paths),
     revision: assignment?.revision ?? null,
     bindings,
@@ -158,6 +162,7 @@ function linesOf(status: Status, now: number): string[] {
     daemon === null
       ? "agent       not running: start it with 'systemctl start holdfast-agent' or 'holdfast-agent run'"
       : `agent       running as process ${daemon.pid}, socket ${daemon.socket} since ${daemon.since}`,
+    ...(status.instance === null ? [] : [`instance    ${status.instance}`]),
     `assignment  ${status.revision === null ? "none yet" : `revision ${status.revision}`}`,
     `reports     ${status.undelivered === 0 ? "all delivered" : `${status.undelivered} to be delivered`}`,
     ...(contracts.declared + contracts.faults.length === 0 ? [] : [`contracts   ${contracts.declared} declared here`]),

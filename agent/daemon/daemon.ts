@@ -4,6 +4,7 @@ import { readConfig } from "../config.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { claimDaemon } from "./claim.ts";
 import { removeStaleTempFiles } from "../../shared/node/files.ts";
+import { startInstance } from "../link/instance.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { serve } from "./serve.ts";
 import type { ServeDeps } from "./serve.ts";
@@ -25,6 +26,7 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
   }
   try {
     await removeStaleTempFiles(directoriesOf(deps.paths), (pid) => processRefOf(pid) !== null);
+    const instance = await startInstance(deps.paths);
     while (!stop.aborted) {
       const config = await readConfig(deps.paths);
       const identity = config === null ? null : await loadIdentity(deps.paths);
@@ -36,7 +38,7 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
       const stopWatching = watchConfig(deps, config, () => enrolledAgain.abort());
       const until = AbortSignal.any([stop, enrolledAgain.signal]);
       const onChainHead = (jws: string): Promise<void> => acceptChainHead({ ...deps, config }, jws);
-      await serve(deps, { config, api: openApi({ ...deps, config, identity, onChainHead }) }, until);
+      await serve(deps, { config, api: openApi({ ...deps, config, identity, instance, onChainHead }) }, until);
       stopWatching();
     }
     return 0;

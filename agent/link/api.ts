@@ -11,6 +11,7 @@ import { ErrorBody } from "../../shared/failure.ts";
 import type { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import { readRetryAfter } from "../../shared/outgoing.ts";
 import { instant, type Id } from "../../shared/ids.ts";
+import { type AgentInstance, formatInstance, INSTANCE_HEADER } from "../../shared/instance.ts";
 import { ReportsAccepted } from "../../shared/report.ts";
 import type { Report } from "../../shared/report.ts";
 import { openClockOffset } from "./clock-offset.ts";
@@ -82,6 +83,8 @@ export interface ApiDeps {
   uptime?: () => number;
   /** Gets the JWS of the newest entry of the control plane's audit. */
   onChainHead?: (jws: string) => Promise<void>;
+  /** The process that speaks; null: a command, before any daemon ran here. */
+  instance?: (AgentInstance & { confirm?(): Promise<void> }) | null;
 }
 
 const RESPONSE_TIMEOUT_MS = 30_000;
@@ -95,6 +98,8 @@ const NEEDS_NEW_TOKEN: ReadonlySet<string | null> = new Set(["auth.clock_wrong",
 
 export function openApi(deps: ApiDeps): Api {
   const offset = openClockOffset(deps);
+  const { instance = null } = deps;
+  const named = instance === null ? {} : { [INSTANCE_HEADER]: formatInstance(instance) };
   const authorization = async (): Promise<string> => {
     const now = deps.clock.now() + offset.now();
     return `Bearer ${await mintToken(deps.identity, deps.config, { now, random: deps.random })}`;
@@ -107,10 +112,13 @@ export function openApi(deps: ApiDeps): Api {
     for (let attempt = 1; ; attempt++) {
       const bearer = await authorization();
       const sentAt = deps.clock.now();
-      const headers = { ...more.headers, authorization: bearer, [CLOCK_HEADER]: instant(sentAt) };
+      const headers = { ...more.headers, ...named, authorization: bearer, [CLOCK_HEADER]: instant(sentAt) };
       const answer = await send(endpointUrl(deps.config.url, path), { method, headers, body: more.body });
       offset.update(answer.headers.get("date"), sentAt);
-      if (answer.ok || answer.status === 304) return answer;
+      if (answer.ok || answer.status === 304) {
+        await instance?.confirm?.();
+        return answer;
+      }
       const error = await errorOf(answer);
       if (!NEEDS_NEW_TOKEN.has(error.code) || attempt > 1) throw error;
     }
@@ -150,7 +158,8 @@ export function openApi(deps: ApiDeps): Api {
     },
     async socket() {
       const url = endpointUrl(deps.config.url, "socket").replace(/^http/, "ws");
-      return { url, headers: { authorization: await authorization(), [CLOCK_HEADER]: instant(deps.clock.now()) } };
+      const clock = instant(deps.clock.now());
+      return { url, headers: { ...named, authorization: await authorization(), [CLOCK_HEADER]: clock } };
     },
     clockOffset: offset.now,
   };

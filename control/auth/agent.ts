@@ -4,6 +4,7 @@ import * as z from "zod";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { CLOCK_HEADER, CLOCK_WRONG_MS, parseSkew } from "../../shared/clock-skew.ts";
 import { Failure } from "../../shared/failure.ts";
+import type { HostInstances } from "../../shared/host.ts";
 import { Id, instant } from "../../shared/ids.ts";
 import { hosts, usedJwts } from "../db/schema/hosts.ts";
 import type { Statement } from "../db/transaction.ts";
@@ -27,11 +28,17 @@ export interface AuthenticatedHost {
   readonly name: string;
 }
 
+/** A host and its request: which processes use its key, and when the request was made, in milliseconds since 1970. */
+interface HostRequest extends AuthenticatedHost {
+  readonly instances: HostInstances | null;
+  readonly madeAt: number;
+}
+
 /**
  * Authenticates an agent's request or socket upgrade by its short-lived JWT, which the host's key signed, and which is
  * accepted once. Throws `auth.required`, `auth.clock_wrong`, `auth.jwt_used` or `auth.host_revoked`.
  */
-export async function authenticateAgent(deps: Deps, headers: Headers): Promise<AuthenticatedHost> {
+export async function authenticateAgent(deps: Deps, headers: Headers): Promise<HostRequest> {
   const token = bearer(headers);
   if (token === null) throw authError("this address takes a JWT signed by the host's key as a bearer token");
   const claims = readClaims(token);
@@ -48,7 +55,7 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<A
     );
   }
   await recordUse(deps, host, claims, headers.get(CLOCK_HEADER));
-  return { id: host.id, name: host.name };
+  return { id: host.id, name: host.name, instances: host.instances, madeAt: claims.iat * 1000 };
 }
 
 /**

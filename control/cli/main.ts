@@ -9,6 +9,7 @@ import { copyDatabase, migrate } from "./database.ts";
 import { enroll } from "./enroll.ts";
 import { acknowledge, incidents } from "./incidents.ts";
 import { accept, dismiss, proposals } from "./proposals.ts";
+import { instances } from "./instances.ts";
 import { recoveryKey } from "./recovery-key.ts";
 import { restoreControl } from "./restore-control.ts";
 import { restore, run } from "./runs.ts";
@@ -29,6 +30,7 @@ const verbs = [
   enroll,
   status,
   approvals,
+  instances,
   incidents,
   acknowledge,
   run,

@@ -51,7 +51,9 @@ function hostTable(hosts: Host[]): string {
 }
 
 function waitingLines(hosts: Host[]): string {
-  const lines = hosts.flatMap(({ name, facts, revokedAt }) => {
+  const lines = hosts.flatMap(({ name, facts, revokedAt, instances }) => {
+    if (revokedAt === null && instances !== null && instances.contestedAt !== null)
+      return [`${name}: two machines use its key: see 'holdfast instances ${name}'\n`];
     const count = revokedAt === null ? (facts?.approvals.length ?? 0) : 0;
     return count === 0 ? [] : [`${name}: ${count} wait${count === 1 ? "s" : ""} for root: see 'holdfast approvals'\n`];
   });

@@ -1,11 +1,13 @@
 import type { Context, Next } from "hono";
 import type { Scope } from "../../shared/api.ts";
 import { Failure } from "../../shared/failure.ts";
+import { INSTANCE_HEADER, parseInstance } from "../../shared/instance.ts";
 import { authenticateAgent, type AuthenticatedHost, claimedHost } from "../auth/agent.ts";
 import { bearer } from "../auth/bearer.ts";
 import { createThrottle, type Throttle } from "../auth/throttle.ts";
 import { authenticateToken, requireScope, type AuthenticatedToken, tokenHash } from "../auth/token.ts";
 import type { Deps } from "../deps.ts";
+import { noticeInstance } from "../domain/hosts/instances.ts";
 
 /** The public routes. Everything else needs authentication, whether the route exists or not. */
 const PUBLIC: readonly RegExp[] = [
@@ -77,8 +79,12 @@ export function requireAccess(deps: Deps, clients: Clients) {
     if (request === ENROLL) return await guardEnrolment(context, next, clients.throttle);
     if (!PUBLIC.some((pattern) => pattern.test(request))) {
       if (context.req.path.startsWith("/agent/v1/")) {
-        context.set("host", await guard(claimedHost(headers), () => authenticateAgent(deps, headers)));
+        const host = await guard(claimedHost(headers), () => authenticateAgent(deps, headers));
         clients.onAuthenticated(context);
+        context.set("host", { id: host.id, name: host.name });
+        const instance = parseInstance(headers.get(INSTANCE_HEADER));
+        const seen = instance === null ? null : { ...instance, madeAt: host.madeAt, address };
+        await noticeInstance(deps, host, seen, request === REPORTS);
       } else {
         const token = await guard(await tokenHash(headers), () => authenticateToken(deps, headers));
         clients.onAuthenticated(context);
@@ -90,6 +96,8 @@ export function requireAccess(deps: Deps, clients: Clients) {
   };
 }
 
+/** Brings something and gives nothing: taken also while it is not known which of two machines is the host. */
+const REPORTS = "POST /agent/v1/reports";
 const ENROLL = "POST /agent/v1/enroll";
 
 /** The app turns a failed enrolment into an answer: here it is an error again, so that guesses are counted. */

@@ -40,6 +40,7 @@ const STATUS: Record<ApiCode, ContentfulStatusCode> = {
   "auth.clock_wrong": 401,
   "auth.jwt_used": 401,
   "auth.throttled": 429,
+  "auth.host_cloned": 409,
   "enrollments.token_refused": 403,
   "bindings.contract_read_only": 400,
   "contracts.declared_on_host": 409,

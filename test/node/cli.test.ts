@@ -163,6 +163,25 @@ test("approvals lists what waits for root and the command for it, and status cou
   expect(stdout).toMatch(/\nnas +offline .* open\n\nnas: 1 waits for root: see 'holdfast approvals'\n/);
 });
 
+test("instances shows which machines use a host's key, and takes the owner's word", async () => {
+  const { control, host, environment } = await world();
+  expect((await holdfast(["instances", "nas"], environment)).stdout).toBe("nas names none\n");
+  const ask = async (instance: string) =>
+    await fetch(`${control.url}/agent/v1/orders`, {
+      headers: { authorization: `Bearer ${await host.token()}`, "holdfast-instance": instance },
+    });
+  for (const instance of ["instance-one", "instance-two", "instance-one"]) await ask(instance);
+  const shown = await holdfast(["instances", "nas"], environment);
+  expect(shown.stdout).toMatch(
+    /^INSTANCE .*\ninstance-one +20.* 127\.0\.0\.1\ninstance-two +20.* 127\.0\.0\.1\n\nTwo machines/,
+  );
+  expect((await holdfast(["status"], environment)).stdout).toContain("nas: two machines use its key");
+  expect(await holdfast(["instances", "nas", "--accept", "other"], environment)).toMatchObject({ code: 1 });
+  const accepted = await holdfast(["instances", "nas", "--accept", "instance-two"], environment);
+  expect(accepted.stdout).toMatch(/^INSTANCE .*\ninstance-two +20.* 127\.0\.0\.1\n$/);
+  expect([(await ask("instance-two")).status, (await ask("instance-one")).status]).toEqual([200, 403]);
+});
+
 test("audit shows who changed what, the newest last; a control plane without a backup has no recovery key", async () => {
   const { binding, environment } = await world();
   await holdfast(["run", binding.id], environment);

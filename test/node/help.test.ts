@@ -17,6 +17,8 @@ const HELP = `usage:
       show every host and binding: health, last success, next run
   holdfast approvals [--host HOST] [--json]
       list what waits for root on a host, with the command that approves it there
+  holdfast instances HOST [--accept INSTANCE] [--json]
+      show which machines use a host's key; --accept: which of two is the host
   holdfast incidents [--all] [--json]
       list open incidents; --all: closed ones too
   holdfast acknowledge INCIDENT [--note TEXT]

@@ -28,6 +28,7 @@ const started: Started = {
     lastSeenAt: at,
     offlineAfterSeconds: 900,
     clockSkewMs: null,
+    instances: null,
     revokedAt: null,
     createdAt: at,
   },

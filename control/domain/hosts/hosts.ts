@@ -11,6 +11,7 @@ import { orders } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { deleteApprovals, syncApprovals } from "./approvals.ts";
+import { acceptInstance } from "./instances.ts";
 import { syncHostTroubles } from "./troubles.ts";
 import { closeIncidentsOf } from "../incidents/incidents.ts";
 import { scheduleLatenessCheck } from "../lateness/lateness.ts";
@@ -45,9 +46,11 @@ export async function getHost(deps: Deps, id: Id): Promise<Host> {
 
 /**
  * Changes a host's name, labels or offline limit, or revokes it: its key is then invalid, and its socket is closed at
- * once.
+ * once. Or says which of two machines that use its key it is.
  */
 export async function changeHost(deps: Deps, id: Id, change: z.infer<typeof ChangeHost>): Promise<Host> {
+  const { accept } = change;
+  if (accept !== undefined) await withRetry(async () => acceptInstance(deps, await findHost(deps, id), accept));
   await withRetry(async () => {
     const host = await findHost(deps, id);
     const name = change.name ?? host.name;
@@ -147,8 +150,20 @@ async function dependentsOf(deps: Deps, host: Id): Promise<Dependent[]> {
 
 function toHost(row: HostRow): Host {
   const { id, name, facts, declarationFaults, revision, labels, connectionId, offlineAfterSeconds, clockSkewMs } = row;
-  const { connectedAt, lastSeenAt, revokedAt, createdAt } = row;
+  const { connectedAt, lastSeenAt, revokedAt, createdAt, instances } = row;
   const online = connectionId !== null;
   const at = { connectedAt, lastSeenAt, revokedAt, createdAt };
-  return { id, name, facts, declarationFaults, revision, labels, online, offlineAfterSeconds, clockSkewMs, ...at };
+  return {
+    id,
+    name,
+    facts,
+    declarationFaults,
+    revision,
+    labels,
+    online,
+    offlineAfterSeconds,
+    clockSkewMs,
+    instances,
+    ...at,
+  };
 }

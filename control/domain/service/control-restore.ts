@@ -32,6 +32,7 @@ export interface ControlRestoreSource {
  * - Lateness starts fresh: only backups that are due from now on can be late.
  * - The control plane's own contract gets the new staging directory and user.
  * - The audit begins again: a signed checkpoint says after which entry.
+ * - Which processes of agents use a host's key is learned anew: they may have been restarted since.
  * - Deliveries stay: one that was delivered since is sent again, under the same id.
  * @returns the number of hosts that are not revoked
  */
@@ -68,7 +69,10 @@ export async function adaptRestoredDatabase(
     ended.push(db.update(enrollments).set(change).where(eq(enrollments.id, row.id)));
   }
   await writeAll(db, [
-    db.update(hosts).set({ revision: sql`max(${hosts.revision} + 1, ${Math.floor(now / 1000)})` }),
+    db.update(hosts).set({
+      revision: sql`max(${hosts.revision} + 1, ${Math.floor(now / 1000)})`,
+      instances: null,
+    }),
     db.update(orders).set({ closedAt: at }).where(isNull(orders.closedAt)),
     ...ended,
     db.update(bindings).set({ expectedSince: at, alertAt: at }),
