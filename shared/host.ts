@@ -108,6 +108,12 @@ const MAX_GRANTS = 50;
 
 export const CreateEnrollment = z.strictObject({
   name: Name.optional().describe("the name the host will have; default: its hostname"),
+  replaces: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe("id or name of the host whose place the machine takes: its name, contracts, bindings and history"),
   uses: z.int().min(1).max(1000).default(1),
   expiresInSeconds: z
     .int()
@@ -133,6 +139,7 @@ export const Enrollment = z.strictObject({
   name: Name.nullable(),
   uses: z.int(),
   usesLeft: z.int(),
+  replaces: Id.nullable().describe("the host whose place the machine takes; null: a new host"),
   repositories: z.array(Name).describe("what the installation may grant on the host"),
   expiresAt: Instant,
   createdAt: Instant,

@@ -6,7 +6,8 @@ import { defineVerb } from "./verb.ts";
 /** Prints the install command for the new host, alone on stdout. */
 export const enroll = defineVerb({
   name: "enroll",
-  usage: "enroll [NAME] [--repository R]… [--hook H]… [--level guarded|ask|open] [--uses N] [--expires SECONDS]",
+  usage:
+    "enroll [NAME] [--repository R]… [--hook H]… [--level guarded|ask|open] [--uses N] [--expires SECONDS] [--replace HOST]",
   summary: "print the line that makes another machine a host, and what that grants",
   options: {
     name: { type: "string" },
@@ -15,6 +16,7 @@ export const enroll = defineVerb({
     level: { type: "string" },
     uses: { type: "string" },
     expires: { type: "string" },
+    replace: { type: "string" },
   },
   positionals: [],
   takesRest: true,
@@ -26,6 +28,7 @@ export const enroll = defineVerb({
       ...(values.uses === undefined ? {} : { uses: Number(values.uses) }),
       ...(values.expires === undefined ? {} : { expiresInSeconds: Number(values.expires) }),
       ...(values.level === undefined ? {} : { level: values.level }),
+      ...(values.replace === undefined ? {} : { replaces: values.replace }),
       repositories: values.repository ?? [],
       hooks: values.hook ?? [],
     });
@@ -48,7 +51,12 @@ export const enroll = defineVerb({
   },
 });
 
-const OPTIONS: Record<string, string> = { expiresInSeconds: "expires", repositories: "repository", hooks: "hook" };
+const OPTIONS: Record<string, string> = {
+  expiresInSeconds: "expires",
+  repositories: "repository",
+  hooks: "hook",
+  replaces: "replace",
+};
 
 function describeIssue({ path, message }: { path: PropertyKey[]; message: string }): string {
   const field = String(path[0] ?? "");

@@ -11,7 +11,7 @@ const HELP = `usage:
       run the control plane in the foreground until SIGINT or SIGTERM
   holdfast token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]
       create an API token; --offline writes it to the database directly, for when no token is left
-  holdfast enroll [NAME] [--repository R]… [--hook H]… [--level guarded|ask|open] [--uses N] [--expires SECONDS]
+  holdfast enroll [NAME] [--repository R]… [--hook H]… [--level guarded|ask|open] [--uses N] [--expires SECONDS] [--replace HOST]
       print the line that makes another machine a host, and what that grants
   holdfast status [--json]
       show every host and binding: health, last success, next run

@@ -7,12 +7,17 @@ import { hosts } from "../../control/db/schema/hosts.ts";
 import { incidents } from "../../control/db/schema/incidents.ts";
 import { CLONE_GONE_AFTER_MS, GONE_AFTER_MS } from "../../control/domain/hosts/instances.ts";
 import { tick } from "../../control/tick.ts";
-import { Host } from "../../shared/host.ts";
+import { SignJWT } from "jose";
+import * as z from "zod";
+import { page } from "../../shared/api.ts";
+import { Assignment, JWS_TYPES } from "../../shared/assignment.ts";
+import { Binding } from "../../shared/binding.ts";
+import { EnrollmentCreated, Host } from "../../shared/host.ts";
 import { formatInstance, INSTANCE_HEADER, parseInstance } from "../../shared/instance.ts";
 import { scratchRoot } from "../agent/scratch.ts";
 import { reportOf, runIdAt } from "../control/reported.ts";
 import { notifiedTypes, subscribedHost } from "../control/subscribed-host.ts";
-import { askerOf, type TestControl, type TestHost } from "../support/control.ts";
+import { askerOf, FACTS, newHostKey, type TestControl, type TestHost, URL_OF_CONTROL } from "../support/control.ts";
 
 // Who copies a host's disk has its key. That is noticed as soon as both speak, and neither gets anything until it is
 // known which one is the host.
@@ -184,6 +189,70 @@ test("of two that were there, one that is silent for a day is gone", async () =>
     "host.clone_gone",
     "host.cloned",
   ]);
+});
+
+/** Enrols a machine with a new key in the place of a host. */
+async function replace(control: TestControl, name: string) {
+  const { token } = await control.admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", { replaces: name });
+  const { publicKey, privateKey } = await newHostKey();
+  const nobody = askerOf(control.app, null);
+  const enrol = () => nobody.send("POST", "/agent/v1/enroll", { token, publicKey, facts: FACTS });
+  const jwt = (host: string) => {
+    const iat = Math.floor(control.deps.clock.now() / 1000);
+    return new SignJWT({ jti: crypto.randomUUID() })
+      .setProtectedHeader({ alg: "EdDSA", typ: JWS_TYPES.agent })
+      .setSubject(host)
+      .setAudience(URL_OF_CONTROL)
+      .setIssuedAt(iat)
+      .setExpirationTime(iat + 60)
+      .sign(privateKey);
+  };
+  return { enrol, asker: (host: string) => askerOf(control.app, () => jwt(host)) };
+}
+
+test("a machine that was installed again takes its old place: contracts and bindings stay, the old key is nobody's", async () => {
+  const { control, host, real, copy } = await copied();
+  const { items: before } = await control.admin.ask(page(Binding), "GET", `/api/v1/bindings?host=${host.id}`);
+  const thief = await machine(host, copy);
+  for (const one of [thief, real, thief]) await one.asks();
+  const again = await replace(control, host.name);
+  // Nothing happens until the new machine is there.
+  expect((await host.send("POST", "/agent/v1/reports", { reports: [] })).status).toBe(400);
+  control.hubCalls.length = 0;
+  expect((await again.enrol()).status).toBe(200);
+  expect(control.hubCalls).toContain(`disconnect ${host.id} revoked`);
+  // A lost answer is asked for again.
+  expect((await again.enrol()).status).toBe(200);
+  for (const one of [real, thief]) expect(await one.asks()).toBe("auth.required");
+  const asker = again.asker(host.id);
+  const { jws } = await asker.ask(z.object({ jws: z.string() }), "GET", "/agent/v1/assignment");
+  const assignment = Assignment.parse(JSON.parse(Buffer.from(jws.split(".")[1] ?? "", "base64url").toString()));
+  expect(assignment.bindings.map(({ id }) => id)).toEqual(before.map(({ id }) => id));
+  expect(await hostOf(control, host)).toMatchObject({ id: host.id, name: host.name, instances: null, revokedAt: null });
+  expect((await notifiedTypes(control)).filter((type) => type.includes("clone"))).toEqual([
+    "host.clone_gone",
+    "host.cloned",
+  ]);
+});
+
+test("a revoked host's place can be taken too, by one machine, under its own name", async () => {
+  const { control, host } = await subscribedHost();
+  await control.admin.send("PATCH", `/api/v1/hosts/${host.id}`, { revoked: true });
+  const again = await replace(control, host.id);
+  expect((await again.enrol()).status).toBe(200);
+  expect((await again.asker(host.id).send("GET", "/agent/v1/orders")).status).toBe(200);
+  const refused = (body: object) => control.admin.refused("POST", "/api/v1/enrollments", body);
+  expect(await refused({ replaces: "nobody" })).toMatchObject({ issues: [{ path: ["replaces"] }] });
+  expect(await refused({ replaces: host.name, uses: 2 })).toMatchObject({ issues: [{ path: ["uses"] }] });
+  expect(await refused({ replaces: host.name, name: "other" })).toMatchObject({ issues: [{ path: ["name"] }] });
+  // A key that a host has already can't become another's.
+  const other = await control.enrol("other");
+  const { token } = await control.admin.ask(EnrollmentCreated, "POST", "/api/v1/enrollments", { replaces: host.name });
+  const taken = { token, publicKey: other.publicKey, facts: FACTS };
+  await askerOf(control.app, null).send("POST", "/agent/v1/enroll", taken);
+  expect((await hostOf(control, host)).name).toBe(host.name);
+  expect((await other.send("GET", "/agent/v1/orders")).status).toBe(200);
+  expect((await again.asker(host.id).send("GET", "/agent/v1/orders")).status).toBe(200);
 });
 
 test("an agent that names no process is as good as before, until its host has named one", async () => {

@@ -19,6 +19,7 @@ import { violatedUniqueColumns, withRetry, writeAll } from "../../db/transaction
 import type { Deps } from "../../deps.ts";
 import { findRepositories } from "./granted-repositories.ts";
 import { agentFilesDigest, installCommand } from "./install-script.ts";
+import { findReplaced, replaceKey } from "./replace.ts";
 import { freeHostName } from "./names.ts";
 import { newId } from "../ids.ts";
 import { isPastCursor, type ListInput, pageOf } from "../page.ts";
@@ -38,6 +39,7 @@ export async function createEnrollment(
   input: z.infer<typeof CreateEnrollment>,
 ): Promise<z.infer<typeof EnrollmentCreated>> {
   await findRepositories(deps, input.repositories);
+  const replaces = await findReplaced(deps, input);
   const secret = newSecret(deps);
   const now = deps.clock.now();
   const row: EnrollmentRow = await withMac(deps, "enrollments", {
@@ -48,7 +50,7 @@ export async function createEnrollment(
     usesLeft: input.uses,
     expiresAt: instant(now + input.expiresInSeconds * 1000),
     repositories: input.repositories,
-    replaces: null,
+    replaces,
     createdAt: instant(now),
   });
   await deps.db.insert(enrollments).values(row);
@@ -164,30 +166,46 @@ async function findEnrolledHost(
 async function createEnrolledHost(deps: Deps, request: z.infer<typeof EnrollRequest>, hash: string): Promise<Enrolled> {
   const enrollment = await findUsableEnrollment(deps, hash);
   const now = instant(deps.clock.now());
-  const name = await freeHostName(deps, enrollment.name ?? request.facts.hostname);
-  const host = await withMac(deps, "hosts", {
-    id: newId(deps),
-    name,
-    publicKey: request.publicKey,
-    audience: deps.config.url,
-    enrollment: enrollment.id,
-    revokedAt: null,
-    createdAt: now,
-  });
   const used = await changeWithMac(deps, "enrollments", enrollment, { usesLeft: enrollment.usesLeft - 1 });
+  const replaced = enrollment.replaces === null ? null : await findReplacedRow(deps, enrollment.replaces);
+  const host = replaced ?? {
+    id: newId(deps),
+    name: await freeHostName(deps, enrollment.name ?? request.facts.hostname),
+    createdAt: now,
+  };
+  const { id, name } = host;
+  const key = { publicKey: request.publicKey, audience: deps.config.url, enrollment: enrollment.id, revokedAt: null };
   try {
     await writeAll(deps.db, [
       guardAsRead(deps, "enrollments", enrollment),
       deps.db.update(enrollments).set(used).where(eq(enrollments.id, enrollment.id)),
-      deps.db.insert(hosts).values({ ...host, facts: request.facts, lastSeenAt: now }),
+      ...(replaced === null
+        ? [
+            deps.db
+              .insert(hosts)
+              .values({
+                ...(await withMac(deps, "hosts", { ...host, ...key })),
+                facts: request.facts,
+                lastSeenAt: now,
+              }),
+          ]
+        : await replaceKey(deps, replaced, key, request.facts)),
     ]);
-    return host;
+    // The machine before it has no key any more.
+    if (replaced !== null) await deps.hub.disconnect(id, "revoked");
+    return { id, name, audience: key.audience };
   } catch (error) {
     // A concurrent request used the same key or name.
     if (violatedUniqueColumns(error).length > 0)
       return (await findEnrolledHost(deps, request, hash)) ?? createEnrolledHost(deps, request, hash);
     throw error;
   }
+}
+
+async function findReplacedRow(deps: Deps, id: Id): Promise<typeof hosts.$inferSelect> {
+  const [row] = await deps.db.select().from(hosts).where(eq(hosts.id, id));
+  if (row === undefined) throw tokenError("is for the place of a host that was deleted");
+  return row;
 }
 
 async function findUsableEnrollment(deps: Deps, hash: string): Promise<EnrollmentRow> {
@@ -207,6 +225,6 @@ function tokenError(why: string): Failure {
 }
 
 function toEnrollment(row: EnrollmentRow): z.infer<typeof Enrollment> {
-  const { id, name, uses, usesLeft, repositories, expiresAt, createdAt } = row;
-  return { id, name, uses, usesLeft, repositories, expiresAt, createdAt };
+  const { id, name, uses, usesLeft, replaces, repositories, expiresAt, createdAt } = row;
+  return { id, name, uses, usesLeft, replaces, repositories, expiresAt, createdAt };
 }

@@ -167,7 +167,12 @@ function describeInstance({ id, address, since }: Instance): string {
   return `${id === "" ? "an agent without a name" : id}${address === null ? "" : ` from ${address}`}, since ${since}`;
 }
 
-function closeCloned(deps: Deps, host: { readonly id: Id; readonly name: string }, message: string): Statement[] {
+/** Statements that close host.cloned, if it is open. */
+export function closeCloned(
+  deps: Deps,
+  host: { readonly id: Id; readonly name: string },
+  message: string,
+): Statement[] {
   const event = { type: "host.clone_gone" as const, data: { host: { id: host.id, name: host.name }, reason: message } };
   return closeIncident(deps, { kind: "host.cloned", host: host.id }, { message, event });
 }
