@@ -119,6 +119,7 @@ test("the owner says which one is the host: it goes on, and the other one is ref
   control.pass(MINUTE);
   expect([await real.asks(), await real.asks("/agent/v1/orders")]).toEqual([null, null]);
   expect(await notifiedTypes(control)).toEqual(["host.clone_gone", "host.cloned"]);
+  control.pass(MINUTE);
   // Under a new name it is noticed again, for as long as it has the key.
   const renamed = await machine(host, (await scratchRoot()).root);
   expect(await renamed.asks()).toBe("auth.host_cloned");
@@ -159,6 +160,7 @@ test("a machine that was set back to an older copy waits until the other is sure
   expect(await real.asks()).toBeNull();
   await real.restart();
   expect(await real.asks()).toBeNull();
+  control.pass(MINUTE);
   const restored = await machine(host, copy);
   expect(await restored.asks()).toBe("auth.host_cloned");
   expect(await restored.reports()).toBe(200);
@@ -172,7 +174,10 @@ test("a machine that was set back to an older copy waits until the other is sure
 test("of two that were there, one that is silent for a day is gone", async () => {
   const { control, host, real, copy } = await copied();
   const thief = await machine(host, copy);
-  for (const one of [thief, real, thief]) await one.asks();
+  for (const one of [thief, real, thief]) {
+    await one.asks();
+    control.pass(MINUTE);
+  }
   for (let hour = 0; hour < 23; hour++) {
     control.pass(60 * MINUTE);
     expect(await real.asks()).toBe("auth.host_cloned");
@@ -214,7 +219,10 @@ test("a machine that was installed again takes its old place: contracts and bind
   const { control, host, real, copy } = await copied();
   const { items: before } = await control.admin.ask(page(Binding), "GET", `/api/v1/bindings?host=${host.id}`);
   const thief = await machine(host, copy);
-  for (const one of [thief, real, thief]) await one.asks();
+  for (const one of [thief, real, thief]) {
+    await one.asks();
+    control.pass(MINUTE);
+  }
   const again = await replace(control, host.name);
   // Nothing happens until the new machine is there.
   expect((await host.send("POST", "/agent/v1/reports", { reports: [] })).status).toBe(400);

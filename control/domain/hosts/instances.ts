@@ -14,6 +14,8 @@ import { closeIncident, incidentKey, openIncident } from "../incidents/incidents
 export const GONE_AFTER_MS = 45 * 60_000;
 /** Two that were both seen: silent for so long, one of them is gone for good. */
 export const CLONE_GONE_AFTER_MS = 24 * 3_600_000;
+/** A host's clock is corrected to about two seconds, and a JWT says the second in which it was made. */
+const CLOCK_SLACK_MS = 5_000;
 const RECORD_SEEN_EVERY_MS = 60_000;
 const MAX_REFUSED = 32;
 
@@ -54,8 +56,8 @@ export function seeInstance(
     const refused = [...new Set([...state.refused, ...(who.id === "" ? [] : [who.id])])].slice(-MAX_REFUSED);
     return { state: { ...state, refused }, standing: "refused" };
   }
-  // Sent before the current one was there: late, but of a process that is gone.
-  if (nearest === undefined && who.madeAt + 1000 <= Date.parse(state.current.since))
+  // Made before the current one was there: late, but of a process that is gone.
+  if (nearest === undefined && who.madeAt <= Date.parse(state.current.since) + CLOCK_SLACK_MS)
     return { state, standing: "alone" };
   const next = { ...state, rival: instanceOf(who, rival, now) };
   if (state.contestedAt !== null && rival !== null) return { state: next, standing: "contested" };
