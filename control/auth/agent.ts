@@ -43,10 +43,10 @@ export async function authenticateAgent(deps: Deps, headers: Headers): Promise<H
   if (token === null) throw authError("this address takes a JWT signed by the host's key as a bearer token");
   const claims = readClaims(token);
   const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, claims.sub));
-  // A host that is not there takes as long as one whose key is another, and is answered the same.
+  if (host !== undefined) await requireGenuine(deps, "hosts", host);
+  // A host that is not there is answered like one whose key is another, after the same work.
   await verifySignature(token, host?.publicKey ?? NOBODYS_KEY);
   if (host === undefined) throw authError(WRONG_KEY);
-  await requireGenuine(deps, "hosts", host);
   checkClaims(deps, claims, host.audience);
   if (host.revokedAt !== null) {
     throw new Failure(

@@ -181,13 +181,11 @@ async function createEnrolledHost(deps: Deps, request: z.infer<typeof EnrollRequ
       deps.db.update(enrollments).set(used).where(eq(enrollments.id, enrollment.id)),
       ...(replaced === null
         ? [
-            deps.db
-              .insert(hosts)
-              .values({
-                ...(await withMac(deps, "hosts", { ...host, ...key })),
-                facts: request.facts,
-                lastSeenAt: now,
-              }),
+            deps.db.insert(hosts).values({
+              ...(await withMac(deps, "hosts", { ...host, ...key })),
+              facts: request.facts,
+              lastSeenAt: now,
+            }),
           ]
         : await replaceKey(deps, replaced, key, request.facts)),
     ]);
