@@ -1,4 +1,3 @@
-import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CommandSpec, type CommandContext, runCommand } from "./run-command.ts";
 import {
@@ -9,6 +8,10 @@ import {
   postgresDatabase,
   postgresTool,
 } from "./servers.ts";
+import { loadAccounts } from "./mariadb/accounts.ts";
+import { dumpArgs, loadMariadb } from "./mariadb/load.ts";
+import { loadPostgres } from "./postgres/load.ts";
+import { loadRoles } from "./postgres/roles.ts";
 import type { StagedDump } from "./staging.ts";
 
 const POSTGRES_LIST = "select datname from pg_database where datallowconn and not datistemplate order by datname";
@@ -45,7 +48,8 @@ async function dumpPostgres(context: CommandContext, entry: PostgresEntry, add: 
   const isAll = entry.postgres === "*";
   if (isAll) await add({ server: "postgres", database: null }, await tool("pg_dumpall", ["--roles-only"]));
   for (const database of isAll ? await listPostgres(context, entry) : [entry.postgres]) {
-    const args = ["--clean", "--if-exists", postgresDatabase(database)];
+    // Not compressed, so that the repository stores only what changed.
+    const args = ["--format=custom", "--compress=0", postgresDatabase(database)];
     await add({ server: "postgres", database }, await tool("pg_dump", args));
   }
 }
@@ -66,9 +70,8 @@ async function dumpMariadb(context: CommandContext, entry: MariadbEntry, add: Ad
   const accounts = ["--system=users", "--insert-ignore"];
   if (isAll) await add({ server: "mariadb", database: null }, await tool("mariadb-dump", accounts));
   for (const database of isAll ? await listMariadb(context, entry) : [entry.mariadb]) {
-    const whole = ["--routines", "--events", "--triggers", "--hex-blob", "--add-drop-database"];
-    const args = ["--single-transaction", "--quick", ...whole, "--databases", "--", database];
-    await add({ server: "mariadb", database }, await tool("mariadb-dump", args));
+    const command = await tool("mariadb-dump", dumpArgs(database, { hasRows: true }));
+    await add({ server: "mariadb", database }, command);
   }
 }
 
@@ -82,46 +85,37 @@ function fileOf(
   { server, database }: Omit<StagedDump, "file">,
   { accounts, index }: { accounts: string; index: number },
 ): string {
-  return `${server}-${index}-${(database ?? accounts).replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 60)}.sql`;
+  const ending = server === "postgres" && database !== null ? "pgdump" : "sql";
+  return `${server}-${index}-${(database ?? accounts).replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 60)}.${ending}`;
 }
 
 /**
- * Loads one dump, in one transaction where the server supports that.
+ * Looks whether a dump could be loaded, before anything is written: the tools are installed, their user or container
+ * exists. @throws `consistency.failed`, `user.unavailable`
+ */
+export async function checkLoad(context: CommandContext, entry: PostgresEntry | MariadbEntry): Promise<void> {
+  if ("mariadb" in entry) await mariadbTool(context, entry)("mariadb", []);
+  else for (const program of ["psql", "pg_restore"]) await postgresTool(context, entry)(program, []);
+}
+
+/**
+ * Loads one dump. It is data: what it asks for beyond that is refused, by the agent or by the server.
  * @param input `file`: the agent's own
+ * @returns warnings: what was not restored as the dump has it
  * @throws `database.failed` with the database's last error line
  */
 export async function loadDump(
   context: CommandContext,
   { entry, dump, file }: { entry: PostgresEntry | MariadbEntry; dump: StagedDump; file: string },
-): Promise<void> {
+): Promise<string[]> {
   const { database } = dump;
-  const what = `loading ${database === null ? "the accounts" : `"${database}"`} into ${dump.server}`;
-  context.log.line(what);
+  context.log.line(`loading ${database === null ? "the accounts" : `"${database}"`} into ${dump.server}`);
   if ("mariadb" in entry) {
-    const loading = await mariadbTool(context, entry)("mariadb", ["--batch"]);
-    await runCommand(context, { what, ...loading, input: file, code: "database.failed" });
-    return;
+    return database === null
+      ? await loadAccounts(context, { entry, file })
+      : await loadMariadb(context, { entry, database, file });
   }
-  const tool = postgresTool(context, entry);
-  if (database === null) await allowKnownRoles(file);
-  else if (!(await listPostgres(context, entry)).includes(database)) {
-    await runCommand(context, {
-      what: `creating "${database}"`,
-      ...(await tool("createdb", ["--", database])),
-      code: "database.failed",
-    });
-  }
-  const strict = ["-Xq", "--set=ON_ERROR_STOP=1", "--single-transaction", "--output=/dev/null"];
-  const loading = await tool("psql", [...strict, postgresDatabase(database ?? "postgres")]);
-  await runCommand(context, { what, ...loading, input: file, code: "database.failed" });
-}
-
-/** A role that already exists is no error: the dump then sets its attributes. */
-async function allowKnownRoles(file: string): Promise<void> {
-  const text = await readFile(file, "utf8");
-  const allowed = text.replace(
-    /^CREATE ROLE .*;$/gm,
-    (line) => `DO $holdfast$ BEGIN ${line} EXCEPTION WHEN duplicate_object THEN NULL; END $holdfast$;`,
-  );
-  await writeFile(file, allowed);
+  return database === null
+    ? await loadRoles(context, { entry, file })
+    : await loadPostgres(context, { entry, database, file });
 }

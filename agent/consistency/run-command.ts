@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { CHILD_PATH, findExecutable } from "../system/executables.ts";
 import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
 import type { ProcessRef } from "../system/process/process-ref.ts";
@@ -25,6 +26,8 @@ export interface CommandSpec {
   /** Files of the agent's own: opened by the agent, not by the user. */
   readonly output?: string;
   readonly input?: string;
+  /** Instead of a file: when it fails, the command is stopped before it sees an end, and its error is thrown. */
+  readonly stream?: Readable;
   /** The failure code; `consistency.failed` when not given. */
   readonly code?: RunFailureCode;
 }
@@ -69,11 +72,15 @@ export async function runCommand(context: CommandContext, command: CommandSpec):
       onStderr: (line) => context.log.line(`  ${line}`),
       ...(context.timeLimitMs === undefined ? {} : { timeLimitMs: context.timeLimitMs }),
       ...(context.signal === undefined ? {} : { signal: context.signal }),
+      ...(command.stream === undefined ? {} : { input: command.stream }),
     },
   );
   if (ended.cancelled) context.signal?.throwIfAborted();
+  if (command.stream?.errored instanceof Error) throw command.stream.errored;
   if (ended.timedOut) throw runError(code, `${what} did not end in time`);
-  const last = context.log.redact(ended.stderr.trimEnd().split("\n").at(-1) ?? "").slice(0, 500);
+  const said = ended.stderr.trimEnd().split("\n");
+  // What follows an error only explains it.
+  const last = context.log.redact(said.findLast((line) => /\berror\b/i.test(line)) ?? said.at(-1) ?? "").slice(0, 500);
   const how =
     ended.startFailure ?? (ended.signal === null ? `exited with ${ended.exitCode}` : `was ended by ${ended.signal}`);
   if (ended.exitCode !== 0) throw runError(code, `${what} ${how}${last === "" ? "" : `: ${last}`}`);

@@ -2,6 +2,7 @@ import { type Consistency, serverUser } from "../../shared/consistency.ts";
 import { containerProgram, type CommandSpec, type CommandContext, requireProgram } from "./run-command.ts";
 import { findUser } from "../system/process/find-user.ts";
 import { runError } from "../run-error.ts";
+import type { RunUser } from "../system/process/user.ts";
 
 export type PostgresEntry = Extract<Consistency, { postgres: string }>;
 export type MariadbEntry = Extract<Consistency, { mariadb: string }>;
@@ -26,8 +27,28 @@ fi
 [ -z "$MYSQL_PWD" ] || export MYSQL_PWD
 exec "$@"`;
 
-export function postgresTool(context: CommandContext, entry: PostgresEntry): ServerCommand {
-  const { role = entry.container === undefined ? undefined : "postgres", socket, port } = entry;
+/**
+ * Reads two things from stdin before the program does: the password, and the entries of an archive that are wanted, one
+ * a line, up to a line with a dot. The password is never in argv.
+ */
+const WITH_PREFACE = `IFS= read -r PGPASSWORD || exit 1
+export PGPASSWORD
+ids=
+while IFS= read -r id && [ "$id" != . ]; do ids="$ids$id;
+"; done
+exec "$@" 3<<END
+$ids
+END`;
+
+/** @param loading the program is fed with a dump, as another role or account; null: the entry's own */
+export function postgresTool(
+  context: CommandContext,
+  entry: PostgresEntry,
+  loading?: { role: string | null; account: RunUser | null },
+): ServerCommand {
+  const { socket, port } = entry;
+  const role = loading?.role ?? entry.role ?? (entry.container === undefined ? undefined : "postgres");
+  const shell = loading === undefined ? [] : ["sh", "-c", WITH_PREFACE, "sh"];
   const where = [
     "--no-password",
     ...(socket === undefined ? [] : [`--host=${socket}`]),
@@ -35,14 +56,36 @@ export function postgresTool(context: CommandContext, entry: PostgresEntry): Ser
     ...(role === undefined ? [] : [`--username=${role}`]),
   ];
   return async (program, args) => {
-    if (entry.container !== undefined) return await inContainer(context, entry, [program, ...where, ...args]);
-    const command = [await requireProgram(program), ...where, ...args];
-    return { user: await findUser(serverUser(entry)), command };
+    if (entry.container !== undefined) return await inContainer(context, entry, [...shell, program, ...where, ...args]);
+    const command = [...shell, await requireProgram(program), ...where, ...args];
+    return { user: loading?.account ?? (await findUser(serverUser(entry))), command };
   };
 }
 
-export function mariadbTool(context: CommandContext, entry: MariadbEntry): ServerCommand {
+/** Reads the password from stdin, before the program reads on. It is never in argv. */
+const WITH_PASSWORD_FIRST = `IFS= read -r MYSQL_PWD || exit 1
+export MYSQL_PWD
+exec "$@"`;
+
+/** @param loading the program is fed with a dump, as an account made for that, and reads no files of options */
+export function mariadbTool(
+  context: CommandContext,
+  entry: MariadbEntry,
+  loading?: { role: string; socket: string; account: RunUser | null },
+): ServerCommand {
   const { role, socket, port } = entry;
+  if (loading !== undefined) {
+    const shell = ["sh", "-c", WITH_PASSWORD_FIRST, "sh"];
+    const how = ["--no-defaults", `--socket=${loading.socket}`, `--user=${loading.role}`, "--max-allowed-packet=1G"];
+    return async (program, args) => {
+      if (entry.container !== undefined) return await inContainer(context, entry, [...shell, program, ...how, ...args]);
+      const path = await requireProgram(program, OLD_NAMES[program] ?? program);
+      return {
+        user: loading.account ?? (await findUser(serverUser(entry))),
+        command: [...shell, path, ...how, ...args],
+      };
+    };
+  }
   const where = [
     ...(socket === undefined ? [] : [`--socket=${socket}`]),
     ...(port === undefined ? [] : [`--port=${port}`]),

@@ -9,7 +9,7 @@ import type { RunUser } from "../system/process/user.ts";
 export const StagedDump = z.object({
   server: z.enum(["postgres", "mariadb"]),
   database: z.string().nullable().describe("null: the server's accounts"),
-  file: z.string().regex(/^[A-Za-z0-9_-]+\.sql$/),
+  file: z.string().regex(/^[A-Za-z0-9_-]+\.(?:sql|pgdump)$/),
 });
 export type StagedDump = z.infer<typeof StagedDump>;
 

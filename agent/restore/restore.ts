@@ -13,7 +13,7 @@ import type { RestoreResult } from "./request.ts";
 import { restoreDatabase } from "./database.ts";
 import { chooseSnapshot } from "./snapshot.ts";
 import { realPathByOurLinks } from "./ours.ts";
-import { fetchStaged, restoreStaged, removeStagingFrom, excludeStaged } from "./staged.ts";
+import { checkStaged, fetchStaged, restoreStaged, removeStagingFrom, excludeStaged } from "./staged.ts";
 import { prepareTarget } from "./target.ts";
 import { prepareAccess } from "../run/access.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
@@ -104,20 +104,23 @@ export async function performRestore(
           ? [...contract.request.excludePatterns, ...databases.flatMap(sqliteFilePatterns)]
           : [],
     };
-    const isStagedOnly = include.length > 0 && forEngine.length === 0;
-    const result = isStagedOnly ? EMPTY_RESULT : await restoreFiles(repository, prepared.access, options);
-    const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
-    if (staged === null || contract.kind !== "files" || result.failure !== null)
-      return { ...known, state: stateOf(result) };
-    if (target !== null && !restore.dryRun) removeStagingFrom(target.path, staged);
     const context: CommandContext = {
       run: record.id,
       log: record.log,
       signal,
       beforeStart: (child) => record.recordChild("hook", child),
     };
+    const loadsDumps = target === null && restore.include.length === 0 && !restore.dryRun;
+    if (staged !== null && contract.kind === "files" && loadsDumps)
+      await checkStaged(context, { staged, contract, policy });
+    const isStagedOnly = include.length > 0 && forEngine.length === 0;
+    const result = isStagedOnly ? EMPTY_RESULT : await restoreFiles(repository, prepared.access, options);
+    const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
+    if (staged === null || contract.kind !== "files" || result.failure !== null)
+      return { ...known, state: stateOf(result) };
+    if (target !== null && !restore.dryRun) removeStagingFrom(target.path, staged);
     if (isStagedOnly && !restore.dryRun) await input.stopServices();
-    const databaseItems = await restoreStaged(context, {
+    const fromStaging = await restoreStaged(context, {
       paths: deps.paths,
       staged,
       contract,
@@ -125,9 +128,10 @@ export async function performRestore(
       restore: { ...restore, target: target?.path ?? null },
       aside,
     });
-    const stats = { ...result.stats, databasesRestored: databaseItems.length };
-    const items = restore.dryRun ? [...result.items, ...databaseItems] : result.items;
-    return { ...known, state: stateOf(result), stats, items };
+    const stats = { ...result.stats, databasesRestored: fromStaging.items.length };
+    const items = restore.dryRun ? [...result.items, ...fromStaging.items] : result.items;
+    const warnings = [...result.warnings, ...fromStaging.warnings];
+    return { ...known, state: stateOf({ ...result, warnings }), warnings, stats, items };
   });
 }
 

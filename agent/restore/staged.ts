@@ -3,7 +3,7 @@ import { mkdir, readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { AssignedContract, RestoreRequest } from "../../shared/assignment.ts";
 import type { RestoredItem, SnapshotFacts } from "../../shared/run.ts";
-import { loadDump } from "../consistency/dumps.ts";
+import { checkLoad, loadDump } from "../consistency/dumps.ts";
 import type { CommandContext } from "../consistency/run-command.ts";
 import type { MariadbEntry, PostgresEntry } from "../consistency/servers.ts";
 import { checkConsistency, isWithin } from "../policy/check.ts";
@@ -89,6 +89,14 @@ export async function excludeStaged(paths: readonly string[], { manifest }: Stag
   return paths.filter((path) => !copied.has(path));
 }
 
+/** Throws what would keep the dumps from being loaded in place, before anything is written. */
+export async function checkStaged(
+  context: CommandContext,
+  { staged, contract, policy }: Pick<RestoreStagedInput, "staged" | "contract" | "policy">,
+): Promise<void> {
+  for (const dump of staged.manifest.dumps) await checkLoad(context, findEntry(dump, { contract, policy }));
+}
+
 interface RestoreStagedInput {
   readonly paths: Paths;
   readonly staged: StagedRestore;
@@ -101,15 +109,19 @@ interface RestoreStagedInput {
 /**
  * Restores copies and loads dumps in place, or writes all of it below the target. In place, only what the contract
  * names now: a snapshot's manifest gives no permission to write.
- * @returns what was done, or would be
+ * @returns what was done, or would be; warnings: what is not as the snapshot has it
  * @throws `database.failed`, PolicyError
  */
-export async function restoreStaged(context: CommandContext, input: RestoreStagedInput): Promise<RestoredItem[]> {
+export async function restoreStaged(
+  context: CommandContext,
+  input: RestoreStagedInput,
+): Promise<{ items: RestoredItem[]; warnings: string[] }> {
   const { staged, contract, policy, restore, aside } = input;
   const { manifest, directory } = staged;
   const { target, include, overwrite, dryRun } = restore;
   const isWanted = (path: string): boolean => include.length === 0 || include.some((one) => isWithin(path, one));
   const items: RestoredItem[] = [];
+  const warnings: string[] = [];
   for (const copy of manifest.sqlite.filter(({ path }) => isWanted(path))) {
     const place = target === null ? destinationOf(copy, input) : join(target, copy.path);
     const isThere = lstat(place) !== null;
@@ -124,10 +136,11 @@ export async function restoreStaged(context: CommandContext, input: RestoreStage
     const file = join(directory, "dumps", dump.file);
     items.push({ path: `${dump.server}: ${dump.database ?? "accounts"}`, action: "update" });
     if (dryRun) continue;
-    if (target === null) await loadDump(context, { entry: findEntry(dump, { contract, policy }), dump, file });
+    if (target === null)
+      warnings.push(...(await loadDump(context, { entry: findEntry(dump, { contract, policy }), dump, file })));
     else await copyDump(file, join(target, "databases", dump.file));
   }
-  return items;
+  return { items, warnings };
 }
 
 /** Removes the staging directory that the engine has restored below the target: nobody looks for its files there. */

@@ -105,10 +105,15 @@ export function serverTables(
     others,
     count,
     async make() {
-      server.sql(kind === "postgres" ? "postgres" : "", `CREATE DATABASE ${quote(database)}`);
-      sql(table(written));
+      // An ordinary role owns it, as the modules and packages of these services have it.
+      const owner = quote(`${database}_owner`);
+      if (kind === "postgres") server.sql("postgres", `CREATE ROLE ${owner} LOGIN`);
+      const owned = kind === "postgres" ? ` OWNER ${owner}` : "";
+      const as = kind === "postgres" ? `SET ROLE ${owner}; ` : "";
+      server.sql(kind === "postgres" ? "postgres" : "", `CREATE DATABASE ${quote(database)}${owned}`);
+      sql(`${as}${table(written)}`);
       for (const name of others) {
-        sql(`CREATE TABLE ${quote(name)} (name text); INSERT INTO ${quote(name)} VALUES ('${name}')`);
+        sql(`${as}CREATE TABLE ${quote(name)} (name text); INSERT INTO ${quote(name)} VALUES ('${name}')`);
       }
     },
     write() {

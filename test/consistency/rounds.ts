@@ -10,10 +10,13 @@ export type Kind = "postgres" | "mariadb";
 
 /** What the writer writes to, empty. */
 export function makeTables(kind: Kind, server: Server, database: string): void {
-  server.sql(kind === "postgres" ? "postgres" : "", `CREATE DATABASE ${database}`);
+  if (kind === "postgres") server.sql("postgres", `CREATE ROLE ${database} LOGIN`);
+  const owner = kind === "postgres" ? ` OWNER ${database}` : "";
+  server.sql(kind === "postgres" ? "postgres" : "", `CREATE DATABASE ${database}${owner}`);
   const engine = kind === "postgres" ? "" : " ENGINE=InnoDB";
-  server.sql(database, `CREATE TABLE entries (n integer PRIMARY KEY, text varchar(400) NOT NULL)${engine}`);
-  server.sql(database, `CREATE TABLE sums (n integer PRIMARY KEY, total bigint NOT NULL)${engine}`);
+  const as = kind === "postgres" ? `SET ROLE ${database}; ` : "";
+  server.sql(database, `${as}CREATE TABLE entries (n integer PRIMARY KEY, text varchar(400) NOT NULL)${engine}`);
+  server.sql(database, `${as}CREATE TABLE sums (n integer PRIMARY KEY, total bigint NOT NULL)${engine}`);
 }
 
 /** The server's own client, fed with one transaction after the other; it says each number when that is committed. */

@@ -59,7 +59,8 @@ describe.each(KINDS)("$kind, written to all the time", ({ kind, start, engine })
     expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", failure: null });
     expect(isPrefix(held(), before, after)).toBe(true);
     await host.restore(work, { target: join(host.root, "aside") });
-    const dump = await readFile(join(host.root, "aside/databases", `${kind}-0-app.sql`), "utf8");
+    const ending = kind === "postgres" ? "pgdump" : "sql";
+    const dump = await readFile(join(host.root, "aside/databases", `${kind}-0-app.${ending}`), "utf8");
     expect(dump).toContain("CREATE TABLE");
   });
 
@@ -108,7 +109,8 @@ describe("a database in a container", () => {
   let host: EngineHost;
   const path = process.env["PATH"];
   beforeAll(async () => {
-    server = await startPostgres();
+    // As in the official image, which trusts whoever is in the container.
+    server = await startPostgres("trust");
     makeTables("postgres", server, "app");
     server.sql("app", "INSERT INTO entries VALUES (1, 'one')");
   });
@@ -132,7 +134,7 @@ describe("a database in a container", () => {
 echo "$*" >>${host.root}/asked
 case $1 in
   container) [ "$5" = db ] && echo running ;;
-  exec) shift 3; program=$1; shift; exec runuser -u postgres -- "$program" "--host=${server.socket}" "$@" ;;
+  exec) shift 3; exec env PGHOST=${server.socket} runuser -u postgres -- "$@" ;;
 esac
 `,
     );
@@ -145,9 +147,9 @@ esac
     expect(server.sql("app", "SELECT text FROM entries")).toBe("one");
     const asked = await readFile(join(host.root, "asked"), "utf8");
     expect(asked).toContain(
-      "exec -i db pg_dump --no-password --username=postgres --clean --if-exists --dbname=dbname='app'\n",
+      "exec -i db pg_dump --no-password --username=postgres --format=custom --compress=0 --dbname=dbname='app'\n",
     );
-    expect(asked).toMatch(/exec -i db psql --no-password --username=postgres .*--single-transaction/);
+    expect(asked).toMatch(/sh pg_restore --no-password --username=holdfast_[0-9a-f]{12} .*--single-transaction/);
     const gone = host.work({ contract: { consistency: [{ postgres: "app", container: "gone" }] } });
     expect((await host.backup(gone)).failure?.message).toContain('has a container "gone"');
   });

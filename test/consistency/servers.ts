@@ -16,12 +16,13 @@ export interface Server {
 
 const INSTALLED = "/usr/lib/postgresql";
 
-export async function startPostgres(): Promise<Server> {
+/** @param auth whom the server lets in: who has the account of the role's name, or, as in a container, anybody inside */
+export async function startPostgres(auth: "peer" | "trust" = "peer"): Promise<Server> {
   const { directory, as } = placeFor("postgres");
   const data = join(directory, "data");
   const newest = readdirSync(INSTALLED).toSorted((one, other) => Number(other) - Number(one))[0] ?? "";
   const bin = (name: string): string => join(INSTALLED, newest, "bin", name);
-  as(bin("initdb"), "--no-sync", "--auth=peer", "--encoding=UTF8", "--locale=C", "-D", data);
+  as(bin("initdb"), "--no-sync", `--auth=${auth}`, "--encoding=UTF8", "--locale=C", "-D", data);
   const options = [
     "-D",
     data,

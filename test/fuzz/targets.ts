@@ -1,4 +1,5 @@
 import type { Target } from "./target.ts";
+import { dumps } from "./targets/dumps.ts";
 import { engines } from "./targets/engines.ts";
 import { framesToControl } from "./targets/frames-to-control.ts";
 import { hostileHost } from "./targets/hostile-host.ts";
@@ -15,6 +16,7 @@ export const TARGETS: readonly Target[] = [
   hostileHost,
   framesToControl,
   parsers,
+  dumps,
   engines,
   hostFiles,
   signed,

@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { constants } from "node:os";
+import type { Readable } from "node:stream";
 import { execa } from "execa";
 import type { Performance } from "../../../shared/binding.ts";
 import { openUnlinkedFile } from "./unlinked-file.ts";
@@ -37,6 +38,8 @@ export interface ProcessOptions {
    * before.
    */
   readonly beforeStart?: (child: ProcessRef) => Promise<void>;
+  /** What it reads from stdin. When that fails, the child is stopped with its stdin still open. */
+  readonly input?: Readable;
   readonly onStdout?: (line: string) => void;
   /** Gets stdout as it comes, instead of lines. */
   readonly onStdoutBytes?: (chunk: Uint8Array) => void;
@@ -68,7 +71,8 @@ const DRAIN_MS = 2_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Runs a child in its own session, with stdin closed, until it ends, and then kills what it left in its group.
+ * Runs a child in its own session, with stdin closed or from `input`, until it ends, and then kills what it left in its
+ * group.
  * @returns how it ended; never throws for what the child does
  */
 export async function runProcess(command: Command, options: ProcessOptions): Promise<ProcessResult> {
@@ -79,8 +83,9 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
     for (const text of [...(command.files ?? []), ...(command.hasStatusFile === true ? [""] : [])]) {
       files.push(await openUnlinkedFile(text, command.user, command.fileDirectory));
     }
-    const isHeld = options.beforeStart !== undefined;
-    const child = execa(...commandLine(command, isHeld), {
+    const { input } = options;
+    const stdin = input !== undefined ? "input" : options.beforeStart !== undefined ? "held" : "closed";
+    const child = execa(...commandLine(command, stdin), {
       env: command.env,
       extendEnv: false,
       cwd: command.cwd ?? "/",
@@ -88,7 +93,7 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
       cleanup: false,
       reject: false,
       buffer: false,
-      stdio: [isHeld ? "pipe" : "ignore", "pipe", "pipe", ...files.map(inheritedFd)],
+      stdio: [stdin === "closed" ? "ignore" : "pipe", "pipe", "pipe", ...files.map(inheritedFd)],
     });
     const ended = child.then((result) => result);
     const stderr = lastLines(STDERR_BYTES);
@@ -113,7 +118,14 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
     const stopped = stopOnSignalOrTimeout(pid, { ladder: options.ladder, exited, signal, timeLimitMs });
     if (ref !== null) await options.beforeStart?.(ref);
     // The child may have ended already, for example because setpriv does not know the user.
-    child.stdin?.on("error", () => undefined).end(GO);
+    child.stdin?.on("error", () => undefined);
+    if (input === undefined) child.stdin?.end(GO);
+    else {
+      child.stdin?.write(GO);
+      input.once("error", () => void runKillLadder(pid, options.ladder, exited));
+      child.stdin?.once("close", () => input.destroy());
+      if (child.stdin !== null) input.pipe(child.stdin);
+    }
     const [result] = await Promise.all([ended, leftoversKilled]);
     const reason = stopped();
     return {
@@ -170,13 +182,21 @@ const NEVER_STARTED: ProcessResult = {
   startFailure: null,
 };
 
-/** A child with `beforeStart` waits for this line on stdin. */
+/** A child with `beforeStart` or `input` waits for this line on stdin. */
 const GO = "go\n";
+const WAIT = {
+  closed: "",
+  held: "read -r go || exit 1; exec </dev/null; ",
+  input: "read -r go || exit 1; ",
+} as const;
 
 /** spawn's own uid option drops the supplementary groups, and it has no umask: both are set by a wrapper that execs. */
-function commandLine({ program, args, user, umask, performance }: Command, isHeld = false): [string, string[]] {
+function commandLine(
+  { program, args, user, umask, performance }: Command,
+  stdin: keyof typeof WAIT = "closed",
+): [string, string[]] {
   const setPriority = performance === undefined ? "" : priorityCommands(performance);
-  const waitForGo = isHeld ? "read -r go || exit 1; exec </dev/null; " : "";
+  const waitForGo = WAIT[stdin];
   const shell = [
     "-c",
     `umask ${umask}; ${user.needsSwitch ? "" : setPriority}${waitForGo}exec "$@"`,

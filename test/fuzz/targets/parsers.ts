@@ -27,7 +27,7 @@ type Corpus = Readonly<
  */
 export const parsers: Target = {
   name: "parsers",
-  share: 45,
+  share: 35,
   casesPerRound: 20_000,
   async begin(seed) {
     const corpus: Corpus = {
