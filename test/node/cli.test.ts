@@ -187,11 +187,11 @@ test("audit shows who changed what, the newest last; a control plane without a b
   await holdfast(["run", binding.id], environment);
   const { code, stdout } = await holdfast(["audit"], environment);
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^AT +WHO +WHAT +OBJECT +STATUS\n/);
+  expect(stdout).toMatch(/^AT +WHO +WHAT +OBJECT +STATUS +FROM\n/);
   expect(stdout.trimEnd().split("\n").at(-1)).toMatch(
-    new RegExp(`^20\\S+ +tests +POST /api/v1/bindings/:id/run +${binding.id} +202$`),
+    new RegExp(`^20\\S+ +tests +POST /api/v1/bindings/:id/run +${binding.id} +202 +127\\.0\\.0\\.1$`),
   );
-  expect(stdout).toMatch(/ host nas +POST \/agent\/v1\/enroll +- +200\n/);
+  expect(stdout).toMatch(/ host nas +POST \/agent\/v1\/enroll +- +200 +127\.0\.0\.1\n/);
   const none = await holdfast(["recovery-key"], environment);
   expect(none).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("is not backed up") });
 });
