@@ -101,6 +101,11 @@ export const AgentConfig = z.strictObject({
   name: Name,
   audience: z.string(),
   controlKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  /** Announced by the present key: it takes its place with the first assignment that it signs. */
+  nextControlKey: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional(),
 });
 export type AgentConfig = z.infer<typeof AgentConfig>;
 

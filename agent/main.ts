@@ -11,6 +11,7 @@ import { exec } from "./cli/exec.ts";
 import { fetchSnapshotVerb } from "./cli/fetch-snapshot.ts";
 import { policy } from "./cli/policy.ts";
 import { restore } from "./cli/restore.ts";
+import { rotateKey } from "./cli/rotate-key.ts";
 import { run } from "./cli/run.ts";
 import { snapshots } from "./cli/snapshots.ts";
 import { status } from "./cli/status.ts";
@@ -35,6 +36,7 @@ const verbs: readonly Verb[] = [
   exec,
   approve,
   policy,
+  rotateKey,
   doctor,
   uninstall,
   copySqliteVerb,

@@ -83,6 +83,8 @@ export interface Deps {
   readonly log: Log;
   readonly hub: Hub;
   readonly signingKey: SigningKey;
+  /** The one that will take its place: agents pin it meanwhile. */
+  readonly nextSigningKey?: SigningKey | null;
   readonly post: Post;
   /** Null when the runtime can't send e-mail. */
   readonly mail: Mail | null;

@@ -25,6 +25,17 @@ export type CreateToken = z.infer<typeof CreateToken>;
 export const ChangeToken = z.strictObject({ name: Name });
 export type ChangeToken = z.infer<typeof ChangeToken>;
 
+/** `POST /tokens/{id}/rotate`. */
+export const RotateToken = z.strictObject({
+  overlapSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .default(3600)
+    .describe("how long the old one works on"),
+});
+export type RotateToken = z.infer<typeof RotateToken>;
+
 export const Token = z.strictObject({
   id: Id,
   name: Name,

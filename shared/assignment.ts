@@ -54,6 +54,8 @@ export const JWS_TYPES = {
   checkpoint: "holdfast-checkpoint+jws",
   head: "holdfast-head+jws",
   agent: "holdfast-agent+jwt",
+  nextKey: "holdfast-next-key+jws",
+  hostKey: "holdfast-host-key+jws",
 } as const;
 
 const ordered = { id: Id, host: Id, issuedAt: Instant, expiresAt: Instant };
@@ -120,4 +122,28 @@ export type Order = z.infer<typeof Order>;
  * `GET /agent/v1/assignment` → the signed assignment; `GET /agent/v1/orders` → the signed orders that are still open.
  */
 export const SignedAssignment = z.object({ jws: z.string() });
-export const SignedOrders = z.object({ orders: z.array(z.string()) });
+export const SignedOrders = z.object({
+  orders: z.array(z.string()),
+  nextKey: z.string().optional().describe("a signed NextKey, while the control plane's signing key is being replaced"),
+});
+
+/** The control plane's next signing key, signed by the present one. Agents pin it, and take it once it signs. */
+export const NextKey = z.strictObject({
+  next: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .describe("raw Ed25519 public key in base64url"),
+  issuedAt: Instant,
+});
+export type NextKey = z.infer<typeof NextKey>;
+
+/** `PUT /agent/v1/key`: the host's new key, as a JWS by that key over what it replaces. */
+export const ReplaceHostKey = z.strictObject({ proof: z.string().max(4096) });
+
+/** Payload of that proof. */
+export const HostKeyProof = z.strictObject({
+  host: Id,
+  publicKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  previous: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+});
+export type HostKeyProof = z.infer<typeof HostKeyProof>;

@@ -35,6 +35,12 @@ export const HostFacts = z.strictObject({
   hooksPolicy: z.enum(["off", "named", "inline"]),
   hooks: z.array(z.string().max(128)).max(1000).describe("names in the host's hooks.d"),
   troubles: z.array(HostTrouble).max(100).default([]),
+  nextControlKey: z
+    .string()
+    .max(64)
+    .nullable()
+    .default(null)
+    .describe("the control plane's next signing key, as far as the host has pinned it"),
   level: Level.nullable()
     .default(null)
     .describe("how far the host trusts this control plane; null: an agent before 0.2"),

@@ -38,6 +38,7 @@ export const RefusalCode = z.enum([
   "order.replayed",
   "order.expired",
   "order.invalid",
+  "key.refused",
   "policy.hooks",
   "policy.sources",
   "policy.repositories",

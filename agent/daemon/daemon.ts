@@ -4,6 +4,7 @@ import { readConfig } from "../config.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { claimDaemon } from "./claim.ts";
 import { removeStaleTempFiles } from "../../shared/node/files.ts";
+import { finishKeyReplacement } from "../link/host-key.ts";
 import { startInstance } from "../link/instance.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { serve } from "./serve.ts";
@@ -29,6 +30,7 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
     const instance = await startInstance(deps.paths);
     while (!stop.aborted) {
       const config = await readConfig(deps.paths);
+      if (config !== null) await finishKeyReplacement({ ...deps, config });
       const identity = config === null ? null : await loadIdentity(deps.paths);
       if (config === null || identity === null) {
         deps.log("this machine is not enrolled: run 'holdfast-agent enroll --url URL --token-file FILE' first");
@@ -38,7 +40,9 @@ export async function runDaemon(deps: ServeDeps, stop: AbortSignal): Promise<num
       const stopWatching = watchConfig(deps, config, () => enrolledAgain.abort());
       const until = AbortSignal.any([stop, enrolledAgain.signal]);
       const onChainHead = (jws: string): Promise<void> => acceptChainHead({ ...deps, config }, jws);
-      await serve(deps, { config, api: openApi({ ...deps, config, identity, instance, onChainHead }) }, until);
+      const reloadIdentity = (): ReturnType<typeof loadIdentity> => loadIdentity(deps.paths);
+      const api = openApi({ ...deps, config, identity, instance, onChainHead, reloadIdentity });
+      await serve(deps, { config, api }, until);
       stopWatching();
     }
     return 0;

@@ -1,7 +1,7 @@
 import { arch, hostname, userInfo } from "node:os";
 import { messageOf } from "../../shared/error-message.ts";
 import type { HostFacts, HostTrouble } from "../../shared/host.ts";
-import type { Paths } from "../config.ts";
+import { type Paths, readConfig } from "../config.ts";
 import { readTextIfExists } from "../../shared/node/files.ts";
 import { recipientOfHost } from "../policy/age-key.ts";
 import { listHooks, loadPolicy } from "../policy/policy.ts";
@@ -41,6 +41,7 @@ export async function collectFacts(
     engines: engines.slice(0, 16),
     hooksPolicy: policy.hooks,
     hooks: hooks.slice(0, 1000),
+    nextControlKey: (await readConfig(paths).catch(() => null))?.nextControlKey ?? null,
     level: policy.level,
     approvals,
     recipient: sealing.recipient,

@@ -23,6 +23,7 @@ import { collectFacts } from "./facts.ts";
 import { hostZone } from "../system/zone.ts";
 import { acknowledgeOrders, removeExpiredOrders, acceptOrders } from "../link/orders.ts";
 import type { OrderDeps } from "../link/orders.ts";
+import { pinNextKey } from "../link/control-keys.ts";
 import { startPuller } from "../link/puller.ts";
 import { createRefuse } from "../link/refusals.ts";
 import { deliverReports, startReporter } from "../link/reporter.ts";
@@ -138,7 +139,8 @@ export async function serve(
     log,
     random: randomFraction,
     isOnline: () => connection?.isOnline() ?? false,
-    revision: () => signed?.revision ?? null,
+    // While a next key is pinned, each assignment is fetched: the first that it signs makes it the present one.
+    revision: () => (config.nextControlKey === undefined ? (signed?.revision ?? null) : null),
     sendFacts: async () => {
       await sendFacts();
       // What was declared comes back as an assignment.
@@ -150,6 +152,7 @@ export async function serve(
       if (signed !== before) await decideAgain();
       return assignment;
     },
+    onNextKey: (jws) => pinNextKey({ ...deps, config, refuse }, jws),
     onOrders: async (signed) => {
       await removeExpiredOrders(orders);
       return await acceptOrders(orders, signed);

@@ -8,7 +8,7 @@ import type { AgentConfig, Paths } from "../config.ts";
 import { detect } from "./detect.ts";
 import type { SearchPaths } from "./search-paths.ts";
 import { loadPolicy } from "../policy/policy.ts";
-import { verifySigned } from "../link/signed.ts";
+import { verifyPinned } from "../link/signed.ts";
 import type { Timers } from "../system/timers.ts";
 
 export interface DetectorDeps {
@@ -78,7 +78,7 @@ export function startDetector(deps: DetectorDeps): () => void {
 }
 
 async function fetchProbes({ api, config }: DetectorDeps): Promise<Probe[]> {
-  const opened = await verifySigned(await api.getProbes(), config.controlKey, JWS_TYPES.probes, Probes);
+  const opened = await verifyPinned(await api.getProbes(), config, JWS_TYPES.probes, Probes);
   if (!opened.ok) throw new Error(`the list of probes ${opened.message}`);
   const { host, probes } = opened.value;
   if (host !== config.host) throw new Error(`the list of probes is for host ${host}, this is ${config.host}`);

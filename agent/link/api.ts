@@ -53,8 +53,10 @@ export interface Api {
   putDeclarations(declarations: Declarations): Promise<DeclarationsResult>;
   /** @param revision the one we have. @returns the newer assignment's JWS, or null when there is none */
   getAssignment(revision: number | null): Promise<string | null>;
-  /** @returns the JWS of every order that is still open */
-  getOrders(): Promise<string[]>;
+  /** @returns the JWS of every order that is still open, and of the control plane's next key while there is one */
+  getOrders(): Promise<z.infer<typeof SignedOrders>>;
+  /** Replaces this host's key. @param proof a JWS by the new one */
+  putKey(proof: string): Promise<void>;
   /** @returns the JWS of the services to look for */
   getProbes(): Promise<string>;
   /** @returns the JWS of every notification to be sent from this host now */
@@ -75,6 +77,8 @@ export interface Api {
 export interface ApiDeps {
   config: AgentConfig;
   identity: Identity;
+  /** Reads the host's key again: another process may have replaced it. */
+  reloadIdentity?: () => Promise<Identity | null>;
   clock: { now(): number };
   random: (bytes: number) => Uint8Array;
   /**
@@ -100,9 +104,17 @@ export function openApi(deps: ApiDeps): Api {
   const offset = openClockOffset(deps);
   const { instance = null } = deps;
   const named = instance === null ? {} : { [INSTANCE_HEADER]: formatInstance(instance) };
+  let { identity } = deps;
+  /** @returns whether there is another key now */
+  const hasNewKey = async (): Promise<boolean> => {
+    const found = (await deps.reloadIdentity?.().catch(() => null)) ?? identity;
+    const isNew = found.publicKey !== identity.publicKey;
+    identity = found;
+    return isNew;
+  };
   const authorization = async (): Promise<string> => {
     const now = deps.clock.now() + offset.now();
-    return `Bearer ${await mintToken(deps.identity, deps.config, { now, random: deps.random })}`;
+    return `Bearer ${await mintToken(identity, deps.config, { now, random: deps.random })}`;
   };
   const call = async (
     method: string,
@@ -120,7 +132,9 @@ export function openApi(deps: ApiDeps): Api {
         return answer;
       }
       const error = await errorOf(answer);
-      if (!NEEDS_NEW_TOKEN.has(error.code) || attempt > 1) throw error;
+      if (attempt > 1) throw error;
+      if (NEEDS_NEW_TOKEN.has(error.code) || (error.code === "auth.required" && (await hasNewKey()))) continue;
+      throw error;
     }
   };
   return {
@@ -139,7 +153,10 @@ export function openApi(deps: ApiDeps): Api {
       const answer = await call("GET", "orders");
       const head = answer.headers.get(CHAIN_HEAD_HEADER);
       if (head !== null) await deps.onChainHead?.(head);
-      return (await bodyOf(SignedOrders, answer)).orders;
+      return await bodyOf(SignedOrders, answer);
+    },
+    async putKey(proof) {
+      await call("PUT", "key", { body: { proof } });
     },
     async getProbes() {
       return (await bodyOf(SignedProbes, await call("GET", "probes"))).jws;

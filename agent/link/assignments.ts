@@ -8,7 +8,8 @@ import { writeFileAtomically } from "../../shared/node/files.ts";
 import { noteAppendOnly } from "../policy/append-only.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import type { Refuse } from "./refusals.ts";
-import { verifySigned } from "./signed.ts";
+import { takeNextKey } from "./control-keys.ts";
+import { verifyPinned } from "./signed.ts";
 import { QUARANTINE_SUFFIX, quarantine, readStateText } from "../system/state-file.ts";
 
 export interface AssignmentDeps {
@@ -19,7 +20,7 @@ export interface AssignmentDeps {
 }
 
 export type AssignmentVerdict =
-  | { verdict: "accept"; assignment: Assignment }
+  | { verdict: "accept"; assignment: Assignment; by: "present" | "next" }
   | { verdict: "keep" }
   | { verdict: "refuse"; code: RefusalCode; subject: string; message: string };
 
@@ -41,6 +42,7 @@ export async function acceptAssignment(
     case "accept":
       await store(deps, input.jws);
       await noteAppendOnlyRepositories(deps, verified.assignment);
+      if (verified.by === "next") await takeNextKey(deps);
       deps.log(`assignment ${verified.assignment.revision}: ${countOf(verified.assignment)}`);
       return verified.assignment;
   }
@@ -52,7 +54,8 @@ function refuseLeap(
   verified: AssignmentVerdict,
   current: Assignment | null,
 ): AssignmentVerdict {
-  if (verified.verdict !== "accept") return verified;
+  // The first assignment of the next key ends whatever was signed with the old one, however it was numbered.
+  if (verified.verdict !== "accept" || verified.by === "next") return verified;
   const { revision } = verified.assignment;
   const known = current?.revision ?? 0;
   if (revision <= Math.max(known, Math.floor(clock.now() / 1000)) + MAX_REVISION_STEP) return verified;
@@ -67,19 +70,20 @@ export async function verifyAssignment(
   config: AgentConfig,
   input: { jws: string; current: Assignment | null },
 ): Promise<AssignmentVerdict> {
-  const opened = await verifySigned(input.jws, config.controlKey, JWS_TYPES.assignment, Assignment);
+  const opened = await verifyPinned(input.jws, config, JWS_TYPES.assignment, Assignment);
   if (!opened.ok) {
     const message = `the assignment ${opened.message}`;
     return { verdict: "refuse", code: `assignment.${opened.fault}`, subject: "assignment", message };
   }
   const { current } = input;
-  const assignment = opened.value;
+  const { value: assignment, by } = opened;
   const subject = `revision ${assignment.revision}`;
   if (assignment.host !== config.host) {
     const message = `the assignment is for host ${assignment.host}, this host is ${config.host}`;
     return { verdict: "refuse", code: "assignment.foreign", subject, message };
   }
-  if (current === null || assignment.revision > current.revision) return { verdict: "accept", assignment };
+  if (current === null || by === "next" || assignment.revision > current.revision)
+    return { verdict: "accept", assignment, by };
   const isSame = assignment.revision === current.revision;
   if (isSame && isDeepStrictEqual({ ...assignment, issuedAt: current.issuedAt }, current)) return { verdict: "keep" };
   const message =

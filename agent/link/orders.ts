@@ -5,7 +5,7 @@ import { JWS_TYPES, Order } from "../../shared/assignment.ts";
 import { Id, Instant, instant } from "../../shared/ids.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import type { Refuse } from "./refusals.ts";
-import { verifySigned } from "./signed.ts";
+import { verifyPinned } from "./signed.ts";
 import { isQuarantined, peekState, readState, quarantine, writeState } from "../system/state-file.ts";
 
 export interface OrderDeps {
@@ -80,7 +80,7 @@ export async function removeExpiredOrders(deps: Pick<OrderDeps, "paths" | "clock
 }
 
 async function openOrder(deps: OrderDeps, jws: string): Promise<Order | null> {
-  const opened = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.order, Order);
+  const opened = await verifyPinned(jws, deps.config, JWS_TYPES.order, Order);
   if (!opened.ok) {
     await deps.refuse(`order.${opened.fault}`, "order", `an order ${opened.message}`);
     return null;

@@ -13,6 +13,8 @@ export interface PullerDeps {
   isOnline: () => boolean;
   revision: () => number | null;
   onAssignment: (jws: string) => Promise<Assignment | null>;
+  /** The control plane announces its next key. */
+  onNextKey: (jws: string) => Promise<void>;
   onOrders: (signed: string[]) => Promise<Order[]>;
   onOrder: (order: Order) => void;
   /** Other work to fetch after a pull (relayed deliveries). Not awaited. */
@@ -43,7 +45,8 @@ export function startPuller(deps: PullerDeps): Puller {
     try {
       // Orders are fetched before the assignment and carried out after it: the assignment then contains what they refer
       // to.
-      const signed = await deps.api.getOrders();
+      const { orders: signed, nextKey } = await deps.api.getOrders();
+      if (nextKey !== undefined) await deps.onNextKey(nextKey);
       const jws = await deps.api.getAssignment(deps.revision());
       if (jws !== null) await deps.onAssignment(jws);
       for (const order of await deps.onOrders(signed)) deps.onOrder(order);

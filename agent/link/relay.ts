@@ -5,7 +5,7 @@ import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { sendAllowed } from "../policy/outgoing.ts";
-import { verifySigned } from "./signed.ts";
+import { verifyPinned } from "./signed.ts";
 import type { Timers } from "../system/timers.ts";
 
 export interface RelayDeps {
@@ -79,7 +79,7 @@ export function startRelay(deps: RelayDeps): Relay {
  * @returns null when it is not for this host or expired: no result is posted, and the control plane counts it as failed
  */
 async function sendDelivery(deps: RelayDeps, jws: string): Promise<RelayResult | null> {
-  const opened = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.delivery, RelayedDelivery);
+  const opened = await verifyPinned(jws, deps.config, JWS_TYPES.delivery, RelayedDelivery);
   if (!opened.ok) {
     deps.log(`a notification to send ${opened.message}`);
     return null;

@@ -38,3 +38,26 @@ export async function verifySigned<T>(
   const message = `is not understood (${where}${issue?.message ?? ""}): is this agent older than its control plane?`;
   return { ok: false, fault: "invalid", message };
 }
+
+/** The keys of the control plane that this host has pinned. */
+export interface PinnedKeys {
+  readonly controlKey: string;
+  readonly nextControlKey?: string | undefined;
+}
+
+/**
+ * The same with the pinned keys: the present one, or the one that it announced as the next.
+ * @returns `by`: which of them signed it
+ */
+export async function verifyPinned<T>(
+  jws: string,
+  { controlKey, nextControlKey }: PinnedKeys,
+  type: string,
+  schema: z.ZodType<T>,
+): Promise<Verified<T> & { by: "present" | "next" }> {
+  const present = await verifySigned(jws, controlKey, type, schema);
+  if (present.ok || present.fault !== "bad_signature" || nextControlKey === undefined)
+    return { ...present, by: "present" };
+  const next = await verifySigned(jws, nextControlKey, type, schema);
+  return next.ok || next.fault !== "bad_signature" ? { ...next, by: "next" } : { ...present, by: "present" };
+}

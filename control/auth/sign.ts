@@ -1,11 +1,12 @@
 import { CompactSign, compactVerify, importJWK } from "jose";
 import type * as z from "zod";
-import { JWS_TYPES, type Assignment, type Order } from "../../shared/assignment.ts";
+import { JWS_TYPES, type Assignment, type NextKey, type Order } from "../../shared/assignment.ts";
 import type { ChainHead, Checkpoint } from "../../shared/checkpoint.ts";
 import type { Probes } from "../../shared/catalog.ts";
 import type { RelayedDelivery } from "../../shared/relay.ts";
 import type { Enrolment } from "../../shared/host.ts";
-import type { SigningKey } from "../deps.ts";
+import { instant } from "../../shared/ids.ts";
+import type { Deps, SigningKey } from "../deps.ts";
 
 interface Signed {
   assignment: Assignment;
@@ -15,6 +16,7 @@ interface Signed {
   delivery: RelayedDelivery;
   checkpoint: Checkpoint;
   head: ChainHead;
+  nextKey: NextKey;
 }
 
 /** @returns a compact JWS by the control plane's key; its `typ` is the kind, so no kind can be taken for another */
@@ -42,4 +44,15 @@ export async function openOwn<T>(
   } catch {
     return null;
   }
+}
+
+/** @returns the next signing key for agents to pin, signed by the present one; nothing when none is prepared */
+export async function announceNextKey({
+  signingKey,
+  nextSigningKey,
+  clock,
+}: Pick<Deps, "signingKey" | "nextSigningKey" | "clock">): Promise<{ nextKey?: string }> {
+  if (nextSigningKey === undefined || nextSigningKey === null) return {};
+  const announced = { next: nextSigningKey.publicKey, issuedAt: instant(clock.now()) };
+  return { nextKey: await sign(signingKey, "nextKey", announced) };
 }

@@ -15,6 +15,7 @@ import { restoreControl } from "./restore-control.ts";
 import { restore, run } from "./runs.ts";
 import { seal } from "./seal.ts";
 import { rows } from "./rows.ts";
+import { signingKey } from "./signing-key.ts";
 import { serve } from "./serve.ts";
 import { status } from "./status.ts";
 import type { Terminal } from "./terminal.ts";
@@ -45,6 +46,7 @@ const verbs = [
   calendar,
   audit,
   seal,
+  signingKey,
   recoveryKey,
   restoreControl,
   channels,

@@ -1,5 +1,5 @@
 import { Hono, type Context } from "hono";
-import { SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
+import { ReplaceHostKey, SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
 import { CHAIN_HEAD_HEADER } from "../../shared/checkpoint.ts";
 import { Declarations, DeclarationsResult } from "../../shared/declaration.ts";
 import { Detections, SignedProbes } from "../../shared/catalog.ts";
@@ -12,6 +12,8 @@ import { getAssignment } from "../domain/contracts/assignments.ts";
 import { getProbes, saveDetections } from "../domain/contracts/detections.ts";
 import { applyDeclarations } from "../domain/declared/declarations.ts";
 import { enroll } from "../domain/hosts/enrollments.ts";
+import { announceNextKey } from "../auth/sign.ts";
+import { replaceHostKey } from "../domain/hosts/host-key.ts";
 import { saveFacts } from "../domain/hosts/hosts.ts";
 import { signedHead } from "../domain/service/chain-head.ts";
 import { listOrders } from "../domain/runs/orders.ts";
@@ -56,7 +58,11 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
       const { id } = context.var.host;
       const [orders, head] = await Promise.all([listOrders(deps, id), signedHead(deps, id)]);
       if (head !== null) context.header(CHAIN_HEAD_HEADER, head);
-      return context.json(orders);
+      return context.json({ ...orders, ...(await announceNextKey(deps)) });
+    })
+    .put("/key", describeAnswer(204, null, "Replace the host's key"), body(ReplaceHostKey), async (context) => {
+      await replaceHostKey(deps, context.var.host.id, context.req.valid("json"));
+      return context.body(null, 204);
     })
     .post(
       "/reports",

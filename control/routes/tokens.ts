@@ -1,8 +1,8 @@
 import { Hono } from "hono";
-import { ChangeToken, CreateToken, ListQuery, page, Token, TokenCreated } from "../../shared/api.ts";
+import { ChangeToken, CreateToken, ListQuery, page, RotateToken, Token, TokenCreated } from "../../shared/api.ts";
 import { Name } from "../../shared/ids.ts";
 import type { Deps } from "../deps.ts";
-import { changeToken, createToken, deleteToken, getToken, listTokens } from "../domain/service/tokens.ts";
+import { changeToken, createToken, deleteToken, getToken, listTokens, rotateToken } from "../domain/service/tokens.ts";
 import { describeAnswer } from "./describe.ts";
 import { body, query } from "./validate.ts";
 
@@ -22,6 +22,12 @@ export function tokenRoutes(deps: Deps) {
     )
     .patch("/:id", describeAnswer(200, Token, "Rename an API token"), body(ChangeToken), async (context) =>
       context.json(await changeToken(deps, context.req.param("id"), context.req.valid("json"))),
+    )
+    .post(
+      "/:id/rotate",
+      describeAnswer(201, TokenCreated, "Replace an API token; the old one works on for a while"),
+      body(RotateToken),
+      async (context) => context.json(await rotateToken(deps, context.req.param("id"), context.req.valid("json")), 201),
     )
     .delete("/:id", describeAnswer(204, null, "Revoke an API token"), async (context) => {
       await deleteToken(deps, context.req.param("id"));

@@ -68,6 +68,7 @@ const HELP = `holdfast-agent VERSION: does this host's backups
   approve [KEY…|all] [--show KEY] [--granted] [--revoke KEY…] [--json]
                                    show what waits for root, and say yes to it
   policy [check FILE] [--json]     say what this host allows; check FILE: what it would with that file
+  rotate-key                       make a new key for this host, and give up the old one
   doctor [--json]                  look for what is wrong
   uninstall [--yes]                take the agent off this machine
 
@@ -95,6 +96,7 @@ test("the program prints its version and its help", async () => {
     "exec",
     "approve",
     "policy",
+    "rotate-key",
     "doctor",
     "uninstall",
   ]) {

@@ -13,8 +13,9 @@ test("host troubles are sent even when they are the reason a pull fails", async 
       revision: () => null,
       onPulled: () => undefined,
       log: (line) => lines.push(line),
-      api: { getAssignment: async () => "assignment", getOrders: async () => [] },
+      api: { getAssignment: async () => "assignment", getOrders: async () => ({ orders: [] }) },
       onAssignment: () => Promise.reject(new Error("assignment.jws can't be written: ENOSPC")),
+      onNextKey: async () => undefined,
       onOrders: async () => [],
       onOrder: () => undefined,
       sendFacts: async () => {
@@ -46,12 +47,13 @@ test("an order for a binding created during the pull finds that binding in the a
       revision: () => null,
       api: {
         getAssignment: async () => (isMade() ? "assignment" : null),
-        getOrders: async () => (isMade() ? ["order"] : []),
+        getOrders: async () => ({ orders: isMade() ? ["order"] : [] }),
       },
       onAssignment: async () => {
         known = true;
         return assignment;
       },
+      onNextKey: async () => undefined,
       onOrders: async (signed) => signed.map(() => orderOf(host, { binding })),
       onOrder: ({ id }) => {
         seen.push({ order: id, knows: known });

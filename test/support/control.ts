@@ -72,6 +72,7 @@ export const FACTS: HostFacts = {
   hooksPolicy: "named",
   hooks: [],
   troubles: [],
+  nextControlKey: null,
   level: null,
   approvals: [],
   recipient: null,

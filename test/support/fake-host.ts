@@ -40,6 +40,7 @@ export const FAKE_FACTS: HostFacts = {
   hooksPolicy: "named",
   hooks: [],
   troubles: [],
+  nextControlKey: null,
   level: null,
   approvals: [],
   recipient: null,

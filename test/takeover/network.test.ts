@@ -69,7 +69,7 @@ async function bench() {
       return current;
     },
     async orders() {
-      const signed = await api().getOrders();
+      const { orders: signed } = await api().getOrders();
       const deps = { paths, config, clock, refuse, isGranted: async () => true, isKnown: async () => false };
       return await acceptOrders(deps, signed);
     },

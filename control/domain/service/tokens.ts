@@ -1,6 +1,6 @@
 import { and, desc, eq } from "drizzle-orm";
 import type * as z from "zod";
-import type { ChangeToken, CreateToken, Page, Token, TokenCreated } from "../../../shared/api.ts";
+import type { ChangeToken, CreateToken, Page, RotateToken, Token, TokenCreated } from "../../../shared/api.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { changeWithMac, guardAsRead, withMac } from "../../keys/row-mac.ts";
 import { newSecret, sha256Hex } from "../../auth/secret.ts";
@@ -56,6 +56,46 @@ export async function changeToken(deps: Deps, id: Id, change: ChangeToken): Prom
     await throwIfNameTaken("tokens", change.name, write);
   });
   return getToken(deps, id);
+}
+
+/**
+ * Replaces a token by a new one with its name and rights. The old one works on for the overlap, under another name.
+ * One batch: there is always one of that name.
+ */
+export async function rotateToken(
+  deps: Deps,
+  id: Id,
+  { overlapSeconds }: RotateToken,
+): Promise<z.infer<typeof TokenCreated>> {
+  return await withRetry(async () => {
+    const old = await findToken(deps, id);
+    const now = deps.clock.now();
+    const until = instant(now + overlapSeconds * 1000);
+    const expiresAt = old.expiresAt !== null && old.expiresAt < until ? old.expiresAt : until;
+    const retired = await changeWithMac(deps, "tokens", old, { name: retiredName(old.name, newId(deps)), expiresAt });
+    const token = `hft_${newSecret(deps)}`;
+    const row = await withMac(deps, "tokens", {
+      id: newId(deps),
+      name: old.name,
+      scope: old.scope,
+      hash: await sha256Hex(token),
+      expiresAt: old.expiresAt,
+      lastUsedAt: null,
+      createdAt: instant(now),
+    });
+    await writeAll(deps.db, [
+      guardAsRead(deps, "tokens", old),
+      deps.db.update(tokens).set(retired).where(eq(tokens.id, id)),
+      deps.db.insert(tokens).values(row),
+    ]);
+    return { ...toToken(row), token };
+  });
+}
+
+/** Names are unique, and at most 63 characters long. */
+function retiredName(name: string, id: Id): string {
+  const ending = `-until-replaced-${id.slice(-6)}`;
+  return `${name.slice(0, 63 - ending.length)}${ending}`;
 }
 
 /** Revokes the token at once. */

@@ -20,6 +20,8 @@ export interface NodeConfig {
   readonly webhookPrivate: DestinationRules;
   /** base64url PKCS #8; undefined: the key is a file in the data directory. */
   readonly signingKey: string | undefined;
+  /** The key that will take its place; undefined: the file's, if there is one. */
+  readonly nextSigningKey: string | undefined;
   /** External dead man's switch to ping every minute; null: none. */
   readonly heartbeatUrl: string | null;
   /** Proxies in front of it, whose `X-Forwarded-For` is believed. */
@@ -68,6 +70,7 @@ const Environment = z.object({
     })
     .optional(),
   HOLDFAST_SIGNING_KEY: z.string().optional(),
+  HOLDFAST_NEXT_SIGNING_KEY: z.string().optional(),
   HOLDFAST_HEARTBEAT_URL: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).optional(),
 });
 
@@ -94,6 +97,7 @@ export function readConfig(environment: Record<string, string | undefined>): Nod
     databaseToken: data.HOLDFAST_DATABASE_TOKEN,
     webhookPrivate: data.HOLDFAST_WEBHOOK_PRIVATE,
     signingKey: data.HOLDFAST_SIGNING_KEY,
+    nextSigningKey: data.HOLDFAST_NEXT_SIGNING_KEY,
     heartbeatUrl: data.HOLDFAST_HEARTBEAT_URL ?? null,
     trustedProxy: data.HOLDFAST_TRUSTED_PROXY ?? [],
   };

@@ -29,6 +29,7 @@ import { lineLog } from "./log.ts";
 import { createMail } from "./mail.ts";
 import { createPost, createDestinationCheck } from "./outgoing.ts";
 import { protectRowsOnce } from "./row-protection.ts";
+import { finishSwitchIfBegun, readNextSigningKey } from "./next-signing-key.ts";
 import { openSigningKey } from "./signing-key.ts";
 import { startTimers } from "./timers.ts";
 import { createUpgrades } from "./upgrades.ts";
@@ -86,13 +87,15 @@ async function startWithDatabase(
   await db.update(hosts).set({ connectionId: null, connectedAt: null });
   // A local database has no other dispatcher; one on a server may have.
   if (databaseFile(config) !== null) await releaseLeases({ db });
-  const signingKey = await openSigningKey(config.dataDir, config.signingKey);
   const base = {
     db,
     clock: overrides.clock ?? { now: Date.now },
     random: overrides.random ?? ((bytes: number) => new Uint8Array(randomBytes(bytes))),
     log: overrides.log ?? lineLog((line) => process.stderr.write(line)),
   };
+  if (config.signingKey === undefined) await finishSwitchIfBegun(base, config.dataDir);
+  const signingKey = await openSigningKey(config.dataDir, config.signingKey);
+  const nextSigningKey = await readNextSigningKey(config.dataDir, config.nextSigningKey);
   await protectRowsOnce({ ...base, signingKey }, config.dataDir);
   await recordVital(base, "start");
   await recordUptimeStart(base);
@@ -109,6 +112,7 @@ async function startWithDatabase(
     ...base,
     hub,
     signingKey,
+    nextSigningKey,
     post: overrides.post ?? createPost(check),
     mail: createMail(check),
     config: { url: publicOrigin(config, port), version: VERSION },

@@ -10,7 +10,7 @@ import { createFileAtomically, readTextIfExists } from "../../../shared/node/fil
  */
 export async function openSigningKey(directory: string, given: string | undefined): Promise<SigningKey> {
   if (given !== undefined) return readSigningKey(given, "HOLDFAST_SIGNING_KEY");
-  const file = join(directory, "signing.key");
+  const file = signingKeyFile(directory);
   const kept = await readTextIfExists(file);
   if (kept !== null) return readSigningKey(kept, file);
   const made = await makeSigningKey();
@@ -19,7 +19,13 @@ export async function openSigningKey(directory: string, given: string | undefine
   return readSigningKey(made, file);
 }
 
-async function makeSigningKey(): Promise<string> {
+/** Where the signing key is. */
+export function signingKeyFile(directory: string): string {
+  return join(directory, "signing.key");
+}
+
+/** @returns a new Ed25519 key as PKCS #8 in base64url */
+export async function makeSigningKey(): Promise<string> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
   if (!("privateKey" in pair)) throw new Error("this runtime makes no Ed25519 keys");
   return Buffer.from(await crypto.subtle.exportKey("pkcs8", pair.privateKey)).toString("base64url");

@@ -58,6 +58,10 @@ async function openDeps(env: WorkerEnv, context: ExecutionContext): Promise<Deps
     log,
     hub: openHub(env.HOST_HUB, log),
     signingKey: await readSigningKey(env.HOLDFAST_SIGNING_KEY ?? "", "HOLDFAST_SIGNING_KEY"),
+    nextSigningKey:
+      env.HOLDFAST_NEXT_SIGNING_KEY === undefined
+        ? null
+        : await readSigningKey(env.HOLDFAST_NEXT_SIGNING_KEY, "HOLDFAST_NEXT_SIGNING_KEY"),
     post: createPost(
       parseDestinationRules(env.HOLDFAST_WEBHOOK_PRIVATE ?? "lan") ?? { private: "refuse", exceptions: [] },
     ),
