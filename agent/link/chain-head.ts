@@ -2,11 +2,11 @@ import { JWS_TYPES } from "../../shared/assignment.ts";
 import { ChainHead } from "../../shared/checkpoint.ts";
 import type { AgentConfig } from "../config.ts";
 import { type ChainHeadDeps, recordChainHead } from "../state/chain-head.ts";
-import { verifySigned } from "./signed.ts";
+import { verifyPinned } from "./signed.ts";
 
 /** Remembers the newest entry of the control plane's audit. One that is not signed for this host is ignored. */
 export async function acceptChainHead(deps: ChainHeadDeps & { config: AgentConfig }, jws: string): Promise<void> {
-  const opened = await verifySigned(jws, deps.config.controlKey, JWS_TYPES.head, ChainHead);
+  const opened = await verifyPinned(jws, deps.config, JWS_TYPES.head, ChainHead);
   if (!opened.ok || opened.value.host !== deps.config.host) return;
   try {
     await recordChainHead(deps, opened.value);
