@@ -35,7 +35,7 @@ export async function replaceHostKey(deps: HostKeyDeps): Promise<string> {
   return next.publicKey;
 }
 
-/** Finishes a replacement that was cut off. Without the control plane it stays as it is: the present key still counts. */
+/** Finishes a replacement that was cut off. Where the control plane is away, the present key goes on counting. */
 export async function finishKeyReplacement(deps: HostKeyDeps): Promise<void> {
   if ((await loadNextIdentity(deps.paths).catch(() => null)) === null) return;
   try {

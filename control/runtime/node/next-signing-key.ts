@@ -35,7 +35,7 @@ type SwitchDeps = Omit<RowDeps, "signingKey">;
 
 /**
  * Makes the next key the signing key: first every row's MAC and every sealed secret is made again, then the file is
- * replaced in one step. Begun before it is done, so a start after a crash finishes it. Nothing else may write meanwhile.
+ * replaced in one step. A start after a crash finishes what has begun. Nothing else may write meanwhile.
  */
 export async function switchSigningKey(deps: SwitchDeps, directory: string): Promise<RemadeRows> {
   await createFileAtomically(beginFile(directory), "The signing key is being replaced: the next start finishes it.\n");
