@@ -22,6 +22,8 @@ export interface Paths {
   readonly keyFile: string;
   /** The host's age key, which opens what is sealed to it. */
   readonly ageKeyFile: string;
+  /** Whose recovery kit root has granted. */
+  readonly recoveryFile: string;
   readonly assignmentFile: string;
   /** A second copy: if the disk damages one file, the other is used. */
   readonly assignmentCopy: string;
@@ -70,6 +72,7 @@ export function agentPaths(root: string): Paths {
     state,
     keyFile: join(state, "host.key"),
     ageKeyFile: join(state, "age.key"),
+    recoveryFile: join(state, "recovery.json"),
     assignmentFile: join(state, "assignment.jws"),
     assignmentCopy: join(state, "assignment.copy.jws"),
     inForceFile: join(state, "in-force.json"),

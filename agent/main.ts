@@ -10,6 +10,8 @@ import { enrollVerb } from "./cli/enroll.ts";
 import { exec } from "./cli/exec.ts";
 import { fetchSnapshotVerb } from "./cli/fetch-snapshot.ts";
 import { policy } from "./cli/policy.ts";
+import { recover } from "./cli/recover.ts";
+import { recovery } from "./cli/recovery.ts";
 import { restore } from "./cli/restore.ts";
 import { rotateKey } from "./cli/rotate-key.ts";
 import { run } from "./cli/run.ts";
@@ -37,6 +39,8 @@ const verbs: readonly Verb[] = [
   approve,
   policy,
   rotateKey,
+  recovery,
+  recover,
   doctor,
   uninstall,
   copySqliteVerb,

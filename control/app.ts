@@ -20,6 +20,7 @@ import { hostRoutes } from "./routes/hosts.ts";
 import { incidentRoutes } from "./routes/incidents.ts";
 import { installScriptRoute } from "./routes/install.ts";
 import { proposalRoutes } from "./routes/proposals.ts";
+import { recoveryRoutes } from "./routes/recovery.ts";
 import { repositoryRoutes } from "./routes/repositories.ts";
 import { restoreRoutes } from "./routes/restores.ts";
 import { runRoutes } from "./routes/runs.ts";
@@ -67,7 +68,7 @@ export function createApp(deps: Deps, options: AppOptions) {
   app.use(recordAudit(deps));
   app.use(requireAccess(deps, options.clients ?? unknownClients(deps)));
   app.use(readBeforeChange(deps));
-  app.use("/agent/v1/:route{reports|declarations}", limitBody(8 * MiB));
+  app.use("/agent/v1/:route{reports|declarations|escrows}", limitBody(8 * MiB));
   app.use("/agent/v1/:route{enroll|facts|detections|deliveries}", limitBody(MiB));
   app.use("/api/*", limitBody(MiB));
   app.use(requireJson);
@@ -95,6 +96,7 @@ export function createApp(deps: Deps, options: AppOptions) {
     .route("/deliveries", deliveryRoutes(deps))
     .route("/tokens", tokenRoutes(deps))
     .route("/enrollments", enrollmentRoutes(deps))
+    .route("/recovery", recoveryRoutes(deps))
     .route("/audit", auditRoutes(deps));
   const described = new Hono().route("/api/v1", api).route("/agent/v1", agentRoutes(deps, options.socket));
   app.get("/api/v1/openapi.json", openAPIRouteHandler(described, documented(deps)));

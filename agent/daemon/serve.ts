@@ -19,6 +19,7 @@ import { startDetector } from "../detect/detector.ts";
 import { dispatchDue, dispatchOrder } from "./dispatch.ts";
 import type { DispatchDeps } from "./dispatch.ts";
 import { startRelay } from "../link/relay.ts";
+import { startEscrows } from "../link/escrows.ts";
 import { collectFacts } from "./facts.ts";
 import { hostZone } from "../system/zone.ts";
 import { acknowledgeOrders, removeExpiredOrders, acceptOrders } from "../link/orders.ts";
@@ -112,7 +113,12 @@ export async function serve(
     isKnown: async (run) =>
       queue.has(run) || (await spool.list()).some(({ report }) => report.type === "run" && report.run.id === run),
   };
-  const onAccepted = (ids: readonly Id[]): Promise<void> => acknowledgeOrders(orders, ids);
+  const escrows = startEscrows({ ...deps, api, assignment: () => assignment });
+  const onAccepted = async (ids: readonly Id[]): Promise<void> => {
+    await acknowledgeOrders(orders, ids);
+    // A repository's first backup makes its passphrase.
+    void escrows.run();
+  };
   const reporter = startReporter({ spool, api, timers, log, random: randomFraction, onAccepted });
   const stopListening = spool.onChange(reporter.wake);
   const scheduler = startScheduler({
@@ -158,7 +164,10 @@ export async function serve(
       return await acceptOrders(orders, signed);
     },
     onOrder: (order) => dispatchOrder(dispatch, order),
-    onPulled: () => void relay.run(),
+    onPulled: () => {
+      void relay.run();
+      void escrows.run();
+    },
   });
   const stopWatchingGrants = watchGrants({
     paths,
@@ -184,6 +193,7 @@ export async function serve(
     onOnline: () => {
       log("connected");
       declarations.reset();
+      escrows.reset();
       puller.pull();
       reporter.wake();
       void saveState(true);
@@ -201,6 +211,7 @@ export async function serve(
   puller.stop();
   declarations.stop();
   relay.stop();
+  escrows.stop();
   stopDetecting();
   stopWatching();
   stopWatchingGrants();

@@ -8,6 +8,7 @@ import { CLOCK_HEADER } from "../../shared/clock-skew.ts";
 import { SignedDeliveries } from "../../shared/relay.ts";
 import type { RelayResult } from "../../shared/relay.ts";
 import { ErrorBody } from "../../shared/failure.ts";
+import type { Escrow } from "../../shared/escrow.ts";
 import type { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import { readRetryAfter } from "../../shared/outgoing.ts";
 import { instant, type Id } from "../../shared/ids.ts";
@@ -63,6 +64,7 @@ export interface Api {
   getRelayedDeliveries(): Promise<string[]>;
   postRelayResults(outcomes: RelayResult[]): Promise<void>;
   putDetections(detections: Detection[]): Promise<void>;
+  putEscrows(escrows: Escrow[]): Promise<void>;
   /** @returns the ids the control plane has stored */
   postReports(reports: Report[]): Promise<Id[]>;
   /** URL and headers for the WebSocket, signed for each call. */
@@ -169,6 +171,9 @@ export function openApi(deps: ApiDeps): Api {
     },
     async putDetections(detections) {
       await call("PUT", "detections", { body: { detections } });
+    },
+    async putEscrows(escrows) {
+      await call("PUT", "escrows", { body: { escrows } });
     },
     async postReports(reports) {
       return (await bodyOf(ReportsAccepted, await call("POST", "reports", { body: { reports } }))).accepted;

@@ -97,6 +97,11 @@ export interface UpkeepResult {
   readonly stats: RunStats;
 }
 
+/** A snapshot of any host and binding. */
+export interface ScopedSnapshot extends SnapshotFacts {
+  readonly scope: Access["scope"];
+}
+
 /** A repository that exists, is the expected one, and opens with the passphrase. */
 export interface OpenRepository {
   /** The id the repository has inside the engine. */
@@ -110,6 +115,8 @@ export interface OpenRepository {
   dump(input: DumpInput): Promise<BackupResult>;
   /** The binding's snapshots, oldest first. Needs no lock, and waits for none. */
   snapshots(): Promise<SnapshotFacts[]>;
+  /** The snapshots of every host and binding, oldest first: for who has the repository and nothing else. */
+  everySnapshot(): Promise<ScopedSnapshot[]>;
   /**
    * Removes these snapshots, only if they are the binding's own, and no others. Does not free space.
    * @param snapshots full ids, chosen by `planRetention`, so that retention is the same for every engine

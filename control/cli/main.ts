@@ -10,6 +10,7 @@ import { enroll } from "./enroll.ts";
 import { acknowledge, incidents } from "./incidents.ts";
 import { accept, dismiss, proposals } from "./proposals.ts";
 import { instances } from "./instances.ts";
+import { recovery } from "./recovery.ts";
 import { recoveryKey } from "./recovery-key.ts";
 import { restoreControl } from "./restore-control.ts";
 import { restore, run } from "./runs.ts";
@@ -47,6 +48,7 @@ const verbs = [
   audit,
   seal,
   signingKey,
+  recovery,
   recoveryKey,
   restoreControl,
   channels,

@@ -1,6 +1,7 @@
 import { page } from "../../shared/api.ts";
 import { Binding } from "../../shared/binding.ts";
 import { CLOCK_WRONG_MS, formatSkew } from "../../shared/clock-skew.ts";
+import { Recovery } from "../../shared/escrow.ts";
 import { Host } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Run } from "../../shared/run.ts";
@@ -16,18 +17,31 @@ export const status = defineVerb({
   positionals: [],
   run: async ({ openClient }) => {
     const client = await openClient();
-    const [hosts, bindings, failures] = await Promise.all([
+    const [hosts, bindings, failures, recovery] = await Promise.all([
       client.list(Host, "/hosts"),
       client.list(Binding, "/bindings"),
       lastFailures(client),
+      client.ask(Recovery, "GET", "/recovery"),
     ]);
     const withFailure = bindings.map((binding) => ({ ...binding, lastFailure: failures.get(binding.id) ?? null }));
     return {
-      json: { hosts, bindings: withFailure },
-      text: `${hostTable(hosts)}${waitingLines(hosts)}${faultLines(hosts)}\n${bindingTable(hosts, bindings, failures)}`,
+      json: { hosts, bindings: withFailure, recovery },
+      text: `${hostTable(hosts)}${waitingLines(hosts)}${faultLines(hosts)}${recoveryLines(recovery)}\n${bindingTable(hosts, bindings, failures)}`,
     };
   },
 });
+
+/** Nothing when the printed kit opens everything, or there is none. */
+function recoveryLines({ recipient, newer, missing }: Recovery): string {
+  if (recipient === null) return "";
+  const lines = missing.map(
+    ({ repository, hosts }) =>
+      `the recovery kit does not open ${repository} yet: holdfast-agent recovery --grant ${recipient}, as root on ${hosts.join(" or ")}\n`,
+  );
+  if (newer > 0)
+    lines.push(`${newer} repositories are newer than the printed recovery kit: holdfast recovery print KITFILE\n`);
+  return lines.length === 0 ? "" : `\n${lines.join("")}`;
+}
 
 /** The newest failed run of each binding, among the last 500 failures. */
 async function lastFailures(client: Client): Promise<Map<Id, Run>> {

@@ -276,5 +276,15 @@ export const MIGRATIONS: readonly Migration[] = [
     "statements": [
       "CREATE TABLE `marks` (\n\t`name` text PRIMARY KEY NOT NULL,\n\t`value` text NOT NULL,\n\t`mac` text NOT NULL\n);"
     ]
+  },
+  {
+    "tag": "0014_add_recovery_and_escrows",
+    "when": 1795966161672,
+    "hash": "708e26c8268dcf394543aa2e8fc7e102c4767d5bb4ee588d8067b18f565ed171",
+    "statements": [
+      "CREATE TABLE `escrows` (\n\t`repository` text NOT NULL,\n\t`host` text NOT NULL,\n\t`recipient` text NOT NULL,\n\t`sealed` text NOT NULL,\n\t`digest` text NOT NULL,\n\t`changedAt` text NOT NULL,\n\tPRIMARY KEY(`repository`, `host`)\n);",
+      "CREATE INDEX `escrows_recipient` ON `escrows` (`recipient`,`changedAt`);",
+      "CREATE TABLE `recovery_recipients` (\n\t`recipient` text PRIMARY KEY NOT NULL,\n\t`setAt` text NOT NULL,\n\t`printedAt` text\n);"
+    ]
   }
 ];

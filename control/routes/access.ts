@@ -28,8 +28,8 @@ const OPERATE: readonly RegExp[] = [
   /^POST \/api\/v1\/incidents\/[^/]+\/acknowledge$/,
 ];
 
-/** Routes that read the audit. */
-const ADMIN: readonly RegExp[] = [/^GET \/api\/v1\/audit(\/verify)?$/];
+/** Routes that read the audit, or what hosts sealed. */
+const ADMIN: readonly RegExp[] = [/^GET \/api\/v1\/audit(\/verify)?$/, /^GET \/api\/v1\/recovery\/escrows$/];
 
 /** `requireAccess` sets the host on every route under /agent/v1 that is not public. */
 export interface AgentEnv {

@@ -4,6 +4,7 @@ import { CHAIN_HEAD_HEADER } from "../../shared/checkpoint.ts";
 import { Declarations, DeclarationsResult } from "../../shared/declaration.ts";
 import { Detections, SignedProbes } from "../../shared/catalog.ts";
 import { RelayResults, SignedDeliveries } from "../../shared/relay.ts";
+import { Escrows } from "../../shared/escrow.ts";
 import { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import type { Id } from "../../shared/ids.ts";
 import { Reports, ReportsAccepted } from "../../shared/report.ts";
@@ -17,6 +18,7 @@ import { replaceHostKey } from "../domain/hosts/host-key.ts";
 import { saveFacts } from "../domain/hosts/hosts.ts";
 import { signedHead } from "../domain/service/chain-head.ts";
 import { listOrders } from "../domain/runs/orders.ts";
+import { saveEscrows } from "../domain/service/recovery.ts";
 import { acceptReports } from "../domain/reports/reports.ts";
 import { recordRelayResults, claimRelayedDeliveries } from "../notify/relay.ts";
 import type { AgentEnv } from "./access.ts";
@@ -91,6 +93,15 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
       await saveDetections(deps, context.var.host.id, context.req.valid("json").detections);
       return context.body(null, 204);
     })
+    .put(
+      "/escrows",
+      describeAnswer(204, null, "Send what opens the host's repositories, sealed"),
+      body(Escrows),
+      async (context) => {
+        await saveEscrows(deps, context.var.host.id, context.req.valid("json").escrows);
+        return context.body(null, 204);
+      },
+    )
     .get("/socket", async (context) => openSocket(context, context.var.host.id));
 }
 

@@ -69,6 +69,10 @@ const HELP = `holdfast-agent VERSION: does this host's backups
                                    show what waits for root, and say yes to it
   policy [check FILE] [--json]     say what this host allows; check FILE: what it would with that file
   rotate-key                       make a new key for this host, and give up the old one
+  recovery [--grant age1…|--none]  which recovery kit opens this host's repositories; --grant: seal what opens them to that one
+  recover --kit FILE [--check] [--repository NAME] [--location L] [--snapshot ID --target DIR [--include PATH…]]
+          [--ssh-key FILE] [--ca FILE]
+                                   with the recovery kit alone, on any machine: open its repositories, list snapshots, restore one to DIR
   doctor [--json]                  look for what is wrong
   uninstall [--yes]                take the agent off this machine
 

@@ -57,7 +57,7 @@ test("every route needs its scope: read for GET, operate for runs, admin for cha
   const operator = await control.withScope("operate");
   const tooSmall = { status: 403, code: "auth.scope_too_small" };
   for (const route of routes) {
-    const isAudit = route.startsWith("GET /api/v1/audit");
+    const isAudit = route.startsWith("GET /api/v1/audit") || route === "GET /api/v1/recovery/escrows";
     const needs = isAudit ? "admin" : route.startsWith("GET ") ? "read" : OPERATE.test(route) ? "operate" : "admin";
     const forReader = await reader.send(...asked(route));
     const forOperator = await operator.send(...asked(route));
@@ -192,6 +192,7 @@ test("with a second host's key, no agent route reads or writes anything of the f
     "POST /agent/v1/reports",
     "PUT /agent/v1/declarations",
     "PUT /agent/v1/detections",
+    "PUT /agent/v1/escrows",
     "PUT /agent/v1/facts",
   ]);
   for (const route of routes) {

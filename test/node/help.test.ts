@@ -47,6 +47,8 @@ const HELP = `usage:
       show who changed what, the newest change last; verify: check that nobody changed the audit
   holdfast seal (--repository R | --provider P --location L) [--name passphrase|AWS_…] [--host H…] [--recipient age1…]
       seal a repository's passphrase or credential, read from stdin, so that only its hosts can open it
+  holdfast recovery [new|print KITFILE|verify KITFILE] [--html FILE]
+      make the kit that opens every repository without control plane and hosts; print it whole; prove it
   holdfast recovery-key [--repository NAME]
       print the key that restores this control plane when its disk is lost; store it on another machine
   holdfast restore-control --key-file FILE|- [--location LOCATION] [--snapshot ID] [--data DIR] [--force]

@@ -1,5 +1,3 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { onTestFinished, beforeAll, expect, test } from "vitest";
 import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
@@ -10,6 +8,7 @@ import { openSealedSecret } from "../../shared/sealed-secret.ts";
 import { type Built, buildPrograms } from "../support/built.ts";
 import { openClient } from "../support/client.ts";
 import { declareBinding } from "../support/declare.ts";
+import { holdfast as run, launch, outcomeOf } from "../support/holdfast.ts";
 import { enrolFakeHost, FAKE_FACTS } from "../support/fake-host.ts";
 import { parseJson } from "../../shared/json.ts";
 import { temporaryDirectory } from "./deps.ts";
@@ -20,25 +19,8 @@ beforeAll(async () => {
   return () => programs.remove();
 });
 
-/** Who pipes a secret in. */
-async function holdfast(words: readonly string[], environment: Record<string, string>, input: string) {
-  const child = launch([process.execPath, programs.holdfast, ...words], environment);
-  child.stdin.end(input);
-  return await outcomeOf(child);
-}
-
-function launch([command = "", ...args]: string[], environment: Record<string, string>) {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("HOLDFAST_"));
-  return spawn(command, args, { env: { ...Object.fromEntries(inherited), ...environment } });
-}
-
-async function outcomeOf(child: ReturnType<typeof launch>) {
-  const outcome = { code: null as number | null, stdout: "", stderr: "" };
-  child.stdout.on("data", (chunk: Buffer) => (outcome.stdout += String(chunk)));
-  child.stderr.on("data", (chunk: Buffer) => (outcome.stderr += String(chunk)));
-  const [code] = (await once(child, "close")) as [number | null];
-  return { ...outcome, code };
-}
+const holdfast = (words: readonly string[], environment: Record<string, string>, input: string) =>
+  run(programs.holdfast, { words, environment, input });
 
 async function opened(stdout: string, key: string) {
   const source = CredentialSource.parse(parseJson(stdout));

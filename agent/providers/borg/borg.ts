@@ -7,7 +7,7 @@ import { removeStaleLocks } from "./locks.ts";
 import { prune } from "./prune.ts";
 import { ensureBorgRepository } from "./repository.ts";
 import { borgContents } from "./restore.ts";
-import { listSnapshots } from "./snapshots.ts";
+import { listEveryArchive, listSnapshots } from "./snapshots.ts";
 import { BORG } from "./version.ts";
 import { findEngine, requireEngine } from "../engine-version.ts";
 import type { Provider } from "../provider.ts";
@@ -23,6 +23,7 @@ export const borg: Provider = {
       engineId,
       backup: (input) => backup(runner, input),
       snapshots: () => listSnapshots(runner),
+      everySnapshot: () => listEveryArchive(runner),
       forget: (snapshots) => forget(runner, snapshots),
       contents: () => borgContents(runner),
       dump: (input) => dump(runner, input),

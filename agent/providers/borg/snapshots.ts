@@ -5,7 +5,7 @@ import type { SnapshotFacts } from "../../../shared/run.ts";
 import { RunError, runError } from "../../run-error.ts";
 import type { BorgRunner } from "./command.ts";
 import { borgFailure } from "./failures.ts";
-import type { Access } from "../provider.ts";
+import type { Access, ScopedSnapshot } from "../provider.ts";
 
 const Archive = z.object({
   id: z.string().regex(/^[0-9a-f]{64}$/),
@@ -63,6 +63,10 @@ export async function listArchives(runner: BorgRunner): Promise<NamedSnapshot[]>
   return (await listAll(runner)).archives;
 }
 
+const UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+const OWN_NAME = new RegExp(`^(${UUID})-(${UUID})-\\d{4}-[^.]*\\.\\d{3}Z$`);
+const PREFIX_LENGTH = 2 * (36 + 1);
+
 /** Borg's suffix for the checkpoint of an interrupted archive. */
 const UNFINISHED = /\.checkpoint(\.\d+)?$/;
 
@@ -72,8 +76,17 @@ const UNFINISHED = /\.checkpoint(\.\d+)?$/;
  */
 export async function listAll(runner: BorgRunner): Promise<{ archives: NamedSnapshot[]; unfinished: string[] }> {
   const { access } = runner;
+  const listed = parseListing(await list(runner, scopeArgs(access)), prefixOf(access).length);
+  return {
+    archives: listed.filter(({ name }) => !UNFINISHED.test(name)).slice(-MOST_LISTED),
+    unfinished: listed.map(({ name }) => name).filter((name) => UNFINISHED.test(name)),
+  };
+}
+
+async function list(runner: BorgRunner, scope: readonly string[]): Promise<string> {
+  const { access } = runner;
   const answer = boundedText();
-  const what = ["--json", "--consider-checkpoints", "--format", "{comment}", ...scopeArgs(access)];
+  const what = ["--json", "--consider-checkpoints", "--format", "{comment}", ...scope];
   const ended = await runner.call({
     args: ["list", "--log-json", "--bypass-lock", ...what],
     runsAfterCancel: true,
@@ -81,11 +94,16 @@ export async function listAll(runner: BorgRunner): Promise<{ archives: NamedSnap
     onStdout: answer.push,
   });
   if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));
-  const listed = parseListing(answer.text(), prefixOf(access).length);
-  return {
-    archives: listed.filter(({ name }) => !UNFINISHED.test(name)).slice(-MOST_LISTED),
-    unfinished: listed.map(({ name }) => name).filter((name) => UNFINISHED.test(name)),
-  };
+  return answer.text();
+}
+
+/** Lists those of every host and binding, and none that Holdfast did not make, as `listArchives`. Throws RunError. */
+export async function listEveryArchive(runner: BorgRunner): Promise<ScopedSnapshot[]> {
+  const text = await list(runner, []);
+  return parseListing(text, PREFIX_LENGTH).flatMap(({ name, ...facts }) => {
+    const [, host, binding] = OWN_NAME.exec(name) ?? [];
+    return host === undefined || binding === undefined ? [] : [{ ...facts, scope: { host, binding } }];
+  });
 }
 
 export async function listSnapshots(runner: BorgRunner): Promise<SnapshotFacts[]> {

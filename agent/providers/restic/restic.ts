@@ -7,7 +7,7 @@ import { removeStaleLocks } from "./locks.ts";
 import { prune } from "./prune.ts";
 import { ensureResticRepository } from "./repository.ts";
 import { resticContents } from "./restore.ts";
-import { listSnapshots } from "./snapshots.ts";
+import { listEverySnapshot, listSnapshots } from "./snapshots.ts";
 import { RESTIC } from "./version.ts";
 import { findEngine, requireEngine } from "../engine-version.ts";
 import type { Provider } from "../provider.ts";
@@ -23,6 +23,7 @@ export const restic: Provider = {
       engineId,
       backup: (input) => backup(runner, input),
       snapshots: () => listSnapshots(runner),
+      everySnapshot: () => listEverySnapshot(runner),
       forget: (snapshots) => forget(runner, snapshots),
       contents: () => resticContents(runner),
       dump: (input) => dump(runner, input),

@@ -3,7 +3,7 @@ import { boundedText } from "../../system/process/lines.ts";
 import { instantAt } from "../../../shared/ids.ts";
 import type { SnapshotFacts } from "../../../shared/run.ts";
 import { RunError, runError } from "../../run-error.ts";
-import type { Access } from "../provider.ts";
+import type { Access, ScopedSnapshot } from "../provider.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
 
@@ -11,9 +11,12 @@ export const ResticSnapshot = z.object({
   id: z.string().regex(/^[0-9a-f]{64}$/),
   time: z.string(),
   paths: z.array(z.string()).nullish(),
+  hostname: z.string().nullish(),
+  tags: z.array(z.string()).nullish(),
   summary: z.object({ total_bytes_processed: z.int().min(0).optional() }).nullish(),
 });
 
+const TAG = "holdfast:";
 const MOST_LISTED = 10_000;
 const MOST_PATHS = 1000;
 
@@ -23,7 +26,7 @@ export function scopeArgs({ scope }: Pick<Access, "scope">): string[] {
 }
 
 export function tagOf({ binding }: Access["scope"]): string {
-  return `holdfast:${binding}`;
+  return `${TAG}${binding}`;
 }
 
 /**
@@ -31,10 +34,19 @@ export function tagOf({ binding }: Access["scope"]): string {
  * also after the run was cancelled. Throws RunError.
  */
 export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts[]> {
+  return parseSnapshots(await list(runner, scopeArgs(runner.access))).map(({ scope: _own, ...facts }) => facts);
+}
+
+/** Lists those of every host and binding, and none that Holdfast did not make. Otherwise as `listSnapshots`. */
+export async function listEverySnapshot(runner: ResticRunner): Promise<ScopedSnapshot[]> {
+  return parseSnapshots(await list(runner, []));
+}
+
+async function list(runner: ResticRunner, scope: readonly string[]): Promise<string> {
   const { access, restic } = runner;
   const answer = boundedText();
   const ended = await runner.call({
-    args: ["snapshots", "--json", "--no-lock", ...scopeArgs(access)],
+    args: ["snapshots", "--json", "--no-lock", ...scope],
     runsAfterCancel: true,
     isOneLine: true,
     timeLimitMs: access.timeouts.openMs,
@@ -50,18 +62,23 @@ export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts
       "Let one user alone work on the repository, and give it all of its files.",
     );
   }
-  return parseSnapshots(answer.text());
+  return answer.text();
 }
 
-function parseSnapshots(text: string): SnapshotFacts[] {
+function parseSnapshots(text: string): ScopedSnapshot[] {
   const listed = z.array(ResticSnapshot).nullable().safeParse(parseJson(text));
   if (!listed.success) throw unreadable();
-  const facts = (listed.data ?? []).map(({ id, time, paths, summary }) => ({
-    id,
-    takenAt: instantOf(time),
-    paths: (paths ?? []).slice(0, MOST_PATHS),
-    bytesTotal: summary?.total_bytes_processed ?? null,
-  }));
+  const facts = (listed.data ?? []).flatMap(({ id, time, paths, summary, hostname, tags }) => {
+    const binding = (tags ?? []).find((tag) => tag.startsWith(TAG))?.slice(TAG.length);
+    if (binding === undefined) return [];
+    return {
+      id,
+      takenAt: instantOf(time),
+      paths: (paths ?? []).slice(0, MOST_PATHS),
+      bytesTotal: summary?.total_bytes_processed ?? null,
+      scope: { host: hostname ?? "", binding },
+    };
+  });
   return facts.toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1)).slice(-MOST_LISTED);
 }
 
