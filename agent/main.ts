@@ -14,6 +14,7 @@ import { recover } from "./cli/recover.ts";
 import { recovery } from "./cli/recovery.ts";
 import { restore } from "./cli/restore.ts";
 import { rotateKey } from "./cli/rotate-key.ts";
+import { rotate } from "./cli/rotate.ts";
 import { run } from "./cli/run.ts";
 import { snapshots } from "./cli/snapshots.ts";
 import { status } from "./cli/status.ts";
@@ -35,6 +36,7 @@ const verbs: readonly Verb[] = [
   forget,
   check,
   prune,
+  rotate,
   exec,
   approve,
   policy,

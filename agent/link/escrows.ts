@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { seal } from "../../shared/age.ts";
@@ -34,7 +35,7 @@ export interface EscrowSync {
 }
 
 const AT_ONCE = 100;
-/** How soon it is noticed that root has granted another recipient. */
+/** How soon it is noticed that root has granted another recipient, or rotated a passphrase. */
 const LOOK_EVERY_MS = 60_000;
 
 /** Keeps a copy of what opens each repository with the control plane, sealed to the recipient that root granted. */
@@ -44,6 +45,7 @@ export function startEscrows(deps: EscrowDeps): EscrowSync {
   let running: Promise<void> | null = null;
   let isRunRequested = false;
   let granted: string | null = null;
+  let lookedAt: number | null = null;
   let cancelTimer = (): void => {};
 
   const send = async (): Promise<void> => {
@@ -83,11 +85,21 @@ export function startEscrows(deps: EscrowDeps): EscrowSync {
   };
   const look = async (): Promise<void> => {
     const now = await recoveryRecipient(deps.paths).catch(() => granted);
-    if (now !== granted) void run();
+    const changedAt = await mtimeOf(deps.paths.secretsDir);
+    if (now !== granted || changedAt !== lookedAt) void run();
+    lookedAt = changedAt;
     cancelTimer = deps.timers.after(LOOK_EVERY_MS, () => void look());
   };
   cancelTimer = deps.timers.after(LOOK_EVERY_MS, () => void look());
   return { run, reset: () => sent.clear(), stop: () => cancelTimer() };
+}
+
+/** Of the directory: it changes with each secret that is made, rotated or removed. */
+async function mtimeOf(directory: string): Promise<number | null> {
+  return await stat(directory).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => null,
+  );
 }
 
 const Opened = z.object({ engineId: z.string(), location: z.string() });

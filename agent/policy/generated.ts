@@ -1,7 +1,8 @@
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { AssignedRepository } from "../../shared/assignment.ts";
-import { createFileAtomically, readTextIfExists } from "../../shared/node/files.ts";
+import { createFileAtomically, readTextIfExists, syncDirectory, writeFileAtomically } from "../../shared/node/files.ts";
 import { SecretPlace } from "../../shared/sealed-secret.ts";
 import type { Paths } from "../config.ts";
 import { runError } from "../run-error.ts";
@@ -33,6 +34,53 @@ export async function generatePassphrase(
   if (await createFileAtomically(passphraseFile(paths, repository), `${passphrase}\n`)) return passphrase;
   // Another process generated it first: use that one.
   return (await readGenerated(paths, repository)) ?? passphrase;
+}
+
+/** Where a rotation stands: each of them may be the one that opens the repository. */
+export interface GeneratedPassphrases {
+  readonly current: string;
+  /** Made, and not yet switched to. */
+  readonly next: string | null;
+  /** Switched from, and not yet known to be useless. */
+  readonly old: string | null;
+}
+
+/** @throws `secret.unreadable` when there is none */
+export async function generatedPassphrases(
+  paths: GeneratedPaths,
+  repository: AssignedRepository,
+): Promise<GeneratedPassphrases> {
+  const current = await readGenerated(paths, repository);
+  if (current === null) throw lostPassphrase(paths, repository);
+  const file = passphraseFile(paths, repository);
+  const [next, old] = await Promise.all(
+    [`${file}.next`, `${file}.old`].map(async (one) => (await readTextIfExists(one))?.trim() || null),
+  );
+  return { current, next: next ?? null, old: old ?? null };
+}
+
+/** Generates the passphrase to switch to. @returns it, durable already */
+export async function beginRotation(
+  { paths, random }: { paths: GeneratedPaths; random: (bytes: number) => Uint8Array },
+  repository: AssignedRepository,
+): Promise<string> {
+  const next = Buffer.from(random(PASSPHRASE_BYTES)).toString("base64url");
+  await writeFileAtomically(`${passphraseFile(paths, repository)}.next`, `${next}\n`);
+  return next;
+}
+
+/** From now on the next one is the current one; the one before is kept aside. */
+export async function switchPassphrase(paths: GeneratedPaths, repository: AssignedRepository): Promise<void> {
+  const file = passphraseFile(paths, repository);
+  await createFileAtomically(`${file}.old`, `${(await generatedPassphrases(paths, repository)).current}\n`);
+  await rename(`${file}.next`, file);
+  await syncDirectory(paths.secretsDir);
+}
+
+/** The one before is useless now. */
+export async function endRotation(paths: GeneratedPaths, repository: AssignedRepository): Promise<void> {
+  await rm(`${passphraseFile(paths, repository)}.old`, { force: true });
+  await syncDirectory(paths.secretsDir);
 }
 
 export function lostPassphrase(paths: GeneratedPaths, repository: AssignedRepository): Error {

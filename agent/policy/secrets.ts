@@ -7,11 +7,19 @@ import type { Paths } from "../config.ts";
 import { runError } from "../run-error.ts";
 import { readAgeKey } from "./age-key.ts";
 import { PolicyError } from "./check.ts";
-import { generatePassphrase, lostPassphrase, readGenerated, type GeneratedPaths } from "./generated.ts";
+import {
+  generatedPassphrases,
+  generatePassphrase,
+  lostPassphrase,
+  readGenerated,
+  type GeneratedPaths,
+} from "./generated.ts";
 
 /** The secrets of a repository. Never logged, never in argv, never sent anywhere but to the engine. */
 export interface RepositorySecrets {
   readonly passphrase: string;
+  /** While the passphrase is being rotated: what may open the repository if that one does not. */
+  readonly others?: readonly string[];
   /** Credentials of the storage, by the name of the environment variable the engine reads. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -44,18 +52,19 @@ export async function readSecrets(deps: SecretsDeps, input: SecretsInput): Promi
     "generate" in repository.passphrase
       ? await generatedPassphrase(deps, input)
       : await readCredential(deps, { repository, name: "passphrase", source: repository.passphrase });
+  const others = "generate" in repository.passphrase ? await othersInRotation(deps, repository) : [];
   const env: Record<string, string> = {};
   for (const name of SecretName.options) {
     const source = repository.secrets[name];
     if (source !== undefined) env[name] = await readCredential(deps, { repository, name, source });
   }
-  return { passphrase, env };
+  return { passphrase, others, env };
 }
 
 /** The values to redact wherever text is shown. */
-export function secretValues({ passphrase, env }: RepositorySecrets): string[] {
+export function secretValues({ passphrase, others = [], env }: RepositorySecrets): string[] {
   const named = SecretName.options.filter((name) => !NOT_SECRET.includes(name));
-  return [passphrase, ...named.flatMap((name) => env[name] ?? [])];
+  return [passphrase, ...others, ...named.flatMap((name) => env[name] ?? [])];
 }
 
 async function generatedPassphrase(
@@ -71,6 +80,11 @@ async function generatedPassphrase(
     `repository "${repository.name}" has no passphrase yet: its first backup makes it`,
     "Run the binding's first backup.",
   );
+}
+
+async function othersInRotation({ paths }: SecretsDeps, repository: AssignedRepository): Promise<string[]> {
+  const { current, next, old } = await generatedPassphrases(paths, repository);
+  return [next, old].filter((one) => one !== null && one !== current).flatMap((one) => one ?? []);
 }
 
 interface Credential {

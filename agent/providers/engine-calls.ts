@@ -7,6 +7,8 @@ export interface EngineCall {
   readonly args: readonly string[];
   /** Texts the engine finds as /dev/fd/4, /dev/fd/5 …; the passphrase is at 3. */
   readonly files?: readonly string[];
+  /** Added to its environment. */
+  readonly env?: Readonly<Record<string, string>>;
   /** One more file, for the engine to write to: see Command.hasStatusFile. */
   readonly hasStatusFile?: boolean;
   /** Its working directory; `/` when not given. */
@@ -48,6 +50,7 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
   const command = ({
     args,
     files = [],
+    env: more = {},
     hasStatusFile = false,
     cwd,
     wrap = (engine) => engine,
@@ -56,7 +59,7 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
     return {
       program,
       args: rest,
-      env: { ...env, ...unattendedEnv },
+      env: { ...env, ...unattendedEnv, ...more },
       user: access.user,
       umask: "077",
       performance: access.performance,

@@ -134,6 +134,10 @@ export interface OpenRepository {
   contents(): SnapshotContents;
   /** Feeds a dump to a command. A command that fails, or a dump that can't be read completely, is a failure. */
   load(input: LoadInput): Promise<RunFailure | null>;
+  /** From now on this passphrase opens it: beside the one in use, or in its place where there is only one. */
+  addPassphrase(passphrase: string): Promise<void>;
+  /** From now on this passphrase, which is not the one in use, opens nothing. It may have been dropped before. */
+  dropPassphrase(passphrase: string): Promise<void>;
   /** Removes locks left by a dead process of this host, and no others. */
   removeStaleLocks(dead: ProcessRef): Promise<void>;
 }

@@ -64,6 +64,7 @@ const HELP = `holdfast-agent VERSION: does this host's backups
                                    remove what the retention no longer wants; --dry-run: only say which, and why others stay; --below-floor: also what the policy keeps
   check REPOSITORY [--json]        look for damage, and read the next part of the data
   prune REPOSITORY [--json]        free the space of what was forgotten
+  rotate passphrase REPOSITORY     give the repository a new passphrase; after an interruption, run it again
   exec BINDING -- ARGS…            the backup tool itself, on the binding's repository
   approve [KEY…|all] [--show KEY] [--granted] [--revoke KEY…] [--json]
                                    show what waits for root, and say yes to it

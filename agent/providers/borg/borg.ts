@@ -4,6 +4,7 @@ import { prepareBorg } from "./command.ts";
 import { dump, load } from "./dump.ts";
 import { forget } from "./forget.ts";
 import { removeStaleLocks } from "./locks.ts";
+import { addPassphrase } from "./passphrase.ts";
 import { prune } from "./prune.ts";
 import { ensureBorgRepository } from "./repository.ts";
 import { borgContents } from "./restore.ts";
@@ -30,6 +31,9 @@ export const borg: Provider = {
       load: (input) => load(runner, input),
       prune: () => prune(runner),
       check: (input) => check(runner, input),
+      addPassphrase: (passphrase) => addPassphrase(runner, passphrase),
+      // Its key has one passphrase.
+      dropPassphrase: async () => undefined,
       removeStaleLocks: (dead) => removeStaleLocks(runner, dead),
     };
   },

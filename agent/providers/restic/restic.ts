@@ -4,6 +4,7 @@ import { prepareRestic } from "./command.ts";
 import { dump, load } from "./dump.ts";
 import { forget } from "./forget.ts";
 import { removeStaleLocks } from "./locks.ts";
+import { addPassphrase, dropPassphrase } from "./passphrase.ts";
 import { prune } from "./prune.ts";
 import { ensureResticRepository } from "./repository.ts";
 import { resticContents } from "./restore.ts";
@@ -30,6 +31,8 @@ export const restic: Provider = {
       load: (input) => load(runner, input),
       prune: () => prune(runner),
       check: (input) => check(runner, input),
+      addPassphrase: (passphrase) => addPassphrase(runner, passphrase),
+      dropPassphrase: (passphrase) => dropPassphrase(runner, passphrase),
       removeStaleLocks: (dead) => removeStaleLocks(runner, dead),
     };
   },
