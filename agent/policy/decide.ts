@@ -141,10 +141,12 @@ function asksOfOrder(policy: Policy, places: ReadPlaces, order: Order): Ask[] {
     from === null
       ? []
       : [...asksOfContract(policy, places, from.contract), ...asksOfRepository(policy, places, from.repository)];
-  if (restore.dryRun || (!restore.delete && policy.level !== "ask")) return foreign;
+  // What another host made may hold anything.
+  if (restore.dryRun || (from === null && !restore.delete && policy.level !== "ask")) return foreign;
   const what = restore.include.length === 0 ? "everything" : restore.include.join(", ");
   const where = restore.target === null ? "to where it was" : `to ${restore.target}`;
   const removing = restore.delete ? ", and remove what the snapshot does not have" : "";
-  const summary = `Restore ${what} of snapshot ${restore.snapshot} ${where}${removing} (once)`;
+  const whose = from === null ? "" : " of another host";
+  const summary = `Restore ${what} of snapshot ${restore.snapshot}${whose} ${where}${removing} (once)`;
   return [...foreign, askFor("restore", { order: id, restore }, summary)];
 }

@@ -11,6 +11,7 @@ import { KEPT_DAYS } from "./aside-record.ts";
 import { restoreFiles } from "./files.ts";
 import type { RestoreResult } from "./request.ts";
 import { restoreDatabase } from "./database.ts";
+import { requireKnownSnapshot } from "./known-snapshot.ts";
 import { chooseSnapshot } from "./snapshot.ts";
 import { realPathByOurLinks } from "./ours.ts";
 import { checkStaged, fetchStaged, restoreStaged, removeStagingFrom, excludeStaged } from "./staged.ts";
@@ -56,7 +57,13 @@ export async function performRestore(
   });
   const { contract, policy } = prepared;
   if (contract.kind === "databasebackup" && restore.target === null) {
-    return await restoreDatabase(deps, { prepared, request: contract.request, binding, restore });
+    return await restoreDatabase(deps, {
+      prepared,
+      request: contract.request,
+      binding,
+      restore,
+      trigger: input.trigger,
+    });
   }
   const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
   const databases = contract.kind === "files" ? contract.consistency.flatMap(sqliteOf) : [];
@@ -68,6 +75,15 @@ export async function performRestore(
   const snapshots = await repository.snapshots();
   const chosen = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
   const { id: snapshot } = chosen;
+  await requireKnownSnapshot(deps, {
+    policy,
+    binding,
+    snapshots,
+    snapshot,
+    restore,
+    trigger: input.trigger,
+    engineId: repository.engineId,
+  });
   const place = restore.target ?? "where they were";
   record.log.line(`restoring ${include.length === 0 ? "everything" : include.join(", ")} of ${snapshot} to ${place}`);
   const work = restoreWorkDirectory(deps.paths, input.runId);

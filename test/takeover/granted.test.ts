@@ -12,8 +12,10 @@ import { readGrants, recordGrants } from "../../agent/policy/grants.ts";
 import { loadPolicy, readPolicy } from "../../agent/policy/policy.ts";
 import { loadDecideState } from "../../agent/in-force/grant-state.ts";
 import { decide } from "../../agent/policy/decide.ts";
+import { restore } from "../../agent/runs.ts";
+import { writeMade } from "../../agent/state/made-snapshots.ts";
 import { readWaiting } from "../../agent/policy/waiting.ts";
-import type { Assignment } from "../../shared/assignment.ts";
+import { type Assignment, RestoreRequest } from "../../shared/assignment.ts";
 import { type EngineHost, newId, openEngineHost, type Wanted, type Work } from "../engine/engine-host.ts";
 import { newestRestic } from "../support/restic.ts";
 
@@ -173,6 +175,34 @@ describe("a host with the level guarded", () => {
     expect((await waiting()).join()).toContain("NOT SHOWN WHOLE");
   });
 
+  it("asks before it restores a snapshot that it did not make, wherever that goes", async () => {
+    const work = await granted();
+    const made = await host.backup(work);
+    const ordered = (request: object) =>
+      restore(host.deps, {
+        ...work,
+        runId: newId(),
+        trigger: "order",
+        scheduledAt: null,
+        signal: new AbortController().signal,
+        restore: RestoreRequest.parse({ snapshot: "latest", ...request }),
+      });
+    expect(await ordered({})).toMatchObject({ state: "succeeded" });
+    const { engineId } = await host.report({ kind: "backup" });
+    const nothing = { snapshots: [], isComplete: true, wasDamaged: false, newest: null };
+    await writeMade(host.paths, { binding: work.binding.id, engineId: engineId ?? "" }, nothing);
+    const target = join(host.root, "beside");
+    expect(await ordered({})).toMatchObject({ ...WAITS, snapshot: null });
+    expect(await ordered({ target })).toMatchObject({ ...WAITS, snapshot: null });
+    expect((await waiting())[0]).toContain(`Restore snapshot ${made.snapshot?.slice(0, 8)} of files-nas`);
+    expect(await ordered({ target, dryRun: true })).toMatchObject({ state: "succeeded" });
+    // Root at the terminal needs nobody, and once root said yes, nor does the control plane.
+    expect(await host.restore(work, { target })).toMatchObject({ state: "succeeded" });
+    const asks = await readWaiting({ paths: host.paths, clock: Date });
+    await recordGrants({ paths: host.paths, clock: Date }, asks, "root");
+    expect(await ordered({})).toMatchObject({ state: "succeeded" });
+  });
+
   it("is granted once what it ran before it could ask, and told so", async () => {
     await rm(host.paths.grantsFile);
     const work = host.work({ before: ["stop-app"] });
@@ -206,7 +236,7 @@ describe("a host with the level guarded", () => {
       kind: "restore" as const,
       binding: work.binding.id,
     };
-    const restore = {
+    const request = {
       snapshot: "latest",
       target: null,
       include: [],
@@ -218,10 +248,10 @@ describe("a host with the level guarded", () => {
     const judge = (order: object) =>
       decide(policy, state, {
         kind: "order",
-        order: { ...ordered, restore: { ...restore, include: [] }, from: null, ...order },
+        order: { ...ordered, restore: { ...request, include: [] }, from: null, ...order },
       });
     expect(judge({})).toEqual({ verdict: "allowed" });
-    const removing = { restore: { ...restore, include: [], delete: true } };
+    const removing = { restore: { ...request, include: [], delete: true } };
     const [first, second] = [judge(removing), judge({ ...removing, id: newId() })];
     expect([first, second]).toMatchObject([{ verdict: "waits" }, { verdict: "waits" }]);
     expect(first).not.toEqual(second);
@@ -230,7 +260,7 @@ describe("a host with the level guarded", () => {
     const from = { host: newId(), binding: foreign.binding, contract, repository };
     expect(judge({ from })).toMatchObject({
       verdict: "waits",
-      asks: [{ kind: "hook" }, { kind: "hook" }, { kind: "repository" }],
+      asks: [{ kind: "hook" }, { kind: "hook" }, { kind: "repository" }, { kind: "restore" }],
     });
   });
 });
