@@ -16,7 +16,15 @@ export type EngineFacts = z.infer<typeof EngineFacts>;
 
 /** A lasting problem on the host that a person has to look at. It is over when the agent no longer reports it. */
 export const HostTrouble = z.strictObject({
-  code: z.enum(["spool.damaged", "spool.full", "assignment.damaged", "state.damaged", "disk.full", "audit.rewritten"]),
+  code: z.enum([
+    "spool.damaged",
+    "spool.full",
+    "assignment.damaged",
+    "state.damaged",
+    "disk.full",
+    "policy.invalid",
+    "audit.rewritten",
+  ]),
   subject: z.string().min(1).max(512).describe("which file or directory"),
   message: z.string().max(1000).describe("what happened and what to do"),
 });

@@ -25,6 +25,7 @@ import { hostZone } from "../system/zone.ts";
 import { acknowledgeOrders, removeExpiredOrders, acceptOrders } from "../link/orders.ts";
 import type { OrderDeps } from "../link/orders.ts";
 import { pinNextKey } from "../link/control-keys.ts";
+import { policyTroubles } from "../policy/policy.ts";
 import { startPuller } from "../link/puller.ts";
 import { createRefuse } from "../link/refusals.ts";
 import { deliverReports, startReporter } from "../link/reporter.ts";
@@ -127,7 +128,11 @@ export async function serve(
     assignment: () => assignment,
     onDue: (due) => dispatchDue(dispatch, due),
   });
-  const listTroubles = (): Promise<HostTrouble[]> => findTroubles(paths, spool);
+  const listTroubles = async (): Promise<HostTrouble[]> => [
+    ...(await policyTroubles(paths)),
+    ...(await findTroubles(paths, spool)),
+  ];
+  for (const { message } of await policyTroubles(paths)) log(message);
   const sendFacts = factsSender(api, () => collectFacts(deps, listTroubles));
   const declarations = startDeclarationSync({
     paths,

@@ -3,6 +3,7 @@ import type { AssignedContract } from "../../shared/assignment.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { resolveContract } from "../declared/policy.ts";
 import { loadAssignment } from "../link/assignments.ts";
+import { decideRemoval } from "../policy/append-only.ts";
 import type { Ask } from "../policy/ask.ts";
 import { asksOfOutgoing } from "../policy/asks.ts";
 import { decide, type Decision, type DecideState, type Wish } from "../policy/decide.ts";
@@ -104,12 +105,19 @@ async function decideAll(
     note(chosen.asks, (binding) => binding.contract === contract.id);
     return chosen.item ?? [];
   });
-  const repositories = assignment.repositories.flatMap((repository) => {
+  const repositories: Assignment["repositories"] = [];
+  for (const repository of assignment.repositories) {
     const judge = (one: typeof repository): Decision => decide(policy, state, { kind: "repository", repository: one });
     const chosen = choose({ what: "repository", item: repository, old: before?.repositories ?? [] }, judge);
-    note(chosen.asks, (binding) => binding.repository === repository.id);
-    return chosen.item ?? [];
-  });
+    const isOfIt = (binding: Assignment["bindings"][number]): boolean => binding.repository === repository.id;
+    note(chosen.asks, isOfIt);
+    if (chosen.item === null) continue;
+    // What is only added to stays so until root says otherwise: its upkeep is not even planned.
+    const removal = await decideRemoval({ ...deps, policy, repository: chosen.item, engineId: chosen.item.engineId });
+    const waits = removal.verdict === "waits" && !state.granted.has(removal.ask.key);
+    if (removal.verdict === "waits" && waits) note([removal.ask], isOfIt);
+    repositories.push(waits || removal.verdict === "refused" ? { ...chosen.item, appendOnly: true } : chosen.item);
+  }
   const bindings = assignment.bindings.flatMap((binding) => {
     const wish: Wish = { kind: "binding", binding };
     const decision = decide(policy, state, wish);

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import * as z from "zod";
 import { Level } from "../../shared/approval.ts";
 import { HookName } from "../../shared/contract.ts";
+import type { HostTrouble } from "../../shared/host.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import { AbsolutePath } from "../../shared/ids.ts";
 import { ContainerName, ServiceName, UserName } from "../../shared/unix.ts";
@@ -109,6 +110,14 @@ export interface Policy {
 /** Reads policy.json. An invalid file allows nothing: it never falls back to the defaults. */
 export async function loadPolicy(paths: Pick<Paths, "policyJson">): Promise<Policy> {
   return await readPolicy(paths.policyJson);
+}
+
+/** A policy that can't be followed stops everything: a person has to be told. */
+export async function policyTroubles(paths: Pick<Paths, "policyJson">): Promise<HostTrouble[]> {
+  const { fault } = await loadPolicy(paths);
+  if (fault === null) return [];
+  const message = `${fault}. Until it is fixed, nothing is allowed here`.slice(0, 1000);
+  return [{ code: "policy.invalid", subject: paths.policyJson.slice(0, 512), message }];
 }
 
 /** The same for any file, as `policy check` reads it. */

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { until } from "../support/until.ts";
@@ -53,6 +53,19 @@ test("what a new host was not granted waits for root, is told, and goes on by it
   const run = await world.endOf(await api.post(`/bindings/${binding["id"]}/run`, {}));
   expect(run).toMatchObject({ state: "succeeded" });
   expect(JSON.parse((await agent.cli("approve", "--granted", "--json")).stdout)).toMatchObject([{ key, by: "root" }]);
+
+  // A policy that can't be followed allows nothing, and everybody is told.
+  const policy = join(directory, "host/etc/holdfast/policy.json");
+  await writeFile(policy, '{"level":"paranoid"}', { mode: 0o644 });
+  const troubles = async (): Promise<Thing[]> => (await api.get("/incidents?state=open&kind=host.trouble")).items;
+  const [told] = await until("the trouble to be told", async () => {
+    const items = await troubles();
+    return items.length > 0 && items;
+  });
+  expect(String(told?.["summary"])).toMatch(/policy\.json can't be followed: level: .*nothing is allowed here/);
+  expect((await agent.cli("doctor")).stdout).toMatch(/^fail {2}policy: /m);
+  expect(await world.endOf(await api.post(`/bindings/${binding["id"]}/run`, {}))).toMatchObject({ state: "failed" });
+  await rm(policy);
 
   // Taken back, it waits again.
   expect(await agent.cli("approve", "--revoke", key)).toMatchObject({ code: 0 });
