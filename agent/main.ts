@@ -13,7 +13,6 @@ import { policy } from "./cli/policy.ts";
 import { recover } from "./cli/recover.ts";
 import { recovery } from "./cli/recovery.ts";
 import { restore } from "./cli/restore.ts";
-import { rotateKey } from "./cli/rotate-key.ts";
 import { rotate } from "./cli/rotate.ts";
 import { run } from "./cli/run.ts";
 import { snapshots } from "./cli/snapshots.ts";
@@ -40,7 +39,6 @@ const verbs: readonly Verb[] = [
   exec,
   approve,
   policy,
-  rotateKey,
   recovery,
   recover,
   doctor,

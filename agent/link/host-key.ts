@@ -1,6 +1,7 @@
 import { messageOf } from "../../shared/error-message.ts";
 import type { AgentConfig, Paths } from "../config.ts";
-import { ApiError, openApi } from "./api.ts";
+import { type Api, ApiError, openApi } from "./api.ts";
+import { readInstance } from "./instance.ts";
 import {
   type Identity,
   loadIdentity,
@@ -29,7 +30,7 @@ export async function replaceHostKey(deps: HostKeyDeps): Promise<string> {
   const next = await loadOrCreateNextIdentity(deps.paths);
   if (!(await isKnownAs(deps, next))) {
     const proof = await proveNewKey(next, { host: deps.config.host, previous: present.publicKey });
-    await openApi({ ...deps, identity: present }).putKey(proof);
+    await (await apiAs(deps, present)).putKey(proof);
   }
   await takeNextIdentity(deps.paths);
   return next.publicKey;
@@ -49,10 +50,15 @@ export async function finishKeyReplacement(deps: HostKeyDeps): Promise<void> {
 /** Whether the control plane has this key already. */
 async function isKnownAs(deps: HostKeyDeps, identity: Identity): Promise<boolean> {
   try {
-    await openApi({ ...deps, identity }).getOrders();
+    await (await apiAs(deps, identity)).getOrders();
     return true;
   } catch (error) {
     if (error instanceof ApiError && error.kind === "rejected") return false;
     throw error;
   }
+}
+
+/** In the name of this host's daemon: a process without a name would pass for a copy of this machine. */
+async function apiAs(deps: HostKeyDeps, identity: Identity): Promise<Api> {
+  return openApi({ ...deps, identity, instance: await readInstance(deps.paths) });
 }

@@ -64,12 +64,12 @@ const HELP = `holdfast-agent VERSION: does this host's backups
                                    remove what the retention no longer wants; --dry-run: only say which, and why others stay; --below-floor: also what the policy keeps
   check REPOSITORY [--json]        look for damage, and read the next part of the data
   prune REPOSITORY [--json]        free the space of what was forgotten
-  rotate passphrase REPOSITORY     give the repository a new passphrase; after an interruption, run it again
+  rotate key | rotate passphrase REPOSITORY
+                                   give this host a new key, or a repository a new passphrase
   exec BINDING -- ARGS…            the backup tool itself, on the binding's repository
   approve [KEY…|all] [--show KEY] [--granted] [--revoke KEY…] [--json]
                                    show what waits for root, and say yes to it
   policy [check FILE] [--json]     say what this host allows; check FILE: what it would with that file
-  rotate-key                       make a new key for this host, and give up the old one
   recovery [--grant age1…|--none]  which recovery kit opens this host's repositories; --grant: seal what opens them to that one
   recover --kit FILE [--check] [--repository NAME] [--location L] [--snapshot ID --target DIR [--include PATH…]]
           [--ssh-key FILE] [--ca FILE]
@@ -101,7 +101,6 @@ test("the program prints its version and its help", async () => {
     "exec",
     "approve",
     "policy",
-    "rotate-key",
     "doctor",
     "uninstall",
   ]) {

@@ -194,6 +194,7 @@ test("with a second host's key, no agent route reads or writes anything of the f
     "PUT /agent/v1/detections",
     "PUT /agent/v1/escrows",
     "PUT /agent/v1/facts",
+    "PUT /agent/v1/key",
   ]);
   for (const route of routes) {
     const [method, path] = asked(route);

@@ -9,8 +9,8 @@ const HELP = `usage:
       run the control plane, with this machine as its first host, until Ctrl-C
   holdfast serve
       run the control plane in the foreground until SIGINT or SIGTERM
-  holdfast token create NAME --scope read|operate|admin [--expires SECONDS] [--offline]
-      create an API token; --offline writes it to the database directly, for when no token is left
+  holdfast token create NAME --scope read|operate|admin [--expires SECONDS] [--offline], token rotate NAME [--overlap SECONDS]
+      create an API token; --offline writes it to the database directly, for when no token is left; rotate: a new one in its place
   holdfast enroll [NAME] [--repository R]… [--hook H]… [--level guarded|ask|open] [--uses N] [--expires SECONDS] [--replace HOST]
       print the line that makes another machine a host, and what that grants
   holdfast status [--json]
@@ -47,6 +47,8 @@ const HELP = `usage:
       show who changed what, the newest change last; verify: check that nobody changed the audit
   holdfast seal (--repository R | --provider P --location L) [--name passphrase|AWS_…] [--host H…] [--recipient age1…]
       seal a repository's passphrase or credential, read from stdin, so that only its hosts can open it
+  holdfast signing-key next|status|switch|drop [--force] [--json]
+      replace the key that signs assignments: make the next one, see which hosts have it, switch to it
   holdfast recovery [new|print KITFILE|verify KITFILE] [--html FILE]
       make the kit that opens every repository without control plane and hosts; print it whole; prove it
   holdfast recovery-key [--repository NAME]

@@ -5,7 +5,8 @@ import { agentPaths, readConfig as readAgentConfig } from "../../agent/config.ts
 import { acceptAssignment } from "../../agent/link/assignments.ts";
 import { pinNextKey } from "../../agent/link/control-keys.ts";
 import { openApi } from "../../agent/link/api.ts";
-import { loadIdentity, loadOrCreateNextIdentity, proveNewKey } from "../../agent/link/identity.ts";
+import { readInstance } from "../../agent/link/instance.ts";
+import { type Identity, loadIdentity, loadOrCreateNextIdentity, proveNewKey } from "../../agent/link/identity.ts";
 import { createRefuse } from "../../agent/link/refusals.ts";
 import { openSpool } from "../../agent/state/spool.ts";
 import { openOffline } from "../../control/cli/offline.ts";
@@ -181,6 +182,8 @@ describe("a control plane and a host that run", () => {
     const present = await loadIdentity(paths);
     if (config === null || present === null) throw new Error("not enrolled");
     const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
+    const apiAs = async (identity: Identity) =>
+      openApi({ config, identity, clock: Date, random, instance: await readInstance(paths) });
     // A daemon that starts finishes what it finds: this one has started.
     expect(await backup()).toMatchObject({ state: "succeeded" });
     // Cut off before the control plane is told: the present key still counts, and the same next one is used later.
@@ -188,13 +191,13 @@ describe("a control plane and a host that run", () => {
     expect(await backup()).toMatchObject({ state: "succeeded" });
     // Cut off after it was told: the daemon finds the other key by itself once it is there.
     const proof = await proveNewKey(next, { host: config.host, previous: present.publicKey });
-    await openApi({ config, identity: present, clock: Date, random }).putKey(proof);
-    await expect(openApi({ config, identity: present, clock: Date, random }).getOrders()).rejects.toThrow("key");
-    expect(await world.agent.cli("rotate-key")).toMatchObject({ code: 0 });
+    await (await apiAs(present)).putKey(proof);
+    await expect((await apiAs(present)).getOrders()).rejects.toThrow("key");
+    expect(await world.agent.cli("rotate", "key")).toMatchObject({ code: 0 });
     expect((await loadIdentity(paths))?.publicKey).toBe(next.publicKey);
     expect(await backup()).toMatchObject({ state: "succeeded" });
     // Whole, under a daemon that runs.
-    expect(await world.agent.cli("rotate-key")).toMatchObject({ code: 0 });
+    expect(await world.agent.cli("rotate", "key")).toMatchObject({ code: 0 });
     expect((await loadIdentity(paths))?.publicKey).not.toBe(next.publicKey);
     expect(await backup()).toMatchObject({ state: "succeeded" });
     // Cut off after it was told, and the daemon is started.
@@ -203,7 +206,7 @@ describe("a control plane and a host that run", () => {
     const last = await loadOrCreateNextIdentity(paths);
     if (now === null) throw new Error("no key");
     const told = await proveNewKey(last, { host: config.host, previous: now.publicKey });
-    await openApi({ config, identity: now, clock: Date, random }).putKey(told);
+    await (await apiAs(now)).putKey(told);
     world.agent.start();
     expect(await backup()).toMatchObject({ state: "succeeded" });
     expect((await loadIdentity(paths))?.publicKey).toBe(last.publicKey);
@@ -212,7 +215,7 @@ describe("a control plane and a host that run", () => {
       { ...present, publicKey: last.publicKey },
       { host: config.host, previous: last.publicKey },
     );
-    await expect(openApi({ config, identity: last, clock: Date, random }).putKey(stranger)).rejects.toThrow("new key");
+    await expect((await apiAs(last)).putKey(stranger)).rejects.toThrow("new key");
     await rm(paths.keyFile, { force: true });
   });
 });
