@@ -3,14 +3,19 @@ import { Id, Instant } from "./ids.ts";
 import { OutgoingRequest } from "./outgoing.ts";
 
 /** One notification that a host's agent sends for the control plane, from its own network. Payload of a JWS. */
-export const RelayedDelivery = z.strictObject({
-  id: Id.describe("the delivery's id: the same on every attempt"),
-  host: Id,
-  lease: Id.describe("of this attempt; the result has to name it"),
-  issuedAt: Instant,
-  expiresAt: Instant.describe("after this it may be relayed again"),
-  request: OutgoingRequest,
-});
+export const RelayedDelivery = z
+  .strictObject({
+    id: Id.describe("the delivery's id: the same on every attempt"),
+    host: Id,
+    lease: Id.describe("of this attempt; the result has to name it"),
+    issuedAt: Instant,
+    expiresAt: Instant.describe("after this it may be relayed again"),
+    sealed: z.string().optional().describe("the request as JSON, sealed to the host's age key: it holds secrets"),
+    request: OutgoingRequest.optional().describe("in clear, only for an agent of version 0.1, which has no age key"),
+  })
+  .refine(({ sealed, request }) => (sealed === undefined) !== (request === undefined), {
+    error: "must have either sealed or request",
+  });
 export type RelayedDelivery = z.infer<typeof RelayedDelivery>;
 
 /** `GET /agent/v1/deliveries` → the notifications to be sent now. */

@@ -1,15 +1,19 @@
+import { unseal } from "../../shared/age.ts";
 import { JWS_TYPES } from "../../shared/assignment.ts";
 import { messageOf } from "../../shared/error-message.ts";
+import { parseJson } from "../../shared/json.ts";
+import { OutgoingRequest } from "../../shared/outgoing.ts";
 import { RelayedDelivery, type RelayResult } from "../../shared/relay.ts";
 import { ApiError } from "./api.ts";
 import type { Api } from "./api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
+import { readAgeKey } from "../policy/age-key.ts";
 import { sendAllowed } from "../policy/outgoing.ts";
 import { verifyPinned } from "./signed.ts";
 import type { Timers } from "../system/timers.ts";
 
 export interface RelayDeps {
-  paths: Pick<Paths, "policyJson" | "grantsFile" | "waitingFile" | "locksDir">;
+  paths: Pick<Paths, "policyJson" | "grantsFile" | "waitingFile" | "locksDir" | "ageKeyFile">;
   config: AgentConfig;
   api: Pick<Api, "getRelayedDeliveries" | "postRelayResults">;
   /** The control plane's time, as far as known: deliveries expire by its clock. */
@@ -84,19 +88,28 @@ async function sendDelivery(deps: RelayDeps, jws: string): Promise<RelayResult |
     deps.log(`a notification to send ${opened.message}`);
     return null;
   }
-  const { id, lease, host, expiresAt, request } = opened.value;
+  const { id, lease, host, expiresAt } = opened.value;
   if (host !== deps.config.host || Date.parse(expiresAt) <= deps.clock.now()) {
     deps.log(`notification ${id} is ${host === deps.config.host ? "too old" : "for another host"} and is not sent`);
     return null;
   }
   try {
-    const { status, retryAfterSeconds = 0 } = await sendAllowed(deps, request);
+    const { status, retryAfterSeconds = 0 } = await sendAllowed(deps, await openRequest(deps, opened.value));
     return { id, lease, status, error: null, retryAfterSeconds };
   } catch (error) {
     const message = messageOf(error).slice(0, MOST_ERROR_CHARACTERS);
     deps.log(`notification ${id} was not sent: ${message}`);
     return { id, lease, status: null, error: message, retryAfterSeconds: 0 };
   }
+}
+
+/** @throws an Error when it was sealed to another key, or damaged */
+async function openRequest({ paths }: RelayDeps, { request, sealed }: RelayedDelivery): Promise<OutgoingRequest> {
+  if (request !== undefined) return request;
+  const key = await readAgeKey(paths);
+  const text = key === null || sealed === undefined ? null : await unseal(key, sealed);
+  if (text === null) throw new Error(`it is not sealed to the age key of this host (${paths.ageKeyFile})`);
+  return OutgoingRequest.parse(parseJson(text));
 }
 
 /** Results that can't be posted are dropped: the control plane hands the delivery out again under the same id. */

@@ -1,9 +1,11 @@
 import { and, asc, eq, gt, inArray, isNotNull, lte } from "drizzle-orm";
+import { seal } from "../../shared/age.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import type { RelayResult } from "../../shared/relay.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
 import { sign } from "../auth/sign.ts";
 import { openTarget } from "../keys/channel-secrets.ts";
+import { hosts } from "../db/schema/hosts.ts";
 import { channels, deliveries } from "../db/schema/notifications.ts";
 import type { Deps } from "../deps.ts";
 import { type HttpTarget, requestOf } from "./kinds.ts";
@@ -22,6 +24,8 @@ interface ClaimedDelivery {
   readonly channel: typeof channels.$inferSelect;
   readonly target: HttpTarget;
   readonly host: Id;
+  /** The host's; null: its agent has none. */
+  readonly recipient: string | null;
   readonly lease: Id;
 }
 
@@ -91,6 +95,8 @@ export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ de
     .set({ leaseOwner: lease, leaseUntil: instant(now + LEASE_MS), relayState: "fetched" })
     .where(inArray(deliveries.id, requested))
     .returning();
+  const [row] = await deps.db.select({ facts: hosts.facts }).from(hosts).where(eq(hosts.id, host));
+  const recipient = row?.facts?.recipient ?? null;
   const signed: string[] = [];
   for (const delivery of claimed) {
     const channel = relayChannels.find(({ id }) => id === delivery.channel);
@@ -98,7 +104,7 @@ export async function claimRelayedDeliveries(deps: Deps, host: Id): Promise<{ de
     try {
       const target = await openTarget(deps, channel);
       if (target.kind === "email") continue;
-      signed.push(await signRelayedDelivery(deps, { delivery, channel, target, host, lease }));
+      signed.push(await signRelayedDelivery(deps, { delivery, channel, target, host, recipient, lease }));
     } catch (error) {
       // A request that can't be built must not block the others.
       await recordAttempt(deps, delivery, { status: null, error: messageOf(error) });
@@ -149,12 +155,14 @@ async function retryMissedRelays(deps: Deps, host: Id): Promise<void> {
   if (retried.length > 0) deps.wakeOutbox();
 }
 
+/** The request has the channel's secrets in it, so only the host can open it, whatever carries it there. */
 async function signRelayedDelivery(
   deps: Deps,
-  { delivery, channel, target, host, lease }: ClaimedDelivery,
+  { delivery, channel, target, host, recipient, lease }: ClaimedDelivery,
 ): Promise<string> {
   const now = deps.clock.now();
   const request = await requestOf(buildMessage(delivery, now), target, await secretsOf(deps, channel, now));
   const times = { issuedAt: instant(now), expiresAt: instant(now + LEASE_MS) };
-  return sign(deps.signingKey, "delivery", { id: delivery.id, host, lease, ...times, request });
+  const content = recipient === null ? { request } : { sealed: await seal([recipient], JSON.stringify(request)) };
+  return sign(deps.signingKey, "delivery", { id: delivery.id, host, lease, ...times, ...content });
 }

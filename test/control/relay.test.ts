@@ -2,16 +2,17 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { Webhook } from "standardwebhooks";
 import { expect, test } from "vitest";
 import { startRelay } from "../../agent/link/relay.ts";
+import { recipientOfHost } from "../../agent/policy/age-key.ts";
 import { ApiError } from "../../agent/link/api.ts";
 import { dispatch } from "../../control/notify/dispatch.ts";
 import { page } from "../../shared/api.ts";
 import { Channel, ChannelCreated } from "../../shared/channel.ts";
-import { type RelayResult, SignedDeliveries } from "../../shared/relay.ts";
+import { RelayedDelivery, type RelayResult, SignedDeliveries } from "../../shared/relay.ts";
 import { Delivery } from "../../shared/event.ts";
 import { scratchRoot } from "../agent/scratch.ts";
 import { holdTime } from "../agent/held-time.ts";
 import { httpReceiver } from "../node/http-receiver.ts";
-import { testControl, type TestControl, type TestHost, URL_OF_CONTROL } from "../support/control.ts";
+import { FACTS, testControl, type TestControl, type TestHost, URL_OF_CONTROL } from "../support/control.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -44,6 +45,8 @@ async function agentOf(control: TestControl, host: TestHost, outgoing: unknown) 
   const { paths } = await scratchRoot();
   await mkdir(paths.etc, { recursive: true });
   await writeFile(paths.policyJson, JSON.stringify({ outgoing }));
+  const facts = { ...FACTS, recipient: await recipientOfHost(paths) };
+  expect((await host.send("PUT", "/agent/v1/facts", facts)).status).toBe(204);
   const said: string[] = [];
   const wire = { isDead: false };
   const { timers } = holdTime();
@@ -109,6 +112,37 @@ test("a channel with `via` is sent by that host's agent only, signed, and its re
     lastDeliveredAt: delivery.deliveredAt,
   });
   await agent.run();
+  expect(receiver.requests).toHaveLength(1);
+});
+
+test("what a host is to send is sealed to its age key; an agent without one gets it in clear", async () => {
+  const { control, host, receiver, channel, agent } = await inTheLan();
+  await control.admin.send("PATCH", `/api/v1/channels/${channel.id}`, { enabled: false });
+  const token = "a-token-of-ntfy";
+  const ntfy = { name: "ntfy", kind: "ntfy", url: receiver.url, topic: "t", token, via: host.id };
+  const { id } = await control.admin.ask(ChannelCreated, "POST", "/api/v1/channels", ntfy);
+  const given = async () => {
+    await control.admin.ask(Delivery, "POST", `/api/v1/channels/${id}/test`);
+    await dispatch(control.deps);
+    const [jws = ""] = (await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries;
+    const payload = Buffer.from(jws.split(".")[1] ?? "", "base64url").toString("utf8");
+    return { jws, payload, delivery: RelayedDelivery.parse(JSON.parse(payload)) };
+  };
+  const first = await given();
+  expect(first.payload).not.toContain(token);
+  expect(Object.keys(first.delivery)).toEqual(["id", "host", "lease", "issuedAt", "expiresAt", "sealed"]);
+  // Another key than the host's own: nothing is sent, and the reason is reported.
+  const other = await agentOf(control, host, [new URL(receiver.url).origin]);
+  const once = [[first.jws], []];
+  await other.taking(async () => once.shift() ?? []);
+  expect(other.said.join("\n")).toContain("is not sealed to the age key of this host");
+  expect(receiver.requests).toEqual([]);
+
+  expect((await host.send("PUT", "/agent/v1/facts", { ...FACTS, recipient: null })).status).toBe(204);
+  const { delivery, jws } = await given();
+  expect(delivery.request?.headers["authorization"]).toContain(token);
+  const plain = [[jws], []];
+  await agent.taking(async () => plain.shift() ?? []);
   expect(receiver.requests).toHaveLength(1);
 });
 
@@ -200,7 +234,7 @@ test("an agent sends only deliveries signed for it and not expired; results of a
   const [jws = ""] = (await host.ask(SignedDeliveries, "GET", "/agent/v1/deliveries")).deliveries;
   const [header, payload = "", signature] = jws.split(".");
   const { id, lease } = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as { id: string; lease: string };
-  const forged = Buffer.from(Buffer.from(payload, "base64url").toString("utf8").replace("/hook", "/evil"));
+  const forged = Buffer.from(Buffer.from(payload, "base64url").toString("utf8").replace('"sealed":"', '"sealed":"x'));
   const given = (...deliveries: string[]) => {
     let isFirst = true;
     return async () => (isFirst ? ((isFirst = false), deliveries) : []);

@@ -15,14 +15,22 @@ export interface Storage {
   readonly caFile: string;
   readonly user: string;
   readonly password: string;
+  /** The directory with everything it stores. */
+  readonly data: string;
   /** What is in it, at the top or in one of its buckets. */
   names(bucket?: string): Promise<string[]>;
   stop(): Promise<void>;
 }
 
 /** Debian's restic-rest-server, with one user. */
-export async function startRestServer({ appendOnly }: { appendOnly: boolean }): Promise<Storage> {
-  const credentials = { user: "somebody", password: "pass/word:with@signs" };
+export async function startRestServer({
+  appendOnly,
+  password = "pass/word:with@signs",
+}: {
+  appendOnly: boolean;
+  password?: string;
+}): Promise<Storage> {
+  const credentials = { user: "somebody", password };
   return await start(credentials, async ({ directory, data, port, key, certificate }) => {
     const users = join(directory, "htpasswd");
     const hash = createHash("sha1").update(credentials.password).digest("base64");
@@ -75,6 +83,7 @@ async function start(
   return {
     port,
     caFile: certificate,
+    data,
     ...credentials,
     names: (bucket = "") => readdir(join(data, bucket)),
     async stop() {
