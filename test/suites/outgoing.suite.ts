@@ -2,11 +2,14 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { newAgeKey, recipientOf, unseal } from "../../shared/age.ts";
 import { page } from "../../shared/api.ts";
 import { ChannelCreated } from "../../shared/channel.ts";
 import { Delivery } from "../../shared/event.ts";
+import { RelayedDelivery, SignedDeliveries } from "../../shared/relay.ts";
 import { openClient } from "../support/client.ts";
 import type { ControlUnderTest } from "../support/control-under-test.ts";
+import { enrolFakeHost, FAKE_FACTS } from "../support/fake-host.ts";
 import { type Receiver, startReceiver } from "../support/receiver.ts";
 import { until } from "../support/until.ts";
 
@@ -60,6 +63,24 @@ export function outgoingSuite(control: () => ControlUnderTest): void {
       const delivery = await attempted(await testChannel("metadata", "http://0xa9fea9fe/latest/meta-data"));
       expect(delivery).toMatchObject({ state: "pending", lastStatus: null });
       expect(delivery.lastError).toContain("169.254.169.254 is a cloud metadata address");
+    });
+
+    test("what a host relays is sealed to its age key", async () => {
+      const host = await enrolFakeHost(control(), "relays");
+      const key = await newAgeKey();
+      const facts = { ...FAKE_FACTS, recipient: await recipientOf(key) };
+      expect((await host.client.send("PUT", "/agent/v1/facts", facts)).status).toBe(204);
+      const token = "a-token-of-gotify";
+      const body = { name: "relayed", kind: "gotify", url: receiver.url, token, via: host.id };
+      const { id } = await admin.ask(ChannelCreated, "POST", "/api/v1/channels", body);
+      await admin.ask(z.unknown(), "POST", `/api/v1/channels/${id}/test`);
+      const payload = await until("the delivery for the host", async () => {
+        const { deliveries } = await host.client.ask(SignedDeliveries, "GET", "/agent/v1/deliveries");
+        return deliveries.map((jws) => Buffer.from(jws.split(".")[1] ?? "", "base64url").toString("utf8"))[0];
+      });
+      expect(payload).not.toContain(token);
+      const { sealed } = RelayedDelivery.parse(JSON.parse(payload));
+      expect(await unseal(key, sealed ?? "")).toContain(token);
     });
 
     test("a refused connection is retried later", async () => {
