@@ -13,12 +13,11 @@ export interface Place {
 export const FROM_AGENT = "traffic from the agent";
 const Described = z.object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) });
 
-/** All that can be looked at from outside. @param copy a file that `holdfast copy-database` made */
-export async function everyPlace(scene: Scene, copy: string): Promise<Place[]> {
+/** All that can be looked at from outside. */
+export async function everyPlace(scene: Scene): Promise<Place[]> {
   const { at, recorder, storage } = scene;
   return [
     ...(await filesOf("control plane", at.data)),
-    { name: "copy of the database", bytes: await readFile(copy) },
     { name: "log of the control plane", bytes: Buffer.from(scene.logged()) },
     { name: "printed", bytes: Buffer.from(scene.printed()) },
     { name: FROM_AGENT, bytes: recorder.bytes("from agent") },
@@ -44,7 +43,13 @@ export function findAll(
     const inFrames = needles.some((needle) => unmasked.includes(unmaskable(needle)));
     const holds = ({ name, bytes }: Place): boolean =>
       (inFrames && name === FROM_AGENT) || needles.some((needle) => bytes.includes(needle));
-    return [what, places.filter(holds).map(({ name }) => name)];
+    return [
+      what,
+      places
+        .filter(holds)
+        .map(({ name }) => name)
+        .toSorted(),
+    ];
   });
   return Object.fromEntries(found);
 }

@@ -1,9 +1,13 @@
+import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect } from "vitest";
 import { createToken } from "../../../control/domain/service/tokens.ts";
 import { readConfig } from "../../../control/runtime/node/config.ts";
+import { writeControlHooks } from "../../../control/runtime/node/control-contract.ts";
+import { agentRoot } from "../../../control/runtime/node/local-agent.ts";
 import { lineLog } from "../../../control/runtime/node/log.ts";
 import { startControl } from "../../../control/runtime/node/server.ts";
 import { agentIn } from "../../support/agent.ts";
@@ -96,6 +100,13 @@ export async function openScene({ password }: { password: string }) {
       const settings = { enable: false };
       const binding = await api("POST", "/bindings", { name, contract: contract["id"], repository: id, settings });
       return { binding: String(binding["id"]), repository: String(id) };
+    },
+    /** Puts the database's copy and the signing key where the control plane's own backup reads them. */
+    async stageControlBackup(): Promise<void> {
+      await writeControlHooks(config);
+      const hook = join(agentRoot(at.data), "etc/holdfast/hooks.d/control-database");
+      const { stdout, stderr } = await promisify(execFile)(hook);
+      printed.push(stdout, stderr);
     },
     async end() {
       await agent.kill("SIGTERM");
