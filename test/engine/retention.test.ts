@@ -119,6 +119,8 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     expect(refused).toMatchObject({ state: "failed", failure: { code: "repository.append_only" } });
     expect((await ask(appendOnly, true)).plan?.map(({ keep }) => keep)).toEqual([false, true]);
 
+    // What was append-only stays so until root says otherwise; here root trusts the control plane.
+    await host.policy({ level: "open", keep: { snapshots: 1, days: 0 } });
     Object.assign(host.deps, { clockOffset: () => -86_400_000 });
     const wrong = await ask(keeping(1), false);
     const { run, snapshots } = await host.report(wrong);
