@@ -69,7 +69,7 @@ export function createApp(deps: Deps, options: AppOptions) {
   app.use(requireAccess(deps, options.clients ?? unknownClients(deps)));
   app.use(readBeforeChange(deps));
   app.use("/agent/v1/:route{reports|declarations|escrows}", limitBody(8 * MiB));
-  app.use("/agent/v1/:route{enroll|facts|detections|deliveries}", limitBody(MiB));
+  app.use("/agent/v1/:route{enroll|facts|detections|deliveries|key}", limitBody(MiB));
   app.use("/api/*", limitBody(MiB));
   app.use(requireJson);
 

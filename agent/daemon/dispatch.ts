@@ -17,7 +17,9 @@ export interface DispatchDeps {
   runner: RunnerDeps;
   queue: Queue;
   newId: () => Id;
+  /** What is in force, and what of it or more the control plane has signed. */
   assignment: () => Assignment | null;
+  signed: () => Assignment | null;
   /**
    * Interrupted runs are recovered first: a service they stopped must be running again before it is stopped once more.
    */
@@ -131,9 +133,23 @@ async function reportUnknown(deps: DispatchDeps, order: RunOrder): Promise<void>
       : { binding: null, repository: order.repository, what: `repository ${order.repository}` };
   const { binding, repository, what } = about;
   const run = { runId: order.id, binding, repository, kind: order.kind, trigger: "order" as const, scheduledAt: null };
-  const message = `this host has no ${what} in its assignment`;
-  const failure = runFailure("binding.unknown", message, "Check whether it still exists, then send the order again.");
+  const failure = isWaiting(deps, about)
+    ? runFailure("policy.approval_needed", `${what} waits for root on this host`)
+    : runFailure(
+        "binding.unknown",
+        `this host has no ${what} in its assignment`,
+        "Check whether it still exists, then send the order again.",
+      );
   await recordUnstarted(deps.runner, run, failure);
+}
+
+/** Whether it is assigned, and only not in force. */
+function isWaiting(
+  { signed }: Pick<DispatchDeps, "signed">,
+  { binding, repository }: { binding: Id | null; repository: Id | null },
+): boolean {
+  const { bindings = [], repositories = [] } = signed() ?? {};
+  return bindings.some(({ id }) => id === binding) || repositories.some(({ id }) => id === repository);
 }
 
 /** A run started with the CLI has its own process: SIGINT cancels it. */

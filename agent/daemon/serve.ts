@@ -103,6 +103,7 @@ export async function serve(
     // By the control plane's clock: it sorts the runs of all hosts by their ids.
     newId: () => uuidv7(controlClock.now(), deps.random(10)),
     assignment: () => assignment,
+    signed: () => signed,
   };
 
   const orders: OrderDeps = {

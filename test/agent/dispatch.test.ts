@@ -30,6 +30,7 @@ async function dueOnce(change: { write?: (entry: SpoolEntry) => Promise<void> } 
     },
     newId,
     assignment: () => assignment,
+    signed: () => null,
     interruptedRunsEnded: Promise.resolve(),
   };
   dispatchDue(deps, {

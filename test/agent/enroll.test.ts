@@ -78,7 +78,7 @@ test("a token enrols this machine as a host, which then authenticates with its o
   expect(config).toMatchObject({ name: "nas", url: control().url, audience: control().url });
   expect(await readConfig(paths)).toEqual(config);
   expect((await stat(paths.etc)).mode & 0o777).toBe(0o755);
-  expect(await (await apiOf(paths)).getOrders()).toEqual([]);
+  expect(await (await apiOf(paths)).getOrders()).toEqual({ orders: [] });
   expect(await readFile(paths.agentJson, "utf8")).not.toContain("hfe.");
 });
 
@@ -248,7 +248,7 @@ test("a host with clock skew takes the time from the rejected request and succee
     const error = { code: "auth.clock_wrong", message: "the host's clock is wrong" };
     response.end(JSON.stringify(isRight ? { orders: [] } : { error }));
   }, wrong);
-  expect(await api.getOrders()).toEqual([]);
+  expect(await api.getOrders()).toEqual({ orders: [] });
   expect(issued).toHaveLength(2);
   expect(api.clockOffset() / 86_400_000).toBeCloseTo(40, 3);
   await api.getOrders();

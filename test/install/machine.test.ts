@@ -7,6 +7,7 @@ import { createToken } from "../../control/domain/service/tokens.ts";
 import { readConfig } from "../../control/runtime/node/config.ts";
 import { startControl } from "../../control/runtime/node/server.ts";
 import { page } from "../../shared/api.ts";
+import { Approval } from "../../shared/approval.ts";
 import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { EnrollmentCreated, Host } from "../../shared/host.ts";
@@ -97,6 +98,14 @@ test("the first backup, with Debian's own restic, is reported with its snapshot"
     passphrase: { generate: true },
   });
   binding = await api.ask(Binding, "POST", "/api/v1/bindings", { contract: contract.id, repository: repository.id });
+  // The line granted no place: root says yes to it once.
+  const waiting = async () => (await api.ask(page(Approval), "GET", "/api/v1/approvals")).items;
+  await until("the place to wait for root", async () => (await waiting()).length === 1);
+  expect(await machine.sh("holdfast-agent approve all")).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("Keep backups with restic at /srv/backup"),
+  });
+  await until("nothing to wait any more", async () => (await waiting()).length === 0);
   const run = await backUp();
   expect(run).toMatchObject({ state: "succeeded", failure: null, stats: { filesTotal: 2 } });
   const { items } = await api.ask(page(Snapshot), "GET", `/api/v1/snapshots?binding=${binding.id}`);

@@ -38,7 +38,7 @@ test("what a new host was not granted waits for root, is told, and goes on by it
 
   // A run that is ordered now fails, and says what to type where.
   const early = await world.endOf(await api.post(`/bindings/${binding["id"]}/run`, {}));
-  expect(early).toMatchObject({ state: "failed" });
+  expect(early).toMatchObject({ state: "failed", failure: { code: "policy.approval_needed" } });
 
   const status = await agent.cli("status");
   expect(status.stdout).toContain(`waits       for root: Keep backups with restic`);
