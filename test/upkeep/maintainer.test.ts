@@ -62,7 +62,8 @@ describe("the host that maintains an append-only repository", () => {
         void job.start(new AbortController().signal).then(ended.resolve, ended.reject),
     };
     const assignment = () => work.assignment;
-    dispatchOrder({ runner: host.deps, queue, newId, assignment, interruptedRunsEnded: Promise.resolve() }, order);
+    const interruptedRunsEnded = Promise.resolve();
+    dispatchOrder({ runner: host.deps, queue, newId, assignment, signed: assignment, interruptedRunsEnded }, order);
     await ended.promise;
     return (await host.report({ runId: order.id })).run;
   };
