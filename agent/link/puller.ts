@@ -46,9 +46,10 @@ export function startPuller(deps: PullerDeps): Puller {
       // Orders are fetched before the assignment and carried out after it: the assignment then contains what they refer
       // to.
       const { orders: signed, nextKey } = await deps.api.getOrders();
-      if (nextKey !== undefined) await deps.onNextKey(nextKey);
       const jws = await deps.api.getAssignment(deps.revision());
       if (jws !== null) await deps.onAssignment(jws);
+      // After the assignment, which may have made the key that signs this the present one.
+      if (nextKey !== undefined) await deps.onNextKey(nextKey);
       for (const order of await deps.onOrders(signed)) deps.onOrder(order);
       deps.onPulled();
       await deps.sendFacts();

@@ -73,3 +73,13 @@ function isExecutable(path: string): boolean {
     return false;
   }
 }
+
+/**
+ * What the takeover suite plays each attack on: the newest restic and the oldest borg; the oldest restic too in
+ * `npm run takeover`, which takes its time.
+ */
+export function attacked(): FoundEngine[] {
+  const [oldest, newest] = oldestAndNewest("restic");
+  const [borg] = oldestAndNewest("borg");
+  return process.env["HOLDFAST_TAKEOVER"] === "whole" ? [oldest, newest, borg] : [newest, borg];
+}

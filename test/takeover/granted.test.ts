@@ -16,8 +16,8 @@ import { restore } from "../../agent/runs.ts";
 import { writeMade } from "../../agent/state/made-snapshots.ts";
 import { readWaiting } from "../../agent/policy/waiting.ts";
 import { type Assignment, RestoreRequest } from "../../shared/assignment.ts";
-import { type EngineHost, newId, openEngineHost, type Wanted, type Work } from "../engine/engine-host.ts";
-import { newestRestic } from "../support/restic.ts";
+import { type EngineHost, newId, type Wanted, type Work } from "../engine/engine-host.ts";
+import { openReadyHost } from "../engine/ready-host.ts";
 
 // Who has the control plane's signing key assigns whatever he likes. A host does only what root has granted on it.
 
@@ -49,7 +49,7 @@ describe("a host with the level guarded", () => {
 
   beforeEach(async () => {
     lines = [];
-    host = await openEngineHost(newestRestic());
+    host = await openReadyHost();
     await rm(host.paths.policyJson);
     await host.write("data/letter", "dear reader");
     await recordGrants({ paths: host.paths, clock: Date }, [], "installation");
@@ -285,7 +285,7 @@ it("the policies of docs/policy.md can be followed, and each says what it is", a
 });
 
 it("a policy that can't be followed allows nothing, and a level decides what is asked", async () => {
-  const host = await openEngineHost(newestRestic());
+  const host = await openReadyHost();
   await host.write("data/letter", "dear reader");
   await mkdir(host.paths.etc, { recursive: true });
   try {

@@ -31,7 +31,8 @@ async function stored(): Promise<Rows> {
   );
   const found: Rows = {};
   for (const { name } of tables) {
-    const rows = await all(`select * from "${String(name)}"`);
+    // The mark of the audit's newest entry changes with each request too.
+    const rows = await all(`select * from "${String(name)}"${name === "marks" ? " where name <> 'audit'" : ""}`);
     found[String(name)] = rows.map((row) =>
       JSON.stringify(Object.fromEntries(Object.entries(row).filter(([column]) => !/^last_?used/i.test(column)))),
     );
