@@ -125,7 +125,8 @@ export async function startWorld({ hasPolicy = true } = {}): Promise<World> {
     async end() {
       await agent.kill("SIGTERM");
       await control?.close();
-      await rm(directory, { recursive: true, force: true });
+      // What an engine that was just stopped still writes.
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }

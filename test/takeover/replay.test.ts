@@ -87,7 +87,7 @@ test("an agent makes a new JWT for every request, and for one that something in 
     clock: Date,
     random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
   });
-  expect(await api.getOrders()).toEqual([]);
+  expect(await api.getOrders()).toEqual({ orders: [] });
   expect(used.size).toBe(2);
   await expect(api.getOrders()).rejects.toMatchObject({ code: "auth.jwt_used" });
   expect(used.size).toBe(4);

@@ -34,12 +34,17 @@ export function tagOf({ binding }: Access["scope"]): string {
  * also after the run was cancelled. Throws RunError.
  */
 export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts[]> {
-  return parseSnapshots(await list(runner, scopeArgs(runner.access))).map(({ scope: _own, ...facts }) => facts);
+  return parseSnapshots(await list(runner, scopeArgs(runner.access))).map(
+    ({ hostname: _host, tags: _tags, ...facts }) => facts,
+  );
 }
 
 /** Lists those of every host and binding, and none that Holdfast did not make. Otherwise as `listSnapshots`. */
 export async function listEverySnapshot(runner: ResticRunner): Promise<ScopedSnapshot[]> {
-  return parseSnapshots(await list(runner, []));
+  return parseSnapshots(await list(runner, [])).flatMap(({ hostname, tags, ...facts }) => {
+    const binding = tags?.find((tag) => tag.startsWith(TAG))?.slice(TAG.length);
+    return binding === undefined ? [] : [{ ...facts, scope: { host: hostname ?? "", binding } }];
+  });
 }
 
 async function list(runner: ResticRunner, scope: readonly string[]): Promise<string> {
@@ -65,20 +70,19 @@ async function list(runner: ResticRunner, scope: readonly string[]): Promise<str
   return answer.text();
 }
 
-function parseSnapshots(text: string): ScopedSnapshot[] {
+type ListedSnapshot = SnapshotFacts & Pick<z.infer<typeof ResticSnapshot>, "hostname" | "tags">;
+
+function parseSnapshots(text: string): ListedSnapshot[] {
   const listed = z.array(ResticSnapshot).nullable().safeParse(parseJson(text));
   if (!listed.success) throw unreadable();
-  const facts = (listed.data ?? []).flatMap(({ id, time, paths, summary, hostname, tags }) => {
-    const binding = (tags ?? []).find((tag) => tag.startsWith(TAG))?.slice(TAG.length);
-    if (binding === undefined) return [];
-    return {
-      id,
-      takenAt: instantOf(time),
-      paths: (paths ?? []).slice(0, MOST_PATHS),
-      bytesTotal: summary?.total_bytes_processed ?? null,
-      scope: { host: hostname ?? "", binding },
-    };
-  });
+  const facts = (listed.data ?? []).map(({ id, time, paths, summary, hostname, tags }) => ({
+    id,
+    takenAt: instantOf(time),
+    paths: (paths ?? []).slice(0, MOST_PATHS),
+    bytesTotal: summary?.total_bytes_processed ?? null,
+    hostname,
+    tags,
+  }));
   return facts.toSorted((one, other) => (one.takenAt < other.takenAt ? -1 : 1)).slice(-MOST_LISTED);
 }
 

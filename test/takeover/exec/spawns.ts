@@ -58,7 +58,8 @@ export function judgeSpawn(words: readonly string[], root: string): string | nul
 
 function judgeFiles(files: readonly string[]): string | null {
   const wrong = files.find(
-    (file) => file !== "" && !/\/var\/cache\/holdfast\/staging\/[^/]+\/dumps\/[A-Za-z0-9_-]+\.(?:sql|dump)$/.test(file),
+    (file) =>
+      file !== "" && !/\/var\/cache\/holdfast\/staging\/[^/]+\/dumps\/[A-Za-z0-9_-]+\.(?:sql|dump|pgdump)$/.test(file),
   );
   return wrong === undefined ? null : `file ${wrong}`;
 }

@@ -75,6 +75,12 @@ export function templateOf({ root, ids, isBorg, isDump, location, user }: Templa
           prune: { timerConfig: { OnCalendar: ["daily"], RandomizedDelaySec: "1h" } },
           check: { timerConfig: { OnCalendar: "weekly", RandomizedDelaySec: "1h" } },
           zone: "UTC",
+          access: {
+            location,
+            passphrase: { file: join(root, "data/passphrase") },
+            secrets,
+            ssh: { identityFile: "/root/.ssh/id", hostKey: `ssh-ed25519 ${"A".repeat(68)}` },
+          },
         },
         maintains: true,
         existing: false,
