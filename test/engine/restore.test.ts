@@ -3,11 +3,11 @@ import { lstatSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } 
 import { chmod, lstat, mkdir, readFile, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { oldestAndNewest } from "../support/engines.ts";
+import { oneOfEach } from "../support/engines.ts";
 import { type EngineHost, openEngineHost, textOf, type Work } from "./engine-host.ts";
 import { describeTree, makeOddTree } from "./odd-tree.ts";
 
-const ENGINES = [...oldestAndNewest("restic"), ...oldestAndNewest("borg")];
+const ENGINES = oneOfEach();
 
 // One snapshot per engine: what it holds is made once, wrecked before each restore, and given back.
 describe.each(ENGINES)("a restore with $provider $version", (engine) => {

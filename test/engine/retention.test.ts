@@ -4,14 +4,14 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordGoodSnapshot } from "../../agent/state/good-snapshot.ts";
 import { forget } from "../../agent/runs.ts";
 import { type RunOutcome } from "../../agent/run/deps.ts";
-import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
+import { type FoundEngine, oldestAndNewest, oneOfEach } from "../support/engines.ts";
 import { holdLock } from "./held-lock.ts";
 import { type EngineHost, newId, openEngineHost, useEngine, type Work } from "./engine-host.ts";
 
 let host: EngineHost;
 const [RESTIC, BORG] = [oldestAndNewest("restic"), oldestAndNewest("borg")];
 
-describe.each([...RESTIC, ...BORG])("the retention with $provider $version", (engine) => {
+describe.each(oneOfEach())("the retention with $provider $version", (engine) => {
   const { keeping, ask } = onHost(engine);
 
   it("first shows which snapshots it removes and why others stay, then removes them, of this binding only", async () => {

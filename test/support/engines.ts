@@ -74,12 +74,11 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/**
- * What the takeover suite plays each attack on: the newest restic and the oldest borg; the oldest restic too in
- * `npm run takeover`, which takes its time.
- */
-export function attacked(): FoundEngine[] {
-  const [oldest, newest] = oldestAndNewest("restic");
-  const [borg] = oldestAndNewest("borg");
-  return process.env["HOLDFAST_TAKEOVER"] === "whole" ? [oldest, newest, borg] : [newest, borg];
+/** `npm run test:whole` plays on every version what `npm test` plays on one of each tool. */
+export const IS_WHOLE = process.env["HOLDFAST_TESTS"] === "whole";
+
+/** The newest restic and the oldest borg; when all is played, the oldest and the newest of both. */
+export function oneOfEach(): FoundEngine[] {
+  const [restic, borg] = [oldestAndNewest("restic"), oldestAndNewest("borg")];
+  return IS_WHOLE ? [...restic, ...borg] : [restic[1], borg[0]];
 }

@@ -6,12 +6,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { restore } from "../../agent/runs.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
 import { type EngineHost, newId, openEngineHost, textOf, type Work } from "../engine/engine-host.ts";
-import { attacked } from "../support/engines.ts";
+import { oneOfEach } from "../support/engines.ts";
 
 // Who has the control plane's signing key orders restores of snapshots that he made himself. None of them may make him
 // root.
 
-describe.each(attacked())("a restore that the control plane orders, with $provider $version", (engine) => {
+describe.each(oneOfEach())("a restore that the control plane orders, with $provider $version", (engine) => {
   let host: EngineHost;
   let data: string;
   let work: Work;

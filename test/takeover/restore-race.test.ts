@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { restore } from "../../agent/runs.ts";
 import { RestoreRequest } from "../../shared/assignment.ts";
 import { type EngineHost, newId, openEngineHost, textOf, useEngine, type Work } from "../engine/engine-host.ts";
-import { attacked } from "../support/engines.ts";
+import { oneOfEach } from "../support/engines.ts";
 
 // The owner of a source has an account and no rights. While root restores what is his, he renames directories and puts
 // symbolic links in their places: nothing may be written, removed or changed where they lead.
@@ -15,7 +15,7 @@ const OWNER = 4242;
 /** With HOLDFAST_RACES=300, as many restores are raced as the promise deserves. */
 const RACES = Number(process.env["HOLDFAST_RACES"] ?? 3);
 
-describe.each(attacked())("a restore beneath directories of others, with $provider $version", (engine) => {
+describe.each(oneOfEach())("a restore beneath directories of others, with $provider $version", (engine) => {
   let host: EngineHost;
   let data: string;
   let outside: string;

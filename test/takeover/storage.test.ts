@@ -9,7 +9,7 @@ import { restoreResultLines } from "../../shared/restore-result.ts";
 import { forTerminal } from "../../shared/terminal.ts";
 import { type EngineHost, handEnvironment, openEngineHost, textOf, type Work } from "../engine/engine-host.ts";
 import { craftArchive, type CraftedNode, craftSnapshot, SET_USER_ID } from "../support/crafted.ts";
-import { attacked, type FoundEngine, oldestAndNewest } from "../support/engines.ts";
+import { type FoundEngine, oldestAndNewest, oneOfEach } from "../support/engines.ts";
 
 // Who has the backup storage serves what he likes. With the passphrase as well he makes snapshots that no engine would
 // make; the worst is that they hold what they hold. Nothing is written outside the place of a restore.
@@ -74,7 +74,7 @@ const HOSTILE_TREES: [string, (root: string) => CraftedNode[]][] = [
   ],
 ];
 
-describe.each(attacked().filter(({ provider }) => provider === "restic"))(
+describe.each(oneOfEach().filter(({ provider }) => provider === "restic"))(
   "a crafted snapshot, with restic $version",
   (engine) => {
     beforeAll(() => open(engine));
