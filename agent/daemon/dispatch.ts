@@ -143,12 +143,18 @@ async function reportUnknown(deps: DispatchDeps, order: RunOrder): Promise<void>
   await recordUnstarted(deps.runner, run, failure);
 }
 
+interface OrderSubject {
+  readonly binding: Id | null;
+  readonly repository: Id | null;
+}
+
 /** Whether it is assigned, and only not in force. */
-function isWaiting(
-  { signed }: Pick<DispatchDeps, "signed">,
-  { binding, repository }: { binding: Id | null; repository: Id | null },
-): boolean {
-  const { bindings = [], repositories = [] } = signed() ?? {};
+function isWaiting({ signed, assignment }: Pick<DispatchDeps, "signed" | "assignment">, of: OrderSubject): boolean {
+  return isIn(signed(), of) && !isIn(assignment(), of);
+}
+
+function isIn(assignment: Assignment | null, { binding, repository }: OrderSubject): boolean {
+  const { bindings = [], repositories = [] } = assignment ?? {};
   return bindings.some(({ id }) => id === binding) || repositories.some(({ id }) => id === repository);
 }
 

@@ -26,6 +26,7 @@ test("wrangler can deploy it as it is, without network, account or Node's module
 
   const bundle = await readFile(join(out, "main.js"));
   expect(bundle.toString("utf8").match(/(?:from|import|require)\s*\(?\s*["']node:[a-z/]+["']/g)).toBeNull();
-  // Workers Free takes 3 MiB; a jump from some 150 KiB means that something big crept in.
-  expect(gzipSync(bundle).length).toBeLessThan(400 * 1024);
+  // Workers Free takes 3 MiB; a jump from some 430 KiB, with age for relayed notifications, means that something big
+  // crept in.
+  expect(gzipSync(bundle).length).toBeLessThan(500 * 1024);
 });
