@@ -259,6 +259,30 @@ async function killAll(): Promise<void> {
     if (daemon !== null) process.kill(daemon.process.pid, "SIGKILL");
   }
   holdfast = null;
+  // What it started would write on, into the directory that the test takes away.
+  await until("everything that worked in the data directory to be gone", async () => {
+    const left = await processesAt(data);
+    for (const pid of left) if (pid !== process.pid) killQuietly(pid);
+    return left.every((pid) => pid === process.pid);
+  });
+}
+
+/** Processes whose environment names a directory. */
+async function processesAt(path: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const named = pids.map(async (pid) => {
+    const environ = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+    return environ.includes(path) ? [pid] : [];
+  });
+  return (await Promise.all(named)).flat();
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 async function holdfastVerb(words: string[], input = ""): Promise<{ code: unknown; stdout: string; stderr: string }> {
