@@ -31,7 +31,7 @@ async function show(deps: CliDeps, { policy: found, json }: { policy: Policy; js
   const judged = assignment === null ? [] : await judgeAssignment(deps, { policy: found, assignment });
   if (json) {
     const { isDeclared: _declared, ...policyFacts } = found;
-    deps.out(`${JSON.stringify({ policy: policyFacts, notInForce: judged }, null, 2)}\n`);
+    deps.out(`${JSON.stringify({ policy: policyFacts, notAllowed: judged }, null, 2)}\n`);
   } else {
     const lines = [...policyLines(found), "", ...judgedLines(judged, assignment !== null)];
     deps.out(`${lines.join("\n")}\n`);

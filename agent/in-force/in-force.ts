@@ -26,9 +26,9 @@ export async function loadInForce(deps: InForceDeps): Promise<Assignment | null>
 }
 
 /**
- * Decides every object of an assignment. What is not granted stays as it was before, or out of force if it is new; what
- * waits is noted for root, and what is refused is logged. An assignment that ran before this host asked for anything is
- * granted as it is, once.
+ * Decides every object of an assignment. What waits for root is noted, and stays as it was before, or out of force if
+ * it is new. What is refused stays in: the gate of its run refuses it, so that its run fails and says why. An assignment
+ * that ran before this host asked for anything is granted as it is, once.
  * @param assignment as signed
  * @returns what is in force from now on
  */
@@ -44,8 +44,8 @@ export async function putInForce(deps: InForceDeps, assignment: Assignment | nul
   return found.inForce;
 }
 
-/** Something assigned that is not in force, and why. */
-export interface NotInForce {
+/** Something assigned that this host does not do, and why. */
+export interface NotAllowed {
   readonly verdict: "waits" | "refused";
   readonly what: string;
   readonly reason: string;
@@ -55,7 +55,7 @@ export interface NotInForce {
 export async function judgeAssignment(
   deps: Pick<InForceDeps, "paths">,
   { policy, assignment }: { policy: Policy; assignment: Assignment },
-): Promise<NotInForce[]> {
+): Promise<NotAllowed[]> {
   const state = await loadDecideState(deps.paths, policy);
   const { verdicts } = await decideAll(deps, { policy, state, assignment, before: null });
   return verdicts;
@@ -72,8 +72,8 @@ interface Judged {
 async function decideAll(
   deps: Pick<InForceDeps, "paths">,
   { policy, state, assignment, before }: Judged,
-): Promise<{ inForce: Assignment; asks: WaitingAsk[]; verdicts: NotInForce[] }> {
-  const verdicts: NotInForce[] = [];
+): Promise<{ inForce: Assignment; asks: WaitingAsk[]; verdicts: NotAllowed[] }> {
+  const verdicts: NotAllowed[] = [];
   const asks = new Map<string, WaitingAsk>();
   const note = (more: readonly Ask[], concerns: (binding: Assignment["bindings"][number]) => boolean): void => {
     const names = assignment.bindings.filter(concerns).map(({ name }) => name);
@@ -87,11 +87,11 @@ async function decideAll(
     judge: (item: Item) => Decision,
   ) => {
     const decision = judge(item);
-    if (decision.verdict === "allowed") return { item, asks: [] };
-    verdicts.push(...notInForce(`${what} "${item.name}"`, decision));
+    verdicts.push(...notAllowed(`${what} "${item.name}"`, decision));
+    if (decision.verdict !== "waits") return { item, asks: [] };
     const known = old.find(({ id }) => id === item.id);
     const isKept = known !== undefined && judge(known).verdict === "allowed";
-    return { item: isKept ? known : null, asks: decision.verdict === "waits" ? decision.asks : [] };
+    return { item: isKept ? known : null, asks: decision.asks };
   };
 
   const policies = new Map<string, Policy>();
@@ -121,7 +121,7 @@ async function decideAll(
   const bindings = assignment.bindings.flatMap((binding) => {
     const wish: Wish = { kind: "binding", binding };
     const decision = decide(policy, state, wish);
-    verdicts.push(...notInForce(`binding "${binding.name}"`, decision));
+    verdicts.push(...notAllowed(`binding "${binding.name}"`, decision));
     if (decision.verdict === "waits") note(decision.asks, ({ id }) => id === binding.id);
     const isWhole =
       contracts.some(({ id }) => id === binding.contract) && repositories.some(({ id }) => id === binding.repository);
@@ -133,7 +133,7 @@ async function decideAll(
   return { inForce: { ...assignment, contracts, repositories, bindings }, asks: [...asks.values()], verdicts };
 }
 
-function notInForce(what: string, decision: Decision): NotInForce[] {
+function notAllowed(what: string, decision: Decision): NotAllowed[] {
   if (decision.verdict === "allowed") return [];
   const reasons = decision.verdict === "waits" ? decision.asks.map(({ summary }) => summary) : [decision.message];
   return reasons.map((reason) => ({ verdict: decision.verdict, what, reason }));

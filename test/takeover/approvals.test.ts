@@ -64,7 +64,8 @@ test("what a new host was not granted waits for root, is told, and goes on by it
   });
   expect(String(told?.["summary"])).toMatch(/policy\.json can't be followed: level: .*nothing is allowed here/);
   expect((await agent.cli("doctor")).stdout).toMatch(/^fail {2}policy: /m);
-  expect(await world.endOf(await api.post(`/bindings/${binding["id"]}/run`, {}))).toMatchObject({ state: "failed" });
+  const refused = await world.endOf(await api.post(`/bindings/${binding["id"]}/run`, {}));
+  expect(refused).toMatchObject({ state: "failed", failure: { code: "policy.refused" } });
   await rm(policy);
 
   // Taken back, it waits again.

@@ -157,6 +157,19 @@ describe("a host with the level guarded", () => {
     expect((await inForce({ ...changed, bindings: [] })).bindings).toEqual([]);
   });
 
+  it("keeps in force what its policy forbids, so that each run of it fails and says why", async () => {
+    const work = await granted();
+    for (const policy of [{ users: ["nobody-else"] }, { repositories: ["/elsewhere"] }, { level: "paranoid" }]) {
+      await host.policy(JSON.stringify(policy));
+      const now = await inForce(work.assignment);
+      expect([policy, now.bindings.map(({ name }) => name)]).toEqual([policy, ["files-nas"]]);
+      expect(await host.backup({ assignment: now, binding: work.binding })).toMatchObject(REFUSED);
+    }
+    const codes = (await host.refusals()).map(({ code }) => code);
+    expect(codes).toEqual(["policy.users", "policy.repositories", "policy.repositories"]);
+    expect(await waiting()).toEqual([]);
+  });
+
   it("runs a binding without the pings that wait", async () => {
     const pings = [{ kind: "healthchecks" as const, url: "https://hc.example/ping" }];
     const work = await granted({ settings: { pings } });
