@@ -1,8 +1,7 @@
-import { mkdir, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { Performance } from "../../shared/binding.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import type { RepositoryAccess } from "../../shared/escrow.ts";
 import { uuidv7 } from "../../shared/ids.ts";
@@ -11,18 +10,12 @@ import { namesIn } from "../../shared/node/files.ts";
 import { readKit } from "../../shared/node/recovery-kit.ts";
 import { AssignedRepositorySpec } from "../../shared/repository.ts";
 import { agentPaths, type Paths } from "../config.ts";
-import { secretValues } from "../policy/secrets.ts";
-import { providerOf } from "../providers/engines.ts";
-import type { Access, OpenRepository, ScopedSnapshot } from "../providers/provider.ts";
-import { restoreFiles } from "../restore/files.ts";
+import type { ScopedSnapshot } from "../providers/provider.ts";
 import { chooseSnapshot } from "../restore/snapshot.ts";
-import { ENGINE_TIMEOUTS } from "../run/access.ts";
-import { failureOf, RunError } from "../run-error.ts";
-import { openRunLog } from "../run-log.ts";
-import { ENGINE_LADDER } from "../system/process/kill-ladder.ts";
-import { ownUser } from "../system/process/user.ts";
+import { failureOf } from "../run-error.ts";
 import type { CliDeps } from "./deps.ts";
 import type { Verb } from "./verb.ts";
+import { openWithoutHost, restoreInto } from "./without-host.ts";
 
 /** Restores from a repository with nothing but the recovery kit: no control plane, no host that knew it. */
 export const recover: Verb = {
@@ -84,27 +77,9 @@ async function recoverFrom(deps: CliDeps, given: Arguments, access: RepositoryAc
   }
   const { id } = chooseSnapshot(snapshots, { wanted, binding: `any in ${access.name}` });
   const { scope } = snapshots.find((one) => one.id === id) ?? { scope: opened.access.scope };
-  await mkdir(target, { recursive: true, mode: 0o700 });
-  const into = await realpath(target);
-  const scoped = { ...opened.access, scope };
-  const repository = await providerOf(scoped.repository).open(scoped, { mayCreate: false });
-  const { failure, warnings, stats } = await restoreFiles(repository, scoped, {
-    aside: null,
-    isTargetClosed: true,
-    named: [into],
-    snapshot: id,
-    target: into,
-    include: given.list("include"),
-    excludes: [],
-    overwrite: "always",
-    delete: false,
-    dryRun: false,
-    verify: true,
-    beforeWriting: async () => undefined,
-    onProgress: () => undefined,
-  });
-  for (const warning of warnings) deps.log(warning);
-  if (failure !== null) throw new RunError(failure);
+  const scoped = await openWithoutHost(deps, { ...opened.access, scope });
+  const include = given.list("include");
+  const { into, stats, warnings } = await restoreInto(deps, scoped, { snapshot: id, target, include, isNamed: true });
   deps.out(`${stats.filesRestored ?? "all"} files of snapshot ${id.slice(0, 8)} are in ${into}\n`);
   return warnings.length > 0 ? EXIT.warned : EXIT.done;
 }
@@ -133,9 +108,8 @@ async function open(
   deps: CliDeps,
   given: Arguments,
   { passphrase, secrets: env, hostKey, ...known }: RepositoryAccess,
-): Promise<{ access: Access; repository: OpenRepository }> {
-  const now = deps.clock.now();
-  const [run, id] = [uuidv7(now, deps.random(10)), uuidv7(now, deps.random(10))];
+): ReturnType<typeof openWithoutHost> {
+  const id = uuidv7(deps.clock.now(), deps.random(10));
   const repository = AssignedRepositorySpec.parse({
     ...known,
     id,
@@ -144,26 +118,13 @@ async function open(
     caFile: given.text("ca") ?? null,
     existing: true,
   });
-  const log = openRunLog(deps.clock);
   const secrets = { passphrase, env };
-  log.hide(secretValues(secrets));
-  const access: Access = {
+  return await openWithoutHost(deps, {
     repository,
     secrets,
-    log,
-    run,
-    paths: deps.paths,
-    clock: deps.clock,
     scope: { host: id, binding: id },
     signal: deps.stopSignal(),
-    user: ownUser(),
-    onChild: async () => undefined,
-    ladder: ENGINE_LADDER,
-    timeouts: ENGINE_TIMEOUTS,
-    limits: { uploadKiBs: null, downloadKiBs: null },
-    performance: Performance.parse({}),
-  };
-  return { access, repository: await providerOf(repository).open(access, { mayCreate: false }) };
+  });
 }
 
 /** What the engines keep goes away again: this machine need not be a host. */

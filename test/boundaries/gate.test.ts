@@ -16,7 +16,7 @@ const importersOf = (symbol: string): string[] =>
     .toSorted();
 
 /** Root's own verbs, without an assignment: they read a repository that root names. */
-const AT_THE_TERMINAL = ["cli/fetch-snapshot.ts", "cli/recover.ts"];
+const AT_THE_TERMINAL = ["cli/fetch-snapshot.ts", "cli/without-host.ts"];
 /** Reads the secrets of repositories that are granted and were opened, and seals them to whom root named. */
 const SEALS = "link/escrows.ts";
 
