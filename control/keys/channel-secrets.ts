@@ -5,7 +5,7 @@ import type { Id } from "../../shared/ids.ts";
 import type { StoredTarget } from "../db/schema/notifications.ts";
 import type { Deps, SigningKey } from "../deps.ts";
 import { derivedKey } from "./derived-keys.ts";
-import { canonicalJson } from "./row-mac.ts";
+import { canonicalJson } from "../../shared/json.ts";
 
 /*
  * The database has the secrets of channels as ciphertext only: AES-256-GCM with a key derived from the signing key.

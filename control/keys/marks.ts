@@ -2,7 +2,8 @@ import { eq } from "drizzle-orm";
 import { marks } from "../db/schema/service.ts";
 import type { Statement } from "../db/transaction.ts";
 import type { Deps, SigningKey } from "../deps.ts";
-import { canonicalJson, isMacOfText, macOfText } from "./row-mac.ts";
+import { isMacOfText, macOfText } from "./row-mac.ts";
+import { canonicalJson } from "../../shared/json.ts";
 
 export type MarkName = typeof marks.$inferSelect.name;
 export type MarkValue = typeof marks.$inferSelect.value;

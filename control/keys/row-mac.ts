@@ -2,6 +2,7 @@ import { base64url } from "jose";
 import { and, eq, sql, type SQL } from "drizzle-orm";
 import { Failure } from "../../shared/failure.ts";
 import type { Id } from "../../shared/ids.ts";
+import { canonicalJson } from "../../shared/json.ts";
 import { bindings, contracts, repositories } from "../db/schema/contracts.ts";
 import { enrollments, hosts } from "../db/schema/hosts.ts";
 import { orders } from "../db/schema/runs.ts";
@@ -165,15 +166,6 @@ export async function isMacOfText(signingKey: SigningKey, mac: string, text: str
   if (version !== VERSION || !/^[A-Za-z0-9_-]{43}$/.test(coded)) return false;
   const key = await derivedKey(signingKey, "rows");
   return crypto.subtle.verify("HMAC", key, new Uint8Array(base64url.decode(coded)), new TextEncoder().encode(text));
-}
-
-/** JSON whose text depends on the values only: keys sorted, undefined left out. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([one], [other]) => (one < other ? -1 : 1)))
-      : inner,
-  );
 }
 
 function coveredText<Name extends MacTable>(table: Name, row: CoveredRow<Name>): string {

@@ -8,7 +8,7 @@ import { audit, auditCheckpoints, marks } from "../../db/schema/service.ts";
 import { type Database, guard, type Statement, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { checkMark, setMark } from "../../keys/marks.ts";
-import { canonicalJson } from "../../keys/row-mac.ts";
+import { canonicalJson } from "../../../shared/json.ts";
 import { newId } from "../ids.ts";
 
 /*
