@@ -1,28 +1,14 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../support/on-disk.ts";
 import { dumpServer, loadDump } from "../../agent/consistency/dumps.ts";
-import type { CommandContext } from "../../agent/consistency/run-command.ts";
-import { openRunLog } from "../../agent/run-log.ts";
 import { type Server, startMariadb } from "../consistency/servers.ts";
+import { context, marksForThisFile } from "./dump-context.ts";
 
 // The same as dumps.test.ts, for MariaDB.
 
-const context: CommandContext = {
-  run: "01a21264-c0e7-7269-a84b-9fc1588e8b2c",
-  log: openRunLog(Date),
-  beforeStart: async () => undefined,
-};
-
-/** Where what an attack runs leaves its mark. */
-let marks: string;
-beforeAll(() => {
-  marks = mkdtempSync(join(tmpdir(), "holdfast-marks-"));
-  chmodSync(marks, 0o777);
-});
-afterAll(() => rmSync(marks, { recursive: true, force: true }));
+const marks = marksForThisFile();
 
 describe("a crafted dump of MariaDB", () => {
   let server: Server;

@@ -1,30 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../support/on-disk.ts";
 import { loadDump } from "../../agent/consistency/dumps.ts";
-import type { CommandContext } from "../../agent/consistency/run-command.ts";
-import { openRunLog } from "../../agent/run-log.ts";
 import { type Server, startPostgres } from "../consistency/servers.ts";
+import { context, marksForThisFile } from "./dump-context.ts";
 
 // Who has the control plane's key, or is superuser of a database that is dumped, writes what a dump holds. Loading it
 // must give him nothing on the host.
 
-const context: CommandContext = {
-  run: "01a21264-c0e7-7269-a84b-9fc1588e8b2c",
-  log: openRunLog(Date),
-  beforeStart: async () => undefined,
-};
-
-/** Where what an attack runs as whom leaves its mark. */
-let marks: string;
-beforeAll(() => {
-  marks = mkdtempSync(join(tmpdir(), "holdfast-marks-"));
-  chmodSync(marks, 0o777);
-});
-afterAll(() => rmSync(marks, { recursive: true, force: true }));
+const marks = marksForThisFile();
 
 describe("a crafted dump of PostgreSQL", () => {
   let server: Server;
