@@ -1,5 +1,4 @@
 import type { AssignedContract, AssignedRepository } from "../../shared/assignment.ts";
-import { instant } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import type { Ask } from "../policy/ask.ts";
 import { PolicyError } from "../policy/check.ts";
@@ -22,9 +21,6 @@ interface GateInput {
   /** The name of the binding that wants it. */
   readonly binding: string;
 }
-
-/** How long what a run asked for is shown to root. */
-const SHOWN_FOR_MS = 7 * 86_400_000;
 
 /**
  * The gate of every run: nothing is read, written, sent or started for a contract and a repository that this host has
@@ -67,12 +63,7 @@ async function throwWaiting(
 ): Promise<void> {
   const [first] = asks;
   if (first === undefined) return;
-  const until = instant(deps.clock.now() + SHOWN_FOR_MS);
-  await askRoot(
-    deps,
-    asks.map((ask) => ({ ...ask, bindings: [binding] })),
-    until,
-  );
+  await askRoot(deps, asks, { bindings: [binding] });
   const more = asks.length === 1 ? "" : ` (and ${asks.length - 1} more)`;
   throw runError(
     "policy.approval_needed",

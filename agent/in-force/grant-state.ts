@@ -1,7 +1,7 @@
 import type { Paths } from "../config.ts";
 import { readDeclared } from "../declared/contract-files.ts";
 import { type DecideState, keysOfDeclared } from "../policy/decide.ts";
-import { readGrants } from "../policy/grants.ts";
+import { grantedKeys } from "../policy/grants.ts";
 import type { Policy } from "../policy/policy.ts";
 import { ownSecrets, readProtectedPlaces } from "../policy/protected.ts";
 
@@ -12,9 +12,9 @@ export async function loadDecideState(paths: Paths, policy: Policy): Promise<Dec
     secrets: [paths.etcSecretsDir, ...policy.secrets],
     own: ownSecrets(paths),
   };
-  const [grants, { contracts }] = await Promise.all([readGrants(paths), readDeclared(paths)]);
+  const [granted, { contracts }] = await Promise.all([grantedKeys(paths), readDeclared(paths)]);
   const declared = contracts.flatMap(({ body, bound }) =>
     keysOfDeclared({ places }, { body, repository: bound?.repository ?? null }),
   );
-  return { granted: new Set([...(grants ?? []).map(({ key }) => key), ...declared]), places };
+  return { granted: new Set([...granted, ...declared]), places };
 }

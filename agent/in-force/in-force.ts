@@ -27,7 +27,7 @@ export async function loadInForce(deps: InForceDeps): Promise<Assignment | null>
 
 /**
  * Decides every object of an assignment. What waits for root is noted, and stays as it was before, or out of force if
- * it is new. What is refused stays in: the gate of its run refuses it, so that its run fails and says why. An assignment
+ * it is new. What is refused stays in: the gate of its run refuses it, so its run fails and says why. An assignment
  * that ran before this host asked for anything is granted as it is, once.
  * @param assignment as signed
  * @returns what is in force from now on

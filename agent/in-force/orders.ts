@@ -15,10 +15,6 @@ export async function decideOrder(deps: GateDeps, order: Order, assignment: Assi
   if (decision.verdict !== "waits") return true;
   const binding = "binding" in order ? assignment?.bindings.find(({ id }) => id === order.binding)?.name : undefined;
   const bindings = binding === undefined ? [] : [binding];
-  await askRoot(
-    deps,
-    decision.asks.map((ask) => ({ ...ask, bindings })),
-    order.expiresAt,
-  );
+  await askRoot(deps, decision.asks, { bindings, until: order.expiresAt });
   return false;
 }

@@ -117,12 +117,15 @@ export type RepositoryContent = Pick<
 
 /** A list of root's own grants the place; the secrets then have to come from where root keeps them. */
 function isGrantedByPolicy(policy: Policy, { secrets: dirs }: ReadPlaces, repository: RepositoryContent): boolean {
-  const { location, passphrase, secrets, ssh } = repository;
-  if (policy.repositories?.some((entry) => isWithin(location, entry)) !== true) return false;
-  const files = [passphrase, ...Object.values(secrets), { file: ssh.identityFile }].flatMap((one) =>
+  if (policy.repositories?.some((entry) => isWithin(repository.location, entry)) !== true) return false;
+  return secretFilesOf(repository).every((file) => dirs.some((dir) => isWithin(file, dir)));
+}
+
+/** The files on the host that a repository's passphrase, credentials and ssh key are read from. */
+export function secretFilesOf({ passphrase, secrets, ssh }: RepositoryContent): string[] {
+  return [passphrase, ...Object.values(secrets), { file: ssh.identityFile }].flatMap((one) =>
     "file" in one && one.file !== null ? [one.file] : [],
   );
-  return files.every((file) => dirs.some((dir) => isWithin(file, dir)));
 }
 
 function fromWhere(source: SecretSource): string {

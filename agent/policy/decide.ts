@@ -5,6 +5,7 @@ import {
   asksOfBinding,
   asksOfContract,
   asksOfRepository,
+  secretFilesOf,
   type ContractContent,
   type ReadPlaces,
   type RepositoryContent,
@@ -106,18 +107,15 @@ export function refuseOwn(policy: Policy, own: readonly string[], source: string
 }
 
 /** A file of the agent's own must not reach a storage as a credential. */
-function refuseOwnSecrets(
-  { own, secrets: allowed }: DecideState["places"],
-  { name, passphrase, secrets, ssh }: AssignedRepository,
-): void {
-  const files = [passphrase, ...Object.values(secrets), { file: ssh.identityFile }].flatMap((one) =>
-    "file" in one && one.file !== null ? [one.file] : [],
-  );
-  const taken = files.find(
+function refuseOwnSecrets({ own, secrets: allowed }: DecideState["places"], repository: AssignedRepository): void {
+  const taken = secretFilesOf(repository).find(
     (file) => own.some((place) => isWithin(file, place)) && !allowed.some((place) => isWithin(file, place)),
   );
   if (taken === undefined) return;
-  throw new PolicyError("policy.repositories", `${taken} is the agent's own and no secret of repository "${name}"`);
+  throw new PolicyError(
+    "policy.repositories",
+    `${taken} is the agent's own and no secret of repository "${repository.name}"`,
+  );
 }
 
 function asksOf(policy: Policy, { places }: DecideState, wish: Wish): Ask[] {

@@ -34,6 +34,11 @@ export async function readGrants(paths: Pick<Paths, "grantsFile">): Promise<read
   return found.value.grants;
 }
 
+/** The keys of all that root granted. */
+export async function grantedKeys(paths: Pick<Paths, "grantsFile">): Promise<ReadonlySet<string>> {
+  return new Set((await readGrants(paths))?.map(({ key }) => key));
+}
+
 /** Adds what root grants. @returns those that were not granted before */
 export async function recordGrants(
   { paths, clock }: { paths: GrantPaths; clock: { now(): number } },

@@ -1,10 +1,9 @@
 import { kindOfAddress } from "../../shared/address.ts";
 import { type DestinationCheck, sendRequest } from "../../shared/node/outgoing.ts";
 import type { OutgoingAnswer, OutgoingRequest } from "../../shared/outgoing.ts";
-import { instant } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
 import { asksOfOutgoing } from "./asks.ts";
-import { readGrants } from "./grants.ts";
+import { grantedKeys } from "./grants.ts";
 import { loadPolicy, type Policy } from "./policy.ts";
 import { askRoot } from "./waiting.ts";
 
@@ -12,9 +11,6 @@ interface OutgoingDeps {
   readonly paths: Pick<Paths, "policyJson" | "grantsFile" | "waitingFile" | "locksDir">;
   readonly clock: { now(): number };
 }
-
-/** How long a place that something was to be sent to is shown to root. */
-const SHOWN_FOR_MS = 7 * 86_400_000;
 
 /**
  * Sends one request if the host's policy or root's grant allows its destination. What waits for root is noted.
@@ -30,15 +26,10 @@ export async function sendAllowed(
   const policy = await loadPolicy(deps.paths);
   const { origin } = new URL(request.url);
   const asks = policy.fault === null ? asksOfOutgoing(policy, request.url) : [];
-  const granted = new Set((await readGrants(deps.paths))?.map(({ key }) => key));
+  const granted = await grantedKeys(deps.paths);
   const waiting = asks.filter(({ key }) => !granted.has(key));
   if (waiting.length > 0) {
-    const until = instant(deps.clock.now() + SHOWN_FOR_MS);
-    await askRoot(
-      deps,
-      waiting.map((ask) => ({ ...ask, bindings })),
-      until,
-    );
+    await askRoot(deps, waiting, { bindings });
     throw new Error(`sending to ${origin} waits for root on this host: holdfast-agent approve shows it`);
   }
   const check = asks.length > 0 ? (): null => null : destinationCheckFor(policy, origin);

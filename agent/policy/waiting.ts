@@ -5,7 +5,7 @@ import type { Paths } from "../config.ts";
 import { acquireLock } from "../state/locks.ts";
 import { readState, writeState } from "../system/state-file.ts";
 import type { Ask } from "./ask.ts";
-import { readGrants } from "./grants.ts";
+import { grantedKeys } from "./grants.ts";
 
 /**
  * Something that waits for root. `until`: of an order or a run that ends anyway; null: as long as it is assigned.
@@ -38,7 +38,7 @@ export async function readWaitingWhole({
   paths,
   clock,
 }: WaitingDeps): Promise<(HostApproval & { readonly content: string })[]> {
-  const granted = new Set((await readGrants(paths))?.map(({ key }) => key));
+  const granted = await grantedKeys(paths);
   const now = instant(clock.now());
   return (await readFile(paths))
     .filter(({ key, until }) => !granted.has(key) && (until === null || until > now))
@@ -54,14 +54,23 @@ export async function setAssignmentAsks(deps: WaitingDeps, asks: readonly Waitin
   ]);
 }
 
-/** Notes what an order or a run asks for. @param until when it no longer makes a difference */
-export async function askRoot(deps: WaitingDeps, asks: readonly WaitingAsk[], until: Instant): Promise<void> {
+/**
+ * Notes what an order or a run asks for.
+ * @param wanted `bindings`: names of those that wait for it; `until`: when it no longer makes a difference, a week from
+ *   now when it is not given: a run asks again
+ */
+export async function askRoot(
+  deps: WaitingDeps,
+  asks: readonly Ask[],
+  wanted: { readonly bindings: readonly string[]; readonly until?: Instant },
+): Promise<void> {
   if (asks.length === 0) return;
+  const { bindings, until = instant(deps.clock.now() + SHOWN_FOR_MS) } = wanted;
   await change(deps, (before, now) => [
     ...before.filter((one) => (one.until === null || one.until > now) && !asks.some(({ key }) => key === one.key)),
     ...asks.map((ask) => {
       const known = before.find(({ key }) => key === ask.key);
-      return entryOf(ask, { before, now, until: known?.until === null ? null : until });
+      return entryOf({ ...ask, bindings }, { before, now, until: known?.until === null ? null : until });
     }),
   ]);
 }
@@ -89,6 +98,7 @@ async function change(
   }
 }
 
+const SHOWN_FOR_MS = 7 * 86_400_000;
 /** More than a host reports: what does not fit is asked again once the first ones are answered. */
 const MAX_KEPT = 5 * MAX_APPROVALS;
 

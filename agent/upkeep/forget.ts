@@ -1,6 +1,5 @@
 import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import type { RunFailure } from "../../shared/failure.ts";
-import { instant } from "../../shared/ids.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
 import { planRetention } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
@@ -11,7 +10,7 @@ import { acquireLock } from "../state/locks.ts";
 import { requireRemovable } from "../in-force/removal.ts";
 import { noteAppendOnly } from "../policy/append-only.ts";
 import { checkBackup, checkRepository } from "../policy/check.ts";
-import { readGrants } from "../policy/grants.ts";
+import { grantedKeys } from "../policy/grants.ts";
 import type { Policy } from "../policy/policy.ts";
 import { askRoot } from "../policy/waiting.ts";
 import { prepareAccess } from "../run/access.ts";
@@ -125,20 +124,17 @@ async function planRun(
   }
   const { level, keep } = policy;
   const full = planForget({ ...by, level, keep, made: made.snapshots, hostZone: hostZone() });
-  const granted = new Set((await readGrants(paths))?.map(({ key }) => key));
+  const granted = await grantedKeys(paths);
   const subjectOf = { binding: binding.id, name: binding.name, level, granted };
   const known = { ...subjectOf, snapshots, made: made.snapshots, retention, gate, now };
   const held = holdBack({ ...known, plan: full });
   const rememberHeld = async (): Promise<void> => {
     await remember(held.gate, held.plan);
-    const asks = held.ask === null ? [] : [{ ...held.ask, bindings: [binding.name] }];
-    await askRoot(deps, asks, instant(now + ASKED_FOR_MS));
+    await askRoot(deps, held.ask === null ? [] : [held.ask], { bindings: [binding.name] });
   };
   return { plan: [...held.plan], warnings: held.warnings, remember: rememberHeld };
 }
 
-/** Each forget asks again. */
-const ASKED_FOR_MS = 7 * 86_400_000;
 const FORGOTTEN = "this host's record of them was damaged";
 const FORGOTTEN_WARNING =
   "this host's record of the good snapshots it made was damaged: nothing is removed this time, and it is begun anew from what the repository lists";
