@@ -39,7 +39,9 @@ export const Probe = z.strictObject({
     .describe(
       "parameter → images; its value is the name of the container of the same Compose project with one of them",
     ),
-  choices: ParamValues.default({}).describe("parameter → its value when every companion is found"),
+  choices: ParamValues.default({}).describe(
+    "parameter → its value when every companion is found; on the host, there is none to find",
+  ),
   self: ParamName.nullable().default(null).describe("the parameter whose value is the container's name"),
   project: ParamName.nullable()
     .default(null)

@@ -30,7 +30,7 @@ function better(one: Detection, other: Detection): Detection {
 }
 
 async function detectOnHost(
-  { entry, layout, units, paths }: Probe,
+  { entry, layout, units, paths, choices }: Probe,
   searchPaths: SearchPaths,
 ): Promise<Detection | null> {
   const unitFiles = (await Promise.all(units.map((unit) => findUnit(unit, searchPaths)))).filter(
@@ -43,7 +43,7 @@ async function detectOnHost(
     ...unitFiles.map((file) => `unit ${file}`),
     ...(hasPaths ? paths : []).map((path) => `path ${path}`),
   ];
-  return { entry, layout, params: {}, container: null, evidence };
+  return { entry, layout, params: choices, container: null, evidence };
 }
 
 /** The unit's file, as systemd would find it. A masked unit is a link to /dev/null. */

@@ -44,11 +44,14 @@ function contractOf(layout: LayoutTemplate, values: ParamValues, put: Put): Cont
     consistency: (files?.consistency ?? [])
       .filter((step) => isSelected(step, values))
       .map((step) => filledStep(step, put)),
-    stopForRestore: (files?.stop ?? []).map((unit) => put(unit)),
+    stopForRestore: (files?.stop ?? [])
+      .map((stop) => (typeof stop === "string" ? { unit: stop, when: {} } : stop))
+      .filter((stop) => isSelected(stop, values))
+      .map(({ unit }) => put(unit)),
   };
 }
 
-function isSelected({ when = {} }: StepTemplate, values: ParamValues): boolean {
+function isSelected({ when = {} }: { readonly when?: Readonly<Record<string, string>> }, values: ParamValues): boolean {
   return Object.entries(when).every(([name, value]) => values[name] === value);
 }
 

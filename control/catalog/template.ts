@@ -9,13 +9,16 @@ type Step =
 /** With `when`, the step applies only to these choices. */
 export type StepTemplate = Step & { readonly when?: Readonly<Record<string, string>> };
 
+/** A unit; or one that is there only with these choices. */
+export type StopTemplate = string | { readonly unit: string; readonly when: Readonly<Record<string, string>> };
+
 /** The files of a service to back up, with `${NAME}` for parameters. */
 export interface FilesTemplate {
   readonly sources: readonly string[];
   readonly excludes?: readonly string[];
   readonly consistency?: readonly StepTemplate[];
-  /** Units stopped around a restore in place. */
-  readonly stop?: readonly string[];
+  /** Units stopped around a restore in place: all that write the files. Each must exist, or the restore is refused. */
+  readonly stop?: readonly StopTemplate[];
 }
 
 export interface DatabaseTemplate {

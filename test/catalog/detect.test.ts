@@ -64,6 +64,25 @@ test("a unit file is a service wherever systemd finds it; a masked one is not", 
   ]);
 });
 
+test("which units of a service are there decides its choices", async () => {
+  const onNixos = (entry: string) =>
+    (SERVICES.find(({ name }) => name === entry)?.layouts.nixos.probes ?? []).map((probe) =>
+      Probe.parse({ ...probe, entry, layout: "nixos" }),
+    );
+  const paramsAfter = async (...units: string[]) => {
+    for (const unit of units) await writeFile(join(root, "etc", unit), "[Service]\n");
+    const seen = await detect([...onNixos("deluge"), ...onNixos("mail")], machine);
+    return Object.fromEntries(seen.map(({ entry, params }) => [entry, params]));
+  };
+  expect(await paramsAfter("deluged.service", "dovecot2.service")).toEqual({
+    deluge: { web: "no" },
+    mail: { imap: "dovecot2.service" },
+  });
+  expect(await paramsAfter("delugeweb.service")).toMatchObject({ deluge: {} });
+  await rm(join(root, "etc/dovecot2.service"));
+  expect(await paramsAfter("dovecot.service")).toEqual({ deluge: {}, mail: {} });
+});
+
 test("paths identify a service only when all of them exist", async () => {
   const paths = [join(root, "srv/config.php"), join(root, "srv/data")];
   const probe = Probe.parse({ entry: "grocy", layout: "debian", paths });

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { SERVICES, toCatalogEntry } from "../../control/catalog/catalog.ts";
 import { fillTemplate } from "../../control/catalog/fill.ts";
 import { readParams } from "../../control/catalog/params.ts";
-import type { LayoutTemplate } from "../../control/catalog/template.ts";
+import { type LayoutTemplate, STOP_THE_CONTAINER } from "../../control/catalog/template.ts";
 import { CatalogEntry, Probe, type CatalogParam } from "../../shared/catalog.ts";
 import { ContractBody } from "../../shared/contract.ts";
 
@@ -105,6 +105,24 @@ test.each(ways)("$at: names the sources of its facts, and probes only what can b
     const filled = [...Object.keys(parsed.mounts), ...Object.keys(parsed.companions), parsed.self, parsed.project];
     for (const name of filled) if (name !== null) expect(names).toContain(name);
     expect(readParams(template.params, parsed.choices).faults).toEqual([]);
+  }
+});
+
+/** Nobody writes these while the machine runs: rspamd only reads its keys, and a journal is a person's own file. */
+const NOT_WRITTEN = ["mail-dkim, nixos", "mail-dkim, debian", "mail-dkim, docker", "hledger, debian"];
+
+test.each(ways)("$at: what writes its files is stopped for a restore, or the notes say how", ({ at, template }) => {
+  const { files, probes, notes, params } = template;
+  if (files === undefined) return;
+  const stoppedWith = (choices: Record<string, string>): string[] => {
+    const { contract } = fillTemplate(template, readParams(params, given(template, choices)).values);
+    return "stopForRestore" in contract ? contract.stopForRestore : [];
+  };
+  const isSaid = at.endsWith("docker") ? notes.includes(STOP_THE_CONTAINER) : stoppedWith({}).length > 0;
+  expect({ at, isSaid }).toEqual({ at, isSaid: !NOT_WRITTEN.includes(at) });
+  // A service that is known by its unit is stopped by its unit.
+  for (const { units = [], choices = {} } of probes) {
+    if (units.length > 0) expect(stoppedWith(choices)).toEqual(expect.arrayContaining([...units]));
   }
 });
 

@@ -1,29 +1,43 @@
 import { randomBytes } from "node:crypto";
-import { access, chown, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { access, chmod, chown, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ownUser } from "../../agent/system/process/user.ts";
-import { findService, SERVICES } from "../../control/catalog/catalog.ts";
+import { SERVICES } from "../../control/catalog/catalog.ts";
 import { bodyOfLayout } from "../../control/domain/contracts/catalog.ts";
+import type { ParamValues } from "../../shared/catalog.ts";
 import type { Consistency } from "../../shared/consistency.ts";
 import type { ContractBody, FilesContract } from "../../shared/contract.ts";
 import { type Server, startMariadb, startPostgres } from "../consistency/servers.ts";
 import { type EngineHost, newId, openEngineHost, type Work } from "../engine/engine-host.ts";
 import { cheapenKey } from "../support/cheap-key.ts";
+import { oldestAndNewest } from "../support/engines.ts";
 import { newestRestic } from "../support/restic.ts";
 import { describeTree } from "../support/tree.ts";
-import { SHAPES, type Shape } from "./shapes.ts";
-import { serverTables, sqliteTables, type Tables } from "./tables.ts";
+import { paramsOf, PLAYED, type Played, templateOf } from "./played.ts";
+import { type Names, serverTables, sqliteTables, type Tables } from "./tables.ts";
 
+/** Keeps the state of each unit in a file, and writes down what it is asked, and whether the witness is there then. */
+const SYSTEMCTL = `
+for unit; do :; done
+said() { echo "$1 $unit $([ -e "$(cat "$root/witness")" ] && echo there || echo lost)" >>"$root/said"; }
+case $1 in
+show) [ -e "$root/units/$unit" ] && echo LoadState=loaded || echo LoadState=not-found; echo "ActiveState=$(cat "$root/units/$unit")" ;;
+stop) said stop; echo inactive >"$root/units/$unit" ;;
+start) said start; echo active >"$root/units/$unit" ;;
+esac`;
+
+const hosts = new Map<string, EngineHost>();
 let host: EngineHost;
 let postgres: Server;
 let mariadb: Server;
 
 beforeAll(async () => {
-  host = await openEngineHost(newestRestic());
-  await host.policy({ hooks: "inline" });
-  await makeRepository();
+  host = await openHost("restic");
+  await openHost("borg");
+  await chmod(await host.write("programs/systemctl", `#!/bin/sh\nroot=${host.root}\n${SYSTEMCTL}\n`), 0o755);
+  process.env["PATH"] = `${join(host.root, "programs")}${delimiter}${process.env["PATH"]}`;
   postgres = await startPostgres();
   mariadb = await startMariadb();
 });
@@ -31,51 +45,70 @@ beforeAll(async () => {
 afterAll(async () => {
   await postgres.stop();
   await mariadb.stop();
-  await host.close();
+  for (const one of hosts.values()) await one.close();
 });
 
-test("every entry is tested, in at least one layout", () => {
-  const tried = new Set([...SHAPES.map(({ entry }) => entry), "postgresql"]);
-  expect([...tried].toSorted()).toEqual(SERVICES.map(({ name }) => name));
+test("every entry is tested as Self Host Blocks has it", () => {
+  const tried = PLAYED.filter(({ layout }) => layout === "nixos").map(({ shape }) => shape.entry);
+  expect([...new Set([...tried, "postgresql"])].toSorted()).toEqual(SERVICES.map(({ name }) => name));
 });
 
-test.each(SHAPES)("$entry ($layout): a backup under load is restored after the data is destroyed", async (shape) => {
-  const base = join(host.root, "srv", `${shape.entry}-${shape.layout}`);
-  const contract = contractOf(shape, base);
-  const kept = shape.files.map((file) => join(base, file));
-  const remade = (shape.remade ?? []).map((file) => join(base, file));
-  for (const file of [...kept, ...remade]) await writeRandom(file);
-  const databases = databasesOf(shape, { base, contract });
-  for (const database of databases) await database.make();
+test.each(PLAYED)(
+  "$title: all is lost after a backup under load, and restored while its services stand",
+  async (played) => {
+    const { shape, layout, provider } = played;
+    const on = hosts.get(provider) ?? host;
+    const base = join(on.root, "hosts", Object.values({ entry: shape.entry, layout, ...played.choices }).join("-"));
+    const params = paramsOf(played, base, ownUser().name);
+    const contract = contractOf(played, params);
+    const at = (file: string): string => join(params[file.split("/")[0] ?? ""] ?? "", ...file.split("/").slice(1));
+    const [kept, remade] = [shape.files.map(at), (shape.remade ?? []).map(at)];
+    const own = contract.request.sourceDirectories.map((source) => join(source, "of-one-s-own"));
+    for (const file of [...kept, ...remade, ...own.filter((one) => !kept.includes(dirname(one)))])
+      await writeRandom(file);
+    const files = Object.fromEntries(Object.entries(shape.sqlite ?? {}).map(([file, names]) => [at(file), names]));
+    const databases = databasesOf(contract, { files, served: shape.served });
+    for (const database of databases) await database.make();
 
-  const writers = databases.map((database) => database.write());
-  await Promise.all(writers.map(({ begun }) => begun));
-  const before = databases.map((database) => database.count());
-  const work = workOf(contract);
-  const stored = await host.backup(work);
-  const after = databases.map((database) => database.count());
-  await Promise.all(writers.map(({ stop }) => stop()));
-  expect(stored).toMatchObject({ state: "succeeded", failure: null });
-  for (const [index, count] of after.entries()) expect(count).toBeGreaterThan(before[index] ?? 0);
+    const writers = databases.map((database) => database.write());
+    await Promise.all(writers.map(({ begun }) => begun));
+    const before = databases.map((database) => database.count());
+    const work = workOf(on, contract);
+    const stored = await on.backup(work);
+    const after = databases.map((database) => database.count());
+    await Promise.all(writers.map(({ stop }) => stop()));
+    expect(stored).toMatchObject({ state: "succeeded", failure: null });
+    for (const [index, count] of after.entries()) expect(count).toBeGreaterThan(before[index] ?? 0);
 
-  const isKept = (line: string): boolean => shape.files.some((file) => line.endsWith(` ${printed(file)}`));
-  const asBefore = (await describeTree(base)).filter(isKept);
-  expect(asBefore).toHaveLength(kept.length);
-  for (const [index, file] of kept.entries()) await (index % 2 === 0 ? rm(file) : writeRandom(file));
-  for (const file of remade) await rm(file);
-  for (const database of databases) await database.wreck();
+    const isMade = (line: string): boolean =>
+      [...remade, ...Object.keys(files)].some((file) => line.includes(` ${printed(relative(base, file))}`));
+    const kinds = async (): Promise<string[]> =>
+      (await describeTree(base)).filter((line) => line.startsWith("f ") && !isMade(line));
+    const asBefore = await kinds();
+    expect(asBefore.length).toBeGreaterThanOrEqual(kept.length);
+    await rm(base, { recursive: true });
+    for (const database of databases) await database.wreck();
 
-  expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", failure: null });
-  expect((await describeTree(base)).filter(isKept)).toEqual(asBefore);
-  // The copy is whole by itself: with the log of the live file beside it, it would be the live file that was kept.
-  const logs = Object.keys(shape.sqlite ?? {}).map((file) => join(base, `${file}-wal`));
-  for (const gone of [...remade, ...logs]) await expect(access(gone)).rejects.toThrow("ENOENT");
-  for (const [index, database] of databases.entries()) {
-    const { verdict, rows, others } = database.read();
-    expect({ verdict, others }).toEqual({ verdict: "ok", others: database.others });
-    expectPrefix(rows, { before: before[index] ?? 0, after: after[index] ?? 0 });
-  }
-});
+    const units = contract.stopForRestore;
+    for (const unit of units) await host.write(`units/${unit}`, "active\n");
+    await host.write("witness", kept[0] ?? "");
+    await host.write("said", "");
+    expect(await on.restore(work, {})).toMatchObject({ state: "succeeded", failure: null });
+    const stopped = units.map((unit) => `stop ${unit} lost\n`);
+    const started = units.map((unit) => `start ${unit} there\n`).toReversed();
+    expect(await readFile(join(host.root, "said"), "utf8")).toBe([...stopped, ...started].join(""));
+    expect(await kinds()).toEqual(asBefore);
+    // The copy is whole by itself: with the log of the live file beside it, it would be the live file that was kept.
+    const logs = Object.keys(files).map((file) => `${file}-wal`);
+    for (const gone of [...remade, ...logs]) await expect(access(gone)).rejects.toThrow("ENOENT");
+    for (const [index, database] of databases.entries()) {
+      const { verdict, rows, others } = database.read();
+      expect({ verdict, others }).toEqual({ verdict: "ok", others: database.others });
+      expectPrefix(rows, { before: before[index] ?? 0, after: after[index] ?? 0 });
+      await database.drop();
+    }
+  },
+);
 
 test("postgresql: the entry's commands restore all databases and roles of a server; a broken load fails", async () => {
   const { uid, gid } = await stat(postgres.directory);
@@ -84,9 +117,7 @@ test("postgresql: the entry's commands restore all databases and roles of a serv
   const inData = ["CREATE ROLE postgres;", "\\connect x"];
   postgres.sql("shop", `INSERT INTO "CREATE ROLE postgres;" VALUES ('${inData[1]}')`);
   postgres.sql("postgres", `CREATE ROLE "shop" LOGIN`);
-  const layout = findService("postgresql")?.layouts.debian;
-  if (layout === undefined) throw new Error("no postgresql");
-  const contract = bodyOfLayout(layout, {});
+  const contract = bodyOfLayout(templateOf("postgresql", "nixos"), {});
   if (contract.kind !== "databasebackup") throw new Error("not a databasebackup");
   const here = `export PGHOST=${postgres.socket}; `;
   const { user, backupName, backupCmd, restoreCmd } = contract.request;
@@ -120,12 +151,17 @@ test("postgresql: the entry's commands restore all databases and roles of a serv
   expect(orders.count()).toBeGreaterThan(restored);
 });
 
-/** Makes the repository that every entry is backed up to, and its key cheap: two hundred calls open it. */
-async function makeRepository(): Promise<void> {
-  const work = host.work({ sources: [dirname(await host.write("first/file", "x"))] });
-  expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
+/** A host whose repository is made, for every entry, and its key cheap: a hundred calls open it. */
+async function openHost(provider: "restic" | "borg"): Promise<EngineHost> {
+  const opened = await openEngineHost(provider === "restic" ? newestRestic() : oldestAndNewest("borg")[0]);
+  hosts.set(provider, opened);
+  await opened.policy({ hooks: "inline" });
+  if (provider === "borg") return opened;
+  const work = opened.work({ sources: [dirname(await opened.write("first/file", "x"))] });
+  expect(await opened.backup(work)).toMatchObject({ state: "succeeded" });
   const { location, id } = work.assignment.repositories[0] ?? { location: "", id: "" };
-  await cheapenKey(location, (await readFile(join(host.paths.secretsDir, id), "utf8")).trim());
+  await cheapenKey(location, (await readFile(join(opened.paths.secretsDir, id), "utf8")).trim());
+  return opened;
 }
 
 /** All that was committed before the backup began, nothing that came after its end, and no hole in it. */
@@ -135,27 +171,24 @@ function expectPrefix(rows: readonly number[], { before, after }: { before: numb
   expect(rows.length).toBeLessThanOrEqual(after);
 }
 
-function databasesOf(shape: Shape, { base, contract }: { base: string; contract: FilesContract }): Tables[] {
-  const tables = Object.entries(shape.sqlite ?? {}).map(([file, names]) => sqliteTables(join(base, file), names));
-  for (const step of contract.consistency) {
-    if ("postgres" in step && shape.postgres !== undefined) {
-      tables.push(serverTables("postgres", postgres, { database: step.postgres, names: shape.postgres }));
-    }
-    if ("mariadb" in step && shape.mariadb !== undefined) {
-      tables.push(serverTables("mariadb", mariadb, { database: step.mariadb, names: shape.mariadb }));
-    }
-  }
-  expect(tables).toHaveLength(contract.consistency.length);
-  return tables;
+function databasesOf(
+  { consistency }: FilesContract,
+  { files, served }: { files: Readonly<Record<string, Names>>; served: Names | undefined },
+): Tables[] {
+  return consistency.map((step) => {
+    const names = "sqlite" in step ? files[step.sqlite] : served;
+    if (names === undefined) throw new Error(`no tables for ${JSON.stringify(step)}`);
+    if ("sqlite" in step) return sqliteTables(step.sqlite, names);
+    if ("postgres" in step) return serverTables("postgres", postgres, { database: step.postgres, names });
+    if ("mariadb" in step) return serverTables("mariadb", mariadb, { database: step.mariadb, names });
+    throw new Error(`not a database: ${JSON.stringify(step)}`);
+  });
 }
 
 /** The entry's contract, with its directories below the test's root; and its servers are the test's own. */
-function contractOf(shape: Shape, base: string): FilesContract {
-  const layout = findService(shape.entry)?.layouts[shape.layout];
-  if (layout === undefined) throw new Error(`no ${shape.entry}`);
-  const directories = Object.entries(shape.directories).map(([name, path]) => [name, join(base, path)]);
-  const contract = bodyOfLayout(layout, { ...Object.fromEntries(directories), ...shape.choices, user: ownUser().name });
-  return { ...asFiles(contract), consistency: asFiles(contract).consistency.map(withOwnServer) };
+function contractOf({ shape, layout }: Played, params: ParamValues): FilesContract {
+  const contract = asFiles(bodyOfLayout(templateOf(shape.entry, layout), params));
+  return { ...contract, consistency: contract.consistency.map(withOwnServer) };
 }
 
 function asFiles(contract: ContractBody): FilesContract {
@@ -168,9 +201,9 @@ function withOwnServer(step: Consistency): Consistency {
   return "mariadb" in step ? { ...step, socket: mariadb.socket } : step;
 }
 
-function workOf({ request, consistency }: FilesContract): Work {
+function workOf(on: EngineHost, { request, consistency, stopForRestore }: FilesContract): Work {
   const { user, sourceDirectories: sources, excludePatterns: excludes } = request;
-  return ofItsOwn(host.work({ user, sources, excludes, contract: { consistency } }));
+  return ofItsOwn(on.work({ user, sources, excludes, contract: { consistency, stopForRestore } }));
 }
 
 /**

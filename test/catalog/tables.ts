@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
@@ -15,6 +15,8 @@ export interface Tables {
   write(): { readonly begun: Promise<void>; stop(): Promise<void> };
   count(): number;
   wreck(): Promise<void>;
+  /** Away with all of it, its roles too. */
+  drop(): Promise<void>;
   /** What SQLite says of it, the numbers of the rows, and what the other tables hold. */
   read(): { verdict: string; rows: number[]; others: string[] };
 }
@@ -58,10 +60,9 @@ export function sqliteTables(path: string, [written, ...others]: Names): Tables 
       return { begun, stop: async () => (stop.abort(), await ended) };
     },
     count: () => using((db) => Number(db.prepare(`SELECT count(*) AS n FROM "${written}"`).get()?.["n"])),
-    async wreck() {
-      for (const ending of ["-wal", "-shm"]) await rm(path + ending, { force: true });
-      await writeFile(path, "not a database any more");
-    },
+    // Its files are lost with all others.
+    wreck: async () => undefined,
+    drop: async () => undefined,
     read: () =>
       using((db) => ({
         verdict: String(db.prepare("PRAGMA integrity_check").get()?.["integrity_check"]),
@@ -133,6 +134,10 @@ export function serverTables(
     },
     async wreck() {
       server.sql(kind === "postgres" ? "postgres" : "", `DROP DATABASE ${quote(database)}`);
+    },
+    async drop() {
+      server.sql(kind === "postgres" ? "postgres" : "", `DROP DATABASE ${quote(database)}`);
+      if (kind === "postgres") server.sql("postgres", `DROP ROLE ${quote(`${database}_owner`)}`);
     },
     read: () => ({
       verdict: "ok",

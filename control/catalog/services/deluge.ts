@@ -1,4 +1,4 @@
-import { asRoot, param, read, runsAs, shb, STOP_THE_CONTAINER, type Service } from "../template.ts";
+import { asRoot, choice, param, read, runsAs, shb, STOP_THE_CONTAINER, type Service } from "../template.ts";
 
 const PLAIN =
   "Deluge writes its state anew and keeps the one before (.bak): nothing has to be stopped. Downloads are not part of it.";
@@ -10,11 +10,26 @@ export const deluge: Service = {
   description: "Torrents, their state, and the settings.",
   layouts: {
     nixos: {
-      params: [data("/var/lib/deluge"), runsAs("deluge")],
-      files: { sources: ["${data}"], stop: ["deluged.service"] },
-      probes: [{ units: ["deluged.service"] }],
+      params: [
+        data("/var/lib/deluge"),
+        choice("web", "whether the web interface runs here, which writes web.conf", ["yes", "no"]),
+        runsAs("deluge"),
+      ],
+      files: {
+        sources: ["${data}"],
+        stop: ["deluged.service", { when: { web: "yes" }, unit: "delugeweb.service" }],
+      },
+      // Found together they agree on nothing, and the default holds.
+      probes: [
+        { units: ["deluged.service"], choices: { web: "no" } },
+        { units: ["delugeweb.service"], choices: { web: "yes" } },
+      ],
       notes: [PLAIN, ".config/deluge/plugins is a link into the Nix store: it is kept as a link."],
-      facts: [shb("user deluge, /var/lib/deluge", "services/deluge.nix:276")],
+      facts: [
+        shb("user deluge, /var/lib/deluge", "services/deluge.nix:276"),
+        shb("the web interface always runs", "services/deluge.nix:379"),
+        read("delugeweb.service", "NixOS/nixpkgs nixos/modules/services/torrent/deluge.nix"),
+      ],
     },
     debian: {
       params: [data("/var/lib/deluged/config"), runsAs("debian-deluged")],

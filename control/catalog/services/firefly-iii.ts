@@ -33,7 +33,7 @@ export const fireflyIii: Service = {
         sources: ["${data}"],
         excludes: ["${data}/storage/framework/cache", "${data}/storage/logs"],
         consistency: [{ postgres: "${databaseName}" }],
-        stop: ["phpfpm-firefly-iii.service"],
+        stop: ["phpfpm-firefly-iii.service", "firefly-iii-cron.timer", "firefly-iii-cron.service"],
       },
       probes: [{ units: ["phpfpm-firefly-iii.service"] }],
       notes: [
@@ -42,6 +42,7 @@ export const fireflyIii: Service = {
       facts: [
         shb("user firefly-iii, /var/lib/firefly-iii", "services/firefly-iii.nix:67"),
         shb("PostgreSQL, database firefly-iii", "services/firefly-iii.nix:337"),
+        read("three units write to it", "NixOS/nixpkgs nixos/modules/services/web-apps/firefly-iii.nix"),
       ],
     },
     debian: {
@@ -49,6 +50,7 @@ export const fireflyIii: Service = {
         param("path", "home", "where Firefly III is unpacked", "/var/www/firefly-iii"),
         choice("engine", "which database .env says", ["mariadb", "postgres", "sqlite"]),
         param("database", "databaseName", "the database of PostgreSQL or MariaDB", "firefly"),
+        param("unit", "server", "what serves it, stopped around a restore", "apache2.service"),
         runsAs("www-data"),
       ],
       files: {
@@ -58,6 +60,7 @@ export const fireflyIii: Service = {
           { when: { engine: "postgres" }, postgres: "${databaseName}" },
           { when: { engine: "sqlite" }, sqlite: "${home}/storage/database/database.sqlite" },
         ],
+        stop: ["${server}"],
       },
       probes: [{ paths: ["/var/www/firefly-iii/artisan", "/var/www/firefly-iii/.env"] }],
       notes: [KEY],

@@ -16,14 +16,22 @@ export const grocy: Service = {
   layouts: {
     nixos: {
       params: [data("/var/lib/grocy"), runsAs("grocy")],
-      files,
+      files: { ...files, stop: ["phpfpm-grocy.service"] },
       probes: [{ units: ["phpfpm-grocy.service"] }],
       notes: [],
-      facts: [shb("user grocy, /var/lib/grocy", "services/grocy.nix:85"), database],
+      facts: [
+        shb("user grocy, /var/lib/grocy", "services/grocy.nix:85"),
+        read("a pool of PHP-FPM called grocy", "NixOS/nixpkgs nixos/modules/services/web-apps/grocy.nix"),
+        database,
+      ],
     },
     debian: {
-      params: [data("/var/www/grocy/data"), runsAs("www-data")],
-      files,
+      params: [
+        data("/var/www/grocy/data"),
+        param("unit", "server", "what serves it, stopped around a restore", "apache2.service"),
+        runsAs("www-data"),
+      ],
+      files: { ...files, stop: ["${server}"] },
       probes: [{ paths: ["/var/www/grocy/data/config.php"] }],
       notes: ["There is no package: it is unpacked where the web server finds it."],
       facts: [{ fact: "/var/www/grocy/data, user www-data", source: UNVERIFIED }, database],

@@ -1,4 +1,4 @@
-import { asRoot, param, read, runsAs, shb, type Service } from "../template.ts";
+import { asRoot, param, read, runsAs, shb, STOP_THE_CONTAINER, type Service } from "../template.ts";
 
 const PLAIN = "Plain text: nothing has to be stopped. Include files outside the directory are not part of it.";
 const journals = (standard: string | null) => param("path", "journals", "the directory of the journals", standard);
@@ -29,7 +29,7 @@ export const hledger: Service = {
       params: [journals(null), asRoot],
       files: { sources: ["${journals}"] },
       probes: [{ images: ["dastapov/hledger"], mounts: { journals: "/data" } }],
-      notes: [PLAIN],
+      notes: [PLAIN, STOP_THE_CONTAINER],
       facts: [read("journals lie at /data", "adept/hledger-docker docker-compose.yml")],
     },
   },

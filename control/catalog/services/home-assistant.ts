@@ -33,15 +33,25 @@ export const homeAssistant: Service = {
       ],
     },
     debian: {
-      params: [config("/home/homeassistant/.homeassistant"), runsAs("homeassistant")],
-      files,
+      params: [
+        config("/home/homeassistant/.homeassistant"),
+        param("unit", "unit", "the unit that runs it", "home-assistant@homeassistant.service"),
+        runsAs("homeassistant"),
+      ],
+      files: { ...files, stop: ["${unit}"] },
       probes: [{ paths: ["/home/homeassistant/.homeassistant/configuration.yaml"] }],
       notes: [
         "There is no package: this is Home Assistant Core in a Python environment of its own.",
         OWN_BACKUPS,
         RECORDER,
       ],
-      facts: [{ fact: "user homeassistant, .homeassistant in its home", source: UNVERIFIED }, database],
+      facts: [
+        {
+          fact: "user homeassistant, .homeassistant in its home, home-assistant@homeassistant.service",
+          source: UNVERIFIED,
+        },
+        database,
+      ],
     },
     docker: {
       params: [config(null), asRoot],

@@ -17,11 +17,18 @@ export const mailserver: Service = {
   description: "Everybody's mail, as maildirs.",
   layouts: {
     nixos: {
-      params: [mail("/var/vmail"), runsAs("virtualMail")],
-      files: { sources: ["${mail}"], stop: ["postfix.service", "dovecot2.service"] },
-      probes: [{ units: ["dovecot2.service"] }],
+      params: [
+        mail("/var/vmail"),
+        param("unit", "imap", "the unit of Dovecot: dovecot2.service before NixOS 25.11", "dovecot.service"),
+        runsAs("virtualMail"),
+      ],
+      files: { sources: ["${mail}"], stop: ["postfix.service", "${imap}"] },
+      probes: [{ units: ["dovecot.service"] }, { units: ["dovecot2.service"], choices: { imap: "dovecot2.service" } }],
       notes: [MAILDIR, "An index directory of its own (mailserver.indexDir) can be made again and is not part of it."],
-      facts: [shb("user virtualMail, /var/vmail", "services/mailserver.nix:346")],
+      facts: [
+        shb("user virtualMail, /var/vmail", "services/mailserver.nix:346"),
+        shb("dovecot.service", "services/mailserver.nix:55"),
+      ],
     },
     debian: {
       params: [mail("/var/vmail"), runsAs("vmail")],

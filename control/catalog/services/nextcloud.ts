@@ -37,7 +37,7 @@ export const nextcloud: Service = {
         sources: ["${home}", "${data}"],
         excludes: [".rnd", ...previews],
         consistency: [{ postgres: "${databaseName}" }],
-        stop: ["phpfpm-nextcloud.service", "nextcloud-cron.timer"],
+        stop: ["phpfpm-nextcloud.service", "nextcloud-cron.timer", "nextcloud-cron.service"],
       },
       probes: [{ units: ["phpfpm-nextcloud.service"] }],
       notes: [IN_STEP],
