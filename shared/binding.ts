@@ -1,49 +1,46 @@
 import * as z from "zod";
 import { Id, Instant, Labels, Name, UndeclaredAt } from "./ids.ts";
 import { Result } from "./result.ts";
-import { parseExpression, parseTimeSpan } from "./schedule.ts";
 import { isTimeZone } from "./time-zone.ts";
-
-/** Dates beyond this are invalid. */
-const LONGEST_SPAN_MS = 10_000 * 366 * 86_400_000;
-
-// Longer texts are not parsed at all: parsers are fast for what people write, not for a megabyte.
-const TimeSpan = z
-  .string()
-  .max(256, { abort: true })
-  .superRefine((text, context) => {
-    const span = parseTimeSpan(text);
-    if (!span.ok) context.addIssue({ code: "custom", message: span.message });
-    else if (span.value > LONGEST_SPAN_MS)
-      context.addIssue({ code: "custom", message: "must be at most 10,000 years" });
-  });
-
-const OnCalendar = z
-  .string()
-  .max(1024, { abort: true })
-  .superRefine((text, context) => {
-    const plan = parseExpression(text);
-    if (!plan.ok) context.addIssue({ code: "custom", message: `${plan.message} (at position ${plan.position})` });
-  });
-
-/** One expression, or several: the earliest match counts. */
-export const Schedules = z.union([OnCalendar, z.array(OnCalendar).min(1, "must have at least one expression").max(20)]);
+import { ChangeTimerConfig, TimerConfig, TimeSpan } from "./timer-config.ts";
 
 export const Zone = z.string().refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin");
 
-const keep = z.int().min(0).max(100_000);
+const keep = z.int("must be a whole number, or -1 for all").min(-1, "must be 0 or more, or -1 for all").max(100_000);
+const span = z
+  .string()
+  .max(64)
+  .regex(/^(?=.)(\d+y)?(\d+m)?(\d+d)?(\d+h)?$/, "must be a span like 1y2m3d4h (y, m for months, d, h, in this order)");
+const tags = z
+  .string()
+  .max(100, "must be at most 100 characters")
+  .regex(/^[^,]+(,[^,]+)*$/, "must be one tag, or several with commas between them")
+  .refine(
+    (text) => !/(^|,)holdfast:/.test(text),
+    "must not be Holdfast's own tag: every snapshot of the binding has it",
+  );
 
+/** Counts: -1 is all. */
 export const Retention = z.strictObject({
   keep_last: keep.describe("the newest ones").optional(),
+  keep_secondly: keep.describe("the last of each second, for so many seconds").optional(),
+  keep_minutely: keep.describe("the last of each minute, for so many minutes").optional(),
   keep_hourly: keep.describe("the last of each hour, for so many hours").optional(),
   keep_daily: keep.describe("the last of each day, for so many days").optional(),
   keep_weekly: keep.describe("the last of each week, for so many weeks").optional(),
   keep_monthly: keep.describe("the last of each month, for so many months").optional(),
+  keep_quarterly: keep.describe("the last of each quarter of a year, for so many quarters").optional(),
   keep_yearly: keep.describe("the last of each year, for so many years").optional(),
-  keep_within: z
-    .string()
-    .regex(/^(?=.)(\d+y)?(\d+m)?(\d+d)?(\d+h)?$/, "must be a span like 1y2m3d4h (y, m for months, d, h, in this order)")
-    .describe("all that are younger than this, counted from the newest snapshot")
+  keep_within: span.describe("all that are younger than this, counted from the newest snapshot").optional(),
+  keep_within_hourly: span.describe("the last of each hour, of those younger than this").optional(),
+  keep_within_daily: span.describe("the last of each day, of those younger than this").optional(),
+  keep_within_weekly: span.describe("the last of each week, of those younger than this").optional(),
+  keep_within_monthly: span.describe("the last of each month, of those younger than this").optional(),
+  keep_within_yearly: span.describe("the last of each year, of those younger than this").optional(),
+  keep_tag: z
+    .array(tags)
+    .max(20)
+    .describe("restic only: all that have one of these tags, or all tags of an entry with commas")
     .optional(),
 });
 export type Retention = z.infer<typeof Retention>;
@@ -55,12 +52,6 @@ export const DEFAULT_RETENTION: Retention = {
   keep_weekly: 4,
   keep_monthly: 6,
 };
-
-export const TimerConfig = z.strictObject({
-  OnCalendar: Schedules.default("daily").describe("one or more expressions: systemd's calendar, or cron's five fields"),
-  RandomizedDelaySec: TimeSpan.default("5m").describe("each binding starts later by a fixed delay of up to this"),
-  Persistent: z.boolean().default(true).describe("if times were missed while the host was off, one run catches up"),
-});
 
 export const Performance = z.strictObject({
   niceness: z.int().min(-20).max(19).default(15).describe("of the engine's process; 19 is the lowest priority"),
@@ -167,10 +158,7 @@ export const ChangeBinding = z
     name: Name,
     labels: Labels.describe("may be changed here even if a file on the host declares the binding"),
     settings: z.strictObject({
-      timerConfig: z
-        .strictObject({ OnCalendar: Schedules, RandomizedDelaySec: TimeSpan, Persistent: z.boolean() })
-        .partial()
-        .optional(),
+      timerConfig: ChangeTimerConfig.optional(),
       enable: z.boolean().optional(),
       zone: Zone.nullable().optional(),
       retention: Retention.optional(),

@@ -3,6 +3,7 @@ import { Settings } from "./binding.ts";
 import { ContractRequest, DatabaseContract, FilesContract } from "./contract.ts";
 import { Id, Name } from "./ids.ts";
 import { RepositorySpec } from "./repository.ts";
+import { retentionFault } from "./retention.ts";
 
 const File = z.string().min(1).max(255).describe("the file's name in the host's contracts.d");
 
@@ -11,6 +12,10 @@ const declarationFields = {
   name: Name.describe("the file's own name when it gives none"),
   bound: z
     .strictObject({ repository: RepositorySpec, settings: Settings })
+    .superRefine(({ repository, settings }, context) => {
+      const message = retentionFault(repository.provider, settings.retention);
+      if (message !== null) context.addIssue({ code: "custom", path: ["settings", "retention", "keep_tag"], message });
+    })
     .nullable()
     .describe("repository and schedule, if the file has them; null: it is bound in the control plane"),
 };

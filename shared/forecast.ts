@@ -1,7 +1,8 @@
 import * as z from "zod";
-import { Schedules, Zone } from "./binding.ts";
+import { Zone } from "./binding.ts";
 import { Instant, instant } from "./ids.ts";
 import { parseTimetable, nextInstants } from "./schedule.ts";
+import { Schedules } from "./timer-config.ts";
 
 /** Parameters of a schedule forecast. Numbers are text: they come from a query or a command line. */
 export const ForecastQuery = z.strictObject({

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
-import { TimerConfig, Zone } from "./binding.ts";
+import { Zone } from "./binding.ts";
+import { TimerConfig } from "./timer-config.ts";
 import { locationFault } from "./location.ts";
 import { SealedText } from "./sealed.ts";
 

@@ -1,4 +1,5 @@
 import type { Retention } from "./binding.ts";
+import type { ProviderName } from "./repository.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "./run.ts";
 import { offsetAt } from "./time-zone.ts";
 
@@ -6,31 +7,56 @@ import { offsetAt } from "./time-zone.ts";
 const FUTURE_MS = 10 * 60_000;
 const DAY_MS = 86_400_000;
 
-type Counted = Exclude<keyof Retention, "keep_within">;
-
 /** A moment as the zone's clocks show it, in ms, counted as if they showed UTC. */
 type Civil = Date;
 
 /** What puts two snapshots into the same hour, day and so on. */
-const SAME: Record<Exclude<Counted, "keep_last">, (civil: Civil) => string> = {
-  keep_hourly: (civil) => civil.toISOString().slice(0, 13),
-  keep_daily: (civil) => civil.toISOString().slice(0, 10),
-  keep_weekly: isoWeek,
-  keep_monthly: (civil) => civil.toISOString().slice(0, 7),
-  keep_yearly: (civil) => civil.toISOString().slice(0, 4),
+const SAME = {
+  secondly: (civil: Civil) => civil.toISOString().slice(0, 19),
+  minutely: (civil: Civil) => civil.toISOString().slice(0, 16),
+  hourly: (civil: Civil) => civil.toISOString().slice(0, 13),
+  daily: (civil: Civil) => civil.toISOString().slice(0, 10),
+  weekly: isoWeek,
+  monthly: (civil: Civil) => civil.toISOString().slice(0, 7),
+  quarterly: (civil: Civil) => `${civil.getUTCFullYear()}-${Math.floor(civil.getUTCMonth() / 3)}`,
+  yearly: (civil: Civil) => civil.toISOString().slice(0, 4),
 };
-const RULES: readonly Counted[] = [
-  "keep_last",
-  "keep_hourly",
-  "keep_daily",
-  "keep_weekly",
-  "keep_monthly",
-  "keep_yearly",
-];
+
+/** Which of the given ones count as one, and how many of these a rule keeps. -1: all. */
+interface Rule {
+  readonly name: keyof Retention;
+  /** Null: each is one of its own. */
+  readonly same: ((civil: Civil) => string) | null;
+}
+
+const COUNTED = [
+  { name: "keep_last", same: null },
+  { name: "keep_secondly", same: SAME.secondly },
+  { name: "keep_minutely", same: SAME.minutely },
+  { name: "keep_hourly", same: SAME.hourly },
+  { name: "keep_daily", same: SAME.daily },
+  { name: "keep_weekly", same: SAME.weekly },
+  { name: "keep_monthly", same: SAME.monthly },
+  { name: "keep_quarterly", same: SAME.quarterly },
+  { name: "keep_yearly", same: SAME.yearly },
+] as const satisfies readonly Rule[];
+
+const WITHIN = [
+  { name: "keep_within_hourly", same: SAME.hourly },
+  { name: "keep_within_daily", same: SAME.daily },
+  { name: "keep_within_weekly", same: SAME.weekly },
+  { name: "keep_within_monthly", same: SAME.monthly },
+  { name: "keep_within_yearly", same: SAME.yearly },
+] as const satisfies readonly Rule[];
+
+/** A report has no more reasons for one snapshot. */
+const MOST_REASONS = 20;
+
+type Planned = Pick<SnapshotFacts, "id" | "takenAt"> & { readonly tags?: readonly string[] | undefined };
 
 interface RetentionInput {
   /** All of the binding's snapshots. */
-  readonly snapshots: readonly Pick<SnapshotFacts, "id" | "takenAt">[];
+  readonly snapshots: readonly Planned[];
   readonly retention: Retention;
   /** The zone of the days, weeks and months. */
   readonly zone: string;
@@ -40,9 +66,21 @@ interface RetentionInput {
   readonly newestGood: string | null;
 }
 
-/** Whether the retention removes anything at all. */
+/** Whether the retention removes anything at all. A rule of nothing (0, 0d, no tags) is none, as in restic. */
 export function keepsEverything(retention: Retention): boolean {
-  return Object.values(retention).every((value) => value === undefined || value === 0);
+  return Object.values(retention).every(
+    (value) =>
+      value === undefined || value === 0 || (typeof value === "object" ? value.length === 0 : isNoSpan(`${value}`)),
+  );
+}
+
+/**
+ * Why a tool can't carry out a retention; null when it can.
+ * borg 1.x has no tags.
+ */
+export function retentionFault(provider: ProviderName, retention: Retention): string | null {
+  if (provider !== "borg" || (retention.keep_tag ?? []).length === 0) return null;
+  return "borg 1 has no tags: use the other rules, such as keep_yearly: -1, or a restic repository";
 }
 
 /**
@@ -73,36 +111,65 @@ export function planRetention(input: RetentionInput): PlannedSnapshot[] {
   return planned.toReversed();
 }
 
-function reasonsByRule(
-  newestFirst: RetentionInput["snapshots"],
-  { retention, zone }: RetentionInput,
-): Map<string, string[]> {
+function reasonsByRule(newestFirst: readonly Planned[], { retention, zone }: RetentionInput): Map<string, string[]> {
   const reasons = new Map<string, string[]>(newestFirst.map(({ id }) => [id, []]));
   const [newest] = newestFirst;
   if (newest === undefined) return reasons;
-  const within = retention.keep_within;
-  if (within !== undefined) {
-    const since = spanBefore(newest.takenAt, within, zone);
-    for (const { id, takenAt } of newestFirst) {
-      if (Date.parse(takenAt) > since) reasons.get(id)?.push(`keep_within ${within}`);
-    }
+  const give = (id: string, reason: string): void => {
+    const all = reasons.get(id);
+    if (all !== undefined && all.length < MOST_REASONS) all.push(reason);
+  };
+  const youngerThan = (span: string): ((one: Planned) => boolean) => {
+    const since = spanBefore(newest.takenAt, span, zone);
+    return ({ takenAt }) => Date.parse(takenAt) > since;
+  };
+  for (const wanted of retention.keep_tag ?? []) {
+    for (const { id } of newestFirst.filter(({ tags = [] }) => wanted.split(",").every((tag) => tags.includes(tag))))
+      give(id, `keep_tag ${wanted}`);
   }
-  for (const rule of RULES) {
-    const wanted = retention[rule] ?? 0;
+  const within = retention.keep_within;
+  if (within !== undefined && !isNoSpan(within))
+    for (const { id } of newestFirst.filter(youngerThan(within))) give(id, `keep_within ${within}`);
+  const keepOfEach = ({ same }: Rule, most: number, isIn: (one: Planned) => boolean, reason: Reason): void => {
     let count = 0;
     let last: string | null = null;
-    for (const [index, { id, takenAt }] of newestFirst.entries()) {
-      if (count >= wanted) break;
-      const period = rule === "keep_last" ? id : SAME[rule](civilOf(Date.parse(takenAt), zone));
+    for (const [index, one] of newestFirst.entries()) {
+      if (count >= most) break;
+      if (!isIn(one)) continue;
+      const period = same === null ? one.id : same(civilOf(Date.parse(one.takenAt), zone));
       // While a rule has not kept its number, it also keeps the oldest snapshot: the history is as long as possible.
       const isOldest = index === newestFirst.length - 1;
       if (period === last && !isOldest) continue;
       count++;
-      reasons.get(id)?.push(period === last ? `${rule}, the oldest` : `${rule} ${count}`);
+      give(one.id, reason(count, period === last));
       last = period;
     }
+  };
+  for (const rule of COUNTED) {
+    const wanted = retention[rule.name] ?? 0;
+    keepOfEach(
+      rule,
+      wanted === -1 ? Number.POSITIVE_INFINITY : wanted,
+      () => true,
+      (count, isOldest) => (isOldest ? `${rule.name}, the oldest` : `${rule.name} ${count}`),
+    );
+  }
+  for (const rule of WITHIN) {
+    const span = retention[rule.name];
+    if (span === undefined || isNoSpan(span)) continue;
+    keepOfEach(rule, Number.POSITIVE_INFINITY, youngerThan(span), (_count, isOldest) =>
+      isOldest ? `${rule.name} ${span}, the oldest` : `${rule.name} ${span}`,
+    );
   }
   return reasons;
+}
+
+/** The reason to keep the rule's `count`th. `isOldest`: it is only kept as the oldest of all. */
+type Reason = (count: number, isOldest: boolean) => string;
+
+/** Whether a span like 1y2m3d4h is of no length. */
+function isNoSpan(span: string): boolean {
+  return /^(0+[ymdh])+$/.test(span);
 }
 
 function civilOf(at: number, zone: string): Civil {

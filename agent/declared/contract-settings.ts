@@ -1,8 +1,10 @@
 import * as z from "zod";
-import { Retention, Settings, TimerConfig } from "../../shared/binding.ts";
+import { Retention, Settings } from "../../shared/binding.ts";
 import { AbsolutePath, Name } from "../../shared/ids.ts";
 import { CredentialSource, ProviderName, RepositorySpec, SecretName, SecretSource } from "../../shared/repository.ts";
 import { isRecord } from "../../shared/json.ts";
+import { retentionFault } from "../../shared/retention.ts";
+import { TimerConfig, UNIT_BOOLEANS } from "../../shared/timer-config.ts";
 
 /** A secret contract of Self Host Blocks has a result; a person writes the path, or what the API accepts. */
 const Passphrase = z.union(
@@ -29,37 +31,42 @@ const { ssh, caFile, appendOnly, maintenance, existing } = RepositorySpec.shape;
 const { zone, performance, shrinkage, alerts, pings, hookTimeLimit, runTimeLimit, ...seed } = Settings.shape;
 
 /** `settings` next to a request: those of an instance in Self Host Blocks, plus the provider and Holdfast's own. */
-export const ContractSettings = z.strictObject({
-  provider: ProviderName.default("restic"),
-  enable: seed.enable,
-  passphrase: Passphrase,
-  repository: z.strictObject({
-    path: z.string().min(1, "must not be empty").max(2048),
-    name: Name.nullable().default(null),
-    secrets: z.partialRecord(SecretName, Credential).default({}),
-    timerConfig: z.preprocess(asTimer, TimerConfig.prefault({})),
-    ssh,
-    caFile,
-    appendOnly,
-    maintenance,
-    existing,
-  }),
-  retention: z.preprocess(asRetention, seed.retention),
-  limitUploadKiBs: seed.limitUploadKiBs,
-  limitDownloadKiBs: seed.limitDownloadKiBs,
-  zone,
-  performance,
-  shrinkage,
-  alerts,
-  pings,
-  hookTimeLimit,
-  runTimeLimit,
-  // Self Host Blocks' borg provider has these two: it never uses the first; the second is decided by the agent.
-  consistency: z
-    .strictObject({}, { error: "must be empty: repository.maintenance.check says when it is checked" })
-    .optional(),
-  stateDir: z.null({ error: "must be null: the agent keeps the engine's state in its own directory" }).optional(),
-});
+export const ContractSettings = z
+  .strictObject({
+    provider: ProviderName.default("restic"),
+    enable: seed.enable,
+    passphrase: Passphrase,
+    repository: z.strictObject({
+      path: z.string().min(1, "must not be empty").max(2048),
+      name: Name.nullable().default(null),
+      secrets: z.partialRecord(SecretName, Credential).default({}),
+      timerConfig: z.preprocess(asTimer, TimerConfig.prefault({})),
+      ssh,
+      caFile,
+      appendOnly,
+      maintenance,
+      existing,
+    }),
+    retention: z.preprocess(asRetention, seed.retention),
+    limitUploadKiBs: seed.limitUploadKiBs,
+    limitDownloadKiBs: seed.limitDownloadKiBs,
+    zone,
+    performance,
+    shrinkage,
+    alerts,
+    pings,
+    hookTimeLimit,
+    runTimeLimit,
+    // Self Host Blocks' borg provider has these two: it never uses the first; the second is decided by the agent.
+    consistency: z
+      .strictObject({}, { error: "must be empty: repository.maintenance.check says when it is checked" })
+      .optional(),
+    stateDir: z.null({ error: "must be null: the agent keeps the engine's state in its own directory" }).optional(),
+  })
+  .superRefine(({ provider, retention }, context) => {
+    const message = retentionFault(provider, retention);
+    if (message !== null) context.addIssue({ code: "custom", path: ["retention", "keep_tag"], message });
+  });
 type ContractSettings = z.infer<typeof ContractSettings>;
 
 /**
@@ -76,38 +83,77 @@ export function toDeclaredBinding(given: ContractSettings): DeclaredBinding {
   return { repository: { ...place, provider, location, passphrase }, settings: { ...settings, timerConfig } };
 }
 
-/** systemd units may have numbers for time spans, and words for booleans. */
+/** systemd units may have numbers for time spans, and words for booleans. null says nothing. */
 function asTimer(value: unknown): unknown {
   if (!isRecord(value)) return value ?? undefined;
-  const { RandomizedDelaySec: delay, Persistent: persistent, ...rest } = value;
-  return {
-    ...rest,
-    ...(delay === undefined ? {} : { RandomizedDelaySec: typeof delay === "number" ? `${delay}s` : delay }),
-    ...(persistent === undefined ? {} : { Persistent: asYesNo(persistent) }),
-  };
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, given]) => given !== null)
+      .map(([key, given]) => [key, asTimerValue(key, given)]),
+  );
 }
 
+const BOOLEANS = new Set(["Persistent", "FixedRandomDelay", ...UNIT_BOOLEANS]);
+
+function asTimerValue(key: string, given: unknown): unknown {
+  if (BOOLEANS.has(key)) return asYesNo(given);
+  if (!key.endsWith("Sec")) return given;
+  return Array.isArray(given) ? given.map(asTimeSpan) : asTimeSpan(given);
+}
+
+function asTimeSpan(given: unknown): unknown {
+  return typeof given === "number" ? `${given}s` : given;
+}
+
+/** The words of systemd's parse_boolean. */
 function asYesNo(value: unknown): unknown {
   if (typeof value !== "string") return value;
-  return /^(yes|true|on|1)$/.test(value) ? true : /^(no|false|off|0)$/.test(value) ? false : value;
+  return /^(1|y|yes|t|true|on)$/i.test(value) ? true : /^(0|n|no|f|false|off)$/i.test(value) ? false : value;
 }
 
-/** Self Host Blocks' restic instances write `keep_daily`, its borg instances `daily`. A number may be text. */
+/** borg 1.4 has two kinds of quarter. */
+const OTHER_NAMES: Readonly<Record<string, string>> = { "3monthly": "keep_quarterly" };
+const THIRTEEN_WEEKS =
+  "a quarter here is three months of the calendar (3monthly): write quarterly, or weekly for a number of weeks";
+
+/**
+ * Self Host Blocks' restic instances write `keep_daily`, its borg instances `daily`, and both whatever options their
+ * tool has. A number may be text.
+ */
 function asRetention(value: unknown, context: z.RefinementCtx): unknown {
   if (!isRecord(value)) return value ?? undefined;
   const kept = new Map<string, unknown>();
+  const fault = (key: string, message: string): void => context.addIssue({ code: "custom", path: [key], message });
   for (const [key, count] of Object.entries(value)) {
     if (count === null) continue;
-    const rule = Object.hasOwn(Retention.shape, `keep_${key}`) ? `keep_${key}` : key;
-    if (kept.has(rule))
-      context.addIssue({ code: "custom", path: [key], message: `says again what ${rule} says: remove one` });
-    kept.set(rule, rule === "keep_within" ? asSpan(count) : asCount(count));
+    if (/^(keep[_-])?13weekly$/.test(key)) {
+      fault(key, THIRTEEN_WEEKS);
+      continue;
+    }
+    const rule = ruleOf(key);
+    if (kept.has(rule)) fault(key, `says again what ${rule} says: remove one`);
+    kept.set(
+      rule,
+      rule === "keep_tag" ? asTags(count) : rule.startsWith("keep_within") ? asSpan(count) : asCount(count),
+    );
   }
   return Object.fromEntries(kept);
 }
 
+function ruleOf(key: string): string {
+  const name = key.replaceAll("-", "_").replace(/^keep_/, "");
+  const rule = OTHER_NAMES[name] ?? `keep_${name}`;
+  return Object.hasOwn(Retention.shape, rule) ? rule : key;
+}
+
+/** restic and borg take -1 for all; restic also writes it as a word. */
 function asCount(count: unknown): unknown {
-  return typeof count === "string" && /^\d+$/.test(count) ? Number(count) : count;
+  if (count === "unlimited") return -1;
+  return typeof count === "string" && /^-?\d+$/.test(count) ? Number(count) : count;
+}
+
+function asTags(tags: unknown): unknown {
+  return typeof tags === "string" ? [tags] : tags;
 }
 
 /** borg writes hours as H, and has weeks. */

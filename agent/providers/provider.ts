@@ -97,6 +97,12 @@ export interface UpkeepResult {
   readonly stats: RunStats;
 }
 
+/** A snapshot as the repository lists it. Its tags stay on the host: nobody else needs them. */
+export interface ListedSnapshot extends SnapshotFacts {
+  /** Those that people gave it; absent when there are none, or the engine has no tags. */
+  readonly tags?: readonly string[];
+}
+
 /** A snapshot of any host and binding. */
 export interface ScopedSnapshot extends SnapshotFacts {
   readonly scope: Access["scope"];
@@ -114,7 +120,7 @@ export interface OpenRepository {
   /** Stores a command's output. A failed command leaves no snapshot, whatever it had written. */
   dump(input: DumpInput): Promise<BackupResult>;
   /** The binding's snapshots, oldest first. Needs no lock, and waits for none. */
-  snapshots(): Promise<SnapshotFacts[]>;
+  snapshots(): Promise<ListedSnapshot[]>;
   /** The snapshots of every host and binding, oldest first: for who has the repository and nothing else. */
   everySnapshot(): Promise<ScopedSnapshot[]>;
   /**

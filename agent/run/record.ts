@@ -165,11 +165,16 @@ function openRecord(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRep
         log: log.tail(),
         suspicious: suspicious === null ? null : log.redact(suspicious).slice(0, 4096),
         engineId,
-        snapshots,
+        snapshots: snapshots === null ? null : snapshots.map(reported),
       };
       await write({ report: ended, owner: null, after: null, child: null, engines: undefined });
     },
   };
+}
+
+/** Only what a report has of a snapshot. */
+function reported({ id, takenAt, paths, bytesTotal }: SnapshotFacts): SnapshotFacts {
+  return { id, takenAt, paths, bytesTotal };
 }
 
 const SOURCE_FAILURES: readonly RunFailureCode[] = [

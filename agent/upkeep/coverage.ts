@@ -1,12 +1,13 @@
 import type { Level } from "../../shared/approval.ts";
-import type { SnapshotFacts } from "../../shared/run.ts";
 import type { MadeSnapshot } from "../state/made-snapshots.ts";
 import { isWithin } from "../policy/check.ts";
+import type { ListedSnapshot } from "../providers/provider.ts";
 
 /** What a snapshot holds, as far as it is known. */
 export interface Held {
   readonly id: string;
   readonly takenAt: string;
+  readonly tags: readonly string[];
   readonly paths: readonly string[];
   readonly files: number | null;
   readonly bytes: number | null;
@@ -22,15 +23,15 @@ export function heldBy({
   made,
   level,
 }: {
-  snapshots: readonly SnapshotFacts[];
+  snapshots: readonly ListedSnapshot[];
   made: readonly MadeSnapshot[];
   level: Level;
 }): Held[] {
   const known = new Map(made.map((one) => [one.id, one]));
-  return snapshots.map(({ id, takenAt, paths, bytesTotal }) => {
-    if (level === "open") return { id, takenAt, paths, files: null, bytes: null };
+  return snapshots.map(({ id, takenAt, paths, bytesTotal, tags = [] }) => {
+    if (level === "open") return { id, takenAt, paths, tags, files: null, bytes: null };
     const own = known.get(id);
-    return { id, takenAt, paths, files: own?.files ?? null, bytes: own?.bytes ?? bytesTotal };
+    return { id, takenAt, paths, tags, files: own?.files ?? null, bytes: own?.bytes ?? bytesTotal };
   });
 }
 

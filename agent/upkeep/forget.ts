@@ -1,7 +1,7 @@
 import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
-import { planRetention } from "../../shared/retention.ts";
+import { planRetention, retentionFault } from "../../shared/retention.ts";
 import { hostZone } from "../system/zone.ts";
 import { type ForgetGate, readForgetGate, writeForgetGate } from "../state/forget-gate.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
@@ -16,6 +16,8 @@ import { askRoot } from "../policy/waiting.ts";
 import { prepareAccess } from "../run/access.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
+import { runError } from "../run-error.ts";
+import type { ListedSnapshot } from "../providers/provider.ts";
 import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
 import { holdBack } from "./gate.ts";
@@ -58,6 +60,8 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
         }),
       );
   try {
+    const fault = retentionFault(access.repository.provider, binding.settings.retention);
+    if (fault !== null) throw runError("engine.refused", `keep_tag: ${fault}`);
     const repository = await provider.open(access, { mayCreate: false });
     const { engineId } = repository;
     const place = { paths: deps.paths, policy, repository: access.repository, engineId };
@@ -97,7 +101,7 @@ async function planRun(
     policy,
     engineId,
     snapshots,
-  }: { input: ForgetInput; policy: Policy; engineId: string; snapshots: SnapshotFacts[] },
+  }: { input: ForgetInput; policy: Policy; engineId: string; snapshots: ListedSnapshot[] },
 ): Promise<PlannedRun> {
   const { paths, clock } = deps;
   const now = clock.now();

@@ -1,6 +1,7 @@
 import type { Retention } from "../../shared/binding.ts";
 import { planRetention } from "../../shared/retention.ts";
-import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
+import type { PlannedSnapshot } from "../../shared/run.ts";
+import type { ListedSnapshot } from "../providers/provider.ts";
 import type { MadeSnapshot } from "../state/made-snapshots.ts";
 import type { Policy } from "../policy/policy.ts";
 import { coversPaths, halfOf, type Held, heldBy, isSmaller } from "./coverage.ts";
@@ -8,7 +9,7 @@ import { floorReasons } from "./floor.ts";
 
 export interface ForgetPlanInput {
   /** All of the binding's snapshots, as the repository lists them. */
-  readonly snapshots: readonly SnapshotFacts[];
+  readonly snapshots: readonly ListedSnapshot[];
   /** What this host remembers of them, in the order they were made. */
   readonly made: readonly MadeSnapshot[];
   readonly retention: Retention;

@@ -154,6 +154,84 @@ describe("a file of contracts.d", () => {
     });
   });
 
+  it("takes the words of systemd's timers and of both tools' retention", () => {
+    const timerConfig = {
+      OnCalendar: ["Mon 03:00", "Thu 03:00"],
+      OnBootSec: 900,
+      OnUnitActiveSec: ["12h", 86_400],
+      OnUnitInactiveSec: null,
+      AccuracySec: "1us",
+      FixedRandomDelay: "Off",
+      WakeSystem: "no",
+      RemainAfterElapse: true,
+    };
+    const repository = { path: "/srv/backup", timerConfig };
+    const bound = (settings: object) => read({ request, settings: { ...place, ...settings } }).bound?.settings;
+    expect(bound({ repository })?.timerConfig).toEqual({
+      OnCalendar: ["Mon 03:00", "Thu 03:00"],
+      OnBootSec: "900s",
+      OnUnitActiveSec: ["12h", "86400s"],
+      AccuracySec: "1us",
+      RandomizedDelaySec: "5m",
+      FixedRandomDelay: false,
+      Persistent: true,
+    });
+    // Only what counts from an event: there is no calendar then.
+    expect(bound({ repository: { path: "/x", timerConfig: { OnUnitActiveSec: "6h" } } })?.timerConfig).toMatchObject({
+      OnCalendar: [],
+      OnUnitActiveSec: "6h",
+    });
+    const borgs = { secondly: 1, minutely: "2", "3monthly": 4, last: 3, yearly: -1, within: "2w" };
+    expect(bound({ provider: "borg", retention: borgs })?.retention).toEqual({
+      keep_secondly: 1,
+      keep_minutely: 2,
+      keep_quarterly: 4,
+      keep_last: 3,
+      keep_yearly: -1,
+      keep_within: "14d",
+    });
+    const restics = { keep_within_daily: "1m", "keep-within-yearly": "2y", keep_yearly: "unlimited", keep_tag: "keep" };
+    expect(bound({ retention: restics })?.retention).toEqual({
+      keep_within_daily: "1m",
+      keep_within_yearly: "2y",
+      keep_yearly: -1,
+      keep_tag: ["keep"],
+    });
+  });
+
+  it.each([
+    ["WakeSystem", true, "a host is never woken from sleep"],
+    ["OnActiveSec", "1h", "write OnBootSec"],
+    ["OnStartupSec", "1h", "write OnBootSec"],
+    ["OnClockChange", "yes", "a clock that is set starts no backup"],
+    ["OnTimezoneChange", true, "another time zone starts no backup"],
+    ["RandomizedOffsetSec", "1h", "write RandomizedDelaySec"],
+    ["DeferReactivation", true, "starts once, right after it"],
+    ["RemainAfterElapse", false, "stays for as long as its binding"],
+    ["Unit", "x.service", "starts its own binding's backup"],
+    ["OnUnitActiveSec", "30s", "must be at least a minute"],
+    ["OnUnitInactiveSec", 0, "must be at least a minute"],
+    ["OnBootSec", [], "must have at least one"],
+    ["OnCalendar", [], "must have at least one expression, unless OnBootSec"],
+    ["OnCalender", "daily", "there is no such key here"],
+  ])("with timerConfig.%s = %j says why not", (key, given, reason) => {
+    const fault = faultOf({
+      request,
+      settings: { ...place, repository: { path: "/x", timerConfig: { [key]: given } } },
+    });
+    expect(fault).toContain(`settings.repository.timerConfig.${key}: `);
+    expect(fault).toContain(reason);
+  });
+
+  it.each([
+    ["restic", { keep_tag: ["a", "holdfast:x"] }, "keep_tag.1: must not be Holdfast's own tag"],
+    ["restic", { keep_daily: -2 }, "keep_daily: must be 0 or more, or -1 for all"],
+    ["borg", { keep_tag: ["a"] }, "keep_tag: borg 1 has no tags: use the other rules"],
+    ["borg", { "13weekly": 4 }, "13weekly: a quarter here is three months"],
+  ])("of %s with the retention %j says why not", (provider, retention, reason) => {
+    expect(faultOf({ request, settings: { ...place, provider, retention } })).toContain(`settings.retention.${reason}`);
+  });
+
   it("has our defaults for missing settings, and keeps everything with an empty retention", () => {
     expect(read({ request, settings: place }).bound?.settings).toMatchObject({
       enable: true,
@@ -191,19 +269,14 @@ describe("a file of contracts.d", () => {
       "settings.repository.timerConfig.OnCalendar: ",
     ],
     [
-      "a unit's other times",
-      { request, settings: { ...place, repository: { path: "/x", timerConfig: { OnBootSec: "1h" } } } },
-      "settings.repository.timerConfig.OnBootSec: there is no such key",
-    ],
-    [
       "one rule twice",
       { request, settings: { ...place, retention: { daily: 7, keep_daily: 7 } } },
       "says again what keep_daily says",
     ],
     [
       "a rule nobody has",
-      { request, settings: { ...place, retention: { minutely: 7 } } },
-      "settings.retention.minutely: there is no such key",
+      { request, settings: { ...place, retention: { fortnightly: 7 } } },
+      "settings.retention.fortnightly: there is no such key",
     ],
     [
       "a secret that is transformed",

@@ -78,6 +78,28 @@ describe.each([RESTIC[1], BORG[0]])("the retention with $provider $version", (en
     });
   });
 
+  it("keeps what a person tagged with restic; borg has no tags, and says so before anything is removed", async () => {
+    const work = host.work({ settings: { retention: { keep_tag: ["keep"] } } });
+    await host.backup(host.work());
+    if (engine.provider === "borg") {
+      expect(await ask(work, false)).toMatchObject({
+        state: "failed",
+        failure: { code: "engine.refused", message: expect.stringContaining("keep_tag: borg 1 has no tags") },
+      });
+      return;
+    }
+    host.restic(work, "tag", "--quiet", "--add", "keep");
+    await host.backup(host.work());
+    await host.backup(host.work());
+    const forgotten = await ask(work, false);
+    expect(forgotten.plan?.map(({ reasons }) => reasons)).toEqual([["keep_tag keep"], [], ["the newest"]]);
+    // Which tags there are is nobody's business but the host's.
+    const { snapshots } = await host.report(forgotten);
+    expect(snapshots?.map((one) => Object.keys(one).toSorted())).toEqual(
+      Array(2).fill(["bytesTotal", "id", "paths", "takenAt"]),
+    );
+  });
+
   it("waits for another program's lock, and is then deferred to the next time, which is no failure", async () => {
     await host.backup(host.work());
     await host.backup(host.work());

@@ -11,8 +11,10 @@ import { type Dice, diceOf } from "../support/random.ts";
 const run = promisify(execFile);
 const ZONE = "Europe/Berlin";
 const HOUR_MS = 3_600_000;
+const TAGS: [string, ...string[]] = ["release", "keep this"];
+const SPANS: [string, ...string[]] = ["12h", "1d", "9d6h", "1m", "1y2m3d4h", "3y"];
 
-const Listed = z.array(z.object({ id: z.string(), time: z.string() }));
+const Listed = z.array(z.object({ id: z.string(), time: z.string(), tags: z.array(z.string()).default([]) }));
 const Groups = z.array(
   z.object({
     remove: z.array(z.object({ id: z.string() })).nullable(),
@@ -49,10 +51,11 @@ export async function compareRetention(
     await call("init");
     await writeFile(join(scratch, "file"), "kept");
     for (const at of randomTimes(dice, snapshots)) {
-      await call("backup", "--quiet", "--host", "h", "--time", localText(at), join(scratch, "file"));
+      const tags = TAGS.filter(() => dice.isLucky(0.15)).flatMap((tag) => ["--tag", tag]);
+      await call("backup", "--quiet", "--host", "h", ...tags, "--time", localText(at), join(scratch, "file"));
     }
     const listed = Listed.parse(JSON.parse(await call("snapshots", "--json")));
-    const facts = listed.map(({ id, time }) => ({ id, takenAt: new Date(time).toISOString() }));
+    const facts = listed.map(({ id, time, tags }) => ({ id, takenAt: new Date(time).toISOString(), tags }));
     const result = { decisions: 0, removed: 0, differences: [] as string[] };
     for (let count = 0; count < policies; count++) {
       const retention = randomRetention(dice);
@@ -72,7 +75,8 @@ export async function compareRetention(
         result.decisions++;
         if (!keep) result.removed++;
         const theirs = group.reasons.find((one) => one.snapshot.id === snapshot)?.matches.map(inOurWords) ?? [];
-        const ours = reasons.map((reason) => reason.replace(/ \d+$/, ""));
+        // Ours alone: restic's tags may leave none.
+        const ours = reasons.filter((reason) => reason !== "the newest").map((reason) => reason.replace(/ \d+$/, ""));
         if (theirs.toSorted().join("; ") === ours.toSorted().join("; ")) continue;
         result.differences.push(
           `${JSON.stringify(retention)}, ${takenAt}: restic ${theirs.join("; ")}, we ${ours.join("; ")}`,
@@ -105,20 +109,37 @@ function randomRetention(dice: Dice): Retention {
     "keep_monthly",
     "keep_yearly",
   ] as const) {
-    if (dice.isLucky(0.35)) retention[rule] = 1 + dice.below(8);
+    if (dice.isLucky(0.35)) retention[rule] = dice.isLucky(0.1) ? -1 : 1 + dice.below(8);
   }
+  for (const rule of [
+    "keep_within_hourly",
+    "keep_within_daily",
+    "keep_within_weekly",
+    "keep_within_monthly",
+    "keep_within_yearly",
+  ] as const) {
+    if (dice.isLucky(0.15)) retention[rule] = dice.pick(SPANS);
+  }
+  if (dice.isLucky(0.2))
+    retention.keep_tag = dice.pick<string[]>([["release"], ["keep this,release"], TAGS, ["no such"]]);
   const isEmpty = Object.keys(retention).length === 0;
-  if (isEmpty || dice.isLucky(0.3)) retention.keep_within = dice.pick(["12h", "1d", "9d6h", "1m", "1y2m3d4h", "3y"]);
+  if (isEmpty || dice.isLucky(0.3)) retention.keep_within = dice.pick(SPANS);
   return retention;
 }
 
 function flagsOf(retention: Retention): string[] {
-  return Object.entries(retention).flatMap(([name, value]) => [`--${name.replaceAll("_", "-")}`, `${value}`]);
+  return Object.entries(retention).flatMap(([name, value]) =>
+    [value].flat().flatMap((one) => [`--${name.replaceAll("_", "-")}`, one === -1 ? "unlimited" : `${one}`]),
+  );
 }
 
 function inOurWords(match: string): string {
   const within = /^within (.*)$/.exec(match)?.[1];
   if (within !== undefined) return `keep_within ${within}`;
+  const tags = /^has tags \[(.*)\]$/.exec(match)?.[1];
+  if (tags !== undefined) return `keep_tag ${tags.replaceAll(", ", ",")}`;
+  const [, old, each, span] = /^(oldest )?(\w+) within (.*)$/.exec(match) ?? [];
+  if (each !== undefined) return `keep_within_${each} ${span}${old === undefined ? "" : ", the oldest"}`;
   const [, oldest, rule] = /^(oldest )?(\w+) snapshot$/.exec(match) ?? [];
   return `keep_${rule}${oldest === undefined ? "" : ", the oldest"}`;
 }

@@ -1,12 +1,16 @@
 import { describe, expect, it } from "vitest";
 import type { Retention } from "../../shared/binding.ts";
-import { planRetention } from "../../shared/retention.ts";
+import { planRetention, retentionFault } from "../../shared/retention.ts";
 
 const NOW = Date.parse("2026-11-25T12:00:00Z");
 
 /** Snapshots named after their times, planned in UTC at noon of 25 November 2026. */
-function plan(times: readonly string[], retention: Retention, change: { zone?: string; newestGood?: string } = {}) {
-  const snapshots = times.map((id) => ({ id, takenAt: new Date(id).toISOString() }));
+function plan(
+  times: readonly string[],
+  retention: Retention,
+  { tags = {}, ...change }: { zone?: string; newestGood?: string; tags?: Record<string, string[]> } = {},
+) {
+  const snapshots = times.map((id) => ({ id, takenAt: new Date(id).toISOString(), tags: tags[id] }));
   return planRetention({ snapshots, retention, zone: "UTC", now: NOW, newestGood: null, ...change });
 }
 
@@ -99,5 +103,63 @@ describe("a retention", () => {
       "2026-11-24T01:00Z": "keep_daily, the oldest",
       "2026-11-24T03:00Z": "keep_daily 1",
     });
+  });
+
+  it("counts seconds, minutes and quarters of a year, by the zone's clocks", () => {
+    const seconds = ["2026-11-24T01:00:00.100Z", "2026-11-24T01:00:00.900Z", "2026-11-24T01:00:01.000Z"];
+    expect(Object.keys(kept(["2026-11-20T00:00:00.000Z", ...seconds], { keep_secondly: 2 }))).toEqual(seconds.slice(1));
+    const minutes = ["2026-11-24T01:00:10Z", "2026-11-24T01:00:50Z", "2026-11-24T01:01:00Z"];
+    expect(Object.keys(kept(["2026-11-20T00:00:00Z", ...minutes], { keep_minutely: 2 }))).toEqual(minutes.slice(1));
+    const months = ["01-01", "03-31", "04-01", "06-30", "07-01", "10-01", "11-01"].map((day) => `2026-${day}T12:00Z`);
+    expect(kept(months, { keep_quarterly: 3 })).toEqual({
+      "2026-06-30T12:00Z": "keep_quarterly 3",
+      "2026-07-01T12:00Z": "keep_quarterly 2",
+      "2026-11-01T12:00Z": "keep_quarterly 1",
+    });
+    // In Berlin the first two are of the same quarter.
+    const newYear = ["2025-12-31T23:30Z", "2026-03-01T00:00Z", "2026-04-01T00:00Z"];
+    expect(Object.keys(kept(newYear, { keep_quarterly: 2 }, { zone: "Europe/Berlin" }))).toEqual(newYear.slice(1));
+  });
+
+  it("keeps the last of each period among those that are younger than a span", () => {
+    const times = ["2026-11-10T10:00Z", "2026-11-20T10:00Z", "2026-11-23T10:00Z", "2026-11-23T12:00Z"];
+    expect(kept([...times, "2026-11-24T12:00Z"], { keep_within_daily: "4d3h", keep_within_weekly: "1m" })).toEqual({
+      "2026-11-10T10:00Z": "keep_within_weekly 1m",
+      "2026-11-20T10:00Z": "keep_within_daily 4d3h; keep_within_weekly 1m",
+      "2026-11-23T12:00Z": "keep_within_daily 4d3h",
+      "2026-11-24T12:00Z": "keep_within_daily 4d3h; keep_within_weekly 1m",
+    });
+  });
+
+  it("keeps all of a rule with -1, and what has all tags of an entry", () => {
+    const days = daily(40);
+    expect(Object.keys(kept(days, { keep_daily: -1 }))).toHaveLength(40);
+    expect(Object.keys(kept(days, { keep_last: -1 }))).toHaveLength(40);
+    const times = ["2026-11-20T00:00Z", "2026-11-21T00:00Z", "2026-11-22T00:00Z", "2026-11-23T00:00Z"];
+    const tags = { "2026-11-20T00:00Z": ["a", "b"], "2026-11-21T00:00Z": ["a"], "2026-11-22T00:00Z": ["c"] };
+    expect(kept(times, { keep_tag: ["a,b", "c"] }, { tags })).toEqual({
+      "2026-11-20T00:00Z": "keep_tag a,b",
+      "2026-11-22T00:00Z": "keep_tag c",
+      "2026-11-23T00:00Z": "the newest",
+    });
+  });
+
+  it("with a span of nothing, or without a tag, is no rule: alone it keeps everything, as in restic", () => {
+    for (const retention of [{ keep_within: "0d" }, { keep_within_yearly: "0y0h" }, { keep_tag: [] }])
+      expect(Object.values(kept(daily(3), retention))).toEqual(Array(3).fill("no rule removes anything"));
+    expect(Object.keys(kept(daily(3), { keep_within: "0d", keep_last: 1 }))).toHaveLength(1);
+  });
+
+  it("gives no more reasons than a report takes", () => {
+    const [time = ""] = daily(1);
+    const many = Array.from({ length: 19 }, (_, index) => `t${index}`);
+    const all = { keep_tag: many, keep_last: 1, keep_daily: 1, keep_weekly: 1, keep_within: "1d" };
+    expect(plan([time], all, { tags: { [time]: many } })[0]?.reasons).toHaveLength(20);
+  });
+
+  it("by tags is none for borg, which has none", () => {
+    expect(retentionFault("borg", { keep_tag: ["a"], keep_daily: 7 })).toMatch(/borg 1 has no tags: use/);
+    expect(retentionFault("borg", { keep_daily: 7, keep_tag: [] })).toBeNull();
+    expect(retentionFault("restic", { keep_tag: ["a"] })).toBeNull();
   });
 });

@@ -3,7 +3,7 @@ import { boundedText } from "../../system/process/lines.ts";
 import { instantAt } from "../../../shared/ids.ts";
 import type { SnapshotFacts } from "../../../shared/run.ts";
 import { RunError, runError } from "../../run-error.ts";
-import type { Access, ScopedSnapshot } from "../provider.ts";
+import type { Access, ListedSnapshot, ScopedSnapshot } from "../provider.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
 
@@ -19,6 +19,7 @@ export const ResticSnapshot = z.object({
 const TAG = "holdfast:";
 const MOST_LISTED = 10_000;
 const MOST_PATHS = 1000;
+const MOST_TAGS = 100;
 
 /** Restricts every command to the binding's own snapshots. */
 export function scopeArgs({ scope }: Pick<Access, "scope">): string[] {
@@ -33,10 +34,11 @@ export function tagOf({ binding }: Access["scope"]): string {
  * Lists the binding's snapshots, oldest first (the newest 10,000). Needs no lock: a stale one must not hide them. Works
  * also after the run was cancelled. Throws RunError.
  */
-export async function listSnapshots(runner: ResticRunner): Promise<SnapshotFacts[]> {
-  return parseSnapshots(await list(runner, scopeArgs(runner.access))).map(
-    ({ hostname: _host, tags: _tags, ...facts }) => facts,
-  );
+export async function listSnapshots(runner: ResticRunner): Promise<ListedSnapshot[]> {
+  return parseSnapshots(await list(runner, scopeArgs(runner.access))).map(({ hostname: _host, tags, ...facts }) => {
+    const given = (tags ?? []).filter((tag) => !tag.startsWith(TAG)).slice(0, MOST_TAGS);
+    return given.length === 0 ? facts : { ...facts, tags: given };
+  });
 }
 
 /** Lists those of every host and binding, and none that Holdfast did not make. Otherwise as `listSnapshots`. */
@@ -70,9 +72,9 @@ async function list(runner: ResticRunner, scope: readonly string[]): Promise<str
   return answer.text();
 }
 
-type ListedSnapshot = SnapshotFacts & Pick<z.infer<typeof ResticSnapshot>, "hostname" | "tags">;
+type FoundSnapshot = SnapshotFacts & Pick<z.infer<typeof ResticSnapshot>, "hostname" | "tags">;
 
-function parseSnapshots(text: string): ListedSnapshot[] {
+function parseSnapshots(text: string): FoundSnapshot[] {
   const listed = z.array(ResticSnapshot).nullable().safeParse(parseJson(text));
   if (!listed.success) throw unreadable();
   const facts = (listed.data ?? []).map(({ id, time, paths, summary, hostname, tags }) => ({

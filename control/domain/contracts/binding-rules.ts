@@ -1,6 +1,8 @@
 import { and, eq, ne, sql } from "drizzle-orm";
+import type { Settings } from "../../../shared/binding.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { Id } from "../../../shared/ids.ts";
+import { retentionFault } from "../../../shared/retention.ts";
 import { guardAsRead, requireGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
@@ -50,6 +52,15 @@ export async function checkBindable(deps: Deps, contract: ContractRow, repositor
     );
   }
   return contract.host;
+}
+
+/** Throws `request.invalid` for a retention that the repository's tool can't carry out. */
+export function checkRetention(
+  { provider }: Pick<RepositoryRow, "provider">,
+  { retention }: Pick<Settings, "retention">,
+): void {
+  const fault = retentionFault(provider, retention);
+  if (fault !== null) throw invalidRequest(["settings", "retention", "keep_tag"], fault);
 }
 
 /** Guards for the batch that writes: what `checkBindable` checked still holds. */

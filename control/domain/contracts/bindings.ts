@@ -1,5 +1,11 @@
 import { and, eq, inArray, isNull, sql } from "drizzle-orm";
-import { Settings, type Binding, type ChangeBinding, type CreateBinding } from "../../../shared/binding.ts";
+import {
+  Settings,
+  type Binding,
+  type ChangeBinding,
+  type CreateBinding,
+  type Retention,
+} from "../../../shared/binding.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { changeWithMac, guardAsRead, withMac } from "../../keys/row-mac.ts";
@@ -8,12 +14,12 @@ import { hosts } from "../../db/schema/hosts.ts";
 import { orders, runs } from "../../db/schema/runs.ts";
 import { violatedUniqueColumns, guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { checkBindable, resolveContract, guardBindable } from "./binding-rules.ts";
+import { checkBindable, checkRetention, resolveContract, guardBindable } from "./binding-rules.ts";
 import { getBinding } from "./binding-views.ts";
 import { newId } from "../ids.ts";
 import { closeIncidentsOf } from "../incidents/incidents.ts";
 import { restartExpectation } from "../lateness/lateness.ts";
-import { declaredOnHost, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
+import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
 import { resolveRepository } from "./repositories.ts";
 import { bumpHost } from "../revisions.ts";
 
@@ -23,6 +29,7 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
   await withRetry(async () => {
     const contract = await resolveContract(deps, input.contract);
     const repository = await resolveRepository(deps, input.repository, ["repository"]);
+    checkRetention(repository, input.settings);
     const onlyHost = await checkBindable(deps, contract, repository);
     const name = input.name ?? `${contract.name}-${repository.name}`.slice(0, 63);
     const now = instant(deps.clock.now());
@@ -52,6 +59,7 @@ export async function createBinding(deps: Deps, input: CreateBinding): Promise<B
 
 /** Changes name, labels and settings; contract and repository can't be changed. */
 export async function changeBinding(deps: Deps, id: Id, change: ChangeBinding): Promise<Binding> {
+  if (change.settings?.retention !== undefined) await checkRetentionOf(deps, id, change.settings.retention);
   return write(deps, id, (old) => ({
     ...old,
     name: change.name ?? old.name,
@@ -132,6 +140,15 @@ async function write(deps: Deps, id: Id, change: (old: Changeable) => Changeable
   });
 }
 
+async function checkRetentionOf(deps: Deps, id: Id, retention: Retention): Promise<void> {
+  const [repository] = await deps.db
+    .select({ provider: repositories.provider })
+    .from(bindings)
+    .innerJoin(repositories, eq(repositories.id, bindings.repository))
+    .where(eq(bindings.id, id));
+  if (repository !== undefined) checkRetention(repository, { retention });
+}
+
 async function findBindingRow(deps: Deps, id: Id): Promise<typeof bindings.$inferSelect> {
   const [row] = await deps.db.select().from(bindings).where(eq(bindings.id, id));
   if (row === undefined) throw notFound("bindings", id);
@@ -143,14 +160,20 @@ function isSame(one: unknown, other: unknown): boolean {
 }
 
 function merged(old: Settings, change: NonNullable<ChangeBinding["settings"]>): Settings {
-  return Settings.parse({
+  const timer = Object.entries({ ...old.timerConfig, ...change.timerConfig });
+  const parsed = Settings.safeParse({
     ...old,
     ...change,
-    timerConfig: { ...old.timerConfig, ...change.timerConfig },
+    timerConfig: Object.fromEntries(timer.filter(([, value]) => value !== null)),
     performance: { ...old.performance, ...change.performance },
     shrinkage: { ...old.shrinkage, ...change.shrinkage },
     alerts: { ...old.alerts, ...change.alerts },
   });
+  if (parsed.success) return parsed.data;
+  // Each key is valid, but not all of them together.
+  const [issue] = parsed.error.issues;
+  const path = (issue?.path ?? []).filter((part) => typeof part !== "symbol");
+  throw invalidRequest(["settings", ...path], issue?.message ?? "is not valid");
 }
 
 async function throwIfAlreadyBound<T>(contract: string, repository: string, write: Promise<T>): Promise<T> {

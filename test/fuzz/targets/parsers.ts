@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { Retention, Schedules, Zone } from "../../../shared/binding.ts";
+import { Retention, Zone } from "../../../shared/binding.ts";
 import { forecast, ForecastQuery } from "../../../shared/forecast.ts";
 import { AbsolutePath, Id, Instant, Name } from "../../../shared/ids.ts";
 import { isLocalLocation, locationFault, sshTarget } from "../../../shared/location.ts";
@@ -8,6 +8,7 @@ import { borgPattern, excludeMatcher, resticPattern } from "../../../shared/patt
 import { planRetention } from "../../../shared/retention.ts";
 import { nextAfter, parseExpression, parseTimeSpan } from "../../../shared/schedule.ts";
 import { isTimeZone } from "../../../shared/time-zone.ts";
+import { Schedules } from "../../../shared/timer-config.ts";
 import { redactor } from "../../../agent/redact.ts";
 import { randomPaths } from "../../pattern/random-names.ts";
 import { randomPattern } from "../../pattern/random-patterns.ts";
@@ -139,7 +140,8 @@ const READERS: Readonly<Record<string, Reader>> = {
       keep_within: text("within"),
       ...(dice.isLucky(0.5) ? { keep_daily: dice.below(9) } : {}),
     });
-    if (!retention.success) return;
+    // A span of nothing is no rule, and keeps everything.
+    if (!retention.success || /^(0+[ymdh])+$/.test(retention.data.keep_within ?? "")) return;
     const now = Date.parse("2026-11-23T08:00:00.000Z");
     const snapshots = Array.from({ length: dice.below(8) }, (_, index) => {
       return {
