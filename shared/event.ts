@@ -30,6 +30,8 @@ export const EventType = z.enum([
   "host.quota_kept",
   "host.cloned",
   "host.clone_gone",
+  "host.declaration_refused",
+  "host.declaration_accepted",
   "control.row_refused",
   "control.row_right",
   "incident.reminder",

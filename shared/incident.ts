@@ -18,6 +18,7 @@ export const IncidentKind = z.enum([
   "host.approval",
   "host.quota",
   "host.cloned",
+  "host.declaration_refused",
   "control.row",
 ]);
 export type IncidentKind = z.infer<typeof IncidentKind>;

@@ -57,7 +57,7 @@ interface Status {
   /** What waits for root, and how far the control plane is trusted. */
   approvals: HostApproval[];
   level: Level;
-  /** Of contracts.d: how many contracts it declares, and which files are invalid. */
+  /** Of contracts.d: how many files are in force as they are written, and why the others are not. */
   contracts: { declared: number; faults: DeclarationFault[] };
 }
 
@@ -152,6 +152,13 @@ function clockLines({ daemon }: Status): string[] {
   return fault === null ? [] : [`clock       ${fault}`];
 }
 
+function contractsLines({ declared, faults }: Status["contracts"]): string[] {
+  const faulty = new Set(faults.map(({ file }) => file)).size;
+  if (declared + faulty === 0) return [];
+  const not = faulty === 0 ? "" : `; not in force as written: ${faulty}`;
+  return [`contracts   ${declared} declared here${not}`];
+}
+
 function linesOf(status: Status, now: number): string[] {
   const { enrolled, daemon, contracts } = status;
   if (enrolled === null) return ["not enrolled: run 'holdfast-agent enroll --url URL --token-file FILE'"];
@@ -165,7 +172,7 @@ function linesOf(status: Status, now: number): string[] {
     ...(status.instance === null ? [] : [`instance    ${status.instance}`]),
     `assignment  ${status.revision === null ? "none yet" : `revision ${status.revision}`}`,
     `reports     ${status.undelivered === 0 ? "all delivered" : `${status.undelivered} to be delivered`}`,
-    ...(contracts.declared + contracts.faults.length === 0 ? [] : [`contracts   ${contracts.declared} declared here`]),
+    ...contractsLines(contracts),
     ...contracts.faults.map(({ file, message }) => `fault       ${file}: ${message}`),
     ...clockLines(status),
     `level       ${status.level}${status.level === "open" ? ": the control plane may do everything here" : ""}`,

@@ -1,15 +1,15 @@
 import * as z from "zod";
+import { type ContractBody, ContractRequest, DatabaseRequest } from "../../shared/contract.ts";
 import {
-  type ContractBody,
-  ContractRequest,
-  DatabaseContract,
-  DatabaseRequest,
-  FilesContract,
-} from "../../shared/contract.ts";
+  Declaration,
+  type DeclarationFault,
+  declarationFault,
+  declarationFaults,
+  type OlderDeclaration,
+} from "../../shared/declaration.ts";
 import { Name } from "../../shared/ids.ts";
-import { RepositorySpec } from "../../shared/repository.ts";
-import { type DeclaredBinding, toDeclaredBinding, ContractSettings } from "./contract-settings.ts";
 import { isRecord } from "../../shared/json.ts";
+import { type DeclaredBinding, toDeclaredBinding, ContractSettings } from "./contract-settings.ts";
 
 /** What one file of contracts.d declares. */
 export interface ContractFile {
@@ -22,43 +22,79 @@ export interface ContractFile {
 
 export type ContractReadResult =
   | { readonly ok: true; readonly contract: ContractFile }
-  | { readonly ok: false; readonly message: string };
+  | { readonly ok: false; readonly faults: readonly DeclarationFault[] };
 
 /**
  * Reads a contract as written by `builtins.toJSON` for a request of Self Host Blocks: the request alone, or next to it
- * a name, settings, and the other keys of a Holdfast contract.
+ * a name, settings, and the other keys of a Holdfast contract. Checked with the control plane's own schema.
  * @param file its name in contracts.d: gives the contract's name when the file has none
  * @param agentUser the user that replaces an empty user: the agent's own
+ * @param schema of a declaration; an older one for a text that was taken before
  */
-export function readContract(file: string, text: string, agentUser: string): ContractReadResult {
+export function readContract(
+  file: string,
+  text: string,
+  agentUser: string,
+  schema: typeof Declaration | typeof OlderDeclaration = Declaration,
+): ContractReadResult {
   const value = parsed(text);
-  if (typeof value === "string") return { ok: false, message: value };
+  if (typeof value === "string") return { ok: false, faults: [declarationFault(file, null, value)] };
   const isBare = !("request" in value);
   const { name, request, settings = null, result: _ours, ...beside } = isBare ? { request: value } : value;
   if (isRecord(request) && "dataset" in request) {
-    return { ok: false, message: "asks for a dataset (datasetbackup): Holdfast keeps files and databases only" };
+    const why = "asks for a dataset (datasetbackup): Holdfast keeps files and databases only";
+    return { ok: false, faults: [declarationFault(file, isBare ? "dataset" : "request.dataset", why)] };
   }
   const header = ContractHeader.safeParse({ name: name ?? undefined, settings });
-  const body = bodyOf(request, beside, agentUser);
   const contractName = header.data?.name ?? nameFromFile(file);
-  const faults = [
-    ...faultsOf(header, isBare),
-    ...faultsOf(body, isBare),
-    ...(contractName === null
-      ? [`name: "${file}" has nothing a name can be made of: give a name beside the request`]
-      : []),
-  ];
-  if (!header.success || !body.success || contractName === null) return { ok: false, message: faults.join("; ") };
-  const bound = header.data.settings === null ? null : toDeclaredBinding(header.data.settings);
-  const place =
-    bound === null ? null : RepositorySpec.safeParse({ ...bound.repository, name: bound.repository.name ?? "x" });
-  if (place?.success === false) {
-    return {
-      ok: false,
-      message: `settings.repository.path: ${place.error.issues.map(({ message }) => message).join("; ")}`,
-    };
+  const bound = toBound(header.data?.settings ?? null);
+  const { rest, faults } = withoutOurKeys(file, beside);
+  const declaration = schema.safeParse({
+    ...bodyOf(request, rest, agentUser),
+    file,
+    name: contractName ?? NAMELESS,
+    // A repository without a name gets one that is made from its place.
+    bound: bound === null ? null : { ...bound, repository: { ...bound.repository, name: repositoryName(bound) } },
+  });
+  faults.push(
+    ...declarationFaults(file, header.error?.issues ?? []),
+    ...declarationFaults(file, declaration.error?.issues ?? [], isBare),
+  );
+  if (contractName === null && header.success) {
+    const why = `"${file}" has nothing a name can be made of: give a name beside the request`;
+    faults.push(declarationFault(file, "name", why));
   }
-  return { ok: true, contract: { file, name: contractName, body: body.data, bound } };
+  if (contractName === null || !declaration.success || faults.length > 0) return { ok: false, faults };
+  const { file: _file, name: _name, bound: _bound, ...body } = declaration.data;
+  return { ok: true, contract: { file, name: contractName, body, bound } };
+}
+
+/** The name of the contract that a text declares, even one that is no longer valid; null when none can be told. */
+export function contractNameOf(file: string, text: string): string | null {
+  const value = parsed(text);
+  const given = typeof value === "string" ? undefined : Name.safeParse(value["name"]).data;
+  return given ?? nameFromFile(file);
+}
+
+const NAMELESS = "x";
+
+function toBound(settings: z.infer<typeof ContractSettings> | null): DeclaredBinding | null {
+  return settings === null ? null : toDeclaredBinding(settings);
+}
+
+function repositoryName({ repository }: DeclaredBinding): string {
+  return repository.name ?? NAMELESS;
+}
+
+/** A declaration has them; a file that has them would be read as if it had not. */
+function withoutOurKeys(
+  file: string,
+  { file: ourFile, bound: ourBound, ...rest }: Record<string, unknown>,
+): { rest: Record<string, unknown>; faults: DeclarationFault[] } {
+  const keys = Object.entries({ file: ourFile, bound: ourBound }).flatMap(([key, value]) =>
+    value === undefined ? [] : [key],
+  );
+  return { rest, faults: declarationFaults(file, [{ code: "unrecognized_keys", keys, message: "", path: [] }]) };
 }
 
 /** @returns the object, or a sentence on why it is invalid. Never quotes the text: it may contain secrets */
@@ -75,35 +111,17 @@ function parsed(text: string): Record<string, unknown> | string {
 
 const ContractHeader = z.strictObject({ name: Name.optional(), settings: ContractSettings.nullable() });
 
-function bodyOf(
-  request: unknown,
-  rest: Record<string, unknown>,
-  agentUser: string,
-): z.ZodSafeParseResult<ContractBody> {
+/** The declaration's body as the file has it, its kind told by the request's keys. */
+function bodyOf(request: unknown, rest: Record<string, unknown>, agentUser: string): Record<string, unknown> {
   const named = isRecord(request) ? { ...request, user: userOrDefault(request["user"], agentUser) } : request;
   const isDatabase = isRecord(request) && Object.keys(request).some((key) => OF_DATABASES.has(key));
-  return isDatabase
-    ? DatabaseContract.safeParse({ ...rest, kind: "databasebackup", request: named })
-    : FilesContract.safeParse({ ...rest, kind: "files", request: named });
+  return { kind: isDatabase ? "databasebackup" : "files", ...rest, request: named };
 }
 
 const OF_DATABASES = new Set(Object.keys(DatabaseRequest.shape).filter((key) => !(key in ContractRequest.shape)));
 
 function userOrDefault(user: unknown, agentUser: string): unknown {
   return user === "" || user === undefined || user === null ? agentUser : user;
-}
-
-/** Each with its path in the file. */
-function faultsOf(parsed: z.ZodSafeParseResult<unknown>, isBare: boolean): string[] {
-  return (parsed.error?.issues ?? []).map((issue) => {
-    const path = isBare && issue.path[0] === "request" ? issue.path.slice(1) : issue.path;
-    const place = path.join(".");
-    if (issue.code === "unrecognized_keys") {
-      const keys = issue.keys.map((key) => (place === "" ? key : `${place}.${key}`));
-      return `${keys.join(", ")}: there is no such key here: remove it`;
-    }
-    return `${place === "" ? "it" : place}: ${issue.message}`;
-  });
 }
 
 /** The file's name without its ending, changed into a valid name; null when nothing is left. */

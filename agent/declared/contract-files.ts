@@ -1,16 +1,19 @@
 import { isDeepStrictEqual } from "node:util";
 import type { AssignedContract } from "../../shared/assignment.ts";
 import type { ContractBody } from "../../shared/contract.ts";
-import type { DeclarationFault } from "../../shared/declaration.ts";
+import { type DeclarationFault, declarationFault, OlderDeclaration } from "../../shared/declaration.ts";
 import type { Paths } from "../config.ts";
-import { type ContractFile, readContract } from "./contract-file.ts";
+import { type ContractFile, contractNameOf, type ContractReadResult, readContract } from "./contract-file.ts";
 import { digestOf, readContractState } from "./contract-state.ts";
 import { readContractTexts } from "./contract-texts.ts";
 import { ownUser } from "../system/process/user.ts";
 
 /** What contracts.d declares now. */
 export interface DeclaredContracts {
+  /** To be published. */
   readonly contracts: readonly ContractFile[];
+  /** What an older version took and this one refuses: what is in force of it stays, and is not published. */
+  readonly kept: readonly { readonly file: string; readonly name: string; readonly contract: ContractFile | null }[];
   readonly faults: readonly DeclarationFault[];
   /** By file: the valid texts, to be stored. */
   readonly texts: Readonly<Record<string, string>>;
@@ -30,9 +33,9 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
   const faults: DeclarationFault[] = [];
   const now: Candidate[] = [];
   for (const { file, text, fault: unread } of files) {
-    const read = text === null ? { ok: false as const, message: unread } : readContract(file, text, me);
+    const read = text === null ? unreadable(file, unread) : readContract(file, text, me);
     if (read.ok && text !== null) now.push({ contract: read.contract, text });
-    else if (!read.ok) faults.push({ file, message: read.message });
+    else if (!read.ok) faults.push(...read.faults);
   }
   const clashing = now.flatMap(
     ({ contract }) =>
@@ -43,22 +46,70 @@ export async function readDeclared(paths: Pick<Paths, "contractsDir" | "contract
   );
   faults.push(...clashing);
   // While the directory can't be read, nothing is known of any file.
-  if (fault !== null) faults.push({ file: "contracts.d", message: fault });
+  if (fault !== null) faults.push(declarationFault(WHOLE, null, fault));
   const faulty = fault === null ? faults.map(({ file }) => file) : Object.keys(state.texts);
   const followed = now.filter(({ contract }) => !clashing.some(({ file }) => file === contract.file));
+  const kept: (DeclaredContracts["kept"][number] & { readonly text: string })[] = [];
   for (const file of new Set(faulty)) {
     const text = state.texts[file];
-    const before = text === undefined ? null : readContract(file, text, me);
-    if (text === undefined || before?.ok !== true) continue;
+    if (text === undefined) continue;
     const others = followed.map(({ contract }) => contract);
-    if (conflictOf(before.contract, [...others, before.contract]) === null)
+    const before = readContract(file, text, me);
+    if (before.ok && conflictOf(before.contract, [...others, before.contract]) === null) {
       followed.push({ contract: before.contract, text });
+      continue;
+    }
+    const older = before.ok ? before : readContract(file, text, me, OlderDeclaration);
+    const contract = older.ok ? older.contract : null;
+    const name = contract?.name ?? contractNameOf(file, text);
+    if (name !== null && !others.some((other) => other.name === name)) kept.push({ file, name, contract, text });
   }
+  const inForce: InForceBefore = {
+    published: new Set(followed.map(({ contract }) => contract.file).filter((file) => faulty.includes(file))),
+    kept: new Set(kept.map(({ file }) => file)),
+  };
   return {
     contracts: followed.map(({ contract }) => contract),
-    faults: faults.map(({ file, message }) => ({ file, message: message.slice(0, 4096) })),
-    texts: Object.fromEntries(followed.map(({ contract, text }) => [contract.file, text])),
+    kept: kept.map(({ text: _text, ...one }) => one),
+    faults: faults.map((one) => withWhatStays(one, inForce)),
+    texts: Object.fromEntries([
+      ...followed.map(({ contract, text }) => [contract.file, text] as const),
+      ...kept.map(({ file, text }) => [file, text] as const),
+    ]),
   };
+}
+
+/** The file of faults that concern all of them. */
+const WHOLE = "contracts.d";
+/** A thousand faults have to fit into one request. */
+const LONGEST_MESSAGE = 1000;
+
+function unreadable(file: string, message: string | null): ContractReadResult {
+  return { ok: false, faults: [declarationFault(file, null, message ?? "can't be read")] };
+}
+
+interface InForceBefore {
+  readonly published: ReadonlySet<string>;
+  readonly kept: ReadonlySet<string>;
+}
+
+function withWhatStays(fault: DeclarationFault, { published, kept }: InForceBefore): DeclarationFault {
+  const isAny = fault.file === WHOLE && published.size > 0;
+  const stays =
+    isAny || published.has(fault.file)
+      ? "; what it declared before stays in force"
+      : kept.has(fault.file)
+        ? "; what an older version took of it stays in force"
+        : "";
+  return { ...fault, message: `${fault.message.slice(0, LONGEST_MESSAGE)}${stays}` };
+}
+
+/** Everything that root's own files declare on this host, published or kept. */
+export async function readOwnContracts(
+  paths: Pick<Paths, "contractsDir" | "contractsFile">,
+): Promise<readonly ContractFile[]> {
+  const { contracts, kept } = await readDeclared(paths);
+  return [...contracts, ...kept.flatMap(({ contract }) => contract ?? [])];
 }
 
 /**
@@ -73,25 +124,36 @@ export async function findOwnDeclaration(
 ): Promise<ContractBody | null> {
   if (!assigned.declared) return null;
   const { id: _id, name, declared: _declared, ...body } = assigned;
-  const [{ contracts, texts }, { settled, refused }] = await Promise.all([
+  const [{ contracts, kept, texts }, { settled, refused }] = await Promise.all([
     readDeclared(paths),
     readContractState(paths),
   ]);
-  const own = contracts.find((contract) => contract.name === name && contract.body.kind === assigned.kind);
+  const own = [...contracts, ...kept.flatMap(({ contract }) => contract ?? [])].find(
+    (contract) => contract.name === name && contract.body.kind === assigned.kind,
+  );
   if (own === undefined) return null;
   const isAhead = settled !== digestOf(texts) || refused.some(({ file }) => file === own.file);
   return isAhead || isDeepStrictEqual(own.body, body) ? own.body : null;
 }
 
-/** For `status`: how many files are valid, and the faults found by the agent or the control plane. */
+/**
+ * For `status` and `doctor`.
+ * @returns how many files are in force as they are written, as far as is known, and why the others are not
+ */
 export async function summarizeDeclared(
   paths: Pick<Paths, "contractsDir" | "contractsFile">,
 ): Promise<{ declared: number; faults: DeclarationFault[] }> {
-  const [{ contracts, faults, texts }, { refused }] = await Promise.all([
+  const [{ contracts, faults: found, texts }, { refused, rejected }] = await Promise.all([
     readDeclared(paths),
     readContractState(paths),
   ]);
-  return { declared: contracts.length, faults: [...faults, ...refused.filter(({ file }) => file in texts)] };
+  const faults = [
+    ...found,
+    ...refused.filter(({ file }) => file in texts || file === WHOLE),
+    ...(rejected === null ? [] : [declarationFault(WHOLE, null, rejected)]),
+  ];
+  const faulty = new Set(faults.map(({ file }) => file));
+  return { declared: contracts.filter(({ file }) => rejected === null && !faulty.has(file)).length, faults };
 }
 
 /** Two files must not declare contracts of the same name, nor describe one repository differently. */
@@ -100,8 +162,11 @@ function conflictOf(contract: ContractFile, all: readonly ContractFile[]): Decla
   const others = all.filter((other) => other.file !== file);
   const namesake = others.find((other) => other.name === name);
   if (namesake !== undefined) {
-    const message = `${file} and ${namesake.file} both declare a contract "${name}": rename one of the files, or give one a name`;
-    return { file, message };
+    return declarationFault(
+      file,
+      "name",
+      `${file} and ${namesake.file} both declare a contract "${name}": rename one of the files, or give one a name`,
+    );
   }
   const mine = contract.bound?.repository;
   if (mine === undefined) return null;
@@ -114,6 +179,9 @@ function conflictOf(contract: ContractFile, all: readonly ContractFile[]): Decla
     );
   });
   if (rival === undefined) return null;
-  const message = `${file} and ${rival.file} say different things of one repository (${mine.location}): make settings.repository, provider and passphrase the same, or name another place`;
-  return { file, message };
+  return declarationFault(
+    file,
+    "settings.repository",
+    `${file} and ${rival.file} say different things of one repository (${mine.location}): make settings.repository, provider and passphrase the same, or name another place`,
+  );
 }

@@ -8,11 +8,16 @@ import { readState, writeState } from "../system/state-file.ts";
 const ContractState = z.object({
   texts: z.record(z.string(), z.string()).describe("by file: its last valid contents"),
   refused: z.array(DeclarationFault).describe("the control plane's faults for the last published declarations"),
+  rejected: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("why the control plane took none of the last published declarations; null: it took them"),
   settled: z.string().nullable().describe("the digest of the texts that the current assignment was made from"),
 });
 export type ContractState = z.infer<typeof ContractState>;
 
-const NOTHING: ContractState = { texts: {}, refused: [], settled: null };
+const NOTHING: ContractState = { texts: {}, refused: [], rejected: null, settled: null };
 
 /** Never throws for damaged contents: they count as none. */
 export async function readContractState(paths: Pick<Paths, "contractsFile">): Promise<ContractState> {

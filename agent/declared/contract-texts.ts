@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open, readdir, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf } from "../../shared/error-message.ts";
@@ -46,14 +47,23 @@ async function readText(directory: string, file: string): Promise<ContractText> 
 
 /** Checked through the handle that is read, so that it is the same file. */
 async function readWhole(file: string, real: string): Promise<ContractText> {
-  const handle = await open(real);
+  // A named pipe without a writer must not be waited for.
+  const handle = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const found = await handle.stat();
     if (!found.isFile()) return { file, text: null, fault: "is not a regular file" };
     if (found.size > LARGEST_BYTES) return { file, text: null, fault: "is larger than 1 MiB: no request is" };
-    return { file, text: await handle.readFile("utf8"), fault: null };
+    return decoded(file, await handle.readFile());
   } finally {
     await handle.close();
+  }
+}
+
+function decoded(file: string, bytes: Uint8Array): ContractText {
+  try {
+    return { file, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), fault: null };
+  } catch {
+    return { file, text: null, fault: "is not UTF-8" };
   }
 }
 

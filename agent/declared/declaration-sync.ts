@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
-import type { Declaration, Declarations } from "../../shared/declaration.ts";
+import { type Declaration, declarationFault, type Declarations, MAX_DECLARED } from "../../shared/declaration.ts";
 import { messageOf } from "../../shared/error-message.ts";
-import { ApiError } from "../link/api.ts";
 import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import type { ContractFile } from "./contract-file.ts";
 import { readDeclared } from "./contract-files.ts";
 import { digestOf, readContractState, updateContractState } from "./contract-state.ts";
+import { fit, publishAll, TOO_MANY } from "./publish.ts";
 import { watchContracts } from "./contract-watch.ts";
 import type { Timers } from "../system/timers.ts";
 
@@ -67,16 +67,14 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
       // Stored before it is sent: the host can always publish again what the control plane has.
       await updateContractState(deps.paths, { texts });
       await deps.deliver();
-      try {
-        const { faults } = await deps.api.putDeclarations(now);
-        await updateContractState(deps.paths, { refused: faults });
-        const troubles = [...now.faults, ...faults].map(({ file, message }) => `contracts.d: ${file}: ${message}`);
-        logIfChanged(...troubles, `contracts.d: ${now.declarations.length} declared`);
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.kind !== "rejected") throw error;
-        logIfChanged(`the control plane rejects what contracts.d declares: ${error.message}`);
-        return false;
-      }
+      const { refused, rejected } = await publishAll(deps.api, now);
+      await updateContractState(deps.paths, { refused, rejected });
+      const troubles = [...now.faults, ...refused].map(({ file, message }) => `contracts.d: ${file}: ${message}`);
+      logIfChanged(
+        ...troubles,
+        ...(rejected === null ? [`contracts.d: ${now.declarations.length} declared`] : [`contracts.d: ${rejected}`]),
+      );
+      if (rejected !== null) return false;
       lastPublished = text;
       return true;
     },
@@ -90,9 +88,17 @@ export function startDeclarationSync(deps: DeclarationSyncDeps): DeclarationSync
 async function declarationsOf(
   deps: Pick<DeclarationSyncDeps, "paths" | "config">,
 ): Promise<{ now: Declarations; texts: Readonly<Record<string, string>> }> {
-  const { contracts, faults, texts } = await readDeclared(deps.paths);
-  const declarations = contracts.slice(0, 1000).map((contract) => declarationOf(contract, deps.config.name));
-  return { now: { declarations, faults: faults.slice(0, 1000) }, texts };
+  const { contracts, kept, faults, texts } = await readDeclared(deps.paths);
+  const all = contracts.map((contract) => declarationOf(contract, deps.config.name));
+  const { fitting, tooMany } = fit(all);
+  const names = [...kept, ...tooMany].map(({ name }) => name);
+  const now = {
+    declarations: fitting,
+    faults: [...faults, ...tooMany.map(({ file }) => declarationFault(file, null, TOO_MANY))].slice(0, MAX_DECLARED),
+    // An older control plane knows no such key.
+    ...(names.length === 0 ? {} : { kept: names }),
+  };
+  return { now, texts };
 }
 
 function declarationOf({ file, name, body, bound }: ContractFile, host: string): Declaration {

@@ -1,5 +1,5 @@
 import type { Paths } from "../config.ts";
-import { readDeclared } from "../declared/contract-files.ts";
+import { readOwnContracts } from "../declared/contract-files.ts";
 import { type DecideState, keysOfDeclared } from "../policy/decide.ts";
 import { grantedKeys } from "../policy/grants.ts";
 import type { Policy } from "../policy/policy.ts";
@@ -12,7 +12,7 @@ export async function loadDecideState(paths: Paths, policy: Policy): Promise<Dec
     secrets: [paths.etcSecretsDir, ...policy.secrets],
     own: ownSecrets(paths),
   };
-  const [granted, { contracts }] = await Promise.all([grantedKeys(paths), readDeclared(paths)]);
+  const [granted, contracts] = await Promise.all([grantedKeys(paths), readOwnContracts(paths)]);
   const declared = contracts.flatMap(({ body, bound }) =>
     keysOfDeclared({ places }, { body, repository: bound?.repository ?? null }),
   );

@@ -4,7 +4,7 @@ import { messageOf } from "../../shared/error-message.ts";
 import type { Id } from "../../shared/ids.ts";
 import type { OutgoingRequest } from "../../shared/outgoing.ts";
 import { isGood, type RunState } from "../../shared/run.ts";
-import { readDeclared } from "../declared/contract-files.ts";
+import { readOwnContracts } from "../declared/contract-files.ts";
 import { sendAllowed, sendDeclared } from "../policy/outgoing.ts";
 import { lastLines } from "../system/process/lines.ts";
 import type { RunOutcome, RunnerDeps } from "./deps.ts";
@@ -106,7 +106,7 @@ async function isDeclared(
 ): Promise<boolean> {
   const contract = assignment.contracts.find(({ id }) => id === binding.contract);
   if (contract?.declared !== true) return false;
-  const { contracts } = await readDeclared(paths);
+  const contracts = await readOwnContracts(paths);
   const own = contracts.find(({ name }) => name === contract.name);
   return own?.bound?.settings.pings.some(({ kind, url }) => kind === ping.kind && url === ping.url) ?? false;
 }

@@ -77,9 +77,13 @@ function waitingLines(hosts: Host[]): string {
 /** Faults in contracts.d: services that their owner wants backed up, but that are not. */
 function faultLines(hosts: Host[]): string {
   const lines = hosts.flatMap(({ name, declarationFaults }) =>
-    declarationFaults.map(({ file, message }) => `${name}: contracts.d/${file} is not applied: ${message}\n`),
+    declarationFaults.map(({ file, message }) => `${name}: ${placeOf(file)} is not in force: ${message}\n`),
   );
   return lines.length === 0 ? "" : `\n${lines.join("")}`;
+}
+
+function placeOf(file: string): string {
+  return file === "contracts.d" ? file : `contracts.d/${file}`;
 }
 
 function bindingTable(hosts: Host[], bindings: Binding[], failures: Map<Id, Run>): string {

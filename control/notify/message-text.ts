@@ -138,6 +138,15 @@ const TEMPLATES: Record<EventType, EventTemplate> = {
         ? `All files in contracts.d of host ${hostOf(facts)} are applied again`
         : `Files in contracts.d of host ${hostOf(facts)} are not applied`,
   },
+  "host.declaration_refused": {
+    severity: "warning",
+    title: (facts) => `Host ${hostOf(facts)} declares what is not in force`,
+    next: "Correct the files in the host's /etc/holdfast/contracts.d: `holdfast-agent status` shows them too.",
+  },
+  "host.declaration_accepted": {
+    severity: "resolved",
+    title: (facts) => `All files in contracts.d of host ${hostOf(facts)} are in force again`,
+  },
   "channel.test": {
     severity: "info",
     title: (facts) => `Test of channel ${facts.channel ?? "?"}`,

@@ -1,7 +1,7 @@
 import { Hono, type Context } from "hono";
 import { ReplaceHostKey, SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
 import { CHAIN_HEAD_HEADER } from "../../shared/checkpoint.ts";
-import { Declarations, DeclarationsResult } from "../../shared/declaration.ts";
+import { DeclarationsResult, PublishedDeclarations } from "../../shared/declaration.ts";
 import { Detections, SignedProbes } from "../../shared/catalog.ts";
 import { RelayResults, SignedDeliveries } from "../../shared/relay.ts";
 import { Escrows } from "../../shared/escrow.ts";
@@ -43,7 +43,7 @@ export function agentRoutes(deps: Deps, openSocket: OpenSocket) {
     .put(
       "/declarations",
       describeAnswer(200, DeclarationsResult, "Publish the declarations of the host's files"),
-      body(Declarations),
+      body(PublishedDeclarations),
       async (context) => context.json(await applyDeclarations(deps, context.var.host, context.req.valid("json"))),
     )
     .get(

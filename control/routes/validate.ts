@@ -2,6 +2,7 @@ import type { Context, Next } from "hono";
 import { validator } from "hono-openapi";
 import type * as z from "zod";
 import { Failure, type Issue } from "../../shared/failure.ts";
+import { leafIssues, type RawIssue } from "../../shared/issues.ts";
 
 /** Middleware: the body must be JSON of this schema. The route reads it with `context.req.valid("json")`. */
 export function body<Schema extends z.ZodType>(schema: Schema) {
@@ -41,16 +42,6 @@ interface ValidationResult {
   readonly error?: readonly RawIssue[];
 }
 
-/** A Standard Schema issue, with the additional fields of zod's issues. */
-interface RawIssue {
-  readonly message: string;
-  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
-  readonly code?: string;
-  readonly keys?: readonly string[];
-  /** Of a union: the issues of each branch. */
-  readonly errors?: readonly (readonly RawIssue[])[];
-}
-
 function throwIfInvalid(result: ValidationResult): void {
   if (result.success) return;
   const issues = (result.error ?? []).flatMap(toIssues);
@@ -64,38 +55,8 @@ function throwIfInvalid(result: ValidationResult): void {
 }
 
 function toIssues(issue: RawIssue): Issue[] {
-  const path = (issue.path ?? []).map((part) => toPart(typeof part === "object" ? part.key : part));
-  const branch = closestBranch(issue);
-  if (branch !== null) {
-    return branch.flatMap(toIssues).map((inner) => ({ ...inner, path: [...path, ...inner.path] }));
-  }
-  if (issue.code === "unrecognized_keys" && issue.keys !== undefined) {
-    return issue.keys.map((key) => ({
-      path,
-      message: `unknown key "${key}"; remove it, or check its spelling`,
-    }));
-  }
-  const missing = /^Invalid input: expected (.+), received undefined$/.exec(issue.message)?.[1];
-  return [{ path, message: missing === undefined ? issue.message : `is required (${missing})` }];
-}
-
-/**
- * The issues of the union branch that was most likely meant: the one that knows most of the keys. Null when none comes
- * near; then the issue of the union itself is reported.
- */
-function closestBranch({ code, errors = [] }: RawIssue): readonly RawIssue[] | null {
-  if (code !== "invalid_union") return null;
-  const near = errors.filter((issues) => !issues.some((issue) => issue.code === "invalid_type" && !issue.path?.length));
-  return near.toSorted((one, other) => distance(one) - distance(other))[0] ?? null;
-}
-
-function distance(issues: readonly RawIssue[]): number {
-  return issues.reduce((sum, { keys, path = [], code }) => {
-    const isOtherKind = code === "invalid_value" && path.length === 1 && path[0] === "kind";
-    return sum + (isOtherKind ? 100 : 60 * (keys?.length ?? 0) + 1);
-  }, 0);
-}
-
-function toPart(key: PropertyKey): string | number {
-  return typeof key === "symbol" ? String(key) : key;
+  return leafIssues(issue).map(({ path, message, unknownKey }) => ({
+    path: [...path],
+    message: unknownKey === null ? message : `unknown key "${unknownKey}"; remove it, or check its spelling`,
+  }));
 }

@@ -21,14 +21,14 @@ const place = { passphrase: "/run/secrets/passphrase", repository: { path: "/srv
 
 function read(value: unknown, file = "vaultwarden.json"): ContractFile {
   const found = readContract(file, JSON.stringify(value), "root");
-  if (!found.ok) throw new Error(found.message);
+  if (!found.ok) throw new Error(JSON.stringify(found.faults));
   return found.contract;
 }
 
 function faultOf(value: unknown, file = "vaultwarden.json"): string {
   const found = readContract(file, typeof value === "string" ? value : JSON.stringify(value), "root");
   if (found.ok) throw new Error("it was taken");
-  return found.message;
+  return found.faults.map(({ message }) => message).join("; ");
 }
 
 describe("a file of contracts.d", () => {

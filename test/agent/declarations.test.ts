@@ -2,8 +2,8 @@ import { chmod, chown, mkdir, rename, rm, symlink, writeFile } from "node:fs/pro
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { readDeclared } from "../../agent/declared/contract-files.ts";
-import { digestOf, readContractState } from "../../agent/declared/contract-state.ts";
+import { readDeclared, readOwnContracts, summarizeDeclared } from "../../agent/declared/contract-files.ts";
+import { digestOf, readContractState, updateContractState } from "../../agent/declared/contract-state.ts";
 import { startDeclarationSync } from "../../agent/declared/declaration-sync.ts";
 import { ApiError } from "../../agent/link/api.ts";
 import type { Paths } from "../../agent/config.ts";
@@ -51,7 +51,7 @@ async function declaring(paths: Paths, name = "nas") {
         if (trouble !== null) throw trouble;
         published.push(declarations);
         order.push("declarations");
-        return { contracts: [], faults: [] };
+        return { contracts: [], faults: [], refused: [] };
       },
     },
   });
@@ -68,7 +68,7 @@ test("only what ends in .json and is not hidden is a contract; no directory is n
   for (const file of ["a.json", ".b.json", "c.json.tmp", "README"]) await put(paths, file, request("/srv"));
   expect(await namesOf(paths)).toEqual(["a"]);
   await rm(paths.contractsDir, { recursive: true });
-  expect(await readDeclared(paths)).toEqual({ contracts: [], faults: [], texts: {} });
+  expect(await readDeclared(paths)).toEqual({ contracts: [], kept: [], faults: [], texts: {} });
 });
 
 test("a file that others may write is ignored, and so is one of another owner", async () => {
@@ -144,7 +144,13 @@ test("the last valid content of a broken file stays in force, also after a resta
           request: expect.objectContaining({ sourceDirectories: ["/srv/photos"] }),
         }),
       ],
-      faults: [{ file: "photos.json", message: expect.stringContaining("is not JSON") }],
+      faults: [
+        {
+          file: "photos.json",
+          field: null,
+          message: expect.stringMatching(/is not JSON.*; what it declared before stays in force$/),
+        },
+      ],
     },
   ]);
   expect(second.lines).toContainEqual(expect.stringContaining("contracts.d: photos.json: is not JSON"));
@@ -156,6 +162,34 @@ test("the last valid content of a broken file stays in force, also after a resta
   expect(await second.publish()).toBe(true);
   expect(second.published.at(-1)).toEqual({ declarations: [], faults: [] });
   second.stop();
+});
+
+test("what an older version took and this one refuses is a fault, is not published, and stays", async () => {
+  const paths = await contractsDir();
+  const text = JSON.stringify({ ...request("/srv/photos"), excludePatterns: ["!keep"] });
+  await put(paths, "photos.json", text);
+  await put(paths, "mail.json", request("/srv/mail"));
+  await updateContractState(paths, { texts: { "photos.json": text } });
+  const agent = await declaring(paths);
+  await agent.publish();
+  expect(agent.published).toMatchObject([
+    {
+      declarations: [{ name: "mail" }],
+      kept: ["photos"],
+      faults: [
+        {
+          file: "photos.json",
+          field: "excludePatterns.0",
+          message: expect.stringMatching(/must not begin with '!'.*; what an older version took of it stays in force$/),
+        },
+      ],
+    },
+  ]);
+  // On this host it is still what root declared: the same contract, assigned, needs no permission.
+  const owned = await readOwnContracts(paths);
+  expect(owned.map(({ name }) => name)).toEqual(["mail", "photos"]);
+  expect(await summarizeDeclared(paths)).toMatchObject({ declared: 1, faults: [{ file: "photos.json" }] });
+  agent.stop();
 });
 
 test("a change is published once: at once with inotify, within 30 s without", async () => {
@@ -202,9 +236,25 @@ test("published again when the control plane was away; when rejected, logged and
   agent.control.answer = () => new ApiError("rejected", "declarations.0: no");
   expect(await agent.publish()).toBe(false);
   expect(await agent.publish()).toBe(false);
-  expect(agent.lines).toEqual([expect.stringContaining("rejects what contracts.d declares: declarations.0: no")]);
+  const rejected = expect.stringContaining("takes nothing of what is declared here (declarations.0: no)");
+  expect(agent.lines).toEqual([rejected]);
+  expect(await summarizeDeclared(paths)).toEqual({
+    declared: 0,
+    faults: [{ file: "contracts.d", field: null, message: rejected }],
+  });
+  // Less than everything is taken: so the fault is seen there too, and nothing of what it had is removed.
+  let asked = 0;
+  agent.control.answer = () => (asked++ === 0 ? new ApiError("rejected", "declarations.0: no") : null);
+  expect(await agent.publish()).toBe(false);
+  const told = {
+    declarations: [],
+    kept: ["photos"],
+    faults: [{ file: "contracts.d", field: null, message: rejected }],
+  };
+  expect(agent.published.splice(0)).toEqual([told]);
   agent.control.answer = () => null;
   expect(await agent.publish()).toBe(true);
+  expect(await summarizeDeclared(paths)).toEqual({ declared: 1, faults: [] });
   expect(await agent.publish()).toBe(false);
   // Connected anew: who is there may have lost it.
   agent.reset();

@@ -1,52 +1,15 @@
 import { expect, test } from "vitest";
-import { page } from "../../shared/api.ts";
-import { Binding, Settings } from "../../shared/binding.ts";
+import { Binding } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
-import { DeclarationsResult, type Declaration } from "../../shared/declaration.ts";
-import { Delivery } from "../../shared/event.ts";
 import { Host } from "../../shared/host.ts";
-import { Repository, RepositorySpec } from "../../shared/repository.ts";
+import { Repository } from "../../shared/repository.ts";
 import { Run } from "../../shared/run.ts";
-import { testControl, type TestControl, type TestHost } from "../support/control.ts";
+import { testControl, type TestControl } from "../support/control.ts";
 import { openAssignment } from "./assigned.ts";
+import { allOf, bound, declare, files, hostOf, request } from "./published.ts";
 
 // What a host's own files declare, as the agent publishes it: made, changed and taken away, and never over what is not
 // its own.
-
-const request = {
-  user: "photos",
-  sourceDirectories: ["/srv/photos"],
-  excludePatterns: [],
-  hooks: { beforeBackup: [], afterBackup: [] },
-};
-const nothingElse = { consistency: [], mountPoints: [], stopForRestore: [] };
-
-function files(name: string, change: Partial<typeof request> = {}): Declaration {
-  const body = { kind: "files" as const, request: { ...request, ...change }, ...nothingElse };
-  return { ...body, file: `${name}.json`, name, bound: null };
-}
-
-function bound(declaration: Declaration, place: { name?: string; location?: string } = {}, settings = {}): Declaration {
-  const { name = `one-${declaration.name}`, location = `/backup/${declaration.name}` } = place;
-  const passphrase = { file: "/etc/passphrase" };
-  const repository = RepositorySpec.parse({ name, provider: "restic", location, passphrase });
-  return { ...declaration, bound: { repository, settings: Settings.parse(settings) } };
-}
-
-async function declare(host: TestHost, ...declarations: Declaration[]): Promise<DeclarationsResult> {
-  return await host.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", { declarations, faults: [] });
-}
-
-async function allOf({ admin }: TestControl) {
-  const [contracts, repositories, bindings] = await Promise.all([
-    admin.ask(page(Contract), "GET", "/api/v1/contracts"),
-    admin.ask(page(Repository), "GET", "/api/v1/repositories"),
-    admin.ask(page(Binding), "GET", "/api/v1/bindings"),
-  ]);
-  return { contracts: contracts.items, repositories: repositories.items, bindings: bindings.items };
-}
-
-const hostOf = ({ admin }: TestControl, { id }: TestHost) => admin.ask(Host, "GET", `/api/v1/hosts/${id}`);
 
 /** A run that stored something: from then on the binding is not thrown away. */
 async function ran(control: TestControl, binding: Binding | undefined): Promise<Run> {
@@ -144,7 +107,7 @@ test("objects that never ran are deleted with their file", async () => {
   const control = await testControl();
   const host = await control.enrol("one");
   await declare(host, bound(files("photos")), files("mail"));
-  expect(await declare(host)).toEqual({ contracts: [], faults: [] });
+  expect(await declare(host)).toEqual({ contracts: [], faults: [], refused: [] });
   expect(await allOf(control)).toEqual({ contracts: [], repositories: [], bindings: [] });
 });
 
@@ -198,71 +161,6 @@ test("a binding created in the control plane outlives the file, and then the con
   for (const path of [`/api/v1/bindings/${binding.id}`, at])
     expect(await control.admin.send("DELETE", path)).toMatchObject({ status: 204 });
   expect(await declare(host, files("photos"))).toMatchObject({ faults: [] });
-});
-
-test("a name that is in use is a fault of that file only, reported and shown, and overwrites nothing", async () => {
-  const control = await testControl();
-  const [host, other] = [await control.enrol("one"), await control.enrol("two")];
-  const theirs = { host: host.id, name: "photos", request: { user: "root", sourceDirectories: ["/other"] } };
-  const made = await control.admin.ask(Contract, "POST", "/api/v1/contracts", theirs);
-  await declare(other, bound(files("mail"), { name: "shared", location: "sftp:u@nas:/mail" }));
-  const unread = { file: "broken.json", message: "is not JSON" };
-  const answer = await host.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", {
-    declarations: [
-      bound(files("photos")),
-      bound(files("mail"), { name: "shared", location: "sftp:u@nas:/mail" }),
-      bound(files("music")),
-      bound(files("films", { user: "films" }), { name: "one-music", location: "/backup/music" }),
-    ],
-    faults: [unread],
-  });
-  expect(answer).toMatchObject({
-    contracts: [{ name: "music" }],
-    faults: [
-      {
-        file: "photos.json",
-        message: expect.stringContaining('contract "photos" of this host was created in the control plane'),
-      },
-      { file: "mail.json", message: expect.stringContaining('another repository "shared"') },
-      { file: "films.json", message: expect.stringContaining('that contract "music" uses as user "photos"') },
-    ],
-  });
-  expect((await hostOf(control, host)).declarationFaults).toEqual([unread, ...answer.faults]);
-  const { contracts, repositories } = await allOf(control);
-  expect(contracts.find(({ id }) => id === made.id)).toEqual(made);
-  expect(repositories.map(({ name }) => name).toSorted()).toEqual(["one-music", "shared"]);
-  await declare(host, bound(files("music")));
-  expect((await hostOf(control, host)).declarationFaults).toEqual([]);
-});
-
-test("files that are not applied are notified once, and once when all of them are", async () => {
-  const control = await testControl();
-  const host = await control.enrol("one");
-  await control.admin.send("POST", "/api/v1/channels", { name: "me", kind: "webhook", url: "https://me.example/hook" });
-  const publish = (...faults: object[]) =>
-    host.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", { declarations: [files("photos")], faults });
-  const fault = { file: "mail.json", message: "is not JSON" };
-  await publish();
-  await Promise.all([publish(fault), publish(fault)]);
-  await publish(fault);
-  control.pass(1000);
-  await publish();
-  const { items } = await control.admin.ask(page(Delivery), "GET", "/api/v1/deliveries");
-  expect(items.map(({ payload }) => ({ type: payload.type, data: payload.data })).toReversed()).toEqual([
-    { type: "host.declaration_faults", data: { host: { id: host.id, name: "one" }, faults: [fault] } },
-    { type: "host.declaration_faults", data: { host: { id: host.id, name: "one" }, faults: [] } },
-  ]);
-  expect(control.wakes()).toBe(2);
-});
-
-test("a file with a fault keeps what it declared before", async () => {
-  const control = await testControl();
-  const host = await control.enrol("one");
-  await declare(host, bound(files("photos"), { name: "disk", location: "/backup/photos" }));
-  const before = await allOf(control);
-  const { faults } = await declare(host, bound(files("photos"), { name: "disk", location: "/elsewhere" }));
-  expect(faults).toMatchObject([{ message: expect.stringContaining("a different location needs a different name") }]);
-  expect(await allOf(control)).toEqual(before);
 });
 
 test("with another location the binding is a new one, and the old one keeps its snapshots under another name", async () => {

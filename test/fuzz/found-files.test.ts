@@ -31,10 +31,9 @@ test("an invalid key is reported with its file and what to do", async () => {
 test("a retention key such as __proto__ is unknown like any other", () => {
   for (const key of ["__proto__", "constructor"]) {
     const text = `{"request":{"user":"","sourceDirectories":["/srv"]},"settings":{"provider":"restic","passphrase":{"file":"/etc/p"},"repository":{"path":"/backup"},"retention":{"${key}":{"keep_daily":7}}}}`;
-    expect(readContract("a.json", text, "root")).toEqual({
-      ok: false,
-      message: `settings.retention.${key}: there is no such key here: remove it`,
-    });
+    const field = `settings.retention.${key}`;
+    const message = `${field}: there is no such key here: remove it`;
+    expect(readContract("a.json", text, "root")).toEqual({ ok: false, faults: [{ file: "a.json", field, message }] });
   }
 });
 

@@ -142,7 +142,7 @@ test("status shows hosts and bindings, as a table and as JSON", async () => {
   const faults = [{ file: "mail.json", message: "is not JSON" }];
   await host.client.send("PUT", "/agent/v1/declarations", { declarations: [], faults });
   expect((await holdfast(["status"], environment)).stdout).toContain(
-    "\n\nnas: contracts.d/mail.json is not applied: is not JSON\n\n",
+    "\n\nnas: contracts.d/mail.json is not in force: is not JSON\n\n",
   );
 });
 

@@ -4,6 +4,7 @@ import { Binding, Settings } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
 import { DeclarationsResult, type Declaration } from "../../shared/declaration.ts";
 import { Host } from "../../shared/host.ts";
+import { Incident } from "../../shared/incident.ts";
 import { RepositorySpec } from "../../shared/repository.ts";
 import { codeOf, openClient } from "../support/client.ts";
 import type { ControlUnderTest } from "../support/control-under-test.ts";
@@ -56,18 +57,35 @@ export function declaredSuite(control: () => ControlUnderTest): void {
       const refused = await admin.send("DELETE", `/api/v1/contracts/${one.contracts[0]?.contract}`);
       expect([refused.status, codeOf(refused.body)]).toEqual([409, "contracts.declared_on_host"]);
 
-      expect(await publish({ declarations: [], faults: [] })).toEqual({ contracts: [], faults: [] });
+      expect(await publish({ declarations: [], faults: [] })).toEqual({ contracts: [], faults: [], refused: [] });
       expect(await admin.ask(page(Contract), "GET", `/api/v1/contracts?host=${host.id}`)).toMatchObject({ items: [] });
       socket.close();
       await socket.closed;
     });
 
-    test("an invalid declaration is rejected with its position", async () => {
+    test("an invalid declaration is a fault with its field, and the others are in force", async () => {
       const host = await enrolFakeHost(control(), "misdeclaring");
-      const wrong = { ...declaration("wrong"), request: { user: "root", sourceDirectories: ["srv"] } };
-      const answer = await host.client.send("PUT", "/agent/v1/declarations", { declarations: [wrong], faults: [] });
-      expect([answer.status, codeOf(answer.body)]).toEqual([400, "request.invalid"]);
-      expect(JSON.stringify(answer.body)).toContain("must be an absolute path");
+      const request = { user: "root", sourceDirectories: ["srv"] };
+      const wrong = { ...declaration("wrong"), request };
+      const declarations = [wrong, declaration("right")];
+      const refused = [
+        {
+          file: "wrong.json",
+          field: "request.sourceDirectories.0",
+          message: expect.stringContaining("request.sourceDirectories.0: must be an absolute path"),
+        },
+      ];
+      expect(
+        await host.client.ask(DeclarationsResult, "PUT", "/agent/v1/declarations", { declarations, faults: [] }),
+      ).toMatchObject({ contracts: [{ name: "right" }], refused });
+      expect(await admin.ask(Host, "GET", `/api/v1/hosts/${host.id}`)).toMatchObject({ declarationFaults: refused });
+      const { items } = await admin.ask(page(Incident), "GET", `/api/v1/incidents?state=open&host=${host.id}`);
+      expect(items).toMatchObject([
+        {
+          kind: "host.declaration_refused",
+          summary: expect.stringContaining("wrong.json: request.sourceDirectories.0: must be an absolute path"),
+        },
+      ]);
     });
   });
 }

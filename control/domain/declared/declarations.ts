@@ -1,13 +1,19 @@
-import { and, eq, inArray, or, sql } from "drizzle-orm";
-import type { DeclarationFault, Declarations, DeclarationsResult } from "../../../shared/declaration.ts";
+import { eq, inArray, or } from "drizzle-orm";
+import {
+  type DeclarationFault,
+  type DeclarationsResult,
+  MAX_DECLARED,
+  type PublishedDeclarations,
+} from "../../../shared/declaration.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { onlyGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
-import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
+import { withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { enqueue } from "../../notify/outbox.ts";
+import { openRefusal, recordFaults } from "./faults.ts";
 import { planDeclarations, type DeclaredState, type Plan } from "./plan.ts";
+import { type ReadDeclarations, readPublished } from "./read.ts";
 import { writeDeclared, undeclareBindings, undeclareRest } from "./writes.ts";
 import { newId } from "../ids.ts";
 import { bumpHost } from "../revisions.ts";
@@ -19,11 +25,12 @@ import { bumpHost } from "../revisions.ts";
 export async function applyDeclarations(
   deps: Deps,
   host: { readonly id: Id; readonly name: string },
-  input: Declarations,
+  published: PublishedDeclarations,
 ): Promise<DeclarationsResult> {
-  const { plan, isAssignmentChanged, haveFaultsChanged } = await withRetry(async () => {
+  const input = readPublished(published);
+  const { plan, refused, isAssignmentChanged, notifies } = await withRetry(async () => {
     const now = instant(deps.clock.now());
-    const { faults: before, ...known } = await readKnown(deps, host.id, input);
+    const { faults: before, isIncidentOpen, ...known } = await readKnown(deps, host.id, input);
     const tampered = await tamperedIds(deps, known);
     const planned = planDeclarations(
       known,
@@ -31,41 +38,28 @@ export async function applyDeclarations(
       input.declarations,
     );
     const undeclared = findUndeclared(host.id, known, planned, input);
-    const faults = [...input.faults, ...planned.faults];
+    const ours = [...input.refused, ...planned.faults.map((fault) => withWhatStays(fault, known, input))];
+    const faults = [...input.reported, ...ours].slice(0, MAX_DECLARED);
     const changes = [
       ...(await undeclareBindings(deps, { gone: undeclared, known, tampered }, planned, now)),
       ...(await writeDeclared(deps, planned)),
       ...(await undeclareRest(deps, { gone: undeclared, tampered }, now)),
     ];
     const isChanged = changesAssignment(known, planned, undeclared);
-    const areFaultsNew = JSON.stringify(faults) !== JSON.stringify(before);
-    await writeAll(deps.db, [
-      ...changes,
-      ...(areFaultsNew ? recordFaults(deps, host, { before, faults }) : []),
-      ...(isChanged ? [bumpHost(deps, host.id)] : []),
-    ]);
-    return { plan: planned, isAssignmentChanged: isChanged, haveFaultsChanged: areFaultsNew };
+    const recorded = recordFaults(deps, host, { before, faults, isIncidentOpen });
+    await writeAll(deps.db, [...changes, ...recorded, ...(isChanged ? [bumpHost(deps, host.id)] : [])]);
+    return { plan: planned, refused: ours, isAssignmentChanged: isChanged, notifies: recorded.length > 0 };
   });
-  if (haveFaultsChanged) deps.wakeOutbox();
+  if (notifies) deps.wakeOutbox();
   if (isAssignmentChanged) await deps.hub.poke(host.id, "assignment");
-  return { contracts: plan.applied, faults: plan.faults };
+  return { contracts: plan.applied, faults: refused.map(({ file, message }) => ({ file, message })), refused };
 }
 
-/**
- * Saves the faults and enqueues host.declaration_faults. For a changed set of faults only, also when it became empty.
- */
-function recordFaults(
-  deps: Deps,
-  { id, name }: { readonly id: Id; readonly name: string },
-  { before, faults }: Record<"before" | "faults", DeclarationFault[]>,
-): Statement[] {
-  const unchanged = and(eq(hosts.id, id), eq(hosts.declarationFaults, before));
-  return [
-    // Of two concurrent writers only one sends the notification; the other starts again.
-    guard(deps.db, sql`exists (select 1 from ${hosts} where ${unchanged})`),
-    deps.db.update(hosts).set({ declarationFaults: faults }).where(eq(hosts.id, id)),
-    enqueue(deps, { type: "host.declaration_faults", data: { host: { id, name }, faults }, subject: { host: id } }),
-  ];
+/** A fault of something that is there already says that it stays. */
+function withWhatStays(fault: DeclarationFault, known: DeclaredState, input: ReadDeclarations): DeclarationFault {
+  const name = input.declarations.find(({ file }) => file === fault.file)?.name;
+  const isThere = known.contracts.some((row) => row.name === name && row.declared);
+  return isThere ? { ...fault, message: `${fault.message}; what it declared before stays in force` } : fault;
 }
 
 /** Whether the host's assignment changes. Contracts without a binding are not part of it. */
@@ -93,11 +87,11 @@ async function tamperedIds(deps: Deps, known: DeclaredState): Promise<Set<Id>> {
 async function readKnown(
   deps: Deps,
   host: Id,
-  { declarations }: Declarations,
-): Promise<DeclaredState & { faults: DeclarationFault[] }> {
+  { declarations }: ReadDeclarations,
+): Promise<DeclaredState & { faults: DeclarationFault[]; isIncidentOpen: boolean }> {
   const { db } = deps;
   const names = declarations.flatMap(({ bound }) => bound?.repository.name ?? []);
-  const [[self], contracted, stored, bound] = await db.batch([
+  const [[self], contracted, stored, bound, open] = await db.batch([
     db.select({ faults: hosts.declarationFaults }).from(hosts).where(eq(hosts.id, host)),
     db.select().from(contracts).where(eq(contracts.host, host)),
     db
@@ -105,19 +99,28 @@ async function readKnown(
       .from(repositories)
       .where(or(eq(repositories.host, host), inArray(repositories.name, names))),
     db.select().from(bindings).where(eq(bindings.host, host)),
+    openRefusal(deps, host),
   ]);
-  return { contracts: contracted, repositories: stored, bindings: bound, faults: self?.faults ?? [] };
+  return {
+    contracts: contracted,
+    repositories: stored,
+    bindings: bound,
+    faults: self?.faults ?? [],
+    isIncidentOpen: open.length > 0,
+  };
 }
 
-/** Objects that are no longer declared. Objects of a file with a fault still count as declared. */
-function findUndeclared(host: Id, known: DeclaredState, plan: Plan, { declarations }: Declarations): DeclaredState {
-  const names = new Set(declarations.map(({ name }) => name));
-  const kept = new Set(plan.applied.flatMap(({ binding }) => binding ?? []));
+/** Objects that are no longer declared. What a file with a fault declared before still counts as declared. */
+function findUndeclared(host: Id, known: DeclaredState, plan: Plan, input: ReadDeclarations): DeclaredState {
+  const { declarations, kept } = input;
+  if (kept === null) return { contracts: [], repositories: [], bindings: [] };
+  const applied = new Set(plan.applied.flatMap(({ binding }) => binding ?? []));
   const faulty = new Set(plan.faults.map(({ file }) => file));
-  const faultyNames = new Set(declarations.filter(({ file }) => faulty.has(file)).map(({ name }) => name));
-  const stays = new Set(known.contracts.filter(({ name }) => faultyNames.has(name)).map(({ id }) => id));
+  const staying = new Set([...kept, ...declarations.filter(({ file }) => faulty.has(file)).map(({ name }) => name)]);
+  const names = new Set([...staying, ...declarations.map(({ name }) => name)]);
+  const stays = new Set(known.contracts.filter(({ name }) => staying.has(name)).map(({ id }) => id));
   const isGone = (row: DeclaredState["bindings"][number]) =>
-    row.declared && !kept.has(row.id) && !stays.has(row.contract);
+    row.declared && !applied.has(row.id) && !stays.has(row.contract);
   const used = new Set(
     known.bindings.filter((row) => row.declared && !isGone(row)).map(({ repository }) => repository),
   );

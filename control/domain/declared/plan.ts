@@ -1,4 +1,9 @@
-import type { Declaration, DeclarationFault, DeclarationsResult } from "../../../shared/declaration.ts";
+import {
+  type Declaration,
+  declarationFault,
+  type DeclarationFault,
+  type DeclarationsResult,
+} from "../../../shared/declaration.ts";
 import type { Id, Instant } from "../../../shared/ids.ts";
 import { isLocalLocation } from "../../../shared/location.ts";
 import type { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
@@ -52,23 +57,42 @@ export function planDeclarations(known: DeclaredState, input: PlanInput, declara
     bindings: new Map(known.bindings.map((row) => [row.id, row])),
   };
   for (const declaration of declarations) {
-    try {
-      const contract = contractOf(view, input, declaration);
-      const repository = repositoryOf(view, input, declaration);
-      const binding = repository === null ? null : bindingOf(view, input, { declaration, contract, repository, plan });
-      addIfChanged(plan.contracts, view.contracts, contract);
-      if (repository !== null) addIfChanged(plan.repositories, view.repositories, repository);
-      if (binding !== null) addIfChanged(plan.bindings, view.bindings, binding);
-      plan.applied.push({ name: declaration.name, contract: contract.row.id, binding: binding?.row.id ?? null });
-    } catch (error) {
-      if (!(error instanceof DeclarationConflict)) throw error;
-      plan.faults.push({ file: declaration.file, message: error.message });
-    }
+    const { file } = declaration;
+    const contract = orFault(plan, file, () => contractOf(view, input, declaration));
+    // Both are looked at, so that one fault does not hide the other.
+    const repository = orFault(plan, file, () => repositoryOf(view, input, declaration));
+    if (contract === undefined || repository === undefined) continue;
+    const binding = orFault(plan, file, () =>
+      repository === null ? null : bindingOf(view, input, { declaration, contract, repository, plan }),
+    );
+    if (binding === undefined) continue;
+    addIfChanged(plan.contracts, view.contracts, contract);
+    if (repository !== null) addIfChanged(plan.repositories, view.repositories, repository);
+    if (binding !== null) addIfChanged(plan.bindings, view.bindings, binding);
+    plan.applied.push({ name: declaration.name, contract: contract.row.id, binding: binding?.row.id ?? null });
   }
   return plan;
 }
 
-class DeclarationConflict extends Error {}
+/** @returns undefined when it became a fault of the plan */
+function orFault<T>(plan: Plan, file: string, step: () => T): T | undefined {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof DeclarationConflict)) throw error;
+    plan.faults.push(declarationFault(file, error.field, error.message));
+    return undefined;
+  }
+}
+
+/** @param field of the file; null: it is no fault of the file */
+class DeclarationConflict extends Error {
+  readonly field: string | null;
+  constructor(field: string | null, message: string) {
+    super(message);
+    this.field = field;
+  }
+}
 
 interface View {
   readonly contracts: Map<Id, ContractRow>;
@@ -82,14 +106,16 @@ function contractOf(view: View, input: PlanInput, declaration: Declaration): Wri
   const old = [...view.contracts.values()].find((row) => row.name === name) ?? null;
   if (old !== null && !isDeclared(old)) {
     throw new DeclarationConflict(
-      `name: contract "${name}" of this host was created in the control plane: delete or rename it, or use another name`,
+      "name",
+      `contract "${name}" of this host was created in the control plane: delete or rename it, or use another name`,
     );
   }
   if (old !== null) throwIfTampered(input, "contracts", old);
   const isBound = [...view.bindings.values()].some(({ contract }) => contract === old?.id);
   if (old !== null && old.kind !== kind && isBound) {
     throw new DeclarationConflict(
-      `request: contract "${name}" is of kind "${old.kind}", and another kind needs another name`,
+      "request",
+      `contract "${name}" is of kind "${old.kind}", and another kind needs another name`,
     );
   }
   const known = old ?? { id: newId(), host, name, createdAt: now, mac: null };
@@ -108,12 +134,14 @@ function repositoryOf(view: View, input: PlanInput, { bound }: Declaration): Wri
   const old = rows.find((row) => isOurs(row) && isHere(row)) ?? namesake;
   if (namesake !== null && (namesake !== old || !isOurs(namesake))) {
     throw new DeclarationConflict(
-      `settings.repository.name: the control plane has another repository "${spec.name}": use another name`,
+      "settings.repository.name",
+      `the control plane has another repository "${spec.name}": use another name`,
     );
   }
   if (old !== null && !isHere(old)) {
     throw new DeclarationConflict(
-      `settings.repository.path: repository "${spec.name}" is ${old.provider} at ${old.location}: a different location needs a different name`,
+      "settings.repository.path",
+      `repository "${spec.name}" is ${old.provider} at ${old.location}: a different location needs a different name`,
     );
   }
   if (old !== null) throwIfTampered(input, "repositories", old);
@@ -138,7 +166,8 @@ function bindingOf(
   const old = ofRepository.find((row) => row.contract === contract.row.id) ?? null;
   if (old !== null && !isDeclared(old)) {
     throw new DeclarationConflict(
-      `settings: binding "${old.name}", created in the control plane, has this repository already: delete that binding`,
+      "settings",
+      `binding "${old.name}", created in the control plane, has this repository already: delete that binding`,
     );
   }
   if (old !== null) throwIfTampered(input, "bindings", old);
@@ -148,7 +177,8 @@ function bindingOf(
     .find((row) => row !== undefined && row.id !== contract.row.id && row.request.user !== user);
   if (other !== undefined && isLocalLocation(repository.row.location)) {
     throw new DeclarationConflict(
-      `settings.repository.path: ${repository.row.location} is a local directory that contract "${other.name}" uses as user "${other.request.user}"; "${user}" could not read its files: use another location`,
+      "settings.repository.path",
+      `${repository.row.location} is a local directory that contract "${other.name}" uses as user "${other.request.user}"; "${user}" could not read its files: use another location`,
     );
   }
   freeBindingName(view, input, plan, { name, contract: contract.row.id, old });
@@ -192,7 +222,8 @@ function freeBindingName(
     rows.some((row) => row.name === free)
   ) {
     throw new DeclarationConflict(
-      `name: the control plane has another binding "${name}" of this host: rename or delete it, or use another name`,
+      "name",
+      `the control plane has another binding "${name}" of this host: rename or delete it, or use another name`,
     );
   }
   plan.renames.set(namesake.id, free);
@@ -200,7 +231,7 @@ function freeBindingName(
 }
 
 function throwIfTampered({ tampered }: PlanInput, table: MacTable, { id }: { id: Id }): void {
-  if (tampered.has(id)) throw new DeclarationConflict(tamperedMessage(table, id));
+  if (tampered.has(id)) throw new DeclarationConflict(null, tamperedMessage(table, id));
 }
 
 /** Whether a file declares the row, or did so before. Only such rows may be changed by a declaration. */

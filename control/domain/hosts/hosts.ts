@@ -157,7 +157,8 @@ function toHost(row: HostRow): Host {
     id,
     name,
     facts,
-    declarationFaults,
+    // Faults of a version before 0.2 have no field.
+    declarationFaults: declarationFaults.map((fault) => ({ ...fault, field: fault.field ?? null })),
     revision,
     labels,
     online,
