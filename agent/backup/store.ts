@@ -14,8 +14,10 @@ import type { RunnerDeps } from "../run/deps.ts";
 import { ASIDE_PATTERN, checkExcludes } from "./excludes.ts";
 import { failureOf } from "../run-error.ts";
 import type { RunContext } from "../run/record-run.ts";
+import { countNotRemembered, describeLeftOut, describeNotKept } from "./not-kept.ts";
 import { checkSources } from "./sources.ts";
 import { checkSourceHistory } from "./suspicion.ts";
+import { recordKeptOtherwise } from "../state/kept-otherwise.ts";
 import type { ResumeCommand } from "../state/spool-entry.ts";
 import { stagingDirectory } from "../consistency/staging.ts";
 
@@ -65,6 +67,7 @@ export async function storeFiles(
     sources: sourceDirectories,
   });
   checkExcludes(checked.sources, excludePatterns);
+  const tool = repository.contents();
   const sourceCheck = await checkSourceHistory({
     paths: deps.paths,
     log: access.log,
@@ -75,7 +78,11 @@ export async function storeFiles(
     shrinkage: work.settings.shrinkage,
     signal: run.signal,
     isAccepted: work.isAccepted,
+    tool,
   });
+  const notKept = describeNotKept(tool.keeps, sourceCheck.measured).map(access.log.redact);
+  const leftOut = describeLeftOut(sourceCheck.measured);
+  if (leftOut !== null) access.log.line(leftOut);
   const context: CommandContext = {
     run: run.record.id,
     log: run.record.log,
@@ -101,20 +108,31 @@ export async function storeFiles(
       ],
       onProgress: run.onProgress,
     });
-    const recordWarnings = result.snapshot === null ? [] : await warnIfNotRecorded(sourceCheck.record());
+    const remember = async (snapshot: string): Promise<void> => {
+      await sourceCheck.record();
+      await recordKeptOtherwise(deps.paths, {
+        binding,
+        engineId: repository.engineId,
+        snapshot,
+        listed: result.snapshots?.map(({ id }) => id) ?? null,
+        entries: [...sourceCheck.measured.keptOtherwise],
+        more: countNotRemembered(sourceCheck.measured),
+      });
+    };
+    const recordWarnings = result.snapshot === null ? [] : await warnIfNotRecorded(remember(result.snapshot.id));
     const suspicions = sourceCheck.suspicion === null ? [] : [sourceCheck.suspicion];
-    const warnings = [...suspicions, ...checked.warnings, ...result.warnings, ...recordWarnings];
+    const warnings = [...suspicions, ...checked.warnings, ...notKept, ...result.warnings, ...recordWarnings];
     return { ...result, warnings, suspicious: sourceCheck.suspicion };
   } finally {
     await rm(stagingDirectory(deps.paths, binding), { recursive: true, force: true });
   }
 }
 
-/** A stored snapshot stays a backup, even if this host can't record the sizes of its sources. */
+/** A stored snapshot stays a backup, even if this host can't record what it knows of its sources. */
 async function warnIfNotRecorded(recording: Promise<void>): Promise<string[]> {
   return await recording.then(
     () => [],
-    (error: unknown) => [`the size of the sources is not recorded: ${failureOf(error).message}`],
+    (error: unknown) => [`what is known of the sources is not recorded: ${failureOf(error).message}`],
   );
 }
 

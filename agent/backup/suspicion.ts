@@ -6,13 +6,9 @@ import { mountPoints } from "../system/mounts.ts";
 import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 import { realPathIfExists } from "../system/real-path.ts";
-import {
-  measureSources,
-  readSourceHistory,
-  type SourceSize,
-  medianSize,
-  writeSourceHistory,
-} from "../state/source-history.ts";
+import type { SnapshotContents } from "../providers/contents.ts";
+import { readSourceHistory, type SourceSize, medianSize, writeSourceHistory } from "../state/source-history.ts";
+import { type Measured, measureSources } from "./measure-sources.ts";
 
 interface SourceCheckInput {
   readonly paths: Pick<Paths, "state">;
@@ -26,9 +22,12 @@ interface SourceCheckInput {
   readonly signal: AbortSignal;
   /** A person has checked, and confirmed that they are as they should be. */
   readonly isAccepted: boolean;
+  /** The tool that is to store them. */
+  readonly tool: Pick<SnapshotContents, "keeps" | "replacementChar">;
 }
 
 export interface SourceCheck {
+  readonly measured: Measured;
   /** Why the sources look wrong although they may be stored; null when they do not. */
   readonly suspicion: string | null;
   /** Stores the current sizes and mounts for the next comparison. Called once something is stored. */
@@ -46,7 +45,8 @@ export async function checkSourceHistory(input: SourceCheckInput): Promise<Sourc
   await checkMountPoints(input.mountPoints, mounted);
   const history = await readSourceHistory(paths, binding);
   if (!input.isAccepted) checkKnownMounts(sources, { mounts: history.mounts, mounted });
-  const size = await measureSources(sources, input);
+  const measured = await measureSources(sources, input);
+  const { size } = measured;
   const mounts = Object.fromEntries(sources.map((source) => [source, mountPointOf(source, mounted)]));
   // When the contract's sources or patterns have changed, there is nothing to compare with.
   const of = JSON.stringify([sources, input.excludes]);
@@ -59,7 +59,7 @@ export async function checkSourceHistory(input: SourceCheckInput): Promise<Sourc
     await writeSourceHistory(paths, binding, { ...history, of, sizes });
     throw runError("source.shrunk", suspicion);
   }
-  return { suspicion, record: () => writeSourceHistory(paths, binding, { of, sizes, mounts }) };
+  return { measured, suspicion, record: () => writeSourceHistory(paths, binding, { of, sizes, mounts }) };
 }
 
 async function checkMountPoints(declared: readonly string[], mounted: ReadonlySet<string>): Promise<void> {

@@ -64,8 +64,20 @@ export interface Extraction {
   readonly onProgress: (progress: Progress) => void;
 }
 
+/** What a snapshot of this version of an engine has as it was. `test/engine/oddities.test.ts` tries every version. */
+export interface Fidelity {
+  /** The engine and its version, for messages. */
+  readonly engine: string;
+  /** Modification times, in ms since 1970: of an earlier or later one, the nearest of these is stored. */
+  readonly oldestMs: number;
+  readonly newestMs: number;
+  /** Whether the target of a symbolic link is stored as it is when it is not UTF-8. */
+  readonly keepsRawTargets: boolean;
+}
+
 /** What one engine contributes to a restore. Everything else is the same for all engines. */
 export interface SnapshotContents {
+  readonly keeps: Fidelity;
   /** What a listing shows for a byte of a name that is not UTF-8. */
   readonly replacementChar: "\ufffd" | "?";
   /** Whether an existing hard link would be written through, or lost. */

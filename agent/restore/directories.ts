@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, fstatSync, utimesSync } from "node:fs";
 import { messageOf } from "../../shared/error-message.ts";
 import { makeIn, openIn, selfOf, withDirectory } from "../system/descriptors.ts";
-import { type Disk, isSameTime, modeOf, mtimeUsOf } from "./disk.ts";
+import { type Disk, isSameTime, modeOf, mtimeUsOf, secondsOf } from "./disk.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 
 interface Attributes {
@@ -98,5 +98,6 @@ function applyAttributes(directory: number, { mode, uid, gid, mtimeUs }: Attribu
   const isOwned = there.uid === BigInt(uid) && there.gid === BigInt(gid);
   if (!isOwned) chownSync(place, uid, gid);
   if (!isOwned || modeOf(there) !== mode) chmodSync(place, mode);
-  if (!isSameTime(mtimeUsOf(there), mtimeUs)) utimesSync(place, Number(there.atimeNs / 1000n) / 1e6, mtimeUs / 1e6);
+  if (!isSameTime(mtimeUsOf(there), mtimeUs))
+    utimesSync(place, secondsOf(Number(there.atimeNs / 1000n)), secondsOf(mtimeUs));
 }

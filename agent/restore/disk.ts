@@ -160,9 +160,17 @@ export function modeOf({ mode }: BigIntStats): number {
   return Number(mode & 0o7777n);
 }
 
-/** Whether two times, in microseconds, are equal: one engine rounds them, the other truncates them. */
+/**
+ * Whether two times, in microseconds, are equal: one engine rounds them, the other truncates them. After the year 2255,
+ * a number has no single microseconds.
+ */
 export function isSameTime(one: number, other: number): boolean {
-  return Math.abs(one - other) <= 1;
+  return Math.abs(one - other) <= (Math.abs(one) < Number.MAX_SAFE_INTEGER ? 1 : 4);
+}
+
+/** A time in microseconds, for Node to set: a text, since it takes a negative number for the present. */
+export function secondsOf(us: number): string {
+  return `${us < 0 ? "-" : ""}${Math.trunc(Math.abs(us) / 1e6)}.${String(Math.abs(us) % 1e6).padStart(6, "0")}`;
 }
 
 export function mtimeUsOf({ mtimeNs }: BigIntStats): number {

@@ -11,6 +11,7 @@ import { KEPT_DAYS } from "./aside-record.ts";
 import { restoreFiles } from "./files.ts";
 import type { RestoreResult } from "./request.ts";
 import { restoreDatabase } from "./database.ts";
+import { putRight } from "./put-right.ts";
 import { requireKnownSnapshot } from "./known-snapshot.ts";
 import { chooseSnapshot } from "./snapshot.ts";
 import { realPathByOurLinks } from "./ours.ts";
@@ -22,6 +23,7 @@ import type { RunResult } from "../run/record.ts";
 import type { RunContext } from "../run/record-run.ts";
 import type { RunLog } from "../run-log.ts";
 import { restoreWorkDirectory } from "../consistency/staging.ts";
+import { readKeptOtherwise } from "../state/kept-otherwise.ts";
 import { realPathIfExists } from "../system/real-path.ts";
 
 /**
@@ -130,7 +132,13 @@ export async function performRestore(
     if (staged !== null && contract.kind === "files" && loadsDumps)
       await checkStaged(context, { staged, contract, policy });
     const isStagedOnly = include.length > 0 && forEngine.length === 0;
-    const result = isStagedOnly ? EMPTY_RESULT : await restoreFiles(repository, prepared.access, options);
+    const remembered = await readKeptOtherwise(deps.paths, {
+      binding: binding.id,
+      engineId: repository.engineId,
+      snapshot,
+    });
+    const contents = () => putRight(repository.contents(), { ...remembered, log: record.log });
+    const result = isStagedOnly ? EMPTY_RESULT : await restoreFiles({ contents }, prepared.access, options);
     const known = { ...result, snapshot, snapshots, engineId: repository.engineId };
     if (staged === null || contract.kind !== "files" || result.failure !== null)
       return { ...known, state: stateOf(result) };

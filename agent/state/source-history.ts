@@ -1,8 +1,6 @@
-import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Id } from "../../shared/ids.ts";
-import { excludeMatcher } from "../../shared/pattern-dialects.ts";
 import type { Paths } from "../config.ts";
 import { readState, writeState } from "../system/state-file.ts";
 
@@ -44,38 +42,4 @@ export function medianSize(sizes: readonly SourceSize[]): SourceSize | null {
     sizes.map(of).toSorted((one, other) => one - other)[sizes.length >> 1];
   const [files, bytes] = [middle((size) => size.files), middle((size) => size.bytes)];
   return files === undefined || bytes === undefined ? null : { files, bytes };
-}
-
-/** Counts what the sources hold without excluded paths. Unreadable directories are not counted. */
-export async function measureSources(
-  sources: readonly string[],
-  { excludes, signal }: { excludes: readonly string[]; signal: AbortSignal },
-): Promise<SourceSize> {
-  const size = { files: 0, bytes: 0 };
-  const isExcludedPath = excludeMatcher(excludes);
-  const walk = async (path: string): Promise<void> => {
-    signal.throwIfAborted();
-    try {
-      for await (const entry of await opendir(path)) {
-        const inside = join(path, entry.name);
-        if (isExcludedPath(inside)) continue;
-        if (entry.isDirectory()) await walk(inside);
-        else await count(inside);
-      }
-    } catch {
-      signal.throwIfAborted();
-    }
-  };
-  const count = async (path: string): Promise<void> => {
-    const stats = await lstat(path).catch(() => null);
-    if (stats === null) return;
-    size.files++;
-    if (stats.isFile()) size.bytes += stats.size;
-  };
-  for (const source of sources) {
-    const stats = await lstat(source).catch(() => null);
-    if (stats?.isDirectory() === true) await walk(source);
-    else await count(source);
-  }
-  return size;
 }

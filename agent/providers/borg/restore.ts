@@ -8,11 +8,15 @@ import { selectBelow, selectExactly } from "./selection.ts";
 import { nameOf } from "./snapshots.ts";
 import { itemWarnings } from "../item-warnings.ts";
 
+/** What a signed 32-bit time can be, less two days: borg's own bound, so that 32-bit machines can read its archives. */
+const NEWEST_MS = (2 ** 31 - 1 - 48 * 3600) * 1000;
+
 /** borg's part of one restore. */
 export function borgContents(runner: BorgRunner): SnapshotContents {
   let named: Promise<string> | null = null;
   const archiveOf = (snapshot: string): Promise<string> => (named ??= nameOf(runner, snapshot));
   return {
+    keeps: { engine: `borg ${runner.borg.version}`, oldestMs: 0, newestMs: NEWEST_MS, keepsRawTargets: true },
     replacementChar: STAND_IN,
     // Borg removes what is in a file's place before it creates the file.
     needsSingleNames: false,

@@ -9,6 +9,13 @@ import { selectionArgs } from "./selection.ts";
 /** restic's part of one restore. */
 export function resticContents(runner: ResticRunner): SnapshotContents {
   return {
+    keeps: {
+      engine: `restic ${runner.restic.version}`,
+      oldestMs: -Infinity,
+      newestMs: Infinity,
+      // restic issue 3311
+      keepsRawTargets: runner.restic.isAtLeast("0.16.0"),
+    },
     replacementChar: STAND_IN,
     // Before 0.17, restic writes through links, fails on special files, and deletes a hard link without creating it
     // again (0.14).
