@@ -29,6 +29,8 @@ export interface SnapshotNode {
   readonly gid: number;
   /** Microseconds since 1970: the finest resolution that every engine lists. */
   readonly mtimeUs: number;
+  /** File flags that the snapshot has, as the letters of chattr; left out where it has none. */
+  readonly flags?: string;
 }
 
 /** The content of a file or symbolic link of a snapshot. */
@@ -59,6 +61,8 @@ export interface Extraction {
   readonly root: string;
   /** Nothing is in the way: the engine's own overwrite mode would choose the same entries. */
   readonly mayUseOwnOverwrite: boolean;
+  /** Whether files get their flags, such as immutable: then they can't be moved any more. */
+  readonly setsFlags: boolean;
   /** None of it exists yet: files may be written sparse where they contain zeros. */
   readonly isFresh: boolean;
   readonly onProgress: (progress: Progress) => void;

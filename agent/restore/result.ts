@@ -26,7 +26,7 @@ export function buildRestoreResult(
   { plan, written, verification }: RestoreParts,
 ): RestoreResult {
   const { redact } = access.log;
-  const { failed, removed, withheld } = written;
+  const { failed, removed, withheld, alreadyRight } = written;
   const files = filesOf(written.nodes);
   const wasWritten = new Set(files.map(({ path }) => path));
   const differing = (verification?.differing ?? []).filter(({ path }) => !failed.has(path));
@@ -47,22 +47,22 @@ export function buildRestoreResult(
       ? ["what the snapshot does not hold was left where it is, for something was not restored"]
       : []),
   ];
+  const done = files.filter(({ path }) => !failed.has(path) && !alreadyRight.has(path));
   const lost = files.filter(({ path }) => failed.has(path)).length;
-  const faults = failed.size + wrong.length;
+  const directories = written.nodes.filter(({ path, type }) => type === "dir" && failed.has(path)).length;
+  const faults = { lost, of: files.length, directories, others: failed.size - lost - directories, wrong: wrong.length };
+  if (alreadyRight.size > 0) {
+    access.log.line(`${alreadyRight.size} files can't be written, and are as in the snapshot already`);
+  }
   return {
     warnings: shortened(warnings),
     failure:
       written.failure ??
-      (faults === 0
-        ? null
-        : runFailure(
-            "restore.incomplete",
-            describeFaults({ failed: failed.size, wrong: wrong.length, of: files.length }),
-          )),
+      (failed.size + wrong.length === 0 ? null : runFailure("restore.incomplete", describeFaults(faults))),
     stats: {
-      filesRestored: files.length - lost,
-      bytesRestored: bytesOf(files.filter(({ path }) => !failed.has(path))),
-      filesSkipped: plan.skipped,
+      filesRestored: done.length,
+      bytesRestored: bytesOf(done),
+      filesSkipped: plan.skipped + alreadyRight.size,
       filesDeleted: removed?.length ?? 0,
       ...(verification === null
         ? {}
@@ -88,12 +88,32 @@ function item(path: string, action: "failed" | "differs", reason: string): Resto
   return { path, action, reason: reason.slice(0, MAX_WARNING_CHARACTERS) };
 }
 
-function describeFaults({ failed, wrong, of }: { failed: number; wrong: number; of: number }): string {
-  const parts = [
-    ...(failed === 0 ? [] : [`${failed} of ${of} files were not restored`]),
-    ...(wrong === 0 ? [] : [`${wrong} are not as in the snapshot afterwards`]),
+/** `others`: what is no part of the selection, such as what was to be deleted. */
+interface Faults {
+  readonly lost: number;
+  /** How many files were to be restored. */
+  readonly of: number;
+  readonly directories: number;
+  readonly others: number;
+  readonly wrong: number;
+}
+
+/** Files are counted without directories, also in all the counts of a restore. */
+function describeFaults({ lost, of, directories, others, wrong }: Faults): string {
+  const missed = [
+    ...(lost === 0 ? [] : [`${lost} of ${counted(of, "file", "files")}`]),
+    ...(directories === 0 ? [] : [counted(directories, "directory", "directories")]),
+    ...(others === 0 ? [] : [counted(others, "other entry", "other entries")]),
   ];
-  return parts.join(", ");
+  const total = lost + directories + others;
+  return [
+    ...(total === 0 ? [] : [`${missed.join(" and ")} ${total === 1 ? "was" : "were"} not restored`]),
+    ...(wrong === 0 ? [] : [`${counted(wrong, "file is", "files are")} not as in the snapshot afterwards`]),
+  ].join(", ");
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 function shortened(warnings: readonly string[]): string[] {

@@ -38,19 +38,28 @@ export async function verify(
 /** @returns the files and links that exist with other content than in the snapshot */
 export async function differingContents(
   tool: SnapshotContents,
-  { root, ...selected }: Selection & NodeList & { readonly root: string },
+  selected: Selection & NodeList & { readonly root: string },
 ): Promise<Set<string>> {
-  const disk = openDisk(root, tool.replacementChar);
   const differing = new Set<string>();
+  await compareContents(tool, selected, ({ path }, isAsThere) => {
+    if (!isAsThere) differing.add(path);
+  });
+  return differing;
+}
+
+/** Compares the files and links of the selection, and perhaps more, one after the other. */
+export async function compareContents(
+  tool: SnapshotContents,
+  { root, ...selected }: Selection & NodeList & { readonly root: string },
+  onCompared: (content: NodeContent, isSame: boolean) => void,
+): Promise<void> {
+  const disk = openDisk(root, tool.replacementChar);
   let compared: Promise<void> = Promise.resolve();
   await tool.readContents(selected, (content) => {
-    compared = compared.then(async () => {
-      if (!(await isSame(disk, content))) differing.add(content.path);
-    });
+    compared = compared.then(async () => onCompared(content, await isSame(disk, content)));
   });
   await compared;
   disk.forget();
-  return differing;
 }
 
 /** Entries that are missing or of another type count as same here: they differ by that already. */

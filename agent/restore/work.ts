@@ -33,6 +33,8 @@ export interface Planned {
   readonly failed: Map<string, string>;
   /** Directories that were moved into place as a whole are added here. */
   readonly moved: Set<string>;
+  /** What has been put in place without its file flags is added here. */
+  readonly unflagged: SnapshotNode[];
 }
 
 /** What is to be written on one file system. */

@@ -3,6 +3,7 @@ import type { RunFailure } from "../../shared/failure.ts";
 import type { SnapshotNode } from "../providers/contents.ts";
 import { runError } from "../run-error.ts";
 import { entryOf, openDirectory, removeTree } from "../system/descriptors.ts";
+import { withoutPlaces } from "./already-right.ts";
 import { copyAcross } from "./copy.ts";
 import { applyDirectoryAttributes } from "./directories.ts";
 import { type Disk, lstat, openDisk } from "./disk.ts";
@@ -10,8 +11,15 @@ import { copyExtendedAttributes } from "./extended-attributes.ts";
 import { putInPlace } from "./place.ts";
 import { addFailures, isBelowMoved, type Part, refuser, type RestoreWork, wantedOf } from "./work.ts";
 
-/** Has the tool write where nobody else can enter, and puts that in place without its help. */
-export async function extractAside(work: RestoreWork, part: Part): Promise<RunFailure | null> {
+/**
+ * Has the tool write where nobody else can enter, and puts that in place without its help.
+ * @param why it does not write to the place itself
+ */
+export async function extractAside(
+  work: RestoreWork,
+  part: Part,
+  why = "others may change directories there",
+): Promise<RunFailure | null> {
   const { tool, input, root, access, aside } = work;
   const { include, nodes, failed, moved, near } = part;
   const { snapshot, onProgress } = input;
@@ -20,7 +28,7 @@ export async function extractAside(work: RestoreWork, part: Part): Promise<RunFa
   if (wanted.nodes.length === 0) return null;
   const stagePath = await withNear(near, (directory) => aside.stage({ directory, path: near }));
   checkSpace(stagePath, wanted.nodes);
-  access.log.line(`others may change directories there: writing to ${stagePath} first`);
+  access.log.line(`${why}: writing to ${stagePath} first`);
   const done = await tool.extract({
     snapshot,
     include,
@@ -28,6 +36,7 @@ export async function extractAside(work: RestoreWork, part: Part): Promise<RunFa
     all: nodes,
     nodes: wanted.isAll ? null : wanted.nodes,
     root: stagePath,
+    setsFlags: false,
     isFresh: true,
     mayUseOwnOverwrite: true,
     onProgress,
@@ -50,8 +59,9 @@ export async function extractAside(work: RestoreWork, part: Part): Promise<RunFa
       isFailed: (path) => failed.has(path),
       copy: (entry) => copyAcross(access, entry),
     });
-    addFailures(failed, placed.failed);
+    addFailures(failed, withoutPlaces(placed.failed));
     for (const path of placed.moved) moved.add(path);
+    part.unflagged.push(...wanted.nodes.filter(({ flags }) => flags !== undefined));
     const merged = new Set(directories.map(({ path }) => path).filter((path) => !isBelowMoved(path, moved)));
     const extended = { stage, stagePath, disk: work.disk, standIn: tool.replacementChar, merged };
     const reason = await copyExtendedAttributes(access, extended);

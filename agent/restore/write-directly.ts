@@ -1,6 +1,7 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
 import { removeObstacles } from "./obstacles.ts";
+import { extractAside } from "./write-aside.ts";
 import { addFailures, type Part, refuser, type RestoreWork, wantedOf } from "./work.ts";
 
 /** Has the tool write to the place itself, over what is there. */
@@ -22,9 +23,18 @@ export async function extractDirectly(work: RestoreWork, part: Part): Promise<Ru
     const which = { snapshot, include, overwrite, all: nodes, nodes: wanted.isAll ? null : wanted.nodes };
     const isFresh = !plan.update.some(({ type }) => type !== "dir");
     const mayUseOwnOverwrite = !plan.isBlocked && failed.size === 0;
-    const done = await tool.extract({ ...which, root, isFresh, mayUseOwnOverwrite, onProgress });
-    addFailures(failed, done.failed);
+    const done = await tool.extract({ ...which, root, setsFlags: true, isFresh, mayUseOwnOverwrite, onProgress });
+    const busy = work.aside === null ? new Set<string>() : busyAmong(done.failed);
+    addFailures(
+      failed,
+      done.failed.filter(({ path }) => !busy.has(path)),
+    );
     if (done.failure !== null) return done.failure;
+    const replaced = planned.filter(({ path }) => busy.has(path));
+    if (replaced.length > 0) {
+      const failure = await extractAside(work, { ...part, planned: replaced }, "programs that run are replaced");
+      if (failure !== null) return failure;
+    }
     const missing = missingOf(work, wanted.nodes, failed);
     if (missing.length === 0) return null;
     if (isAgain || failed.size > 0) {
@@ -34,6 +44,11 @@ export async function extractDirectly(work: RestoreWork, part: Part): Promise<Ru
     // restic 0.14 deletes a hard link without creating it again; once every file has one name only, it does not.
     access.log.line(`${missing.length} entries are not there after the restore: restoring them again`);
   }
+}
+
+/** A running program can't be written to, but something else can take its place. */
+function busyAmong(failed: readonly FailedPath[]): Set<string> {
+  return new Set(failed.filter(({ reason }) => /text file busy/i.test(reason)).map(({ path }) => path));
 }
 
 function missingOf(

@@ -1,8 +1,10 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import type { FailedPath, SnapshotNode } from "../providers/contents.ts";
+import { dropAlreadyRight, withoutPlaces } from "./already-right.ts";
 import { applyDirectoryAttributes, makeParents, readDirectoryAttributes } from "./directories.ts";
 import { difference } from "./disk.ts";
 import { removeExtras } from "./extras.ts";
+import { setFileFlags } from "./file-flags.ts";
 import { groupByFileSystem, isInGroup, isOursThroughout } from "./groups.ts";
 import type { Plan } from "./plan.ts";
 import {
@@ -22,6 +24,8 @@ export interface Written {
   readonly nodes: readonly SnapshotNode[];
   /** Path and reason. */
   readonly failed: ReadonlyMap<string, string>;
+  /** Files and the like that could not be written, and are as in the snapshot all the same. */
+  readonly alreadyRight: ReadonlySet<string>;
   /** Paths that were to be written and are not, since their place is protected. */
   readonly withheld: ReadonlySet<string>;
   readonly failure: RunFailure | null;
@@ -44,13 +48,16 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
     restored: new Set([...made, ...directories].map(({ path }) => path)),
   });
   const moved = new Set<string>();
+  const unflagged: SnapshotNode[] = [];
   let failure: RunFailure | null = null;
+  let alreadyRight: ReadonlySet<string> = new Set();
   let removed: readonly string[] | null = null;
   try {
     const reachable = input.include.filter((path) => !isAtOrBelowAny(path, failed));
     addFailures(failed, makeParents(disk, reachable));
     disk.forget();
-    failure = await extract(work, { plan, planned, failed, moved });
+    failure = await extract(work, { plan, planned, failed, moved, unflagged });
+    if (failure === null) alreadyRight = await dropAlreadyRight(work, { planned, failed });
     if (failure === null && failed.size === 0) {
       const done = input.delete
         ? await removeExtras(disk, {
@@ -68,11 +75,19 @@ export async function write(work: RestoreWork, plan: Plan): Promise<Written> {
   } finally {
     disk.forget();
     const restored = [...made, ...directories.filter(({ path }) => !isBelowMoved(path, moved))];
-    addFailures(failed, applyDirectoryAttributes(disk, { original, restored }));
+    addFailures(failed, withoutPlaces(applyDirectoryAttributes(disk, { original, restored })));
     addFailures(failed, withheld.kept);
     disk.forget();
+    const reason = await setFileFlags(
+      work.access,
+      disk,
+      unflagged.filter(({ path }) => !failed.has(path)),
+    );
+    if (reason !== null) work.access.log.line(`file flags, such as immutable, are not restored: ${reason}`);
+    disk.forget();
   }
-  return { nodes: planned, failed, withheld: new Set([...withheld.nodes].map(({ path }) => path)), failure, removed };
+  const withheldPaths = new Set([...withheld.nodes].map(({ path }) => path));
+  return { nodes: planned, failed, alreadyRight, withheld: withheldPaths, failure, removed };
 }
 
 /**

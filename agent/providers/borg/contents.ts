@@ -32,7 +32,16 @@ const Item = z.object({
   size: z.int().optional(),
   mtime: z.string(),
   source: z.string().optional(),
+  flags: z.int().nullish(),
 });
+
+/** Bits of BSD, which borg uses on every system, and the letters of Linux's chattr for them. */
+const FLAGS = [
+  [0x01, "d"],
+  [0x02, "i"],
+  [0x04, "a"],
+  [0x20, "c"],
+] as const;
 
 /** See SnapshotContents.list. */
 export async function listNodes(
@@ -40,14 +49,15 @@ export async function listNodes(
   archive: string,
   onNode: (node: SnapshotNode) => void,
 ): Promise<void> {
-  await list(runner, { archive, format: "{type}{path}{mode}{uid}{gid}{size}{mtime}{source}" }, (line) => {
+  await list(runner, { archive, format: "{type}{path}{mode}{uid}{gid}{size}{mtime}{source}{flags}" }, (line) => {
     const item = readMessage(Item, line);
     const type = item === null ? undefined : TYPES.get(item.type);
     if (item === null || type === undefined) return;
     const { path, uid, gid, size = 0, mtime, source = "" } = item;
     const isSecondName = type === "file" && source !== "";
+    const flags = flagLetters(item.flags ?? 0);
     const facts = { type, uid, gid, mode: permissions(item.mode), mtimeUs: microseconds(mtime) };
-    onNode({ path: `/${path}`, size: isSecondName ? null : size, ...facts });
+    onNode({ path: `/${path}`, size: isSecondName ? null : size, ...facts, ...(flags === "" ? {} : { flags }) });
   });
 }
 
@@ -106,6 +116,10 @@ async function list(
   const ended = await runner.call({ args: ["list", ...options, `::${archive}`], files, onStdout });
   if (ended.cancelled) access.signal.throwIfAborted();
   if (ended.exitCode !== 0) throw new RunError(borgFailure(ended, { what: "list", redact: access.log.redact }));
+}
+
+function flagLetters(bits: number): string {
+  return FLAGS.map(([bit, letter]) => ((bits & bit) === 0 ? "" : letter)).join("");
 }
 
 /** From nine letters: `s` and `S`, `t` and `T` are the special bits, with and without the right to execute. */

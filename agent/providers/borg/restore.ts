@@ -32,12 +32,20 @@ export function borgContents(runner: BorgRunner): SnapshotContents {
 async function extract(
   runner: BorgRunner,
   archive: string,
-  { include, nodes, root, onProgress }: Extraction,
+  { include, nodes, root, setsFlags, onProgress }: Extraction,
 ): Promise<{ failed: FailedPath[]; failure: RunFailure | null }> {
   const { access } = runner;
   const errors = itemWarnings();
   const { args, files } = nodes === null ? selectBelow(include) : selectExactly(nodes.map(({ path }) => path));
-  const options = ["--log-json", "--progress", "--bypass-lock", "--numeric-ids", "--sparse", ...args];
+  const options = [
+    "--log-json",
+    "--progress",
+    "--bypass-lock",
+    "--numeric-ids",
+    "--sparse",
+    ...(setsFlags ? [] : ["--noflags"]),
+    ...args,
+  ];
   const ended = await runner.call({
     args: ["extract", ...options, `::${archive}`],
     files,
