@@ -45,6 +45,10 @@ let
     hostKey = optional (types.nullOr types.str) null "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJfM0bF7zVbZBqYtLq5nT1r3Q0c8W2p4K6m9uXyDhGsE" "The server's public key: any other is refused. null: the machine's own known_hosts decides.";
   };
 
+  usually = {
+    prune = { OnCalendar = "Sun 03:30"; RandomizedDelaySec = "1h"; };
+    check = { OnCalendar = "Sat 03:30"; RandomizedDelaySec = "1h"; };
+  };
   upkeep = usual: meaning: {
     enable = optional types.bool true false meaning;
     timerConfig = schedule.timerConfig usual;
@@ -66,8 +70,7 @@ let
     else if given.generate then { generate = true; }
     else { file = given.result.path; };
   credentialFrom = given: if given.sealed != null then { inherit (given) sealed; } else { file = given.source; };
-  upkeepFrom = given: builtins.removeAttrs given [ "timerConfig" ]
-    // (let timer = withoutNulls given.timerConfig; in lib.optionalAttrs (timer != { }) { timerConfig = timer; });
+  upkeepFrom = usual: given: given // { timerConfig = schedule.timerFrom usual given.timerConfig; };
   accessFrom = given: withoutNulls {
     inherit (given) location ssh;
     passphrase = if given.passphrase == null then null else secretFrom given.passphrase;
@@ -101,16 +104,13 @@ in
     path = required types.nonEmptyStr "sftp:backup@nas:/vaultwarden" "Where it is, as restic or borg writes it: a directory, or an address.";
     name = optional (types.nullOr types.str) null "nas" "Its name in the control plane. null: made from the machine's name and the path.";
     inherit secrets ssh;
-    timerConfig = schedule.timerConfig {
-      OnCalendar = "`\"daily\"`";
-      RandomizedDelaySec = "`\"5m\"`";
-    };
+    timerConfig = schedule.timerConfig { OnCalendar = "daily"; RandomizedDelaySec = "5m"; };
     caFile = pathOption null "/etc/ssl/nas.pem" "Certificates (PEM) on the machine that a rest: or s3: server is checked against. null: the machine's own.";
     appendOnly = optional types.bool false true "true: machines may only add to it; its maintainer removes, with maintenance.access, or nobody here does.";
     existing = optional types.bool false true "true: it exists already, never create it. false: the first backup creates it, once.";
     maintenance = {
-      prune = upkeep { OnCalendar = "`\"Sun 03:30\"`"; RandomizedDelaySec = "`\"1h\"`"; } "Free the space of what was forgotten (restic prune, borg compact).";
-      check = upkeep { OnCalendar = "`\"Sat 03:30\"`"; RandomizedDelaySec = "`\"1h\"`"; } "Check the structure, and each time another part of the data.";
+      prune = upkeep usually.prune "Free the space of what was forgotten (restic prune, borg compact).";
+      check = upkeep usually.check "Check the structure, and each time another part of the data.";
       readDataParts = optional (types.ints.between 1 256) 13 4 "How many checks it takes until all data was read: 13 weekly ones are a quarter.";
       zone = optional (types.nullOr types.str) null "Europe/Berlin" "IANA time zone of both schedules. null: the machine's own.";
       access = mkOption {
@@ -126,11 +126,11 @@ in
 
   # The repository as the agent's file has it.
   repositoryFrom = given: given // {
-    timerConfig = withoutNulls given.timerConfig;
+    timerConfig = schedule.timerFrom { } given.timerConfig;
     secrets = builtins.mapAttrs (_: credentialFrom) given.secrets;
     maintenance = withoutNulls (given.maintenance // {
-      prune = upkeepFrom given.maintenance.prune;
-      check = upkeepFrom given.maintenance.check;
+      prune = upkeepFrom usually.prune given.maintenance.prune;
+      check = upkeepFrom usually.check given.maintenance.check;
       access = if given.maintenance.access == null then null else accessFrom given.maintenance.access;
     });
   };

@@ -29,9 +29,6 @@ rec {
   isInStore = path: path != null && lib.hasPrefix "${builtins.storeDir}/" path;
 
   oneOrMore = type: types.either type (types.listOf type);
-  # systemd reads a number as seconds.
-  timeSpan = types.either types.ints.unsigned types.nonEmptyStr;
-  systemdBool = types.either types.bool (types.enum [ "yes" "no" "true" "false" "on" "off" "y" "n" "t" "f" "1" "0" ]);
 
   withoutNulls = lib.filterAttrs (_: value: value != null);
 }

@@ -119,6 +119,31 @@ describe("the NixOS module", () => {
     expect(result.installed.map(({ name }) => name)).not.toContain("holdfast-backups-photos");
   });
 
+  it("writes schedules as the agent reads them: numbers are seconds, and what is not given stays usual", async () => {
+    const timerConfig = { RandomizedDelaySec: 3600, Persistent: "no", OnUnitActiveSec: [7200, "1d"] };
+    const maintenance = {
+      prune: { timerConfig: { RandomizedDelaySec: 60 } },
+      check: { timerConfig: { OnBootSec: 60 } },
+    };
+    const given = { ...settings, repository: { ...settings.repository, timerConfig, maintenance } };
+    const result = await made({ instances: { vaultwarden: { request, settings: given } } });
+    expect(declaredIn(result, "vaultwarden")).toMatchObject({
+      contract: {
+        bound: {
+          repository: {
+            maintenance: {
+              prune: { enable: true, timerConfig: { OnCalendar: "Sun 03:30", RandomizedDelaySec: "60s" } },
+              check: { timerConfig: { OnCalendar: [], OnBootSec: "60s", RandomizedDelaySec: "1h" } },
+            },
+          },
+          settings: {
+            timerConfig: { RandomizedDelaySec: "3600s", Persistent: false, OnUnitActiveSec: ["7200s", "1d"] },
+          },
+        },
+      },
+    });
+  });
+
   it("installs restore scripts with the seed's interface, for the instance's own binding", async () => {
     const { installed } = await made({ instances });
     const script = join(agent, "script");
