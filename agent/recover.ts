@@ -4,6 +4,7 @@ import { type Id, instant } from "../shared/ids.ts";
 import type { RunReport } from "../shared/report.ts";
 import { isOver } from "../shared/run.ts";
 import { checkRepository } from "./policy/check.ts";
+import { readEnvironment } from "./policy/secrets.ts";
 import { ENGINE_LADDER, HOOK_LADDER } from "./system/process/kill-ladder.ts";
 import { isAlive, type ProcessRef, untilReaped } from "./system/process/process-ref.ts";
 import { DUMP_PHASE_ENV, killOrphans, findOrphanEngines, terminateByEnvironment } from "./system/process/orphans.ts";
@@ -16,7 +17,7 @@ import { failureOf, runFailure } from "./run-error.ts";
 import { type RunResult, type RunRecord, takeOverRecord } from "./run/record.ts";
 import { pingBackupEnd } from "./run/pings.ts";
 import { EMPTY_RESULT } from "./run/record-run.ts";
-import type { SpoolEntry } from "./state/spool-entry.ts";
+import type { Cleanup, SpoolEntry } from "./state/spool-entry.ts";
 
 interface InterruptedRun {
   readonly entry: SpoolEntry;
@@ -90,10 +91,27 @@ async function finishCleanup(
   if (cleanup === null) return [];
   try {
     const user = await findUser(cleanup.user);
-    const failures = await runCleanup({ record, fileDirectory: deps.paths.state }, { cleanup, user });
-    return failures.map(({ message }) => message);
+    const { environment, warnings } = await environmentOf(deps, { cleanup, record });
+    const context = { record, fileDirectory: deps.paths.state };
+    const failures = await runCleanup(context, { cleanup, user, environment });
+    return [...warnings, ...failures.map(({ message }) => message)];
   } catch (error) {
     return [`the after hooks did not run: ${failureOf(error).message}`];
+  }
+}
+
+/** What was stopped is started again, even if a secret can't be read any more. */
+async function environmentOf(
+  deps: RunnerDeps,
+  { cleanup, record }: { cleanup: Cleanup; record: RunRecord },
+): Promise<{ environment: Record<string, string>; warnings: string[] }> {
+  if (cleanup.secrets === undefined) return { environment: {}, warnings: [] };
+  try {
+    const environment = await readEnvironment(deps, cleanup.secrets);
+    record.log.hide(Object.values(environment));
+    return { environment, warnings: [] };
+  } catch (error) {
+    return { environment: {}, warnings: [`the after hooks ran without their secrets: ${failureOf(error).message}`] };
   }
 }
 

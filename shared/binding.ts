@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { Environment } from "./environment.ts";
 import { Id, Instant, Labels, Name, UndeclaredAt } from "./ids.ts";
 import { Result } from "./result.ts";
 import { isTimeZone } from "./time-zone.ts";
@@ -113,6 +114,8 @@ export const Settings = z.strictObject({
   pings: z.array(Ping).max(10).default([]).describe("external dead man's switches that the agent pings"),
   hookTimeLimit: TimeSpan.default("10m").describe("how long one hook may take"),
   runTimeLimit: TimeSpan.default("24h").describe("how long the whole run may take before it is stopped"),
+  // Missing when it is empty, so that older agents can read what has none.
+  environment: Environment.optional(),
 });
 export type Settings = z.infer<typeof Settings>;
 export type SettingsInput = z.input<typeof Settings>;
@@ -170,6 +173,7 @@ export const ChangeBinding = z
       pings: z.array(Ping).max(10).optional(),
       hookTimeLimit: TimeSpan.optional(),
       runTimeLimit: TimeSpan.optional(),
+      environment: Environment.optional(),
     }),
   })
   .partial()

@@ -46,12 +46,23 @@ export const ContractRequest = z.strictObject({
 });
 export type ContractRequest = z.infer<typeof ContractRequest>;
 
+/** @returns why no file can have this name; null when one can */
+function fileNameFault(name: string): string | null {
+  if (!name.isWellFormed() || encodeURIComponent(name).replace(/%../g, "%").length > 255)
+    return "must be at most 255 bytes of Unicode";
+  if (/^$|^\.\.?$|\//.test(name)) return "must be the name of a file, without a directory";
+  return /\p{Cc}/u.test(name) ? "must be one line, without control characters" : null;
+}
+
 /** What a database needs backed up. The names are those of Self Host Blocks' databasebackup contract. */
 export const DatabaseRequest = z.strictObject({
   user: UserName.default("root").describe("Unix user on the host that runs both commands"),
   backupName: z
     .string()
-    .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$/, "must be a file name: letters, digits, '.', '_', '-'")
+    .superRefine((name, context) => {
+      const fault = fileNameFault(name);
+      if (fault !== null) context.addIssue({ code: "custom", message: fault });
+    })
     .default("dump")
     .describe("the name of the dump's file in the snapshot"),
   backupCmd: Hook.describe("writes the dump to its standard output; run by bash with pipefail"),

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { Id, Instant, Name } from "./ids.ts";
-import { ProviderName, SecretName, Ssh } from "./repository.ts";
+import { ProviderName, Ssh } from "./repository.ts";
+import { SecretName } from "./secret-source.ts";
 import { Recipient, SealedText } from "./sealed.ts";
 
 /** What opens one repository, wherever it is: the inside of an escrow, and one entry of a recovery kit. */

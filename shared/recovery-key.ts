@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { AssignedRepositorySpec, ProviderName, SecretName, Ssh } from "./repository.ts";
+import { AssignedRepositorySpec, ProviderName, Ssh } from "./repository.ts";
+import { SecretName } from "./secret-source.ts";
 import { AbsolutePath, Id, Name } from "./ids.ts";
 
 /**

@@ -3,53 +3,9 @@ import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
 import { Zone } from "./binding.ts";
 import { TimerConfig } from "./timer-config.ts";
 import { locationFault } from "./location.ts";
-import { SealedText } from "./sealed.ts";
-
-const SealedSource = z.strictObject({
-  sealed: SealedText.describe("sealed to the hosts that use the repository, for its location alone: `holdfast seal`"),
-});
-
-/** Where a secret comes from. The control plane never has the secret itself: a sealed one, only the host can open. */
-export const SecretSource = z.union(
-  [
-    z.strictObject({ file: AbsolutePath.describe("a file on the host that holds the secret") }),
-    z.strictObject({ generate: z.literal(true).describe("made on the host, kept there, readable by its agent only") }),
-    SealedSource,
-  ],
-  { error: 'must be {"file":"/path/on/host"}, {"generate":true} or {"sealed":"…"}' },
-);
-export type SecretSource = z.infer<typeof SecretSource>;
-
-/** Where a credential of the storage comes from: nobody could generate one. */
-export const CredentialSource = z.union([z.strictObject({ file: AbsolutePath }), SealedSource], {
-  error: 'must be {"file":"/path/on/host"} or {"sealed":"…"}',
-});
-export type CredentialSource = z.infer<typeof CredentialSource>;
+import { CredentialSource, SecretName, SecretSource } from "./secret-source.ts";
 
 export const FileSecret = z.strictObject({ file: AbsolutePath }, { error: 'must be {"file":"/path/on/host"}' });
-
-/** The only variables that reach the engine: any other could run code, or have surprising effects. */
-export const SecretName = z.enum(
-  [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_REGION",
-    "B2_ACCOUNT_ID",
-    "B2_ACCOUNT_KEY",
-    "AZURE_ACCOUNT_NAME",
-    "AZURE_ACCOUNT_KEY",
-    "AZURE_ACCOUNT_SAS",
-    "GOOGLE_PROJECT_ID",
-    "RESTIC_REST_USERNAME",
-    "RESTIC_REST_PASSWORD",
-  ],
-  {
-    error: (issue) =>
-      `unknown secret ${JSON.stringify(issue.input)}: only the storage credentials restic reads are allowed`,
-  },
-);
-export type SecretName = z.infer<typeof SecretName>;
 
 /** How a repository is accessed over ssh (restic's sftp:, borg's ssh://): never with a prompt. */
 export const Ssh = z.strictObject({

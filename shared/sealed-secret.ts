@@ -1,14 +1,15 @@
 import * as z from "zod";
 import { seal, unseal } from "./age.ts";
-import { ProviderName, SecretName } from "./repository.ts";
+import { EnvironmentName } from "./environment.ts";
+import { ProviderName } from "./repository.ts";
 import { parseJson } from "./json.ts";
 
 /** Where a repository is. A secret that is sealed for one place is used for no other. */
 export const SecretPlace = z.strictObject({ provider: ProviderName, location: z.string().min(1).max(2048) });
 export type SecretPlace = z.infer<typeof SecretPlace>;
 
-/** What a sealed secret is: the passphrase, or a credential of the storage. */
-export const SealedName = z.union([z.literal("passphrase"), SecretName]);
+/** What a sealed secret is: the passphrase, a credential of the storage, or a variable for hooks. */
+export const SealedName = z.union([z.literal("passphrase"), EnvironmentName]);
 export type SealedName = z.infer<typeof SealedName>;
 
 /** The inside of a `{"sealed":"…"}`. */

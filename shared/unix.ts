@@ -1,8 +1,12 @@
 import * as z from "zod";
 
+/** A user's name; or the number of one that has a name on the host, as containers are run by. */
 export const UserName = z
   .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?$/, "must be the name of a Unix user on the host");
+  .regex(
+    /^([A-Za-z_][A-Za-z0-9_.-]{0,63}\$?|0|[1-9][0-9]{0,9})$/,
+    "must be the name of a Unix user on the host, or its number",
+  );
 export type UserName = z.infer<typeof UserName>;
 
 /** A systemd unit that can be stopped and started. */

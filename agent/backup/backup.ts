@@ -4,6 +4,7 @@ import { type ResolvedHook, resolveHooks, resolveScript, runHook } from "../run/
 import { type Lock, acquireLock } from "../state/locks.ts";
 import { checkBackup } from "../policy/check.ts";
 import type { BackupResult } from "../providers/provider.ts";
+import { prepareEnvironment, withEnvironment } from "../run/environment.ts";
 import { readTimeLimit, prepareAccess, type Prepared } from "../run/access.ts";
 import { withCleanup, runCleanup } from "../run/cleanup.ts";
 import type { RunnerDeps, RunnerInput } from "../run/deps.ts";
@@ -17,6 +18,8 @@ interface Context {
   readonly input: RunnerInput;
   readonly run: RunContext;
   readonly prepared: Prepared;
+  /** Secrets for hooks and commands, by variable. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /**
@@ -37,10 +40,11 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
     check: (policy, contract, repository) => checkBackup(policy, { contract, repository }),
   });
   const { access, contract, policy, provider } = prepared;
+  const environment = await prepareEnvironment(deps, { prepared, binding });
   const hookDeps = { paths: deps.paths, policy };
   const script = contract.kind === "files" ? "" : await resolveScript(hookDeps, contract.request.backupCmd);
   const hooks = await resolveHooks(hookDeps, contract.kind === "files" ? contract.request.hooks : NO_HOOKS);
-  const context = { deps, input, run, prepared };
+  const context = { deps, input, run, prepared, environment };
   const acquire = (name: string, why: string): Promise<Lock> =>
     run.whileWaiting(
       acquireLock(deps.paths, { name, signal, onWait: () => record.log.line(`${why}: waiting for it`) }),
@@ -64,7 +68,7 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
       const { snapshot, ...result } =
         contract.kind === "files"
           ? await storeFiles(work, contract, addCleanup)
-          : await storeDump(work, contract, script);
+          : await storeDump(work, contract, withEnvironment(script, environment));
       const state = stateOf({ snapshot, ...result });
       return { ...result, state, snapshot: snapshot?.id ?? null, engineId: repository.engineId };
     });
@@ -93,7 +97,7 @@ async function withHooks(
   hooks: { before: ResolvedHook[]; after: ResolvedHook[] },
   work: (addCleanup: (resumption: ResumeCommand) => Promise<void>) => Promise<RunResult>,
 ): Promise<RunResult> {
-  const { deps, input, run, prepared } = context;
+  const { deps, input, run, prepared, environment } = context;
   const { contract, access } = prepared;
   const { user } = access;
   let cleanup: Cleanup = {
@@ -102,13 +106,15 @@ async function withHooks(
     binding: input.binding.name,
     contract: contract.name,
     hooks: hooks.after,
+    ...secretsOf(context),
     resume: [],
   };
   const addCleanup = async (resumption: ResumeCommand): Promise<void> => {
     cleanup = { ...cleanup, resume: [...cleanup.resume, resumption] };
     await run.record.addCleanup(cleanup);
   };
-  const cleanUp = () => runCleanup({ record: run.record, fileDirectory: deps.paths.state }, { cleanup, user });
+  const cleanUp = () =>
+    runCleanup({ record: run.record, fileDirectory: deps.paths.state }, { cleanup, user, environment });
   if (hooks.after.length > 0) await run.record.addCleanup(cleanup);
   return await withCleanup(cleanUp, async () => {
     for (const hook of hooks.before) await runBeforeHook(context, { hook, cleanup });
@@ -116,8 +122,15 @@ async function withHooks(
   });
 }
 
+/** For the cleanup after a crash: where the secrets come from, never what they are. */
+function secretsOf({ input, prepared }: Context): Pick<Cleanup, "secrets"> {
+  const { environment } = input.binding.settings;
+  const { name, provider, location } = prepared.access.repository;
+  return environment === undefined ? {} : { secrets: { environment, repository: { name, provider, location } } };
+}
+
 async function runBeforeHook(
-  { deps, run, prepared }: Context,
+  { deps, run, prepared, environment }: Context,
   { hook, cleanup }: { hook: ResolvedHook; cleanup: Cleanup },
 ): Promise<void> {
   const { record, signal } = run;
@@ -125,6 +138,7 @@ async function runBeforeHook(
     hook,
     signal,
     phase: "before",
+    environment,
     run: record.id,
     log: record.log,
     user: prepared.access.user,

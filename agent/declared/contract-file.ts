@@ -9,7 +9,7 @@ import {
 } from "../../shared/declaration.ts";
 import { Name } from "../../shared/ids.ts";
 import { isRecord } from "../../shared/json.ts";
-import { type DeclaredBinding, toDeclaredBinding, ContractSettings } from "./contract-settings.ts";
+import { type DeclaredBinding, toDeclaredBinding, ContractSettings, KEYS_OF_THE_WHOLE } from "./contract-settings.ts";
 
 /** What one file of contracts.d declares. */
 export interface ContractFile {
@@ -64,7 +64,8 @@ export function readContract(
     const why = `"${file}" has nothing a name can be made of: give a name beside the request`;
     faults.push(declarationFault(file, "name", why));
   }
-  if (contractName === null || !declaration.success || faults.length > 0) return { ok: false, faults };
+  if (contractName === null || !declaration.success || faults.length > 0)
+    return { ok: false, faults: faults.map(withAdvice) };
   const { file: _file, name: _name, bound: _bound, ...body } = declaration.data;
   return { ok: true, contract: { file, name: contractName, body, bound } };
 }
@@ -95,6 +96,14 @@ function withoutOurKeys(
     value === undefined ? [] : [key],
   );
   return { rest, faults: declarationFaults(file, [{ code: "unrecognized_keys", keys, message: "", path: [] }]) };
+}
+
+/** What of the seed stands for a whole provider and not for one contract says what to do instead. */
+function withAdvice(fault: DeclarationFault): DeclarationFault {
+  const key = fault.field?.split(".").at(-1) ?? "";
+  const advice = Object.hasOwn(KEYS_OF_THE_WHOLE, key) ? KEYS_OF_THE_WHOLE[key] : undefined;
+  const isUnknown = fault.message.endsWith(": there is no such key here: remove it");
+  return advice === undefined || !isUnknown ? fault : declarationFault(fault.file, fault.field, advice);
 }
 
 /** @returns the object, or a sentence on why it is invalid. Never quotes the text: it may contain secrets */

@@ -1,10 +1,19 @@
 import * as z from "zod";
 import { Retention, Settings } from "../../shared/binding.ts";
 import { AbsolutePath, Name } from "../../shared/ids.ts";
-import { CredentialSource, ProviderName, RepositorySpec, SecretName, SecretSource } from "../../shared/repository.ts";
+import { ProviderName, RepositorySpec } from "../../shared/repository.ts";
+import { EnvironmentName, environmentNameFault } from "../../shared/environment.ts";
+import { CredentialSource, isOfTool, isSecretName, secretNameFault, SecretSource } from "../../shared/secret-source.ts";
 import { isRecord } from "../../shared/json.ts";
 import { retentionFault } from "../../shared/retention.ts";
 import { TimerConfig, UNIT_BOOLEANS } from "../../shared/timer-config.ts";
+
+/** Keys of Self Host Blocks' providers as a whole, which say nothing of one contract. */
+export const KEYS_OF_THE_WHOLE: Readonly<Record<string, string>> = {
+  enableDashboard: "there is nothing to switch on: remove it; the control plane shows every backup",
+  borgServer: "Holdfast serves no repositories: remove it; for a server, install borg there and give ssh access",
+  performance: "belongs into settings, for each contract",
+};
 
 /** A secret contract of Self Host Blocks has a result; a person writes the path, or what the API accepts. */
 const Passphrase = z.union(
@@ -28,6 +37,23 @@ const Credential = z.union(
 );
 
 const { ssh, caFile, appendOnly, maintenance, existing } = RepositorySpec.shape;
+/**
+ * As in Self Host Blocks: the storage's credentials, and any other secrets for hooks. What an engine must not get, or a
+ * hook, is said by name.
+ */
+const Secrets = z.record(z.string(), Credential).superRefine((secrets, context) => {
+  for (const name of Object.keys(secrets)) {
+    if (isSecretName(name)) continue;
+    const fault = environmentNameFault(name);
+    if (fault === null) continue;
+    const message = isOfTool(name) ? secretNameFault(name) : `${name} ${fault}`;
+    context.addIssue({ code: "custom", path: [name], message });
+  }
+});
+
+/** 0 is no limit, as the tools have it. */
+const limit = z.preprocess((given) => (given === 0 ? null : given), Settings.shape.limitUploadKiBs);
+
 const { zone, performance, shrinkage, alerts, pings, hookTimeLimit, runTimeLimit, ...seed } = Settings.shape;
 
 /** `settings` next to a request: those of an instance in Self Host Blocks, plus the provider and Holdfast's own. */
@@ -39,7 +65,7 @@ export const ContractSettings = z
     repository: z.strictObject({
       path: z.string().min(1, "must not be empty").max(2048),
       name: Name.nullable().default(null),
-      secrets: z.partialRecord(SecretName, Credential).default({}),
+      secrets: Secrets.default({}),
       timerConfig: z.preprocess(asTimer, TimerConfig.prefault({})),
       ssh,
       caFile,
@@ -48,8 +74,8 @@ export const ContractSettings = z
       existing,
     }),
     retention: z.preprocess(asRetention, seed.retention),
-    limitUploadKiBs: seed.limitUploadKiBs,
-    limitDownloadKiBs: seed.limitDownloadKiBs,
+    limitUploadKiBs: limit,
+    limitDownloadKiBs: limit,
     zone,
     performance,
     shrinkage,
@@ -57,11 +83,20 @@ export const ContractSettings = z
     pings,
     hookTimeLimit,
     runTimeLimit,
+    environment: z.record(EnvironmentName, Credential).optional(),
     // Self Host Blocks' borg provider has these two: it never uses the first; the second is decided by the agent.
     consistency: z
-      .strictObject({}, { error: "must be empty: repository.maintenance.check says when it is checked" })
+      .record(z.string(), z.unknown())
+      .refine((given) => Object.keys(given).length === 0, {
+        error:
+          "must be empty: one check looks at repository and archives; say when in repository.maintenance.check.timerConfig, and in how many parts it reads the data in readDataParts",
+      })
       .optional(),
-    stateDir: z.null({ error: "must be null: the agent keeps the engine's state in its own directory" }).optional(),
+    stateDir: z
+      .null({
+        error: "must be left out or null: the agent keeps the engine's state in its own cache, which it makes anew",
+      })
+      .optional(),
   })
   .superRefine(({ provider, retention }, context) => {
     const message = retentionFault(provider, retention);
@@ -79,8 +114,21 @@ export interface DeclaredBinding {
 
 export function toDeclaredBinding(given: ContractSettings): DeclaredBinding {
   const { provider, passphrase, repository, consistency: _none, stateDir: _unset, ...settings } = given;
-  const { path: location, timerConfig, ...place } = repository;
-  return { repository: { ...place, provider, location, passphrase }, settings: { ...settings, timerConfig } };
+  const { path: location, timerConfig, secrets, ...place } = repository;
+  const sources = Object.entries(secrets);
+  const ofHooks = sources.filter(([name]) => !isSecretName(name));
+  const environment = { ...Object.fromEntries(ofHooks), ...settings.environment };
+  const { environment: _given, ...rest } = settings;
+  return {
+    repository: {
+      ...place,
+      provider,
+      location,
+      passphrase,
+      secrets: Object.fromEntries(sources.filter(([name]) => isSecretName(name))),
+    },
+    settings: { ...rest, timerConfig, ...(Object.keys(environment).length === 0 ? {} : { environment }) },
+  };
 }
 
 /** systemd units may have numbers for time spans, and words for booleans. null says nothing. */

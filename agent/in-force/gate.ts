@@ -1,4 +1,5 @@
 import type { AssignedContract, AssignedRepository } from "../../shared/assignment.ts";
+import type { Environment } from "../../shared/environment.ts";
 import type { Paths } from "../config.ts";
 import type { Ask } from "../policy/ask.ts";
 import { PolicyError } from "../policy/check.ts";
@@ -55,6 +56,18 @@ export async function requireApproval(
   const { granted } = await loadDecideState(deps.paths, policy);
   const waiting = asks.filter(({ key }) => !granted.has(key));
   if (waiting.length > 0) await throwWaiting(deps, { asks: waiting, binding });
+}
+
+/** Before a hook or a command gets its secrets. @throws PolicyError, or `policy.approval_needed` */
+export async function requireEnvironment(
+  deps: GateDeps,
+  input: { policy: Policy; environment: Environment; user: string; binding: string },
+): Promise<void> {
+  const { policy, environment, user, binding } = input;
+  const state = await loadDecideState(deps.paths, policy);
+  const decision = decide(policy, state, { kind: "environment", environment, user });
+  if (decision.verdict === "refused") throw new PolicyError(decision.code, decision.message);
+  if (decision.verdict === "waits") await throwWaiting(deps, { asks: decision.asks, binding });
 }
 
 async function throwWaiting(

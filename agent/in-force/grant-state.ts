@@ -14,7 +14,10 @@ export async function loadDecideState(paths: Paths, policy: Policy): Promise<Dec
   };
   const [granted, contracts] = await Promise.all([grantedKeys(paths), readOwnContracts(paths)]);
   const declared = contracts.flatMap(({ body, bound }) =>
-    keysOfDeclared({ places }, { body, repository: bound?.repository ?? null }),
+    keysOfDeclared(
+      { places },
+      { body, repository: bound?.repository ?? null, environment: bound?.settings.environment },
+    ),
   );
   return { granted: new Set([...granted, ...declared]), places };
 }

@@ -1,5 +1,5 @@
 import { Assignment } from "../../shared/assignment.ts";
-import type { AssignedContract } from "../../shared/assignment.ts";
+import type { AssignedBinding, AssignedContract } from "../../shared/assignment.ts";
 import type { AgentConfig, Paths } from "../config.ts";
 import { resolveContract } from "../declared/policy.ts";
 import { loadAssignment } from "../link/assignments.ts";
@@ -123,12 +123,23 @@ async function decideAll(
     const decision = decide(policy, state, wish);
     verdicts.push(...notAllowed(`binding "${binding.name}"`, decision));
     if (decision.verdict === "waits") note(decision.asks, ({ id }) => id === binding.id);
+    // Its hooks do not run without their secrets, nor with others: it stays as it was, or out of force.
+    const judge = (one: AssignedBinding): Decision => {
+      const user = contracts.find(({ id }) => id === one.contract)?.request.user;
+      const { environment } = one.settings;
+      if (user === undefined || environment === undefined) return { verdict: "allowed" };
+      return decide(policy, state, { kind: "environment", environment, user });
+    };
+    const chosen = choose({ what: "binding", item: binding, old: before?.bindings ?? [] }, judge);
+    note(chosen.asks, ({ id }) => id === binding.id);
+    if (chosen.item === null) return [];
+    const { item } = chosen;
     const isWhole =
-      contracts.some(({ id }) => id === binding.contract) && repositories.some(({ id }) => id === binding.repository);
+      contracts.some(({ id }) => id === item.contract) && repositories.some(({ id }) => id === item.repository);
     if (!isWhole) return [];
-    // Only the pings of a binding can wait: it runs without them.
-    const pings = binding.settings.pings.filter(({ url }) => isGranted(state, asksOfOutgoing(policy, url)));
-    return { ...binding, settings: { ...binding.settings, pings } };
+    // When its pings wait, it runs without them.
+    const pings = item.settings.pings.filter(({ url }) => isGranted(state, asksOfOutgoing(policy, url)));
+    return { ...item, settings: { ...item.settings, pings } };
   });
   return { inForce: { ...assignment, contracts, repositories, bindings }, asks: [...asks.values()], verdicts };
 }

@@ -2,7 +2,8 @@ import type { AssignedBinding, AssignedContract, AssignedRepository } from "../.
 import { isLocalAddress } from "../../shared/address.ts";
 import { type Consistency, serverUser } from "../../shared/consistency.ts";
 import { HookName } from "../../shared/contract.ts";
-import type { SecretSource } from "../../shared/repository.ts";
+import type { Environment } from "../../shared/environment.ts";
+import { CHOOSES_SERVER, type SecretSource } from "../../shared/secret-source.ts";
 import { type Ask, askFor } from "./ask.ts";
 import { isWithin } from "./check.ts";
 import type { Policy } from "./policy.ts";
@@ -118,6 +119,8 @@ export type RepositoryContent = Pick<
 /** A list of root's own grants the place; the secrets then have to come from where root keeps them. */
 function isGrantedByPolicy(policy: Policy, { secrets: dirs }: ReadPlaces, repository: RepositoryContent): boolean {
   if (policy.repositories?.some((entry) => isWithin(repository.location, entry)) !== true) return false;
+  // Sealed can be what anybody wrote, and these say where the credentials go.
+  if (CHOOSES_SERVER.some((name) => "sealed" in (repository.secrets[name] ?? {}))) return false;
   return secretFilesOf(repository).every((file) => dirs.some((dir) => isWithin(file, dir)));
 }
 
@@ -140,6 +143,21 @@ function sendsInClear({ location, secrets }: RepositoryContent): boolean {
   if (!URL.canParse(url)) return true;
   const { hostname } = new URL(url);
   return hostname !== "localhost" && !isLocalAddress(hostname.replace(/^\[|\]$/g, ""));
+}
+
+/** What is read as root and given to whatever runs as that user for a contract: hooks, and a database's commands. */
+export function asksOfEnvironment(policy: Policy, { environment, user }: EnvironmentContent): Ask[] {
+  if (policy.level === "open") return [];
+  return Object.entries(environment).map(([variable, source]) => {
+    const summary = `Give hooks and database commands that run as user ${user} the secret ${variable}, ${fromWhere(source)}`;
+    return askFor("hook", { variable, source, user }, summary);
+  });
+}
+
+export interface EnvironmentContent {
+  readonly environment: Environment;
+  /** The contract's user. */
+  readonly user: string;
 }
 
 /** Where the pings of a binding are sent. */

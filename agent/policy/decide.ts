@@ -1,12 +1,15 @@
 import type { AssignedBinding, AssignedContract, AssignedRepository, Order } from "../../shared/assignment.ts";
+import type { Environment } from "../../shared/environment.ts";
 import type { RefusalCode } from "../../shared/report.ts";
 import { type Ask, askFor } from "./ask.ts";
 import {
   asksOfBinding,
   asksOfContract,
+  asksOfEnvironment,
   asksOfRepository,
   secretFilesOf,
   type ContractContent,
+  type EnvironmentContent,
   type ReadPlaces,
   type RepositoryContent,
 } from "./asks.ts";
@@ -18,6 +21,7 @@ export type Wish =
   | { readonly kind: "contract"; readonly contract: AssignedContract }
   | { readonly kind: "repository"; readonly repository: AssignedRepository }
   | { readonly kind: "binding"; readonly binding: AssignedBinding }
+  | ({ readonly kind: "environment" } & EnvironmentContent)
   | { readonly kind: "order"; readonly order: Order };
 
 /** What is known of the host's grants. */
@@ -53,13 +57,21 @@ export function decide(policy: Policy, state: DecideState, wish: Wish): Decision
 /** The keys of everything that a contract of root's own file declares. */
 export function keysOfDeclared(
   { places }: Pick<DecideState, "places">,
-  { body, repository }: { body: ContractContent; repository: RepositoryContent | null },
+  { body, repository, environment = {} }: DeclaredContent,
 ): string[] {
   const asks = [
     ...asksOfContract(ASK_ALL, places, body),
     ...(repository === null ? [] : asksOfRepository(ASK_ALL, places, repository)),
+    ...asksOfEnvironment(ASK_ALL, { environment, user: body.request.user }),
   ];
   return asks.map(({ key }) => key);
+}
+
+interface DeclaredContent {
+  readonly body: ContractContent;
+  readonly repository: RepositoryContent | null;
+  /** The secrets for its hooks. */
+  readonly environment?: Environment | undefined;
 }
 
 /** Asks for whatever can be asked for. */
@@ -83,7 +95,11 @@ function refuseForbidden(policy: Policy, { places }: DecideState, wish: Wish): v
       return;
     case "repository":
       checkRepository(policy, wish.repository);
-      refuseOwnSecrets(places, wish.repository);
+      refuseOwnSecrets(places, secretFilesOf(wish.repository), `repository "${wish.repository.name}"`);
+      return;
+    case "environment":
+      if (policy.fault !== null) throw new PolicyError("policy.hooks", policy.fault);
+      refuseOwnSecrets(places, filesOf(wish.environment), "hooks");
       return;
     case "order":
       if (wish.order.kind === "restore" && wish.order.from !== null) {
@@ -106,16 +122,22 @@ export function refuseOwn(policy: Policy, own: readonly string[], source: string
   throw new PolicyError("policy.sources", `${source} is the agent's own (${place}) and is not backed up`);
 }
 
-/** A file of the agent's own must not reach a storage as a credential. */
-function refuseOwnSecrets({ own, secrets: allowed }: DecideState["places"], repository: AssignedRepository): void {
-  const taken = secretFilesOf(repository).find(
+/** A file of the agent's own must not reach a storage as a credential, nor a hook. */
+function refuseOwnSecrets(
+  { own, secrets: allowed }: DecideState["places"],
+  files: readonly string[],
+  owner: string,
+): void {
+  const taken = files.find(
     (file) => own.some((place) => isWithin(file, place)) && !allowed.some((place) => isWithin(file, place)),
   );
   if (taken === undefined) return;
-  throw new PolicyError(
-    "policy.repositories",
-    `${taken} is the agent's own and no secret of repository "${repository.name}"`,
-  );
+  const code = owner === "hooks" ? "policy.hooks" : "policy.repositories";
+  throw new PolicyError(code, `${taken} is the agent's own and no secret of ${owner}`);
+}
+
+function filesOf(environment: Environment): string[] {
+  return Object.values(environment).flatMap((source) => ("file" in source ? [source.file] : []));
 }
 
 function asksOf(policy: Policy, { places }: DecideState, wish: Wish): Ask[] {
@@ -126,6 +148,8 @@ function asksOf(policy: Policy, { places }: DecideState, wish: Wish): Ask[] {
       return asksOfRepository(policy, places, wish.repository);
     case "binding":
       return asksOfBinding(policy, wish.binding);
+    case "environment":
+      return asksOfEnvironment(policy, wish);
     case "order":
       return asksOfOrder(policy, places, wish.order);
   }
@@ -138,7 +162,14 @@ function asksOfOrder(policy: Policy, places: ReadPlaces, order: Order): Ask[] {
   const foreign =
     from === null
       ? []
-      : [...asksOfContract(policy, places, from.contract), ...asksOfRepository(policy, places, from.repository)];
+      : [
+          ...asksOfContract(policy, places, from.contract),
+          ...asksOfRepository(policy, places, from.repository),
+          ...asksOfEnvironment(policy, {
+            environment: from.binding.settings.environment ?? {},
+            user: from.contract.request.user,
+          }),
+        ];
   // What another host made may hold anything.
   if (restore.dryRun || (from === null && !restore.delete && policy.level !== "ask")) return foreign;
   const what = restore.include.length === 0 ? "everything" : restore.include.join(", ");

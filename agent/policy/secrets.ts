@@ -1,12 +1,15 @@
 import { readFile } from "node:fs/promises";
 import type { AssignedRepository } from "../../shared/assignment.ts";
+import type { Environment } from "../../shared/environment.ts";
 import { messageOf } from "../../shared/error-message.ts";
-import { type CredentialSource, SecretName } from "../../shared/repository.ts";
+import { isRecord, parseJson } from "../../shared/json.ts";
+import { type CredentialSource, NOT_SECRET, SecretName } from "../../shared/secret-source.ts";
 import { openSealedSecret, type SealedName } from "../../shared/sealed-secret.ts";
 import type { Paths } from "../config.ts";
 import { runError } from "../run-error.ts";
 import { readAgeKey } from "./age-key.ts";
 import { PolicyError } from "./check.ts";
+import { secretPlaceFault } from "./secret-place.ts";
 import {
   generatedPassphrases,
   generatePassphrase,
@@ -25,8 +28,6 @@ export interface RepositorySecrets {
 }
 
 const MAX_SECRET_CHARACTERS = 65_536;
-/** Stored like a secret, but none: hiding it would only garble the log. */
-const NOT_SECRET: readonly SecretName[] = ["AWS_DEFAULT_REGION"];
 
 interface SecretsInput {
   readonly repository: AssignedRepository;
@@ -56,7 +57,9 @@ export async function readSecrets(deps: SecretsDeps, input: SecretsInput): Promi
   const env: Record<string, string> = {};
   for (const name of SecretName.options) {
     const source = repository.secrets[name];
-    if (source !== undefined) env[name] = await readCredential(deps, { repository, name, source });
+    if (source === undefined) continue;
+    const value = await readCredential(deps, { repository, name, source });
+    env[name] = name === ACCOUNT_FILE ? readAccount(value, repository) : value;
   }
   return { passphrase, others, env };
 }
@@ -65,6 +68,45 @@ export async function readSecrets(deps: SecretsDeps, input: SecretsInput): Promi
 export function secretValues({ passphrase, others = [], env }: RepositorySecrets): string[] {
   const named = SecretName.options.filter((name) => !NOT_SECRET.includes(name));
   return [passphrase, ...others, ...named.flatMap((name) => env[name] ?? [])];
+}
+
+/**
+ * Reads secrets for hooks, each from where it comes from. A sealed one was sealed for the binding's repository.
+ * @throws `secret.unreadable`; PolicyError when a secret is for another place
+ */
+export async function readEnvironment(
+  deps: Pick<SecretsDeps, "paths">,
+  { environment, repository }: { environment: Environment; repository: SecretOwner },
+): Promise<Record<string, string>> {
+  const env: Record<string, string> = {};
+  for (const [name, source] of Object.entries(environment)) {
+    if ("file" in source) await checkSecretPlace(source.file, `${name} for hooks`);
+    env[name] = await readCredential(deps, { repository, name, source });
+  }
+  return env;
+}
+
+async function checkSecretPlace(file: string, what: string): Promise<void> {
+  const fault = await secretPlaceFault(file).catch(
+    (error: unknown) => `it can't be read from ${file}: ${reasonOf(error)}`,
+  );
+  if (fault !== null) throw runError("secret.unreadable", `${what}: ${fault}`);
+}
+
+/** Of a variable that holds the path of a file for the engine; here it holds the file's text, on one line. */
+const ACCOUNT_FILE = "GOOGLE_APPLICATION_CREDENTIALS";
+/** Kinds of credentials that name neither a file to send nor a program to run. */
+const ACCOUNT_KINDS: readonly unknown[] = ["service_account", "authorized_user"];
+
+/** @throws `secret.unreadable` unless it is such a file */
+function readAccount(text: string, { name }: SecretOwner): string {
+  const account = parseJson(text);
+  if (isRecord(account) && ACCOUNT_KINDS.includes(account["type"])) return JSON.stringify(account);
+  throw runError(
+    "secret.unreadable",
+    `${ACCOUNT_FILE} of repository "${name}" is not the JSON of a service account or of an authorized user`,
+    "Name the JSON file itself, as Google gives it, not a file that holds its path.",
+  );
 }
 
 async function generatedPassphrase(
@@ -87,15 +129,21 @@ async function othersInRotation({ paths }: SecretsDeps, repository: AssignedRepo
   return [next, old].filter((one) => one !== null && one !== current).flatMap((one) => one ?? []);
 }
 
+/** What a sealed secret is sealed for. */
+export type SecretOwner = Pick<AssignedRepository, "name" | "provider" | "location">;
+
 interface Credential {
-  readonly repository: AssignedRepository;
+  readonly repository: SecretOwner;
   readonly name: SealedName;
   readonly source: CredentialSource;
 }
 
-async function readCredential({ paths }: SecretsDeps, { repository, name, source }: Credential): Promise<string> {
+async function readCredential(
+  { paths }: Pick<SecretsDeps, "paths">,
+  { repository, name, source }: Credential,
+): Promise<string> {
   const what = `${name === "passphrase" ? "the passphrase" : name} of repository "${repository.name}"`;
-  if ("file" in source) return await readSecretFile(source.file, what);
+  if ("file" in source) return await readSecretFile(source.file, { what, isLines: name === ACCOUNT_FILE });
   const key = await ageKey(paths, what);
   const secret = await openSealedSecret(key, source.sealed);
   if (secret === null) {
@@ -127,7 +175,7 @@ async function ageKey(paths: Pick<Paths, "ageKeyFile">, what: string): Promise<s
   );
 }
 
-async function readSecretFile(file: string, what: string): Promise<string> {
+async function readSecretFile(file: string, { what, isLines }: { what: string; isLines: boolean }): Promise<string> {
   let text: string;
   try {
     text = await readFile(file, "utf8");
@@ -137,7 +185,7 @@ async function readSecretFile(file: string, what: string): Promise<string> {
   const secret = text.replace(/[\r\n]+$/, "");
   if (secret === "") throw runError("secret.unreadable", `${what}: ${file} is empty`);
   // A file of several lines is no secret, and a newline is not allowed in a variable or a header.
-  if (secret.length > MAX_SECRET_CHARACTERS || /[\0\r\n]/.test(secret)) {
+  if (secret.length > MAX_SECRET_CHARACTERS || (isLines ? /\0/ : /[\0\r\n]/).test(secret)) {
     throw runError("secret.unreadable", `${what}: ${file} must hold the secret alone, on one line`);
   }
   return secret;

@@ -119,7 +119,7 @@ feed() {
   hold
 }
 exec ${SCRIPT_FD}</dev/fd/${SCRIPT_FD}
-exec "\${@:1:${script.length}}" < <(feed "\${@:${script.length + 1}}") 3<&- 2>&1`;
+exec "\${@:1:${script.length}}" < <(feed "\${@:${script.length + 1}}") 3<&- 5<&- 2>&1`;
   return [bash, "-c", lines, "holdfast", ...script, ...load.engine];
 }
 

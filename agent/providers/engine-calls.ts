@@ -43,10 +43,16 @@ interface EngineProgram {
   readonly env: Readonly<Record<string, string>>;
   /** Added when no person can answer a prompt. */
   readonly unattendedEnv?: Readonly<Record<string, string>>;
+  /** Variables that hold the path of a file, with the file's text: it is behind all others. */
+  readonly envFiles?: Readonly<Record<string, string>>;
 }
 
+/** Behind the passphrase, which is at 3. */
+const FIRST_FILE = 4;
+
 /** Secrets and locations are never in argv, which every user of the host can read: they go into `env` and files. */
-export function engineCalls(access: Access, { path, options, env, unattendedEnv = {} }: EngineProgram): EngineCalls {
+export function engineCalls(access: Access, program: EngineProgram): EngineCalls {
+  const { path, options, env, unattendedEnv = {}, envFiles = {} } = program;
   const command = ({
     args,
     files = [],
@@ -55,23 +61,30 @@ export function engineCalls(access: Access, { path, options, env, unattendedEnv 
     cwd,
     wrap = (engine) => engine,
   }: EngineCall): Command => {
-    const [program = path, ...rest] = wrap([path, ...options, ...args]);
+    const [first = path, ...rest] = wrap([path, ...options, ...args]);
+    const before = FIRST_FILE + files.length + (hasStatusFile ? 1 : 0);
+    const paths = Object.keys(envFiles).map((name, index) => [name, `/dev/fd/${before + index}`]);
     return {
-      program,
+      program: first,
       args: rest,
-      env: { ...env, ...unattendedEnv, ...more },
+      env: { ...env, ...Object.fromEntries(paths), ...unattendedEnv, ...more },
       user: access.user,
       umask: "077",
       performance: access.performance,
       files: [`${access.secrets.passphrase}\n`, ...files],
       hasStatusFile,
+      lastFiles: Object.values(envFiles),
       fileDirectory: access.paths.state,
       ...(cwd === undefined ? {} : { cwd }),
     };
   };
   return {
     access,
-    callInherited: (args) => runInherited({ ...command({ args }), env }),
+    callInherited(args) {
+      const called = command({ args });
+      const prompts = Object.entries(called.env).filter(([name]) => !(name in unattendedEnv));
+      return runInherited({ ...called, env: Object.fromEntries(prompts) });
+    },
     async call(call) {
       const { signal } = access;
       const { ladder = access.ladder, runsAfterCancel = false, isOneLine = false } = call;

@@ -1,6 +1,7 @@
 import type { AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
 import type { DatabaseRequest } from "../../shared/contract.ts";
 import type { Trigger } from "../../shared/run.ts";
+import { prepareEnvironment, withEnvironment } from "../run/environment.ts";
 import { resolveScript } from "../run/hooks.ts";
 import { findUser } from "../system/process/find-user.ts";
 import { requireKnownSnapshot } from "./known-snapshot.ts";
@@ -31,7 +32,9 @@ export async function restoreDatabase(
       "Leave the paths out, or restore the dump's file to a directory, with a target.",
     );
   }
-  const script = await resolveScript({ paths: deps.paths, policy }, request.restoreCmd);
+  const environment = await prepareEnvironment(deps, { prepared, binding });
+  const command = await resolveScript({ paths: deps.paths, policy }, request.restoreCmd);
+  const script = withEnvironment(command, environment);
   const user = await findUser(request.user);
   const repository = await provider.open(access, { mayCreate: false });
   const snapshots = await repository.snapshots();

@@ -42,7 +42,7 @@ export async function withServicesStopped(
   };
   const beforeStart = (child: ProcessRef): Promise<void> => record.recordChild("hook", child);
   const context = { run: record.id, log: record.log, signal, timeLimitMs, beforeStart };
-  const cleanUp = () => runCleanup({ record, fileDirectory: deps.paths.state }, { cleanup, user });
+  const cleanUp = () => runCleanup({ record, fileDirectory: deps.paths.state }, { cleanup, user, environment: {} });
   const stopServices = async (): Promise<void> => {
     const entries = units.map((stop) => ({ stop }));
     for (const one of await findHalts(context, entries)) {

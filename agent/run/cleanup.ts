@@ -1,6 +1,6 @@
 import type { RunFailure } from "../../shared/failure.ts";
 import { resume } from "../consistency/services.ts";
-import { runHook } from "./hooks.ts";
+import { type HookRun, runHook } from "./hooks.ts";
 import type { ProcessRef } from "../system/process/process-ref.ts";
 import type { RunUser } from "../system/process/user.ts";
 import { failureOf, withWarnings } from "../run-error.ts";
@@ -44,7 +44,7 @@ export async function withCleanup(
  */
 export async function runCleanup(
   { record, fileDirectory }: { record: RunRecord; fileDirectory: string },
-  { cleanup, user }: { cleanup: Cleanup; user: RunUser },
+  { cleanup, user, environment }: { cleanup: Cleanup; user: RunUser; environment: HookRun["environment"] },
 ): Promise<RunFailure[]> {
   const failures: RunFailure[] = [];
   const attempt = async (step: () => Promise<void>): Promise<void> => {
@@ -66,6 +66,7 @@ export async function runCleanup(
       runHook({
         hook,
         user,
+        environment,
         fileDirectory,
         phase: "after",
         run: record.id,

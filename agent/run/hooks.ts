@@ -87,6 +87,8 @@ export interface HookRun {
   readonly binding: string;
   readonly contract: string;
   readonly timeLimitMs: number;
+  /** Secrets for it: by the variable's name, what it holds. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly log: RunLog;
   readonly fileDirectory: string;
   readonly signal?: AbortSignal;
@@ -107,6 +109,7 @@ export async function runHook(input: HookRun): Promise<void> {
       user,
       umask: "022",
       env: {
+        ...input.environment,
         PATH: CHILD_PATH,
         HOME: user.home,
         USER: user.name,

@@ -1,4 +1,6 @@
 import * as z from "zod";
+import { Environment } from "../../shared/environment.ts";
+import { SecretPlace } from "../../shared/sealed-secret.ts";
 import { Report } from "../../shared/report.ts";
 import { ProcessRef } from "../system/process/process-ref.ts";
 
@@ -13,6 +15,10 @@ export const Cleanup = z.object({
   binding: z.string(),
   contract: z.string(),
   hooks: z.array(z.object({ name: z.string(), command: z.array(z.string()) })),
+  secrets: z
+    .object({ environment: Environment, repository: SecretPlace.extend({ name: z.string() }) })
+    .optional()
+    .describe("where the hooks' secrets come from: they are not stored"),
   resume: z.array(ResumeCommand).default([]).describe("before the hooks, in reverse order of halting"),
 });
 export type Cleanup = z.infer<typeof Cleanup>;

@@ -25,7 +25,10 @@ export const seal = defineVerb({
   positionals: [],
   run: async ({ values, terminal, openClient }) => {
     const name = SealedName.safeParse(values.name);
-    if (!name.success) throw new UsageError(`--name '${values.name}' is neither passphrase nor a storage credential`);
+    if (!name.success)
+      throw new UsageError(
+        `--name '${values.name}' is neither passphrase nor a variable that a secret can be put into`,
+      );
     const recipients = values.recipient.map(asRecipient);
     const repository =
       values.repository === undefined ? null : await findRepository(await openClient(), values.repository);

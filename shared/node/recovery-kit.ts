@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { RepositoryAccess } from "../escrow.ts";
 import { parseJson } from "../json.ts";
-import { SecretName } from "../repository.ts";
+import { SecretName } from "../secret-source.ts";
 
 /** What opens every repository without control plane and hosts: for paper, or a password manager. */
 export interface RecoveryKit {

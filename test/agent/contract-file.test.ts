@@ -297,7 +297,7 @@ describe("a file of contracts.d", () => {
     [
       "a state directory",
       { request, settings: { ...place, stateDir: "/var/lib/borg" } },
-      "settings.stateDir: must be null",
+      "settings.stateDir: must be left out",
     ],
   ])("with %s is a fault that says where", (what, value, message) => {
     expect(faultOf(value, what === "no name to be had" ? "ß.json" : undefined)).toContain(message);

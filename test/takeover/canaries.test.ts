@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { readKit, writeKit } from "../../shared/node/recovery-kit.ts";
-import { SecretName } from "../../shared/repository.ts";
+import { SecretName } from "../../shared/secret-source.ts";
 import { type SealedName, sealSecret } from "../../shared/sealed-secret.ts";
 import { httpReceiver } from "../node/http-receiver.ts";
 import { until } from "../support/until.ts";
@@ -67,7 +67,9 @@ async function addRepositories() {
   for (const name of SecretName.options) {
     // The server knows one user by its name.
     const value = name === "RESTIC_REST_USERNAME" ? scene.storage.user : planted[`sealed ${name}`];
-    secrets[name] = await sealed(name, value ?? plant(`sealed ${name}`));
+    const text = value ?? plant(`sealed ${name}`);
+    const account = JSON.stringify({ type: "service_account", private_key: text });
+    secrets[name] = await sealed(name, name === "GOOGLE_APPLICATION_CREDENTIALS" ? account : text);
   }
   const words = ["seal", "--provider", "restic", "--location", rest(), "--host", "nas"];
   const said = await scene.holdfast(words, { input: `${plant("sealed passphrase")}\n` });

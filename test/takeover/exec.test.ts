@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Assignment, RestoreRequest } from "../../shared/assignment.ts";
 import { locationFault, sshTarget } from "../../shared/location.ts";
+import { SecretName } from "../../shared/secret-source.ts";
 import { openEngineHost } from "../engine/engine-host.ts";
 import { playTarget } from "../fuzz/target.ts";
 import { oldestAndNewest } from "../support/engines.ts";
@@ -38,6 +39,8 @@ describe("hostile texts in every field of an assignment", () => {
     expect(programs).toEqual(
       expect.arrayContaining(["restic", "borg", "docker", "systemctl", "pg_dump", "mariadb-dump", "a-hook"]),
     );
+    // Every credential reaches an engine, and a hook its secret.
+    expect([...SecretName.options, "HOOK_SECRET"].filter((name) => !count.variables.has(name))).toEqual([]);
   });
 
   it("stand in every field that takes a text", () => {
@@ -46,7 +49,9 @@ describe("hostile texts in every field of an assignment", () => {
     const templates = [true, false].map((isDump) => templateOf({ ...input, isDump }));
     const filled = new Set(
       templates.flatMap((template) =>
-        textsIn(template).map(({ pattern }) => pattern.replace(/OnCalendar\[\]$/, "OnCalendar")),
+        textsIn(template).map(({ pattern }) =>
+          pattern.replace(/OnCalendar\[\]$/, "OnCalendar").replace(/environment\.\w+/, "environment.*"),
+        ),
       ),
     );
     // A copy of a database is made by the agent itself; what is sealed reaches nothing before it is opened.

@@ -16,7 +16,11 @@ export async function prepareRestic(restic: Restic, access: Access): Promise<Res
   if (work === null) access.log.line(`user ${access.user.name} can't get to its cache: working without one`);
   const transport = await transportOptions(restic, access);
   const options = [...transport, ...limits(access), ...(work === null ? ["--no-cache"] : [])];
-  return { restic, ...engineCalls(access, { path: restic.path, options, env: environment(restic, access, work) }) };
+  const { GOOGLE_APPLICATION_CREDENTIALS: account } = access.secrets.env;
+  // The file that it names may be readable by the agent alone.
+  const envFiles = present({ GOOGLE_APPLICATION_CREDENTIALS: account });
+  const env = environment(restic, access, work);
+  return { restic, ...engineCalls(access, { path: restic.path, options, env, envFiles }) };
 }
 
 /** Apply to all network traffic of every command. */
@@ -32,7 +36,12 @@ function environment(
   { user, secrets, repository, run }: Access,
   work: WorkDirectories | null,
 ): Record<string, string> {
-  const { RESTIC_REST_USERNAME: name, RESTIC_REST_PASSWORD: password, ...storage } = secrets.env;
+  const {
+    RESTIC_REST_USERNAME: name,
+    RESTIC_REST_PASSWORD: password,
+    GOOGLE_APPLICATION_CREDENTIALS: _file,
+    ...storage
+  } = secrets.env;
   const isOldRest = !restic.isAtLeast("0.16.1") && repository.location.startsWith("rest:");
   return {
     PATH: CHILD_PATH,

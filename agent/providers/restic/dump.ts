@@ -32,7 +32,7 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
   const source = startsIt ? ["--stdin-from-command", "--", ...dumpCommand(bash, access)] : ["--stdin"];
   const call = (): Promise<ProcessResult> =>
     runner.call({
-      args: [...storeArgs(runner), "--stdin-filename", input.name, ...source],
+      args: [...storeArgs(runner), `--stdin-filename=${input.name}`, ...source],
       files: [input.script],
       hasStatusFile: true,
       ...(startsIt ? {} : { wrap: (engine) => dumpPipeCommand(bash, access, engine) }),

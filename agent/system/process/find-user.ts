@@ -10,7 +10,11 @@ export async function findUser(name: string): Promise<RunUser> {
   const own = ownUser();
   if (name === own.name) return own;
   const found = await lookUpUser(name, own);
-  if (found === null) throw runError("user.unavailable", `there is no user "${name}" on this host`);
+  if (found === null) {
+    // Without an account there is no group and no home: whatever they would be is a guess.
+    const what = numberOf(name) === null ? `there is no user "${name}"` : `no user has the number ${name}`;
+    throw runError("user.unavailable", `${what} on this host`);
+  }
   if (found.uid === own.uid) return { ...found, needsSwitch: false };
   if (own.uid !== 0) {
     throw runError(
@@ -19,6 +23,11 @@ export async function findUser(name: string): Promise<RunUser> {
     );
   }
   return { ...found, needsSwitch: true };
+}
+
+/** @returns the number, when a user is given by it */
+function numberOf(name: string): number | null {
+  return /^\d+$/.test(name) ? Number(name) : null;
 }
 
 async function lookUpUser(name: string, own: RunUser): Promise<RunUser | null> {
@@ -37,6 +46,7 @@ async function lookUpUser(name: string, own: RunUser): Promise<RunUser | null> {
   );
   if (exitCode === 2) return null;
   const known = exitCode === 0 ? lines : (await readFile("/etc/passwd", "utf8")).split("\n");
-  const account = parsePasswd(known).find((found) => found.name === name);
+  const uid = numberOf(name);
+  const account = parsePasswd(known).find((found) => (uid === null ? found.name === name : found.uid === uid));
   return account === undefined ? null : { ...account, needsSwitch: true };
 }

@@ -24,6 +24,8 @@ export interface Command {
   readonly files?: readonly string[];
   /** One more such file, empty, for the child to write to: its text is returned as `statusText`. */
   readonly hasStatusFile?: boolean;
+  /** Texts like `files`, behind all of them. */
+  readonly lastFiles?: readonly string[];
   /** Where these files are created on a host without a memory-backed directory. */
   readonly fileDirectory: string;
 }
@@ -80,7 +82,7 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
   if (signal?.aborted === true) return { ...NEVER_STARTED, cancelled: true };
   const files: FileHandle[] = [];
   try {
-    for (const text of [...(command.files ?? []), ...(command.hasStatusFile === true ? [""] : [])]) {
+    for (const text of textsOf(command)) {
       files.push(await openUnlinkedFile(text, command.user, command.fileDirectory));
     }
     const { input } = options;
@@ -135,12 +137,16 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
       timedOut: reason === "time",
       cancelled: reason === "signal",
       stderr: stderr.text(),
-      statusText: command.hasStatusFile === true ? await readStatusFile(files.at(-1)) : "",
+      statusText: command.hasStatusFile === true ? await readStatusFile(files[command.files?.length ?? 0]) : "",
       startFailure: null,
     };
   } finally {
     await Promise.all(files.map((file) => file.close()));
   }
+}
+
+function textsOf({ files = [], hasStatusFile = false, lastFiles = [] }: Command): string[] {
+  return [...files, ...(hasStatusFile ? [""] : []), ...lastFiles];
 }
 
 /**
@@ -153,7 +159,7 @@ export async function runInherited(command: Command): Promise<number> {
   // Ctrl-C reaches both processes: the child decides what it means.
   process.on("SIGINT", ignore);
   try {
-    for (const text of command.files ?? []) {
+    for (const text of textsOf(command)) {
       files.push(await openUnlinkedFile(text, command.user, command.fileDirectory));
     }
     const result = await execa(...commandLine(command), {

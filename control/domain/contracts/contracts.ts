@@ -145,7 +145,9 @@ function checkUser(
 ): void {
   const { facts } = host;
   if (facts === null) return;
-  if (facts.users.length > 0 && !facts.users.includes(user)) {
+  // The facts have names only: a number, the host looks up.
+  const isNumber = /^\d+$/.test(user);
+  if (!isNumber && facts.users.length > 0 && !facts.users.includes(user)) {
     throw invalidRequest(
       path,
       `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`,

@@ -2,7 +2,7 @@ import { eq, getTableColumns } from "drizzle-orm";
 import type { CreateRestore } from "../../../shared/api.ts";
 import type { ForeignBinding } from "../../../shared/assignment.ts";
 import { Id } from "../../../shared/ids.ts";
-import type { SecretSource } from "../../../shared/repository.ts";
+import type { SecretSource } from "../../../shared/secret-source.ts";
 import type { Run } from "../../../shared/run.ts";
 import { requireGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { readTextIfExists } from "../../../shared/node/files.ts";
 import type { RecoveryKey, SnapshotRequest } from "../../../shared/recovery-key.ts";
-import { Maintenance, SecretName } from "../../../shared/repository.ts";
+import { Maintenance } from "../../../shared/repository.ts";
+import { SecretName } from "../../../shared/secret-source.ts";
 import { SnapshotFacts } from "../../../shared/run.ts";
 import { programFiles } from "./dist.ts";
 

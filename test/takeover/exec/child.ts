@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { CHILD_PATH } from "../../../agent/system/executables.ts";
 import { parsePasswd } from "../../../agent/system/process/user.ts";
-import { SecretName } from "../../../shared/repository.ts";
+import { SecretName } from "../../../shared/secret-source.ts";
 import type { Recorded } from "./recorder.ts";
 import { exactly, id, judgeArguments, number, onServer, path, shown, sshFile, text, user } from "./shapes.ts";
 
@@ -25,6 +25,8 @@ const ENVIRONMENT: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = 
     RESTIC_PASSWORD_FILE: exactly("/dev/fd/3"),
     RESTIC_REPOSITORY: text,
     ...Object.fromEntries(SecretName.options.map((name) => [name, exactly("[^\0\r\n]+")])),
+    // The file itself may be readable by the agent alone.
+    GOOGLE_APPLICATION_CREDENTIALS: exactly("/dev/fd/[0-9]"),
     // The shell that joins a dump to the engine.
     SHLVL: number,
     _: path,
@@ -49,6 +51,7 @@ const ENVIRONMENT: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = 
     HOLDFAST_BINDING: exactly("[a-z0-9][a-z0-9._-]{0,62}"),
     HOLDFAST_CONTRACT: exactly("[a-z0-9][a-z0-9._-]{0,62}"),
     HOLDFAST_PHASE: exactly("before|after|dump"),
+    HOOK_SECRET: exactly("[^\0\r\n]+"),
     SHLVL: number,
     _: path,
   },

@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { backup, forget, restore, runUpkeep } from "../../../agent/runs.ts";
 import type { RunOutcome } from "../../../agent/run/deps.ts";
 import { ownUser } from "../../../agent/system/process/user.ts";
-import { Assignment, type AssignedRepository, RestoreRequest } from "../../../shared/assignment.ts";
-import { SecretName } from "../../../shared/repository.ts";
+import { Assignment, RestoreRequest } from "../../../shared/assignment.ts";
+import type { CredentialSource } from "../../../shared/secret-source.ts";
 import { type EngineHost, newId } from "../../engine/engine-host.ts";
 import type { Dice } from "../../support/random.ts";
 import { one } from "../../fuzz/mutation.ts";
@@ -20,10 +20,12 @@ export interface Count {
   children: number;
   readonly states: Map<string, number>;
   readonly programs: Map<string, number>;
+  /** Variables that children had. */
+  readonly variables: Set<string>;
 }
 
 export function newCount(): Count {
-  return { strings: 0, refused: 0, children: 0, states: new Map(), programs: new Map() };
+  return { strings: 0, refused: 0, children: 0, states: new Map(), programs: new Map(), variables: new Set() };
 }
 
 const RESTIC_VERSIONS = ["0.14.0", "0.15.2", "0.16.4", "0.17.3", "0.19.1"];
@@ -99,7 +101,7 @@ export async function planCase({ dice, host, recorder, ids, count }: Scene): Pro
   const sources = contract.kind === "files" ? contract.request.sourceDirectories : [];
   for (const source of sources) await makeFile(join(source, "file"), "one\n");
   if ("file" in repository.passphrase) await makeFile(repository.passphrase.file, "hunter2 hunter2\n");
-  const secrets = await makeSecrets(dice, repository);
+  const secrets = await makeSecrets(dice, { ...repository.secrets, ...binding.settings.environment });
   const start = {
     assignment,
     runId: newId(),
@@ -168,7 +170,7 @@ const KEPT = new Map<string, number>([
 ]);
 
 /** Paths that must be there for a run to go on are hostile in their last name. */
-const REAL = /sourceDirectories|passphrase|secrets|^restore\.target|^restore\.include/;
+const REAL = /sourceDirectories|passphrase|secrets|environment|^restore\.target|^restore\.include/;
 
 function hostileFor(dice: Dice, pattern: string, { good, root }: { good: string; root: string }): string {
   if (!REAL.test(pattern)) return hostileText(dice, good);
@@ -180,18 +182,26 @@ function hostileFor(dice: Dice, pattern: string, { good, root }: { good: string;
   return join(root, "data", hostileName(dice), hostileName(dice));
 }
 
+const ACCOUNT_FILE = "GOOGLE_APPLICATION_CREDENTIALS";
+
 /** @returns what each variable should hold: by what is in its file in the end, for two may have one path */
-async function makeSecrets(dice: Dice, repository: AssignedRepository): Promise<Map<string, string>> {
-  const files = SecretName.options.flatMap((name) => {
-    const source = repository.secrets[name];
-    return source !== undefined && "file" in source ? [{ name, file: source.file }] : [];
-  });
-  for (const { file } of files) {
+async function makeSecrets(
+  dice: Dice,
+  sources: Readonly<Record<string, CredentialSource | undefined>>,
+): Promise<Map<string, string>> {
+  const files = Object.entries(sources).flatMap(([name, source]) =>
+    source !== undefined && "file" in source ? [{ name, file: source.file }] : [],
+  );
+  for (const { name, file } of files) {
+    if (name === ACCOUNT_FILE) {
+      await makeFile(file, `{\n  "type": "service_account"\n}\n`);
+      continue;
+    }
     const text = hostileText(dice, "secret").replaceAll(/[\0\r\n]/g, "");
     await makeFile(file, `${text.slice(0, 1000).toWellFormed() || "secret"}\n`);
   }
   const found = new Map<string, string>();
-  for (const { name, file } of files) {
+  for (const { name, file } of files.filter((one) => one.name !== ACCOUNT_FILE)) {
     const text = await readFile(file, "utf8").catch(() => null);
     if (text !== null) found.set(name, text.replace(/\n$/, ""));
   }

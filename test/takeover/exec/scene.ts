@@ -63,6 +63,7 @@ async function openScene(count: Count): Promise<Round> {
         `${what}\n${plan.what}: ${JSON.stringify(plan.assignment).slice(0, 6000)}`;
       for (const child of children) {
         tally(count.programs, child.program);
+        for (const name of child.env.keys()) count.variables.add(name);
         const fault = judge(child) ?? judgeIntent(child, plan);
         mustHold(fault === null, () => story(`${child.program} ${JSON.stringify(child.argv)}: ${fault}`));
         const opened = await judgeSsh(ssh, child, plan.assignment.repositories[0]);

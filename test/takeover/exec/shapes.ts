@@ -16,6 +16,8 @@ export const user = exactly("[A-Za-z_][A-Za-z0-9_.-]{0,63}\\$?");
 const container = exactly("[A-Za-z0-9][A-Za-z0-9_.-]{0,127}");
 const unit = exactly("[A-Za-z0-9_][A-Za-z0-9:_.@\\\\-]{0,200}\\.(?:service|socket|timer|target|scope|path)");
 export const text = exactly("[^\0]+");
+/** Of a dump in its snapshot; joined to what is before it, so that no program takes it for an option. */
+const fileName = exactly("[^/\0-\x1f\x7f]{1,255}");
 /** `ssh -F 'FILE'`, and for a restic that takes all of the command or nothing: who and where, in words of their own. */
 export const sshFile = `ssh -F '/[^'"\\\\$%,\n]+'`;
 const sshTo = "(?: -p [0-9]{1,5})?(?: -l [A-Za-z0-9_][A-Za-z0-9_.-]*)? (?:[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:.]+)";
@@ -114,7 +116,7 @@ const RESTIC: readonly Shape[] = [
       "--json": null,
       "--group-by": exactly("host,tags"),
       "--stdin": null,
-      "--stdin-filename": exactly("[A-Za-z0-9_][A-Za-z0-9._-]*"),
+      "--stdin-filename=": fileName,
       "--stdin-from-command": null,
       ...scope,
     },
@@ -170,7 +172,7 @@ const BORG: readonly Shape[] = [
   borg("create", {
     options: {
       ...created,
-      "--stdin-name": exactly("[A-Za-z0-9_][A-Za-z0-9._-]*"),
+      "--stdin-name=": fileName,
       "--content-from-command": null,
     },
     words: [archive],
@@ -189,7 +191,7 @@ const BORG: readonly Shape[] = [
       ...selected,
     },
     words: [archive],
-    more: exactly("pp:[A-Za-z0-9_][A-Za-z0-9._-]*"),
+    more: exactly(`pp:${fileName.source.slice(4, -2)}`),
   }),
 ];
 

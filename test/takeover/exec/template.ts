@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { SecretName } from "../../../shared/repository.ts";
+import { SecretName } from "../../../shared/secret-source.ts";
 import type { Recorder } from "./recorder.ts";
 
 export interface Ids {
@@ -104,6 +104,7 @@ export function templateOf({ root, ids, isBorg, isDump, location, user }: Templa
           pings: [{ kind: "healthchecks", url: "https://hc.example/ping" }],
           hookTimeLimit: "10m",
           runTimeLimit: "24h",
+          environment: { HOOK_SECRET: { file: join(root, "data/secrets/HOOK_SECRET") } },
         },
       },
     ],
