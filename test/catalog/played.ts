@@ -24,7 +24,7 @@ export const PLAYED: readonly Played[] = SHAPES.flatMap((shape) =>
     const choices = choicesOf(templateOf(shape.entry, layout), layout);
     return (IS_WHOLE ? choices : choices.slice(0, 1)).flatMap((choice) =>
       providersOf(shape, layout).map((provider) => ({
-        title: [shape.entry, layout, ...Object.values(choice), provider].join(", "),
+        title: [shape.entry, layout, ...Object.entries(choice).map((one) => one.join(" ")), provider].join(", "),
         shape,
         layout,
         choices: choice,

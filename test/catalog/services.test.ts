@@ -15,6 +15,7 @@ import { cheapenKey } from "../support/cheap-key.ts";
 import { oldestAndNewest } from "../support/engines.ts";
 import { newestRestic } from "../support/restic.ts";
 import { describeTree } from "../support/tree.ts";
+import { COLUMNS, type Columns } from "./columns.ts";
 import { paramsOf, PLAYED, type Played, templateOf } from "./played.ts";
 import { type Names, serverTables, sqliteTables, type Tables } from "./tables.ts";
 
@@ -67,7 +68,7 @@ test.each(PLAYED)(
     for (const file of [...kept, ...remade, ...own.filter((one) => !kept.includes(dirname(one)))])
       await writeRandom(file);
     const files = Object.fromEntries(Object.entries(shape.sqlite ?? {}).map(([file, names]) => [at(file), names]));
-    const databases = databasesOf(contract, { files, served: shape.served });
+    const databases = databasesOf(contract, { files, served: shape.served, columns: COLUMNS[shape.entry] });
     for (const database of databases) await database.make();
 
     const writers = databases.map((database) => database.write());
@@ -173,12 +174,20 @@ function expectPrefix(rows: readonly number[], { before, after }: { before: numb
 
 function databasesOf(
   { consistency }: FilesContract,
-  { files, served }: { files: Readonly<Record<string, Names>>; served: Names | undefined },
+  {
+    files,
+    served,
+    columns,
+  }: {
+    files: Readonly<Record<string, Names>>;
+    served: Names | undefined;
+    columns: Columns | undefined;
+  },
 ): Tables[] {
   return consistency.map((step) => {
     const names = "sqlite" in step ? files[step.sqlite] : served;
     if (names === undefined) throw new Error(`no tables for ${JSON.stringify(step)}`);
-    if ("sqlite" in step) return sqliteTables(step.sqlite, names);
+    if ("sqlite" in step) return sqliteTables(step.sqlite, names, columns);
     if ("postgres" in step) return serverTables("postgres", postgres, { database: step.postgres, names });
     if ("mariadb" in step) return serverTables("mariadb", mariadb, { database: step.mariadb, names });
     throw new Error(`not a database: ${JSON.stringify(step)}`);

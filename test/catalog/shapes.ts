@@ -5,8 +5,8 @@ import type { Names } from "./tables.ts";
  * What one service's files and database look like on a host: their real names, with little in them. A path begins with
  * the name of the layout's parameter that says where that directory is.
  *
- * The tables have the names of the service's own schema. Their columns are stand-ins, since those schemas are texts of
- * others: one is written to while it is backed up, the rest hold their own name.
+ * The tables have the names of the service's own schema; their columns too where `columns.ts` has them, else one
+ * stand-in. No table has types, keys or defaults: those are the service's text.
  */
 export interface Shape {
   readonly entry: string;

@@ -6,6 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
 import { until } from "../support/until.ts";
 import type { Server } from "../consistency/servers.ts";
+import type { Columns } from "./columns.ts";
 
 /** A service's database: its first table is written to while it is backed up, the others hold their own name. */
 export interface Tables {
@@ -23,7 +24,15 @@ export interface Tables {
 
 export type Names = readonly [written: string, ...others: string[]];
 
-export function sqliteTables(path: string, [written, ...others]: Names): Tables {
+/** @param columns of the tables that are known; a row of another table holds the names of its columns */
+export function sqliteTables(path: string, [written, ...names]: Names, columns: Columns = {}): Tables {
+  const columnsOf = (table: string): readonly string[] => columns[table] ?? ["name"];
+  const rowOf = (table: string): string[] => columnsOf(table).map((column) => `${table}.${column}`);
+  const quoted = (table: string): string =>
+    columnsOf(table)
+      .map((column) => `"${column}"`)
+      .join(", ");
+  const others = names.map((table) => rowOf(table).join(", "));
   const open = (): DatabaseSync => new DatabaseSync(path, { timeout: 5_000 });
   const using = <T>(work: (db: DatabaseSync) => T): T => {
     const db = open();
@@ -38,9 +47,12 @@ export function sqliteTables(path: string, [written, ...others]: Names): Tables 
     async make() {
       await mkdir(dirname(path), { recursive: true });
       using((db) => {
-        db.exec(`PRAGMA journal_mode = WAL; CREATE TABLE "${written}" (n INTEGER PRIMARY KEY, data TEXT)`);
-        for (const name of others)
-          db.exec(`CREATE TABLE "${name}" (name TEXT); INSERT INTO "${name}" VALUES ('${name}')`);
+        db.exec(`PRAGMA journal_mode = WAL; CREATE TABLE "${written}" (${quoted(written)})`);
+        for (const table of names) {
+          db.exec(`CREATE TABLE "${table}" (${quoted(table)})`);
+          const places = rowOf(table).map(() => "?");
+          db.prepare(`INSERT INTO "${table}" VALUES (${places.join(", ")})`).run(...rowOf(table));
+        }
       });
     },
     write() {
@@ -48,7 +60,7 @@ export function sqliteTables(path: string, [written, ...others]: Names): Tables 
       const stop = new AbortController();
       let begin = (): void => {};
       const begun = new Promise<void>((resolve) => (begin = resolve));
-      const insert = db.prepare(`INSERT INTO "${written}" (data) VALUES (?)`);
+      const insert = db.prepare(`INSERT INTO "${written}" ("${columnsOf(written).at(-1)}") VALUES (?)`);
       const ended = (async () => {
         while (!stop.signal.aborted) {
           insert.run("x".repeat(500));
@@ -67,10 +79,10 @@ export function sqliteTables(path: string, [written, ...others]: Names): Tables 
       using((db) => ({
         verdict: String(db.prepare("PRAGMA integrity_check").get()?.["integrity_check"]),
         rows: db
-          .prepare(`SELECT n FROM "${written}" ORDER BY n`)
+          .prepare(`SELECT _rowid_ AS n FROM "${written}" ORDER BY n`)
           .all()
           .map(({ n }) => Number(n)),
-        others: others.map((name) => String(db.prepare(`SELECT name FROM "${name}"`).get()?.["name"])),
+        others: names.map((table) => Object.values(db.prepare(`SELECT * FROM "${table}"`).get() ?? {}).join(", ")),
       })),
   };
 }
