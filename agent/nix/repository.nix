@@ -11,7 +11,7 @@ let
   secrets = mkOption {
     default = { };
     example = { AWS_ACCESS_KEY_ID.source = "/run/secrets/id"; };
-    description = "Credentials of the storage, by the name of their variable.";
+    description = "Credentials of the storage, by the name of their variable. Any other variable is for hooks and a database's commands.";
     type = types.attrsOf (types.submodule {
       options = {
         source = pathOption null "/run/secrets/id" "A file on the machine that holds the value alone.";
@@ -122,7 +122,12 @@ in
     };
   };
 
-  inherit secretFrom storeFault;
+  environment = secrets // {
+    example = { TOKEN.source = "/run/secrets/token"; };
+    description = "Secrets for hooks and a database's commands, by the name of their variable.";
+  };
+
+  inherit credentialFaults credentialFrom secretFrom storeFault;
 
   # The repository as the agent's file has it.
   repositoryFrom = given: given // {

@@ -7,7 +7,7 @@ let
   repository = import ./repository.nix { inherit lib kit; };
   schedule = import ./schedule.nix { inherit lib kit; };
 
-  limit = description: optional (types.nullOr types.ints.positive) null 500 description;
+  limit = description: optional (types.nullOr types.ints.unsigned) null 500 description;
   timeSpan = default: example: description: optional types.nonEmptyStr default example description;
 
   performance = default: {
@@ -27,8 +27,8 @@ let
     inherit (repository) passphrase;
     repository = repository.options;
     inherit (schedule) retention;
-    limitUploadKiBs = limit "KiB per second. null: no limit.";
-    limitDownloadKiBs = limit "KiB per second. null: no limit.";
+    limitUploadKiBs = limit "KiB per second. null or 0: no limit.";
+    limitDownloadKiBs = limit "KiB per second. null or 0: no limit.";
     zone = optional (types.nullOr types.str) null "Europe/Berlin" "IANA time zone of the schedule. null: the machine's own.";
     performance = performance defaults;
     shrinkage = {
@@ -43,6 +43,7 @@ let
       "Dead man's switches of other services that the agent pings: at the start, and at success or failure.";
     hookTimeLimit = timeSpan "10m" "1h" "How long one hook may take.";
     runTimeLimit = timeSpan "24h" "3h" "How long the whole run may take before it is stopped.";
+    inherit (repository) environment;
     consistency = optional (types.attrsOf types.str) { } { } "Only { }: Self Host Blocks' borg instances have it. Say when in repository.maintenance.check.";
     stateDir = optional (types.nullOr types.str) null null "Only null: Self Host Blocks' borg instances have it. The agent keeps the engine's state in its own directory.";
   };
@@ -69,10 +70,12 @@ in
   settingsFrom = given: builtins.removeAttrs given [ "consistency" "stateDir" "retention" ] // {
     passphrase = repository.secretFrom given.passphrase;
     repository = repository.repositoryFrom given.repository;
+    environment = builtins.mapAttrs (_: repository.credentialFrom) given.environment;
   } // lib.optionalAttrs (given.retention != null) { retention = withoutNulls given.retention; };
 
   # Sentences on what is wrong with them.
   faultsOf = given: repository.faultsOf given
+    ++ repository.credentialFaults "settings.environment" given.environment
     ++ lib.optional (given.consistency != { }) "has settings.consistency: say when in settings.repository.maintenance.check.timerConfig, and in how many parts the data is read in readDataParts"
     ++ lib.optional (given.stateDir != null) "has settings.stateDir: leave it out, the agent keeps the engine's state in its own directory";
 }
