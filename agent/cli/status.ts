@@ -18,6 +18,7 @@ import { findMissingResults } from "../daemon/scripts.ts";
 import { readRecipient } from "../policy/age-key.ts";
 import { loadPolicy } from "../policy/policy.ts";
 import { readWaiting } from "../policy/waiting.ts";
+import { readLastRun } from "../state/last-run.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
 import { scheduledSince, nextDueAt } from "../daemon/scheduler.ts";
@@ -129,8 +130,10 @@ async function lastGoodOf(
   const sinceMs = await scheduledSince(paths, { kind: "backup", binding });
   const isKnown = good === null || lastGoodAt !== null;
   if (binding.paused || !binding.settings.enable || !isKnown || sinceMs === null) return { lastGoodAt, lateAt: null };
+  const last = await readLastRun(paths, { kind: "backup", id: binding.id });
   const expected = nextExpectedAfter(binding, {
     zone,
+    endedMs: last?.endedMs ?? null,
     goodMs: lastGoodAt === null ? null : Date.parse(lastGoodAt),
     sinceMs,
   });

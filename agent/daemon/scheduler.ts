@@ -12,6 +12,8 @@ import { scheduledOf, type Task, tasksOf } from "./tasks.ts";
 import type { Timers } from "../system/timers.ts";
 import { markUpkeepRetry, upkeepDeferredUntil } from "../state/upkeep-state.ts";
 import { extendWhileRunning } from "../state/deferral.ts";
+import { readLastRun } from "../state/last-run.ts";
+import { type Boot, bootOf } from "../system/boot.ts";
 import { readBackupDeferral, writeBackupDeferral } from "../state/backup-deferral.ts";
 
 /**
@@ -33,6 +35,8 @@ export interface SchedulerDeps {
   zone: string;
   log: (line: string) => void;
   assignment: () => Assignment | null;
+  /** The machine's last start; held in tests. */
+  bootOf?: (now: number) => Boot;
   onDue: (due: DueTask) => void;
 }
 
@@ -45,7 +49,12 @@ export interface Scheduler {
 /** The wall clock is read again at least this often: it jumps after a suspend, or when it is set. */
 const RECHECK_AFTER_MS = 30_000;
 
-const StoredScheduleState = z.strictObject({ lastDueAt: Instant.nullable(), since: Instant, calendar: z.string() });
+const StoredScheduleState = z.strictObject({
+  lastDueAt: Instant.nullable(),
+  since: Instant,
+  calendar: z.string(),
+  boot: z.strictObject({ id: z.string(), doneMs: z.number() }).optional(),
+});
 
 /** Calls `onDue` once per scheduled time of each task, until stopped. */
 export function startScheduler(deps: SchedulerDeps): Scheduler {
@@ -120,7 +129,7 @@ async function mayRun(paths: Paths, task: Task): Promise<boolean> {
 async function decideNow(deps: SchedulerDeps, task: Task): Promise<Decision> {
   const { paths, zone } = deps;
   const history = await readScheduleState(paths, task);
-  const decision = await decideFor(paths, task, { now: deps.clock.now(), zone, history });
+  const decision = await decideFor(paths, task, { now: deps.clock.now(), zone, history, bootOf: deps.bootOf });
   if (decision.kind === "wait" && decision.history !== history) await writeScheduleState(paths, task, decision.history);
   return decision;
 }
@@ -129,11 +138,17 @@ interface Moment {
   readonly now: number;
   readonly zone: string;
   readonly history: ScheduleState | null;
+  readonly bootOf?: SchedulerDeps["bootOf"] | undefined;
 }
 
-async function decideFor(paths: Paths, task: Task, { now, zone, history }: Moment): Promise<Decision> {
+async function decideFor(paths: Paths, task: Task, moment: Moment): Promise<Decision> {
+  const { now, zone, history } = moment;
   const scheduled = scheduledOf(task);
-  const decision = decideTask({ task: scheduled, zone, now, history });
+  const { OnBootSec, OnUnitActiveSec, OnUnitInactiveSec } = scheduled.settings.timerConfig;
+  const counts = OnBootSec ?? OnUnitActiveSec ?? OnUnitInactiveSec;
+  const last = counts === undefined ? null : await readLastRun(paths, { kind: task.kind, id: scheduled.id });
+  const boot = OnBootSec === undefined ? null : (moment.bootOf ?? bootOf)(now);
+  const decision = decideTask({ task: scheduled, zone, now, history, last, boot });
   if (decision.kind === "run" || scheduled.paused || !scheduled.settings.enable) return decision;
   const retryAt = await (task.kind === "backup"
     ? backupDeferredUntil(paths, task.binding.id)
@@ -157,13 +172,18 @@ async function markBackupRetry({ paths, clock }: SchedulerDeps, binding: Id): Pr
 async function readScheduleState(paths: Paths, task: Task): Promise<ScheduleState | null> {
   const stored = await readState(scheduleStateFile(paths, task), StoredScheduleState);
   if (stored === null) return null;
-  const { lastDueAt, since, calendar } = stored;
-  return { lastDueAt: lastDueAt === null ? null : Date.parse(lastDueAt), since: Date.parse(since), calendar };
+  const { lastDueAt, since, boot, ...kept } = stored;
+  return {
+    ...kept,
+    lastDueAt: lastDueAt === null ? null : Date.parse(lastDueAt),
+    since: Date.parse(since),
+    ...(boot === undefined ? {} : { boot }),
+  };
 }
 
 async function writeScheduleState(paths: Paths, task: Task, history: ScheduleState): Promise<void> {
   const lastDueAt = history.lastDueAt === null ? null : instant(history.lastDueAt);
-  const stored = { lastDueAt, since: instant(history.since), calendar: history.calendar };
+  const stored = { ...history, lastDueAt, since: instant(history.since) };
   await writeState(scheduleStateFile(paths, task), stored);
 }
 

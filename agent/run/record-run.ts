@@ -1,4 +1,5 @@
 import type { RunFailure } from "../../shared/failure.ts";
+import { instant, type Instant } from "../../shared/ids.ts";
 import type { Progress, RunKind } from "../../shared/run.ts";
 import { createRefusalReporter } from "../link/refusals.ts";
 import { PolicyError } from "../policy/check.ts";
@@ -9,6 +10,7 @@ import { startRecord, type RunResult, type RecordInput, type RunRecord } from ".
 import { attributeFullDisk } from "./full-disk.ts";
 import { startActivityMonitor } from "./activity.ts";
 import { withStopSignal } from "./stop.ts";
+import { scheduledSubject, writeLastRun } from "../state/last-run.ts";
 import type { Spool } from "../state/spool.ts";
 
 export interface RunContext {
@@ -63,6 +65,7 @@ export async function recordRun(
   try {
     const started = await startRecord(deps, input);
     deps.log(`${name} begins`);
+    await noteLastRun(deps, input, { startedAt: started.startedAt, endedAt: null });
     await input.onStarted?.().catch((error: unknown) => deps.log(`${name}: ${failureOf(error).message}`));
     const activity = startActivityMonitor(
       deps.clock,
@@ -87,6 +90,7 @@ export async function recordRun(
       activity.stop();
     }
     await record.finish(finished);
+    await noteLastRun(deps, input, { startedAt: started.startedAt, endedAt: instant(deps.clock.now()) });
   } catch (error) {
     // The spool can't be written: nothing was started, or the result is reported after the next start.
     finished = { ...EMPTY_RESULT, state: "failed", failure: failureOf(error) };
@@ -94,6 +98,17 @@ export async function recordRun(
   const { state, failure, snapshot, warnings, stats, items = null, plan = null } = finished;
   deps.log(`${name} ${state}${failure === null ? "" : `: ${failure.code}: ${failure.message}`}`);
   return { runId, state, failure, snapshot, warnings, stats, items, plan };
+}
+
+/** Spans of a schedule count from it. Without it they count from the run before: no reason not to run. */
+async function noteLastRun(
+  { paths, log }: RunnerDeps,
+  { kind, binding, repository }: RunSpec,
+  { startedAt, endedAt }: { startedAt: Instant | null; endedAt: Instant | null },
+): Promise<void> {
+  const subject = scheduledSubject(kind, { binding, repository });
+  if (subject === null || startedAt === null) return;
+  await writeLastRun(paths, subject, { startedAt, endedAt }).catch((error: unknown) => log(failureOf(error).message));
 }
 
 async function runToEnd(

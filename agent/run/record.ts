@@ -26,6 +26,7 @@ export interface RunResult {
 /** One run's file in the spool, written before its first step and until its end. */
 export interface RunRecord {
   readonly id: Id;
+  readonly startedAt: Instant | null;
   readonly log: RunLog;
   /** Durable when it returns: from now on this cleanup runs, whatever happens to this process. */
   addCleanup(after: Cleanup): Promise<void>;
@@ -136,6 +137,7 @@ function openRecord(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunRep
   };
   return {
     id: report.run.id,
+    startedAt: report.run.startedAt,
     log,
     addCleanup: (after) => write({ after }),
     recordChild(is, child) {

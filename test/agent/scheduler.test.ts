@@ -4,6 +4,9 @@ import { onTestFinished, expect, test } from "vitest";
 import { writeBackupDeferral } from "../../agent/state/backup-deferral.ts";
 import { nextDueAt, startScheduler } from "../../agent/daemon/scheduler.ts";
 import type { DueTask } from "../../agent/daemon/scheduler.ts";
+import { writeLastRun } from "../../agent/state/last-run.ts";
+import type { Boot } from "../../agent/system/boot.ts";
+import { instant } from "../../shared/ids.ts";
 import type { Paths } from "../../agent/config.ts";
 import { holdTime } from "./held-time.ts";
 import type { HeldTime } from "./held-time.ts";
@@ -13,7 +16,12 @@ import { assignmentOf, newId } from "./signer.ts";
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-function start(deps: { paths: Paths; time: HeldTime; assignment: ReturnType<typeof assignmentOf> | null }) {
+function start(deps: {
+  paths: Paths;
+  time: HeldTime;
+  assignment: ReturnType<typeof assignmentOf> | null;
+  bootOf?: (now: number) => Boot;
+}) {
   const dues: DueTask[] = [];
   const lines: string[] = [];
   const scheduler = startScheduler({
@@ -22,6 +30,7 @@ function start(deps: { paths: Paths; time: HeldTime; assignment: ReturnType<type
     zone: "UTC",
     log: (line) => void lines.push(line),
     assignment: () => deps.assignment,
+    ...(deps.bootOf === undefined ? {} : { bootOf: deps.bootOf }),
     onDue: (due) => void dues.push(due),
   });
   onTestFinished(() => scheduler.stop());
@@ -175,4 +184,44 @@ test("the next times can be read without a daemon", async () => {
   expect(
     await nextDueAt(paths, { kind: "backup", binding: { ...binding, paused: true } }, { now, zone: "UTC" }),
   ).toBeNull();
+});
+
+test("spans count from the last run, whoever started it, and from the boot: also after a restart of the daemon", async () => {
+  const { paths } = await scratchRoot();
+  const time = holdTime();
+  const assignment = assignmentOf(newId(), 1, {
+    timerConfig: { OnBootSec: "2h", OnUnitActiveSec: "6h", RandomizedDelaySec: "0" },
+  });
+  const boot = { id: "first", at: time.clock.now() - HOUR };
+  const bootOf = (): typeof boot => ({ ...boot });
+  const subject = { kind: "backup" as const, id: assignment.bindings[0]?.id ?? "" };
+  const begin = async (due: DueTask | undefined): Promise<void> => {
+    await writeLastRun(paths, subject, { startedAt: instant(time.clock.now()), endedAt: null });
+    await due?.onStarted();
+  };
+  const first = start({ paths, time, assignment, bootOf });
+  await first.scheduler.wake();
+  await pass(time, first.scheduler, HOUR);
+  await begin(first.dues[0]);
+  expect(first.said()).toEqual(["09:00 schedule"]);
+  first.scheduler.stop();
+
+  const second = start({ paths, time, assignment, bootOf });
+  await pass(time, second.scheduler, 2 * HOUR);
+  // By hand, at 11:00.
+  await begin(undefined);
+  await pass(time, second.scheduler, 6 * HOUR - MINUTE);
+  expect(second.said()).toEqual([]);
+  await pass(time, second.scheduler, MINUTE);
+  await begin(second.dues[0]);
+  expect(second.said()).toEqual(["17:00 schedule"]);
+  second.scheduler.stop();
+
+  time.jump(10 * HOUR);
+  Object.assign(boot, { id: "second", at: time.clock.now() });
+  const third = start({ paths, time, assignment, bootOf });
+  await pass(time, third.scheduler, HOUR);
+  expect(third.said()).toEqual([]);
+  await pass(time, third.scheduler, HOUR);
+  expect(third.said()).toEqual(["05:00 schedule"]);
 });

@@ -116,6 +116,7 @@ test.each<[wrong: object, path: (string | number)[], says: string]>([
     ["settings", "timerConfig", "RandomizedDelaySec"],
     "10,000 years",
   ],
+  [{ settings: { retention: { keep_daily: -2 } } }, ["settings", "retention", "keep_daily"], "-1 for all"],
   [{ settings: { runTimeLimit: "9".repeat(1_000) } }, ["settings", "runTimeLimit"], "<=256 characters"],
   [{ settings: { zone: "Mars/Olympus" } }, ["settings", "zone"], "must be an IANA time zone"],
   [{ settings: { retention: { keep_forever: 1 } } }, ["settings", "retention"], 'unknown key "keep_forever"'],

@@ -184,3 +184,39 @@ test("on a day of a clock change a backup is due when the host starts it", async
   await passTime(control, MINUTE, [host]);
   expect(await notifications(control)).toMatchObject([{ data: { dueAt: "2027-03-29T00:30:00.000Z" } }]);
 });
+
+test("without a calendar a backup is expected so long after the last one; a change adds a span or takes it away", async () => {
+  const { control, host, binding } = await daily();
+  const spans = { OnCalendar: [], OnUnitInactiveSec: "6h" };
+  const changed = await change(control, binding.id, { timerConfig: spans });
+  expect(changed.settings.timerConfig).toEqual({ ...spans, RandomizedDelaySec: "0", Persistent: true });
+  // The first is due as soon as the host knows: within six minutes, and a fifth of six hours after that it is late.
+  expect(changed).toMatchObject({ nextRunAt: "2026-11-23T08:00:00.000Z", lateAt: "2026-11-23T09:18:00.000Z" });
+  control.pass(10 * MINUTE);
+  await send(host, backupNow(control, binding.id));
+  const next = { nextRunAt: "2026-11-23T14:11:00.000Z", lateAt: "2026-11-23T15:23:00.000Z" };
+  expect(await healthOf(control, binding.id)).toMatchObject(next);
+  // From the start of the last one, and a failed one has one, too.
+  const { settings } = await change(control, binding.id, {
+    timerConfig: { OnUnitActiveSec: "3h", OnUnitInactiveSec: null },
+  });
+  expect(settings.timerConfig).not.toHaveProperty("OnUnitInactiveSec");
+  control.pass(HOUR);
+  await send(host, backupNow(control, binding.id, "failed"));
+  expect(await healthOf(control, binding.id)).toMatchObject({
+    nextRunAt: "2026-11-23T12:10:00.000Z",
+    lateAt: "2026-11-23T11:46:00.000Z",
+  });
+  await passTime(control, 3 * HOUR + 35 * MINUTE, [host]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed"]);
+  await passTime(control, 2 * MINUTE, [host]);
+  expect(await notifiedTypes(control)).toEqual(["backup.late", "run.failed"]);
+});
+
+test("with OnBootSec alone no backup is expected: nobody knows when the host is started", async () => {
+  const { control, host, binding } = await daily();
+  await change(control, binding.id, { timerConfig: { OnCalendar: [], OnBootSec: "10m" } });
+  await passTime(control, 3 * DAY, [host]);
+  expect(await healthOf(control, binding.id)).toMatchObject({ nextRunAt: null, lateAt: null, health: "unprotected" });
+  expect(await notifiedTypes(control)).toEqual([]);
+});

@@ -108,3 +108,45 @@ test("what is append-only for its hosts is forgotten and pruned by its maintaine
   await send(host, good);
   expect((await openOrders(maintainer)).filter(({ kind }) => kind === "forget")).toHaveLength(1);
 });
+
+test("a retention by tags is refused for a borg repository, when bound and when changed, and taken for restic", async () => {
+  const control = await testControl();
+  const host = await control.enrol("one");
+  const { contract, binding } = await declare(control, host, "photos");
+  const location = "ssh://backup@nas.example.org/srv/photos";
+  const borg = await control.admin.ask(Repository, "POST", "/api/v1/repositories", {
+    name: "borg",
+    provider: "borg",
+    location,
+    passphrase: { generate: true },
+  });
+  const settings = { retention: { keep_tag: ["keep"] } };
+  const made = { contract: contract.id, repository: borg.id, name: "second" };
+  const bound = await control.admin.ask(Binding, "POST", "/api/v1/bindings", made);
+  const refused = [
+    await control.admin.refused("PATCH", `/api/v1/bindings/${bound.id}`, { settings }),
+    await control.admin
+      .send("DELETE", `/api/v1/bindings/${bound.id}`)
+      .then(() => control.admin.refused("POST", "/api/v1/bindings", { ...made, settings })),
+  ];
+  const path = ["settings", "retention", "keep_tag"];
+  for (const { issues } of refused)
+    expect(issues).toEqual([{ path, message: expect.stringContaining("borg 1 has no tags: use the other rules") }]);
+  const changed = await control.admin.ask(Binding, "PATCH", `/api/v1/bindings/${binding.id}`, { settings });
+  expect(changed.settings.retention).toEqual(settings.retention);
+});
+
+test("a schedule is refused with the reason: what has no meaning here, and what would have no time at all", async () => {
+  const control = await testControl();
+  const { binding } = await declare(control, await control.enrol("one"), "photos");
+  for (const [key, given, reason] of [
+    ["WakeSystem", true, "never woken from sleep for a backup"],
+    ["OnUnitActiveSec", "10s", "must be at least a minute"],
+    ["OnCalendar", [], "must have at least one expression, unless OnBootSec"],
+  ] as const) {
+    const change = { settings: { timerConfig: { [key]: given } } };
+    const { status, issues } = await control.admin.refused("PATCH", `/api/v1/bindings/${binding.id}`, change);
+    expect(status).toBe(400);
+    expect(issues).toEqual([{ path: ["settings", "timerConfig", key], message: expect.stringContaining(reason) }]);
+  }
+});

@@ -1,3 +1,4 @@
+import { readLastRun } from "../../agent/state/last-run.ts";
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -32,6 +33,10 @@ describe("a backup", () => {
     expect(snapshots).toMatchObject([{ id: run.snapshot, paths: [join(host.root, "data")] }]);
     expect(Date.parse(snapshots?.[0]?.takenAt ?? "")).toBeGreaterThanOrEqual(Date.parse(run.startedAt ?? ""));
     expect(sequence).toBe(2);
+    // Spans of a schedule count from what was reported.
+    const last = await readLastRun(host.paths, { kind: "backup", id: run.binding ?? "" });
+    expect(last?.startedMs).toBe(Date.parse(run.startedAt ?? ""));
+    expect(last?.endedMs).toBeGreaterThanOrEqual(Date.parse(run.finishedAt ?? ""));
   });
 
   it("with a pattern of an older version is refused when the tools read it differently", async () => {

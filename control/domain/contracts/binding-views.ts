@@ -4,10 +4,10 @@ import type { Binding, Health, Settings } from "../../../shared/binding.ts";
 import { CLOCK_WRONG_MS } from "../../../shared/clock-skew.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
-import { startDelayMs, type ExpectedBackup } from "../../../shared/lateness.ts";
-import { nextInTimetable, parseTimetable } from "../../../shared/schedule.ts";
+import type { ExpectedBackup } from "../../../shared/lateness.ts";
 import { resultOf } from "../../../shared/result.ts";
 import type { RunKind, RunState } from "../../../shared/run.ts";
+import { nextStart, parseTimer } from "../../../shared/timer.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
@@ -65,6 +65,8 @@ interface Row {
   changedAt: Instant;
   expectedSince: Instant | null;
   goodAt: Instant | null;
+  endedAt: Instant | null;
+  startedAt: Instant | null;
   facts: HostFacts | null;
   revokedAt: Instant | null;
   isRunning: boolean;
@@ -90,6 +92,9 @@ function select(deps: Deps) {
       isRunning:
         sql<boolean>`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id} and ${runs.kind} = 'backup'
         and ${runs.state} = 'running')`.mapWith(Boolean),
+      startedAt: sql<Instant | null>`case when ${repeats} then (select ${runs.startedAt} from ${runs}
+        where ${runs.binding} = ${bindings.id} and ${runs.kind} = 'backup' and ${runs.startedAt} is not null
+        order by ${runs.id} desc limit 1) end`,
       isStuck: sql<boolean>`exists (select 1 from ${incidents} where ${incidents.binding} = ${bindings.id}
         and ${incidents.kind} = 'binding.stuck' and ${incidents.closedAt} is null)`.mapWith(Boolean),
       lastBackup: lastOf<RunState>(deps, sql`${runs.state}`, "backup", DECISIVE),
@@ -99,6 +104,10 @@ function select(deps: Deps) {
     .from(bindings)
     .innerJoin(hosts, eq(hosts.id, bindings.host));
 }
+
+/** SQL: whether something but a calendar and the start of the host starts a backup. */
+const repeats = sql`(json_extract(${bindings.settings}, '$.timerConfig.OnUnitActiveSec') is not null
+  or json_extract(${bindings.settings}, '$.timerConfig.OnUnitInactiveSec') is not null)`;
 
 /** States that decide a binding's health; a cancelled run does not. */
 const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
@@ -124,7 +133,7 @@ function toBinding(deps: Deps, row: Row): Binding {
     lastForget: _forget,
     ...more
   } = row;
-  const { goodAt: _good, expectedSince: _since, ...shown } = more;
+  const { goodAt: _good, endedAt: _ended, startedAt: _started, expectedSince: _since, ...shown } = more;
   const expected = nextExpectedBackup(row);
   return {
     ...shown,
@@ -147,11 +156,19 @@ function healthOf({ clock }: Deps, row: Row, expected: ExpectedBackup | null): H
   return expected !== null && expected.lateAt <= clock.now() && !isRunning ? "late" : "healthy";
 }
 
-/** When the host starts the next scheduled run, by the same function that the agent uses. */
-function nextRunAt(deps: Deps, { id, paused, settings, facts }: Row): Instant | null {
-  const timetable = parseTimetable(settings.timerConfig.OnCalendar);
-  if (paused || !settings.enable || !timetable.ok) return null;
-  const delay = startDelayMs({ id, settings });
-  const due = nextInTimetable(timetable.value, deps.clock.now() - delay, settings.zone ?? zoneOf(facts));
-  return due === null ? null : instant(due + delay);
+/** When the host starts the next scheduled run, by the same functions that the agent uses. */
+function nextRunAt(deps: Deps, row: Row): Instant | null {
+  const { id, paused, settings, facts, goodAt, startedAt, endedAt, isRunning } = row;
+  const timer = parseTimer(settings.timerConfig);
+  if (paused || !settings.enable || !timer.ok) return null;
+  const startedMs = startedAt === null ? null : Date.parse(startedAt);
+  const endedMs = endedAt === null || isRunning ? null : Date.parse(endedAt);
+  const due = nextStart(timer.value, id, {
+    zone: settings.zone ?? zoneOf(facts),
+    nowMs: deps.clock.now(),
+    goodMs: goodAt === null ? null : Date.parse(goodAt),
+    last: startedMs === null ? null : { startedMs, endedMs },
+    sinceMs: Date.parse(row.expectedSince ?? row.createdAt),
+  });
+  return due === null ? null : instant(due);
 }

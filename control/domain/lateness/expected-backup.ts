@@ -1,11 +1,13 @@
+import { sql } from "drizzle-orm";
 import type { Settings } from "../../../shared/binding.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
-import { startDelayMs, type ExpectedBackup, nextExpectedAfter } from "../../../shared/lateness.ts";
-import { nextInTimetable, parseTimetable } from "../../../shared/schedule.ts";
+import { type ExpectedBackup, nextExpectedAfter } from "../../../shared/lateness.ts";
 import { isTimeZone } from "../../../shared/time-zone.ts";
+import { delayOf, nextCalendarTime, parseTimer, repeatInterval } from "../../../shared/timer.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
+import { runs } from "../../db/schema/runs.ts";
 
 /** The columns that determine when a binding's next backup is expected. */
 export interface ScheduledBinding {
@@ -15,6 +17,8 @@ export interface ScheduledBinding {
   readonly createdAt: Instant;
   readonly expectedSince: Instant | null;
   goodAt: Instant | null;
+  /** The end of the last backup, good or not; only read for OnUnitInactiveSec. */
+  endedAt: Instant | null;
   readonly facts: HostFacts | null;
 }
 
@@ -26,6 +30,10 @@ export const scheduledBindingColumns = {
   createdAt: bindings.createdAt,
   expectedSince: bindings.expectedSince,
   goodAt: bindings.goodAt,
+  endedAt: sql<Instant | null>`case when json_extract(${bindings.settings}, '$.timerConfig.OnUnitInactiveSec') is null
+    then null else (select ${runs.finishedAt} from ${runs} where ${runs.binding} = ${bindings.id}
+    and ${runs.kind} = 'backup' and ${runs.state} in ('succeeded', 'warned', 'failed', 'interrupted')
+    order by ${runs.id} desc limit 1) end`,
   facts: hosts.facts,
 };
 
@@ -35,6 +43,7 @@ export function nextExpectedBackup(row: ScheduledBinding): ExpectedBackup | null
   const goodMs = row.goodAt === null ? null : Date.parse(row.goodAt);
   return nextExpectedAfter(row, {
     goodMs,
+    endedMs: row.endedAt === null ? null : Date.parse(row.endedAt),
     sinceMs: Date.parse(row.expectedSince ?? row.createdAt),
     zone: zoneOf(row.facts),
   });
@@ -52,14 +61,24 @@ export function expectedBackupAfter(row: ScheduledBinding, milliseconds: number)
  * The start time that a good backup counts with: at most the next scheduled time. A host whose clock is ahead starts a
  * backup early, but must not also count for the one after it.
  */
-export function goodBackupAt(row: Omit<ScheduledBinding, "goodAt">, startedAt: Instant, now: number): Instant {
-  const timetable = parseTimetable(row.settings.timerConfig.OnCalendar);
-  const delayMs = startDelayMs(row);
-  const next = timetable.ok
-    ? nextInTimetable(timetable.value, now - delayMs, row.settings.zone ?? zoneOf(row.facts))
-    : null;
-  const latest = next === null ? now : next + delayMs;
-  return instant(Math.min(Date.parse(startedAt), latest));
+export function goodBackupAt(
+  row: Omit<ScheduledBinding, "goodAt" | "endedAt">,
+  startedAt: Instant,
+  now: number,
+): Instant {
+  return instant(Math.min(Date.parse(startedAt), latestStart(row, now)));
+}
+
+function latestStart(
+  { id, settings, facts }: Pick<ScheduledBinding, "id" | "settings" | "facts">,
+  now: number,
+): number {
+  const timer = parseTimer(settings.timerConfig);
+  if (!timer.ok) return now;
+  const next = nextCalendarTime(timer.value, id, { afterMs: now, zone: settings.zone ?? zoneOf(facts) });
+  if (next === null) return now;
+  const interval = repeatInterval(timer.value) ?? Number.POSITIVE_INFINITY;
+  return Math.min(next + delayOf(timer.value, id, next), now + interval);
 }
 
 export function zoneOf(facts: HostFacts | null): string {

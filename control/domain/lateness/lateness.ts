@@ -1,6 +1,7 @@
 import { and, asc, eq, isNotNull, lte, type SQL, sql } from "drizzle-orm";
 import type { EventType } from "../../../shared/event.ts";
 import { type Id, instant, type Instant } from "../../../shared/ids.ts";
+import { canonicalJson } from "../../../shared/json.ts";
 import type { ExpectedBackup } from "../../../shared/lateness.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
@@ -183,7 +184,8 @@ function statementsOf(deps: Deps, row: Row, assessment: Assessment): Statement[]
 
 function scheduleOf({ paused, settings }: Scheduled): string {
   const { enable, zone, timerConfig } = settings;
-  return JSON.stringify([paused, enable, zone, timerConfig.OnCalendar, timerConfig.RandomizedDelaySec]);
+  const { AccuracySec: _none, Persistent: _afterwards, ...times } = timerConfig;
+  return canonicalJson([paused, enable, zone, times]);
 }
 
 function isUnchanged({ id, alertAt, goodAt, expectedSince, changedAt }: Row): SQL | undefined {

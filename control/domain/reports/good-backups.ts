@@ -11,7 +11,7 @@ import { runData, type NamedBinding } from "../run-data.ts";
 
 /**
  * Statements for the report of a good backup: update `goodAt`, schedule a lateness check, and close incidents of
- * missing backups. Also updates `binding.goodAt` in memory.
+ * missing backups. Also updates `goodAt` and `endedAt` of the binding in memory.
  */
 export function recordGoodBackup(
   deps: Deps,
@@ -22,6 +22,7 @@ export function recordGoodBackup(
   const goodAt = goodBackupAt(binding, run.startedAt ?? instant(now), now);
   if (binding.goodAt !== null && binding.goodAt > goodAt) return [];
   binding.goodAt = goodAt;
+  binding.endedAt = run.finishedAt;
   const update = deps.db
     .update(bindings)
     .set({ goodAt: sql`max(coalesce(${bindings.goodAt}, ''), ${goodAt})`, alertAt: instant(now) })
