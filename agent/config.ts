@@ -49,6 +49,10 @@ export interface Paths {
   readonly cache: string;
   /** The daemon's process and connection, for `status` and `doctor`. */
   readonly daemonFile: string;
+  /** `/run/holdfast`: what is gone after a restart of the machine. */
+  readonly runtime: string;
+  /** Where scheduled and ordered backups are handed over to their units. */
+  readonly handOverDir: string;
   /** Installed by install.sh. */
   readonly binary: string;
   readonly unit: string;
@@ -90,6 +94,8 @@ export function agentPaths(root: string): Paths {
     instanceFile: join(state, "instance.json"),
     cache: join("/", root, "var/cache/holdfast"),
     daemonFile: join(state, "daemon.json"),
+    runtime: join("/", root, "run/holdfast"),
+    handOverDir: join("/", root, "run/holdfast/backups"),
     binary: join("/", root, "usr/local/bin/holdfast-agent"),
     unit: join("/", root, "etc/systemd/system/holdfast-agent.service"),
     scriptsDir: join("/", root, "usr/local/bin"),

@@ -14,8 +14,11 @@ export interface RunLog {
 
 const MAX_LINE_CHARACTERS = 4_000;
 
-/** @param before the log of the same run by an earlier process */
-export function openRunLog(clock: { now(): number }, before = ""): RunLog {
+/**
+ * @param before the log of the same run by an earlier process
+ * @param onLine gets each line as it is kept, without its time
+ */
+export function openRunLog(clock: { now(): number }, before = "", onLine?: (line: string) => void): RunLog {
   const lines = lastLines(LOG_TAIL_BYTES);
   for (const line of before.split("\n").filter((text) => text !== "")) lines.push(line);
   const secrets: string[] = [];
@@ -23,7 +26,9 @@ export function openRunLog(clock: { now(): number }, before = ""): RunLog {
   return {
     line(text) {
       const time = new Date(clock.now()).toISOString().slice(11, 19);
-      lines.push(`${time}Z ${printable(redact(text))}`);
+      const line = printable(redact(text));
+      lines.push(`${time}Z ${line}`);
+      onLine?.(line);
     },
     hide(more) {
       secrets.push(...more);

@@ -14,17 +14,37 @@ export function isUnderSystemd({ root }: Pick<Paths, "root">): boolean {
 
 /** @returns null on success, otherwise the error */
 export async function systemctl(paths: Pick<Paths, "state">, args: string[]): Promise<string | null> {
+  const { trouble } = await askSystemctl(paths, args, { timeLimitMs: SYSTEMCTL_WITHIN_MS });
+  return trouble === null ? null : `systemctl ${args.join(" ")} failed: ${trouble}`;
+}
+
+/**
+ * Calls systemctl until it ends, is stopped by the signal, or the time is over.
+ * @returns what it printed; `trouble`: null on success
+ */
+export async function askSystemctl(
+  paths: Pick<Paths, "state">,
+  args: readonly string[],
+  { timeLimitMs, signal }: { timeLimitMs: number; signal?: AbortSignal },
+): Promise<{ lines: string[]; trouble: string | null }> {
+  const lines: string[] = [];
   const ended = await runProcess(
     {
       program: "systemctl",
-      args,
+      args: ["--no-ask-password", ...args],
       env: { PATH: CHILD_PATH },
       user: ownUser(),
       umask: "022",
       fileDirectory: paths.state,
     },
-    { ladder: HOOK_LADDER, timeLimitMs: SYSTEMCTL_WITHIN_MS },
+    {
+      ladder: HOOK_LADDER,
+      timeLimitMs,
+      onStdout: (line) => lines.push(line),
+      ...(signal === undefined ? {} : { signal }),
+    },
   );
-  if (ended.exitCode === 0) return null;
-  return `systemctl ${args.join(" ")} failed: ${ended.startFailure ?? ended.stderr.trim()}`;
+  if (ended.exitCode === 0) return { lines, trouble: null };
+  const late = ended.timedOut ? "it did not end in time" : `it exited with ${ended.exitCode}`;
+  return { lines, trouble: ended.startFailure ?? (ended.stderr.trim() || late) };
 }

@@ -3,6 +3,9 @@ import * as runs from "../runs.ts";
 import { loadBindingContext } from "./host.ts";
 import { printOutcome } from "./print-outcome.ts";
 import type { Verb } from "./verb.ts";
+import type { RunUnit } from "../run/deps.ts";
+import { writesToJournal } from "../system/journal.ts";
+import type { CliDeps } from "./deps.ts";
 
 /** Runs a backup of one binding now, in this process, even if the control plane is away. */
 export const backup: Verb = {
@@ -22,8 +25,14 @@ export const backup: Verb = {
       trigger: "manual",
       scheduledAt: null,
       signal,
+      ...(writesToJournal(deps.env) ? { unit: inOwnUnit(deps) } : {}),
     });
     const what = `backup of ${host.target.binding.name}`;
     return await printOutcome(deps, host, { what, outcome, json: given.flag("json") });
   },
 };
+
+/** Started by systemd, without the daemon: this process and its children are in the unit already. */
+function inOwnUnit({ log }: CliDeps): RunUnit {
+  return { log, adopt: async () => undefined, explain: async (failure) => failure };
+}

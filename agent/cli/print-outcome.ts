@@ -1,4 +1,4 @@
-import type { RunFailure, RunFailureCode } from "../../shared/failure.ts";
+import type { RunFailure } from "../../shared/failure.ts";
 import { ApiError, openApi } from "../link/api.ts";
 import { loadIdentity } from "../link/identity.ts";
 import { readInstance } from "../link/instance.ts";
@@ -6,11 +6,10 @@ import { acknowledgeOrders } from "../link/orders.ts";
 import { deliverReports } from "../link/reporter.ts";
 import type { RunError } from "../run-error.ts";
 import { type RunOutcome } from "../run/deps.ts";
-import { EXIT } from "../../shared/node/arguments.ts";
+import { exitStatusOf, failureLines, failureStatus, outcomeLine } from "../run/outcome-lines.ts";
 import type { CliDeps } from "./deps.ts";
 import type { HostContext } from "./host.ts";
 
-const TRY_LATER: ReadonlySet<RunFailureCode> = new Set(["repository.locked", "repository.unreachable", "run.busy"]);
 const DELIVER_WITHIN_MS = 10_000;
 
 /** Prints how a run ended, and delivers its report. @returns the exit status */
@@ -20,17 +19,10 @@ export async function printOutcome(
   result: { what: string; outcome: RunOutcome; json: boolean },
 ): Promise<number> {
   const { outcome } = result;
-  const snapshot = outcome.snapshot === null ? "" : `, snapshot ${outcome.snapshot}`;
-  deps.out(result.json ? `${JSON.stringify(outcome)}\n` : `${result.what}: ${outcome.state}${snapshot}\n`);
+  deps.out(`${result.json ? JSON.stringify(outcome) : outcomeLine(result.what, outcome)}\n`);
   if (outcome.failure !== null) printFailure(deps, outcome.failure);
   await deliverNow(deps, host);
   return exitStatusOf(outcome);
-}
-
-function exitStatusOf({ state, failure }: RunOutcome): number {
-  if (state === "succeeded") return EXIT.done;
-  if (state === "warned") return EXIT.warned;
-  return failure !== null && TRY_LATER.has(failure.code) ? EXIT.tryLater : EXIT.failed;
 }
 
 /** If it can't be delivered, it stays in the spool for the daemon. */
@@ -55,10 +47,9 @@ async function deliverNow(deps: CliDeps, { config, runner }: HostContext): Promi
 /** Prints the failure and the next step. @returns the exit status */
 export function printRunError(deps: CliDeps, error: RunError): number {
   printFailure(deps, error.failure);
-  return TRY_LATER.has(error.failure.code) ? EXIT.tryLater : EXIT.failed;
+  return failureStatus(error.failure);
 }
 
 function printFailure(deps: CliDeps, failure: RunFailure): void {
-  deps.log(`${failure.message} (${failure.code})`);
-  deps.log(failure.next);
+  for (const line of failureLines(failure)) deps.log(line);
 }

@@ -28,7 +28,9 @@ export const uninstall: Verb = {
  */
 async function uninstallAgent(deps: CliDeps, input: { yes: boolean }): Promise<number> {
   const { paths } = deps;
-  const own = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache].filter((path) => existsSync(path));
+  const own = [paths.binary, paths.unit, paths.etc, paths.state, paths.cache, paths.runtime].filter((path) =>
+    existsSync(path),
+  );
   const installed = [...own, ...(await installedResultFiles(paths))];
   if (installed.length === 0) {
     deps.out("nothing of the Holdfast agent is installed here\n");

@@ -6,16 +6,18 @@ import { isAlive } from "../system/process/process-ref.ts";
 import { backup, forget, restore, runUpkeep } from "../runs.ts";
 import { foreignRetention } from "../upkeep/maintainer.ts";
 import type { RunnerDeps } from "../run/deps.ts";
-import type { RunStart } from "../run/deps.ts";
+import type { RunnerInput, RunStart } from "../run/deps.ts";
 import { recordUnstarted } from "../run/record.ts";
 import { runFailure } from "../run-error.ts";
 import type { DueTask } from "./scheduler.ts";
 import type { UpkeepKind } from "../state/upkeep-state.ts";
 import type { Queue } from "./queue.ts";
+import type { InUnit } from "./units/backup-units.ts";
 
 export interface DispatchDeps {
   runner: RunnerDeps;
   queue: Queue;
+  inUnit: InUnit;
   newId: () => Id;
   /** What is in force, and what of it or more the control plane has signed. */
   assignment: () => Assignment | null;
@@ -56,11 +58,17 @@ export function dispatchDue(deps: DispatchDeps, due: DueTask): void {
 async function runTask(deps: DispatchDeps, task: DueTask["task"], start: Omit<RunStart, "assignment">): Promise<void> {
   if (task.kind === "backup") {
     const now = findBinding(deps, task.binding.id);
-    if (now !== null) await backup(deps.runner, { ...now, ...start });
+    if (now !== null) await backUp(deps, { ...now, ...start });
     return;
   }
   const now = findRepository(deps, task.repository.id);
   if (now !== null) await runUpkeep(deps.runner, { ...now, ...start, kind: task.kind });
+}
+
+/** One backup, in its unit where there is one. Its retention follows there too. */
+async function backUp(deps: DispatchDeps, input: RunnerInput): Promise<void> {
+  const { signal, binding } = input;
+  await deps.inUnit({ signal, binding: binding.name }, (place) => backup(deps.runner, { ...input, ...place }));
 }
 
 /** Carries out an order. Its run has the order's own id. */
@@ -85,7 +93,7 @@ async function runOrder(deps: DispatchDeps, order: RunOrder, signal: AbortSignal
   const now = bindingForOrder(deps, order);
   if (now === null) return await reportUnknown(deps, order);
   const input = { ...now, ...start };
-  if (order.kind === "backup") await backup(deps.runner, input);
+  if (order.kind === "backup") await backUp(deps, input);
   else if (order.kind === "forget") {
     await forget(deps.runner, { ...input, dryRun: order.dryRun, isForeign: order.from !== null });
   } else await restore(deps.runner, { ...input, restore: order.restore });

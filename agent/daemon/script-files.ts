@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { AssignedBinding } from "../../shared/assignment.ts";
 import { resultOf } from "../../shared/result.ts";
 import type { Paths } from "../config.ts";
+import { unitText } from "./units/unit-file.ts";
 
 /** One file of a binding's result (script or unit), as it should be. */
 export interface ResultFile {
@@ -19,7 +20,7 @@ export function isManaged(text: string): boolean {
 
 /** A unit managed by somebody else (the NixOS module, say) that does the same as ours. */
 export function isEquivalentUnit(text: string): boolean {
-  return /^ExecStart=.*holdfast-agent"? backup %i$/m.test(text);
+  return /^ExecStart=.*holdfast-agent"? backup %i$/m.test(text.replaceAll("\\\n", ""));
 }
 
 interface Input {
@@ -38,7 +39,7 @@ export function resultFiles(input: Input): ResultFile[] {
     text: scriptOf(input, binding),
     mode: 0o755,
   }));
-  return [...scripts, { path: input.paths.backupUnit, text: unitOf(input), mode: 0o644 }];
+  return [...scripts, { path: input.paths.backupUnit, text: `${MARKER}\n${unitText(input)}`, mode: 0o644 }];
 }
 
 /** Uses the binding's id, so that a binding that later gets this name is never meant. */
@@ -86,34 +87,6 @@ esac
 `;
 }
 
-/** Exit status 3 is success with warnings: a usable snapshot exists, and the report says what was skipped. */
-function unitOf({ paths, command, user }: Input): string {
-  const root = paths.root === "/" ? "" : `Environment=${quoteForUnit(`HOLDFAST_AGENT_ROOT=${paths.root}`)}\n`;
-  return `${MARKER}
-[Unit]
-Description=Holdfast backup of %i
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=oneshot
-User=${user}
-${root}ExecStart=${command.map(quoteForUnit).join(" ")} backup %i
-SuccessExitStatus=3
-# Stopped, it is cancelled in order: the engine's lock is removed, the after hooks run, the report is stored.
-KillMode=mixed
-TimeoutStartSec=infinity
-TimeoutStopSec=150
-UMask=0077
-`;
-}
-
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
-/** systemd expands % and $ inside quotes too. */
-function quoteForUnit(text: string): string {
-  const escaped = text.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$");
-  return `"${escaped}"`;
 }

@@ -40,6 +40,7 @@ import type { Timers } from "../system/timers.ts";
 import { findTroubles, watchTroubles } from "../state/troubles.ts";
 import { VERSION } from "../version.ts";
 import { openQueue } from "./queue.ts";
+import { openBackupUnits } from "./units/backup-units.ts";
 
 export interface ServeDeps {
   paths: Paths;
@@ -99,6 +100,7 @@ export async function serve(
   const dispatch: DispatchDeps = {
     runner,
     queue,
+    inUnit: await openBackupUnits(deps),
     interruptedRunsEnded: interruptedRuns.first,
     // By the control plane's clock: it sorts the runs of all hosts by their ids.
     newId: () => uuidv7(controlClock.now(), deps.random(10)),

@@ -3,6 +3,7 @@ import type { RunFailure } from "../../shared/failure.ts";
 import type { Id, Instant } from "../../shared/ids.ts";
 import type { PlannedSnapshot, Progress, RestoredItem, RunState, RunStats, Trigger } from "../../shared/run.ts";
 import type { Paths } from "../config.ts";
+import type { ProcessRef } from "../system/process/process-ref.ts";
 import type { KillLadder } from "../system/process/kill-ladder.ts";
 import type { EngineTimeouts } from "../providers/provider.ts";
 import type { Spool } from "../state/spool.ts";
@@ -27,6 +28,16 @@ export interface RunnerDeps {
   readonly timeouts?: EngineTimeouts;
 }
 
+/** The systemd unit that a run is in. None of it fails a run. */
+export interface RunUnit {
+  /** Writes a line, already redacted, to the journal of the unit. */
+  log(line: string): void;
+  /** Moves a child that has not begun yet, and so all that it starts, under the limits of the unit. */
+  adopt(child: ProcessRef): Promise<void>;
+  /** Adds to a failure what the unit's limits had to do with it. */
+  explain(failure: RunFailure): Promise<RunFailure>;
+}
+
 /** What identifies a run, of any kind. */
 export interface RunStart {
   readonly assignment: Assignment;
@@ -39,6 +50,8 @@ export interface RunStart {
   readonly acceptSources?: boolean;
   /** Aborting it cancels the run. */
   readonly signal: AbortSignal;
+  /** Where systemd is there, and the run is in a unit. */
+  readonly unit?: RunUnit;
 }
 
 export interface RunnerInput extends RunStart {

@@ -72,9 +72,9 @@ export async function recordRun(
       (progress) => deps.onProgress(runId, progress),
       deps.activityEveryMs,
     );
-    const recordChild: RunRecord["recordChild"] = (is, child) => {
+    const recordChild: RunRecord["recordChild"] = async (is, child) => {
       activity.addProcess(child);
-      return started.recordChild(is, child);
+      await Promise.all([started.recordChild(is, child), input.unit?.adopt(child)]);
     };
     const record = { ...started, recordChild };
     try {
@@ -119,22 +119,25 @@ async function runToEnd(
   try {
     const limitMs = input.limitMs();
     const finished = await withStopSignal({ signal: input.signal, limitMs }, work);
-    const failure =
-      finished.failure === null ? null : await attributeFullDisk(finished.failure, diskContext(deps, input));
+    const failure = finished.failure === null ? null : await explainFailure(deps, input, finished.failure);
     return { ...finished, failure: failure === null ? null : logFailure(record, failure) };
   } catch (error) {
-    const failure = logFailure(record, await attributeFullDisk(failureOf(error), diskContext(deps, input)));
+    const failure = logFailure(record, await explainFailure(deps, input, failureOf(error)));
     const warnings = error instanceof RunError ? error.warnings : [];
     if (error instanceof PolicyError) await reportRefusal(deps, { input, error });
     return { ...EMPTY_RESULT, failure, warnings, state: failure.code === "run.cancelled" ? "cancelled" : "failed" };
   }
 }
 
-function diskContext(
+/** What the tool could not know about why it failed. */
+async function explainFailure(
   { paths }: RunnerDeps,
-  { assignment, repository }: RunSpec,
-): Parameters<typeof attributeFullDisk>[1] {
-  return { paths, repository: assignment.repositories.find(({ id }) => id === repository) };
+  { assignment, repository: id, unit }: RunSpec,
+  failure: RunFailure,
+): Promise<RunFailure> {
+  const repository = assignment.repositories.find((one) => one.id === id);
+  const explained = await attributeFullDisk(failure, { paths, repository });
+  return unit === undefined ? explained : await unit.explain(explained);
 }
 
 /** A failure with secrets redacted. Also written to the run's log. */

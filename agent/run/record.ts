@@ -57,11 +57,14 @@ interface NewRun extends Omit<RecordInput, "repository"> {
 }
 
 /** Writes that the run has started. Durable when it resolves. */
-export async function startRecord(deps: RecordDeps, input: RecordInput): Promise<RunRecord> {
+export async function startRecord(
+  deps: RecordDeps,
+  { unit, ...input }: RecordInput & { readonly unit?: { log(line: string): void } },
+): Promise<RunRecord> {
   const report = newReport(input, deps.clock.now());
   const entry: SpoolEntry = { report, owner: ownProcessRef(), after: null };
   await deps.spool.write(entry);
-  return openRecord(deps, { entry, report });
+  return openRecord(deps, { entry, report, onLine: unit?.log });
 }
 
 /** Writes the failed report of a run that can't start. */
@@ -120,9 +123,15 @@ export async function takeOverRecord(
 
 const MOST_WARNINGS = 100;
 
-function openRecord(deps: RecordDeps, begun: { entry: SpoolEntry; report: RunReport }): RunRecord {
+interface BegunRecord {
+  readonly entry: SpoolEntry;
+  readonly report: RunReport;
+  readonly onLine?: ((line: string) => void) | undefined;
+}
+
+function openRecord(deps: RecordDeps, begun: BegunRecord): RunRecord {
   const { report } = begun;
-  const log = openRunLog(deps.clock, report.log);
+  const log = openRunLog(deps.clock, report.log, begun.onLine);
   let entry = begun.entry;
   let writing: Promise<void> = Promise.resolve();
   /** One write at a time, so that an older text never overwrites a newer one. */

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../error-message.ts";
 
 /** Exit statuses of every verb. */
-export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, tryLater: 75 } as const;
+export const EXIT = { done: 0, failed: 1, usage: 2, warned: 3, cancelled: 4, tryLater: 75 } as const;
 
 /** The arguments are wrong: exit status 2. */
 export class UsageError extends Error {

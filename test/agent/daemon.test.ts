@@ -177,7 +177,7 @@ test("a manual run appears in the control plane, and can be cancelled from there
     return items.find(({ trigger, state }) => trigger === "manual" && state === "running");
   });
   await admin.send("POST", `/api/v1/runs/${run.id}/cancel`, {});
-  expect(await outcome).toMatchObject({ code: 1, stdout: expect.stringContaining("cancelled") });
+  expect(await outcome).toMatchObject({ code: 4, stdout: expect.stringContaining("cancelled") });
   await reaches(run, "cancelled");
   await rm(gate);
 });

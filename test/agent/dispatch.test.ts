@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { dispatchDue } from "../../agent/daemon/dispatch.ts";
 import type { SpoolEntry } from "../../agent/state/spool-entry.ts";
+import { openBackupUnits } from "../../agent/daemon/units/backup-units.ts";
 import { openQueue } from "../../agent/daemon/queue.ts";
 import { type EngineHost, newId } from "../engine/engine-host.ts";
 import { openReadyHost } from "../engine/ready-host.ts";
@@ -28,6 +29,7 @@ async function dueOnce(change: { write?: (entry: SpoolEntry) => Promise<void> } 
       ...queue,
       add: (job: Parameters<typeof queue.add>[0]) => void job.start(new AbortController().signal).then(ended.resolve),
     },
+    inUnit: await openBackupUnits(host.deps),
     newId,
     assignment: () => assignment,
     signed: () => null,

@@ -32,6 +32,7 @@ let token: string;
 let host: Host;
 let binding: Binding;
 let isBroken = false;
+const unit = "holdfast-backup@photos-disk.service";
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "holdfast-control-"));
@@ -86,10 +87,19 @@ test("the first backup, with Debian's own restic, is reported with its snapshot"
   await machine.sh(
     "mkdir -p /srv/photos && head -c 300000 /dev/urandom >/srv/photos/a.jpg && echo hello >/srv/photos/b.txt",
   );
+  await hook(
+    "before",
+    "echo before >>/srv/order; grep ^0: /proc/self/cgroup >>/srv/cgroups; test ! -e /srv/hold || exec sleep 300",
+  );
+  await hook("after", "echo after >>/srv/order");
   const contract = await api.ask(Contract, "POST", "/api/v1/contracts", {
     host: host.id,
     name: "photos",
-    request: { user: "root", sourceDirectories: ["/srv/photos"] },
+    request: {
+      user: "root",
+      sourceDirectories: ["/srv/photos"],
+      hooks: { beforeBackup: ["before"], afterBackup: ["after"] },
+    },
   });
   const repository = await api.ask(Repository, "POST", "/api/v1/repositories", {
     name: "disk",
@@ -100,7 +110,7 @@ test("the first backup, with Debian's own restic, is reported with its snapshot"
   binding = await api.ask(Binding, "POST", "/api/v1/bindings", { contract: contract.id, repository: repository.id });
   // The line granted no place: root says yes to it once.
   const waiting = async () => (await api.ask(page(Approval), "GET", "/api/v1/approvals")).items;
-  await until("the place to wait for root", async () => (await waiting()).length === 1);
+  await until("the place and the hooks to wait for root", async () => (await waiting()).length > 0);
   expect(await machine.sh("holdfast-agent approve all")).toMatchObject({
     code: 0,
     stdout: expect.stringContaining("Keep backups with restic at /srv/backup"),
@@ -110,15 +120,16 @@ test("the first backup, with Debian's own restic, is reported with its snapshot"
   expect(run).toMatchObject({ state: "succeeded", failure: null, stats: { filesTotal: 2 } });
   const { items } = await api.ask(page(Snapshot), "GET", `/api/v1/snapshots?binding=${binding.id}`);
   expect(items.map(({ id }) => id)).toEqual([run.snapshot]);
+  expect(await shown()).toBe("success 0 inactive");
 });
 
 test("the binding's own unit makes a backup, and its script lists and restores", async () => {
   const { result } = await api.ask(Binding, "GET", `/api/v1/bindings/${binding.id}`);
   expect(result).toEqual({
     restoreScript: "holdfast-backups-photos-disk",
-    backupService: "holdfast-backup@photos-disk.service",
+    backupService: unit,
   });
-  const { restoreScript: script, backupService: unit } = result;
+  const { restoreScript: script } = result;
   const first = (await machine.sh(`${script} snapshots`)).stdout;
   expect(first).toMatch(/^[0-9a-f]{64}\n$/);
   expect(await machine.sh(`systemctl cat ${unit} >/dev/null`)).toMatchObject({ code: 0 });
@@ -142,6 +153,67 @@ test("the binding's own unit makes a backup, and its script lists and restores",
   );
 });
 
+test("a backup that the agent makes is in its unit: after others, under its limits, with its log", async () => {
+  await machine.sh(`
+    printf '#!/bin/sh\\necho "$*" $(grep ^0: /proc/self/cgroup) >>/srv/cgroups\\nexec /usr/bin/restic "$@"\\n' >/usr/local/bin/restic
+    chmod 755 /usr/local/bin/restic
+    printf '[Service]\\nType=oneshot\\nExecStart=/bin/sh -c "sleep 0.5; echo first >>/srv/order"\\n' >/run/systemd/system/first.service
+    printf '[Service]\\nType=oneshot\\nExecStart=/bin/sh -c "echo $$MONITOR_UNIT $$MONITOR_EXIT_STATUS >>/srv/failed"\\n' >/run/systemd/system/sad.service
+    mkdir -p /run/systemd/system/${unit}.d
+    printf '[Unit]\\nWants=first.service\\nAfter=first.service\\nOnFailure=sad.service\\n' >/run/systemd/system/${unit}.d/a.conf
+    systemctl daemon-reload; rm -f /srv/order /srv/cgroups`);
+  expect(await backUp()).toMatchObject({ state: "succeeded" });
+  expect((await machine.sh("cat /srv/order")).stdout).toBe("first\nbefore\nafter\n");
+  const programs = (await machine.sh("cat /srv/cgroups")).stdout.trimEnd().split("\n");
+  expect(programs.map((line) => line.split(" ")[0])).toEqual(expect.arrayContaining(["backup", "snapshots"]));
+  // All but the question for its version, which belongs to no run.
+  expect(programs.filter((line) => !line.endsWith(`/${unit}`) && !line.startsWith("version "))).toEqual([]);
+  expect(await shown()).toBe("success 0 inactive");
+  const log = (await machine.sh(`journalctl -u ${unit} -o cat --no-pager`)).stdout;
+  expect(log).toMatch(/before hook "before" as root\n[^]*backup of photos-disk: succeeded, snapshot [0-9a-f]{64}\n/);
+  expect((await machine.sh("ls -A /run/holdfast/backups")).stdout).toBe("");
+});
+
+test("a failed scheduled backup leaves its unit failed, and OnFailure= fires", async () => {
+  await machine.sh("mv /srv/photos /srv/away");
+  const schedule = (OnCalendar: string) =>
+    api.ask(Binding, "PATCH", `/api/v1/bindings/${binding.id}`, {
+      settings: { timerConfig: { OnCalendar, RandomizedDelaySec: "0", Persistent: false } },
+    });
+  await schedule("*:*:0/2");
+  const run = await watched("a scheduled run to fail", async () => {
+    const { items } = await api.ask(page(Run), "GET", `/api/v1/runs?binding=${binding.id}&state=failed`);
+    return items.find(({ trigger }) => trigger === "schedule") ?? null;
+  });
+  expect(run.failure?.code).toBe("source.missing");
+  await schedule("daily");
+  await watched("OnFailure=", async () => (await machine.sh("cat /srv/failed")).stdout.startsWith(`${unit} 1\n`));
+  await watched("the unit to fail", async () => (await shown()) === "exit-code 1 failed");
+  await machine.sh("mv /srv/away /srv/photos");
+});
+
+test("systemctl stop cancels the backup that the agent makes, after hooks included", async () => {
+  await machine.sh("touch /srv/hold; rm /srv/order");
+  const { id } = await order();
+  await watched("the before hook", async () => (await machine.sh("cat /srv/order")).stdout.includes("before"));
+  expect(await machine.sh(`systemctl stop ${unit}`)).toMatchObject({ code: 0, stderr: "" });
+  expect((await machine.sh("rm /srv/hold; cat /srv/order")).stdout).toBe("first\nbefore\nafter\n");
+  expect(await ended(id)).toMatchObject({ state: "cancelled", failure: { code: "run.cancelled" } });
+  expect(await shown()).toBe("success 0 inactive");
+  expect((await machine.sh(`journalctl -u ${unit} -n 20 -o cat --no-pager`)).stdout).toMatch(
+    /run.cancelled[^]*Deactivated successfully/,
+  );
+});
+
+test("a unit that can't start does not stop its backup", async () => {
+  await machine.sh(`systemctl mask --runtime ${unit}`);
+  expect(await backUp()).toMatchObject({ state: "succeeded" });
+  expect((await machine.sh("journalctl -u holdfast-agent -n 20 -o cat --no-pager")).stdout).toMatch(
+    /the backup of "photos-disk" runs outside of holdfast-backup@photos-disk.service: .*masked/,
+  );
+  await machine.sh(`systemctl unmask --runtime ${unit}; rm /usr/local/bin/restic`);
+});
+
 test("the install command run again changes and restarts nothing", async () => {
   const fingerprint =
     "cd / && stat -c '%n %i %Y %a' usr/local/bin/* etc/holdfast/* etc/systemd/system/*; systemctl show -P MainPID holdfast-agent";
@@ -152,11 +224,20 @@ test("the install command run again changes and restarts nothing", async () => {
   expect(await machine.sh(fingerprint)).toEqual(earlier);
 });
 
-test("killed with -9 the agent is restarted", async () => {
+test("killed with -9 the agent is restarted; the unit of its backup fails, and the backup is brought to an end", async () => {
   const { connectedAt } = await online();
+  await machine.sh("touch /srv/hold; rm /srv/order");
+  const { id } = await order();
+  await watched("the before hook", async () => (await machine.sh("cat /srv/order")).stdout.includes("before"));
   const killed = await machine.sh('kill -9 "$(systemctl show -P MainPID holdfast-agent)"');
   expect(killed.code).toBe(0);
   await onlineSince(connectedAt);
+  expect(await ended(id)).toMatchObject({ state: "interrupted" });
+  expect((await machine.sh("rm /srv/hold; cat /srv/order; pgrep sleep")).stdout).toBe("first\nbefore\nafter\n");
+  expect(await shown()).toBe("exit-code 1 failed");
+  expect((await machine.sh(`journalctl -u ${unit} -n 20 -o cat --no-pager`)).stdout).toContain(
+    "the agent ended before this backup did",
+  );
   expect(await backUp()).toMatchObject({ state: "succeeded" });
 });
 
@@ -165,7 +246,7 @@ test("after a reboot the agent starts by itself, and continues", async () => {
   await machine.reboot();
   await onlineSince(connectedAt);
   expect(await backUp()).toMatchObject({ state: "succeeded" });
-  expect((await machine.sh("holdfast-agent snapshots photos-disk")).stdout.trim().split("\n")).toHaveLength(4);
+  expect((await machine.sh("holdfast-agent snapshots photos-disk")).stdout.trim().split("\n")).toHaveLength(6);
 });
 
 test("uninstall leaves nothing but the repository", async () => {
@@ -185,8 +266,32 @@ async function filesOf(there: Machine): Promise<Set<string>> {
   return new Set(stdout.split("\n"));
 }
 
+/** A hook of root's, by name. */
+async function hook(name: string, script: string): Promise<void> {
+  await machine.sh(
+    `printf '#!/bin/sh\\n%s\\n' '${script}' >/etc/holdfast/hooks.d/${name}; chmod 755 /etc/holdfast/hooks.d/${name}`,
+  );
+}
+
+/** What an exporter of systemd's units reads of ours, once its run and the retention after it have ended. */
+async function shown(): Promise<string> {
+  await watched(
+    "the unit to end",
+    async () => (await machine.sh(`systemctl is-active ${unit}`)).stdout !== "activating\n",
+  );
+  const properties = ["Result", "ExecMainStatus", "ActiveState"].map((one) => `-P ${one}`).join(" ");
+  return (await machine.sh(`systemctl show ${properties} ${unit}`)).stdout.trimEnd().replaceAll("\n", " ");
+}
+
+async function order(): Promise<{ id: string }> {
+  return await api.ask(z.object({ id: z.string() }), "POST", `/api/v1/bindings/${binding.id}/run`);
+}
+
 async function backUp(): Promise<Run> {
-  const { id } = await api.ask(z.object({ id: z.string() }), "POST", `/api/v1/bindings/${binding.id}/run`);
+  return await ended((await order()).id);
+}
+
+async function ended(id: string): Promise<Run> {
   return await watched(`the end of run ${id}`, async () => {
     const run = await api.ask(Run, "GET", `/api/v1/runs/${id}`);
     return isOver(run.state) ? run : null;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { dispatchOrder } from "../../agent/daemon/dispatch.ts";
 import { openQueue, type Queue } from "../../agent/daemon/queue.ts";
+import { openBackupUnits } from "../../agent/daemon/units/backup-units.ts";
 import { tasksOf } from "../../agent/daemon/tasks.ts";
 import { readWaiting } from "../../agent/policy/waiting.ts";
 import { runUpkeep } from "../../agent/runs.ts";
@@ -63,7 +64,9 @@ describe("the host that maintains an append-only repository", () => {
     };
     const assignment = () => work.assignment;
     const interruptedRunsEnded = Promise.resolve();
-    dispatchOrder({ runner: host.deps, queue, newId, assignment, signed: assignment, interruptedRunsEnded }, order);
+    const inUnit = await openBackupUnits(host.deps);
+    const deps = { runner: host.deps, queue, inUnit, newId, assignment, signed: assignment, interruptedRunsEnded };
+    dispatchOrder(deps, order);
     await ended.promise;
     return (await host.report({ runId: order.id })).run;
   };
