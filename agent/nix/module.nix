@@ -207,12 +207,21 @@ in
       description = "Holdfast backup of %i";
       wants = [ "network-online.target" ];
       after = [ "network-online.target" ];
+      startLimitIntervalSec = 0;
+      # As agent/daemon/units/unit-file.ts, which gives the reasons; test/nix compares them.
       serviceConfig = {
         Type = "oneshot";
         User = "root";
-        ExecStart = "${agent} backup %i";
-        SuccessExitStatus = 3;
-        KillMode = "mixed";
+        ExecStart = builtins.replaceStrings [ "\n" ] [ " " ] ''
+          /bin/sh -c "cd \"$$1\" 2>/dev/null && [ -p log ] && command exec 3<>log && command exec 4<log && exec 3>&- &&
+          echo $$$$ >pid && mv pid attached && read -r answer <&4 || { cd / && shift && exec \"$$@\" 3>&- 4<&-; };
+          trap \": >stop\" INT TERM; cat <&4 & while kill -0 $$! 2>/dev/null; do wait $$!; done;
+          [ -s status ] && read -r status <status && exit \"$$status\";
+          echo \"the agent ended before this backup did: when it runs again, it finishes what is left\"; exit 1" holdfast-backup
+          /run/holdfast/backups/%i "${agent}" backup %i'';
+        SuccessExitStatus = "3 4";
+        KillMode = "process";
+        OOMPolicy = "continue";
         TimeoutStartSec = "infinity";
         TimeoutStopSec = 150;
         UMask = "0077";

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
+import { agentPaths } from "../../agent/config.ts";
+import { unitText } from "../../agent/daemon/units/unit-file.ts";
 import { declaredIn, evaluated, type Made, nix } from "./nix.ts";
 
 // The NixOS module, evaluated by a real Nix on a stand-in for nixpkgs' lib: what it writes is read by the agent's own
@@ -186,9 +188,16 @@ describe("the NixOS module", () => {
       serviceConfig: { LoadCredential: "token:/run/secrets/token" },
     });
     expect(enrol?.["script"]).toContain('--token-file "$CREDENTIALS_DIRECTORY/token"');
-    expect(units["holdfast-backup@"]).toMatchObject({
-      serviceConfig: { Type: "oneshot", ExecStart: `${agent}/bin/holdfast-agent backup %i`, SuccessExitStatus: 3 },
-    });
+    const text = unitText({ paths: agentPaths(""), command: [`${agent}/bin/holdfast-agent`], user: "root" });
+    const oneLine = (value: unknown): string => String(value).replaceAll(/[\\]?\s+/g, " ");
+    const lines = oneLine(text.replaceAll("\\\n", " ").replaceAll("\n", ";;")).split(";;");
+    const { serviceConfig } = z
+      .object({ serviceConfig: z.record(z.string(), z.unknown()) })
+      .parse(units["holdfast-backup@"]);
+    for (const [key, value] of Object.entries(serviceConfig)) expect(lines).toContain(`${key}=${oneLine(value)}`);
+    expect(Object.keys(serviceConfig)).toHaveLength(
+      text.slice(text.indexOf("[Service]")).match(/^\w+=/gm)?.length ?? 0,
+    );
   });
 
   it("copies the policy, because a link to it is not followed", async () => {
