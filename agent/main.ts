@@ -23,6 +23,7 @@ import { check, forget, prune } from "./cli/upkeep.ts";
 import { runVerb, type Verb } from "./cli/verb.ts";
 import { forTerminal } from "../shared/terminal.ts";
 import { agentPaths } from "./config.ts";
+import { becomeWantedUser } from "./system/own-program.ts";
 
 /** In the order of the help. */
 const verbs: readonly Verb[] = [
@@ -59,5 +60,6 @@ const deps: CliDeps = {
   stopSignal: listenForStop,
 };
 
+becomeWantedUser(process.env);
 process.umask(0o077);
 process.exitCode = await runVerb(deps, verbs, process.argv.slice(2));

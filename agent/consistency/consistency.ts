@@ -6,7 +6,7 @@ import type { Paths } from "../config.ts";
 import { dumpServer } from "./dumps.ts";
 import { type CommandContext, runCommand } from "./run-command.ts";
 import { isMissing } from "../../shared/node/files.ts";
-import { ownProgram } from "../system/own-program.ts";
+import { ownProgramAs } from "../system/own-program.ts";
 import type { Policy } from "../policy/policy.ts";
 import { checkSource } from "../policy/check.ts";
 import type { RunUser } from "../system/process/user.ts";
@@ -14,7 +14,7 @@ import { runError } from "../run-error.ts";
 import { openStaging, type Manifest, finishStaging, type StagedSqlite, type Staging } from "./staging.ts";
 
 interface StageInput {
-  readonly paths: Pick<Paths, "cache">;
+  readonly paths: Pick<Paths, "root" | "cache">;
   readonly binding: Id;
   readonly user: RunUser;
   readonly policy: Policy;
@@ -93,8 +93,7 @@ async function stageSqlite(
   context.log.line(`copying the SQLite database ${path}`);
   await runCommand(context, {
     what: `copying the SQLite database ${path}`,
-    user,
-    command: [...ownProgram(), "copy-sqlite", path, join(staging.sqlite, file)],
+    command: [...ownProgramAs(user), "copy-sqlite", path, join(staging.sqlite, file)],
   });
   return { path: declared, file, uid, gid, mode: mode & 0o777 };
 }

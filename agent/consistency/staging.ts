@@ -3,6 +3,8 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { Id } from "../../shared/ids.ts";
 import type { Paths } from "../config.ts";
+import { canWriteIn, letOthersThrough, passageAdvice } from "../system/passage.ts";
+import { runError } from "../run-error.ts";
 import type { RunUser } from "../system/process/user.ts";
 
 /** One dump of a server, as listed in the manifest. */
@@ -52,9 +54,12 @@ export function restoreWorkDirectory({ cache }: Pick<Paths, "cache">, run: Id): 
   return join(cache, "staging", `restore-${run}`);
 }
 
-/** Creates the directory, empty: removes what an earlier run left. */
+/**
+ * Creates the directory, empty: removes what an earlier run left.
+ * @throws `consistency.failed` when the user can't get there
+ */
 export async function openStaging(
-  paths: Pick<Paths, "cache">,
+  paths: Pick<Paths, "root" | "cache">,
   { binding, user }: { binding: Id; user: RunUser },
 ): Promise<Staging> {
   const directory = stagingDirectory(paths, binding);
@@ -62,10 +67,17 @@ export async function openStaging(
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o711 });
   for (const path of [paths.cache, directory]) await chmod(path, 0o711);
+  // As for the tool's cache: see providers/work-directories.ts.
+  if (user.needsSwitch) await letOthersThrough(directory, paths.root === "/" ? paths.cache : paths.root);
   // borg also opens the parent directory of a source.
   await chmod(join(paths.cache, "staging"), 0o755);
   for (const path of [staging.sqlite, staging.dumps]) await mkdir(path, { mode: 0o700 });
-  if (user.needsSwitch) await chown(staging.sqlite, user.uid, user.gid);
+  if (!user.needsSwitch) return staging;
+  await chown(staging.sqlite, user.uid, user.gid);
+  if (!(await canWriteIn(user, staging.sqlite, "/"))) {
+    const advice = await passageAdvice(user, staging.sqlite);
+    throw runError("consistency.failed", `user ${user.name} can't get to ${directory}, for its databases`, advice);
+  }
   return staging;
 }
 

@@ -1,6 +1,8 @@
 import { type Command, type ProcessResult, runInherited, runProcess } from "../system/process/process.ts";
 import type { KillLadder } from "../system/process/kill-ladder.ts";
 import { MAX_OUTPUT_BYTES } from "../system/process/lines.ts";
+import { runError } from "../run-error.ts";
+import { passageAdvice } from "../system/passage.ts";
 import type { Access } from "./provider.ts";
 
 export interface EngineCall {
@@ -35,6 +37,9 @@ export interface EngineCalls {
   /** As `call`, in the agent's terminal. @returns its exit code */
   callInherited(args: readonly string[]): Promise<number>;
 }
+
+/** Exit codes of the shell and of setpriv for a program that they can't start; no engine has them. */
+const NOT_STARTED = [126, 127];
 
 interface EngineProgram {
   readonly path: string;
@@ -92,7 +97,7 @@ export function engineCalls(access: Access, program: EngineProgram): EngineCalls
       const { timeLimitMs = runsAfterCancel ? access.timeouts.lockMs + access.timeouts.openMs : undefined } = call;
       const { onStdout, onStdoutBytes, onStderr } = call;
       if (!runsAfterCancel) signal.throwIfAborted();
-      return await runProcess(command(call), {
+      const ended = await runProcess(command(call), {
         ladder,
         beforeStart: access.onChild,
         ...(runsAfterCancel ? {} : { signal }),
@@ -102,6 +107,12 @@ export function engineCalls(access: Access, program: EngineProgram): EngineCalls
         ...(onStderr === undefined ? {} : { onStderr }),
         ...(timeLimitMs === undefined ? {} : { timeLimitMs }),
       });
+      const isRefused = ended.exitCode !== null && NOT_STARTED.includes(ended.exitCode) && call.wrap === undefined;
+      if (isRefused && access.user.needsSwitch) {
+        const advice = await passageAdvice(access.user, path);
+        throw runError("engine.missing", `user ${access.user.name} can't run ${path}`, advice);
+      }
+      return ended;
     },
   };
 }

@@ -1,8 +1,7 @@
-import { chmod, chown, mkdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { CHILD_PATH } from "../system/executables.ts";
-import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
-import { runProcess } from "../system/process/process.ts";
+import { chown, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { runError, type RunError } from "../run-error.ts";
+import { canWriteIn, letOthersThrough, passageAdvice } from "../system/passage.ts";
 import type { Access } from "./provider.ts";
 
 export interface WorkDirectories {
@@ -22,36 +21,18 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
   const cache = join(ofProvider, `${repository.id}-${user.uid}`);
   const temporary = join(cache, "tmp");
   await mkdir(ofProvider, { recursive: true, mode: 0o711 });
-  // The machine's own /var and /var/cache are not ours to change; those of another root are.
-  const stopAt = paths.root === "/" ? dirname(paths.cache) : paths.root;
-  if (user.needsSwitch) await makeTraversable(ofProvider, stopAt);
+  // The machine's own /var and /var/cache are not ours to change; those of another root are, and it is too.
+  if (user.needsSwitch) await letOthersThrough(ofProvider, paths.root === "/" ? paths.cache : paths.root);
   for (const directory of [cache, temporary]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     if (user.needsSwitch) await chown(directory, user.uid, user.gid);
   }
-  return !user.needsSwitch || (await canUse(access, temporary)) ? { cache, temporary } : null;
+  return !user.needsSwitch || (await canWriteIn(user, temporary, paths.state)) ? { cache, temporary } : null;
 }
 
-/** The agent may have created them for itself only: lets others pass through, but not read. */
-async function makeTraversable(directory: string, stopAt: string): Promise<void> {
-  const own = process.getuid?.();
-  for (let path = directory; path !== stopAt && path !== "/"; path = dirname(path)) {
-    const { mode, uid } = await stat(path);
-    if (uid === own && (mode & 0o011) !== 0o011) await chmod(path, (mode & 0o7777) | 0o011);
-  }
-}
-
-async function canUse({ user, paths }: Access, directory: string): Promise<boolean> {
-  const { exitCode } = await runProcess(
-    {
-      program: "/bin/sh",
-      args: ["-c", 'test -w "$1" && test -x "$1"', "sh", directory],
-      env: { PATH: CHILD_PATH },
-      user,
-      umask: "077",
-      fileDirectory: paths.state,
-    },
-    { ladder: HOOK_LADDER, timeLimitMs: 30_000 },
-  );
-  return exitCode === 0;
+/** For an engine that can't work without them. */
+export async function unreachableCache({ user, paths, repository }: Access, why: string): Promise<RunError> {
+  const directory = join(paths.cache, repository.provider);
+  const advice = await passageAdvice(user, join(directory, "tmp"));
+  return runError("host.failed", `user ${user.name} can't get to ${directory}, and ${why}`, advice);
 }

@@ -10,7 +10,12 @@ import type { Client } from "../runtime/node/api-client.ts";
 import { ensureAdminToken } from "../runtime/node/admin-token.ts";
 import { type NodeConfig, readConfig } from "../runtime/node/config.ts";
 import { declareControlPlane, type FirstContract, writeControlHooks } from "../runtime/node/control-contract.ts";
-import { ensureEnrolled, superviseAgent, type LocalAgent } from "../runtime/node/local-agent.ts";
+import {
+  ensureEnrolled,
+  letOthersThroughToAgent,
+  superviseAgent,
+  type LocalAgent,
+} from "../runtime/node/local-agent.ts";
 import { lineLog } from "../runtime/node/log.ts";
 import { type RunningControl, startControl } from "../runtime/node/server.ts";
 import { startLines } from "./start-lines.ts";
@@ -56,6 +61,7 @@ async function startEverything(running: Running): Promise<void> {
   const client = clientOf(control.localUrl, token.token);
   await writeControlHooks(config);
   const host = await ensureEnrolled(client, control, config.dataDir);
+  await letOthersThroughToAgent(config.dataDir);
   if (running.isStopping) return;
   running.agent = superviseAgent(config.dataDir, (line) => terminal.err(`${line}\n`));
   const first = await declareControlPlane(client, config, host.id);

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { agentPaths, writeConfig, type AgentConfig, type Paths } from "../../agent/config.ts";
@@ -28,6 +28,7 @@ export interface Bound {
   contract?: string;
   request: z.input<typeof FilesContract | typeof DatabaseContract>["request"];
   kind?: "files" | "databasebackup";
+  consistency?: readonly object[];
   repository?: object;
   settings?: SettingsInput;
   paused?: boolean;
@@ -55,7 +56,8 @@ export interface ContractHost {
   close(): Promise<void>;
 }
 
-export async function openContractHost(): Promise<ContractHost> {
+/** @param of `isPrivate`: the program lies in somebody's home, which nobody else may enter, and the root is 0700 */
+export async function openContractHost(of: { isPrivate?: boolean } = {}): Promise<ContractHost> {
   // Bundled it starts in a fifth of the time, and these tests start it a hundred times.
   const built = await buildPrograms();
   const root = await mkdtemp(join(tmpdir(), "holdfast-contract-"));
@@ -67,7 +69,15 @@ export async function openContractHost(): Promise<ContractHost> {
   const config = configOf(signer);
   await writeConfig(paths, config);
   await loadOrCreateIdentity(paths);
-  const agent = agentIn(root, {}, built.agent);
+  let program = built.agent;
+  if (of.isPrivate === true) {
+    const home = join(root, "home");
+    await mkdir(home, { mode: 0o700 });
+    program = join(home, "agent.mjs");
+    await cp(built.agent, program);
+    for (const part of ["", "var", "var/cache"]) await chmod(join(root, part), 0o700);
+  }
+  const agent = agentIn(root, {}, program);
   let revision = 0;
   let assigned: Assignment | null = null;
   let running = 0;
@@ -146,6 +156,7 @@ function assignmentOf(config: AgentConfig, revision: number, bindings: readonly 
       name: each.contract ?? each.name,
       kind: each.kind ?? "files",
       request: each.request,
+      ...(each.consistency === undefined ? {} : { consistency: each.consistency }),
     });
     repositories.set(repository, {
       id: repository,

@@ -47,6 +47,15 @@ test("the first start backs up the control plane's database, and prints a dozen 
   const holdfast = await start();
   const lines = holdfast.lines();
   expect(lines.length).toBeLessThanOrEqual(16);
+  if (process.getuid?.() === 0) {
+    // Root's agent works for other users too: they walk through to it, and into nothing else.
+    const open = await namesWithMode(data, (mode) => (mode & 0o077) !== 0);
+    expect(open).toEqual(["agent"]);
+    expect(await Promise.all([data, join(data, "agent")].map(async (path) => (await stat(path)).mode & 0o777))).toEqual(
+      [0o711, 0o711],
+    );
+    expect((await stat(join(data, "agent/var/lib/holdfast"))).mode & 0o777).toBe(0o700);
+  }
   expect(holdfast.row("Control plane")).toContain(`http://127.0.0.1:${port}`);
   expect(holdfast.row("API token")).toContain((await readFile(join(data, "token"), "utf8")).trim());
   expect((await stat(join(data, "token"))).mode & 0o777).toBe(0o600);
@@ -238,4 +247,12 @@ async function exists(path: string): Promise<boolean> {
 
 async function restic(args: string[], environment: Record<string, string>): Promise<void> {
   await promisify(execFile)("restic", args, { env: { ...process.env, ...environment } });
+}
+
+async function namesWithMode(directory: string, isMeant: (mode: number) => boolean): Promise<string[]> {
+  const names = await readdir(directory);
+  const modes = await Promise.all(
+    names.map(async (name) => (await stat(join(directory, name)).catch(() => null))?.mode),
+  );
+  return names.filter((_name, index) => isMeant(modes[index] ?? 0));
 }

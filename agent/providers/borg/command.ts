@@ -1,11 +1,10 @@
 import { isLocalLocation } from "../../../shared/location.ts";
 import { CHILD_PATH } from "../../system/executables.ts";
-import { runError } from "../../run-error.ts";
 import { engineCalls, type EngineCalls } from "../engine-calls.ts";
 import type { Access } from "../provider.ts";
 import type { Borg } from "./version.ts";
 import { sshConfig } from "../ssh.ts";
-import { workDirectories, type WorkDirectories } from "../work-directories.ts";
+import { unreachableCache, workDirectories, type WorkDirectories } from "../work-directories.ts";
 
 /** Calls borg on one repository, for one run. */
 export interface BorgRunner extends EngineCalls {
@@ -18,13 +17,7 @@ const ANSWERS = { BORG_RELOCATED_REPO_ACCESS_IS_OK: "no", BORG_UNKNOWN_UNENCRYPT
 /** @throws `host.failed` when the run's user has no directory for borg's cache */
 export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunner> {
   const work = await workDirectories(access);
-  if (work === null) {
-    throw runError(
-      "host.failed",
-      `user ${access.user.name} can't get to ${access.paths.cache}, and borg can't work without its cache`,
-      "Let that user walk through the directories above it (chmod o+x).",
-    );
-  }
+  if (work === null) throw await unreachableCache(access, "borg can't work without its cache");
   const config = await sshConfig(access);
   const env = {
     ...environment(access, work),

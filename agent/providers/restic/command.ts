@@ -4,15 +4,19 @@ import { sshTarget } from "../../../shared/location.ts";
 import type { Access } from "../provider.ts";
 import type { Restic } from "./version.ts";
 import { sshConfig } from "../ssh.ts";
-import { workDirectories, type WorkDirectories } from "../work-directories.ts";
+import { unreachableCache, workDirectories, type WorkDirectories } from "../work-directories.ts";
 
 /** Calls restic on one repository, for one run. */
 export interface ResticRunner extends EngineCalls {
   readonly restic: Restic;
 }
 
+/** @throws `host.failed` when the run's user can't get to what ssh needs */
 export async function prepareRestic(restic: Restic, access: Access): Promise<ResticRunner> {
   const work = await workDirectories(access);
+  if (work === null && sshTarget(access.repository.location) !== null) {
+    throw await unreachableCache(access, "ssh needs its configuration there");
+  }
   if (work === null) access.log.line(`user ${access.user.name} can't get to its cache: working without one`);
   const transport = await transportOptions(restic, access);
   const options = [...transport, ...limits(access), ...(work === null ? ["--no-cache"] : [])];

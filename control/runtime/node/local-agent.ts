@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { chmod, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
@@ -8,7 +9,7 @@ import { EnrollmentCreated, Host } from "../../../shared/host.ts";
 import { Id } from "../../../shared/ids.ts";
 import type { Client } from "./api-client.ts";
 import { programFiles } from "./dist.ts";
-import { readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
+import { isMissing, readTextIfExists, writeFileAtomically } from "../../../shared/node/files.ts";
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -23,6 +24,33 @@ export interface LocalAgent {
 /** The HOLDFAST_AGENT_ROOT of this machine's agent: all its paths are below it. */
 export function agentRoot(dataDir: string): string {
   return join(dataDir, "agent");
+}
+
+/**
+ * An agent of root becomes other users: they have to walk through the data directory to the agent's cache and hooks.
+ * Everything else in it is closed to them first, whatever it was before.
+ */
+export async function letOthersThroughToAgent(dataDir: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const root = agentRoot(dataDir);
+  for (const entry of await readdir(dataDir, { withFileTypes: true })) {
+    const path = join(dataDir, entry.name);
+    if (path !== root && !entry.isSymbolicLink()) await changeMode(path, (mode) => mode & ~0o077);
+  }
+  for (const path of [dataDir, root]) await changeMode(path, (mode) => mode | 0o011);
+  // As in /etc: what is secret there has a mode of its own.
+  for (const path of ["etc", "etc/holdfast", "etc/holdfast/hooks.d"]) {
+    await changeMode(join(root, path), (mode) => mode | 0o055);
+  }
+}
+
+async function changeMode(path: string, change: (mode: number) => number): Promise<void> {
+  try {
+    await chmod(path, change((await stat(path)).mode & 0o7777));
+  } catch (error) {
+    // SQLite removes its journals as it likes.
+    if (!isMissing(error)) throw error;
+  }
 }
 
 /** The part of agent.json that is kept up to date here: the control plane's URL. */
