@@ -1,6 +1,6 @@
 import { Buffer, isUtf8 } from "node:buffer";
-import type { Dirent, Stats } from "node:fs";
-import { lstat, readdir, readlink } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { lstat, opendir, readlink } from "node:fs/promises";
 import { excludeMatcher } from "../../shared/pattern-dialects.ts";
 import type { Fidelity, SnapshotContents } from "../providers/contents.ts";
 import type { KeptOtherwise } from "../state/kept-otherwise.ts";
@@ -69,15 +69,14 @@ export async function measureSources(sources: readonly string[], input: MeasureI
   };
 
   const walk = async (path: EntryName): Promise<void> => {
-    const entries = await listDirectory(path);
-    const inside = entries
-      .map((entry) => ({ path: join(path, entry.name), isDirectory: entry.isDirectory() }))
-      .filter((entry) => !isExcludedPath(entry.path.toString()));
-    for (let at = 0; at < inside.length; at += AT_ONCE) {
+    const directories: EntryName[] = [];
+    for await (const entries of listDirectory(path)) {
       signal.throwIfAborted();
-      await Promise.all(inside.slice(at, at + AT_ONCE).map((entry) => look(entry.path)));
+      const inside = entries.filter((entry) => !isExcludedPath(entry.path.toString()));
+      await Promise.all(inside.map((entry) => look(entry.path)));
+      for (const entry of inside) if (entry.isDirectory) directories.push(entry.path);
     }
-    for (const entry of inside) if (entry.isDirectory) await walk(entry.path);
+    for (const directory of directories) await walk(directory);
   };
 
   for (const source of sources) {
@@ -89,22 +88,40 @@ export async function measureSources(sources: readonly string[], input: MeasureI
   return { size, odd, sockets, keptOtherwise: keptOtherwise.toSorted(byPath) };
 }
 
-/** Names that are not UTF-8 in their real bytes. Empty for what can't be read. */
-async function listDirectory(path: EntryName): Promise<readonly (Dirent | Dirent<Buffer>)[]> {
+interface Entry {
+  readonly path: EntryName;
+  readonly isDirectory: boolean;
+}
+
+/** Some of the entries at a time, all in the end. None of what can't be read. */
+async function* listDirectory(path: EntryName): AsyncGenerator<Entry[]> {
+  let some: Entry[] = [];
   try {
-    const entries = await readdir(path, { withFileTypes: true });
-    if (!entries.some(({ name }) => name.includes("\ufffd"))) return entries;
-    return await readdir(path, { withFileTypes: true, encoding: "buffer" });
+    // As Latin-1, each character of a name is a byte of it.
+    for await (const entry of await opendir(path, { bufferSize: AT_ONCE, encoding: "latin1" })) {
+      some.push({ path: join(path, realName(entry.name)), isDirectory: entry.isDirectory() });
+      if (some.length < AT_ONCE) continue;
+      yield some;
+      some = [];
+    }
   } catch {
-    return [];
+    // What was listed before counts.
   }
+  if (some.length > 0) yield some;
+}
+
+function realName(latin1: string): EntryName {
+  // oxlint-disable-next-line no-control-regex -- all of ASCII
+  if (/^[\u0000-\u007f]*$/.test(latin1)) return latin1;
+  const bytes = Buffer.from(latin1, "latin1");
+  return isUtf8(bytes) ? bytes.toString() : bytes;
 }
 
 function join(directory: EntryName, name: EntryName): EntryName {
-  if (typeof directory !== "string" || (typeof name !== "string" && !isUtf8(name))) {
-    return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
+  if (typeof directory === "string" && typeof name === "string") {
+    return `${directory === "/" ? "" : directory}/${name}`;
   }
-  return `${directory === "/" ? "" : directory}/${name.toString()}`;
+  return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
 }
 
 function shown(path: EntryName, standIn: string): string {

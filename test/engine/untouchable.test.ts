@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { IS_WHOLE, oldestAndNewest, oneOfEach } from "../support/engines.ts";
@@ -25,9 +25,11 @@ describe.each(CASES)("what can't be written, with $provider $version, in directo
     host = await openEngineHost(engine);
     data = join(host.root, "data");
     mkdirSync(join(data, "mounted"), { recursive: true });
+    mkdirSync(join(data, "frozen"));
+    symlinkSync("nowhere", join(data, "frozen/link"));
     for (const name of [...LOCKED, "plain"]) writeFileSync(join(data, name), name);
     writeFileSync(join(data, "program"), "of the snapshot");
-    execFileSync("chown", ["-R", `${owner}:${owner}`, data]);
+    execFileSync("chown", ["-h", "-R", `${owner}:${owner}`, data]);
     protect();
     work = host.work();
     await host.backup(work);
@@ -39,7 +41,7 @@ describe.each(CASES)("what can't be written, with $provider $version, in directo
   });
 
   const protect = (): void => {
-    execFileSync("chattr", ["+i", join(data, "immutable")]);
+    execFileSync("chattr", ["+i", join(data, "immutable"), join(data, "frozen")]);
     execFileSync("chattr", ["+a", join(data, "appended")]);
   };
   const lock = (): void => {
@@ -65,7 +67,7 @@ describe.each(CASES)("what can't be written, with $provider $version, in directo
       state: "succeeded",
       failure: null,
       warnings: [],
-      stats: { filesRestored: 2, filesSkipped: 3, filesMatching: 5, filesDiffering: 0 },
+      stats: { filesRestored: 2, filesSkipped: 4, filesMatching: 6, filesDiffering: 0 },
     });
     expect(same.items).toEqual([]);
     expect(readFileSync(join(data, "program"), "utf8")).toBe("of the snapshot");
@@ -79,9 +81,9 @@ describe.each(CASES)("what can't be written, with $provider $version, in directo
     expect(other).toMatchObject({
       state: "failed",
       failure: { code: "restore.incomplete" },
-      stats: { filesRestored: 2, filesSkipped: 0, filesMatching: 2, filesDiffering: 3 },
+      stats: { filesRestored: 2, filesSkipped: 1, filesMatching: 3, filesDiffering: 3 },
     });
-    expect(other.failure?.message).toBe("3 of 5 files were not restored");
+    expect(other.failure?.message).toBe("3 of 6 files were not restored");
     const items = new Map(other.items?.map(({ path, reason }) => [path, reason]));
     expect([...items.keys()].toSorted()).toEqual(LOCKED.map((name) => join(data, name)));
     expect(items.get(join(data, "appended"))).toMatch(/^the content is as in the snapshot, but its mode could not be /);
@@ -92,8 +94,9 @@ describe.each(CASES)("what can't be written, with $provider $version, in directo
     if (engine.provider === "restic") return;
     unlock();
     rmSync(data, { recursive: true });
-    expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", stats: { filesRestored: 5 } });
-    const flags = execFileSync("lsattr", [join(data, "immutable"), join(data, "appended")], { encoding: "utf8" });
-    expect(flags.split("\n").map((line) => line.split(" ")[0]?.replaceAll(/[-e]/g, ""))).toEqual(["i", "a", ""]);
+    expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", stats: { filesRestored: 6 } });
+    const flagged = ["immutable", "appended", "frozen"].map((name) => join(data, name));
+    const flags = execFileSync("lsattr", ["-d", ...flagged], { encoding: "utf8" });
+    expect(flags.split("\n").map((line) => line.split(" ")[0]?.replaceAll(/[-e]/g, ""))).toEqual(["i", "a", "i", ""]);
   });
 });
