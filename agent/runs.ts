@@ -4,6 +4,7 @@ import { keepsEverything } from "../shared/retention.ts";
 import { isGood, type SnapshotFacts } from "../shared/run.ts";
 import { beginForgetGate } from "./state/forget-gate.ts";
 import { recordGoodSnapshot } from "./state/good-snapshot.ts";
+import { dropListings } from "./state/last-listing.ts";
 import { recordMade } from "./state/made-snapshots.ts";
 import { requireRemovable } from "./in-force/removal.ts";
 import { noteAppendOnly } from "./policy/append-only.ts";
@@ -13,6 +14,7 @@ import { performRestore } from "./restore/restore.ts";
 import { withServicesStopped } from "./restore/services.ts";
 import { prepareAccess, type Prepared } from "./run/access.ts";
 import { performBackup } from "./backup/backup.ts";
+import { knownEngineIds } from "./providers/engine-ids.ts";
 import type { RunOutcome, RunnerDeps, RunnerInput } from "./run/deps.ts";
 import { failureOf } from "./run-error.ts";
 import { deferIfLocked } from "./run/locked.ts";
@@ -20,7 +22,7 @@ import { openRunLog } from "./run-log.ts";
 import { withPings } from "./run/pings.ts";
 import type { RunResult } from "./run/record.ts";
 import { bindingRun, recordRun } from "./run/record-run.ts";
-import { type ForgetInput, performForget } from "./upkeep/forget.ts";
+import { type ForgetInput, isForgetDue, performForget } from "./upkeep/forget.ts";
 import { forMaintenance } from "./upkeep/maintainer.ts";
 import { repositoryRun, performUpkeep, type UpkeepInput } from "./upkeep/prune-check.ts";
 
@@ -32,6 +34,7 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
   const { retention } = input.binding.settings;
   const at = instant(deps.clock.now());
   let blocked: string | null = null;
+  let isDue = true;
   const outcome = await withPings(deps, input, (watch) =>
     recordRun(deps, bindingRun(input, "backup"), async (run) => {
       watch(run.record.log);
@@ -44,11 +47,13 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
       if (state === "warned" && !keepsEverything(retention)) {
         run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
       }
+      if (state === "succeeded" && !keepsEverything(retention) && blocked === null)
+        isDue = await isForgetDue(deps, input, finished).catch(() => true);
       if (recordWarnings.length === 0) return finished;
       return { ...finished, state: "warned", warnings: [...finished.warnings, ...recordWarnings] };
     }),
   );
-  if (outcome.state === "succeeded" && !keepsEverything(retention) && blocked === null) {
+  if (outcome.state === "succeeded" && !keepsEverything(retention) && blocked === null && isDue) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
     const { onStarted: _ofTheBackup, ...rest } = input;
     await forget(deps, { ...rest, runId, trigger: "retention", scheduledAt: null, dryRun: false });
@@ -133,7 +138,10 @@ export async function execEngine(
   { args, ...asked }: BindingInput & { readonly args: readonly string[] },
 ): Promise<number> {
   const { access, provider } = await prepareWithoutRun(deps, asked);
-  return await provider.exec(access, args);
+  const exitCode = await provider.exec(access, args);
+  // Whatever was done to it, the next run looks at it anew.
+  for (const engineId of await knownEngineIds(deps.paths, access.repository)) await dropListings(deps.paths, engineId);
+  return exitCode;
 }
 
 async function prepareWithoutRun(deps: RunnerDeps, { assignment, binding }: BindingInput): Promise<Prepared> {

@@ -54,7 +54,9 @@ export async function performBackup(deps: RunnerDeps, input: RunnerInput, run: R
     // Without this lock, the run that ends first would start services the other run still needs stopped.
     if (haltsServices(contract))
       locks.push(await acquire(contract.id, "another run of the contract has halted services"));
-    const repository = await provider.open(access, { mayCreate: true });
+    // A service is not stopped for a repository that may be out of reach: one engine start more.
+    const isHarmless = hooks.before.length === 0 && !haltsServices(contract);
+    const repository = await provider.open(access, { mayCreate: true, recall: isHarmless ? "assumed" : "confirmed" });
     return await withHooks(context, hooks, async (addCleanup) => {
       const work = {
         deps,

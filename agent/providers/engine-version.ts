@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import type { EngineFacts } from "../../shared/host.ts";
 import type { ProviderName } from "../../shared/repository.ts";
 import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
@@ -73,8 +74,22 @@ function configuredPath({ variable }: EngineDefinition): string {
   return process.env[variable] ?? "";
 }
 
-/** Not cached: the package may have been upgraded. */
-async function versionOf({ versionArgs, versionLine }: EngineDefinition, path: string): Promise<string | null> {
+/** By path: what a program answered, and which file it was then. */
+const versions = new Map<string, { readonly file: string; readonly version: string }>();
+
+/** Asks the program once: an upgrade of the package replaces its file, and then it is asked again. */
+async function versionOf(engine: EngineDefinition, path: string): Promise<string | null> {
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  const file = [engine.provider, dev, ino, size, mtimeNs, ctimeNs].join(" ");
+  const known = versions.get(path);
+  if (known?.file === file) return known.version;
+  const version = await askVersion(engine, path);
+  // A program that gave no answer may only have been out of time.
+  if (version !== null) versions.set(path, { file, version });
+  return version;
+}
+
+async function askVersion({ versionArgs, versionLine }: EngineDefinition, path: string): Promise<string | null> {
   let first: string | null = null;
   await runProcess(
     {

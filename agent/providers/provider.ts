@@ -113,8 +113,8 @@ export interface OpenRepository {
   /** The id the repository has inside the engine. */
   readonly engineId: string;
   /**
-   * Stores a snapshot of the sources. Whatever happens to the engine, the repository is asked afterwards whether there
-   * is a new snapshot.
+   * Stores a snapshot of the sources. What the engine says is not enough: the repository is asked afterwards whether
+   * there is a new snapshot, or shows it where its files can be seen.
    */
   backup(input: BackupInput): Promise<BackupResult>;
   /** Stores a command's output. A failed command leaves no snapshot, whatever it had written. */
@@ -124,7 +124,8 @@ export interface OpenRepository {
   /** The snapshots of every host and binding, oldest first: for who has the repository and nothing else. */
   everySnapshot(): Promise<ScopedSnapshot[]>;
   /**
-   * Removes these snapshots, only if they are the binding's own, and no others. Does not free space.
+   * Removes these snapshots, only if they are the binding's own, and no others. Does not free space. The binding's
+   * snapshots are listed first, unless this object has just listed them.
    * @param snapshots full ids, chosen by `planRetention`, so that retention is the same for every engine
    * @returns `failure` when one of them is still listed, whatever the engine's exit code was
    */
@@ -148,6 +149,18 @@ export interface OpenRepository {
   removeStaleLocks(dead: ProcessRef): Promise<void>;
 }
 
+/** How much is taken from an earlier run: see OpenInput. */
+export type RecallMode = "none" | "confirmed" | "assumed";
+
+export interface OpenInput {
+  readonly mayCreate: boolean;
+  /**
+   * What an earlier run knew may be taken instead of asking the engine: "confirmed" if the repository's own files say
+   * that it is the same one, "assumed" also if the engine's first answer will say it. "none" when not given.
+   */
+  readonly recall?: RecallMode;
+}
+
 /** Our interface around one engine. The same test suite runs on every one. */
 export interface Provider {
   /** Finds the engine on this host; null when there is none. */
@@ -156,7 +169,7 @@ export interface Provider {
    * Opens the repository; throws RunError when it does not exist, is not the expected one, or can't be opened. With
    * `mayCreate`, a repository that was never used is created, once, and its id is stored before this returns.
    */
-  open(access: Access, input: { mayCreate: boolean }): Promise<OpenRepository>;
+  open(access: Access, input: OpenInput): Promise<OpenRepository>;
   /** Runs the engine itself on the repository, for a person at the terminal. @returns its exit code */
   exec(access: Access, args: readonly string[]): Promise<number>;
 }

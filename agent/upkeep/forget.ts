@@ -1,17 +1,20 @@
 import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import type { RunFailure } from "../../shared/failure.ts";
 import type { PlannedSnapshot, SnapshotFacts } from "../../shared/run.ts";
+import type { Id } from "../../shared/ids.ts";
 import { planRetention, retentionFault } from "../../shared/retention.ts";
+import { randomizedDelayMs } from "../../shared/schedule.ts";
 import { hostZone } from "../system/zone.ts";
 import { type ForgetGate, readForgetGate, writeForgetGate } from "../state/forget-gate.ts";
 import { readNewestGood } from "../state/good-snapshot.ts";
+import { peekListing } from "../state/last-listing.ts";
 import { addSeen, completeMade, type MadeSnapshots, readMade, writeMade } from "../state/made-snapshots.ts";
 import { acquireLock } from "../state/locks.ts";
 import { requireRemovable } from "../in-force/removal.ts";
 import { noteAppendOnly } from "../policy/append-only.ts";
 import { checkBackup, checkRepository } from "../policy/check.ts";
+import { loadPolicy, type Policy } from "../policy/policy.ts";
 import { grantedKeys } from "../policy/grants.ts";
-import type { Policy } from "../policy/policy.ts";
 import { askRoot } from "../policy/waiting.ts";
 import { prepareAccess } from "../run/access.ts";
 import { clockSkewFault } from "../run/clock-skew.ts";
@@ -62,7 +65,7 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
   try {
     const fault = retentionFault(access.repository.provider, binding.settings.retention);
     if (fault !== null) throw runError("engine.refused", `keep_tag: ${fault}`);
-    const repository = await provider.open(access, { mayCreate: false });
+    const repository = await provider.open(access, { mayCreate: false, recall: "assumed" });
     const { engineId } = repository;
     const place = { paths: deps.paths, policy, repository: access.repository, engineId };
     await noteAppendOnly(place);
@@ -86,6 +89,33 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
     await lock?.release();
   }
 }
+
+/**
+ * Whether the retention has something to do after a backup, by what is known of the binding's snapshots. Removals are
+ * gathered: at most one run a day, so that the others need not ask the repository.
+ */
+export async function isForgetDue(
+  deps: RunnerDeps,
+  input: RunnerInput,
+  { engineId, snapshots }: { engineId: string | null; snapshots: SnapshotFacts[] | null },
+): Promise<boolean> {
+  const { binding } = input;
+  if (engineId === null || snapshots === null) return true;
+  const listing = await peekListing(deps.paths, { binding: binding.id, engineId });
+  const forgotAt = listing?.forgotAt ?? null;
+  if (forgotAt !== null && isSameDay(binding.id, Date.parse(forgotAt), deps.clock.now())) return false;
+  const policy = await loadPolicy(deps.paths);
+  const { plan, warnings } = await planRun(deps, { input: { ...input, dryRun: true }, policy, engineId, snapshots });
+  return warnings.length > 0 || plan.some(({ keep }) => !keep);
+}
+
+/** Each binding's days begin at another time, so that not all of a repository's hosts remove at once. */
+function isSameDay(binding: Id, one: number, other: number): boolean {
+  const dayOf = (at: number): number => Math.floor((at - randomizedDelayMs(binding, DAY_MS)) / DAY_MS);
+  return dayOf(one) === dayOf(other);
+}
+
+const DAY_MS = 86_400_000;
 
 interface PlannedRun {
   readonly plan: PlannedSnapshot[];

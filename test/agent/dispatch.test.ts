@@ -47,14 +47,7 @@ async function dueOnce(change: { write?: (entry: SpoolEntry) => Promise<void> } 
 }
 
 test("a scheduled time is done only once its run can't be lost", async () => {
-  expect(await dueOnce()).toEqual([
-    "backup running",
-    "its time is behind us",
-    "backup running",
-    "backup succeeded",
-    "forget running",
-    "forget succeeded",
-  ]);
+  expect(await dueOnce()).toEqual(["backup running", "its time is behind us", "backup running", "backup succeeded"]);
 });
 
 test("a run that could not be recorded has not started: its time comes again", async () => {

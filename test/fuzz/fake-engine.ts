@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { EngineCall, EngineCalls } from "../../agent/providers/engine-calls.ts";
 import type { Access } from "../../agent/providers/provider.ts";
+import type { Memory } from "../../agent/providers/recall.ts";
 import type { ProcessResult } from "../../agent/system/process/process.ts";
 import { lineSplitter } from "../../agent/system/process/lines.ts";
 import { HOOK_LADDER } from "../../agent/system/process/kill-ladder.ts";
@@ -10,6 +11,7 @@ import { ownUser } from "../../agent/system/process/user.ts";
 import { openRunLog } from "../../agent/run-log.ts";
 import { agentPaths } from "../../agent/config.ts";
 import { Performance } from "../../shared/binding.ts";
+import type { SnapshotFacts } from "../../shared/run.ts";
 import type { Dice } from "../support/random.ts";
 import { assignmentOf, newId } from "../agent/signer.ts";
 import { NO_SPARE, one, spoilBytes, spoilJson, spoilText } from "./mutation.ts";
@@ -154,5 +156,16 @@ function ending(dice: Dice, stderr: string): ProcessResult {
     signal: exitCode === null ? "SIGKILL" : null,
     timedOut: dice.isLucky(0.02),
     startFailure: dice.isLucky(0.01) ? "ENOENT" : null,
+  };
+}
+
+/** A run's memory of this repository, on no disk. @param recalled what an earlier run knew; null: nothing */
+export function memoryOf(recalled: readonly SnapshotFacts[] | null): Memory {
+  return {
+    engineId: "e".repeat(64),
+    recalled,
+    confirm: () => Promise.resolve(),
+    listed: () => Promise.resolve(),
+    added: (snapshot) => Promise.resolve([...(recalled ?? []), snapshot]),
   };
 }

@@ -7,9 +7,9 @@ import { listNodes as borgNodes } from "../../agent/providers/borg/contents.ts";
 import { borgFailure } from "../../agent/providers/borg/failures.ts";
 import { readProgress } from "../../agent/providers/borg/messages.ts";
 import { parseByteSize } from "../../agent/providers/byte-size.ts";
-import { listSnapshots as borgSnapshots } from "../../agent/providers/borg/snapshots.ts";
+import { listArchives as borgSnapshots } from "../../agent/providers/borg/snapshots.ts";
 import type { EngineCall } from "../../agent/providers/engine-calls.ts";
-import { accessOf, ENDED_WELL } from "./fake-engine.ts";
+import { accessOf, ENDED_WELL, memoryOf } from "./fake-engine.ts";
 
 // What the fuzzer has found in what restic and borg may print, each once more by itself.
 
@@ -20,6 +20,7 @@ function saying(tool: "restic" | "borg", answers: Readonly<Record<string, string
   const engine = { path: `/usr/bin/${tool}`, version: "1.4.0", isAtLeast: () => true };
   return {
     restic: engine,
+    cache: null,
     borg: engine,
     access: accessOf(tool),
     callInherited: () => Promise.resolve(0),
@@ -38,7 +39,12 @@ describe("what a tool prints", () => {
     const summary = JSON.stringify({ message_type: "summary", total_files_processed: 1, snapshot_id: "" });
     const runner = saying("restic", { backup: summary, snapshots: listed });
     const input = { sources: ["/srv"], excludes: [], onProgress: () => undefined };
-    expect(await backup(runner, input)).toMatchObject({ snapshot: null, failure: { code: "snapshot.not_listed" } });
+    for (const memory of [memoryOf(null), memoryOf([])]) {
+      expect(await backup({ runner, memory }, input)).toMatchObject({
+        snapshot: null,
+        failure: { code: "snapshot.not_listed" },
+      });
+    }
   });
 
   test.each(["yesterday", "+275760-09-13T00:00:00Z", ""])("a snapshot's time can't be %j", async (time) => {

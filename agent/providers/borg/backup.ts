@@ -1,7 +1,9 @@
+import { readdir } from "node:fs/promises";
 import * as z from "zod";
 import { boundedText } from "../../system/process/lines.ts";
 import type { RunFailure } from "../../../shared/failure.ts";
-import type { RunStats } from "../../../shared/run.ts";
+import { isLocalLocation } from "../../../shared/location.ts";
+import type { RunStats, SnapshotFacts } from "../../../shared/run.ts";
 import { borgPattern } from "../../../shared/pattern-dialects.ts";
 import type { ProcessResult } from "../../system/process/process.ts";
 import { failureOf, runFailure } from "../../run-error.ts";
@@ -9,25 +11,41 @@ import { type BorgRunner, lockArgs } from "./command.ts";
 import { borgFailure, isFull, isWarning } from "./failures.ts";
 import { removeOwnLock } from "./locks.ts";
 import { splitItemWarning, readProgress, readLogMessage } from "./messages.ts";
-import { archiveName, commentArgs, listAll } from "./snapshots.ts";
+import { archiveName, commentArgs, listAll, takenAtOf, withoutName } from "./snapshots.ts";
 import { buildBackupResult, type EngineEnd } from "../backup-result.ts";
 import { itemWarnings } from "../item-warnings.ts";
 import type { BackupInput, BackupResult } from "../provider.ts";
+import type { Memory } from "../recall.ts";
 
 const count = z.int().min(0);
+const engineId = z.string().regex(/^[0-9a-f]{64}$/);
 const Created = z.object({
-  archive: z.object({ stats: z.object({ nfiles: count, original_size: count, deduplicated_size: count }) }),
+  repository: z.object({ id: engineId }),
+  archive: z.object({
+    id: engineId,
+    name: z.string(),
+    stats: z.object({ nfiles: count, original_size: count, deduplicated_size: count }),
+  }),
 });
+type Created = z.infer<typeof Created>;
 
 /** Warnings that concern no file: messages of the other side, and about a stale lock of this host. */
 const OF_NO_FILE = /^(Remote:|(Killed|Removed) stale )/;
 
+/** One run's work on a repository. */
+export interface BorgWork {
+  readonly runner: BorgRunner;
+  readonly memory: Memory;
+}
+
 /** See OpenRepository.backup. */
-export async function backup(runner: BorgRunner, input: BackupInput): Promise<BackupResult> {
+export async function backup(work: BorgWork, input: BackupInput): Promise<BackupResult> {
+  const { runner } = work;
   const { access } = runner;
   const name = archiveName(access, access.clock.now());
   const problems = itemWarnings();
   const answer = boundedText();
+  const transaction = await transactionOf(runner);
   const ended = await runner.call({
     args: [
       "create",
@@ -56,26 +74,46 @@ export async function backup(runner: BorgRunner, input: BackupInput): Promise<Ba
   const failure = storeFailure(runner, ended);
   const faultOf = (stats: RunStats | null): RunFailure | null =>
     emptyBackupFailure(stats, { user: access.user.name, warnings });
-  return await resolveBackup(runner, { name, text: answer.text(), warnings, failure, faultOf });
+  const made = { name, text: answer.text(), paths: input.sources, transaction };
+  return await resolveBackup(work, { ...made, ended, warnings, failure, faultOf });
 }
 
-/** Looks up in the repository whether borg has stored an archive of that name. */
-export async function resolveBackup(
-  runner: BorgRunner,
-  end: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { name: string; text: string },
-): Promise<BackupResult> {
+interface BorgEnd extends Pick<EngineEnd, "warnings" | "failure" | "faultOf"> {
+  readonly ended: ProcessResult;
+  /** The archive's. */
+  readonly name: string;
+  /** What borg has printed. */
+  readonly text: string;
+  /** What the archive holds. */
+  readonly paths: readonly string[];
+  /** The repository's newest transaction before, see transactionOf. */
+  readonly transaction: number | null;
+}
+
+/** Finds out whether borg has stored an archive of that name: by what it says of it, else by listing all of them. */
+export async function resolveBackup({ runner, memory }: BorgWork, end: BorgEnd): Promise<BackupResult> {
+  const created = createdIn(end.text);
+  const stats = statsOf(created);
+  const hasNoTrouble = end.failure === null && end.warnings.length === 0;
+  const said = hasNoTrouble && (await hasCommitted(runner, end)) ? saidOf({ runner, memory }, end, created) : null;
+  if (said !== null && end.faultOf(stats) === null) {
+    const snapshots = await memory.added(said);
+    return { snapshot: said, failure: null, warnings: [], stats, snapshots };
+  }
+  // A run that was cancelled has no time for it; then the list alone says what was stored.
+  if (!end.ended.cancelled) await memory.confirm();
   let nameById = new Map<string, string>();
   let unfinished: string[] = [];
   const result = await buildBackupResult({
     engine: "borg",
     warnings: end.warnings,
-    stats: statsOf(end.text),
+    stats,
     failure: end.failure,
     async list() {
       const { archives, ...rest } = await listAll(runner);
       ({ unfinished } = rest);
       nameById = new Map(archives.map((archive) => [archive.id, archive.name]));
-      return archives.map(({ name: _name, ...facts }) => facts);
+      return archives.map(withoutName);
     },
     find: (snapshots) => snapshots.find(({ id }) => nameById.get(id) === end.name) ?? null,
     faultOf: end.faultOf,
@@ -85,7 +123,46 @@ export async function resolveBackup(
   if (result.snapshot !== null && !runner.access.repository.appendOnly) {
     for (const name of unfinished) await deleteArchive(runner, name);
   }
+  // After any other end the next run looks too: it may find what this one has left.
+  if (result.failure === null && result.snapshots !== null) await memory.listed(result.snapshots);
   return result;
+}
+
+/** A local repository's newest transaction, as the name of its index says; null when it can't be seen. */
+export async function transactionOf({ access: { repository } }: BorgRunner): Promise<number | null> {
+  if (!isLocalLocation(repository.location)) return null;
+  const names = await readdir(repository.location).catch(() => []);
+  const numbers = names.flatMap((name) => /^index\.(\d+)$/.exec(name)?.[1] ?? []).map(Number);
+  return numbers.length === 0 ? null : Math.max(...numbers);
+}
+
+/** Whether a local repository shows that something was committed; what another shows, borg alone knows. */
+async function hasCommitted(runner: BorgRunner, { transaction }: BorgEnd): Promise<boolean> {
+  if (!isLocalLocation(runner.access.repository.location)) return true;
+  const now = await transactionOf(runner);
+  return transaction !== null && now !== null && now > transaction;
+}
+
+/**
+ * The new archive as borg describes it when it has committed it, in the repository of the known id; null when there is
+ * any doubt.
+ */
+function saidOf(
+  { runner, memory }: BorgWork,
+  { ended, name, paths }: BorgEnd,
+  created: Created | null,
+): SnapshotFacts | null {
+  const { recalled, engineId } = memory;
+  if (recalled === null || created === null || ended.exitCode !== 0) return null;
+  const { repository, archive } = created;
+  const isNew = archive.name === name && !recalled.some(({ id }) => id === archive.id);
+  if (repository.id !== engineId || !isNew || archive.stats.nfiles === 0) return null;
+  return {
+    id: archive.id,
+    takenAt: takenAtOf(runner.access, name),
+    paths: [...paths],
+    bytesTotal: archive.stats.original_size,
+  };
 }
 
 /** Arguments common to every `create`. */
@@ -126,11 +203,16 @@ async function deleteArchive(runner: BorgRunner, name: string): Promise<boolean>
   return false;
 }
 
-function statsOf(text: string): RunStats | null {
+function createdIn(text: string): Created | null {
   try {
-    const { nfiles, original_size, deduplicated_size } = Created.parse(JSON.parse(text)).archive.stats;
-    return { filesTotal: nfiles, bytesTotal: original_size, bytesAdded: deduplicated_size };
+    return Created.parse(JSON.parse(text));
   } catch {
     return null;
   }
+}
+
+function statsOf(created: Created | null): RunStats | null {
+  if (created === null) return null;
+  const { nfiles, original_size, deduplicated_size } = created.archive.stats;
+  return { filesTotal: nfiles, bytesTotal: original_size, bytesAdded: deduplicated_size };
 }

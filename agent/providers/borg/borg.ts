@@ -8,26 +8,40 @@ import { addPassphrase } from "./passphrase.ts";
 import { prune } from "./prune.ts";
 import { ensureBorgRepository } from "./repository.ts";
 import { borgContents } from "./restore.ts";
-import { listEveryArchive, listSnapshots } from "./snapshots.ts";
+import { listArchives, listEveryArchive, type NamedSnapshot, withoutName } from "./snapshots.ts";
 import { BORG } from "./version.ts";
 import { findEngine, requireEngine } from "../engine-version.ts";
 import type { Provider } from "../provider.ts";
+import { confirmBy, openMemory } from "../recall.ts";
 
 /** borg 1.2 and 1.4. */
 export const borg: Provider = {
   find: () => findEngine(BORG),
 
-  async open(access, { mayCreate }) {
-    const runner = await prepareBorg(await requireEngine(BORG), access);
-    const engineId = await ensureBorgRepository(runner, { mayCreate });
+  async open(access, { mayCreate, recall = "none" }) {
+    const engine = await requireEngine(BORG);
+    const runner = await prepareBorg(engine, access);
+    const look = () => ensureBorgRepository(runner, { mayCreate });
+    const memory = await openMemory(access, { engine, mode: recall, look });
+    const work = { runner, memory };
+    let listed: NamedSnapshot[] | null = null;
+    const list = async (): Promise<NamedSnapshot[]> => {
+      listed = await listArchives(runner);
+      await confirmBy(memory, listed);
+      return listed;
+    };
     return {
-      engineId,
-      backup: (input) => backup(runner, input),
-      snapshots: () => listSnapshots(runner),
+      engineId: memory.engineId,
+      backup: (input) => backup(work, input),
+      snapshots: async () => (await list()).map(withoutName),
       everySnapshot: () => listEveryArchive(runner),
-      forget: (snapshots) => forget(runner, snapshots),
+      async forget(snapshots) {
+        const before = listed ?? (await list());
+        listed = null;
+        return await forget(work, { listed: before, unwanted: snapshots });
+      },
       contents: () => borgContents(runner),
-      dump: (input) => dump(runner, input),
+      dump: (input) => dump(work, input),
       load: (input) => load(runner, input),
       prune: () => prune(runner),
       check: (input) => check(runner, input),

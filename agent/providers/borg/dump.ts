@@ -2,7 +2,7 @@ import { boundedText } from "../../system/process/lines.ts";
 import type { RunFailure } from "../../../shared/failure.ts";
 import { HOOK_LADDER } from "../../system/process/kill-ladder.ts";
 import { failureOf } from "../../run-error.ts";
-import { createArgs, resolveBackup, storeFailure } from "./backup.ts";
+import { type BorgWork, createArgs, resolveBackup, storeFailure, transactionOf } from "./backup.ts";
 import type { BorgRunner } from "./command.ts";
 import { borgFailure } from "./failures.ts";
 import { readProgress, readLogMessage } from "./messages.ts";
@@ -20,12 +20,14 @@ import {
 } from "../dump-pipe.ts";
 
 /** See OpenRepository.dump. */
-export async function dump(runner: BorgRunner, input: DumpInput): Promise<BackupResult> {
+export async function dump(work: BorgWork, input: DumpInput): Promise<BackupResult> {
+  const { runner } = work;
   const { access } = runner;
   const bash = await requireBash();
   const output = openDumpOutput(access.log);
   const name = archiveName(access, access.clock.now());
   const answer = boundedText();
+  const transaction = await transactionOf(runner);
   const call = runner.call({
     args: [
       "create",
@@ -52,7 +54,8 @@ export async function dump(runner: BorgRunner, input: DumpInput): Promise<Backup
   output.readStatus(ended.statusText);
   const fault = output.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (output.failure() ?? storeFailure(runner, ended));
-  return await resolveBackup(runner, { name, text: answer.text(), warnings: [], failure, faultOf: () => fault });
+  const made = { name, text: answer.text(), paths: [`/${input.name}`], transaction };
+  return await resolveBackup(work, { ...made, ended, warnings: [], failure, faultOf: () => fault });
 }
 
 /** See OpenRepository.load. */

@@ -36,6 +36,11 @@ export function archiveName(access: Pick<Access, "scope">, at: number): string {
   return `${prefixOf(access)}${new Date(at).toISOString()}`;
 }
 
+/** The time in a name that `archiveName` made. */
+export function takenAtOf(access: Pick<Access, "scope">, name: string): string {
+  return name.slice(prefixOf(access).length);
+}
+
 /** Restricts a command to the binding's own archives. */
 export function scopeArgs(access: Pick<Access, "scope">): string[] {
   return ["--glob-archives", `${prefixOf(access)}*`];
@@ -106,8 +111,8 @@ export async function listEveryArchive(runner: BorgRunner): Promise<ScopedSnapsh
   });
 }
 
-export async function listSnapshots(runner: BorgRunner): Promise<SnapshotFacts[]> {
-  return (await listArchives(runner)).map(({ name: _name, ...facts }) => facts);
+export function withoutName({ name: _name, ...facts }: NamedSnapshot): SnapshotFacts {
+  return facts;
 }
 
 /** The name of the binding's archive with this id. @throws `snapshot.missing` */

@@ -1,10 +1,15 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { RunFailure } from "../../../shared/failure.ts";
+import { instant } from "../../../shared/ids.ts";
+import { isLocalLocation } from "../../../shared/location.ts";
 import { resticPattern } from "../../../shared/pattern-dialects.ts";
 import type { RunStats, SnapshotFacts } from "../../../shared/run.ts";
 import type { ProcessResult } from "../../system/process/process.ts";
 import { failureOf, runFailure } from "../../run-error.ts";
 import { buildBackupResult, type EngineEnd } from "../backup-result.ts";
 import type { BackupInput, BackupResult } from "../provider.ts";
+import type { Memory } from "../recall.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
 import { lockArgs, removeOwnLock, retryWhileLocked } from "./locks.ts";
@@ -14,8 +19,15 @@ import { listSnapshots, tagOf } from "./snapshots.ts";
 /** restic's exit code when a snapshot was stored, but some files are missing in it. */
 const SOME_UNREADABLE = 3;
 
+/** One run's work on a repository. */
+export interface ResticWork {
+  readonly runner: ResticRunner;
+  readonly memory: Memory;
+}
+
 /** See OpenRepository.backup. */
-export async function backup(runner: ResticRunner, input: BackupInput): Promise<BackupResult> {
+export async function backup(work: ResticWork, input: BackupInput): Promise<BackupResult> {
+  const { runner } = work;
   const { access } = runner;
   const errors = itemErrors();
   let summary: BackupSummary | null = null;
@@ -40,15 +52,28 @@ export async function backup(runner: ResticRunner, input: BackupInput): Promise<
   if (ended.exitCode === SOME_UNREADABLE && warnings.length === 0) warnings.push("restic could not read everything");
   for (const warning of warnings) access.log.line(`left out: ${warning}`);
   const failure = storeFailure(runner, ended);
-  return await resolveBackup(runner, { summary, begun, warnings, failure, faultOf: emptyBackupFailure });
+  const paths = input.sources;
+  return await resolveBackup(work, { ended, summary, begun, paths, warnings, failure, faultOf: emptyBackupFailure });
 }
 
-/** Looks up in the repository whether restic has stored a snapshot. */
-export async function resolveBackup(
-  runner: ResticRunner,
-  end: Pick<EngineEnd, "warnings" | "failure" | "faultOf"> & { summary: BackupSummary | null; begun: StartTime },
-): Promise<BackupResult> {
-  return await buildBackupResult({
+interface ResticEnd extends Pick<EngineEnd, "warnings" | "failure" | "faultOf"> {
+  readonly ended: ProcessResult;
+  readonly summary: BackupSummary | null;
+  readonly begun: StartTime;
+  /** What the snapshot holds. */
+  readonly paths: readonly string[];
+}
+
+/** Finds out whether restic has stored a snapshot: by its file if that can be seen, else by listing all of them. */
+export async function resolveBackup({ runner, memory }: ResticWork, end: ResticEnd): Promise<BackupResult> {
+  const seen = end.failure === null && end.warnings.length === 0 ? await findStored({ runner, memory }, end) : null;
+  if (seen !== null && end.faultOf(statsOf(end.summary)) === null) {
+    const snapshots = await memory.added(seen);
+    return { snapshot: seen, failure: null, warnings: [], stats: statsOf(end.summary), snapshots };
+  }
+  // A run that was cancelled has no time for it; then the list alone says what was stored.
+  if (!end.ended.cancelled) await memory.confirm();
+  const result = await buildBackupResult({
     engine: "restic",
     warnings: end.warnings,
     stats: statsOf(end.summary),
@@ -58,7 +83,38 @@ export async function resolveBackup(
     faultOf: end.faultOf,
     discard: ({ id }) => forgetSnapshot(runner, id),
   });
+  // After any other end the next run looks too: it may find what this one has left.
+  if (result.failure === null && result.snapshots !== null) await memory.listed(result.snapshots);
+  return result;
 }
+
+const BACKUP_ENDED_WELL = 0;
+
+/**
+ * The new snapshot, by its file in a local repository or in restic's cache of just this repository; null when there is
+ * any doubt. Facts of restic 0.14 to 0.19, tried: it saves the file in both, and its cache is named by the
+ * repository's id.
+ */
+async function findStored(
+  { runner, memory }: ResticWork,
+  { ended, summary, begun, paths }: ResticEnd,
+): Promise<SnapshotFacts | null> {
+  const { recalled, engineId } = memory;
+  const reported = summary?.snapshot_id;
+  const hasFiles = (summary?.total_files_processed ?? 0) > 0;
+  if (recalled === null || ended.exitCode !== BACKUP_ENDED_WELL || reported === undefined || !hasFiles) return null;
+  const { location } = runner.access.repository;
+  const cached = runner.cache === null ? null : join(runner.cache, engineId, "snapshots", reported.slice(0, 2));
+  const directory = isLocalLocation(location) ? join(location, "snapshots") : cached;
+  if (directory === null) return null;
+  const [id, ...more] = (await readdir(directory).catch(() => [])).filter((name) => name.startsWith(reported));
+  if (id === undefined || more.length > 0 || !SNAPSHOT_ID.test(id) || recalled.some((one) => one.id === id))
+    return null;
+  if (wasClockSet(begun)) return null;
+  return { id, takenAt: instant(begun.wall), paths: [...paths], bytesTotal: summary?.total_bytes_processed ?? null };
+}
+
+const SNAPSHOT_ID = /^[0-9a-f]{64}$/;
 
 function backupArgs(runner: ResticRunner, { excludes }: BackupInput): string[] {
   return [

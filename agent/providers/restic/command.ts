@@ -9,6 +9,8 @@ import { unreachableCache, workDirectories, type WorkDirectories } from "../work
 /** Calls restic on one repository, for one run. */
 export interface ResticRunner extends EngineCalls {
   readonly restic: Restic;
+  /** Where it keeps its cache; null when it works without one. */
+  readonly cache: string | null;
 }
 
 /** @throws `host.failed` when the run's user can't get to what ssh needs */
@@ -24,7 +26,8 @@ export async function prepareRestic(restic: Restic, access: Access): Promise<Res
   // The file that it names may be readable by the agent alone.
   const envFiles = present({ GOOGLE_APPLICATION_CREDENTIALS: account });
   const env = environment(restic, access, work);
-  return { restic, ...engineCalls(access, { path: restic.path, options, env, envFiles }) };
+  const calls = engineCalls(access, { path: restic.path, options, env, envFiles });
+  return { restic, cache: work?.cache ?? null, ...calls };
 }
 
 /** Apply to all network traffic of every command. */

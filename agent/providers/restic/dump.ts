@@ -3,7 +3,7 @@ import { HOOK_LADDER } from "../../system/process/kill-ladder.ts";
 import type { ProcessResult } from "../../system/process/process.ts";
 import { failureOf } from "../../run-error.ts";
 import type { BackupResult, DumpInput, LoadInput } from "../provider.ts";
-import { startTimeNow, resolveBackup, storeArgs, storeFailure } from "./backup.ts";
+import { type ResticWork, startTimeNow, resolveBackup, storeArgs, storeFailure } from "./backup.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
 import { removeOwnLock, retryWhileLocked } from "./locks.ts";
@@ -21,7 +21,8 @@ import {
 } from "../dump-pipe.ts";
 
 /** See OpenRepository.dump. Since 0.17.1, restic starts the script itself; before, it reads a pipe until its end. */
-export async function dump(runner: ResticRunner, input: DumpInput): Promise<BackupResult> {
+export async function dump(work: ResticWork, input: DumpInput): Promise<BackupResult> {
+  const { runner } = work;
   const { restic, access } = runner;
   const bash = await requireBash();
   const output = openDumpOutput(access.log);
@@ -50,7 +51,8 @@ export async function dump(runner: ResticRunner, input: DumpInput): Promise<Back
   output.readStatus(ended.statusText);
   const fault = output.fault();
   const failure = ended.cancelled ? failureOf(access.signal.reason) : (output.failure() ?? storeFailure(runner, ended));
-  return await resolveBackup(runner, { summary, begun, warnings: [], failure, faultOf: () => fault });
+  const paths = [`/${input.name}`];
+  return await resolveBackup(work, { ended, summary, begun, paths, warnings: [], failure, faultOf: () => fault });
 }
 
 /** See OpenRepository.load. */

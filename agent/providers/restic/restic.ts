@@ -1,3 +1,4 @@
+import type { SnapshotFacts } from "../../../shared/run.ts";
 import { backup } from "./backup.ts";
 import { check } from "./check.ts";
 import { prepareRestic } from "./command.ts";
@@ -12,22 +13,36 @@ import { listEverySnapshot, listSnapshots } from "./snapshots.ts";
 import { RESTIC } from "./version.ts";
 import { findEngine, requireEngine } from "../engine-version.ts";
 import type { Provider } from "../provider.ts";
+import { confirmBy, openMemory } from "../recall.ts";
 
 /** restic 0.14 and newer. */
 export const restic: Provider = {
   find: () => findEngine(RESTIC),
 
-  async open(access, { mayCreate }) {
-    const runner = await prepareRestic(await requireEngine(RESTIC), access);
-    const engineId = await ensureResticRepository(runner, { mayCreate });
+  async open(access, { mayCreate, recall = "none" }) {
+    const engine = await requireEngine(RESTIC);
+    const runner = await prepareRestic(engine, access);
+    const look = () => ensureResticRepository(runner, { mayCreate });
+    const memory = await openMemory(access, { engine, mode: recall, look });
+    const work = { runner, memory };
+    let listed: SnapshotFacts[] | null = null;
+    const list = async (): Promise<SnapshotFacts[]> => {
+      listed = await listSnapshots(runner);
+      await confirmBy(memory, listed);
+      return listed;
+    };
     return {
-      engineId,
-      backup: (input) => backup(runner, input),
-      snapshots: () => listSnapshots(runner),
+      engineId: memory.engineId,
+      backup: (input) => backup(work, input),
+      snapshots: list,
       everySnapshot: () => listEverySnapshot(runner),
-      forget: (snapshots) => forget(runner, snapshots),
+      async forget(snapshots) {
+        const before = listed ?? (await list());
+        listed = null;
+        return await forget(work, { before, unwanted: snapshots });
+      },
       contents: () => resticContents(runner),
-      dump: (input) => dump(runner, input),
+      dump: (input) => dump(work, input),
       load: (input) => load(runner, input),
       prune: () => prune(runner),
       check: (input) => check(runner, input),

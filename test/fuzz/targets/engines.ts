@@ -5,7 +5,7 @@ import { forget as borgForget } from "../../../agent/providers/borg/forget.ts";
 import { prune as borgPrune } from "../../../agent/providers/borg/prune.ts";
 import { ensureBorgRepository } from "../../../agent/providers/borg/repository.ts";
 import { borgContents } from "../../../agent/providers/borg/restore.ts";
-import { listSnapshots as borgSnapshots } from "../../../agent/providers/borg/snapshots.ts";
+import { listArchives as borgSnapshots } from "../../../agent/providers/borg/snapshots.ts";
 import { isAtLeast } from "../../../agent/providers/engine-version.ts";
 import { removeStaleLocks } from "../../../agent/providers/restic/locks.ts";
 import { backup as resticBackup } from "../../../agent/providers/restic/backup.ts";
@@ -21,7 +21,7 @@ import { RunError } from "../../../agent/run-error.ts";
 import { RunFailure } from "../../../shared/failure.ts";
 import { Progress, RunStats, SnapshotFacts } from "../../../shared/run.ts";
 import type { Dice } from "../../support/random.ts";
-import { accessOf, fakeEngine } from "../fake-engine.ts";
+import { accessOf, fakeEngine, memoryOf } from "../fake-engine.ts";
 import { one } from "../mutation.ts";
 import { spoiledTar } from "../tar.ts";
 import { mustHold, type Target } from "../target.ts";
@@ -58,7 +58,11 @@ const borgAccess = accessOf("borg");
 function restic(dice: Dice) {
   const version = dice.pick(["0.14.0", "0.16.4", "0.17.3", "0.19.1"]);
   const engine = { path: "/usr/bin/restic", version, isAtLeast: (wanted: string) => isAtLeast(version, wanted) };
-  return { restic: engine, ...fakeEngine(dice, "restic", resticAccess, { stdout: () => spoiledTar(dice) }) };
+  return {
+    restic: engine,
+    cache: null,
+    ...fakeEngine(dice, "restic", resticAccess, { stdout: () => spoiledTar(dice) }),
+  };
 }
 
 function borg(dice: Dice) {
@@ -77,13 +81,33 @@ const UNWANTED = [
   "774467151eac5203b690f91d5d314dc91ae2eab28b61d05b5bec3587c8081203",
 ];
 
+const BEFORE = UNWANTED.map((id) => ({
+  id,
+  name: `of ${id}`,
+  takenAt: "2026-11-22T08:00:00.000Z",
+  paths: ["/srv/photos"],
+  bytesTotal: null,
+}));
+
 const ACTIONS: readonly ((dice: Dice) => Promise<unknown>)[] = [
-  async (dice) => judgeBackup(await resticBackup(restic(dice), input)),
-  async (dice) => judgeBackup(await borgBackup(borg(dice), input)),
+  async (dice) =>
+    judgeBackup(await resticBackup({ runner: restic(dice), memory: memoryOf(dice.pick([null, BEFORE])) }, input)),
+  async (dice) =>
+    judgeBackup(await borgBackup({ runner: borg(dice), memory: memoryOf(dice.pick([null, BEFORE])) }, input)),
   async (dice) => report(z.array(SnapshotFacts), await resticSnapshots(restic(dice))),
   async (dice) => report(z.array(SnapshotFacts), await borgSnapshots(borg(dice))),
-  async (dice) => report(z.array(SnapshotFacts), (await resticForget(restic(dice), UNWANTED)).snapshots),
-  async (dice) => report(z.array(SnapshotFacts), (await borgForget(borg(dice), UNWANTED)).snapshots),
+  async (dice) =>
+    report(
+      z.array(SnapshotFacts),
+      (await resticForget({ runner: restic(dice), memory: memoryOf(null) }, { before: BEFORE, unwanted: UNWANTED }))
+        .snapshots,
+    ),
+  async (dice) =>
+    report(
+      z.array(SnapshotFacts),
+      (await borgForget({ runner: borg(dice), memory: memoryOf(null) }, { listed: BEFORE, unwanted: UNWANTED }))
+        .snapshots,
+    ),
   async (dice) => report(RunStats, (await resticPrune(restic(dice))).stats),
   async (dice) => report(RunStats, (await borgPrune(borg(dice))).stats),
   async (dice) => report(RunFailure.nullable(), (await resticCheck(restic(dice), { part: 1, parts: 2 })).failure),
