@@ -3,6 +3,7 @@ import { readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { execEngine } from "../../agent/runs.ts";
+import { randomizedDelayMs } from "../../shared/schedule.ts";
 import { type FoundEngine, oldestAndNewest, oneOfEach } from "../support/engines.ts";
 import { startRestServer, type Storage } from "../support/storage.ts";
 import { type EngineHost, openEngineHost, useEngine, type Wanted } from "./engine-host.ts";
@@ -13,9 +14,12 @@ let host: EngineHost;
 let now: number;
 afterEach(() => host.close());
 
+const DAY_MS = 86_400_000;
+
 async function openCountingHost(engine: FoundEngine): Promise<void> {
   host = await openEngineHost(engine);
-  now = Date.now();
+  // Early in one of the binding's own days.
+  now = (Math.floor(Date.now() / DAY_MS) + 1) * DAY_MS + randomizedDelayMs(host.work().binding.id, DAY_MS) + 1000;
   Object.assign(host.deps, { clock: { now: () => now } });
   await count(engine, "counting");
   await host.policy({ level: "guarded", repositories: [host.root], keep: { snapshots: 1, days: 0 } });
