@@ -104,6 +104,7 @@ in
     url = optional (types.nullOr types.str) null "https://backup.example.org" "The control plane to enrol at. null: run 'holdfast-agent enroll' yourself.";
     tokenFile = pathOption null "/run/secrets/holdfast-token" "A file with the enrolment token. Only read while this machine is not enrolled.";
     enableDashboard = optional types.bool true true "As in Self Host Blocks, and without effect: the dashboard is a page of the control plane, at `url`. Nothing on this machine shows or hides it.";
+    borgServer = optional types.bool false true "As in Self Host Blocks, and without effect: borg is one of the `engines`, so it is installed. A server needs access over ssh besides.";
     inherit (settings) performance;
     level = optional (types.nullOr (types.enum [ "guarded" "ask" "open" ])) null "ask" "How far the control plane is trusted: policy.level. null: what policy says, or guarded.";
     policy = policy.option;

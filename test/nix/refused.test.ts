@@ -50,6 +50,7 @@ describe("a configuration that can't be meant", () => {
             AWS_SESSION_TOKEN.source = builtins.storeDir + "/x-secret";
           };
           consistency.repository = "2 weeks";
+          environment.TOKEN.source = /nix/store/x-token;
           stateDir = "/var/lib/borg";
         };
       };
@@ -67,6 +68,7 @@ describe("a configuration that can't be meant", () => {
       expect.stringMatching(
         /"x" has settings.repository.secrets.AWS_SESSION_TOKEN.source = .*: that is in the Nix store/,
       ),
+      expect.stringMatching(/"x" has settings.environment.TOKEN.source = .*: that is in the Nix store/),
       expect.stringMatching(
         /"x" has settings.consistency: say when in settings.repository.maintenance.check.timerConfig/,
       ),
@@ -81,9 +83,11 @@ describe("a configuration that can't be meant", () => {
         request.sourceDirectories = [ "/a" ];
         settings = {
           passphrase.result.path = /run/secrets/p;
+          environment.TOKEN.source = /run/secrets/token;
           repository = {
             path = "sftp:b@nas:/b";
             secrets.AWS_ACCESS_KEY_ID = { source = /run/secrets/a; transform = null; };
+            secrets.A.source = /run/secrets/seed;
             ssh.identityFile = /run/secrets/key;
           };
         };
@@ -103,7 +107,10 @@ describe("a configuration that can't be meant", () => {
             secrets: { AWS_ACCESS_KEY_ID: { file: "/run/secrets/a" } },
             ssh: { identityFile: "/run/secrets/key" },
           },
-          settings: { performance: { niceness: 19, ioSchedulingClass: "best-effort", ioPriority: 7 } },
+          settings: {
+            environment: { A: { file: "/run/secrets/seed" }, TOKEN: { file: "/run/secrets/token" } },
+            performance: { niceness: 19, ioSchedulingClass: "best-effort", ioPriority: 7 },
+          },
         },
       },
     });
