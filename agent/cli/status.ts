@@ -42,6 +42,8 @@ interface Status {
     state: "paused" | "off" | "on";
     running: boolean;
     nextDueAt: Instant | null;
+    /** What the next backup waits for when its time is not known yet; null: it is known, or there is none. */
+    nextAfter: "run" | "boot" | null;
     /** When the binding's newest good backup on this host began. */
     lastGoodAt: Instant | null;
     /**
@@ -94,6 +96,7 @@ async function statusOf(deps: CliDeps): Promise<Status> {
       state: binding.paused ? "paused" : binding.settings.enable ? "on" : "off",
       running: running.has(binding.id),
       nextDueAt: dueAt === null ? null : instant(dueAt),
+      nextAfter: dueAt === null ? nextAfter(binding, running.has(binding.id)) : null,
       ...(await lastGoodOf(deps.paths, binding, now.zone)),
       result: resultOf(binding.name),
     });
@@ -140,11 +143,20 @@ async function lastGoodOf(
   return { lastGoodAt, lateAt: expected === null ? null : instant(expected.lateAt) };
 }
 
+function nextAfter({ settings }: AssignedBinding, isRunning: boolean): "run" | "boot" | null {
+  const { OnBootSec, OnUnitInactiveSec } = settings.timerConfig;
+  if (isRunning && OnUnitInactiveSec !== undefined) return "run";
+  return OnBootSec === undefined ? null : "boot";
+}
+
+const NEXT_AFTER = { run: "after this one", boot: "after the next start of the machine" };
+
 function bindingLine(binding: Status["bindings"][number], now: number): string {
   const { name, state, running, nextDueAt, lastGoodAt, lateAt } = binding;
+  const next = nextDueAt ?? (binding.nextAfter === null ? "never" : NEXT_AFTER[binding.nextAfter]);
   const isLate = !running && lateAt !== null && Date.parse(lateAt) <= now;
   return [
-    `binding     ${name}: ${running ? "running, " : ""}${state === "on" ? `next ${nextDueAt ?? "never"}` : state}`,
+    `binding     ${name}: ${running ? "running, " : ""}${state === "on" ? `next ${next}` : state}`,
     ...(lastGoodAt === null ? [] : [`last good ${lastGoodAt}`]),
     ...(isLate ? [`LATE since ${lateAt}`] : []),
   ].join(", ");

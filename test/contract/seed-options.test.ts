@@ -102,7 +102,14 @@ const CASES: Record<string, Case[]> = {
       (tool) => instance(tool, inRepository({ timerConfig: { OnCalendar: "00:00:00", RandomizedDelaySec: "5h" } })),
       settingsOf({ timerConfig: { OnCalendar: "00:00:00", RandomizedDelaySec: "5h", Persistent: true } }),
     ],
+    [
+      "mapped",
+      (tool) =>
+        instance(tool, inRepository({ timerConfig: { OnBootSec: 900, OnUnitActiveSec: "6h", AccuracySec: "1us" } })),
+      settingsOf({ timerConfig: { OnCalendar: [], OnBootSec: "900s", OnUnitActiveSec: "6h", AccuracySec: "1us" } }),
+    ],
     ["refused", (tool) => instance(tool, inRepository({ timerConfig: { WakeSystem: true } })), "WakeSystem"],
+    ["refused", (tool) => instance(tool, inRepository({ timerConfig: { Unit: "x.service" } })), "timerConfig.Unit"],
   ],
   "settings.retention": [
     [
@@ -115,6 +122,14 @@ const CASES: Record<string, Case[]> = {
       (tool) => instance(tool, { retention: { within: "1d", hourly: 24, daily: 7 } }),
       settingsOf({ retention: { keep_within: "1d", keep_hourly: 24, keep_daily: 7 } }),
     ],
+    [
+      "mapped",
+      (tool) => instance(tool, { retention: { keep_within_daily: "1m", "3monthly": 4, minutely: 5, keep_yearly: -1 } }),
+      settingsOf({
+        retention: { keep_within_daily: "1m", keep_quarterly: 4, keep_minutely: 5, keep_yearly: -1 },
+      }),
+    ],
+    ["refused", (tool) => instance(tool, { retention: { "13weekly": 4 } }), "three months of the calendar"],
   ],
   "settings.consistency": [
     ["taken", (tool) => instance(tool, { consistency: {} }), {}],
