@@ -57,6 +57,11 @@ export type Mail = (email: Email) => Promise<MailResult>;
 export interface Hub {
   /** Pokes the host: it pulls now instead of at its next poll. */
   poke(host: Id, pull: "assignment" | "orders"): Promise<void>;
+  /**
+   * Asks the host whether it has that user. @returns null when it is not connected, its agent is too old to be asked, or
+   * it does not answer within seconds
+   */
+  ask(host: Id, about: { readonly user: string }): Promise<boolean | null>;
   /** When the last frame came in on the host's open socket, in milliseconds since 1970; null when none is open. */
   lastHeardAt(host: Id): Promise<number | null>;
   /** Closes the host's socket at once. */

@@ -1,14 +1,20 @@
 import * as z from "zod";
 import { Id, Instant } from "./ids.ts";
 import { Progress } from "./run.ts";
+import { UserName } from "./unix.ts";
 
 /**
  * The frames of the socket. Nothing that must not be lost is sent here.
  *
  * 1 (2026-11-23) first version: hello, welcome, poke, ping, pong, progress.
+ *
+ * 1 (2026-11-29) ask and answer, only with agents that offer it in the upgrade (`ANSWERS_HEADER`).
  */
 export const PROTOCOL = 1;
 export const SUBPROTOCOL = "holdfast.v1";
+/** In an agent's upgrade: what it answers when asked. An older agent sends none, and is not asked. */
+export const ANSWERS_HEADER = "holdfast-answers";
+export const ANSWERS_USER = "user";
 /** A larger frame closes the socket. */
 export const MAX_FRAME_BYTES = 65_536;
 
@@ -24,6 +30,7 @@ export const FrameFromAgent = z.discriminatedUnion("type", [
   Ping,
   Pong,
   z.strictObject({ type: z.literal("progress"), run: Id, progress: Progress }),
+  z.strictObject({ type: z.literal("answer"), id: Id.describe("of the question"), exists: z.boolean() }),
 ]);
 export type FrameFromAgent = z.infer<typeof FrameFromAgent>;
 
@@ -32,6 +39,7 @@ export const FrameFromControl = z.discriminatedUnion("type", [
   Ping,
   Pong,
   z.strictObject({ type: z.literal("poke"), pull: z.enum(["assignment", "orders"]) }),
+  z.strictObject({ type: z.literal("ask"), id: Id, user: UserName.describe("is there such a user on the host?") }),
 ]);
 export type FrameFromControl = z.infer<typeof FrameFromControl>;
 

@@ -21,6 +21,7 @@ import type { DispatchDeps } from "./dispatch.ts";
 import { startRelay } from "../link/relay.ts";
 import { startEscrows } from "../link/escrows.ts";
 import { collectFacts } from "./facts.ts";
+import { watchFacts } from "./facts-watch.ts";
 import { hostZone } from "../system/zone.ts";
 import { acknowledgeOrders, removeExpiredOrders, acceptOrders } from "../link/orders.ts";
 import type { OrderDeps } from "../link/orders.ts";
@@ -36,6 +37,7 @@ import type { RunnerDeps } from "../run/deps.ts";
 import { untilPingsSent } from "../run/pings.ts";
 import { startScheduler } from "./scheduler.ts";
 import { openSpool } from "../state/spool.ts";
+import { isUser } from "../system/process/find-user.ts";
 import type { Timers } from "../system/timers.ts";
 import { findTroubles, watchTroubles } from "../state/troubles.ts";
 import { VERSION } from "../version.ts";
@@ -188,7 +190,8 @@ export async function serve(
     },
   });
   const stopWatching = watchTroubles({ timers, find: listTroubles }, () => puller.pull());
-  const stopDetecting = startDetector({ ...deps, config, api, clock: controlClock, random: randomFraction });
+  const detector = startDetector({ ...deps, config, api, clock: controlClock, random: randomFraction });
+  const stopWatchingFacts = watchFacts({ ...deps, onFacts: () => puller.pull(), onServices: detector.detect });
   const saveState = daemonStateWriter(deps, api);
   await saveState(false);
   connection = keepConnected({
@@ -208,6 +211,7 @@ export async function serve(
     },
     onOffline: () => void saveState(false),
     onPoke: () => puller.pull(),
+    onAsk: isUser,
   });
 
   await new Promise<void>((resolve) => {
@@ -220,7 +224,8 @@ export async function serve(
   declarations.stop();
   relay.stop();
   escrows.stop();
-  stopDetecting();
+  detector.stop();
+  stopWatchingFacts();
   stopWatching();
   stopWatchingGrants();
   interruptedRuns.stop();

@@ -22,6 +22,12 @@ export interface DetectorDeps {
   log: (line: string) => void;
 }
 
+export interface Detector {
+  /** Looks again now: a service may have been installed. */
+  detect(): void;
+  stop(): void;
+}
+
 const DETECT_EVERY_MS = 60 * 60_000;
 const RETRY_AFTER_MS = 5 * 60_000;
 const REFRESH_EVERY_MS = 24 * 60 * 60_000;
@@ -29,9 +35,8 @@ const REFRESH_EVERY_MS = 24 * 60 * 60_000;
 /**
  * Detects services of the catalogue: at once and hourly. Sends the result when it has changed, and daily. Fetches the
  * probes daily. The policy can forbid it.
- * @returns stops it
  */
-export function startDetector(deps: DetectorDeps): () => void {
+export function startDetector(deps: DetectorDeps): Detector {
   let cancelTimer = (): void => {};
   let isStopped = false;
   let lastLogged = "";
@@ -63,17 +68,24 @@ export function startDetector(deps: DetectorDeps): () => void {
       if (!isKnown && message !== lastLogged) deps.log(`services are not detected: ${message}`);
       lastLogged = message;
     }
-    if (!isStopped)
-      cancelTimer = deps.timers.after(
-        withJitter(wait, deps.random, PLUS_MINUS_TENTH),
-        () => void detectAndReschedule(),
-      );
+    if (!isStopped) cancelTimer = deps.timers.after(withJitter(wait, deps.random, PLUS_MINUS_TENTH), detectNext);
+  };
+  // One at a time.
+  let detecting = Promise.resolve();
+  const detectNext = (): void => {
+    detecting = detecting.then(async () => {
+      cancelTimer();
+      if (!isStopped) await detectAndReschedule();
+    });
   };
 
-  void detectAndReschedule();
-  return () => {
-    isStopped = true;
-    cancelTimer();
+  detectNext();
+  return {
+    detect: detectNext,
+    stop() {
+      isStopped = true;
+      cancelTimer();
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import type { EnrollRequest, HostFacts } from "../../shared/host.ts";
 import { readRetryAfter } from "../../shared/outgoing.ts";
 import { instant, type Id } from "../../shared/ids.ts";
 import { type AgentInstance, formatInstance, INSTANCE_HEADER } from "../../shared/instance.ts";
+import { ANSWERS_HEADER, ANSWERS_USER } from "../../shared/protocol.ts";
 import { ReportsAccepted } from "../../shared/report.ts";
 import type { Report } from "../../shared/report.ts";
 import { openClockOffset } from "./clock-offset.ts";
@@ -181,7 +182,15 @@ export function openApi(deps: ApiDeps): Api {
     async socket() {
       const url = endpointUrl(deps.config.url, "socket").replace(/^http/, "ws");
       const clock = instant(deps.clock.now());
-      return { url, headers: { ...named, authorization: await authorization(), [CLOCK_HEADER]: clock } };
+      return {
+        url,
+        headers: {
+          ...named,
+          authorization: await authorization(),
+          [CLOCK_HEADER]: clock,
+          [ANSWERS_HEADER]: ANSWERS_USER,
+        },
+      };
     },
     clockOffset: offset.now,
   };

@@ -29,6 +29,8 @@ export interface ConnectionDeps {
   onOnline: () => void;
   onOffline: () => void;
   onPoke: (pull: "assignment" | "orders") => void;
+  /** Whether the host has that user. One question at a time. */
+  onAsk: (user: string) => Promise<boolean>;
 }
 
 export interface Connection {
@@ -43,6 +45,7 @@ const SILENT_AFTER_MS = 75_000;
 const STABLE_AFTER_MS = 60_000;
 const HANDSHAKE_WITHIN_MS = 20_000;
 const TERMINATE_AFTER_MS = 2_000;
+const MOST_QUESTIONS = 16;
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 const REVOKED_RETRY_MS = 3_600_000;
@@ -164,6 +167,18 @@ function openSocket(
   const send = (frame: FrameFromAgent): void => {
     if (ws.readyState === WebSocket.OPEN) ws.send(JSON.stringify(frame));
   };
+  let waiting = 0;
+  let answering = Promise.resolve();
+  const answer = (id: Id, user: string): void => {
+    // Nobody waits for the answers to so many.
+    if (waiting >= MOST_QUESTIONS) return;
+    waiting++;
+    answering = answering
+      .then(async () => send({ type: "answer", id, exists: await deps.onAsk(user) }))
+      // Not known is no answer.
+      .catch(() => undefined)
+      .finally(() => waiting--);
+  };
   const receive = (frame: FrameFromControl): void => {
     switch (frame.type) {
       case "ping":
@@ -172,6 +187,8 @@ function openSocket(
         return;
       case "poke":
         return deps.onPoke(frame.pull);
+      case "ask":
+        return answer(frame.id, frame.user);
       case "welcome":
         if (frame.protocol !== PROTOCOL) return close(CLOSE.protocol.code, CLOSE.protocol.reason);
         if (state !== "open") return;

@@ -15,8 +15,10 @@ import {
   PROTOCOL,
 } from "../../shared/protocol.ts";
 import type { Progress } from "../../shared/run.ts";
+import type { Questions } from "./questions.ts";
 
-type SessionDeps = Pick<Deps, "db" | "clock">;
+type SessionDeps = Pick<Deps, "db" | "clock"> & { readonly questions: Pick<Questions, "answer"> };
+type RecordDeps = Pick<Deps, "db" | "clock">;
 
 const PROGRESS_EVERY_MS = 1000;
 
@@ -39,7 +41,7 @@ export function newSession(host: Id, connection: Id): Session {
 }
 
 /** The socket is open: records the connection. Closes it when the host was revoked since the upgrade. */
-export async function handleOpen({ db, clock }: SessionDeps, session: Session): Promise<Reaction> {
+export async function handleOpen({ db, clock }: RecordDeps, session: Session): Promise<Reaction> {
   const now = instant(clock.now());
   const present = await db
     .update(hosts)
@@ -71,11 +73,14 @@ export async function handleFrame(deps: SessionDeps, session: Session, text: str
     case "progress":
       await saveProgress(deps, session, frame.run, frame.progress);
       return noReaction;
+    case "answer":
+      deps.questions.answer(session.host, frame.id, frame.exists);
+      return noReaction;
   }
 }
 
 /** The socket is closed: clears the host's connection, unless a newer one has replaced it. */
-export async function handleClose({ db, clock }: SessionDeps, session: Session): Promise<void> {
+export async function handleClose({ db, clock }: RecordDeps, session: Session): Promise<void> {
   await db
     .update(hosts)
     .set({ connectionId: null, connectedAt: null, lastSeenAt: instant(clock.now()) })
@@ -96,7 +101,7 @@ function welcome(now: number): string {
 }
 
 /** Saves progress of the host's own running run, at most once a second. The rest is dropped. */
-async function saveProgress({ db, clock }: SessionDeps, session: Session, run: Id, progress: Progress): Promise<void> {
+async function saveProgress({ db, clock }: RecordDeps, session: Session, run: Id, progress: Progress): Promise<void> {
   const now = clock.now();
   const last = session.progressAt.get(run);
   if (last !== undefined && now - last < PROGRESS_EVERY_MS) return;

@@ -49,6 +49,7 @@ async function bench(input: { random?: () => number; isRevoked?: () => Promise<b
       }),
     onOnline: () => void events.emit("online"),
     onOffline: () => void events.emit("offline"),
+    onAsk: async () => false,
     onPoke: (pull) => void events.emit("poke", pull),
   });
   onTestFinished(async () => {

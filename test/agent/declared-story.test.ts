@@ -1,5 +1,7 @@
+import { execFileSync } from "node:child_process";
 import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import * as z from "zod";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import { startWorld, type Thing, type World } from "../support/world.ts";
@@ -54,6 +56,29 @@ const only = async (path: string): Promise<Thing | undefined> => (await world.ap
 
 const runs = async (binding: Thing): Promise<Thing> =>
   world.endOf(await world.api.post(`/bindings/${binding["id"]}/run`, {}));
+
+test.runIf(process.getuid?.() === 0)(
+  "a user made a moment ago is accepted at once, and soon among the facts",
+  async () => {
+    const name = `holdfast-${process.pid}`;
+    const host = await only("/hosts");
+    const request = { user: name, sourceDirectories: ["/srv"] };
+    await expect(world.api.post("/contracts", { host: "nas", name: "early", request })).rejects.toThrow(
+      `has no user \\"${name}\\"; create the user there`,
+    );
+    execFileSync("useradd", ["--no-create-home", "--system", name]);
+    try {
+      expect(await world.api.post("/contracts", { host: "nas", name: "late", request })).toMatchObject({ request });
+      await until("the facts to name it", async () => {
+        const { facts } = z.object({ facts: z.object({ users: z.array(z.string()) }) }).parse(await only("/hosts"));
+        return facts.users.includes(name);
+      });
+      expect((await only("/hosts"))?.["connectedAt"]).toBe(host?.["connectedAt"]);
+    } finally {
+      execFileSync("userdel", [name]);
+    }
+  },
+);
 
 test("a file appears, is bound, runs, changes, breaks and is removed; its snapshots stay restorable", async () => {
   await declare(declared().request);

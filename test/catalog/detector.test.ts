@@ -29,7 +29,7 @@ async function bench(change: { host?: string; type?: string } = {}) {
     if (state.isOffline) throw new ApiError("offline", "nobody answers");
   };
   const start = (): void => {
-    const stop = startDetector({
+    const { stop } = startDetector({
       config,
       paths,
       clock: time.clock,

@@ -169,7 +169,7 @@ const CONTENTS: [string, unknown, string | null][] = [
     inRepository({ maintenance: { access: { location: "x" } } }),
     "settings.repository.maintenance.access.location",
   ],
-  ["a negative rule", within("retention", { keep_last: -1 }), "settings.retention.keep_last"],
+  ["half a rule", within("retention", { keep_last: 0.5 }), "settings.retention.keep_last"],
   ["half a priority", within("performance", { niceness: 0.5 }), "settings.performance.niceness"],
   ["no address", inSettings({ pings: [{ kind: "healthchecks", url: "ftp://x" }] }), "settings.pings.0.url"],
   ["half a database", { user: "postgres", backupCmd: "pg_dumpall" }, "restoreCmd"],

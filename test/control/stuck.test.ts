@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { openQuestions } from "../../control/hub/questions.ts";
 import { newSession, handleFrame } from "../../control/hub/session.ts";
 import { Binding } from "../../shared/binding.ts";
 import { instant, uuidv7 } from "../../shared/ids.ts";
@@ -26,7 +27,7 @@ async function running(limit = "24h") {
       run: report.run.id,
       progress: { ...progress, at: instant(control.deps.clock.now()) },
     };
-    await handleFrame(control.deps, session, JSON.stringify(frame));
+    await handleFrame({ ...control.deps, questions: openQuestions() }, session, JSON.stringify(frame));
   };
   return { ...all, report, say };
 }

@@ -51,7 +51,12 @@ export const noticesCut: Fault = {
           clock: { now: () => now },
           random: (bytes) => Uint8Array.from({ length: bytes }, () => dice.below(256)),
           log: { info: () => undefined, error: () => undefined },
-          hub: { poke: async () => undefined, lastHeardAt: async () => null, disconnect: async () => undefined },
+          hub: {
+            poke: async () => undefined,
+            ask: async () => null,
+            lastHeardAt: async () => null,
+            disconnect: async () => undefined,
+          },
           post: async ({ url, headers, body }) => {
             if (!isWell && dice.isLucky(0.2)) return { status: 503 };
             said.push({ channel: url, id: headers["webhook-id"] ?? "", event: Event.parse(JSON.parse(body)) });

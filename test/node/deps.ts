@@ -41,7 +41,12 @@ export async function heldDeps(post: Post = createPost(ANYWHERE)): Promise<HeldD
     },
     random: (bytes) => new Uint8Array(randomBytes(bytes)),
     log: { info: () => undefined, error: () => undefined },
-    hub: { poke: async () => undefined, lastHeardAt: async () => null, disconnect: async () => undefined },
+    hub: {
+      poke: async () => undefined,
+      ask: async () => null,
+      lastHeardAt: async () => null,
+      disconnect: async () => undefined,
+    },
     signingKey: await openSigningKey(directory, undefined),
     post,
     mail: createMail(ANYWHERE),

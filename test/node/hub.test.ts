@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { hosts } from "../../control/db/schema/hosts.ts";
 import { runs } from "../../control/db/schema/runs.ts";
+import { openQuestions } from "../../control/hub/questions.ts";
 import { newSession, handleOpen, handleFrame } from "../../control/hub/session.ts";
 import { createHub, type NodeHub } from "../../control/runtime/node/hub.ts";
 import { type Id, instant, uuidv7 } from "../../shared/ids.ts";
@@ -140,7 +141,10 @@ test("progress is saved at most once a second, and only of a running run", async
   await handleOpen(deps, session);
   const send = async (fraction: number): Promise<number | undefined> => {
     const frame = { type: "progress", run, progress: { fraction, at: instant(deps.clock.now()) } };
-    expect(await handleFrame(deps, session, JSON.stringify(frame))).toEqual({ send: [], close: null });
+    expect(await handleFrame({ ...deps, questions: openQuestions() }, session, JSON.stringify(frame))).toEqual({
+      send: [],
+      close: null,
+    });
     const [row] = await deps.db.select({ progress: runs.progress }).from(runs);
     return row?.progress?.fraction;
   };

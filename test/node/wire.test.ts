@@ -43,6 +43,7 @@ async function bench(random: () => number = () => 1) {
     },
     onOnline: () => void events.emit("online"),
     onOffline: () => void events.emit("offline"),
+    onAsk: async () => false,
     onPoke: () => void pokes++,
   });
   onTestFinished(async () => {

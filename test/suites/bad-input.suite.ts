@@ -24,7 +24,6 @@ export function badInputSuite(control: () => ControlUnderTest): void {
       ["unknown-key", { sourceDirectory: "/srv" }, ["request"], "sourceDirectory"],
       ["wrong-type", { user: 7 }, ["request", "user"], "string"],
       ["no-user-name", { user: "no such user" }, ["request", "user"], "must be the name of a Unix user"],
-      ["unknown-user", { user: "photos" }, ["request", "user"], 'has no user "photos"'],
       [
         "relative-source",
         { sourceDirectories: ["srv"] },

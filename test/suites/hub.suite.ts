@@ -3,13 +3,21 @@ import { describe, expect, test } from "vitest";
 import * as z from "zod";
 import { Assignment, JWS_TYPES, Order, SignedAssignment, SignedOrders } from "../../shared/assignment.ts";
 import { Host } from "../../shared/host.ts";
-import { CLOSE, MAX_FRAME_BYTES, PING_TEXT, PROTOCOL, SUBPROTOCOL } from "../../shared/protocol.ts";
+import {
+  ANSWERS_HEADER,
+  ANSWERS_USER,
+  CLOSE,
+  MAX_FRAME_BYTES,
+  PING_TEXT,
+  PROTOCOL,
+  SUBPROTOCOL,
+} from "../../shared/protocol.ts";
 import { ReportsAccepted } from "../../shared/report.ts";
 import { Run, RunWithLog } from "../../shared/run.ts";
 import { openClient } from "../support/client.ts";
 import type { ControlUnderTest } from "../support/control-under-test.ts";
 import { declareBinding } from "../support/declare.ts";
-import { enrolFakeHost, type FakeHost, readSigned, type TokenChange } from "../support/fake-host.ts";
+import { enrolFakeHost, FAKE_FACTS, type FakeHost, readSigned, type TokenChange } from "../support/fake-host.ts";
 import { type FakeSocket, openFakeSocket, UpgradeRefused } from "../support/fake-socket.ts";
 import { until } from "../support/until.ts";
 
@@ -77,6 +85,53 @@ export function hubSuite(control: () => ControlUnderTest): void {
       expect(after.revision).toBeGreaterThan(before.revision);
       expect(after.bindings).toMatchObject([{ id: binding.id, paused: true }]);
       socket.close(1000);
+    });
+
+    test("a user that the facts don't name is asked of the host, as far as it can be asked", async () => {
+      const host = await enrolFakeHost(control(), "asked");
+      const make = (user: string) =>
+        admin.send("POST", "/api/v1/contracts", {
+          host: host.name,
+          name: `of-${user}`,
+          request: { user, sourceDirectories: ["/srv"] },
+        });
+      const socket = await greet(await host.connect({ [ANSWERS_HEADER]: ANSWERS_USER }));
+      await isOnline(host, true);
+      for (const [user, exists, status] of [
+        ["newcomer", true, 201],
+        ["nobody-there", false, 400],
+      ] as const) {
+        const made = make(user);
+        const question = await socket.next();
+        if (question.type !== "ask") throw new Error(`not a question: ${question.type}`);
+        expect(question.user).toBe(user);
+        // Another question's answer is none.
+        socket.send({ type: "answer", id: host.id, exists: !exists });
+        socket.send({ type: "answer", id: question.id, exists });
+        const { status: replied, body } = await made;
+        expect([replied, JSON.stringify(body).includes('has no user \\"nobody-there\\"; create')]).toEqual([
+          status,
+          !exists,
+        ]);
+      }
+      socket.close(1000);
+      await socket.closed;
+      await isOnline(host, false);
+      // Nobody can say now: the run will.
+      expect((await make("unknown-yet")).status).toBe(201);
+
+      // An agent that can't be asked sends its facts when it is poked.
+      const old = await greet(await host.connect());
+      await isOnline(host, true);
+      const refused = await make("newer");
+      expect([refused.status, JSON.stringify(refused.body)]).toEqual([
+        400,
+        expect.stringContaining("try again in a moment"),
+      ]);
+      expect(await old.next()).toEqual({ type: "poke", pull: "assignment" });
+      await host.client.ask(z.unknown(), "PUT", "/agent/v1/facts", { ...FAKE_FACTS, users: ["root", "newer"] });
+      expect((await make("newer")).status).toBe(201);
+      old.close(1000);
     });
 
     test("an order pokes the host, and progress is shown while it runs", async () => {

@@ -28,6 +28,8 @@ export interface TestControl {
   readonly hubCalls: string[];
   /** Signs of life of sockets that are open, by host: what the hub answers when asked. */
   readonly heard: Map<string, number>;
+  /** What a host says when it is asked for a user; null: nothing, as of numbers. Of others it says that it has none. */
+  readonly said: Map<string, boolean | null>;
   /** How often the outbox was woken. */
   wakes(): number;
   pass(milliseconds: number): void;
@@ -126,6 +128,7 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
   let wakes = 0;
   const hubCalls: string[] = [];
   const heard = new Map<string, number>();
+  const said = new Map<string, boolean | null>();
   const deps: Deps = {
     db,
     clock: { now: () => now },
@@ -133,6 +136,10 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
     log: { info: () => undefined, error: onError },
     hub: {
       poke: async (host, pull) => void hubCalls.push(`poke ${host} ${pull}`),
+      ask: async (host, { user }) => {
+        hubCalls.push(`ask ${host} ${user}`);
+        return said.get(user) ?? (said.has(user) || /^\d+$/.test(user) ? null : false);
+      },
       lastHeardAt: async (host) => heard.get(host) ?? null,
       disconnect: async (host, why) => void hubCalls.push(`disconnect ${host} ${why}`),
     },
@@ -155,6 +162,7 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
     admin,
     hubCalls,
     heard,
+    said,
     wakes: () => wakes,
     pass: (milliseconds) => {
       now += milliseconds;
@@ -173,8 +181,8 @@ export function askerOf(app: App, bearer: (() => string | Promise<string>) | nul
     const text = typeof body === "string" ? body : JSON.stringify(body);
     const answer = await app.request(path, { method, headers, ...(body === undefined ? {} : { body: text }) });
     const isJson = answer.headers.get("content-type")?.includes("json") ?? false;
-    const said = await answer.text();
-    return { status: answer.status, headers: answer.headers, body: isJson ? JSON.parse(said) : said };
+    const replied = await answer.text();
+    return { status: answer.status, headers: answer.headers, body: isJson ? JSON.parse(replied) : replied };
   };
   return {
     send,

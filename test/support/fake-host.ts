@@ -16,7 +16,8 @@ export interface FakeHost {
   token(change?: TokenChange): Promise<string>;
   /** Speaks the agent API as this host. */
   readonly client: Client;
-  connect(): Promise<FakeSocket>;
+  /** @param headers more of them, such as what its agent answers */
+  connect(headers?: Record<string, string>): Promise<FakeSocket>;
 }
 
 export interface TokenChange {
@@ -77,7 +78,7 @@ export async function enrolFakeHost(control: ControlUnderTest, name: string): Pr
     controlKey: enrolment.controlKey,
     token: makeToken,
     client: openClient(control.url, () => makeToken()),
-    connect: async () => await openFakeSocket(control.url, await makeToken()),
+    connect: async (headers) => await openFakeSocket(control.url, await makeToken(), undefined, headers),
   };
 }
 

@@ -33,9 +33,10 @@ export async function openFakeSocket(
   url: string,
   token: string | null,
   protocols = [SUBPROTOCOL],
+  headers: Record<string, string> = {},
 ): Promise<FakeSocket> {
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}/agent/v1/socket`, protocols, {
-    headers: token === null ? {} : { authorization: `Bearer ${token}` },
+    headers: { ...headers, ...(token === null ? {} : { authorization: `Bearer ${token}` }) },
     perMessageDeflate: false,
   });
   const frames: string[] = [];

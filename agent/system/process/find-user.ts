@@ -30,6 +30,12 @@ function numberOf(name: string): number | null {
   return /^\d+$/.test(name) ? Number(name) : null;
 }
 
+/** Whether the host has the user, by a directory service too. */
+export async function isUser(name: string): Promise<boolean> {
+  const own = ownUser();
+  return name === own.name || (await lookUpUser(name, own)) !== null;
+}
+
 async function lookUpUser(name: string, own: RunUser): Promise<RunUser | null> {
   const lines: string[] = [];
   // getent also knows users of a directory service. Where it is missing, /etc/passwd has to do.

@@ -2,7 +2,6 @@ import { and, desc, eq, inArray, ne, sql } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import { DatabaseContract, FilesContract } from "../../../shared/contract.ts";
 import type { ChangeContract, Contract, ContractBody, CreateContract } from "../../../shared/contract.ts";
-import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { changeWithMac, guardAsRead, withMac } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
@@ -10,7 +9,7 @@ import { hosts } from "../../db/schema/hosts.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { bodyFromCatalog } from "./catalog.ts";
-import { resolveHost } from "../hosts/hosts.ts";
+import { type HostRow, resolveHost } from "../hosts/hosts.ts";
 import { newId } from "../ids.ts";
 import { isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { declaredOnHost, invalidRequest, notFound, throwIfInUse, throwIfNameTaken } from "../errors.ts";
@@ -25,7 +24,7 @@ export async function createContract(
 ): Promise<Contract> {
   const host = await resolveHost(deps, input.host, ["host"]);
   const { name, body, userAt } = bodyFromInput(input);
-  checkUser(host, body.request.user, userAt);
+  await checkUser(deps, host, body.request.user, userAt);
   const now = instant(deps.clock.now());
   const known = {
     id: newId(deps),
@@ -137,33 +136,39 @@ function bodyFromInput(input: CreateContract): { name: string; body: ContractBod
   return { name: input.name ?? input.fromCatalog, body: bodyFromCatalog(input), userAt: ["params", "user"] };
 }
 
-/** Throws `request.invalid` for a user that the host does not have, or that its agent can't become without root. */
-function checkUser(
-  host: { name: string; facts: HostFacts | null },
-  user: string,
-  path: string[] = ["request", "user"],
-): void {
-  const { facts } = host;
+/**
+ * Throws `request.invalid` for a user that the host does not have, or that its agent can't become without root. Facts may
+ * be half an hour old, so the host is asked; what nobody can say now is left to the run.
+ */
+async function checkUser(deps: Deps, host: HostRow, user: string, path: string[] = ["request", "user"]): Promise<void> {
+  const { facts, name } = host;
   if (facts === null) return;
-  // The facts have names only: a number, the host looks up.
-  const isNumber = /^\d+$/.test(user);
-  if (!isNumber && facts.users.length > 0 && !facts.users.includes(user)) {
-    throw invalidRequest(
-      path,
-      `host "${host.name}" has no user "${user}"; create the user there, or name one that exists`,
-    );
-  }
   if (facts.runsAs !== "root" && facts.runsAs !== user) {
     throw invalidRequest(
       path,
-      `the agent of host "${host.name}" runs as "${facts.runsAs}", not as root: the user must be "${facts.runsAs}"`,
+      `the agent of host "${name}" runs as "${facts.runsAs}", not as root: the user must be "${facts.runsAs}"`,
     );
   }
+  if (facts.users.length === 0 || facts.users.includes(user)) return;
+  const exists = await deps.hub.ask(host.id, { user });
+  if (exists === true) return;
+  if (exists === false) {
+    throw invalidRequest(path, `host "${name}" has no user "${user}"; create the user there, or name one that exists`);
+  }
+  // The facts have names only.
+  const isNumber = /^\d+$/.test(user);
+  if (host.connectionId === null || isNumber) return;
+  // An older agent sends its facts after each pull.
+  await deps.hub.poke(host.id, "assignment");
+  throw invalidRequest(
+    path,
+    `host "${name}" has no user "${user}" by its last facts, and its agent did not answer whether that is still so; its facts were asked for: try again in a moment, or name a user that exists`,
+  );
 }
 
 async function checkNewUser(deps: Deps, contract: ContractRow, user: string): Promise<void> {
   const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, contract.host));
-  if (host !== undefined) checkUser(host, user);
+  if (host !== undefined) await checkUser(deps, host, user);
   const mine = deps.db
     .select({ repository: bindings.repository })
     .from(bindings)

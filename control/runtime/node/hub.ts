@@ -2,9 +2,18 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
 import type { Deps, Hub } from "../../deps.ts";
+import { openQuestions } from "../../hub/questions.ts";
 import { handleClose, newSession, handleOpen, handleFrame, type Reaction, type Session } from "../../hub/session.ts";
 import { type Id, uuidv7 } from "../../../shared/ids.ts";
-import { CLOSE, type FrameFromControl, MAX_FRAME_BYTES, PING_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
+import {
+  ANSWERS_HEADER,
+  ANSWERS_USER,
+  CLOSE,
+  type FrameFromControl,
+  MAX_FRAME_BYTES,
+  PING_TEXT,
+  SUBPROTOCOL,
+} from "../../../shared/protocol.ts";
 
 const PING_EVERY_MS = 30_000;
 /** Counted in pings, not measured, so that a changed clock closes no live socket and keeps no dead one. */
@@ -17,6 +26,8 @@ const INTERNAL_ERROR = 1011;
 interface Peer {
   readonly socket: WebSocket;
   readonly session: Session;
+  /** Its agent answers questions. */
+  readonly answers: boolean;
   /** Pings since its last frame. */
   missedPings: number;
   /** Frames are handled one after another, the close last. */
@@ -35,6 +46,7 @@ export interface NodeHub extends Hub {
 /** The hub of one process: every socket is in its memory. */
 export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): NodeHub {
   const peers = new Map<Id, Peer>();
+  const questions = openQuestions();
   const pendingDisconnects = new Set<Promise<void>>();
   /** Sessions whose disconnect could not be recorded yet. Until then their hosts are shown as online. */
   const unrecordedSessions = new Set<Session>();
@@ -69,9 +81,9 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
     }
   };
 
-  const addPeer = (host: Id, socket: WebSocket): void => {
+  const addPeer = (host: Id, socket: WebSocket, answers: boolean): void => {
     const id = uuidv7(deps.clock.now(), deps.random(16));
-    const peer: Peer = { socket, session: newSession(host, id), missedPings: 0, work: Promise.resolve() };
+    const peer: Peer = { socket, session: newSession(host, id), answers, missedPings: 0, work: Promise.resolve() };
     const older = peers.get(host);
     peers.set(host, peer);
     if (older !== undefined) closePeer(older, "replaced");
@@ -80,7 +92,7 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
       peer.missedPings = 0;
       const text = isBinary ? null : data.toString("utf8");
       void runInOrder(peer, async () =>
-        closingSockets.has(socket) ? undefined : handleFrame(deps, peer.session, text),
+        closingSockets.has(socket) ? undefined : handleFrame({ ...deps, questions }, peer.session, text),
       );
     });
     socket.once("close", () => {
@@ -97,9 +109,18 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
   };
 
   const hub: NodeHub = {
-    accept: (host, request, socket, head) => server.handleUpgrade(request, socket, head, (peer) => addPeer(host, peer)),
+    accept: (host, request, socket, head) =>
+      server.handleUpgrade(request, socket, head, (peer) =>
+        addPeer(host, peer, request.headers[ANSWERS_HEADER] === ANSWERS_USER),
+      ),
     poke: async (host, pull) =>
       send(peers.get(host), JSON.stringify({ type: "poke", pull } satisfies FrameFromControl)),
+    ask: async (host, { user }) => {
+      const peer = peers.get(host);
+      if (peer === undefined || !peer.answers) return null;
+      const id = uuidv7(deps.clock.now(), deps.random(16));
+      return await questions.ask({ host, id, user }, (text) => send(peer, text));
+    },
     lastHeardAt: async (host) => {
       const peer = peers.get(host);
       return peer === undefined ? null : deps.clock.now() - peer.missedPings * PING_EVERY_MS;

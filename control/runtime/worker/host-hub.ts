@@ -1,14 +1,23 @@
 import { DurableObject } from "cloudflare:workers";
 import * as z from "zod";
+import { openQuestions } from "../../hub/questions.ts";
 import { handleClose, newSession, handleOpen, handleFrame, type Reaction, type Session } from "../../hub/session.ts";
 import { Id, idTimeMs, uuidv7 } from "../../../shared/ids.ts";
-import { CLOSE, type FrameFromControl, PING_TEXT, PONG_TEXT, SUBPROTOCOL } from "../../../shared/protocol.ts";
+import {
+  ANSWERS_HEADER,
+  ANSWERS_USER,
+  CLOSE,
+  type FrameFromControl,
+  PING_TEXT,
+  PONG_TEXT,
+  SUBPROTOCOL,
+} from "../../../shared/protocol.ts";
 import { openDatabase } from "./database.ts";
 import type { Env } from "./env.ts";
 import { log } from "./log.ts";
 
 /** Attached to each socket, so that it survives hibernation. */
-const Attachment = z.object({ host: Id, connection: Id });
+const Attachment = z.object({ host: Id, connection: Id, answers: z.boolean().default(false) });
 type Attachment = z.infer<typeof Attachment>;
 
 const NORMAL = 1000;
@@ -20,6 +29,7 @@ const INTERNAL_ERROR = 1011;
  * upgrade's URL is authenticated already. Methods for other requests return a result and never throw.
  */
 export class HostHub extends DurableObject<Env> {
+  readonly #questions = openQuestions();
   readonly #sessions = new WeakMap<WebSocket, Session>();
   /** Frames are handled one after another, the close last. */
   #work: Promise<void> = Promise.resolve();
@@ -35,14 +45,17 @@ export class HostHub extends DurableObject<Env> {
     const { 0: theirs, 1: ours } = new WebSocketPair();
     for (const older of this.#open()) closeSocket(older, CLOSE.replaced);
     this.ctx.acceptWebSocket(ours);
-    ours.serializeAttachment({ host, connection: newConnection() } satisfies Attachment);
+    const answers = request.headers.get(ANSWERS_HEADER) === ANSWERS_USER;
+    ours.serializeAttachment({ host, connection: newConnection(), answers } satisfies Attachment);
     await this.#runInOrder(ours, (session) => handleOpen(this.#deps(), session));
     return new Response(null, { status: 101, webSocket: theirs, headers: { "sec-websocket-protocol": SUBPROTOCOL } });
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const text = typeof message === "string" ? message : null;
-    await this.#runInOrder(socket, (session) => handleFrame(this.#deps(), session, text));
+    await this.#runInOrder(socket, (session) =>
+      handleFrame({ ...this.#deps(), questions: this.#questions }, session, text),
+    );
   }
 
   /** Answers the close at once; the runtime would take ten seconds. */
@@ -61,6 +74,16 @@ export class HostHub extends DurableObject<Env> {
     const open = this.#open();
     for (const socket of open) socket.send(text);
     return open.length > 0;
+  }
+
+  /** @returns what the host says; null when its agent can't be asked, or does not answer in time */
+  async ask(user: string): Promise<boolean | null> {
+    for (const socket of this.#open()) {
+      const { host, answers } = Attachment.parse(socket.deserializeAttachment());
+      // Not in order with the frames: one of them brings the answer.
+      if (answers) return await this.#questions.ask({ host, id: newConnection(), user }, (text) => socket.send(text));
+    }
+    return null;
   }
 
   /** Time of the last connection or ping. Pings are answered without waking the object up. */

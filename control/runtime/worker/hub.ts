@@ -17,6 +17,14 @@ export function openHub(objects: Objects, log: Log): Hub {
   };
   return {
     poke: (host, pull) => attempt("poke", host, () => objects.getByName(host).poke(pull)),
+    ask: async (host, { user }) => {
+      try {
+        return await objects.getByName(host).ask(user);
+      } catch (error) {
+        log.error("could not ask a host", { host, error: String(error) });
+        return null;
+      }
+    },
     lastHeardAt: async (host) => {
       try {
         return await objects.getByName(host).lastHeardAt();

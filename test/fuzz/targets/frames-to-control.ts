@@ -1,3 +1,4 @@
+import { openQuestions } from "../../../control/hub/questions.ts";
 import { handleClose, newSession, handleOpen, handleFrame } from "../../../control/hub/session.ts";
 import { newId } from "../../../control/domain/ids.ts";
 import { MAX_FRAME_BYTES } from "../../../shared/protocol.ts";
@@ -42,7 +43,7 @@ export const framesToControl: Target = {
       async play(dice) {
         control.pass(dice.below(2_000));
         const text = frameOf(dice, recorded);
-        const { send, close } = await handleFrame(deps, session, text);
+        const { send, close } = await handleFrame({ ...deps, questions: openQuestions() }, session, text);
         for (const answer of send) {
           const bytes = Buffer.byteLength(answer);
           mustHold(

@@ -112,6 +112,7 @@ async function frame(dice: Dice, sockets: WebSocketServer, url: string): Promise
     target: () => Promise.resolve({ url: url.replace("http", "ws"), headers: {} }),
     onOnline: () => undefined,
     onOffline: () => undefined,
+    onAsk: async () => false,
     onPoke: () => undefined,
   });
   const [socket] = (await connected) as [WebSocket];
