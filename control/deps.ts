@@ -58,8 +58,9 @@ export interface Hub {
   /** Pokes the host: it pulls now instead of at its next poll. */
   poke(host: Id, pull: "assignment" | "orders"): Promise<void>;
   /**
-   * Asks the host whether it has that user. @returns null when it is not connected, its agent is too old to be asked, or
-   * it does not answer within seconds
+   * Asks the host whether it has that user.
+   *
+   * @returns null when it is not connected, its agent is too old to be asked, or no answer comes within seconds
    */
   ask(host: Id, about: { readonly user: string }): Promise<boolean | null>;
   /** When the last frame came in on the host's open socket, in milliseconds since 1970; null when none is open. */

@@ -137,8 +137,8 @@ function bodyFromInput(input: CreateContract): { name: string; body: ContractBod
 }
 
 /**
- * Throws `request.invalid` for a user that the host does not have, or that its agent can't become without root. Facts may
- * be half an hour old, so the host is asked; what nobody can say now is left to the run.
+ * Throws `request.invalid` for a user that the host does not have, or that its agent can't become without root. Facts
+ * may be half an hour old, so the host is asked; what nobody can say now is left to the run.
  */
 async function checkUser(deps: Deps, host: HostRow, user: string, path: string[] = ["request", "user"]): Promise<void> {
   const { facts, name } = host;
