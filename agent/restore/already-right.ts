@@ -6,10 +6,13 @@ import type { Planned, RestoreWork } from "./work.ts";
 /** Not compared: such a failure stays one, whatever else is right. */
 const OF_OTHER_ATTRIBUTES = /xattr|\bacl\b/i;
 
+/** A directory's failure of any other kind may be about what is in it. At the end: before it, there may be any name. */
+const OF_RIGHTS = /(?:^|: |\] )(?:operation not permitted|permission denied|read-only file system)(?:: '[^']*')?$/i;
+
 /**
  * Looks at what could not be written: on a read-only file system, immutable, append-only. What is as in the snapshot
- * nevertheless is no failure; where the content is right, the reason says what is not. A directory that is there is no
- * failure yet either: its attributes are set at the end.
+ * nevertheless is no failure; where the content is right, the reason says what is not. That the tool may not change a
+ * directory is no failure yet either: its attributes are set at the end.
  * @returns the files, links and the like that are as in the snapshot
  */
 export async function dropAlreadyRight(
@@ -24,7 +27,7 @@ export async function dropAlreadyRight(
     if (reason === undefined || there === null || OF_OTHER_ATTRIBUTES.test(reason)) continue;
     const differs = difference(node, there);
     if (node.type === "dir") {
-      if (there.isDirectory()) failed.delete(node.path);
+      if (there.isDirectory() && OF_RIGHTS.test(reason)) failed.delete(node.path);
     } else if (differs === null || SETTABLE.has(differs)) doubtful.set(node.path, { node, reason, differs });
   }
   const hasContent = await withSameContent(

@@ -46,7 +46,11 @@ export async function putInPlace(input: PlaceInput): Promise<Placed> {
   for (const node of nodes) {
     if (++count % YIELD_EVERY === 0) await turn();
     const { path } = node;
-    if (isFailed(path) || isIn(path, moved) || isIn(path, blocked)) continue;
+    if (isFailed(path) || isIn(path, moved)) continue;
+    if (isIn(path, blocked)) {
+      failed.push({ path, reason: "its directory is not restored" });
+      continue;
+    }
     const names = stage.namesOf(path);
     try {
       const directory = disk.directoryOf(path);
