@@ -8,13 +8,14 @@ import { ChangeTimerConfig, TimerConfig, TimeSpan } from "./timer-config.ts";
 export const Zone = z.string().refine(isTimeZone, "must be an IANA time zone, such as UTC or Europe/Berlin");
 
 const keep = z.int("must be a whole number, or -1 for all").min(-1, "must be 0 or more, or -1 for all").max(100_000);
+// A reason to keep a snapshot has at most 128 characters, and quotes the rule: so spans and tags are bounded.
 const span = z
   .string()
   .max(64)
   .regex(/^(?=.)(\d+y)?(\d+m)?(\d+d)?(\d+h)?$/, "must be a span like 1y2m3d4h (y, m for months, d, h, in this order)");
 const tags = z
   .string()
-  .max(100, "must be at most 100 characters")
+  .max(90, "must be at most 90 characters")
   .regex(/^[^,]+(,[^,]+)*$/, "must be one tag, or several with commas between them")
   .refine(
     (text) => !/(^|,)holdfast:/.test(text),

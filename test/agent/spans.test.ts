@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { decideTask, type ScheduleState } from "../../agent/daemon/due.ts";
+import { bootOf } from "../../agent/system/boot.ts";
 import type { LastStart } from "../../shared/timer.ts";
 import { assignmentOf, newId } from "./signer.ts";
 
@@ -171,4 +173,14 @@ test("with FixedRandomDelay off the delay differs from time to time, stays below
   }
   expect(new Set(delays).size).toBeGreaterThan(6);
   expect(Math.max(...delays)).toBeLessThan(30 * MINUTE);
+});
+
+test("the boot is the start of the first process: the same whenever it is asked for, and moved by a clock that is set", () => {
+  const now = Date.now();
+  const [boot, later] = [bootOf(now), bootOf(now + DAY)];
+  expect(later.id).toBe(boot.id);
+  expect(Math.abs(later.at - boot.at - DAY)).toBeLessThan(MINUTE);
+  const machineStart = Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1]) * 1000;
+  expect(boot.at).toBeGreaterThan(machineStart - MINUTE);
+  expect(boot.at).toBeLessThanOrEqual(now);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Retention } from "../../shared/binding.ts";
+import { Retention } from "../../shared/binding.ts";
 import { planRetention, retentionFault } from "../../shared/retention.ts";
+import { PlannedSnapshot } from "../../shared/run.ts";
 
 const NOW = Date.parse("2026-11-25T12:00:00Z");
 
@@ -155,6 +156,15 @@ describe("a retention", () => {
     const many = Array.from({ length: 19 }, (_, index) => `t${index}`);
     const all = { keep_tag: many, keep_last: 1, keep_daily: 1, keep_weekly: 1, keep_within: "1d" };
     expect(plan([time], all, { tags: { [time]: many } })[0]?.reasons).toHaveLength(20);
+    // Nor a longer one, with what planForget may add to it.
+    const [tag, span] = ["x".repeat(90), `${"9".repeat(63)}h`];
+    const longest = Retention.parse({ keep_tag: [tag], keep_within_monthly: span });
+    expect(Retention.safeParse({ keep_tag: [`${tag}x`] }).success).toBe(false);
+    expect(Retention.safeParse({ keep_within_monthly: `9${span}` }).success).toBe(false);
+    const [planned] = plan([time], longest, { tags: { [time]: [tag] } });
+    const reasons = planned?.reasons.map((reason) => `${reason}, the oldest, of those that hold as much`);
+    expect(PlannedSnapshot.safeParse({ ...planned, reasons: reasons?.slice(1) }).success).toBe(true);
+    expect(`${planned?.reasons[0]}, of those that hold as much`.length).toBeLessThanOrEqual(128);
   });
 
   it("by tags is none for borg, which has none", () => {
