@@ -35,6 +35,7 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
   const at = instant(deps.clock.now());
   let blocked: string | null = null;
   let isDue = true;
+  let isWhole = false;
   const outcome = await withPings(deps, input, (watch) =>
     recordRun(deps, bindingRun(input, "backup"), async (run) => {
       watch(run.record.log);
@@ -44,16 +45,17 @@ export async function backup(deps: RunnerDeps, input: RunnerInput): Promise<RunO
         snapshot !== null && isGood(state) ? await recordGood(deps, input, { ...finished, snapshot, at }) : [];
       if (!keepsEverything(retention)) blocked = await removalBlockedReason(deps, input, finished.engineId);
       if (blocked !== null) run.record.log.line(`old snapshots are not removed: ${blocked}`);
-      if (state === "warned" && !keepsEverything(retention)) {
+      isWhole = recordWarnings.length === 0 && (state === "succeeded" || finished.isStoredWhole === true);
+      if (state === "warned" && !isWhole && !keepsEverything(retention)) {
         run.record.log.line("old snapshots are not removed: only a backup without warnings lets the retention work");
       }
-      if (state === "succeeded" && !keepsEverything(retention) && blocked === null)
+      if (isWhole && isGood(state) && !keepsEverything(retention) && blocked === null)
         isDue = await isForgetDue(deps, input, finished).catch(() => true);
       if (recordWarnings.length === 0) return finished;
       return { ...finished, state: "warned", warnings: [...finished.warnings, ...recordWarnings] };
     }),
   );
-  if (outcome.state === "succeeded" && !keepsEverything(retention) && blocked === null && isDue) {
+  if (isWhole && isGood(outcome.state) && !keepsEverything(retention) && blocked === null && isDue) {
     const runId = uuidv7(deps.clock.now() + (deps.clockOffset?.() ?? 0), deps.random(10));
     const { onStarted: _ofTheBackup, ...rest } = input;
     await forget(deps, { ...rest, runId, trigger: "retention", scheduledAt: null, dryRun: false });

@@ -41,6 +41,7 @@ export const Assignment = z.strictObject({
 });
 export type Assignment = z.infer<typeof Assignment>;
 export type AssignedContract = Assignment["contracts"][number];
+export type AssignedContractInput = z.input<typeof AssignedContract>;
 export type AssignedRepository = Assignment["repositories"][number];
 export type AssignedBinding = Assignment["bindings"][number];
 
@@ -90,6 +91,7 @@ export const ForeignBinding = z.strictObject({
   repository: AssignedRepositorySpec,
 });
 export type ForeignBinding = z.infer<typeof ForeignBinding>;
+export type ForeignBindingInput = z.input<typeof ForeignBinding>;
 
 /** A one-off instruction, signed like an assignment. The id of an order that starts a run is the run's id. */
 export const Order = z.discriminatedUnion("kind", [

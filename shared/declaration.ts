@@ -30,6 +30,7 @@ export const Declaration = z.discriminatedUnion("kind", [
   DatabaseContract.extend(declarationFields),
 ]);
 export type Declaration = z.infer<typeof Declaration>;
+export type DeclarationInput = z.input<typeof Declaration>;
 
 /** What an older version took, with patterns that are refused today. It may still be in force on its host. */
 export const OlderDeclaration = z.discriminatedUnion("kind", [
@@ -58,7 +59,7 @@ export type DeclarationFault = z.infer<typeof DeclarationFault>;
 
 /** `PUT /agent/v1/declarations`, as an agent sends it: all of them. What is missing is no longer declared. */
 export interface Declarations {
-  readonly declarations: readonly Declaration[];
+  readonly declarations: readonly DeclarationInput[];
   /** Files that are not in force as they are; their last valid declarations are in the list, or kept. */
   readonly faults: readonly z.input<typeof DeclarationFault>[];
   /** Names of contracts that stay as they are: their files declare them, but not in a way that can be sent. */

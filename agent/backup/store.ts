@@ -11,6 +11,7 @@ import { findHalts, halt } from "../consistency/services.ts";
 import type { BackupResult, OpenRepository } from "../providers/provider.ts";
 import { readTimeLimit, type Prepared } from "../run/access.ts";
 import type { RunnerDeps } from "../run/deps.ts";
+import { restoreFault } from "../run/restore-command.ts";
 import { ASIDE_PATTERN, checkExcludes } from "./excludes.ts";
 import { failureOf } from "../run-error.ts";
 import type { RunContext } from "../run/record-run.ts";
@@ -33,15 +34,21 @@ interface StoreInput {
   readonly isAccepted: boolean;
 }
 
-/** Stores the output of a database's backup command. */
+/** Stores the output of a database's backup command. Warns on a good day that a restore would fail. */
 export async function storeDump(
-  { run, prepared, repository }: StoreInput,
+  { deps, run, prepared, repository, binding }: StoreInput,
   contract: Extract<AssignedContract, { kind: "databasebackup" }>,
   script: string,
-): Promise<BackupResult> {
+): Promise<BackupResult & { isStoredWhole: boolean }> {
   const name = contract.request.backupName;
   prepared.access.log.line(`dump "${name}" as ${prepared.access.user.name}`);
-  return await repository.dump({ name, script, onProgress: run.onProgress });
+  const result = await repository.dump({ name, script, onProgress: run.onProgress });
+  const isStoredWhole = result.snapshot !== null && result.failure === null && result.warnings.length === 0;
+  if (result.snapshot === null) return { ...result, isStoredWhole };
+  const fault = await restoreFault(deps, { contract, policy: prepared.policy, binding });
+  if (fault === null) return { ...result, isStoredWhole };
+  const warning = `a restore of it would fail: ${fault.failure.message}. ${fault.failure.next}`;
+  return { ...result, isStoredWhole, warnings: [...result.warnings, warning] };
 }
 
 /**

@@ -4,6 +4,7 @@ import { ApiError, openApi } from "../link/api.ts";
 import { loadInForce } from "../in-force/in-force.ts";
 import { EXIT } from "../../shared/node/arguments.ts";
 import type { CliDeps } from "./deps.ts";
+import { examineRestores } from "./doctor-restores.ts";
 import { readConfig } from "../config.ts";
 import type { AgentConfig } from "../config.ts";
 import { summarizeDeclared } from "../declared/contract-files.ts";
@@ -196,6 +197,7 @@ async function examineRepositories(
   const assignment = await loadInForce({ ...deps, config });
   if (assignment === null) return found("warn", "assignment", "none yet: this host has nothing to back up");
   found("ok", "assignment", `revision ${assignment.revision}, ${assignment.bindings.length} bindings`);
+  await examineRestores(deps, { assignment, found });
   const runner = { ...deps, spool: openSpool(deps.paths), onProgress: () => {} };
   for (const repository of assignment.repositories) {
     const binding = assignment.bindings.find((one) => one.repository === repository.id);

@@ -106,12 +106,12 @@ function bindingForOrder(deps: DispatchDeps, order: BindingOrder): ReturnType<ty
   return assignment === null ? null : foreignRetention(assignment, order.from);
 }
 
-/** Another host's binding and its snapshots, as in that host's own assignment. */
-function foreignBinding(
+/** Another host's binding and its snapshots, as in that host's own assignment: no file of this host declares it. */
+export function foreignBinding(
   { host, binding, contract, repository }: ForeignBinding,
   { issuedAt }: Pick<Order, "issuedAt">,
 ): { assignment: Assignment; binding: Assignment["bindings"][number] } {
-  const known = { contracts: [contract], repositories: [repository], bindings: [binding] };
+  const known = { contracts: [{ ...contract, declared: false }], repositories: [repository], bindings: [binding] };
   return { assignment: { protocol: 1, host, revision: 0, issuedAt, ...known }, binding };
 }
 

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { type ContractBody, ContractRequest, DatabaseRequest } from "../../shared/contract.ts";
+import { type ContractBody, ContractRequest, DatabaseRequest, NO_DATASETS } from "../../shared/contract.ts";
 import {
   Declaration,
   type DeclarationFault,
@@ -42,8 +42,7 @@ export function readContract(
   const isBare = !("request" in value);
   const { name, request, settings = null, result: _ours, ...beside } = isBare ? { request: value } : value;
   if (isRecord(request) && "dataset" in request) {
-    const why = "asks for a dataset (datasetbackup): Holdfast keeps files and databases only";
-    return { ok: false, faults: [declarationFault(file, isBare ? "dataset" : "request.dataset", why)] };
+    return { ok: false, faults: [declarationFault(file, isBare ? "dataset" : "request.dataset", NO_DATASETS)] };
   }
   const header = ContractHeader.safeParse({ name: name ?? undefined, settings });
   const contractName = header.data?.name ?? nameFromFile(file);

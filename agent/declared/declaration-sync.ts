@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { type Declaration, declarationFault, type Declarations, MAX_DECLARED } from "../../shared/declaration.ts";
+import { sentBody } from "../../shared/contract.ts";
+import { type DeclarationInput, declarationFault, type Declarations, MAX_DECLARED } from "../../shared/declaration.ts";
 import { messageOf } from "../../shared/error-message.ts";
 import type { Api } from "../link/api.ts";
 import type { AgentConfig, Paths } from "../config.ts";
@@ -101,11 +102,11 @@ async function declarationsOf(
   return { now, texts };
 }
 
-function declarationOf({ file, name, body, bound }: ContractFile, host: string): Declaration {
-  if (bound === null) return { ...body, file, name, bound };
+function declarationOf({ file, name, body, bound }: ContractFile, host: string): DeclarationInput {
+  if (bound === null) return { ...sentBody(body), file, name, bound };
   const { repository, settings } = bound;
   const named = { ...repository, name: repository.name ?? placeName(host, repository.location) };
-  return { ...body, file, name, bound: { repository: named, settings } };
+  return { ...sentBody(body), file, name, bound: { repository: named, settings } };
 }
 
 /** A repository's name is unique among all hosts. A name that does not contain the whole location gets its digest. */

@@ -35,7 +35,8 @@ export async function resolveContract(
 
 function grantsOf(contract: AssignedContract): { sources: string[]; users: string[] } {
   const users = [contract.request.user];
-  if (contract.kind !== "files") return { sources: [], users };
+  if (contract.kind !== "files")
+    return { sources: [], users: contract.restoreUser === null ? users : [...users, contract.restoreUser] };
   const sources = [...contract.request.sourceDirectories];
   for (const entry of contract.consistency) {
     if ("sqlite" in entry) sources.push(entry.sqlite);

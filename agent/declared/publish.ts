@@ -1,5 +1,5 @@
 import {
-  type Declaration,
+  type DeclarationInput,
   declarationFault,
   type DeclarationFault,
   type Declarations,
@@ -13,9 +13,9 @@ const MOST_BYTES = 6 * 1024 * 1024;
 export const TOO_MANY = `is one too many: ${MAX_DECLARED} files and 6 MiB are read. What it declared before stays as it is`;
 
 /** Those that fit into one request, in their order. */
-export function fit(all: readonly Declaration[]): { fitting: Declaration[]; tooMany: Declaration[] } {
-  const fitting: Declaration[] = [];
-  const tooMany: Declaration[] = [];
+export function fit(all: readonly DeclarationInput[]): { fitting: DeclarationInput[]; tooMany: DeclarationInput[] } {
+  const fitting: DeclarationInput[] = [];
+  const tooMany: DeclarationInput[] = [];
   let bytes = 0;
   for (const declaration of all) {
     const size = Buffer.byteLength(JSON.stringify(declaration)) + 1;

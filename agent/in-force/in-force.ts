@@ -5,7 +5,7 @@ import { resolveContract } from "../declared/policy.ts";
 import { loadAssignment } from "../link/assignments.ts";
 import { decideRemoval } from "../policy/append-only.ts";
 import type { Ask } from "../policy/ask.ts";
-import { asksOfOutgoing } from "../policy/asks.ts";
+import { asksOfOutgoing, asksOfRestoreAsRoot } from "../policy/asks.ts";
 import { decide, type Decision, type DecideState, type Wish } from "../policy/decide.ts";
 import { readGrants, recordGrants } from "../policy/grants.ts";
 import { loadPolicy, type Policy } from "../policy/policy.ts";
@@ -165,7 +165,10 @@ async function grantWhatRuns(
   { policy, assignment }: { policy: Policy; assignment: Assignment | null },
 ): Promise<void> {
   const state = await loadDecideState(deps.paths, policy);
-  const asks = assignment === null ? [] : (await decideAll(deps, { policy, state, assignment, before: null })).asks;
+  const found = assignment === null ? [] : (await decideAll(deps, { policy, state, assignment, before: null })).asks;
+  // No version without grants ran anything as root for a contract of another user.
+  const asRoot = new Set(assignment?.contracts.flatMap(asksOfRestoreAsRoot).map(({ key }) => key));
+  const asks = found.filter(({ key }) => !asRoot.has(key));
   const granted = await recordGrants(deps, asks, "upgrade");
   if (granted.length === 0) return;
   deps.log(

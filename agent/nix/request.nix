@@ -34,6 +34,9 @@ let
     stopForRestore = optional (types.listOf types.str) [ ] [ "vaultwarden.service" ]
       "systemd units to stop before a restore in place, and to start again after it.";
   };
+
+  ofDatabases.restoreUser = unset types.str "the agent's own, root" "postgres"
+    "Unix user that runs restoreCmd. Self Host Blocks' own providers run it as root.";
 in
 {
   files = request {
@@ -51,17 +54,17 @@ in
   };
 
   database = request {
-    user = optional types.str "root" "postgres" "Unix user that runs the commands.";
+    user = optional types.str "root" "postgres" "Unix user that does the backup and runs backupCmd.";
     backupName = optional types.str "dump" "postgres.sql" "The name of the dump's file in the snapshot.";
     backupCmd = required types.str "pg_dumpall --clean --if-exists" "Writes the dump to its standard output; run by bash with pipefail.";
     restoreCmd = required types.str "psql -v ON_ERROR_STOP=1" "Reads the dump from its standard input; run by bash with pipefail.";
   };
 
   besideFiles = ofFiles;
-  besideDatabase = { };
+  besideDatabase = ofDatabases;
 
   # What is beside the request, as the agent's file has it.
-  besideOf = instance: withoutNulls (builtins.intersectAttrs ofFiles instance)
+  besideOf = instance: withoutNulls (builtins.intersectAttrs (ofFiles // ofDatabases) instance)
     // lib.optionalAttrs (instance ? consistency) { consistency = map withoutNulls instance.consistency; };
 
   # Sentences on what is wrong beside the request.

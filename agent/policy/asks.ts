@@ -16,17 +16,19 @@ export interface ReadPlaces {
   readonly secrets: readonly string[];
 }
 
-/** What a contract asks for that only root can grant; nothing of it in level `open`. */
+/** What a contract asks for that only root can grant; in level `open` only to run its restoreCmd as root. */
 export function asksOfContract(policy: Policy, places: ReadPlaces, contract: ContractContent): Ask[] {
-  if (policy.level === "open") return [];
+  const asRoot = asksOfRestoreAsRoot(contract);
+  if (policy.level === "open") return asRoot;
   const { user } = contract.request;
   const asks = policy.level === "ask" ? [askFor("contract", { user }, `Read files for backups as user ${user}`)] : [];
   if (contract.kind === "databasebackup") {
     const { backupCmd, restoreCmd } = contract.request;
+    const restoring = { hook: restoreCmd, user: contract.restoreUser ?? user, when: "for a restore, to load a dump" };
     return [
       ...asks,
       ...asksOfHook(policy, { hook: backupCmd, user, when: "for a backup, to write its dump" }),
-      ...asksOfHook(policy, { hook: restoreCmd, user, when: "for a restore, to load a dump" }),
+      ...(asRoot.length > 0 ? asRoot : asksOfHook(policy, restoring)),
     ];
   }
   const { sourceDirectories, hooks } = contract.request;
@@ -40,9 +42,31 @@ export function asksOfContract(policy: Policy, places: ReadPlaces, contract: Con
   ];
 }
 
+type DatabaseContent = Pick<Extract<AssignedContract, { kind: "databasebackup" }>, "kind" | "request" | "restoreUser">;
 export type ContractContent =
-  | Pick<Extract<AssignedContract, { kind: "databasebackup" }>, "kind" | "request">
+  | DatabaseContent
   | Pick<Extract<AssignedContract, { kind: "files" }>, "kind" | "request" | "consistency" | "stopForRestore">;
+
+/** Nothing but root's own file or root's yes to this very command makes a contract of another user run it as root. */
+export function asksOfRestoreAsRoot(contract: ContractContent): Ask[] {
+  const isAsked = contract.kind === "databasebackup" && isRoot(contract.restoreUser) && !isRoot(contract.request.user);
+  return isAsked ? [askForRestoreUser(contract)] : [];
+}
+
+/** By name or number. An account of another name and root's number is found when it is used. */
+function isRoot(user: string | null): boolean {
+  return user === "root" || user === "0";
+}
+
+/** The restoreCmd of a database's contract, as its restoreUser. */
+export function askForRestoreUser({ request, restoreUser }: DatabaseContent): Ask {
+  const { restoreCmd } = request;
+  return askFor(
+    "hook",
+    { restoreCmd, restoreUser },
+    `Run this as user ${restoreUser}, for a restore, to load a dump: ${restoreCmd}`,
+  );
+}
 
 /** @param source with symbolic links resolved as far as it exists, or as the contract names it */
 export function asksOfSource(policy: Policy, { protected: places }: ReadPlaces, source: string): Ask[] {

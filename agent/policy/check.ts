@@ -1,3 +1,4 @@
+import type { DatabaseContract } from "../../shared/contract.ts";
 import { type Consistency, serverUser } from "../../shared/consistency.ts";
 import type { AssignedContract, AssignedRepository, RestoreRequest } from "../../shared/assignment.ts";
 import type { RefusalCode } from "../../shared/report.ts";
@@ -26,9 +27,14 @@ export function checkBackup(
 /** Throws PolicyError unless the policy allows what the contract reads, halts and runs as. */
 export function checkContract(policy: Policy, contract: AssignedContract): void {
   checkUser(policy, contract.request.user);
-  if (contract.kind !== "files") return;
+  if (contract.kind !== "files") return checkRestoreUser(policy, contract);
   for (const source of contract.request.sourceDirectories) checkSource(policy, source);
   for (const entry of contract.consistency) checkConsistency(policy, entry);
+}
+
+/** Throws PolicyError unless the contract's restoreCmd may run as its restoreUser. */
+export function checkRestoreUser(policy: Policy, { restoreUser }: Pick<DatabaseContract, "restoreUser">): void {
+  if (restoreUser !== null) checkUser(policy, restoreUser);
 }
 
 /** Throws PolicyError unless the policy allows this to be copied, dumped or halted. */

@@ -7,6 +7,7 @@ import {
   asksOfContract,
   asksOfEnvironment,
   asksOfRepository,
+  asksOfRestoreAsRoot,
   secretFilesOf,
   type ContractContent,
   type EnvironmentContent,
@@ -54,15 +55,19 @@ export function decide(policy: Policy, state: DecideState, wish: Wish): Decision
   return asks.length === 0 ? { verdict: "allowed" } : { verdict: "waits", asks };
 }
 
-/** The keys of everything that a contract of root's own file declares. */
+/**
+ * The keys of everything that a contract of root's own file declares: whatever else is assigned may do the same. To run
+ * a restoreCmd as root is granted to that contract alone, since another one could feed it another dump.
+ */
 export function keysOfDeclared(
   { places }: Pick<DecideState, "places">,
   { body, repository, environment = {} }: DeclaredContent,
 ): string[] {
+  const shared = asksOfRestoreAsRoot(body).length > 0 ? { ...body, restoreUser: null } : body;
   const asks = [
-    ...asksOfContract(ASK_ALL, places, body),
+    ...asksOfContract(ASK_ALL, places, shared),
     ...(repository === null ? [] : asksOfRepository(ASK_ALL, places, repository)),
-    ...asksOfEnvironment(ASK_ALL, { environment, user: body.request.user }),
+    ...usersOf(shared).flatMap((user) => asksOfEnvironment(ASK_ALL, { environment, user })),
   ];
   return asks.map(({ key }) => key);
 }
@@ -72,6 +77,11 @@ interface DeclaredContent {
   readonly repository: RepositoryContent | null;
   /** The secrets for its hooks. */
   readonly environment?: Environment | undefined;
+}
+
+function usersOf(body: ContractContent): string[] {
+  const { user } = body.request;
+  return body.kind === "files" || body.restoreUser === null ? [user] : [user, body.restoreUser];
 }
 
 /** Asks for whatever can be asked for. */

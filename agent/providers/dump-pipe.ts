@@ -4,7 +4,7 @@ import { DUMP_PHASE_ENV, terminateByEnvironment } from "../system/process/orphan
 import { type ProcessResult, userSwitch } from "../system/process/process.ts";
 import type { RunUser } from "../system/process/user.ts";
 import { runError, runFailure } from "../run-error.ts";
-import type { Access } from "./provider.ts";
+import type { Access, LoadResult } from "./provider.ts";
 
 /*
  * A dump goes through a pipe between script and engine; the agent is not part of it. So killing the agent can't produce
@@ -207,15 +207,25 @@ export interface LoadOutput {
   /** Whether the engine failed by itself, and not because the script stopped reading. */
   readonly hasEngineFailed: () => boolean;
   readonly last: () => string;
+  /** The first error that the script printed, and how many there were. */
+  readonly errors: () => { readonly first: string; readonly count: number };
 }
+
+/** How psql and mariadb begin an error; psql goes on after one unless it has ON_ERROR_STOP. */
+const SQL_ERROR = /^(?:psql:\S+:\d+: )?(?:(?:ERROR|FATAL|PANIC): |ERROR \d+ \()/;
+/** What every dump of pg_dumpall brings about in a server that has its roles: each is altered to what it was. */
+const HARMLESS = /ERROR: +(?:current user cannot be dropped|role ".*" already exists)$/;
 
 export function openLoadOutput(): LoadOutput {
   let status: number | null = null;
   let isCutOff = false;
   let last = "";
+  let errors = { first: "", count: 0 };
   return {
     addScriptLine(line) {
       if (line.trim() !== "") last = line;
+      if (!SQL_ERROR.test(line) || HARMLESS.test(line)) return;
+      errors = { first: errors.count === 0 ? line : errors.first, count: errors.count + 1 };
     },
     add(line) {
       if (/broken pipe/i.test(line)) isCutOff = true;
@@ -226,14 +236,29 @@ export function openLoadOutput(): LoadOutput {
     wasReadWhole: () => status === 0,
     hasEngineFailed: () => status !== null && status !== 0 && status < 128 && !isCutOff,
     last: () => last,
+    errors: () => errors,
   };
 }
 
 /**
- * Why a load failed; null when it succeeded.
+ * How a load ended.
  * @param engineFailure builds the failure from the engine's output, when the engine is the cause
  */
-export function loadFailure(
+export function loadResult(
+  ended: ProcessResult,
+  output: LoadOutput,
+  by: { engineFailure: () => RunFailure; redact: Access["log"]["redact"] },
+): LoadResult {
+  const failure = loadFailure(ended, output, by);
+  const { first, count } = output.errors();
+  if (failure !== null || count === 0) return { failure, warnings: [] };
+  const more = count === 1 ? "" : ` (and ${count - 1} more; the run's log has all)`;
+  const what = by.redact(first).slice(0, 500);
+  return { failure, warnings: [`restoreCmd succeeded, but printed an error: ${what}${more}`] };
+}
+
+/** Why it failed; null when it succeeded. */
+function loadFailure(
   { exitCode, signal, startFailure }: ProcessResult,
   output: LoadOutput,
   { engineFailure, redact }: { engineFailure: () => RunFailure; redact: Access["log"]["redact"] },

@@ -71,6 +71,12 @@ export interface LoadInput {
   readonly user: RunUser;
 }
 
+export interface LoadResult {
+  readonly failure: RunFailure | null;
+  /** Errors that the command printed although it succeeded. */
+  readonly warnings: readonly string[];
+}
+
 export interface BackupResult {
   /** The new snapshot as the repository lists it, whatever the engine's exit code was; null when there is none. */
   readonly snapshot: SnapshotFacts | null;
@@ -140,7 +146,7 @@ export interface OpenRepository {
   /** What the engine can list, read and write of the binding's snapshots. Created anew for each restore. */
   contents(): SnapshotContents;
   /** Feeds a dump to a command. A command that fails, or a dump that can't be read completely, is a failure. */
-  load(input: LoadInput): Promise<RunFailure | null>;
+  load(input: LoadInput): Promise<LoadResult>;
   /** From now on this passphrase opens it: beside the one in use, or in its place where there is only one. */
   addPassphrase(passphrase: string): Promise<void>;
   /** From now on this passphrase, which is not the one in use, opens nothing. It may have been dropped before. */

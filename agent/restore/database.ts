@@ -1,28 +1,30 @@
-import type { AssignedBinding, RestoreRequest } from "../../shared/assignment.ts";
-import type { DatabaseRequest } from "../../shared/contract.ts";
-import type { Trigger } from "../../shared/run.ts";
+import type { AssignedBinding, AssignedContract, RestoreRequest } from "../../shared/assignment.ts";
+import type { SnapshotFacts, Trigger } from "../../shared/run.ts";
 import { prepareEnvironment, withEnvironment } from "../run/environment.ts";
-import { resolveScript } from "../run/hooks.ts";
-import { findUser } from "../system/process/find-user.ts";
+import { commandFault, resolveRestoreCommand } from "../run/restore-command.ts";
 import { requireKnownSnapshot } from "./known-snapshot.ts";
 import { chooseSnapshot } from "./snapshot.ts";
 import type { Prepared } from "../run/access.ts";
+import type { LoadResult } from "../providers/provider.ts";
 import type { RunnerDeps } from "../run/deps.ts";
 import { runError } from "../run-error.ts";
 import type { RunResult } from "../run/record.ts";
 
 interface RestoreDatabaseInput {
   readonly prepared: Prepared;
-  readonly request: DatabaseRequest;
+  readonly contract: Extract<AssignedContract, { kind: "databasebackup" }>;
   readonly binding: AssignedBinding;
   readonly restore: RestoreRequest;
   readonly trigger: Trigger;
 }
 
-/** Restores a database in place: feeds the dump to the contract's restoreCmd. Throws RunError. */
+/**
+ * Restores a database in place: feeds the dump to the contract's restoreCmd, after looking whether that can run at all.
+ * Throws RunError.
+ */
 export async function restoreDatabase(
   deps: RunnerDeps,
-  { prepared, request, binding, restore, trigger }: RestoreDatabaseInput,
+  { prepared, contract, binding, restore, trigger }: RestoreDatabaseInput,
 ): Promise<RunResult> {
   const { access, policy, provider } = prepared;
   if (restore.include.length > 0) {
@@ -32,22 +34,52 @@ export async function restoreDatabase(
       "Leave the paths out, or restore the dump's file to a directory, with a target.",
     );
   }
-  const environment = await prepareEnvironment(deps, { prepared, binding });
-  const command = await resolveScript({ paths: deps.paths, policy }, request.restoreCmd);
-  const script = withEnvironment(command, environment);
-  const user = await findUser(request.user);
+  const command = await resolveRestoreCommand(deps, { contract, policy, binding: binding.name });
+  const fault = await commandFault(command);
+  if (fault !== null) throw fault;
+  const { user } = command;
+  // Root may read them anyway.
+  const reader = user.uid === 0 ? contract.request.user : (contract.restoreUser ?? contract.request.user);
+  const environment = await prepareEnvironment(deps, { prepared, binding, user: reader });
+  const script = withEnvironment(command.script, environment);
   const repository = await provider.open(access, { mayCreate: false });
   const snapshots = await repository.snapshots();
   const { id: snapshot } = chooseSnapshot(snapshots, { wanted: restore.snapshot, binding: binding.name });
   const { engineId } = repository;
   await requireKnownSnapshot(deps, { trigger, policy, binding, engineId, snapshots, snapshot, restore });
-  const name = request.backupName;
-  const known = { warnings: [], stats: null, snapshot, snapshots, engineId };
+  const name = contract.request.backupName;
+  requireDump(snapshots, { snapshot, name });
+  const known = { stats: null, snapshot, snapshots, engineId };
   if (restore.dryRun) {
-    return { ...known, state: "succeeded", failure: null, items: [{ path: `/${name}`, action: "update" }] };
+    return {
+      ...known,
+      warnings: [],
+      state: "succeeded",
+      failure: null,
+      items: [{ path: `/${name}`, action: "update" }],
+    };
   }
   access.log.line(`loading "${name}" of ${snapshot} as ${user.name}`);
-  const failure = await repository.load({ snapshot, name, script, user });
-  const state = failure === null ? "succeeded" : failure.code === "run.cancelled" ? "cancelled" : "failed";
-  return { ...known, state, failure };
+  const { failure, warnings } = await repository.load({ snapshot, name, script, user });
+  return { ...known, state: stateOf({ failure, warnings }), failure, warnings };
+}
+
+function stateOf({ failure, warnings }: LoadResult): RunResult["state"] {
+  if (failure === null) return warnings.length > 0 ? "warned" : "succeeded";
+  return failure.code === "run.cancelled" ? "cancelled" : "failed";
+}
+
+/** @throws `restore.nothing_matched` when the snapshot is known to have no such dump */
+function requireDump(
+  snapshots: readonly SnapshotFacts[],
+  { snapshot, name }: { snapshot: string; name: string },
+): void {
+  const paths = snapshots.find(({ id }) => id === snapshot)?.paths ?? [];
+  if (paths.length === 0 || paths.includes(`/${name}`)) return;
+  const has = paths.map((path) => path.replace(/^\//, "")).join(", ");
+  throw runError(
+    "restore.nothing_matched",
+    `snapshot ${snapshot.slice(0, 8)} has no dump "${name}": it has ${has}; nothing was restored`,
+    `The contract's backupName is another than at that backup: set it to what the snapshot has, then restore again.`,
+  );
 }

@@ -5,7 +5,15 @@ import type { Consistency } from "../../shared/consistency.ts";
 import { sqliteFilePatterns } from "../consistency/consistency.ts";
 import type { CommandContext } from "../consistency/run-command.ts";
 import type { Policy } from "../policy/policy.ts";
-import { checkRepository, checkRestore, checkSource, checkUser, isWithin, PolicyError } from "../policy/check.ts";
+import {
+  checkRepository,
+  checkRestore,
+  checkRestoreUser,
+  checkSource,
+  checkUser,
+  isWithin,
+  PolicyError,
+} from "../policy/check.ts";
 import { type Aside, type Kept, openAside } from "./aside.ts";
 import { KEPT_DAYS } from "./aside-record.ts";
 import { restoreFiles } from "./files.ts";
@@ -54,14 +62,16 @@ export async function performRestore(
     check(policy, contract, repository) {
       checkRestore(policy, restore);
       checkRepository(policy, repository);
-      if (contract.kind === "databasebackup") checkUser(policy, contract.request.user);
+      if (contract.kind !== "databasebackup") return;
+      checkUser(policy, contract.request.user);
+      checkRestoreUser(policy, contract);
     },
   });
   const { contract, policy } = prepared;
   if (contract.kind === "databasebackup" && restore.target === null) {
     return await restoreDatabase(deps, {
       prepared,
-      request: contract.request,
+      contract,
       binding,
       restore,
       trigger: input.trigger,

@@ -11,8 +11,14 @@ import type { RunnerDeps } from "./deps.ts";
  */
 export async function prepareEnvironment(
   deps: Pick<RunnerDeps, "paths" | "clock">,
-  { prepared, binding }: { prepared: Pick<Prepared, "access" | "contract" | "policy">; binding: AssignedBinding },
+  input: {
+    readonly prepared: Pick<Prepared, "access" | "contract" | "policy">;
+    readonly binding: AssignedBinding;
+    /** Who gets them; the contract's user when not given. */
+    readonly user?: string;
+  },
 ): Promise<Record<string, string>> {
+  const { prepared, binding } = input;
   const { access, contract, policy } = prepared;
   // As in Self Host Blocks: the tool runs as the same user, with the same credentials. A contract of the control
   // plane's gets none of them.
@@ -20,7 +26,7 @@ export async function prepareEnvironment(
   const ofTool = policy.isDeclared ? credentials : {};
   const environment: Environment = binding.settings.environment ?? {};
   if (Object.keys(environment).length === 0) return ofTool;
-  const { user } = contract.request;
+  const { user = contract.request.user } = input;
   await requireEnvironment(deps, { policy, environment, user, binding: binding.name });
   const values = await readEnvironment(deps, { environment, repository: access.repository });
   access.log.hide(Object.values(values));

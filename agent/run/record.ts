@@ -19,6 +19,8 @@ export interface RunResult {
   readonly snapshots: SnapshotFacts[] | null;
   /** Why a backup's sources look wrong, although a snapshot was stored. */
   readonly suspicious?: string | null;
+  /** Whatever it warns of, nothing is missing from the snapshot: the retention works. */
+  readonly isStoredWhole?: boolean;
   readonly plan?: PlannedSnapshot[] | null;
   readonly items?: readonly RestoredItem[] | null;
 }

@@ -9,8 +9,8 @@ import { instant } from "../../shared/ids.ts";
 import type { Deps, SigningKey } from "../deps.ts";
 
 interface Signed {
-  assignment: Assignment;
-  order: Order;
+  assignment: z.input<typeof Assignment>;
+  order: z.input<typeof Order>;
   enrolment: Enrolment;
   probes: Probes;
   delivery: RelayedDelivery;

@@ -249,7 +249,9 @@ describe("a file of contracts.d", () => {
     ["a key nobody knows", { request: { ...request, exclude: [] } }, "request.exclude: there is no such key here"],
     ["an odd name", { name: "Two Words", request }, "name: must be 1 to 63 of a-z"],
     ["no name to be had", request, 'name: "ß.json" has nothing a name can be made of'],
-    ["a dataset", { dataset: "root/x" }, "asks for a dataset"],
+    ["a dataset", { dataset: "root/x" }, "dataset: a dataset (datasetbackup) can't be backed up yet: it is planned"],
+    ["a restoreUser of files", { request, restoreUser: "me" }, "restoreUser: there is no such key here"],
+    ["a restoreUser that is none", { request: { backupCmd: "a", restoreCmd: "b" }, restoreUser: 7 }, "restoreUser: "],
     ["half a database", { backupCmd: "x" }, "restoreCmd: "],
     [
       "files' words for a database",

@@ -151,6 +151,62 @@ describe("a database, whatever the engine's version", () => {
     expect(early.failure?.message).toContain("before it had read the whole dump");
   });
 
+  it("is not touched by a restoreCmd that can't run, and the backup before it warns", async () => {
+    await host.write("theirs/tool", "#!/bin/sh\n");
+    await chmod(out("theirs/tool"), 0o700);
+    const first = `touch ${out("touched")}; `;
+    const failing: [string, string, string][] = [
+      ["root", "gunzip | no-such-psql", 'can\'t find or run the program "no-such-psql"'],
+      ["root", "gunzip | sudo -u no-such-user psql", 'user "no-such-user", whom this host does not have'],
+      ["root", "gunzip | sudo -u nobody no-such-psql", "no-such-psql: command not found"],
+      ["nobody", "gunzip | sudo -n -u root psql", 'user nobody may not run "sudo -u root psql": sudo: '],
+      ["nobody", "gunzip | runuser -u root -- psql", "only root may"],
+      ["nobody", `cat | ${out("theirs/tool")}`, "theirs/tool"],
+      ["nobody", "cat | sudo -u nobody id", "may not run"],
+    ];
+    for (const [restoreUser, restoreCmd, words] of failing) {
+      const work = host.work({ restoreUser, database: { backupCmd: "echo x | gzip", restoreCmd: first + restoreCmd } });
+      const refused = await host.restore(work, {});
+      expect(refused, restoreCmd).toMatchObject({ state: "failed", failure: { code: "database.failed" } });
+      expect(refused.failure?.message).toContain(`restoreCmd can't run here: `);
+      expect(refused.failure?.message).toContain(words);
+      expect(refused.failure?.next).toMatch(/^(Install "|Name a user |restoreUser says who )/);
+    }
+    expect(await textOf(out("touched"))).toBe("");
+    await expect(stat(out("touched"))).rejects.toThrow("ENOENT");
+    const renamed = host.work({ database: { backupName: "other.sql", restoreCmd: first } });
+    const missing = await host.restore(renamed, {});
+    expect(missing.failure).toMatchObject({
+      code: "restore.nothing_matched",
+      message: expect.stringContaining("it has dump"),
+    });
+    await expect(stat(out("touched"))).rejects.toThrow("ENOENT");
+
+    const settings = { retention: { keep_last: 1 } };
+    const unrestorable = { backupCmd: "echo x", restoreCmd: "no-such-psql" };
+    const warned = await host.backup(host.work({ settings, database: unrestorable }));
+    expect(warned).toMatchObject({ state: "warned", snapshot: expect.any(String), failure: null });
+    const { run } = await host.report({ runId: warned.runId });
+    expect(run.warnings).toEqual([expect.stringMatching(/^a restore of it would fail: .*"no-such-psql".* Install /s)]);
+    // Nothing is missing from the snapshot: the retention goes on.
+    expect((await host.report({ runId: warned.runId })).log).not.toContain("old snapshots are not removed");
+  });
+
+  it("whose command prints errors and succeeds, as psql does, is restored with a warning", async () => {
+    const backupCmd = "echo x";
+    const saying = (...lines: string[]) => {
+      const text = lines.map((line) => `echo '${line}' >&2`).join("; ");
+      return host.restore(host.work({ database: { backupCmd, restoreCmd: `cat >/dev/null; ${text}` } }), {});
+    };
+    const usual = ["ERROR:  current user cannot be dropped", 'ERROR:  role "postgres" already exists'];
+    expect(await saying(...usual, "NOTICE:  ERROR: is a word")).toMatchObject({ state: "succeeded", failure: null });
+    const lost = 'psql:<stdin>:7: ERROR:  relation "letters" does not exist';
+    const warned = await saying(...usual, lost, "ERROR 1146 (42S02) at line 9: no table");
+    expect(warned).toMatchObject({ state: "warned", failure: null });
+    const { run } = await host.report({ runId: warned.runId });
+    expect(run.warnings).toEqual([expect.stringContaining(`${lost} (and 1 more;`)]);
+  });
+
   it("that is killed, or continues after an error, stores nothing", async () => {
     const failing: [string, string][] = [
       ["head -c 200000 /dev/zero; echo $undefined_thing", "undefined_thing: unbound variable"],

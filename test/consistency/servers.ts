@@ -42,7 +42,7 @@ export async function startPostgres(auth: "peer" | "trust" = "peer"): Promise<Se
 export async function startMariadb(): Promise<Server> {
   const { directory } = placeFor("mysql");
   const data = join(directory, "data");
-  const socket = join(directory, "socket");
+  const socket = join(directory, "mysqld.sock");
   const quiet = { stdio: "ignore" } as const;
   execFileSync("mariadb-install-db", ["--no-defaults", "--user=mysql", `--datadir=${data}`, "--skip-test-db"], quiet);
   const options = [

@@ -29,6 +29,8 @@ export interface Bound {
   request: z.input<typeof FilesContract | typeof DatabaseContract>["request"];
   kind?: "files" | "databasebackup";
   consistency?: readonly object[];
+  /** A file of contracts.d declares the contract, as the control plane knows. */
+  isDeclared?: boolean;
   repository?: object;
   settings?: SettingsInput;
   paused?: boolean;
@@ -56,8 +58,14 @@ export interface ContractHost {
   close(): Promise<void>;
 }
 
-/** @param of `isPrivate`: the program lies in somebody's home, which nobody else may enter, and the root is 0700 */
-export async function openContractHost(of: { isPrivate?: boolean } = {}): Promise<ContractHost> {
+/**
+ * @param of `isPrivate`: the program lies in somebody's home, which nobody else may enter, and the root is 0700;
+ *   `inside` goes before every command of a binding: what runs it somewhere else
+ */
+export async function openContractHost(
+  of: { isPrivate?: boolean; inside?: readonly string[] } = {},
+): Promise<ContractHost> {
+  const { inside = [] } = of;
   // Bundled it starts in a fifth of the time, and these tests start it a hundred times.
   const built = await buildPrograms();
   const root = await mkdtemp(join(tmpdir(), "holdfast-contract-"));
@@ -100,11 +108,12 @@ export async function openContractHost(of: { isPrivate?: boolean } = {}): Promis
       await agent.kill("SIGTERM");
       return agent.said();
     },
-    script: (binding, ...words) => run([join(paths.scriptsDir, resultOf(binding).restoreScript), ...words], {}),
+    script: (binding, ...words) =>
+      run([...inside, join(paths.scriptsDir, resultOf(binding).restoreScript), ...words], {}),
     async start(binding, environment = {}) {
       const unit = readUnit(await readFile(paths.backupUnit, "utf8"), binding);
       running++;
-      const ended = await run(unit.command, { ...unit.environment, ...environment });
+      const ended = await run([...inside, ...unit.command], { ...unit.environment, ...environment });
       running--;
       if (!unit.goodStatuses.includes(ended.code ?? 255)) return ended;
       if (running === 0) await cheapen(paths, { assigned, binding, cheap });
@@ -155,6 +164,7 @@ function assignmentOf(config: AgentConfig, revision: number, bindings: readonly 
       id: contract,
       name: each.contract ?? each.name,
       kind: each.kind ?? "files",
+      declared: each.isDeclared ?? false,
       request: each.request,
       ...(each.consistency === undefined ? {} : { consistency: each.consistency }),
     });

@@ -1,60 +1,79 @@
-import { writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Server, startPostgres } from "../consistency/servers.ts";
-import { openContractHost, type ContractHost } from "./contract-host.ts";
+import { type Server, startMariadb, startPostgres } from "../consistency/servers.ts";
+import { type Mounts, openMounts } from "../support/mounts.ts";
+import { type Bound, openContractHost, type ContractHost } from "./contract-host.ts";
 import { numbersOf } from "./seed.ts";
 
-// The contract test of Self Host Blocks for databases (modules/contracts/databasebackup/test.nix), with the whole
-// PostgreSQL dumped as its only requester does it: all databases, compressed on the way.
+// The contract test of Self Host Blocks for databases (modules/contracts/databasebackup/test.nix), with the request of
+// its only requester, word for word: the whole PostgreSQL, compressed on the way, and loaded by whoever restores. Both
+// servers are where their own tools look for them, in a view of the machine that only these commands have.
 
+/** As `shb.postgresql.databasebackup.request` gives it. */
+const POSTGRES = {
+  user: "postgres",
+  backupName: "postgres.sql",
+  backupCmd: "pg_dumpall --clean --if-exists | gzip --rsyncable",
+  restoreCmd: "gunzip | sudo -u postgres psql",
+};
+const MARIADB = {
+  user: "mysql",
+  backupName: "mariadb.sql",
+  backupCmd: "mariadb-dump --all-databases --add-drop-database --single-transaction | gzip --rsyncable",
+  restoreCmd: "gunzip | sudo -u mysql mariadb",
+};
 const TOOLS = ["restic", "borg"] as const;
 
 let host: ContractHost;
+let mounts: Mounts;
 let postgres: Server;
+let mariadb: Server;
 
 beforeAll(async () => {
-  host = await openContractHost();
-  postgres = await startPostgres();
-  await writeFile(host.paths.policyJson, '{"level":"open","hooks":"inline"}', { mode: 0o644 });
-  const connect = `-h ${postgres.socket} -U postgres`;
-  const request = {
-    user: "postgres",
-    backupName: "postgres.sql.gz",
-    backupCmd: `pg_dumpall ${connect} --clean --if-exists | gzip --rsyncable`,
-    restoreCmd: `gunzip | psql ${connect} postgres`,
-  };
-  const broken = { ...request, backupCmd: `pg_dumpall -h ${postgres.socket} -U stranger | gzip` };
+  [postgres, mariadb] = await Promise.all([startPostgres(), startMariadb()]);
+  mounts = await openMounts({ "/run/postgresql": postgres.socket, "/run/mysqld": mariadb.directory });
+  host = await openContractHost({ inside: mounts.inside });
+  await mkdir(host.paths.contractsDir, { recursive: true });
+  await chmod(host.paths.contractsDir, 0o755);
+  const broken = { ...POSTGRES, backupCmd: "pg_dumpall --username stranger | gzip" };
   const bindings = await Promise.all(
-    TOOLS.map(async (provider) => {
-      const location = await host.directory(`opt/repos/${provider}`, numbersOf("postgres"));
-      const bound = { kind: "databasebackup" as const, provider, location };
-      return [
-        { ...bound, name: `${provider}-postgres`, request },
-        { ...bound, name: `${provider}-broken`, request: broken },
-      ];
-    }),
+    TOOLS.flatMap((provider) => [
+      declared(`${provider}-postgres`, { provider, request: POSTGRES }),
+      declared(`${provider}-mariadb`, { provider, request: MARIADB }),
+      declared(`${provider}-broken`, { provider, request: broken }),
+    ]),
   );
-  await host.assign(bindings.flat());
+  await host.assign(bindings);
 });
 
 afterAll(async () => {
-  await postgres?.stop();
+  mounts?.stop();
+  await Promise.all([postgres?.stop(), mariadb?.stop()]);
   await host.close();
 });
 
+/** A file of contracts.d with the request alone, and the binding that the control plane makes of it. */
+async function declared(
+  name: string,
+  { provider, request }: { provider: Bound["provider"]; request: typeof POSTGRES },
+): Promise<Bound> {
+  await writeFile(join(host.paths.contractsDir, `${name}.json`), JSON.stringify(request), { mode: 0o644 });
+  const location = await host.directory(`opt/repos/${provider}-${request.user}`, numbersOf(request.user));
+  return { name, provider, location, request, kind: "databasebackup", isDeclared: true };
+}
+
 describe.each(TOOLS)("%s", (tool) => {
-  const name = `${tool}-postgres`;
-  const rows = (): string[] => postgres.sql("me", "select * from test order by name").split("\n");
-  const snapshots = async (): Promise<string[]> => {
+  const snapshots = async (name: string): Promise<string[]> => {
     const listed = await host.script(name, "snapshots");
     expect(listed.code, listed.stderr).toBe(0);
     return listed.stdout.trimEnd().split("\n");
   };
-  const backUp = async (): Promise<void> => {
+  const backUp = async (name: string): Promise<void> => {
     const started = await host.start(name);
     expect(started.code, started.stderr).toBe(0);
   };
-  const restore = async (id = ""): Promise<void> => {
+  const restore = async (name: string, id = ""): Promise<void> => {
     const restored = await host.script(name, "restore", id);
     expect(restored.code, restored.stderr).toBe(0);
     expect(restored.stdout.split("\n")[0]).toBe(`Will restore snapshot '${id}'`);
@@ -68,23 +87,44 @@ describe.each(TOOLS)("%s", (tool) => {
   });
 
   test("keeps the contract of a database", async () => {
+    const name = `${tool}-postgres`;
+    const rows = (): string[] => postgres.sql("me", "select * from test order by name").split("\n");
     postgres.sql("me", "create table test (name text, count int)");
     postgres.sql("me", "insert into test values ('car', 1)");
+    expect(rows()).toEqual(["car|1"]);
     const none = await host.script(name, "snapshots");
     expect(none.code !== 0 || none.stdout === "").toBe(true);
-    await backUp();
-    expect(await snapshots()).toHaveLength(1);
+    await backUp(name);
+    expect(await snapshots(name)).toHaveLength(1);
     postgres.sql("me", "insert into test values ('lollipop', 2)");
-    await backUp();
-    const [first, second, ...more] = await snapshots();
+    expect(rows()).toEqual(["car|1", "lollipop|2"]);
+    await backUp(name);
+    const [first, second, ...more] = await snapshots(name);
     expect(more).toEqual([]);
 
     postgres.sql("postgres", "drop database me");
     expect(rows).toThrow('database "me" does not exist');
-    await restore(second);
+    await restore(name, second);
     expect(rows()).toEqual(["car|1", "lollipop|2"]);
-    await restore(first);
+    await restore(name, first);
     expect(rows()).toEqual(["car|1"]);
+  });
+
+  test("keeps it for all of MariaDB as well", async () => {
+    const name = `${tool}-mariadb`;
+    const rows = (): string[] => mariadb.sql("me", "select * from test order by name").split("\n");
+    mariadb.sql("", "create or replace database me");
+    mariadb.sql("me", "create table test (name text, count int)");
+    mariadb.sql("me", "insert into test values ('car', 1)");
+    await backUp(name);
+    mariadb.sql("me", "insert into test values ('lollipop', 2)");
+    await backUp(name);
+    const [first, second] = await snapshots(name);
+    mariadb.sql("", "drop database me");
+    await restore(name, second);
+    expect(rows()).toEqual(["car\t1", "lollipop\t2"]);
+    await restore(name, first);
+    expect(rows()).toEqual(["car\t1"]);
   });
 
   test("a dump that fails in its pipe stores nothing, and the unit fails", async () => {

@@ -73,6 +73,7 @@ test.each<Case>([
     "is required",
   ],
   ["contracts", { kind: "tape" }, ["kind"], "files"],
+  ["contracts", { request: { dataset: "root/x" } }, ["request", "dataset"], "where it is mounted in sourceDirectories"],
   ["repositories", { passphrase: "hunter2" }, ["passphrase"], 'must be {"file"'],
   ["repositories", { secrets: { LD_PRELOAD: { file: "/x" } } }, ["secrets"], 'unknown key "LD_PRELOAD"'],
   ["channels", { url: "file:///etc/passwd" }, ["url"], "http://"],

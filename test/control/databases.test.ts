@@ -32,6 +32,19 @@ test("a databasebackup contract is created, bound, assigned and changed by the A
   expect(changed).toMatchObject({ kind: "databasebackup", request: better });
   expect(await contractsOf(host)).toMatchObject([{ request: better }]);
 
+  // What is null is not sent, so that agents from before the key can read it; what is stored is covered by the row's MAC.
+  const { body } = await host.send("GET", "/agent/v1/assignment");
+  expect(await verified(host, SignedAssignment.parse(body).jws, JWS_TYPES.assignment)).not.toHaveProperty(
+    "contracts.0.restoreUser",
+  );
+  const asOther = await control.admin.ask(Contract, "PATCH", `/api/v1/contracts/${made.id}`, { restoreUser: "root" });
+  expect(asOther).toMatchObject({ request: better, restoreUser: "root" });
+  expect(await contractsOf(host)).toMatchObject([{ request: better, restoreUser: "root" }]);
+  await control.admin.ask(Contract, "PATCH", `/api/v1/contracts/${made.id}`, { request });
+  expect(await contractsOf(host)).toMatchObject([{ request, restoreUser: "root" }]);
+  await control.admin.ask(Contract, "PATCH", `/api/v1/contracts/${made.id}`, { restoreUser: null, request: better });
+  expect(await contractsOf(host)).toMatchObject([{ request: better, restoreUser: null }]);
+
   const wrong = { consistency: [{ stop: "app.service" }] };
   const refused = await control.admin.refused("PATCH", `/api/v1/contracts/${made.id}`, wrong);
   expect(refused).toMatchObject({ status: 400, code: "request.invalid" });
@@ -56,4 +69,13 @@ test("consistency and mount points beside a request are stored, assigned, and ch
   expect(await contractsOf(host)).toMatchObject([{ consistency, mountPoints: [] }]);
   const { items } = await control.admin.ask(page(Contract), "GET", "/api/v1/contracts?name=app");
   expect(items).toMatchObject([{ consistency, mountPoints: [], request: { sourceDirectories: ["/srv/app"] } }]);
+});
+
+test("a datasetbackup contract is refused in words that say what is planned, and what to do today", async () => {
+  const control = await testControl();
+  await control.enrol("one");
+  const asked = { host: "one", name: "photos", kind: "datasetbackup", request: { dataset: "tank/photos" } };
+  const refused = await control.admin.refused("POST", "/api/v1/contracts", asked);
+  expect(refused).toMatchObject({ status: 400, code: "request.invalid", issues: [{ path: ["kind"] }] });
+  expect(JSON.stringify(refused.issues)).toMatch(/planned as the way .*zfs.* where it is mounted in sourceDirectories/);
 });

@@ -1,6 +1,7 @@
 import { access, chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { examineRestores } from "../../agent/cli/doctor-restores.ts";
 import { readDeclared } from "../../agent/declared/contract-files.ts";
 import { digestOf, updateContractState } from "../../agent/declared/contract-state.ts";
 import { type EngineHost, type Wanted } from "./engine-host.ts";
@@ -78,6 +79,22 @@ describe("a contract that root has declared", () => {
     expect(await readFile(mark(), "utf8")).toBe("one\n");
     await settled(work, { restoreCmd: "cat" });
     expect(await host.restore(work, {})).toMatchObject({ failure: { code: "policy.refused" } });
+  });
+
+  it("that could not be restored is named by doctor, on a good day", async () => {
+    await host.policy({ hooks: "off" });
+    const findings = async (restoreCmd: string) => {
+      const work = assigned({ database: { backupCmd: "echo one", restoreCmd } });
+      await declare(work);
+      const found: string[] = [];
+      const add = (...finding: string[]): void => void found.push(finding.join(" "));
+      await examineRestores(host.deps, { assignment: work.assignment, found: add });
+      return found;
+    };
+    expect(await findings("gunzip | cat")).toEqual([expect.stringMatching(/^ok restore of files-nas /)]);
+    expect(await findings("gunzip | no-such-psql")).toEqual([
+      expect.stringMatching(/^warn restore of files-nas it would fail: .*"no-such-psql".* Install /),
+    ]);
   });
 
   it("is backed up only where the policy allows backups", async () => {

@@ -44,6 +44,7 @@ export interface Wanted {
   repository?: Partial<AssignedRepository>;
   /** A database's contract in place of a files' one. */
   database?: Partial<DatabaseRequest>;
+  restoreUser?: string;
 }
 
 export interface Work {
@@ -159,6 +160,7 @@ export async function openEngineHost(engine: FoundEngine): Promise<EngineHost> {
                 kind: "databasebackup",
                 declared: false,
                 request: { user: request.user, backupName: "dump", backupCmd: "", restoreCmd: "", ...wanted.database },
+                restoreUser: wanted.restoreUser ?? null,
               },
         ],
         repositories: [

@@ -97,6 +97,7 @@ describe("the NixOS module", () => {
       databases: {
         postgres: {
           request: dump,
+          restoreUser: "me",
           settings: {
             ...settings,
             provider: "borg",
@@ -108,7 +109,7 @@ describe("the NixOS module", () => {
     });
     expect(declaredIn(result, "postgres")).toMatchObject({
       contract: {
-        body: { kind: "databasebackup", request: dump },
+        body: { kind: "databasebackup", request: dump, restoreUser: "me" },
         bound: {
           repository: { provider: "borg", passphrase: { generate: true } },
           settings: { retention: { keep_within: "1d", keep_daily: 7 } },

@@ -7,12 +7,12 @@ import type { BorgRunner } from "./command.ts";
 import { borgFailure } from "./failures.ts";
 import { readProgress, readLogMessage } from "./messages.ts";
 import { archiveName, commentArgs, nameOf } from "./snapshots.ts";
-import type { BackupResult, DumpInput, LoadInput } from "../provider.ts";
+import type { BackupResult, DumpInput, LoadInput, LoadResult } from "../provider.ts";
 import {
   dumpCommand,
   loadPipeCommand,
   withDumpTermination,
-  loadFailure,
+  loadResult,
   openLoadOutput,
   engineOutputOnly,
   requireBash,
@@ -59,7 +59,7 @@ export async function dump(work: BorgWork, input: DumpInput): Promise<BackupResu
 }
 
 /** See OpenRepository.load. */
-export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFailure | null> {
+export async function load(runner: BorgRunner, input: LoadInput): Promise<LoadResult> {
   const { access } = runner;
   const bash = await requireBash();
   const output = openLoadOutput();
@@ -79,9 +79,9 @@ export async function load(runner: BorgRunner, input: LoadInput): Promise<RunFai
       if (message !== null) access.log.line(`borg: ${message.message}`);
     },
   });
-  if (ended.cancelled) return failureOf(access.signal.reason);
+  if (ended.cancelled) return { failure: failureOf(access.signal.reason), warnings: [] };
   const { redact } = access.log;
   const engineFailure = (): RunFailure =>
     borgFailure({ ...engineOutputOnly(ended), exitCode: 2, signal: null }, { what: "extract", redact });
-  return loadFailure(ended, output, { engineFailure, redact });
+  return loadResult(ended, output, { engineFailure, redact });
 }

@@ -2,7 +2,7 @@ import type { RunFailure } from "../../../shared/failure.ts";
 import { HOOK_LADDER } from "../../system/process/kill-ladder.ts";
 import type { ProcessResult } from "../../system/process/process.ts";
 import { failureOf } from "../../run-error.ts";
-import type { BackupResult, DumpInput, LoadInput } from "../provider.ts";
+import type { BackupResult, DumpInput, LoadInput, LoadResult } from "../provider.ts";
 import { type ResticWork, startTimeNow, resolveBackup, storeArgs, storeFailure } from "./backup.ts";
 import type { ResticRunner } from "./command.ts";
 import { resticFailure } from "./failures.ts";
@@ -13,7 +13,7 @@ import {
   loadPipeCommand,
   dumpPipeCommand,
   withDumpTermination,
-  loadFailure,
+  loadResult,
   openLoadOutput,
   engineOutputOnly,
   requireBash,
@@ -56,7 +56,7 @@ export async function dump(work: ResticWork, input: DumpInput): Promise<BackupRe
 }
 
 /** See OpenRepository.load. */
-export async function load(runner: ResticRunner, input: LoadInput): Promise<RunFailure | null> {
+export async function load(runner: ResticRunner, input: LoadInput): Promise<LoadResult> {
   const { restic, access } = runner;
   const bash = await requireBash();
   const output = openLoadOutput();
@@ -73,9 +73,9 @@ export async function load(runner: ResticRunner, input: LoadInput): Promise<RunF
       if (!output.add(line)) access.log.line(`restic: ${line}`);
     },
   });
-  if (ended.cancelled) return failureOf(access.signal.reason);
+  if (ended.cancelled) return { failure: failureOf(access.signal.reason), warnings: [] };
   const { redact } = access.log;
   const engineFailure = (): RunFailure =>
     resticFailure(restic, { ...engineOutputOnly(ended), exitCode: 1, signal: null }, { what: "dump", redact });
-  return loadFailure(ended, output, { engineFailure, redact });
+  return loadResult(ended, output, { engineFailure, redact });
 }

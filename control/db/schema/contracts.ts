@@ -9,6 +9,12 @@ import { hosts } from "./hosts.ts";
 
 const DEFAULT_MAINTENANCE = Maintenance.parse({});
 
+/**
+ * Of a database's contract with its `restoreUser`, unless that is null: so the row's MAC covers it, and older rows stay
+ * as they are.
+ */
+type StoredRequest = ContractRequest | (DatabaseRequest & { readonly restoreUser?: string });
+
 export const contracts = sqliteTable(
   "contracts",
   {
@@ -18,7 +24,7 @@ export const contracts = sqliteTable(
       .references(() => hosts.id),
     name: text().notNull(),
     kind: text().$type<"files" | "databasebackup">().notNull(),
-    request: text({ mode: "json" }).$type<ContractRequest | DatabaseRequest>().notNull(),
+    request: text({ mode: "json" }).$type<StoredRequest>().notNull(),
     /** These three are only used by contracts of kind files. */
     consistency: text({ mode: "json" }).$type<Consistency[]>().notNull().default([]),
     mountPoints: text({ mode: "json" }).$type<string[]>().notNull().default([]),

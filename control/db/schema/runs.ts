@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
-import type { ForeignBinding, Order, RestoreRequest } from "../../../shared/assignment.ts";
+import type { ForeignBindingInput, Order, RestoreRequest } from "../../../shared/assignment.ts";
 import type { RunFailure } from "../../../shared/failure.ts";
 import type {
   PlannedSnapshot,
@@ -95,7 +95,7 @@ export const orders = sqliteTable(
     repository: text(),
     restore: text({ mode: "json" }).$type<RestoreRequest>(),
     /** The other host's binding, for a restore of its snapshots on this host. */
-    from: text({ mode: "json" }).$type<ForeignBinding>(),
+    from: text({ mode: "json" }).$type<ForeignBindingInput>(),
     dryRun: integer({ mode: "boolean" }).notNull().default(false),
     issuedAt: text().notNull(),
     expiresAt: text().notNull(),

@@ -1,11 +1,13 @@
+import type * as z from "zod";
 import { and, asc, eq, getTableColumns, lt, sql } from "drizzle-orm";
 import {
   type AssignedBinding,
-  type AssignedContract,
+  type AssignedContractInput,
   type AssignedRepository,
   type Assignment,
   MAX_REVISION,
 } from "../../../shared/assignment.ts";
+import { sentBody } from "../../../shared/contract.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import type { Maintenance } from "../../../shared/repository.ts";
 import { sign } from "../../auth/sign.ts";
@@ -76,7 +78,7 @@ export async function getAssignment(
       .filter(({ id }) => whole.some(({ repository }) => repository === id))
       .map((repository) => assignedRepository(repository, host)),
     bindings: whole.map(assignedBinding),
-  } satisfies Assignment);
+  } satisfies z.input<typeof Assignment>);
   return { revision: row.revision, jws };
 }
 
@@ -90,9 +92,9 @@ export function assignedBinding(row: typeof bindings.$inferSelect): AssignedBind
 }
 
 /** A contract as part of an assignment. */
-export function assignedContract(row: typeof contracts.$inferSelect): AssignedContract {
+export function assignedContract(row: typeof contracts.$inferSelect): AssignedContractInput {
   const { id, name, declared } = row;
-  return { id, name, declared, ...columnsToBody(row) };
+  return { id, name, declared, ...sentBody(columnsToBody(row)) };
 }
 
 /** Only the maintainer learns where the credentials are that can remove something. */

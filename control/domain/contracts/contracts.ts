@@ -25,6 +25,7 @@ export async function createContract(
   const host = await resolveHost(deps, input.host, ["host"]);
   const { name, body, userAt } = bodyFromInput(input);
   await checkUser(deps, host, body.request.user, userAt);
+  await checkRestoreUser(deps, host, body);
   const now = instant(deps.clock.now());
   const known = {
     id: newId(deps),
@@ -71,6 +72,7 @@ export async function changeContract(deps: Deps, id: Id, change: ChangeContract)
     if (name === old.name && JSON.stringify(body) === JSON.stringify(oldBody)) return toContract(old);
     const { user } = body.request;
     if (user !== old.request.user) await checkNewUser(deps, old, user);
+    if ("restoreUser" in bodyChange) await checkNewRestoreUser(deps, old, body);
     const changed = await changeWithMac(deps, "contracts", old, {
       name,
       ...bodyToColumns(body),
@@ -164,6 +166,16 @@ async function checkUser(deps: Deps, host: HostRow, user: string, path: string[]
     path,
     `host "${name}" has no user "${user}" by its last facts, and its agent did not answer whether that is still so; its facts were asked for: try again in a moment, or name a user that exists`,
   );
+}
+
+async function checkRestoreUser(deps: Deps, host: HostRow, body: ContractBody): Promise<void> {
+  if (body.kind === "files" || body.restoreUser === null) return;
+  await checkUser(deps, host, body.restoreUser, ["restoreUser"]);
+}
+
+async function checkNewRestoreUser(deps: Deps, contract: ContractRow, body: ContractBody): Promise<void> {
+  const [host] = await deps.db.select().from(hosts).where(eq(hosts.id, contract.host));
+  if (host !== undefined) await checkRestoreUser(deps, host, body);
 }
 
 async function checkNewUser(deps: Deps, contract: ContractRow, user: string): Promise<void> {

@@ -7,16 +7,21 @@ type BodyColumns = Pick<ContractRow, "kind" | "request" | "consistency" | "mount
 /** A contract's body as columns; the columns of the other kind are empty. */
 export function bodyToColumns(body: ContractBody): BodyColumns {
   const nothing = { consistency: [], mountPoints: [], stopForRestore: [] };
-  const { kind, request } = body;
-  if (kind === "databasebackup") return { kind, request, ...nothing };
-  const { consistency, mountPoints, stopForRestore } = body;
+  if (body.kind === "databasebackup") {
+    const { kind, request, restoreUser } = body;
+    return { kind, request: restoreUser === null ? request : { ...request, restoreUser }, ...nothing };
+  }
+  const { kind, request, consistency, mountPoints, stopForRestore } = body;
   return { kind, request, consistency, mountPoints, stopForRestore };
 }
 
 /** A contract's body, from its columns. */
 export function columnsToBody(row: BodyColumns): ContractBody {
   const { kind, request, consistency, mountPoints, stopForRestore } = row;
-  if (kind === "databasebackup") return DatabaseContract.parse({ kind, request });
+  if (kind === "databasebackup") {
+    const { restoreUser = null, ...own } = { restoreUser: undefined, ...request };
+    return DatabaseContract.parse({ kind, request: own, restoreUser });
+  }
   return FilesContract.parse({ kind, request, consistency, mountPoints, stopForRestore });
 }
 

@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, inArray, isNull, lte, ne } from "drizzle-orm";
-import type { ForeignBinding, Order, RestoreRequest } from "../../../shared/assignment.ts";
+import type * as z from "zod";
+import type { ForeignBindingInput, Order, RestoreRequest } from "../../../shared/assignment.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
 import { isOver, type Run, type RunState } from "../../../shared/run.ts";
@@ -34,8 +35,8 @@ export async function listOrders(deps: Deps, host: Id): Promise<{ orders: string
  */
 export type RunRequest = { host: Id; repository: Id } & (
   | { kind: "backup"; binding: Id }
-  | { kind: "restore"; binding: Id; restore: RestoreRequest; from: ForeignBinding | null }
-  | { kind: "forget"; binding: Id; dryRun: boolean; from: ForeignBinding | null }
+  | { kind: "restore"; binding: Id; restore: RestoreRequest; from: ForeignBindingInput | null }
+  | { kind: "forget"; binding: Id; dryRun: boolean; from: ForeignBindingInput | null }
   | { kind: "prune" | "check"; binding: null }
 );
 
@@ -151,7 +152,7 @@ function close(deps: Deps, which: ReturnType<typeof and>): Statement {
     .where(and(which, isNull(orders.closedAt)));
 }
 
-function toOrder(row: typeof orders.$inferSelect): Order {
+function toOrder(row: typeof orders.$inferSelect): z.input<typeof Order> {
   const { id, host, kind, run, binding, repository, restore, from, dryRun, issuedAt, expiresAt } = row;
   const ordered = { id, host, issuedAt, expiresAt };
   switch (kind) {

@@ -1,6 +1,6 @@
 import { eq, getTableColumns } from "drizzle-orm";
 import type { CreateRestore } from "../../../shared/api.ts";
-import type { ForeignBinding } from "../../../shared/assignment.ts";
+import type { ForeignBindingInput } from "../../../shared/assignment.ts";
 import { Id } from "../../../shared/ids.ts";
 import type { SecretSource } from "../../../shared/secret-source.ts";
 import type { Run } from "../../../shared/run.ts";
@@ -72,7 +72,7 @@ async function findBound(deps: Deps, reference: string): Promise<Bound> {
 function foreignBinding(
   bound: Bound,
   { host, passphrase }: { host: HostRow; passphrase: CreateRestore["passphrase"] },
-): ForeignBinding {
+): ForeignBindingInput {
   return {
     host: bound.host.id,
     binding: assignedBinding(bound.binding),

@@ -5,7 +5,7 @@ import type { Id } from "../../../shared/ids.ts";
 import { keepsEverything } from "../../../shared/retention.ts";
 import type { Run } from "../../../shared/run.ts";
 import { requireGenuine } from "../../keys/row-mac.ts";
-import type { ForeignBinding } from "../../../shared/assignment.ts";
+import type { ForeignBindingInput } from "../../../shared/assignment.ts";
 import { assignedBinding, assignedContract, assignedRepository } from "../contracts/assignments.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { runs } from "../../db/schema/runs.ts";
@@ -82,7 +82,7 @@ async function findBound(deps: Deps, id: Id) {
 }
 
 /** What the maintainer has to know of another host's binding. It uses its own repository, user and passphrase. */
-function foreignBinding({ binding, contract, repository, host }: Bound, maintainer: Id): ForeignBinding {
+function foreignBinding({ binding, contract, repository, host }: Bound, maintainer: Id): ForeignBindingInput {
   return {
     host: host.id,
     binding: assignedBinding(binding),

@@ -35,6 +35,7 @@ export function templateOf({ root, ids, isBorg, isDump, location, user }: Templa
         ...known,
         kind: "databasebackup",
         request: { user, backupName: "dump", backupCmd: "a-hook", restoreCmd: "a-hook" },
+        restoreUser: user,
       }
     : {
         ...known,
