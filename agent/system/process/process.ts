@@ -6,6 +6,7 @@ import type { Performance } from "../../../shared/binding.ts";
 import { openUnlinkedFile } from "./unlinked-file.ts";
 import { type KillLadder, runKillLadder, killGroup } from "./kill-ladder.ts";
 import { lastLines, lineSplitter } from "./lines.ts";
+import { ioPriorityCommand, setNiceness } from "./priority.ts";
 import { processRefOf, type ProcessRef } from "./process-ref.ts";
 import type { RunUser } from "./user.ts";
 
@@ -87,7 +88,7 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
     }
     const { input } = options;
     const stdin = input !== undefined ? "input" : options.beforeStart !== undefined ? "held" : "closed";
-    const child = execa(...commandLine(command, stdin), {
+    const child = execa(...(await commandLine(command, stdin)), {
       env: command.env,
       extendEnv: false,
       cwd: command.cwd ?? "/",
@@ -114,6 +115,7 @@ export async function runProcess(command: Command, options: ProcessOptions): Pro
       const { originalMessage } = await ended;
       return { ...NEVER_STARTED, startFailure: originalMessage ?? `${command.program} could not be started` };
     }
+    if (command.performance !== undefined) setNiceness(pid, command.performance);
     const ref = processRefOf(pid);
     const exited = new Promise<void>((resolve) => child.nodeChildProcess.once("exit", () => resolve()));
     const leftoversKilled = exited.then(() => killLeftovers(pid, child));
@@ -162,13 +164,15 @@ export async function runInherited(command: Command): Promise<number> {
     for (const text of textsOf(command)) {
       files.push(await openUnlinkedFile(text, command.user, command.fileDirectory));
     }
-    const result = await execa(...commandLine(command), {
+    const child = execa(...(await commandLine(command)), {
       env: command.env,
       extendEnv: false,
       reject: false,
       buffer: false,
       stdio: ["inherit", "inherit", "inherit", ...files.map(inheritedFd)],
     });
+    if (child.pid !== undefined && command.performance !== undefined) setNiceness(child.pid, command.performance);
+    const result = await child;
     if (result.exitCode !== undefined) return result.exitCode;
     return 128 + (result.signal === undefined ? 0 : constants.signals[result.signal]);
   } finally {
@@ -197,11 +201,11 @@ const WAIT = {
 } as const;
 
 /** spawn's own uid option drops the supplementary groups, and it has no umask: both are set by a wrapper that execs. */
-function commandLine(
+async function commandLine(
   { program, args, user, umask, performance }: Command,
   stdin: keyof typeof WAIT = "closed",
-): [string, string[]] {
-  const setPriority = performance === undefined ? "" : priorityCommands(performance);
+): Promise<[string, string[]]> {
+  const setPriority = performance === undefined ? "" : ioPriorityCommand(performance, await ownIoPriority());
   const waitForGo = WAIT[stdin];
   const shell = [
     "-c",
@@ -217,21 +221,19 @@ function commandLine(
   return setPriority === "" ? [first, rest] : ["/bin/sh", ["-c", `${setPriority}exec "$@"`, "sh", ...switched]];
 }
 
+let ownPriority: Promise<string> | null = null;
+
+/** As ionice shows it: asked once, since nothing changes it. */
+async function ownIoPriority(): Promise<string> {
+  ownPriority ??= execa("ionice", ["-p", `${process.pid}`], { reject: false, timeout: 10_000 }).then(({ stdout }) =>
+    `${stdout ?? ""}`.trim(),
+  );
+  return await ownPriority;
+}
+
 /** The command prefix that makes the agent's user run a command as that user. */
 export function userSwitch(user: RunUser): string[] {
   return user.needsSwitch ? ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--init-groups", "--"] : [];
-}
-
-const IO_CLASSES = { realtime: 1, "best-effort": 2, idle: 3 } as const;
-
-/**
- * Set by the shell itself, so that a host without these programs, or a user without the permission, still gets its
- * backup.
- */
-function priorityCommands({ niceness, ioSchedulingClass, ioPriority }: Performance): string {
-  const level = ioPriority === null || ioSchedulingClass === "idle" ? "" : ` -n ${ioPriority}`;
-  const commands = [`renice -n ${niceness} -p $$`, `ionice -c ${IO_CLASSES[ioSchedulingClass]}${level} -p $$`];
-  return commands.map((command) => `${command} >/dev/null 2>&1; `).join("");
 }
 
 async function readStatusFile(file: FileHandle | undefined): Promise<string> {

@@ -1,7 +1,6 @@
 import { CHILD_PATH } from "../../../agent/system/executables.ts";
 
-const PRIORITY =
-  "renice -n -?[0-9]+ -p \\$\\$ >/dev/null 2>&1; ionice -c [123](?: -n [0-7])? -p \\$\\$ >/dev/null 2>&1; ";
+const PRIORITY = "ionice -c [123](?: -n [0-7])? -p \\$\\$ >/dev/null 2>&1; ";
 const SHELL = new RegExp(
   `^(?:${PRIORITY})?(?:umask 0[27][27]; (?:${PRIORITY})?(?:read -r go \\|\\| exit 1; exec </dev/null; )?)?exec "\\$@"$`,
 );
@@ -29,6 +28,7 @@ export function judgeSpawn(words: readonly string[], root: string): string | nul
       return "another user";
     return judgeSpawn(rest, root);
   }
+  if (program === "ionice") return /^-p \d+$/.test(args.join(" ")) ? null : "another priority";
   if (program === "getent") {
     const [database, name = "", ...more] = args;
     const isName = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?$/.test(name);
