@@ -43,6 +43,9 @@ describe("hostile texts in every field of an assignment", () => {
     expect([...SecretName.options, "HOOK_SECRET"].filter((name) => !count.variables.has(name))).toEqual([]);
   });
 
+  /** One text or a list of them. */
+  const LISTED = /(?<=OnCalendar|OnBootSec|OnUnitActiveSec|OnUnitInactiveSec)\[\]$/;
+
   it("stand in every field that takes a text", () => {
     const ids = { host: "", contract: "", repository: "", binding: "" };
     const input = { ids, root: "/r", isBorg: false, location: "/srv", user: "root" };
@@ -50,13 +53,13 @@ describe("hostile texts in every field of an assignment", () => {
     const filled = new Set(
       templates.flatMap((template) =>
         textsIn(template).map(({ pattern }) =>
-          pattern.replace(/OnCalendar\[\]$/, "OnCalendar").replace(/environment\.\w+/, "environment.*"),
+          pattern.replace(LISTED, "").replace(/environment\.\w+/, "environment.*"),
         ),
       ),
     );
     // A copy of a database is made by the agent itself; what is sealed reaches nothing before it is opened.
     const elsewhere = /^contracts\[\]\.consistency\[\]\.sqlite$|\.sealed$/;
-    const all = placesOf(Assignment).map((place) => place.replace(/OnCalendar\[\]$/, "OnCalendar"));
+    const all = placesOf(Assignment).map((place) => place.replace(LISTED, ""));
     expect(all.filter((place) => !filled.has(place) && !elsewhere.test(place))).toEqual([]);
     expect(placesOf(RestoreRequest)).toEqual(["include[]", "snapshot", "target"]);
   });

@@ -73,8 +73,8 @@ export function templateOf({ root, ids, isBorg, isDump, location, user }: Templa
         caFile: "/etc/ssl/nas.pem",
         appendOnly: false,
         maintenance: {
-          prune: { timerConfig: { OnCalendar: ["daily"], RandomizedDelaySec: "1h" } },
-          check: { timerConfig: { OnCalendar: "weekly", RandomizedDelaySec: "1h" } },
+          prune: { timerConfig: TIMER },
+          check: { timerConfig: TIMER },
           zone: "UTC",
           access: {
             location,
@@ -96,9 +96,9 @@ export function templateOf({ root, ids, isBorg, isDump, location, user }: Templa
         repository: ids.repository,
         paused: false,
         settings: {
-          timerConfig: { OnCalendar: ["daily"], RandomizedDelaySec: "5m" },
+          timerConfig: TIMER,
           zone: "UTC",
-          retention: { keep_last: 1, keep_within: "1d" },
+          retention: { keep_last: 1, ...SPANS, ...(isBorg ? {} : { keep_tag: ["yearly"] }) },
           limitUploadKiBs: 1000,
           limitDownloadKiBs: 1000,
           alerts: { grace: "1h" },
@@ -147,3 +147,21 @@ export async function answerAll(recorder: Recorder, root: string, ids: Ids): Pro
   const listing = JSON.stringify({ repository: { id: SHA.repository }, archives });
   await recorder.answer("borg-list-begin", listing.slice(0, -2));
 }
+
+const TIMER = {
+  OnCalendar: ["daily"],
+  RandomizedDelaySec: "1h",
+  AccuracySec: "1m",
+  OnBootSec: ["10m"],
+  OnUnitActiveSec: ["1h"],
+  OnUnitInactiveSec: ["1h"],
+};
+
+const SPANS = {
+  keep_within: "1d",
+  keep_within_hourly: "1d",
+  keep_within_daily: "1m",
+  keep_within_weekly: "1m",
+  keep_within_monthly: "1y",
+  keep_within_yearly: "10y",
+};
