@@ -1,6 +1,7 @@
 import { watch } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { basename, delimiter, dirname } from "node:path";
+import { ProviderName } from "../../shared/repository.ts";
 import type { Paths } from "../config.ts";
 import type { SearchPaths } from "../detect/search-paths.ts";
 import { CHILD_PATH } from "../system/executables.ts";
@@ -19,7 +20,8 @@ export interface FactsWatchDeps {
 /** Installing a package changes many files, one after another. */
 const SETTLE_MS = 1_000;
 const OF_FACTS = /^(passwd|localtime|timezone|hostname|os-release)$/;
-const ENGINE = /^(restic|borg)/;
+/** Also those with a version in their name. */
+const isEngine = (name: string): boolean => ProviderName.options.some((provider) => name.startsWith(provider));
 
 interface Place {
   readonly directory: string;
@@ -54,7 +56,7 @@ export function watchFacts(deps: FactsWatchDeps): () => void {
     },
     ...CHILD_PATH.split(delimiter).map((directory) => ({
       directory,
-      isMeant: (name: string) => ENGINE.test(name),
+      isMeant: isEngine,
       onChange: onFacts,
     })),
     ...searchPaths.unitDirectories.map((directory) => ({

@@ -82,7 +82,7 @@ test("damaged agent state is read unchanged or treated as lost, never as somethi
   const paths = await inMemory();
   const binding = newId();
   await updateContractState(paths, { settled: "digest" });
-  const nothing = { texts: {}, refused: [], settled: null };
+  const nothing = { texts: {}, refused: [], rejected: null, settled: null };
   await damageOften(paths, { file: paths.contractsFile, safe: nothing, read: () => readContractState(paths) });
 
   await writeSourceHistory(paths, binding, { of: "x", sizes: [{ files: 3, bytes: 9 }], mounts: { "/srv": "/srv" } });
