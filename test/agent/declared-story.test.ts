@@ -102,6 +102,32 @@ test("a file appears, is bound, runs, changes, breaks and is removed; its snapsh
   });
   await world.agentHasRevision();
 
+  // A pattern that nobody takes, in another file: that file's fault alone.
+  const bad = join(contractsDir, "m-bad.json");
+  await writeFile(bad, JSON.stringify({ ...declared().request, excludePatterns: ["!keep"] }), { mode: 0o644 });
+  const field = "excludePatterns.0";
+  await until("the incident", async () => {
+    const incident = await only("/incidents?state=open&kind=host.declaration_refused");
+    return String(incident?.["summary"]).includes(`m-bad.json: ${field}: must not begin with '!'`);
+  });
+  expect(await only("/hosts")).toMatchObject({ declarationFaults: [{ file: "m-bad.json", field }] });
+  expect((await world.agent.cli("status")).stdout).toContain(
+    "contracts   1 declared here; not in force as written: 1\n",
+  );
+  expect(await world.agent.cli("doctor")).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining(`fail  contracts.d: m-bad.json: ${field}: must not begin`),
+  });
+  await declare(declared({ excludePatterns: ["*.bak"] }));
+  await until("the change beside it", async () =>
+    JSON.stringify((await only("/contracts?name=letters"))?.["request"]).includes("*.bak"),
+  );
+  await rm(bad);
+  await until("the end of the incident", async () => {
+    const { items } = await world.api.get("/incidents?state=open");
+    return !items.some(({ kind }) => kind === "host.declaration_refused");
+  });
+
   // A slip of the pen takes nothing away, and is told everywhere.
   await declare("{");
   const host = await until("the fault", async () => {
