@@ -206,7 +206,6 @@ in
 
     systemd.services."holdfast-backup@" = {
       description = "Holdfast backup of %i";
-      wants = [ "network-online.target" ];
       after = [ "network-online.target" ];
       startLimitIntervalSec = 0;
       # As agent/daemon/units/unit-file.ts, which gives the reasons; test/nix compares them.

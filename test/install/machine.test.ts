@@ -15,7 +15,7 @@ import { Repository } from "../../shared/repository.ts";
 import { isOver, Run, Snapshot } from "../../shared/run.ts";
 import { openClient } from "../support/client.ts";
 import type { Client } from "../support/client.ts";
-import { bootMachine } from "../support/machine.ts";
+import { bootMachine, filesOf } from "../support/machine.ts";
 import type { Machine } from "../support/machine.ts";
 import { until } from "../support/until.ts";
 
@@ -205,6 +205,23 @@ test("systemctl stop cancels the backup that the agent makes, after hooks includ
   );
 });
 
+test("a backup that is cancelled while its unit waits for another is no backup later either", async () => {
+  const first = "/run/systemd/system/first.service";
+  await machine.sh(
+    `mkfifo /srv/go; sed -i 's|sleep 0.5|cat /srv/go|' ${first}; systemctl daemon-reload; rm /srv/order`,
+  );
+  const { id } = await order();
+  const isWaiting = async () => (await machine.sh("systemctl list-jobs")).stdout.includes(`${unit} `);
+  await watched("the unit to wait", isWaiting);
+  await api.ask(z.unknown(), "POST", `/api/v1/runs/${id}/cancel`, {});
+  await watched("the unit to wait no more", async () => !(await isWaiting()));
+  expect(await ended(id)).toMatchObject({ state: "cancelled" });
+  await machine.sh("echo >/srv/go");
+  await watched("the other", async () => (await machine.sh("systemctl is-active first")).stdout !== "activating\n");
+  expect((await machine.sh("systemctl list-jobs; cat /srv/order")).stdout).toBe("No jobs running.\nfirst\n");
+  await machine.sh(`sed -i 's|cat /srv/go|true|' ${first}; systemctl daemon-reload`);
+});
+
 test("a unit that can't start does not stop its backup", async () => {
   await machine.sh(`systemctl mask --runtime ${unit}`);
   expect(await backUp()).toMatchObject({ state: "succeeded" });
@@ -257,14 +274,6 @@ test("uninstall leaves nothing but the repository", async () => {
   expect(left).toEqual([]);
   expect((await machine.sh("ls /srv/backup")).stdout).toContain("snapshots");
 });
-
-/** Everything on the machine's disk but what the test keeps under /srv and what systemd writes about itself. */
-async function filesOf(there: Machine): Promise<Set<string>> {
-  const { stdout } = await there.sh(
-    "find / -xdev \\( -path /srv -o -path /proc -o -path /sys -o -path /run -o -path /var/log -o -path /var/lib/systemd -o -path /tmp/systemd-private-\\* -o -path /var/tmp/systemd-private-\\* \\) -prune -o -print",
-  );
-  return new Set(stdout.split("\n"));
-}
 
 /** A hook of root's, by name. */
 async function hook(name: string, script: string): Promise<void> {

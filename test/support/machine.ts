@@ -103,6 +103,14 @@ export async function bootMachine(suite: string): Promise<Machine> {
   };
 }
 
+/** Everything on the machine's disk but what the test keeps under /srv and what systemd writes about itself. */
+export async function filesOf(there: Machine): Promise<Set<string>> {
+  const { stdout } = await there.sh(
+    "find / -xdev \\( -path /srv -o -path /proc -o -path /sys -o -path /run -o -path /var/log -o -path /var/lib/systemd -o -path /tmp/systemd-private-\\* -o -path /var/tmp/systemd-private-\\* \\) -prune -o -print",
+  );
+  return new Set(stdout.split("\n"));
+}
+
 function startNspawn(name: string, root: string): ChildProcess {
   return spawn(
     "systemd-nspawn",

@@ -32,6 +32,7 @@ export type InUnit = (
 
 /** A unit may wait for others (`After=`): a backup that has waited this long does not need its unit. */
 const ATTACHED_WITHIN_MS = 3_600_000;
+const ATTACHED_EVERY_MS = 100;
 const LOOK_EVERY_MS = 500;
 const ASK_WITHIN_MS = 30_000;
 
@@ -111,7 +112,7 @@ async function startUnit(
   let ended: { trouble: string | null } | null = null;
   const starting = askSystemctl(paths, ["start", unit], limits).then((result) => (ended = result));
   let script: ProcessRef | null = null;
-  for (let wait = 5; ended === null && script === null; wait = Math.min(wait * 2, LOOK_EVERY_MS)) {
+  for (let wait = 5; ended === null && script === null; wait = Math.min(wait * 2, ATTACHED_EVERY_MS)) {
     await Promise.race([delay(wait), starting]);
     script = await opened.attached();
   }

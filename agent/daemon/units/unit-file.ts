@@ -33,7 +33,7 @@ export function unitText({ paths, command, user }: UnitInput): string {
     : agent;
   return `[Unit]
 Description=Holdfast backup of %i
-Wants=network-online.target
+# Only for the order at a shutdown: a backup without a network need not wait for one.
 After=network-online.target
 StartLimitIntervalSec=0
 
