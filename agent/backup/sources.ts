@@ -10,6 +10,7 @@ import { ownSecrets, readProtectedPlaces } from "../policy/protected.ts";
 import { HOOK_LADDER } from "../system/process/kill-ladder.ts";
 import { CHILD_PATH } from "../system/executables.ts";
 import { runProcess } from "../system/process/process.ts";
+import { closedDirectories } from "../system/passage.ts";
 import type { RunUser } from "../system/process/user.ts";
 import { realPathIfExists } from "../system/real-path.ts";
 import { runError } from "../run-error.ts";
@@ -45,7 +46,9 @@ export async function checkSources(input: SourcesInput): Promise<{ sources: stri
   const paths = [...new Set(real.map(({ path }) => path))];
   const unreadable = await unreadableFor(input, paths);
   if (unreadable.length === paths.length) {
-    throw runError("source.unreadable", `user ${input.user.name} can't read ${unreadable.join(", ")}`);
+    const [first = ""] = unreadable;
+    const message = `user ${input.user.name} can't read ${unreadable.join(", ")}`;
+    throw runError("source.unreadable", message, (await closedDirectories(input.user, first)) ?? undefined);
   }
   const empty: string[] = [];
   for (const path of paths) if (await isEmptyDirectory(path)) empty.push(path);

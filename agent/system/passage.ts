@@ -31,14 +31,22 @@ export function missingPermission(walker: Walker, { mode, uid, gid }: Passage): 
   return (mode & 0o001) === 0 ? "o+x" : null;
 }
 
-/** The next step for a person when a user can't get to a path: computed from what is there. */
+/** The next step for a person when a user can't get to a path. */
 export async function passageAdvice(user: RunUser, path: string): Promise<string> {
+  return (
+    (await closedDirectories(user, path)) ??
+    `Look what keeps user "${user.name}" out: namei -l ${path}, getfacl, mount options.`
+  );
+}
+
+/** What to change so that a user can walk to a path, computed from what is there; null when no mode is in the way. */
+export async function closedDirectories(user: RunUser, path: string): Promise<string | null> {
   const walker = { uid: user.uid, groups: [user.gid, ...(await groupsOf(user))] };
   const steps = (await directoriesTo(path)).flatMap((passage) => {
     const permission = missingPermission(walker, passage);
     return permission === null ? [] : [`chmod ${permission} ${passage.path}`];
   });
-  if (steps.length === 0) return `Look what keeps user "${user.name}" out: namei -l ${path}, getfacl, mount options.`;
+  if (steps.length === 0) return null;
   return `Let user "${user.name}" walk through: ${steps.join("; ")}. Or keep it elsewhere, below directories that all may walk through.`;
 }
 

@@ -21,7 +21,7 @@ describe.skipIf(process.getuid?.() !== 0)("a program in a private home, and an a
     name,
     provider: "borg",
     location: join(elsewhere, name),
-    request: { user: "nobody", sourceDirectories: [join(elsewhere, "srv")] },
+    request: { user: "nobody", sourceDirectories: [join(elsewhere, "people/srv")] },
     ...change,
   });
 
@@ -29,7 +29,9 @@ describe.skipIf(process.getuid?.() !== 0)("a program in a private home, and an a
     host = await openContractHost({ isPrivate: true });
     elsewhere = await mkdtemp(join(tmpdir(), "holdfast-elsewhere-"));
     await chmod(elsewhere, 0o755);
-    const source = join(elsewhere, "srv");
+    await mkdir(join(elsewhere, "people"));
+    await chmod(join(elsewhere, "people"), 0o755);
+    const source = join(elsewhere, "people/srv");
     await mkdir(source, { mode: 0o700 });
     const live = join(source, "live.db");
     const database = new DatabaseSync(live);
@@ -68,6 +70,15 @@ describe.skipIf(process.getuid?.() !== 0)("a program in a private home, and an a
     expect(code).toBe(1);
     expect(stderr).toContain(`user nobody can't run ${engine} (engine.missing)\n`);
     expect(stderr).toContain(`Let user "nobody" walk through: chmod o+x ${join(host.root, "home")}.`);
+  });
+
+  test("a source below a private directory is named, with what to open", async () => {
+    const above = join(elsewhere, "people");
+    await chmod(above, 0o700);
+    const { code, stderr } = await host.start("files");
+    await chmod(above, 0o755);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`Let user "nobody" walk through: chmod o+x ${above}.`);
   });
 
   test("where it can't help, the agent says which directories to open, and for whom", async () => {

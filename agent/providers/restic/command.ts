@@ -1,3 +1,5 @@
+import { join } from "node:path";
+import { passageAdvice } from "../../system/passage.ts";
 import { engineCalls, type EngineCalls } from "../engine-calls.ts";
 import { CHILD_PATH } from "../../system/executables.ts";
 import { sshTarget } from "../../../shared/location.ts";
@@ -19,7 +21,10 @@ export async function prepareRestic(restic: Restic, access: Access): Promise<Res
   if (work === null && sshTarget(access.repository.location) !== null) {
     throw await unreachableCache(access, "ssh needs its configuration there");
   }
-  if (work === null) access.log.line(`user ${access.user.name} can't get to its cache: working without one`);
+  if (work === null) {
+    const advice = await passageAdvice(access.user, join(access.paths.cache, "restic"));
+    access.log.line(`user ${access.user.name} can't get to its cache: working without one. ${advice}`);
+  }
   const transport = await transportOptions(restic, access);
   const options = [...transport, ...limits(access), ...(work === null ? ["--no-cache"] : [])];
   const { GOOGLE_APPLICATION_CREDENTIALS: account } = access.secrets.env;
