@@ -10,11 +10,13 @@ let
   limit = description: optional (types.nullOr types.ints.unsigned) null 500 description;
   timeSpan = default: example: description: optional types.nonEmptyStr default example description;
 
-  performance = default: {
+  # @param default of each; for an instance they are settings themselves
+  performance = default: from: builtins.mapAttrs (name: option: option // from name) {
     niceness = optional (types.ints.between (-20) 19) default.niceness 19 "Niceness of the engine's process: 19 is the lowest priority.";
     ioSchedulingClass = optional (types.enum [ "idle" "best-effort" "realtime" ]) default.ioSchedulingClass "idle" "Class of the engine's input and output.";
     ioPriority = optional (types.nullOr (types.ints.between 0 7)) default.ioPriority 4 "Priority within its class: 7 is the lowest.";
   };
+  fromAll = name: { defaultText = lib.literalExpression "config.services.holdfast.performance.${name}"; };
 
   ping = {
     kind = required (types.enum [ "healthchecks" "uptime-kuma" ]) "healthchecks" "What is pinged.";
@@ -30,7 +32,7 @@ let
     limitUploadKiBs = limit "KiB per second. null or 0: no limit.";
     limitDownloadKiBs = limit "KiB per second. null or 0: no limit.";
     zone = optional (types.nullOr types.str) null "Europe/Berlin" "IANA time zone of the schedule. null: the machine's own.";
-    performance = performance defaults;
+    performance = performance defaults fromAll;
     shrinkage = {
       percent = optional (types.nullOr (types.ints.between 1 100)) 50 80 "How much of the usual size may be missing. null: all of it.";
       action = optional (types.enum [ "warn" "fail" ]) "warn" "fail" "warn: store it and hold back the retention; fail: store nothing.";
@@ -64,7 +66,7 @@ in
     niceness = 15;
     ioSchedulingClass = "best-effort";
     ioPriority = 7;
-  };
+  } (_: { });
 
   # The settings as the agent's file has them.
   settingsFrom = given: builtins.removeAttrs given [ "consistency" "stateDir" "retention" ] // {
