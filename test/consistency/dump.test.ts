@@ -17,6 +17,9 @@ it("a host without bash gets an error before anything runs", async () => {
   await expect(requireBash("/nonexistent")).rejects.toThrow("bash is not installed");
 });
 
+/** Any name that a file can have: for shells, engines and their patterns each part of it has a meaning. */
+const NAME = `-app of a day: '100%' "odd" {now} *?[a]! $(id) \\ é.sql`;
+
 let host: EngineHost;
 let runner: ChildProcess | undefined;
 afterAll(() => runner?.kill("SIGKILL"));
@@ -43,7 +46,7 @@ describe.each(oneOfEach())("a database with $provider $version", (engine) => {
     await writeFile(out("database"), bytes);
     const work = host.work({
       database: {
-        backupName: "app.sql",
+        backupName: NAME,
         backupCmd: `echo "reading 'it' \\$HOME" >&2; cat ${out("database")}`,
         restoreCmd: `echo "PATH is $PATH"; cat >${out("loaded")}; env >${out("environment")}; ls -l /proc/self/fd >${out("open")}`,
       },
@@ -53,7 +56,7 @@ describe.each(oneOfEach())("a database with $provider $version", (engine) => {
     const { run, snapshots: listed, log } = await host.report({ runId: stored.runId });
     expect(run.stats?.filesTotal).toBe(1);
     expect(run.stats?.bytesTotal).toBeGreaterThanOrEqual(bytes.length);
-    expect(listed).toMatchObject([{ id: stored.snapshot, paths: ["/app.sql"] }]);
+    expect(listed).toMatchObject([{ id: stored.snapshot, paths: [`/${NAME}`] }]);
     expect(log).toContain("reading 'it' $HOME");
 
     const loaded = await host.restore(work, {});
@@ -68,8 +71,8 @@ describe.each(oneOfEach())("a database with $provider $version", (engine) => {
       state: "succeeded",
       failure: null,
     });
-    expect((await readFile(out("elsewhere/app.sql"))).equals(bytes)).toBe(true);
-    expect(await host.restore(work, { include: ["/app.sql"] })).toMatchObject({
+    expect((await readFile(out(`elsewhere/${NAME}`))).equals(bytes)).toBe(true);
+    expect(await host.restore(work, { include: [`/${NAME}`] })).toMatchObject({
       failure: { code: "restore.nothing_matched" },
     });
   });

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { startRestServer, type Storage } from "../support/storage.ts";
 import { startSshd, type Sshd } from "../support/sshd.ts";
 import type { Bound, ContractHost } from "./contract-host.ts";
-import { nameOf, numbersOf, type Cell } from "./seed.ts";
+import { nameOf, type Cell } from "./seed.ts";
+import { numbersOf } from "./seed-accounts.ts";
 
 /** Where the repositories of a host are: its own disk, and real servers on loopback. */
 export interface Places {

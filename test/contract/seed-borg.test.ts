@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openContractHost, type ContractHost } from "./contract-host.ts";
+import { insideSeedAccounts } from "./seed-accounts.ts";
 import { openPlaces, type Places } from "./places.ts";
-import { boundOf, replayBlock, replayContract, type Cell } from "./seed.ts";
+import { declare, replayContract, type Cell } from "./seed.ts";
 
-const CELLS: Cell[] = (["root", "nobody"] as const).flatMap((user) =>
+const CELLS: Cell[] = (["root", "me"] as const).flatMap((user) =>
   (["local", "sftp"] as const).map((place) => ({ provider: "borg" as const, user, place })),
 );
 
@@ -11,10 +12,10 @@ let host: ContractHost;
 let places: Places;
 
 beforeAll(async () => {
-  host = await openContractHost();
+  host = await openContractHost({ inside: await insideSeedAccounts() });
   places = await openPlaces(host, { withRest: false });
   const bindings = [];
-  for (const cell of CELLS) bindings.push(boundOf(host, cell, await places.repositoryFor(cell)));
+  for (const cell of CELLS) bindings.push(await declare(host, cell, await places.repositoryFor(cell)));
   await host.assign(bindings);
 });
 
@@ -28,10 +29,4 @@ describe.each(CELLS)("$provider as $user to a $place repository", (cell) => {
   test("keeps the contract", async () => {
     expect(await replayContract(host, cell)).toEqual({ second: 2, first: 1 });
   }, 240_000);
-});
-
-describe.each(CELLS.filter(({ place }) => place === "local"))("$provider as $user", (cell) => {
-  test("restores directories that were deleted", async () => {
-    expect(await replayBlock(host, cell)).toBe("as it was");
-  });
 });

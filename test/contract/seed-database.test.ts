@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { type Server, startMariadb, startPostgres } from "../consistency/servers.ts";
 import { type Mounts, openMounts } from "../support/mounts.ts";
 import { type Bound, openContractHost, type ContractHost } from "./contract-host.ts";
-import { numbersOf } from "./seed.ts";
+import { numbersOf } from "./seed-accounts.ts";
 
 // The contract test of Self Host Blocks for databases (modules/contracts/databasebackup/test.nix), with the request of
 // its only requester, word for word: the whole PostgreSQL, compressed on the way, and loaded by whoever restores. Both

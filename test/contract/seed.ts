@@ -1,9 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { chmod, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chown, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { expect } from "vitest";
 import type { ProviderName } from "../../shared/repository.ts";
+import { readContract } from "../../agent/declared/contract-file.ts";
 import type { Bound, ContractHost } from "./contract-host.ts";
+import { KEYS_GID, numbersOf } from "./seed-accounts.ts";
 
 // The contract test of Self Host Blocks (modules/contracts/backup/test.nix), step by step, with nothing of ours in it
 // but the names of the command and of the unit.
@@ -14,12 +16,6 @@ export interface Cell {
   readonly place: "local" | "sftp" | "rest";
 }
 
-/** The numbers of a user of this machine. */
-export function numbersOf(user: string): { uid: number; gid: number } {
-  const [uid, gid] = ["-u", "-g"].map((option) => Number(execFileSync("id", [option, user], { encoding: "utf8" })));
-  return { uid: uid ?? 0, gid: gid ?? 0 };
-}
-
 export function nameOf({ provider, user, place }: Cell): string {
   return `${provider}-${user}-${place}`;
 }
@@ -28,14 +24,87 @@ export function sourcesOf(host: ContractHost, cell: Cell): string[] {
   return ["A", "B"].map((name) => join(host.root, "opt/files", nameOf(cell), name));
 }
 
-/** The cell as a binding: what a person declares, with the repository wherever it is. */
-export function boundOf(host: ContractHost, cell: Cell, repository: Pick<Bound, "location" | "repository">): Bound {
-  return {
-    name: nameOf(cell),
-    provider: cell.provider,
-    ...repository,
-    request: { user: cell.user, sourceDirectories: sourcesOf(host, cell) },
+/** What an instance of the seed says beside users and places. */
+export interface Instance {
+  readonly hooks?: { readonly beforeBackup: string[]; readonly afterBackup: string[] };
+  /** By variable, what its file holds. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  readonly timerConfig?: object;
+}
+
+/**
+ * The cell as a file of contracts.d with the seed's own values, and as the binding that the control plane makes of it.
+ * Not as there: the paths are below the host's root, and the priority is that of everything else.
+ */
+export async function declare(
+  host: ContractHost,
+  cell: Cell,
+  { location, repository = {}, ...instance }: Pick<Bound, "location" | "repository"> & Instance,
+): Promise<Bound> {
+  const name = nameOf(cell);
+  const { hooks, secrets = {}, timerConfig = { OnCalendar: "00:00:00" } } = instance;
+  const directory = await host.directory(`run/secrets/${name}`);
+  const secret = async (file: string, text: string, { uid, gid, mode }: Owner): Promise<string> => {
+    const path = join(directory, file);
+    await writeFile(path, text, { mode });
+    await chown(path, uid, gid);
+    return path;
   };
+  const passphrase = await secret("passphrase", "passphrase", { ...numbersOf(cell.user), mode: 0o400 });
+  const sources = await Promise.all(
+    Object.entries(secrets).map(async ([variable, text]) => {
+      const source = await secret(variable, text, { uid: 0, gid: KEYS_GID, mode: 0o440 });
+      return [variable, { source, transform: null }] as const;
+    }),
+  );
+  const { secrets: credentials, ...place } = repository as { secrets?: object };
+  const text = JSON.stringify({
+    request: {
+      user: cell.user,
+      sourceDirectories: sourcesOf(host, cell),
+      excludePatterns: [],
+      ...(hooks && { hooks }),
+    },
+    settings: {
+      provider: cell.provider,
+      enable: true,
+      passphrase: { result: { path: passphrase } },
+      repository: {
+        path: location,
+        ...place,
+        secrets: { ...credentials, ...Object.fromEntries(sources) },
+        timerConfig,
+      },
+    },
+  });
+  const contracts = await host.directory("etc/holdfast/contracts.d");
+  await writeFile(join(contracts, `${name}.json`), text, { mode: 0o644 });
+  const read = readContract(`${name}.json`, text, "root");
+  if (!read.ok) throw new Error(JSON.stringify(read.faults));
+  const { body, bound } = read.contract;
+  if (bound === null) throw new Error("the file has no settings");
+  const { name: _none, provider, location: at, ...rest } = bound.repository;
+  return {
+    name,
+    provider,
+    location: at,
+    kind: body.kind,
+    request: body.request,
+    isDeclared: true,
+    repository: rest,
+    // The seed's tests have repositories on the disk only: elsewhere a retention would only cost time.
+    settings: {
+      ...bound.settings,
+      performance: { niceness: 0 },
+      ...(cell.place === "local" ? {} : { retention: {} }),
+    },
+  };
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
 }
 
 /** @returns which version each restore gave back, as told by what the files hold in the end */
@@ -62,10 +131,11 @@ export async function replayContract(host: ContractHost, cell: Cell): Promise<{ 
     expect(started.code, started.stderr).toBe(0);
   };
 
-  for (const source of sources) await host.directory(source.slice(host.root.length), numbersOf(cell.user));
+  const { uid, gid } = numbersOf(cell.user);
+  for (const source of sources) await host.directory(source.slice(host.root.length), { uid, gid });
   await write(1);
   for (const source of sources) {
-    execFileSync("chown", ["-R", cell.user, source]);
+    execFileSync("chown", ["-R", `${uid}:${gid}`, source]);
     execFileSync("chmod", ["-R", "go-rwx", source]);
   }
   await expectContents(1);
@@ -95,17 +165,29 @@ export async function replayContract(host: ContractHost, cell: Cell): Promise<{ 
 export async function replayBlock(host: ContractHost, cell: Cell): Promise<"as it was"> {
   const name = nameOf(cell);
   const sources = sourcesOf(host, cell);
-  const before = await Promise.all(sources.map((source) => contentsOf(source)));
-  const [oldest = ""] = (await host.script(name, "snapshots")).stdout.split("\n");
+  const { uid, gid } = numbersOf(cell.user);
+  const write = async (version: number): Promise<void> => {
+    for (const source of sources) {
+      for (const file of ["fileA", "fileB"])
+        await writeFile(join(source, file), `repo${basename(source)}_${file}_${version}`);
+    }
+  };
+  for (const source of sources) await host.directory(source.slice(host.root.length));
+  await write(1);
   for (const source of sources) {
-    await writeFile(join(source, "fileA"), "changed meanwhile");
-    await chmod(source, 0o777);
-    await rm(source, { recursive: true });
+    execFileSync("chown", ["-R", `${uid}:${gid}`, source]);
+    execFileSync("chmod", ["-R", "go-rwx", source]);
   }
-  await restore(host, name, oldest);
-  expect(await Promise.all(sources.map((source) => contentsOf(source)))).toEqual(before);
+  const started = await host.start(name);
+  expect(started.code, started.stderr).toBe(0);
+  await write(2);
+  for (const source of sources) await rm(source, { recursive: true });
+  // `restore $(script snapshots)`: there is one.
+  await restore(host, name, (await host.script(name, "snapshots")).stdout.trim());
   for (const source of sources) {
-    const { uid, gid } = numbersOf(cell.user);
+    const of = (file: string): string => `repo${basename(source)}_${file}_1`;
+    expect(await contentsOf(source)).toEqual({ fileA: of("fileA"), fileB: of("fileB") });
+    // More than the seed asks for: whose they are.
     expect(execFileSync("stat", ["-c", "%u:%g %a", source], { encoding: "utf8" }).trim()).toBe(`${uid}:${gid} 700`);
     expect(execFileSync("stat", ["-c", "%u %a", join(source, "fileA")], { encoding: "utf8" }).trim()).toBe(
       `${uid} 600`,

@@ -6,7 +6,7 @@ import { findExecutable } from "../../agent/system/executables.ts";
 import { describeTree, makeOddTree } from "../engine/odd-tree.ts";
 import { wrapTool, watchArgv } from "./argv-watch.ts";
 import { openContractHost, type Bound, type ContractHost } from "./contract-host.ts";
-import { numbersOf } from "./seed.ts";
+import { numbersOf } from "./seed-accounts.ts";
 
 // What the seed's own contract test leaves open, asked of both tools through the same script and unit.
 

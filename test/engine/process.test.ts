@@ -131,7 +131,17 @@ describe("a user", () => {
     expect(await findUser(userInfo().username)).toMatchObject({ needsSwitch: false, uid: userInfo().uid });
   });
 
+  it("given by its number is the account that has it, and refused when none has", async () => {
+    const { name, uid } = await findUser(`${userInfo().uid}`);
+    expect([name, uid]).toEqual([userInfo().username, userInfo().uid]);
+    await expect(findUser("3999999999")).rejects.toThrow("no user has the number 3999999999 on this host");
+  });
+
   const isRoot = process.getuid?.() === 0;
+  it.runIf(isRoot)("by its number is switched to", async () => {
+    expect(await findUser("65534")).toMatchObject({ name: "nobody", uid: 65534, needsSwitch: true });
+  });
+
   it.runIf(isRoot)("without a login shell runs programs, in its own groups, and reads its secret", async () => {
     const user = await findUser("nobody");
     const { lines } = await sh("id -un; id -gn; id -G; cat /dev/fd/3", { user, files: ["secret\n"] });

@@ -12,7 +12,7 @@ import { environmentNameFault } from "../../shared/environment.ts";
 import { sealSecret } from "../../shared/sealed-secret.ts";
 import { type EngineHost, textOf, type Wanted } from "../engine/engine-host.ts";
 import { openReadyHost } from "../engine/ready-host.ts";
-import { numbersOf } from "../contract/seed.ts";
+import { numbersOf } from "../contract/seed-accounts.ts";
 
 // Secrets of hooks are read by root. What the control plane names is given to a hook once root has said yes to it, to
 // whatever runs as that user, and to nothing else.
