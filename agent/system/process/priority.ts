@@ -24,7 +24,7 @@ export function ioPriorityCommand(wanted: Performance, own: string): string {
   return `ionice -c ${CLASSES[ioSchedulingClass]}${level} -p $$ >/dev/null 2>&1; `;
 }
 
-/** The kernel's level for a process that has none of its own, see ioprio_set(2); ionice takes the same for "no level". */
+/** ionice's level for a class that is given without one. */
 const MIDDLE = 4;
 
 function priorityOf(name: string, level: number | null): string {
