@@ -18,8 +18,13 @@ export function failureLines({ message, code, next }: RunFailure): string[] {
 export function exitStatusOf({ state, failure }: Pick<RunOutcome, "state" | "failure">): number {
   if (state === "succeeded") return EXIT.done;
   if (state === "warned") return EXIT.warned;
-  if (state === "cancelled") return EXIT.cancelled;
-  return failure === null ? EXIT.failed : failureStatus(failure);
+  if (failure !== null && TRY_LATER.has(failure.code)) return EXIT.tryLater;
+  return state === "cancelled" ? EXIT.cancelled : EXIT.failed;
+}
+
+/** The exit status of its unit: what was put off is tried again by the agent, so it is no failure of the unit. */
+export function unitStatusOf(outcome: Pick<RunOutcome, "state" | "failure">): number {
+  return outcome.state === "cancelled" ? EXIT.cancelled : exitStatusOf(outcome);
 }
 
 export function failureStatus({ code }: RunFailure): number {

@@ -9,6 +9,8 @@ import { agentPaths } from "../../agent/config.ts";
 import { isEquivalentUnit } from "../../agent/daemon/script-files.ts";
 import { type HandOver, openHandOver } from "../../agent/daemon/units/hand-over.ts";
 import { unitText } from "../../agent/daemon/units/unit-file.ts";
+import { exitStatusOf, unitStatusOf } from "../../agent/run/outcome-lines.ts";
+import { runFailure } from "../../agent/run-error.ts";
 import { memoryKills, possibleCgroups, unitCgroups } from "../../agent/system/cgroups.ts";
 import { until } from "../support/until.ts";
 
@@ -113,4 +115,15 @@ test("the control groups of a unit are found in every hierarchy, and of no other
 test("below another root there is no hand-over", async () => {
   const text = unitText({ paths: agentPaths(directory), command: ["/x y/agent"], user: "me" });
   expect(text).toContain(`Environment="HOLDFAST_AGENT_ROOT=${directory}"\nExecStart="/x y/agent" backup %i\n`);
+});
+
+test("what was put off or cancelled fails no unit; at a terminal somebody is to try again", () => {
+  const locked = runFailure("repository.locked", "locked");
+  const statuses = (outcome: Parameters<typeof unitStatusOf>[0]) => [unitStatusOf(outcome), exitStatusOf(outcome)];
+  expect(statuses({ state: "succeeded", failure: null })).toEqual([0, 0]);
+  expect(statuses({ state: "warned", failure: null })).toEqual([3, 3]);
+  expect(statuses({ state: "failed", failure: runFailure("hook.failed", "it failed") })).toEqual([1, 1]);
+  expect(statuses({ state: "failed", failure: locked })).toEqual([75, 75]);
+  expect(statuses({ state: "cancelled", failure: locked })).toEqual([4, 75]);
+  expect(statuses({ state: "cancelled", failure: runFailure("run.cancelled", "cancelled") })).toEqual([4, 4]);
 });

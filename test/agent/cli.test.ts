@@ -77,7 +77,8 @@ const HELP = `holdfast-agent VERSION: does this host's backups
   doctor [--json]                  look for what is wrong
   uninstall [--yes]                take the agent off this machine
 
-BINDING and REPOSITORY are names or ids. Exit status: 0 done, 1 failed, 2 usage, 3 done with warnings, 75 try later.
+BINDING and REPOSITORY are names or ids. Exit status: 0 done, 1 failed, 2 usage, 3 done with warnings,
+4 cancelled, 75 try later.
 Everything lives under HOLDFAST_AGENT_ROOT (default: the machine itself).
 `;
 

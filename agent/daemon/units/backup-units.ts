@@ -5,7 +5,7 @@ import { readTextIfExists } from "../../../shared/node/files.ts";
 import { resultOf } from "../../../shared/result.ts";
 import type { Paths } from "../../config.ts";
 import type { RunOutcome, RunUnit } from "../../run/deps.ts";
-import { exitStatusOf, failureLines, outcomeLine } from "../../run/outcome-lines.ts";
+import { failureLines, outcomeLine, unitStatusOf } from "../../run/outcome-lines.ts";
 import { runFailure } from "../../run-error.ts";
 import { memoryKills, moveToCgroups, unitCgroups } from "../../system/cgroups.ts";
 import { isAlive, type ProcessRef } from "../../system/process/process-ref.ts";
@@ -141,7 +141,7 @@ async function workIn(
       signal: AbortSignal.any([signal, stopped.signal]),
     };
     const outcome = await work(place);
-    status = exitStatusOf(outcome);
+    status = unitStatusOf(outcome);
     opened.write(outcomeLine(`backup of ${binding}`, outcome));
     if (outcome.failure !== null) for (const line of failureLines(outcome.failure)) opened.write(line);
     return outcome;
