@@ -48,9 +48,18 @@ export const EnvironmentName = z.string().superRefine((name, context) => {
   if (fault !== null) context.addIssue({ code: "custom", message: `${name} ${fault}` });
 });
 
+/** Not by the schema of the record's keys, whose own sentence would be lost. */
+export function checkNames(variables: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  for (const name of Object.keys(variables)) {
+    const fault = environmentNameFault(name);
+    if (fault !== null) context.addIssue({ code: "custom", path: [name], message: `${name} ${fault}` });
+  }
+}
+
 /** Secrets for hooks: by the variable's name, where its value comes from. */
 export const Environment = z
-  .record(EnvironmentName, CredentialSource)
+  .record(z.string(), CredentialSource)
+  .superRefine(checkNames)
   .refine((variables) => Object.keys(variables).length <= 50, "must have at most 50 variables")
   .describe("secrets for the hooks' environment and a database's commands, by variable: each from a file on the host");
 export type Environment = z.infer<typeof Environment>;

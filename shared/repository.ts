@@ -3,7 +3,7 @@ import { AbsolutePath, Id, Instant, Name, UndeclaredAt } from "./ids.ts";
 import { Zone } from "./binding.ts";
 import { TimerConfig } from "./timer-config.ts";
 import { locationFault } from "./location.ts";
-import { CredentialSource, SecretName, SecretSource } from "./secret-source.ts";
+import { CredentialSource, Credentials, SecretSource } from "./secret-source.ts";
 
 export const FileSecret = z.strictObject({ file: AbsolutePath }, { error: 'must be {"file":"/path/on/host"}' });
 
@@ -45,7 +45,7 @@ export const MaintainerAccess = z.strictObject({
   passphrase: SecretSource.optional().describe(
     "where it comes from there; needed for another address if the repository's own is made on the host or sealed",
   ),
-  secrets: z.partialRecord(SecretName, CredentialSource).default({}),
+  secrets: Credentials.default({}),
   ssh: Ssh.prefault({}),
 });
 export type MaintainerAccess = z.infer<typeof MaintainerAccess>;
@@ -75,7 +75,7 @@ const spec = z.strictObject({
   provider: ProviderName,
   location: z.string().min(1, "must not be empty").max(2048),
   passphrase: SecretSource,
-  secrets: z.partialRecord(SecretName, CredentialSource).default({}),
+  secrets: Credentials.default({}),
   ssh: Ssh.prefault({}).describe("for a repository behind ssh"),
   caFile: AbsolutePath.nullable()
     .default(null)
@@ -140,7 +140,7 @@ export const ChangeRepository = z
   .strictObject({
     name: Name,
     passphrase: CredentialSource.describe("where the same passphrase comes from now: it opens nothing else"),
-    secrets: z.partialRecord(SecretName, CredentialSource),
+    secrets: Credentials,
     ssh: Ssh,
     caFile: AbsolutePath.nullable(),
     appendOnly: z.boolean(),

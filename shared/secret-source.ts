@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { AbsolutePath } from "./ids.ts";
+import { isRecord } from "./json.ts";
 import { SealedText } from "./sealed.ts";
 
 const SealedSource = z.strictObject({
@@ -103,6 +104,17 @@ export const CHOOSES_SERVER: readonly SecretName[] = [
 export function isOfTool(name: string): boolean {
   return INSTEAD.some(([pattern]) => pattern.test(name));
 }
+
+/** Credentials of a storage, by variable. A variable of the tool's own is refused with what to say instead. */
+export const Credentials = z.preprocess(
+  (given, context) => {
+    if (!isRecord(given)) return given;
+    const ofTool = Object.keys(given).filter((name) => !isSecretName(name) && isOfTool(name));
+    for (const name of ofTool) context.addIssue({ code: "custom", path: [name], message: secretNameFault(name) });
+    return Object.fromEntries(Object.entries(given).filter(([name]) => !ofTool.includes(name)));
+  },
+  z.partialRecord(SecretName, CredentialSource),
+);
 
 /** What to say instead of a variable that no engine gets. */
 export function secretNameFault(name: string): string {

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { Retention, Settings } from "../../shared/binding.ts";
 import { AbsolutePath, Name } from "../../shared/ids.ts";
 import { ProviderName, RepositorySpec } from "../../shared/repository.ts";
-import { EnvironmentName, environmentNameFault } from "../../shared/environment.ts";
+import { checkNames, environmentNameFault } from "../../shared/environment.ts";
 import { CredentialSource, isOfTool, isSecretName, secretNameFault, SecretSource } from "../../shared/secret-source.ts";
 import { isRecord } from "../../shared/json.ts";
 import { retentionFault } from "../../shared/retention.ts";
@@ -83,7 +83,7 @@ export const ContractSettings = z
     pings,
     hookTimeLimit,
     runTimeLimit,
-    environment: z.record(EnvironmentName, Credential).optional(),
+    environment: z.record(z.string(), Credential).superRefine(checkNames).optional(),
     // Self Host Blocks' borg provider has these two: it never uses the first; the second is decided by the agent.
     consistency: z
       .record(z.string(), z.unknown())

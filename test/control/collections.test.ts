@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
 import * as z from "zod";
+import { bindings } from "../../control/db/schema/contracts.ts";
+import { assignedBinding } from "../../control/domain/contracts/assignments.ts";
 import { page, Token, TokenCreated } from "../../shared/api.ts";
 import { Binding, DEFAULT_RETENTION } from "../../shared/binding.ts";
 import { Contract } from "../../shared/contract.ts";
@@ -180,6 +182,32 @@ test.each(DATABASES)("concurrent changes of one binding are all applied (%s)", a
   await Promise.all(changes.map((settings) => control.admin.ask(Binding, "PATCH", path, { settings })));
   const { settings } = await control.admin.ask(Binding, "GET", path);
   expect(settings).toMatchObject({ limitUploadKiBs: 1, limitDownloadKiBs: 2, enable: false });
+});
+
+test("secrets for hooks are set and taken away, and an agent gets the key only while it has some", async () => {
+  const control = await testControl();
+  const { binding } = await declare(control, await control.enrol("one"), "photos");
+  const path = `/api/v1/bindings/${binding.id}`;
+  const environment = { TOKEN: { file: "/etc/holdfast/secrets/token" } };
+  const set = await control.admin.ask(Binding, "PATCH", path, { settings: { environment } });
+  expect(set.settings.environment).toEqual(environment);
+  const refused = await control.admin.refused("PATCH", path, {
+    settings: { environment: { LD_PRELOAD: environment.TOKEN } },
+  });
+  expect(JSON.stringify(refused)).toContain("LD_PRELOAD changes how programs run");
+  const repository = { name: "nas", provider: "borg", location: "/srv/x", passphrase: { generate: true } };
+  const ssh = await control.admin.refused("POST", "/api/v1/repositories", {
+    ...repository,
+    secrets: { BORG_RSH: environment.TOKEN },
+  });
+  expect(ssh.message).toContain("ssh.identityFile and ssh.hostKey");
+  const sent = async () => {
+    const rows = await control.deps.db.select().from(bindings);
+    return rows.map((row) => assignedBinding(row).settings);
+  };
+  expect(await sent()).toMatchObject([{ environment }]);
+  await control.admin.ask(Binding, "PATCH", path, { settings: { environment: {} } });
+  expect((await sent()).map((settings) => "environment" in settings)).toEqual([false]);
 });
 
 test("a channel is tested and its delivery retried; its secret is shown once; deleted, its waiting deliveries fail", async () => {

@@ -88,7 +88,10 @@ export const maintainingHost = sql<Id>`coalesce(${repositories.maintainer}, ${fi
 /** A binding as part of an assignment. */
 export function assignedBinding(row: typeof bindings.$inferSelect): AssignedBinding {
   const { id, name, contract, repository, paused, settings } = row;
-  return { id, name, contract, repository, paused, settings };
+  const { environment = {}, ...rest } = settings;
+  // Agents before 0.2 can't read the key: only those get it that have a use for it.
+  const sent = Object.keys(environment).length === 0 ? rest : settings;
+  return { id, name, contract, repository, paused, settings: sent };
 }
 
 /** A contract as part of an assignment. */
