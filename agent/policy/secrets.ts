@@ -97,11 +97,14 @@ async function checkSecretPlace(file: string, what: string): Promise<void> {
 const ACCOUNT_FILE = "GOOGLE_APPLICATION_CREDENTIALS";
 /** Kinds of credentials that name neither a file to send nor a program to run. */
 const ACCOUNT_KINDS: readonly unknown[] = ["service_account", "authorized_user"];
+/** All keys that Google writes. For restic, which is written in Go, `Type` is `type` too, and the last one counts. */
+const PLAIN_KEY = /^[a-z0-9_]+$/;
 
 /** @throws `secret.unreadable` unless it is such a file */
 function readAccount(text: string, { name }: SecretOwner): string {
   const account = parseJson(text);
-  if (isRecord(account) && ACCOUNT_KINDS.includes(account["type"])) return JSON.stringify(account);
+  const isPlain = isRecord(account) && Object.keys(account).every((key) => PLAIN_KEY.test(key));
+  if (isPlain && ACCOUNT_KINDS.includes(account["type"])) return JSON.stringify(account);
   throw runError(
     "secret.unreadable",
     `${ACCOUNT_FILE} of repository "${name}" is not the JSON of a service account or of an authorized user`,

