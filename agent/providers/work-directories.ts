@@ -1,7 +1,7 @@
 import { chown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { runError, type RunError } from "../run-error.ts";
-import { canWriteIn, letOthersThrough, passageAdvice } from "../system/passage.ts";
+import { letOthersThrough, makeAs, passageAdvice } from "../system/passage.ts";
 import type { Access } from "./provider.ts";
 
 export interface WorkDirectories {
@@ -23,11 +23,10 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
   await mkdir(ofProvider, { recursive: true, mode: 0o711 });
   // The machine's own /var and /var/cache are not ours to change; those of another root are, and it is too.
   if (user.needsSwitch) await letOthersThrough(ofProvider, paths.root === "/" ? paths.cache : paths.root);
-  for (const directory of [cache, temporary]) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    if (user.needsSwitch) await chown(directory, user.uid, user.gid);
-  }
-  return !user.needsSwitch || (await canWriteIn(user, temporary, paths.state)) ? { cache, temporary } : null;
+  await mkdir(user.needsSwitch ? cache : temporary, { recursive: true, mode: 0o700 });
+  if (!user.needsSwitch) return { cache, temporary };
+  await chown(cache, user.uid, user.gid);
+  return (await makeAs(user, temporary, paths.state)) ? { cache, temporary } : null;
 }
 
 /** For an engine that can't work without them. */

@@ -65,7 +65,24 @@ export async function letOthersThrough(directory: string, last: string): Promise
 
 /** Whether a user can create files in a directory. */
 export async function canWriteIn(user: RunUser, directory: string, fileDirectory: string): Promise<boolean> {
-  const script = 'test -w "$1" && test -x "$1"';
+  return await succeedsAs(user, CAN_WRITE, { directory, fileDirectory });
+}
+
+/**
+ * Makes a directory where there is none, as the user: root would follow a link that the user has put there.
+ * @returns whether the user can create files in it
+ */
+export async function makeAs(user: RunUser, directory: string, fileDirectory: string): Promise<boolean> {
+  return await succeedsAs(user, `mkdir -p "$1" && ${CAN_WRITE}`, { directory, fileDirectory });
+}
+
+const CAN_WRITE = 'test -w "$1" && test -x "$1"';
+
+async function succeedsAs(
+  user: RunUser,
+  script: string,
+  { directory, fileDirectory }: { directory: string; fileDirectory: string },
+): Promise<boolean> {
   const command = { program: "/bin/sh", args: ["-c", script, "sh", directory], env: { PATH: CHILD_PATH } };
   const limits = { ladder: HOOK_LADDER, timeLimitMs: 30_000 };
   return (await runProcess({ ...command, user, umask: "077", fileDirectory }, limits)).exitCode === 0;
