@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, lchown, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
 import { putInForce } from "../../agent/in-force/in-force.ts";
@@ -6,6 +6,7 @@ import { askForHook, askForRepository, asksOfEnvironment } from "../../agent/pol
 import { recipientOfHost } from "../../agent/policy/age-key.ts";
 import { recordGrants } from "../../agent/policy/grants.ts";
 import { loadPolicy } from "../../agent/policy/policy.ts";
+import { secretPlaceFault } from "../../agent/policy/secret-place.ts";
 import { readWaiting } from "../../agent/policy/waiting.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
 import { environmentNameFault } from "../../shared/environment.ts";
@@ -109,6 +110,24 @@ describe("the secret of a hook", () => {
       failure: { code: "secret.unreadable", message: expect.stringContaining(`others than root can change ${home}`) },
     });
     expect(await textOf(out())).toBe("");
+  });
+
+  it("is not read through links, or from a directory like /tmp, where others can change what it is", async () => {
+    const { uid, gid } = numbersOf("nobody");
+    const [home, shared] = [join(host.root, "home"), join(host.root, "shared")];
+    for (const place of [home, shared]) await mkdir(place);
+    await chmod(shared, 0o1777);
+    await chown(home, uid, gid);
+    await symlink(file, join(home, "token"));
+    await symlink(join(home, "token"), join(host.root, "etc/holdfast/secrets/by-home"));
+    await symlink(file, join(shared, "of-nobody"));
+    await lchown(join(shared, "of-nobody"), uid, gid);
+    await symlink("../etc/holdfast/secrets/token", join(shared, "of-root"));
+    const fault = async (path: string) => await secretPlaceFault(join(host.root, path));
+    expect(await fault("etc/holdfast/secrets/by-home")).toContain(`others than root can change ${home},`);
+    expect(await fault("shared/of-nobody")).toContain(`others than root can change ${shared},`);
+    expect(await fault("shared/of-root")).toBeNull();
+    await expect(fault("shared/none")).rejects.toThrow("ENOENT");
   });
 
   it("may be sealed for the binding's repository, and waits for root like any other", async () => {
