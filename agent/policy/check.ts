@@ -85,10 +85,16 @@ export function checkRestore(policy: Policy, { target }: RestoreRequest): void {
 }
 
 /** Compares whole path components: /srv/a is within /srv, /srv-a is not. A path with `..` is within nothing. */
-export function isWithin(path: string, directory: string): boolean {
+export function isWithin(given: string, givenDirectory: string): boolean {
+  // To the kernel, several slashes are one.
+  const [path, directory] = [plain(given), plain(givenDirectory)];
   const inside = directory.endsWith("/") ? directory : `${directory}/`;
   // A trailing slash names the same directory.
   if (path === directory || `${path}/` === inside) return true;
   if (/(^|\/)(\.|%2e){2}(\/|$)/i.test(path)) return false;
   return path.startsWith(inside);
+}
+
+function plain(path: string): string {
+  return path.startsWith("/") ? path.replaceAll(/\/{2,}/g, "/") : path;
 }

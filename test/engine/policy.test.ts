@@ -168,6 +168,8 @@ describe("a path is within another", () => {
     ["/srv/a", "/srv/a/", true],
     ["/srv/a/b", "/srv/a/", true],
     ["/srv/ab", "/srv/a/", false],
+    ["//srv/a", "/srv", true],
+    ["/srv//a/b", "/srv/a", true],
     ["rest:https://nas/a/b", "rest:https://nas/a", true],
     ["rest:https://nas/a/../b", "rest:https://nas/a", false],
     ["rest:https://nas/a/%2e%2E/b", "rest:https://nas/a", false],
