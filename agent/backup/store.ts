@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import type { AssignedContract } from "../../shared/assignment.ts";
 import type { Settings } from "../../shared/binding.ts";
 import { literalPattern, stageDatabases, type StagedSource } from "../consistency/consistency.ts";
@@ -20,7 +19,7 @@ import { checkSources } from "./sources.ts";
 import { checkSourceHistory } from "./suspicion.ts";
 import { recordKeptOtherwise } from "../state/kept-otherwise.ts";
 import type { ResumeCommand } from "../state/spool-entry.ts";
-import { stagingDirectory } from "../consistency/staging.ts";
+import { removeStaging } from "../consistency/staging.ts";
 
 interface StoreInput {
   readonly deps: RunnerDeps;
@@ -131,7 +130,7 @@ export async function storeFiles(
     const warnings = [...suspicions, ...checked.warnings, ...notKept, ...result.warnings, ...recordWarnings];
     return { ...result, warnings, suspicious: sourceCheck.suspicion };
   } finally {
-    await rm(stagingDirectory(deps.paths, binding), { recursive: true, force: true });
+    await removeStaging(deps.paths, binding);
   }
 }
 

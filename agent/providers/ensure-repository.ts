@@ -3,6 +3,8 @@ import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { namesIn } from "../../shared/node/files.ts";
 import { type RunError, runError } from "../run-error.ts";
+import { isCode } from "../system/descriptors.ts";
+import { canWriteIn, makeAs } from "../system/passage.ts";
 import type { Access } from "./provider.ts";
 import { knownEngineIds, storeEngineId } from "./engine-ids.ts";
 
@@ -82,7 +84,7 @@ function assertMayCreate({ repository }: Access, { known, mayCreate }: { known: 
 
 /** Creates the repository's directory, owned by the run's user: its parent may be root's. */
 async function makeDirectory(
-  { repository, user }: Access,
+  { paths, repository, user }: Access,
   { isPart }: Pick<RepositoryOperations, "isPart">,
 ): Promise<void> {
   const { location } = repository;
@@ -95,10 +97,15 @@ async function makeDirectory(
     );
   }
   await mkdir(dirname(location), { recursive: true, mode: 0o755 });
+  // Where the directory above is the user's, he could put a link in its place: root would give him what it leads to.
+  if (user.needsSwitch && (await canWriteIn(user, dirname(location), paths.state))) {
+    await makeAs(user, location, paths.state);
+    return;
+  }
   try {
     await mkdir(location, { mode: 0o700 });
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return;
+    if (isCode(error, "EEXIST")) return;
     throw error;
   }
   if (user.needsSwitch) await chown(location, user.uid, user.gid);
