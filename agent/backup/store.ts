@@ -16,7 +16,7 @@ import { failureOf } from "../run-error.ts";
 import type { RunContext } from "../run/record-run.ts";
 import { countNotRemembered, describeLeftOut, describeNotKept } from "./not-kept.ts";
 import { checkSources } from "./sources.ts";
-import { checkSourceHistory } from "./suspicion.ts";
+import { startSourceCheck } from "./suspicion.ts";
 import { recordKeptOtherwise } from "../state/kept-otherwise.ts";
 import type { ResumeCommand } from "../state/spool-entry.ts";
 import { removeStaging } from "../consistency/staging.ts";
@@ -74,7 +74,7 @@ export async function storeFiles(
   });
   checkExcludes(checked.sources, excludePatterns);
   const tool = repository.contents();
-  const sourceCheck = await checkSourceHistory({
+  const sourceCheck = await startSourceCheck({
     paths: deps.paths,
     log: access.log,
     binding: access.scope.binding,
@@ -86,9 +86,6 @@ export async function storeFiles(
     isAccepted: work.isAccepted,
     tool,
   });
-  const notKept = describeNotKept(tool.keeps, sourceCheck.measured).map(access.log.redact);
-  const leftOut = describeLeftOut(sourceCheck.measured);
-  if (leftOut !== null) access.log.line(leftOut);
   const context: CommandContext = {
     run: run.record.id,
     log: run.record.log,
@@ -114,21 +111,27 @@ export async function storeFiles(
       ],
       onProgress: run.onProgress,
     });
+    const seen = await sourceCheck.ended.catch(() => null);
+    // The run was stopped while its sources were looked at.
+    if (seen === null) return { ...result, warnings: [...checked.warnings, ...result.warnings], suspicious: null };
+    const leftOut = describeLeftOut(seen.measured);
+    if (leftOut !== null) access.log.line(leftOut);
     const remember = async (snapshot: string): Promise<void> => {
-      await sourceCheck.record();
+      await seen.record();
       await recordKeptOtherwise(deps.paths, {
         binding,
         engineId: repository.engineId,
         snapshot,
         listed: result.snapshots?.map(({ id }) => id) ?? null,
-        entries: [...sourceCheck.measured.keptOtherwise],
-        more: countNotRemembered(sourceCheck.measured),
+        entries: [...seen.measured.keptOtherwise],
+        more: countNotRemembered(seen.measured),
       });
     };
     const recordWarnings = result.snapshot === null ? [] : await warnIfNotRecorded(remember(result.snapshot.id));
-    const suspicions = sourceCheck.suspicion === null ? [] : [sourceCheck.suspicion];
+    const suspicions = seen.suspicion === null ? [] : [seen.suspicion];
+    const notKept = describeNotKept(tool.keeps, seen.measured).map(access.log.redact);
     const warnings = [...suspicions, ...checked.warnings, ...notKept, ...result.warnings, ...recordWarnings];
-    return { ...result, warnings, suspicious: sourceCheck.suspicion };
+    return { ...result, warnings, suspicious: seen.suspicion };
   } finally {
     await removeStaging(deps.paths, binding);
   }

@@ -7,7 +7,13 @@ import { runError } from "../run-error.ts";
 import type { RunLog } from "../run-log.ts";
 import { realPathIfExists } from "../system/real-path.ts";
 import type { SnapshotContents } from "../providers/contents.ts";
-import { readSourceHistory, type SourceSize, medianSize, writeSourceHistory } from "../state/source-history.ts";
+import {
+  readSourceHistory,
+  type SourceHistory,
+  type SourceSize,
+  medianSize,
+  writeSourceHistory,
+} from "../state/source-history.ts";
 import { type Measured, measureSources } from "./measure-sources.ts";
 
 interface SourceCheckInput {
@@ -26,6 +32,7 @@ interface SourceCheckInput {
   readonly tool: Pick<SnapshotContents, "keeps" | "replacementChar">;
 }
 
+/** What the sources hold, compared with earlier runs. */
 export interface SourceCheck {
   readonly measured: Measured;
   /** Why the sources look wrong although they may be stored; null when they do not. */
@@ -34,17 +41,35 @@ export interface SourceCheck {
   record(): Promise<void>;
 }
 
+/** A check that may go on while the sources are stored. It fails only when the run is stopped. */
+export interface StartedCheck {
+  readonly ended: Promise<SourceCheck>;
+}
+
 /**
- * Checks whether the sources are all there, before anything is stored: against the contract's mount points, and against
- * this binding's earlier runs.
+ * Checks whether the sources are all there: against the contract's mount points, before anything is stored, and against
+ * this binding's earlier runs. That takes a walk through all of them, so it ends before anything is stored only where
+ * shrunken sources must not be stored.
  * @throws `source.unmounted`, `source.shrunk`
  */
-export async function checkSourceHistory(input: SourceCheckInput): Promise<SourceCheck> {
-  const { paths, binding, sources, shrinkage } = input;
+export async function startSourceCheck(input: SourceCheckInput): Promise<StartedCheck> {
   const mounted = mountPoints();
   await checkMountPoints(input.mountPoints, mounted);
-  const history = await readSourceHistory(paths, binding);
-  if (!input.isAccepted) checkKnownMounts(sources, { mounts: history.mounts, mounted });
+  const history = await readSourceHistory(input.paths, input.binding);
+  if (!input.isAccepted) checkKnownMounts(input.sources, { mounts: history.mounts, mounted });
+  const ended = compareWithHistory(input, history, mounted);
+  if (input.shrinkage.action === "fail") await ended;
+  // Whoever waits for it later sees that it failed.
+  ended.catch(() => undefined);
+  return { ended };
+}
+
+async function compareWithHistory(
+  input: SourceCheckInput,
+  history: SourceHistory,
+  mounted: ReadonlySet<string>,
+): Promise<SourceCheck> {
+  const { paths, binding, sources, shrinkage } = input;
   const measured = await measureSources(sources, input);
   const { size } = measured;
   const mounts = Object.fromEntries(sources.map((source) => [source, mountPointOf(source, mounted)]));
