@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import type { Environment } from "../../shared/environment.ts";
 import { messageOf } from "../../shared/error-message.ts";
@@ -9,7 +8,7 @@ import type { Paths } from "../config.ts";
 import { runError } from "../run-error.ts";
 import { readAgeKey } from "./age-key.ts";
 import { PolicyError } from "./check.ts";
-import { secretPlaceFault } from "./secret-place.ts";
+import { openSecretFile, secretPlaceFault } from "./secret-place.ts";
 import {
   generatedPassphrases,
   generatePassphrase,
@@ -28,6 +27,8 @@ export interface RepositorySecrets {
 }
 
 const MAX_SECRET_CHARACTERS = 65_536;
+/** Of a file that is read at all. */
+const MOST_BYTES = 1_048_576;
 
 interface SecretsInput {
   readonly repository: AssignedRepository;
@@ -179,19 +180,30 @@ async function ageKey(paths: Pick<Paths, "ageKeyFile">, what: string): Promise<s
 }
 
 async function readSecretFile(file: string, { what, isLines }: { what: string; isLines: boolean }): Promise<string> {
-  let text: string;
+  let text: string | null;
   try {
-    text = await readFile(file, "utf8");
+    text = await readSmallFile(file);
   } catch (error) {
     throw runError("secret.unreadable", `${what} can't be read from ${file}: ${reasonOf(error)}`);
   }
-  const secret = text.replace(/[\r\n]+$/, "");
+  const secret = text?.replace(/[\r\n]+$/, "") ?? null;
   if (secret === "") throw runError("secret.unreadable", `${what}: ${file} is empty`);
   // A file of several lines is no secret, and a newline is not allowed in a variable or a header.
-  if (secret.length > MAX_SECRET_CHARACTERS || (isLines ? /\0/ : /[\0\r\n]/).test(secret)) {
+  if (secret === null || secret.length > MAX_SECRET_CHARACTERS || (isLines ? /\0/ : /[\0\r\n]/).test(secret)) {
     throw runError("secret.unreadable", `${what}: ${file} must hold the secret alone, on one line`);
   }
   return secret;
+}
+
+/** @returns null for what is no file, or larger than any secret */
+async function readSmallFile(path: string): Promise<string | null> {
+  const file = await openSecretFile(path);
+  try {
+    const status = await file.stat();
+    return status.isFile() && status.size <= MOST_BYTES ? await file.readFile("utf8") : null;
+  } finally {
+    await file.close();
+  }
 }
 
 function reasonOf(error: unknown): string {

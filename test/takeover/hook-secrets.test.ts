@@ -1,3 +1,5 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { chmod, chown, lchown, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
@@ -6,6 +8,7 @@ import { askForHook, askForRepository, asksOfEnvironment } from "../../agent/pol
 import { recipientOfHost } from "../../agent/policy/age-key.ts";
 import { recordGrants } from "../../agent/policy/grants.ts";
 import { loadPolicy } from "../../agent/policy/policy.ts";
+import { readSecrets } from "../../agent/policy/secrets.ts";
 import { secretPlaceFault } from "../../agent/policy/secret-place.ts";
 import { readWaiting } from "../../agent/policy/waiting.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
@@ -128,6 +131,26 @@ describe("the secret of a hook", () => {
     expect(await fault("shared/of-nobody")).toContain(`others than root can change ${shared},`);
     expect(await fault("shared/of-root")).toBeNull();
     await expect(fault("shared/none")).rejects.toThrow("ENOENT");
+  });
+
+  it("may be kept by a user himself when it is a repository's, but no link of his is followed", async () => {
+    const { uid, gid } = numbersOf("nobody");
+    const home = join(host.root, "home");
+    const own = await host.write("home/own", "of a repository\n");
+    execFileSync("mkfifo", [join(home, "pipe")]);
+    await symlink(file, join(home, "link"));
+    await symlink("/dev/zero", join(host.root, "etc/holdfast/secrets/endless"));
+    await chown(home, uid, gid);
+    const read = async (path: string) => {
+      const [repository] = host.work({ passphrase: { file: path } }).assignment.repositories;
+      if (repository === undefined) throw new Error("no repository");
+      const deps = { paths: host.paths, random: randomBytes };
+      return await readSecrets(deps, { repository, wasSeen: false, mayGenerate: false });
+    };
+    expect(await read(own)).toMatchObject({ passphrase: "of a repository" });
+    await expect(read(join(home, "link"))).rejects.toThrow("link is a link that others than root can change");
+    await expect(read(join(home, "pipe"))).rejects.toThrow("must hold the secret alone");
+    await expect(read(join(host.root, "etc/holdfast/secrets/endless"))).rejects.toThrow("must hold the secret alone");
   });
 
   it("may be sealed for the binding's repository, and waits for root like any other", async () => {
