@@ -94,7 +94,7 @@ function withoutOurKeys(
   const keys = Object.entries({ file: ourFile, bound: ourBound }).flatMap(([key, value]) =>
     value === undefined ? [] : [key],
   );
-  return { rest, faults: declarationFaults(file, [{ code: "unrecognized_keys", keys, message: "", path: [] }]) };
+  return { rest, faults: keys.map((key) => declarationFault(file, key, "there is no such key here: remove it")) };
 }
 
 /** What of the seed stands for a whole provider and not for one contract says what to do instead. */
