@@ -1,7 +1,5 @@
-import { sql, type SQL } from "drizzle-orm";
 import { CLOCK_WRONG_MS } from "../../shared/clock-skew.ts";
 import { uuidv7, type Id } from "../../shared/ids.ts";
-import { runs } from "../db/schema/runs.ts";
 import type { Deps } from "../deps.ts";
 
 const lastIdMs = new WeakMap<Deps["clock"], number>();
@@ -11,11 +9,6 @@ export function newId({ clock, random }: Pick<Deps, "clock" | "random">): Id {
   const ms = Math.max(clock.now(), (lastIdMs.get(clock) ?? 0) + 1);
   lastIdMs.set(clock, ms);
   return uuidv7(ms, random(10));
-}
-
-/** SQL: excludes runs whose id lies in the future because the host's clock was ahead. They must not count as newest. */
-export function isNotAhead(deps: Pick<Deps, "clock">): SQL {
-  return sql`${runs.id} < ${firstFutureId(deps)}`;
 }
 
 /** Ids from this one on come from a clock that is or was ahead. */

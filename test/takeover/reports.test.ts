@@ -1,11 +1,9 @@
-import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { Repository } from "../../shared/repository.ts";
-import { readStreaks } from "../../control/domain/reports/streaks.ts";
-import { instant, uuidv7 } from "../../shared/ids.ts";
+import { uuidv7 } from "../../shared/ids.ts";
 import { declare } from "../control/declared.ts";
-import { EARLY, subscribedHost, send, notifiedTypes } from "../control/subscribed-host.ts";
-import { reportOf, runIdAt } from "../control/reported.ts";
+import { subscribedHost, send, notifiedTypes } from "../control/subscribed-host.ts";
+import { reportOf } from "../control/reported.ts";
 
 // Who has one host's key speaks for that host, and for nothing else.
 
@@ -48,26 +46,4 @@ test("nor does one by a host that uses the repository too", async () => {
   await send(other, checkOf(shared.id, { id: ahead, state: "succeeded" }));
   await send(host, checkOf(shared.id, { id: uuidv7(control.deps.clock.now(), new Uint8Array(10)), state: "failed" }));
   expect(await notifiedTypes(control)).toEqual(["repository.check_failed"]);
-});
-
-test("how a host's runs stand is read by index, also in a database that was never analysed", async () => {
-  const { control, host, binding, repository } = await subscribedHost();
-  await send(host, reportOf({ id: EARLY, binding: binding.id, state: "failed" }));
-  const query = readStreaks(control.deps, host.id, { bindings: [binding.id], repositories: [repository.id] });
-  for (const analyse of [false, true]) {
-    if (analyse) {
-      const at = instant(control.deps.clock.now());
-      for (let day = 1; day <= 20; day++) {
-        const id = runIdAt(`2026-10-${String(day).padStart(2, "0")}T00:00:00.000Z`);
-        await control.deps.db
-          .run(sql`insert into runs (id, host, binding, repository, kind, trigger, state, warnings, "heardAt")
-          values (${id}, ${host.id}, ${binding.id}, ${repository.id}, 'backup', 'schedule', 'failed', '[]', ${at})`);
-      }
-      await control.deps.db.run(sql`analyze`);
-    }
-    const plan = await control.deps.db.all<{ detail: string }>(sql`explain query plan ${query.getSQL()}`);
-    const steps = plan.map(({ detail }) => detail).filter((detail) => detail.includes("runs"));
-    expect(steps.length).toBeGreaterThan(0);
-    for (const step of steps) expect(step).toMatch(/USING (COVERING )?INDEX runs_(binding|repository)_kind/);
-  }
 });

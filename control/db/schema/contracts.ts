@@ -87,6 +87,8 @@ export const bindings = sqliteTable(
     undeclaredAt: text(),
     /** The newest run whose list of snapshots was saved; lists of older runs are ignored. */
     listedBy: text(),
+    /** Of that list, to see what a newer one changes; null: not known. */
+    listChecksum: text(),
     labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
     /** When the newest good backup started, by its host's clock, but at most the next scheduled time. */
     goodAt: text(),

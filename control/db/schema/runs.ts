@@ -58,6 +58,38 @@ export const runs = sqliteTable(
   ],
 );
 
+/**
+ * What the newest runs of one kind say, of a binding or of a whole repository (`subject`), as one host reported them.
+ * Written in the batch that saves a report, so that nothing searches the history (docs/decisions/0066). Ids are of runs,
+ * which may be gone from the history.
+ */
+export const newestRuns = sqliteTable(
+  "newest_runs",
+  {
+    host: text().notNull(),
+    subject: text().notNull(),
+    kind: text().$type<RunKind>().notNull(),
+    /** The newest run that ended well or badly: one that was cancelled decides nothing. When it started and ended. */
+    decided: text(),
+    state: text().$type<RunState>(),
+    triedAt: text(),
+    decidedAt: text(),
+    /** Bad runs since the last good one, at most 100, and when the first of them ended. */
+    failures: count(),
+    failedSince: text(),
+    /** When the newest good run ended. */
+    succeededAt: text(),
+    /** The newest backup that checked its sources. */
+    checked: text(),
+    /** The newest run that started, whatever became of it. */
+    started: text(),
+    startedAt: text(),
+    /** The newest run that is running. */
+    running: text(),
+  },
+  (table) => [primaryKey({ columns: [table.subject, table.kind, table.host] })],
+);
+
 /** Daily totals (UTC) of runs that are too old to be stored one by one. `""`: no binding, or no repository. */
 export const runDays = sqliteTable(
   "run_days",

@@ -1,20 +1,18 @@
-import { and, desc, eq, sql, type SQL } from "drizzle-orm";
+import { and, desc, eq, sql } from "drizzle-orm";
 import type { Page } from "../../../shared/api.ts";
 import type { Binding, Health, Settings } from "../../../shared/binding.ts";
-import { CLOCK_WRONG_MS } from "../../../shared/clock-skew.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
 import type { ExpectedBackup } from "../../../shared/lateness.ts";
 import { resultOf } from "../../../shared/result.ts";
-import type { RunKind, RunState } from "../../../shared/run.ts";
+import type { RunState } from "../../../shared/run.ts";
 import { nextStart, parseTimer } from "../../../shared/timer.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
-import { runs } from "../../db/schema/runs.ts";
+import { newestRuns } from "../../db/schema/runs.ts";
 import type { Deps } from "../../deps.ts";
-import { nextExpectedBackup, scheduledBindingColumns, zoneOf } from "../lateness/expected-backup.ts";
-import { isNotAhead } from "../ids.ts";
+import { isNewestBackup, nextExpectedBackup, scheduledBindingColumns, zoneOf } from "../lateness/expected-backup.ts";
 import { hasLabel, isPastCursor, type ListInput, matches, pageOf } from "../page.ts";
 import { notFound } from "../errors.ts";
 
@@ -69,15 +67,15 @@ interface Row {
   startedAt: Instant | null;
   facts: HostFacts | null;
   revokedAt: Instant | null;
-  isRunning: boolean;
+  running: Id | null;
   isStuck: boolean;
   lastBackup: RunState | null;
   lastForget: RunState | null;
   lastSuccessAt: Instant | null;
 }
 
-function select(deps: Deps) {
-  return deps.db
+function select({ db }: Deps) {
+  return db
     .select({
       ...scheduledBindingColumns,
       host: bindings.host,
@@ -89,45 +87,28 @@ function select(deps: Deps) {
       undeclaredAt: bindings.undeclaredAt,
       changedAt: bindings.changedAt,
       revokedAt: hosts.revokedAt,
-      isRunning:
-        sql<boolean>`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id} and ${runs.kind} = 'backup'
-        and ${runs.state} = 'running')`.mapWith(Boolean),
-      startedAt: sql<Instant | null>`case when ${repeats} then (select ${runs.startedAt} from ${runs}
-        where ${runs.binding} = ${bindings.id} and ${runs.kind} = 'backup' and ${runs.startedAt} is not null
-        order by ${runs.id} desc limit 1) end`,
+      running: newestRuns.running,
+      startedAt: newestRuns.startedAt,
       isStuck: sql<boolean>`exists (select 1 from ${incidents} where ${incidents.binding} = ${bindings.id}
         and ${incidents.kind} = 'binding.stuck' and ${incidents.closedAt} is null)`.mapWith(Boolean),
-      lastBackup: lastOf<RunState>(deps, sql`${runs.state}`, "backup", DECISIVE),
-      lastForget: lastOf<RunState>(deps, sql`${runs.state}`, "forget", DECISIVE),
-      lastSuccessAt: lastOf<Instant>(deps, sql`${runs.finishedAt}`, "backup", sql`('succeeded', 'warned')`),
+      lastBackup: newestRuns.state,
+      lastForget,
+      lastSuccessAt: newestRuns.succeededAt,
     })
     .from(bindings)
-    .innerJoin(hosts, eq(hosts.id, bindings.host));
+    .innerJoin(hosts, eq(hosts.id, bindings.host))
+    .leftJoin(newestRuns, isNewestBackup);
 }
 
-/** SQL: whether something but a calendar and the start of the host starts a backup. */
-const repeats = sql`(json_extract(${bindings.settings}, '$.timerConfig.OnUnitActiveSec') is not null
-  or json_extract(${bindings.settings}, '$.timerConfig.OnUnitInactiveSec') is not null)`;
-
-/** States that decide a binding's health; a cancelled run does not. */
-const DECISIVE = sql`('succeeded', 'warned', 'failed', 'interrupted')`;
-
-/**
- * SQL: a column of the newest run. A run whose id lies in the future (the clock was ahead, and is correct now) counts
- * only when there is no other, so that it does not hide newer ones.
- */
-function lastOf<T>(deps: Deps, column: SQL, kind: RunKind, states: SQL): SQL<T | null> {
-  const isCredible = sql`(coalesce(${hosts.clockSkewMs}, 0) > ${CLOCK_WRONG_MS} or ${isNotAhead(deps)})`;
-  const last = (when: SQL): SQL => sql`(select ${column} from ${runs} where ${runs.binding} = ${bindings.id}
-    and ${runs.kind} = ${kind} and ${runs.state} in ${states} and ${when} order by ${runs.id} desc limit 1)`;
-  return sql<T | null>`coalesce(${last(isCredible)}, ${last(sql`1`)})`;
-}
+/** SQL: how the newest forget ended; for an append-only repository it is another host's. */
+const lastForget = sql<RunState | null>`(select forget.state from ${newestRuns} as forget
+  where forget.subject = ${bindings.id} and forget.kind = 'forget' order by forget.decided desc limit 1)`;
 
 function toBinding(deps: Deps, row: Row): Binding {
   const {
     facts: _facts,
     revokedAt,
-    isRunning: _isRunning,
+    running: _running,
     isStuck: _isStuck,
     lastBackup: _backup,
     lastForget: _forget,
@@ -146,23 +127,23 @@ function toBinding(deps: Deps, row: Row): Binding {
 
 /** The most urgent state wins. A running backup that makes progress is not late. */
 function healthOf({ clock }: Deps, row: Row, expected: ExpectedBackup | null): Health {
-  const { paused, settings, isRunning, isStuck, lastBackup, lastForget, lastSuccessAt } = row;
+  const { paused, settings, running, isStuck, lastBackup, lastForget, lastSuccessAt } = row;
   const hasNone = lastSuccessAt === null && row.goodAt === null;
   if (paused) return "paused";
   if (isStuck) return "stuck";
   if ([lastBackup, lastForget].some((state) => state === "failed" || state === "interrupted")) return "failing";
   if (hasNone) return "unprotected";
   if (!settings.enable) return "paused";
-  return expected !== null && expected.lateAt <= clock.now() && !isRunning ? "late" : "healthy";
+  return expected !== null && expected.lateAt <= clock.now() && running === null ? "late" : "healthy";
 }
 
 /** When the host starts the next scheduled run, by the same functions that the agent uses. */
 function nextRunAt(deps: Deps, row: Row): Instant | null {
-  const { id, paused, settings, facts, goodAt, startedAt, endedAt, isRunning } = row;
+  const { id, paused, settings, facts, goodAt, startedAt, endedAt, running } = row;
   const timer = parseTimer(settings.timerConfig);
   if (paused || !settings.enable || !timer.ok) return null;
   const startedMs = startedAt === null ? null : Date.parse(startedAt);
-  const endedMs = endedAt === null || isRunning ? null : Date.parse(endedAt);
+  const endedMs = endedAt === null || running !== null ? null : Date.parse(endedAt);
   const due = nextStart(timer.value, id, {
     zone: settings.zone ?? zoneOf(facts),
     nowMs: deps.clock.now(),

@@ -11,7 +11,7 @@ import { instant, type Id } from "../../../shared/ids.ts";
 import { changeWithMac, guardAsRead, withMac } from "../../keys/row-mac.ts";
 import { bindings, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
-import { orders, runs } from "../../db/schema/runs.ts";
+import { newestRuns, orders, runs } from "../../db/schema/runs.ts";
 import { violatedUniqueColumns, guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { checkBindable, checkRetention, resolveContract, guardBindable } from "./binding-rules.ts";
@@ -100,6 +100,7 @@ export async function deleteBinding(deps: Deps, id: Id): Promise<void> {
         .set({ closedAt: instant(deps.clock.now()) })
         .where(and(eq(orders.binding, id), isNull(orders.closedAt))),
       deps.db.delete(bindings).where(eq(bindings.id, id)),
+      deps.db.delete(newestRuns).where(eq(newestRuns.subject, id)),
       closeIncidentsOf(deps, "binding", id),
       bumpHost(deps, binding.host),
     ]);

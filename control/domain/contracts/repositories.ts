@@ -5,7 +5,7 @@ import { isLocalLocation } from "../../../shared/location.ts";
 import type { ChangeRepository, CreateRepository, Repository } from "../../../shared/repository.ts";
 import { changeWithMac, guardAsRead, requireGenuine, withMac } from "../../keys/row-mac.ts";
 import { bindings, repositories } from "../../db/schema/contracts.ts";
-import { snapshots } from "../../db/schema/runs.ts";
+import { newestRuns, snapshots } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { resolveHost } from "../hosts/hosts.ts";
@@ -89,6 +89,7 @@ export async function deleteRepository(deps: Deps, id: Id): Promise<void> {
       guard(deps.db, sql`not exists (select 1 from ${bindings} where ${bindings.repository} = ${id})`),
       deps.db.delete(snapshots).where(eq(snapshots.repository, id)),
       deps.db.delete(repositories).where(eq(repositories.id, id)),
+      deps.db.delete(newestRuns).where(eq(newestRuns.subject, id)),
       closeIncidentsOf(deps, "repository", id),
     ]);
   });

@@ -188,6 +188,7 @@ function bindingOf(
     contract: contract.row.id,
     repository: repository.row.id,
     listedBy: null,
+    listChecksum: null,
     labels: [],
     goodAt: null,
     expectedSince: null,

@@ -1,4 +1,4 @@
-import { sql } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Settings } from "../../../shared/binding.ts";
 import type { HostFacts } from "../../../shared/host.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
@@ -7,7 +7,7 @@ import { isTimeZone } from "../../../shared/time-zone.ts";
 import { delayOf, nextCalendarTime, parseTimer, repeatInterval } from "../../../shared/timer.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
-import { runs } from "../../db/schema/runs.ts";
+import { newestRuns } from "../../db/schema/runs.ts";
 
 /** The columns that determine when a binding's next backup is expected. */
 export interface ScheduledBinding {
@@ -22,7 +22,7 @@ export interface ScheduledBinding {
   readonly facts: HostFacts | null;
 }
 
-/** For a select from bindings joined with hosts. */
+/** For a select from bindings joined with hosts, and with `newestRuns` by `isNewestBackup`. */
 export const scheduledBindingColumns = {
   id: bindings.id,
   settings: bindings.settings,
@@ -30,12 +30,16 @@ export const scheduledBindingColumns = {
   createdAt: bindings.createdAt,
   expectedSince: bindings.expectedSince,
   goodAt: bindings.goodAt,
-  endedAt: sql<Instant | null>`case when json_extract(${bindings.settings}, '$.timerConfig.OnUnitInactiveSec') is null
-    then null else (select ${runs.finishedAt} from ${runs} where ${runs.binding} = ${bindings.id}
-    and ${runs.kind} = 'backup' and ${runs.state} in ('succeeded', 'warned', 'failed', 'interrupted')
-    order by ${runs.id} desc limit 1) end`,
+  endedAt: newestRuns.decidedAt,
   facts: hosts.facts,
 };
+
+/** Joins a binding with what is kept of its newest backups. */
+export const isNewestBackup = and(
+  eq(newestRuns.subject, bindings.id),
+  eq(newestRuns.kind, "backup"),
+  eq(newestRuns.host, bindings.host),
+);
 
 /** The next backup that is expected after the last good one; null when none is expected. */
 export function nextExpectedBackup(row: ScheduledBinding): ExpectedBackup | null {

@@ -1,14 +1,15 @@
 import { and, asc, eq, isNotNull, lte, type SQL, sql } from "drizzle-orm";
 import type { EventType } from "../../../shared/event.ts";
-import { type Id, instant, type Instant } from "../../../shared/ids.ts";
+import { type Id, instant } from "../../../shared/ids.ts";
 import { canonicalJson } from "../../../shared/json.ts";
 import type { ExpectedBackup } from "../../../shared/lateness.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
-import { runs } from "../../db/schema/runs.ts";
+import { newestRuns } from "../../db/schema/runs.ts";
 import { writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { expectedBackupAfter, nextExpectedBackup, scheduledBindingColumns } from "./expected-backup.ts";
+import { isGood } from "../../../shared/run.ts";
+import { expectedBackupAfter, isNewestBackup, nextExpectedBackup, scheduledBindingColumns } from "./expected-backup.ts";
 import { closeIncident, openIncident, type IncidentRef } from "../incidents/incidents.ts";
 import { isSilent } from "./last-heard.ts";
 
@@ -18,7 +19,7 @@ const RECHECK_OFFLINE_MS = 15 * 60_000;
 const BATCH_SIZE = 100;
 
 /** The incidents of a missing backup. The next good backup closes them. */
-const MISSING_BACKUP_INCIDENTS: readonly Pick<IncidentRef, "kind" | "detail">[] = [
+export const MISSING_BACKUP_INCIDENTS: readonly Pick<IncidentRef, "kind" | "detail">[] = [
   { kind: "binding.late" },
   { kind: "binding.unprotected" },
   { kind: "binding.stuck", detail: "backup" },
@@ -124,16 +125,15 @@ function select({ db }: Pick<Deps, "db">) {
       presence: { id: hosts.id, connectionId: hosts.connectionId, lastSeenAt: hosts.lastSeenAt },
       offlineAfterSeconds: hosts.offlineAfterSeconds,
       revokedAt: hosts.revokedAt,
-      isRunning:
-        sql<boolean>`exists (select 1 from ${runs} where ${runs.binding} = ${bindings.id} and ${runs.kind} = 'backup'
-        and ${runs.state} = 'running')`.mapWith(Boolean),
-      triedAt: sql<Instant | null>`(select ${runs.startedAt} from ${runs} where ${runs.binding} = ${bindings.id}
-        and ${runs.kind} = 'backup' and ${runs.state} in ('failed', 'interrupted') order by ${runs.id} desc limit 1)`,
+      running: newestRuns.running,
+      lastState: newestRuns.state,
+      triedAt: newestRuns.triedAt,
     })
     .from(bindings)
     .innerJoin(hosts, eq(hosts.id, bindings.host))
     .innerJoin(contracts, eq(contracts.id, bindings.contract))
-    .innerJoin(repositories, eq(repositories.id, bindings.repository));
+    .innerJoin(repositories, eq(repositories.id, bindings.repository))
+    .leftJoin(newestRuns, isNewestBackup);
 }
 
 async function assessLateness(deps: Deps, row: Row): Promise<Assessment> {
@@ -141,10 +141,11 @@ async function assessLateness(deps: Deps, row: Row): Promise<Assessment> {
   const expected = row.revokedAt === null ? nextExpectedBackup(row) : null;
   if (expected === null) return { is: "off" };
   if (expected.lateAt > now) return { is: "on-time", alertAt: expected.lateAt };
-  if (row.isRunning) return { is: "excused", alertAt: now + RECHECK_RUNNING_MS };
+  if (row.running !== null) return { is: "excused", alertAt: now + RECHECK_RUNNING_MS };
   // A failed attempt has its own incident, binding.failing. The backup is late only when the attempts stop.
+  const hasTried = row.triedAt !== null && row.lastState !== null && !isGood(row.lastState);
   const expectedAfterAttempt =
-    row.triedAt === null ? null : expectedBackupAfter(row, Math.min(Date.parse(row.triedAt), now));
+    row.triedAt === null || !hasTried ? null : expectedBackupAfter(row, Math.min(Date.parse(row.triedAt), now));
   if (expectedAfterAttempt !== null && expectedAfterAttempt.lateAt > now)
     return { is: "excused", alertAt: expectedAfterAttempt.lateAt };
   // An offline host has one incident of its own. Its bindings get a new grace when it is back.

@@ -1,48 +1,39 @@
-import { eq, sql } from "drizzle-orm";
-import { instant, type Id } from "../../../shared/ids.ts";
+import { instant, type Id, type Instant } from "../../../shared/ids.ts";
 import type { RunReport } from "../../../shared/report.ts";
-import { bindings } from "../../db/schema/contracts.ts";
 import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { nextExpectedBackup, goodBackupAt, type ScheduledBinding } from "../lateness/expected-backup.ts";
-import { closeIncident } from "../incidents/incidents.ts";
-import { closeMissingBackupIncidents } from "../lateness/lateness.ts";
+import { MISSING_BACKUP_INCIDENTS } from "../lateness/lateness.ts";
 import { runData, type NamedBinding } from "../run-data.ts";
+import { closeIfOpen, type KnownIncidents } from "./incidents.ts";
 
 /**
- * Statements for the report of a good backup: update `goodAt`, schedule a lateness check, and close incidents of
- * missing backups. Also updates `goodAt` and `endedAt` of the binding in memory.
+ * Takes a good backup into account, in memory: `goodAt` and `endedAt` of its binding, and the incidents of missing
+ * backups, which it closes.
+ * @returns the binding's new `goodAt`, and statements that close; null when a newer backup was good
  */
-export function recordGoodBackup(
+export function takeGoodBackup(
   deps: Deps,
+  known: KnownIncidents,
   host: { readonly id: Id; readonly name: string },
   { binding, run }: { binding: NamedBinding & ScheduledBinding; run: RunReport["run"] },
-): Statement[] {
+): { goodAt: Instant; closings: Statement[] } | null {
   const now = deps.clock.now();
   const goodAt = goodBackupAt(binding, run.startedAt ?? instant(now), now);
-  if (binding.goodAt !== null && binding.goodAt > goodAt) return [];
+  if (binding.goodAt !== null && binding.goodAt > goodAt) return null;
   binding.goodAt = goodAt;
   binding.endedAt = run.finishedAt;
-  const update = deps.db
-    .update(bindings)
-    .set({ goodAt: sql`max(coalesce(${bindings.goodAt}, ''), ${goodAt})`, alertAt: instant(now) })
-    .where(eq(bindings.id, binding.id));
   const next = nextExpectedBackup(binding);
   // The report was in the spool for days: this backup is good, but the next one is late already.
-  if (next !== null && next.lateAt <= now) {
-    const unprotected = { kind: "binding.unprotected" as const, host: host.id, binding: binding.id };
-    return [
-      update,
-      ...closeIncident(deps, unprotected, { message: `backup ${run.id} of ${goodAt} succeeded`, event: null }),
-    ];
-  }
+  const isLate = next !== null && next.lateAt <= now;
+  const ended = MISSING_BACKUP_INCIDENTS.filter(({ kind }) => !isLate || kind === "binding.unprotected");
+  const message = `backup ${run.id} ${isLate ? `of ${goodAt} ` : ""}succeeded`;
   const data = runData(run, { binding, repository: binding.repository, host });
-  return [
-    update,
-    ...closeMissingBackupIncidents(
-      deps,
-      { id: binding.id, host: host.id },
-      { message: `backup ${run.id} succeeded`, data },
+  const event = isLate ? null : { type: "backup.recovered" as const, data };
+  return {
+    goodAt,
+    closings: ended.flatMap((what) =>
+      closeIfOpen(deps, known, { ...what, host: host.id, binding: binding.id }, { message, event }),
     ),
-  ];
+  };
 }

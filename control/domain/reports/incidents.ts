@@ -1,9 +1,9 @@
-import { and, inArray, isNull, or } from "drizzle-orm";
+import { inArray, isNull, sql, type SQL } from "drizzle-orm";
 import type { EventType } from "../../../shared/event.ts";
 import type { RunFailureCode } from "../../../shared/failure.ts";
 import type { Id } from "../../../shared/ids.ts";
 import type { RunReport } from "../../../shared/report.ts";
-import { isGood } from "../../../shared/run.ts";
+import { isGood, type RunKind } from "../../../shared/run.ts";
 import { bindings } from "../../db/schema/contracts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import type { Statement } from "../../db/transaction.ts";
@@ -11,17 +11,16 @@ import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
 import type { ScheduledBinding } from "../lateness/expected-backup.ts";
 import { closeIncident, incidentKey, openIncident, type IncidentRef } from "../incidents/incidents.ts";
+import { MISSING_BACKUP_INCIDENTS } from "../lateness/lateness.ts";
 import { runData, type NamedBinding } from "../run-data.ts";
-import { type Streaks, updateStreak } from "./streaks.ts";
-import { updateSourceCheck, suspiciousSourceData, type SourceCheck } from "./source-checks.ts";
+import type { RunChange, SourceCheck } from "./newest-runs.ts";
+import { suspiciousSourceData } from "./source-checks.ts";
 
-/** The host of each open incident that a run may close, by incident key. */
-export type OpenIncidents = Map<string, Id | null>;
-
-export interface IncidentContext {
-  readonly streaks: Streaks;
-  readonly sourceChecks: Map<Id, SourceCheck>;
-  readonly openIncidents: OpenIncidents;
+export interface KnownIncidents {
+  /** The host of each open incident that these reports may close, by incident key. */
+  readonly open: Map<string, Id | null>;
+  /** Keys of those that would have been closed, had they been open. */
+  readonly absent: Set<string>;
 }
 
 interface Subject {
@@ -31,25 +30,46 @@ interface Subject {
   readonly host: { readonly id: Id; readonly name: string };
 }
 
-/** Reads the open incidents of these bindings, of their repositories, and of these repositories, in one statement. */
-export function readOpenIncidents({ db }: Pick<Deps, "db">, bindingIds: readonly Id[], repositoryIds: readonly Id[]) {
-  const ofBindings = db
-    .select({ id: bindings.repository })
-    .from(bindings)
-    .where(inArray(bindings.id, [...bindingIds]));
+/**
+ * Reads the open incidents that runs of these kinds may close, in one statement: by key, so that it reads no closed
+ * ones.
+ * @param repositoryIds of runs of a whole repository
+ */
+export function readOpenIncidents(
+  { db }: Pick<Deps, "db">,
+  bindingIds: readonly Id[],
+  repositoryIds: readonly Id[],
+  kinds: readonly RunKind[],
+) {
+  const ofHost = { host: null };
+  const ofRepository = (repository: Id) =>
+    (["repository.damaged", "repository.unreachable"] as const).map((kind) =>
+      incidentKey({ ...ofHost, kind, repository }),
+    );
+  const keys = [
+    ...bindingIds.flatMap((binding) => [
+      ...[...MISSING_BACKUP_INCIDENTS, SUSPICIOUS].map((what) => incidentKey({ ...ofHost, ...what, binding })),
+      ...kinds.map((detail) => incidentKey({ ...ofHost, kind: "binding.failing", binding, detail })),
+    ]),
+    ...repositoryIds.flatMap((repository) => [
+      ...ofRepository(repository),
+      ...kinds.map((detail) => incidentKey({ ...ofHost, kind: "repository.failing", repository, detail })),
+    ]),
+  ];
+  const ofBindings = sql`select start.value || ${bindings.repository} from ${bindings}, json_each(${JSON.stringify(ofRepository(""))}) as start
+    where ${inArray(bindings.id, [...bindingIds])}`;
   return db
     .select({ key: incidents.key, host: incidents.host })
     .from(incidents)
     .where(
-      and(
-        isNull(incidents.closedAt),
-        or(
-          inArray(incidents.binding, [...bindingIds]),
-          inArray(incidents.repository, [...repositoryIds]),
-          inArray(incidents.repository, ofBindings),
-        ),
-      ),
+      sql`${isNull(incidents.closedAt)} and ${incidents.key} in (select value from json_each(${JSON.stringify(keys)}) union all ${ofBindings})`,
     );
+}
+
+/** SQL: whether none of these incidents is open, as when they were read. */
+export function areAbsent(keys: ReadonlySet<string>): SQL {
+  return sql`not exists (select 1 from ${incidents} where ${isNull(incidents.closedAt)}
+    and ${incidents.key} in (select value from json_each(${JSON.stringify([...keys])})))`;
 }
 
 /**
@@ -58,26 +78,31 @@ export function readOpenIncidents({ db }: Pick<Deps, "db">, bindingIds: readonly
  * next report.
  * @returns an empty list when nothing changes
  */
-export function planIncidents(deps: Deps, known: IncidentContext, subject: Subject, report: RunReport): Statement[] {
-  const sources = planSourceIncident(deps, known, subject, report);
+export function planIncidents(
+  deps: Deps,
+  known: KnownIncidents,
+  subject: Subject,
+  { report, change }: { report: RunReport; change: RunChange },
+): Statement[] {
+  const sources = planSourceIncident(deps, known, subject, { report, sourceCheck: change.sourceCheck });
   const { run } = report;
-  const change = updateStreak(known.streaks, run);
-  if (change === null) return sources;
+  const { streak } = change;
+  if (streak === null) return sources;
   const data = runData(run, subject);
   if (!isGood(run.state)) {
     const closed = hasReachedRepository(run.failure?.code) ? closeUnreachable(deps, known, subject, report) : [];
-    const isEnough = change.failures >= (subject.binding?.settings.alerts.failures ?? 1);
+    const isEnough = streak.failures >= (subject.binding?.settings.alerts.failures ?? 1);
     return [...sources, ...closed, ...(isEnough ? openFailureIncident(deps, known, { subject, report, data }) : [])];
   }
   const failing = failingIncident(subject, report);
   const about = { host: subject.host.id, binding: subject.binding?.id ?? null, repository: subject.repository.id };
-  const isFirstWarned = run.state === "warned" && report.suspicious === null && !isBadOrWarned(change.before);
+  const isFirstWarned = run.state === "warned" && report.suspicious === null && !isBadOrWarned(streak.before);
   return [
     ...sources,
     ...(isFirstWarned ? [enqueue(deps, { type: "run.warned", data, subject: about })] : []),
     ...closeIfOpen(deps, known, failing, {
       message: `${run.kind} ${run.id} succeeded`,
-      event: { type: "run.recovered", data: { ...data, failedSince: change.failedSince } },
+      event: { type: "run.recovered", data: { ...data, failedSince: streak.failedSince } },
     }),
     ...closeUnreachable(deps, known, subject, report),
     ...(run.kind === "check"
@@ -98,7 +123,7 @@ function isBadOrWarned(state: string | null): boolean {
  */
 function openFailureIncident(
   deps: Deps,
-  known: IncidentContext,
+  known: KnownIncidents,
   { subject, report, data }: { subject: Subject; report: RunReport; data: Record<string, unknown> },
 ): Statement[] {
   const { kind, failure, state } = report.run;
@@ -121,14 +146,13 @@ function openFailureIncident(
 
 function planSourceIncident(
   deps: Deps,
-  known: IncidentContext,
+  known: KnownIncidents,
   { binding, host }: Subject,
-  report: RunReport,
+  { report, sourceCheck }: { report: RunReport; sourceCheck: SourceCheck | null },
 ): Statement[] {
-  const sourceCheck = updateSourceCheck(known.sourceChecks, report);
   if (sourceCheck === null || binding === null) return [];
   const ref: IncidentRef = {
-    kind: "binding.suspicious",
+    ...SUSPICIOUS,
     host: host.id,
     binding: binding.id,
     repository: binding.repository.id,
@@ -157,9 +181,9 @@ const REACHED_CODES: readonly RunFailureCode[] = [
 ];
 
 /** Closes repository.unreachable, but only for the host that opened it: another host may use another route. */
-function closeUnreachable(deps: Deps, known: IncidentContext, subject: Subject, { run }: RunReport): Statement[] {
+function closeUnreachable(deps: Deps, known: KnownIncidents, subject: Subject, { run }: RunReport): Statement[] {
   const ref = repositoryIncident(subject, "repository.unreachable");
-  if (known.openIncidents.get(incidentKey(ref)) !== subject.host.id) return [];
+  if (known.open.get(incidentKey(ref)) !== subject.host.id) return [];
   const event = { type: "repository.recovered" as const, data: runData(run, subject) };
   return closeIfOpen(deps, known, ref, { message: `${run.kind} ${run.id} reached the repository`, event });
 }
@@ -184,21 +208,27 @@ interface EventDraft {
 
 function openOnce(
   deps: Deps,
-  known: IncidentContext,
+  known: KnownIncidents,
   ref: IncidentRef,
   incident: { summary: string; event: EventDraft },
 ): Statement[] {
   const key = incidentKey(ref);
-  if (known.openIncidents.has(key)) return [];
-  known.openIncidents.set(key, ref.host);
+  if (known.open.has(key)) return [];
+  known.open.set(key, ref.host);
   return openIncident(deps, ref, incident);
 }
 
-function closeIfOpen(
+/** @param incident its event is null: close it without a notification */
+export function closeIfOpen(
   deps: Deps,
-  known: IncidentContext,
+  known: KnownIncidents,
   ref: IncidentRef,
-  incident: { message: string; event: EventDraft },
+  incident: { message: string; event: EventDraft | null },
 ): Statement[] {
-  return known.openIncidents.delete(incidentKey(ref)) ? closeIncident(deps, ref, incident) : [];
+  const key = incidentKey(ref);
+  if (known.open.delete(key)) return closeIncident(deps, ref, incident);
+  known.absent.add(key);
+  return [];
 }
+
+const SUSPICIOUS = { kind: "binding.suspicious" } as const;

@@ -1,34 +1,25 @@
-import { and, eq, inArray, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
+import { Failure } from "../../../shared/failure.ts";
 import type { Id } from "../../../shared/ids.ts";
 import { instant } from "../../../shared/ids.ts";
 import type { Refusal, Report, RunReport } from "../../../shared/report.ts";
-import { isGood, isOver } from "../../../shared/run.ts";
-import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
+import { isGood } from "../../../shared/run.ts";
+import { bindings } from "../../db/schema/contracts.ts";
 import { hosts, refusals } from "../../db/schema/hosts.ts";
 import { runs } from "../../db/schema/runs.ts";
 import { guard, withRetry, writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
-import { maintainingHost } from "../contracts/assignments.ts";
-import { scheduledBindingColumns, type ScheduledBinding } from "../lateness/expected-backup.ts";
-import { recordGoodBackup } from "./good-backups.ts";
-import { firstFutureId } from "../ids.ts";
-import { Failure } from "../../../shared/failure.ts";
-import { closeAnsweredOrders } from "../runs/orders.ts";
-import { readOpenIncidents, planIncidents, type IncidentContext } from "./incidents.ts";
-import type { NamedBinding } from "../run-data.ts";
-import { countedBytes, enforceQuota, type Reported, weightOf } from "./quota.ts";
 import { pokeHostsOfRepository } from "../revisions.ts";
-import { saveEngineIds } from "./engine-ids.ts";
-import { reconcileSnapshots } from "./snapshots.ts";
+import { closeAnsweredOrders } from "../runs/orders.ts";
 import { forgetAfterBackup } from "../runs/upkeep.ts";
-import { readStreaks } from "./streaks.ts";
-import { readSourceChecks } from "./source-checks.ts";
-
-interface ReportingHost {
-  readonly id: Id;
-  readonly name: string;
-}
+import { saveEngineIds } from "./engine-ids.ts";
+import { takeGoodBackup } from "./good-backups.ts";
+import { areAbsent, planIncidents } from "./incidents.ts";
+import { type KnownBinding, type KnownState, readKnown, type ReportingHost } from "./known.ts";
+import { addRun, keepNewestRuns } from "./newest-runs.ts";
+import { countedBytes, enforceQuota, weightOf } from "./quota.ts";
+import { planSnapshots } from "./snapshots.ts";
 
 /**
  * Saves a host's reports of runs and refusals, all of one POST in one batch. Reports arrive at least once: an older or
@@ -46,12 +37,11 @@ export async function acceptReports(
     await enforceQuota(deps, host, known.reported);
     const now = deps.clock.now();
     const plan = planReports(deps, host, known, reports);
+    const isAsRead = and(eq(hosts.id, host.id), eq(hosts.reportCount, known.reportCount));
     await writeAll(deps.db, [
-      // Of two concurrent POSTs of a host only one sends notifications; the other starts again.
-      guard(
-        deps.db,
-        sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, host.id), eq(hosts.reportCount, known.reportCount))})`,
-      ),
+      // Of two concurrent POSTs of a host only one sends notifications; the other starts again. So it does when a sweep
+      // has meanwhile opened an incident that these reports close.
+      guard(deps.db, sql`exists (select 1 from ${hosts} where ${isAsRead}) and ${areAbsent(known.incidents.absent)}`),
       deps.db
         .update(hosts)
         .set({
@@ -61,7 +51,10 @@ export async function acceptReports(
           reportedSince: instant(now),
         })
         .where(eq(hosts.id, host.id)),
+      ...saveRuns(deps, host, plan.runs),
       ...plan.statements,
+      ...changeBindings(deps, plan.bindings),
+      ...keepNewestRuns(deps, known.newest),
       ...(await saveEngineIds(deps, plan.engineIds)),
     ]);
     return plan;
@@ -77,27 +70,14 @@ function ignoreFailure(error: unknown): void {
   if (!(error instanceof Failure)) throw error;
 }
 
-type KnownBinding = NamedBinding &
-  ScheduledBinding & {
-    host: Id;
-    engineId: string | null;
-    identifiedBy: Id;
-    listedBy: Id | null;
-    appendOnly: boolean;
-  };
-
-interface KnownState extends IncidentContext {
-  reportCount: number;
-  reported: Reported;
-  bindings: Map<Id, KnownBinding>;
-  /** Repositories that the host uses and that have a run as a whole in the reports. */
-  repositories: Map<Id, { id: Id; name: string; engineId: string | null }>;
-  runs: Map<Id, { host: Id; sequence: number }>;
-  refusals: Map<Id, { host: Id }>;
-}
+type BindingChange = Partial<Pick<typeof bindings.$inferSelect, "goodAt" | "alertAt" | "listedBy" | "listChecksum">>;
 
 interface Plan {
   accepted: Id[];
+  /** The reports that are saved, oldest first. */
+  runs: RunReport[];
+  /** What they change of bindings. */
+  bindings: Map<Id, BindingChange>;
   statements: Statement[];
   /** Of the reports that are saved, in bytes. */
   weight: number;
@@ -108,77 +88,12 @@ interface Plan {
   forgets: Set<Id>;
 }
 
-async function readKnown(deps: Deps, host: ReportingHost, reports: readonly Report[]): Promise<KnownState> {
-  const { db } = deps;
-  const ofRuns = reports.filter((report) => report.type === "run");
-  const bindingIds = [...new Set(ofRuns.flatMap(({ run }) => run.binding ?? []))];
-  const repositoryIds = [...new Set(ofRuns.flatMap(({ run }) => (run.binding === null ? (run.repository ?? []) : [])))];
-  const [[self], bound, stored, existing, refused, streaks, sourceChecks, open] = await db.batch([
-    db
-      .select({ reportCount: hosts.reportCount, bytes: hosts.reportedBytes, since: hosts.reportedSince })
-      .from(hosts)
-      .where(eq(hosts.id, host.id)),
-    db
-      .select({
-        ...scheduledBindingColumns,
-        name: bindings.name,
-        host: bindings.host,
-        listedBy: bindings.listedBy,
-        engineId: repositories.engineId,
-        appendOnly: repositories.appendOnly,
-        identifiedBy: maintainingHost,
-        contract: { id: contracts.id, name: contracts.name },
-        repository: { id: repositories.id, name: repositories.name },
-      })
-      .from(bindings)
-      .innerJoin(hosts, eq(hosts.id, bindings.host))
-      .innerJoin(contracts, eq(contracts.id, bindings.contract))
-      .innerJoin(repositories, eq(repositories.id, bindings.repository))
-      .where(inArray(bindings.id, bindingIds)),
-    db
-      .selectDistinct({ id: repositories.id, name: repositories.name, engineId: repositories.engineId })
-      .from(repositories)
-      .innerJoin(bindings, eq(bindings.repository, repositories.id))
-      .where(and(inArray(repositories.id, repositoryIds), eq(bindings.host, host.id))),
-    db
-      .select({ id: runs.id, host: runs.host, sequence: runs.sequence })
-      .from(runs)
-      .where(
-        inArray(
-          runs.id,
-          ofRuns.map(({ run }) => run.id),
-        ),
-      ),
-    db
-      .select({ id: refusals.id, host: refusals.host })
-      .from(refusals)
-      .where(
-        inArray(
-          refusals.id,
-          reports.filter((report) => report.type === "refusal").map(({ id }) => id),
-        ),
-      ),
-    readStreaks(deps, host.id, { bindings: bindingIds, repositories: repositoryIds }),
-    readSourceChecks(deps, bindingIds),
-    readOpenIncidents(deps, bindingIds, repositoryIds),
-  ]);
-  return {
-    reportCount: self?.reportCount ?? -1,
-    reported: { bytes: self?.bytes ?? 0, since: self?.since ?? null },
-    bindings: new Map(bound.map((row) => [row.id, row])),
-    runs: new Map(existing.map((row) => [row.id, row])),
-    refusals: new Map(refused.map((row) => [row.id, row])),
-    repositories: new Map(stored.map((row) => [row.id, row])),
-    streaks: new Map(streaks.map((row) => [`${row.subject} ${row.kind}`, row])),
-    sourceChecks: new Map(sourceChecks.map((row) => [row.binding, row])),
-    openIncidents: new Map(open.map(({ key, host: of }) => [key, of])),
-  };
-}
-
 /** Oldest run first, whatever order they came in, so that every change of state is seen. */
 function planReports(deps: Deps, host: ReportingHost, known: KnownState, reports: readonly Report[]): Plan {
   const plan: Plan = {
     accepted: [],
+    runs: [],
+    bindings: new Map(),
     statements: [],
     weight: 0,
     notifications: 0,
@@ -203,24 +118,30 @@ function planRun(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan,
   if (isForeign && (existing === undefined || (run.kind !== "restore" && run.kind !== "forget"))) return;
   plan.accepted.push(run.id);
   if (existing !== undefined && existing.sequence >= sequence) return;
-  known.runs.set(run.id, { host: host.id, sequence });
+  known.runs.set(run.id, { host: host.id, sequence, state: run.state });
   plan.weight += weightOf(report);
-  plan.statements.push(upsert(deps, host, report), closeAnsweredOrders(deps, run.id, run.state));
+  plan.runs.push(report);
   if (binding?.appendOnly === true && run.kind === "backup" && run.state === "succeeded") plan.forgets.add(binding.id);
-  if (binding !== undefined && !isForeign) planBinding(deps, host, plan, { binding, report });
+  if (binding !== undefined && !isForeign) planBinding(deps, host, known, plan, { binding, report });
   const repository =
     binding?.repository ?? (run.repository === null ? undefined : known.repositories.get(run.repository));
   // A run of a deleted object is stored, without a notification.
   if (repository === undefined || (run.binding !== null && binding === undefined)) return;
-  const incidentStatements = planIncidents(deps, known, { binding: binding ?? null, repository, host }, report);
-  plan.notifications += incidentStatements.length;
-  plan.statements.push(...incidentStatements);
+  const change = addRun(known.newest, report, existing?.state ?? null);
+  const subject = { binding: binding ?? null, repository, host };
+  planNotifications(plan, planIncidents(deps, known.incidents, subject, { report, change }));
+}
+
+function planNotifications(plan: Plan, statements: readonly Statement[]): void {
+  plan.notifications += statements.length;
+  plan.statements.push(...statements);
 }
 
 /** Saves what a binding's run reports: the engine id, the good backup, the list of snapshots. */
 function planBinding(
   deps: Deps,
   host: ReportingHost,
+  known: KnownState,
   plan: Plan,
   { binding, report }: { binding: KnownBinding; report: RunReport },
 ): void {
@@ -230,40 +151,88 @@ function planBinding(
   const isTeller = binding.identifiedBy === host.id && !plan.engineIds.has(repository);
   if (report.engineId !== null && binding.engineId === null && isTeller)
     plan.engineIds.set(repository, report.engineId);
-  if (run.kind === "backup" && isGood(run.state))
-    plan.statements.push(...recordGoodBackup(deps, host, { binding, run }));
-  // A list from a run whose id lies in the future (clock was ahead) must not block newer lists.
-  const isListedAhead = binding.listedBy !== null && binding.listedBy >= firstFutureId(deps);
-  if (report.snapshots !== null && (isListedAhead || (binding.listedBy ?? "") <= run.id)) {
-    binding.listedBy = run.id;
-    const of = { host: host.id, binding: binding.id, repository };
-    const made = run.kind === "backup" && run.snapshot !== null ? { run: run.id, snapshot: run.snapshot } : null;
-    plan.statements.push(...reconcileSnapshots(deps, of, report.snapshots, made));
-    plan.statements.push(deps.db.update(bindings).set({ listedBy: run.id }).where(eq(bindings.id, binding.id)));
+  const change: BindingChange = plan.bindings.get(binding.id) ?? {};
+  const good =
+    run.kind === "backup" && isGood(run.state) ? takeGoodBackup(deps, known.incidents, host, { binding, run }) : null;
+  if (good !== null) {
+    Object.assign(change, { goodAt: good.goodAt, alertAt: instant(deps.clock.now()) });
+    planNotifications(plan, good.closings);
   }
+  // A list from a run whose id lies in the future (clock was ahead) must not block newer lists.
+  const isListedAhead = binding.listedBy !== null && binding.listedBy >= known.newest.firstFuture;
+  if (report.snapshots !== null && (isListedAhead || (binding.listedBy ?? "") <= run.id)) {
+    const made = run.kind === "backup" && run.snapshot !== null ? { run: run.id, snapshot: run.snapshot } : null;
+    const of = { host: host.id, binding: binding.id, repository, listChecksum: binding.listChecksum };
+    const { listChecksum, statements } = planSnapshots(deps, of, report.snapshots, made);
+    plan.statements.push(...statements);
+    Object.assign(binding, { listedBy: run.id, listChecksum });
+    Object.assign(change, { listedBy: run.id, listChecksum });
+  }
+  if (Object.keys(change).length > 0) plan.bindings.set(binding.id, change);
 }
 
-function upsert(deps: Deps, host: ReportingHost, { run, sequence, log, suspicious }: RunReport): Statement {
-  const { id, binding, repository, kind, trigger, queuedAt, ...reported } = run;
+function changeBindings({ db }: Deps, changes: Plan["bindings"]): Statement[] {
+  return [...changes].map(([id, change]) => {
+    const { goodAt, ...rest } = change;
+    const latest = goodAt ? { goodAt: sql`max(coalesce(${bindings.goodAt}, ''), ${goodAt})` } : {};
+    return db
+      .update(bindings)
+      .set({ ...rest, ...latest })
+      .where(eq(bindings.id, id));
+  });
+}
+
+/** Saves runs as reported, and closes the orders that they answer: two statements, however many they are. */
+function saveRuns(deps: Deps, host: ReportingHost, reports: readonly RunReport[]): Statement[] {
+  if (reports.length === 0) return [];
   const heardAt = instant(deps.clock.now());
-  const now = {
-    ...reported,
+  const rows = reports.map(({ run, sequence, log, suspicious }) => ({
+    ...run,
+    host: host.id,
     sequence,
     log,
     suspicious,
     heardAt,
     progressAt: heardAt,
-    ...(isOver(run.state) ? { progress: null } : {}),
-  };
-  return deps.db
-    .insert(runs)
-    .values({ id, host: host.id, binding, repository, kind, trigger, queuedAt, ...now })
-    .onConflictDoUpdate({
-      target: runs.id,
-      set: now,
-      setWhere: sql`${runs.sequence} < ${sequence} and ${runs.host} = ${host.id}`,
-    });
+  }));
+  return [
+    deps.db
+      .insert(runs)
+      .values(rows)
+      .onConflictDoUpdate({
+        target: runs.id,
+        set: AS_REPORTED,
+        setWhere: sql`${runs.sequence} < excluded.sequence and ${runs.host} = ${host.id}`,
+      }),
+    closeAnsweredOrders(
+      deps,
+      reports.map(({ run }) => run),
+    ),
+  ];
 }
+
+/** What a later report changes of a run; it stays of the same binding, kind and trigger. */
+const CHANGING = [
+  "state",
+  "scheduledAt",
+  "startedAt",
+  "finishedAt",
+  "snapshot",
+  "failure",
+  "warnings",
+  "stats",
+  "plan",
+  "items",
+  "suspicious",
+  "sequence",
+  "log",
+  "heardAt",
+  "progressAt",
+] satisfies (keyof typeof runs.$inferSelect)[];
+const AS_REPORTED = {
+  ...Object.fromEntries(CHANGING.map((name) => [name, sql.raw(`excluded."${name}"`)])),
+  progress: sql`case when excluded.state in ('queued', 'running') then ${runs.progress} end`,
+};
 
 function planRefusal(deps: Deps, host: ReportingHost, known: KnownState, plan: Plan, refusal: Refusal): void {
   const { id, at, code, subject, message } = refusal;

@@ -41,33 +41,70 @@ export async function getSnapshot(deps: Deps, id: string): Promise<Snapshot> {
 }
 
 /**
- * Makes the stored list of a binding's snapshots equal to the reported one. Always two statements, however long it is.
+ * Makes the stored list of a binding's snapshots equal to the reported one. A list that is as it was costs nothing, and
+ * one that has only the snapshot more that the run made costs one row: `listChecksum` shows that. Any other is compared.
  * @param made the snapshot that this run created, if any
  */
-export function reconcileSnapshots(
+export function planSnapshots(
+  deps: Pick<Deps, "db" | "random">,
+  of: { host: Id; binding: Id; repository: Id; listChecksum: string | null },
+  listed: readonly SnapshotFacts[],
+  made: { run: Id; snapshot: string } | null,
+): { listChecksum: string; statements: Statement[] } {
+  const listChecksum = checksumOf(listed);
+  const isMade = ({ id }: SnapshotFacts) => id === made?.snapshot;
+  const isKnown =
+    of.listChecksum === listChecksum || of.listChecksum === checksumOf(listed.filter((facts) => !isMade(facts)));
+  if (!isKnown) return { listChecksum, statements: [removeUnlisted(deps, of, listed), save(deps, of, listed, made)] };
+  const added = listed.filter(isMade);
+  return { listChecksum, statements: added.length === 0 ? [] : [save(deps, of, added, made)] };
+}
+
+function removeUnlisted({ db }: Pick<Deps, "db">, of: { binding: Id }, listed: readonly SnapshotFacts[]): Statement {
+  const ids = sql`select value from json_each(${JSON.stringify(listed.map(({ id }) => id))})`;
+  return db.delete(snapshots).where(and(eq(snapshots.binding, of.binding), sql`${snapshots.snapshot} not in (${ids})`));
+}
+
+/** Writes those that are new or changed. */
+function save(
   deps: Pick<Deps, "db" | "random">,
   of: { host: Id; binding: Id; repository: Id },
   listed: readonly SnapshotFacts[],
   made: { run: Id; snapshot: string } | null,
-): [Statement, Statement] {
+): Statement {
   const rows = JSON.stringify(
     listed.map((facts) => ({ ...facts, row: uuidv7(Date.parse(facts.takenAt), deps.random(10)) })),
   );
   const field = (name: string) => sql`json_extract(listed.value, ${`$.${name}`})`;
-  const inList = sql`select ${field("id")} from json_each(${rows}) as listed`;
-  return [
-    deps.db
-      .delete(snapshots)
-      .where(and(eq(snapshots.binding, of.binding), sql`${snapshots.snapshot} not in (${inList})`)),
-    deps.db.run(sql`
-      insert into ${snapshots} (id, snapshot, host, binding, repository, run, "takenAt", paths, "bytesTotal")
-      select ${field("row")}, ${field("id")}, ${of.host}, ${of.binding}, ${of.repository},
-        case when ${field("id")} = ${made?.snapshot ?? null} then ${made?.run ?? null} end,
-        ${field("takenAt")}, ${field("paths")}, ${field("bytesTotal")}
-      from json_each(${rows}) as listed where true
-      on conflict (binding, snapshot) do update set
-        run = coalesce(excluded.run, run), paths = excluded.paths, "bytesTotal" = coalesce(excluded."bytesTotal", "bytesTotal")`),
-  ];
+  return deps.db.run(sql`
+    insert into ${snapshots} (id, snapshot, host, binding, repository, run, "takenAt", paths, "bytesTotal")
+    select ${field("row")}, ${field("id")}, ${of.host}, ${of.binding}, ${of.repository},
+      case when ${field("id")} = ${made?.snapshot ?? null} then ${made?.run ?? null} end,
+      ${field("takenAt")}, ${field("paths")}, ${field("bytesTotal")}
+    from json_each(${rows}) as listed where true
+    on conflict (binding, snapshot) do update set
+      run = coalesce(excluded.run, run), paths = excluded.paths, "bytesTotal" = coalesce(excluded."bytesTotal", "bytesTotal")
+    where excluded.run is not null or paths <> excluded.paths or "bytesTotal" is not coalesce(excluded."bytesTotal", "bytesTotal")`);
+}
+
+/** The same for the same list in any order. No secret: a host can only mistake its own list. */
+function checksumOf(listed: readonly SnapshotFacts[]): string {
+  let [low, high] = [0, 0];
+  for (const { id, takenAt, paths, bytesTotal } of listed) {
+    const text = JSON.stringify([id, takenAt, paths, bytesTotal]);
+    low = (low + hashOf(text, FNV_START)) >>> 0;
+    high = (high + hashOf(text, ~FNV_START)) >>> 0;
+  }
+  return `${listed.length} ${high.toString(16)} ${low.toString(16)}`;
+}
+
+const FNV_START = 0x811c9dc5;
+
+/** FNV-1a, over UTF-16 code units, in 32 bits. */
+function hashOf(text: string, start: number): number {
+  let hash = start;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return hash >>> 0;
 }
 
 function toSnapshot({

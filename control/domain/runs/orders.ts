@@ -1,9 +1,9 @@
-import { and, asc, eq, gt, inArray, isNull, lte, ne } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNull, lte, ne, or } from "drizzle-orm";
 import type * as z from "zod";
 import type { ForeignBindingInput, Order, RestoreRequest } from "../../../shared/assignment.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
-import { isOver, type Run, type RunState } from "../../../shared/run.ts";
+import { isOver, type Run } from "../../../shared/run.ts";
 import { onlyGenuine, requireGenuine, withMac } from "../../keys/row-mac.ts";
 import { sign } from "../../auth/sign.ts";
 import { hosts } from "../../db/schema/hosts.ts";
@@ -117,9 +117,15 @@ export function closeStartOrder(deps: Deps, run: Id): Statement {
   return close(deps, and(eq(orders.run, run), ne(orders.kind, "cancel")));
 }
 
-/** Closes the orders that a report of the run answers: its start, and once it is over also its cancellation. */
-export function closeAnsweredOrders(deps: Deps, run: Id, state: RunState): Statement {
-  return isOver(state) ? close(deps, eq(orders.run, run)) : closeStartOrder(deps, run);
+/** Closes the orders that reports of these runs answer: their start, and once they are over also their cancellation. */
+export function closeAnsweredOrders(deps: Deps, answered: readonly Pick<Run, "id" | "state">[]): Statement {
+  const ids = (list: typeof answered) => list.map(({ id }) => id);
+  const over = answered.filter(({ state }) => isOver(state));
+  const isAnswered = and(
+    inArray(orders.run, ids(answered)),
+    or(ne(orders.kind, "cancel"), inArray(orders.run, ids(over))),
+  );
+  return close(deps, isAnswered);
 }
 
 /** Closes expired orders. Their runs never started: they become `cancelled` with failure `run.expired`. */

@@ -1,13 +1,15 @@
-import { and, desc, eq, getTableColumns, inArray, isNull, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, inArray, isNotNull, isNull, sql } from "drizzle-orm";
 import type { ContractRequest, DatabaseRequest } from "../../../shared/contract.ts";
 import { instant, type Id, type Instant } from "../../../shared/ids.ts";
 import { changeWithMac, onlyGenuine } from "../../keys/row-mac.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { enrollments, hosts } from "../../db/schema/hosts.ts";
-import { orders, runs } from "../../db/schema/runs.ts";
+import { newestRuns, orders, runs } from "../../db/schema/runs.ts";
 import { type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { readMark } from "../../keys/marks.ts";
+import { firstFutureId } from "../ids.ts";
+import { recountStreaks } from "../runs/streaks.ts";
 import { checkpointStatements, headOf } from "./audit-chain.ts";
 
 /** The snapshot that the control plane's database was restored from. */
@@ -92,6 +94,12 @@ export async function adaptRestoredDatabase(
         },
       })
       .where(open),
+    ...(["binding", "repository"] as const).map((of) => {
+      const existing = sql`select id from ${of === "binding" ? bindings : repositories}`;
+      const which = sql`${newestRuns.running} is not null and ${newestRuns.subject} in (${existing})`;
+      return recountStreaks(deps, { of, which, before: firstFutureId(deps) });
+    }),
+    db.update(newestRuns).set({ running: null }).where(isNotNull(newestRuns.running)),
     ...(contract === undefined || !isPlain(contract.request)
       ? []
       : [

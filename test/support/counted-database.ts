@@ -1,0 +1,63 @@
+import { createClient } from "@libsql/client/http";
+import { drizzle } from "drizzle-orm/libsql/http";
+import { onTestFinished } from "vitest";
+import * as z from "zod";
+import { startSqld } from "./sqld.ts";
+
+/** What a libSQL server counted. Rows read are those of tables and of indexes, as it charges them. */
+export interface Counted {
+  statements: number;
+  rowsRead: number;
+  rowsWritten: number;
+}
+
+const Result = z.object({ rows_read: z.number(), rows_written: z.number() });
+const Answer = z.object({
+  results: z.array(
+    z.object({
+      response: z
+        .object({
+          result: z.union([Result, z.object({ step_results: z.array(Result.nullable()) }), z.unknown()]).optional(),
+        })
+        .optional(),
+    }),
+  ),
+});
+
+/** A database on a libSQL server of its own, gone after the test, and what its statements cost so far. */
+export async function countedDatabase() {
+  const server = await startSqld();
+  onTestFinished(() => server.stop());
+  const counted: Counted = { statements: 0, rowsRead: 0, rowsWritten: 0 };
+  const counting = async (request: Request): Promise<Response> => {
+    const response = await fetch(request);
+    for (const { rows_read, rows_written } of resultsOf(await response.clone().json())) {
+      counted.statements++;
+      counted.rowsRead += rows_read;
+      counted.rowsWritten += rows_written;
+    }
+    return response;
+  };
+  const client = createClient({ url: server.url, fetch: counting });
+  onTestFinished(() => client.close());
+  /** What this work costs. */
+  const costOf = async (work: () => Promise<unknown>): Promise<Counted> => {
+    const before = { ...counted };
+    await work();
+    return {
+      statements: counted.statements - before.statements,
+      rowsRead: counted.rowsRead - before.rowsRead,
+      rowsWritten: counted.rowsWritten - before.rowsWritten,
+    };
+  };
+  return { db: drizzle(client), costOf };
+}
+
+function resultsOf(answer: unknown): z.infer<typeof Result>[] {
+  return Answer.parse(answer).results.flatMap(({ response }) => {
+    const batch = z.object({ step_results: z.array(Result.nullable()) }).safeParse(response?.result);
+    if (batch.success) return batch.data.step_results.filter((result) => result !== null);
+    const single = Result.safeParse(response?.result);
+    return single.success ? [single.data] : [];
+  });
+}
