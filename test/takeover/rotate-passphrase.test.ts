@@ -60,7 +60,7 @@ describe.each([oldestAndNewest("restic")[1], oldestAndNewest("borg")[1]])("with 
       killed++;
       expect(await listSnapshots(host.deps, work)).toHaveLength(1);
     }
-    expect(killed).toBeGreaterThan(engine.provider === "restic" ? 5 : 4);
+    expect(killed).toBeGreaterThan(engine.provider === "restic" ? 4 : 3);
     const { repository } = work.binding;
     expect(await kept()).toEqual([repository, `${repository}.place`]);
     const after = await passphrase(work);

@@ -18,7 +18,10 @@ export function judgeSpawn(words: readonly string[], root: string): string | nul
     if (c !== "-c" || sh !== "sh") return "a shell with other words";
     if (SHELL.test(script)) return judgeSpawn(rest, root);
     if (REDIRECT.test(script)) return judgeFiles(rest.slice(0, 2)) ?? judgeSpawn(rest.slice(2), root);
-    if (script === 'test -w "$1" && test -x "$1"' || script.startsWith("for p; do if [ -r"))
+    if (
+      /^(?:mkdir -p "\$1" && )?test -w "\$1" && test -x "\$1"$/.test(script) ||
+      script.startsWith("for p; do if [ -r")
+    )
       return rest.every((path) => path.startsWith("/")) ? null : "a test of something else than a path";
     return `shell ${script}`;
   }
