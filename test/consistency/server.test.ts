@@ -4,13 +4,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import "../support/on-disk.ts";
 import type { Consistency } from "../../shared/consistency.ts";
 import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
-import { oldestAndNewest } from "../support/engines.ts";
+import { IS_WHOLE, oldestAndNewest } from "../support/engines.ts";
 import { newestRestic } from "../support/restic.ts";
 import { hammeredRounds, makeTables, startServerWriter } from "./rounds.ts";
 import { type Server, startMariadb, startPostgres } from "./servers.ts";
 import { HELD, isPrefix, type Writer } from "./writers.ts";
 
-const ROUNDS = 10;
+const ROUNDS = IS_WHOLE ? 10 : 4;
 const KINDS = [
   { kind: "postgres", start: startPostgres, engine: newestRestic() },
   { kind: "mariadb", start: startMariadb, engine: oldestAndNewest("borg")[0] },

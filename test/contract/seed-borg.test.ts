@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { IS_WHOLE } from "../support/engines.ts";
 import { openContractHost, type ContractHost } from "./contract-host.ts";
 import { insideSeedAccounts } from "./seed-accounts.ts";
 import { openPlaces, type Places } from "./places.ts";
 import { declare, replayContract, type Cell } from "./seed.ts";
 
-const CELLS: Cell[] = (["root", "me"] as const).flatMap((user) =>
-  (["local", "sftp"] as const).map((place) => ({ provider: "borg" as const, user, place })),
-);
+const CELLS: Cell[] = (["root", "me"] as const)
+  .flatMap((user) => (["local", "sftp"] as const).map((place) => ({ provider: "borg" as const, user, place })))
+  .filter(({ user, place }) => IS_WHOLE || place === "local" || user === "me");
 
 let host: ContractHost;
 let places: Places;
