@@ -172,11 +172,11 @@ function conflictOf(contract: ContractFile, all: readonly ContractFile[]): Decla
   if (mine === undefined) return null;
   const rival = others.find(({ bound }) => {
     const theirs = bound?.repository;
-    if (theirs === undefined || isDeepStrictEqual(theirs, mine)) return false;
-    return (
+    if (theirs === undefined) return false;
+    const isNear =
       (theirs.provider === mine.provider && theirs.location === mine.location) ||
-      (mine.name !== null && theirs.name === mine.name)
-    );
+      (mine.name !== null && theirs.name === mine.name);
+    return isNear && !isDeepStrictEqual(theirs, mine);
   });
   if (rival === undefined) return null;
   return declarationFault(
