@@ -4,6 +4,7 @@ import { engineCalls, type EngineCalls } from "../engine-calls.ts";
 import type { Access } from "../provider.ts";
 import type { Borg } from "./version.ts";
 import { sshConfig } from "../ssh.ts";
+import { servedByOwner } from "./owner.ts";
 import { unreachableCache, workDirectories, type WorkDirectories } from "../work-directories.ts";
 
 /** Calls borg on one repository, for one run. */
@@ -19,12 +20,16 @@ export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunne
   const work = await workDirectories(access);
   if (work === null) throw await unreachableCache(access, "borg can't work without its cache");
   const config = await sshConfig(access);
+  const served = await servedByOwner(borg.path, access);
   const env = {
     ...environment(access, work),
     // Borg splits it as a shell would.
     ...(config === null ? {} : { BORG_RSH: `ssh -F '${config}'` }),
+    ...served,
   };
-  return { borg, ...engineCalls(access, { path: borg.path, options: limits(access), env, unattendedEnv: ANSWERS }) };
+  // To borg, it has another location then. Whether it is the right one, its id says.
+  const unattendedEnv = served === null ? ANSWERS : { ...ANSWERS, BORG_RELOCATED_REPO_ACCESS_IS_OK: "yes" };
+  return { borg, ...engineCalls(access, { path: borg.path, options: limits(access), env, unattendedEnv }) };
 }
 
 /** The binding's limits as far as borg supports them. Unsupported ones are named in the run's log. */
