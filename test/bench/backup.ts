@@ -1,6 +1,6 @@
 // Wall time of a backup of 1 GiB in 20,000 files through the agent, against the same restic command by hand: five
 // pairs, each into a fresh repository, in turn. Prints every pair, the medians and the median ratio. Run it with `npm
-// run bench`.
+// run bench -- backup`.
 import { execFileSync } from "node:child_process";
 import { randomFillSync } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -14,31 +14,33 @@ const FILE_BYTES = Math.ceil(2 ** 30 / FILES);
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 
-const world = await startWorld();
-try {
-  const files = join(world.directory, "files");
-  await makeFiles(files);
-  const passphrase = join(world.directory, "passphrase");
-  await writeFile(passphrase, "bench", { mode: 0o600 });
-  const { token } = await world.api.post("/enrollments", { name: "bench" });
-  await world.agent.cli("enroll", "--url", world.url, "--token", String(token));
-  world.agent.start();
-  const contract = await world.api.post("/contracts", {
-    host: "bench",
-    name: "files",
-    request: { user: world.user, sourceDirectories: [files] },
-  });
+export async function benchBackup(): Promise<void> {
+  const world = await startWorld();
+  try {
+    const files = join(world.directory, "files");
+    await makeFiles(files);
+    const passphrase = join(world.directory, "passphrase");
+    await writeFile(passphrase, "bench", { mode: 0o600 });
+    const { token } = await world.api.post("/enrollments", { name: "bench" });
+    await world.agent.cli("enroll", "--url", world.url, "--token", String(token));
+    world.agent.start();
+    const contract = await world.api.post("/contracts", {
+      host: "bench",
+      name: "files",
+      request: { user: world.user, sourceDirectories: [files] },
+    });
 
-  const ratios: number[] = [];
-  for (let pair = 0; pair < PAIRS; pair++) {
-    const byHand = await handSeconds(files, join(world.directory, `by-hand-${pair}`), passphrase);
-    const throughAgent = await agentSeconds(world, String(contract["id"]), pair, passphrase);
-    ratios.push(throughAgent / byHand);
-    say(`pair ${pair + 1}: by hand ${byHand.toFixed(2)} s, through the agent ${throughAgent.toFixed(2)} s`);
+    const ratios: number[] = [];
+    for (let pair = 0; pair < PAIRS; pair++) {
+      const byHand = await handSeconds(files, join(world.directory, `by-hand-${pair}`), passphrase);
+      const throughAgent = await agentSeconds(world, String(contract["id"]), pair, passphrase);
+      ratios.push(throughAgent / byHand);
+      say(`pair ${pair + 1}: by hand ${byHand.toFixed(2)} s, through the agent ${throughAgent.toFixed(2)} s`);
+    }
+    say(`median ratio through the agent / by hand: ${median(ratios).toFixed(3)}`);
+  } finally {
+    await world.end();
   }
-  say(`median ratio through the agent / by hand: ${median(ratios).toFixed(3)}`);
-} finally {
-  await world.end();
 }
 
 async function makeFiles(directory: string): Promise<void> {

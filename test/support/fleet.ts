@@ -51,9 +51,13 @@ export async function seedFleet(db: Database, size: FleetSize, nowMs: number): P
 
 /**
  * Writes more history of every binding; one backup in fifty has failed, as in a fleet that is well.
- * @param hours before `nowMs`
+ * @param hours before `nowMs`; and of one binding only, if it is named
  */
-export async function seedRuns(db: Database, nowMs: number, { from, to }: { from: number; to: number }): Promise<void> {
+export async function seedRuns(
+  db: Database,
+  nowMs: number,
+  { from, to, binding = null }: { from: number; to: number; binding?: string | null },
+): Promise<void> {
   const ms = sql`(${nowMs} - ${HOUR_MS} * (hour.value + 1) + bindings.rowid)`;
   const time = sql`printf('%012x', ${ms})`;
   const runId = sql`substr(${time}, 1, 8) || '-' || substr(${time}, 9) || '-7000-8000-' || printf('%012x', bindings.rowid)`;
@@ -64,7 +68,7 @@ export async function seedRuns(db: Database, nowMs: number, { from, to }: { from
     select ${runId}, bindings.host, bindings.id, bindings.repository, 'backup', 'schedule',
       case when (bindings.rowid + hour.value) % 50 = 49 then 'failed' else 'succeeded' end, 2,
       ${iso(0)}, ${iso(0)}, ${iso(60_000)}, '[]', ${iso(60_000)}, 'a log of usual length: ' || hex(zeroblob(100))
-    from bindings, hour`);
+    from bindings, hour where coalesce(bindings.id = ${binding}, 1)`);
 }
 
 function bytes(kind: number, index: number): Uint8Array {

@@ -60,8 +60,8 @@ export const runs = sqliteTable(
 
 /**
  * What the newest runs of one kind say, of a binding or of a whole repository (`subject`), as one host reported them.
- * Written in the batch that saves a report, so that nothing searches the history (docs/decisions/0066). Ids are of runs,
- * which may be gone from the history.
+ * Written in the batch that saves a report, so that nothing searches the history (docs/decisions/0066). Ids are of
+ * runs, which may be gone from the history.
  */
 export const newestRuns = sqliteTable(
   "newest_runs",

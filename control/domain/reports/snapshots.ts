@@ -42,7 +42,7 @@ export async function getSnapshot(deps: Deps, id: string): Promise<Snapshot> {
 
 /**
  * Makes the stored list of a binding's snapshots equal to the reported one. A list that is as it was costs nothing, and
- * one that has only the snapshot more that the run made costs one row: `listChecksum` shows that. Any other is compared.
+ * one that has only the snapshot more that the run made costs one row: `listChecksum` shows that. Others are compared.
  * @param made the snapshot that this run created, if any
  */
 export function planSnapshots(
