@@ -7,7 +7,7 @@ const MIN_SECRET_LENGTH = 4;
 /** Matches from the colon on: searching for the scheme before it takes hours in a megabyte of letters. */
 const URL_CREDENTIALS = /:\/\/[^\s/?#@"']*@/g;
 
-/** @param secrets their values; also hidden as they are written in a URL, a form, JSON, shell (by `set -x`) and base64 */
+/** @param secrets their values; also hidden as a URL, a form, JSON, a shell's `set -x` and base64 have them */
 export function redactor(secrets: readonly string[]): Redact {
   const forms = secrets.filter((secret) => secret.length >= MIN_SECRET_LENGTH).flatMap(formsOf);
   const longestFirst = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
