@@ -63,8 +63,13 @@ export interface Hub {
    * @returns null when it is not connected, its agent is too old to be asked, or no answer comes within seconds
    */
   ask(host: Id, about: { readonly user: string }): Promise<boolean | null>;
-  /** When the last frame came in on the host's open socket, in milliseconds since 1970; null when none is open. */
-  lastHeardAt(host: Id): Promise<number | null>;
+  /**
+   * When the last frame came in on each host's open socket, in milliseconds since 1970. Without the hosts that have
+   * none.
+   */
+  lastHeardAt(hosts: readonly Id[]): Promise<ReadonlyMap<Id, number>>;
+  /** How many hosts a step of the sweep may ask for: on Workers each is a subrequest. */
+  readonly mostAsked: number;
   /** Closes the host's socket at once. */
   disconnect(host: Id, why: keyof typeof CLOSE): Promise<void>;
 }

@@ -21,6 +21,22 @@ export async function writeAll(db: Database, statements: readonly Statement[]): 
   if (first !== undefined) await db.batch([first, ...rest]);
 }
 
+/** About how many statements one batch holds: a longer one holds up all other writers. */
+const PART_SIZE = 150;
+
+/** Writes units of statements, each unit in one atomic batch with as many others as fit. */
+export async function writeInParts(db: Database, units: readonly (readonly Statement[])[]): Promise<void> {
+  let part: Statement[] = [];
+  for (const unit of units) {
+    if (part.length + unit.length > PART_SIZE) {
+      await writeAll(db, part);
+      part = [];
+    }
+    part.push(...unit);
+  }
+  await writeAll(db, part);
+}
+
 /** A statement that rolls the whole batch back unless the condition holds at this point. */
 export function guard(db: Database, condition: SQL): Statement {
   return db.run(sql`insert into ${guards} (holds) select 0 where not coalesce((${condition}), 0)`);

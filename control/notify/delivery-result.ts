@@ -1,7 +1,7 @@
 import { and, eq, ne, type SQL, sql } from "drizzle-orm";
 import { instant } from "../../shared/ids.ts";
 import { channels, deliveries, NO_LEASE } from "../db/schema/notifications.ts";
-import type { Statement } from "../db/transaction.ts";
+import { type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 
 /** The result of one attempt to send a delivery. */
@@ -34,11 +34,16 @@ export function statusError(status: number): string | null {
   return `answered ${status}`;
 }
 
-/**
- * Records an attempt in the delivery and its channel, in one batch. Writes nothing when the lease has changed: then the
- * new holder decides.
- */
+/** Records an attempt in the delivery and its channel, in one batch. */
 export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result: DeliveryResult): Promise<void> {
+  await writeAll(deps.db, attemptStatements(deps, delivery, result));
+}
+
+/**
+ * Statements for one batch that record an attempt in the delivery and its channel. They write nothing when the lease
+ * has changed: then the new holder decides.
+ */
+export function attemptStatements(deps: Deps, delivery: LeasedDelivery, result: DeliveryResult): Statement[] {
   const { status, error, reached, isMissed = false } = result;
   const now = deps.clock.now();
   const attempts = delivery.attempts + 1;
@@ -46,7 +51,8 @@ export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result
   const isOver = error === null || status === 410 || delayMs === null;
   const state = error === null ? "delivered" : isOver ? "failed" : "pending";
   const isOurs = holdsLease(delivery);
-  await deps.db.batch([
+  if (error !== null) deps.log.error("notification delivery failed", { delivery: delivery.id, attempts, error });
+  return [
     // Must come first: the update of the delivery clears the lease.
     deps.db
       .update(channels)
@@ -72,16 +78,13 @@ export async function recordAttempt(deps: Deps, delivery: LeasedDelivery, result
         ...(reached === undefined ? {} : { reached: [...reached] }),
       })
       .where(isOurs),
-  ]);
-  if (error !== null) deps.log.error("notification delivery failed", { delivery: delivery.id, attempts, error });
+  ];
 }
 
-/** Fails a delivery for good, without an attempt. */
-export async function failDelivery({ db }: Pick<Deps, "db">, delivery: LeasedDelivery, error: string): Promise<void> {
-  await db
-    .update(deliveries)
-    .set({ state: "failed", nextAttemptAt: null, lastError: error, ...NO_LEASE })
-    .where(holdsLease(delivery));
+/** Statements that fail a delivery for good, without an attempt. */
+export function failDelivery({ db }: Pick<Deps, "db">, delivery: LeasedDelivery, error: string): Statement[] {
+  const failed = { state: "failed", nextAttemptAt: null, lastError: error, ...NO_LEASE } as const;
+  return [db.update(deliveries).set(failed).where(holdsLease(delivery))];
 }
 
 /** @returns milliseconds until the next attempt; null when there is none */

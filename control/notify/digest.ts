@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, isNotNull, isNull, notInArray, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, isNull, sql } from "drizzle-orm";
 import { type Id, instant } from "../../shared/ids.ts";
 import { incidents } from "../db/schema/incidents.ts";
 import { channels, deliveries } from "../db/schema/notifications.ts";
@@ -14,13 +14,9 @@ const MAX_ITEMS = 50;
 /**
  * Writes one digest for each channel whose quiet hours are over, and marks its held deliveries as digested, in one
  * batch. Safe to run concurrently.
- * @param quiet channels in their quiet hours now
+ * @param due these channels
  */
-export async function writeDigests(deps: Pick<Deps, "db" | "clock">, quiet: readonly Id[]): Promise<void> {
-  const due = await deps.db
-    .select()
-    .from(channels)
-    .where(and(isNotNull(channels.digestAt), notInArray(channels.id, [...quiet])));
+export async function writeDigests(deps: Pick<Deps, "db" | "clock">, due: readonly Channel[]): Promise<void> {
   for (const channel of due) await writeAll(deps.db, await digest(deps, channel));
 }
 

@@ -2,34 +2,38 @@ import { and, eq, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-
 import { type Id, instant } from "../../shared/ids.ts";
 import { quietUntil } from "../../shared/quiet-hours.ts";
 import { channels, deliveries, NO_LEASE } from "../db/schema/notifications.ts";
-import { type Statement, writeAll } from "../db/transaction.ts";
+import { type Database, type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 
-/**
- * Holds due deliveries of channels in their quiet hours until these are over. Must run before deliveries are claimed.
- * @returns the channels in their quiet hours: only deliveries a person requested may be sent to them
- */
-export async function holdForQuietHours(deps: Pick<Deps, "db" | "clock">): Promise<Id[]> {
-  const now = deps.clock.now();
-  const [rows, waiting] = await deps.db.batch([
-    deps.db
-      .select({ id: channels.id, quietHours: channels.quietHours, digestAt: channels.digestAt })
-      .from(channels)
-      .where(isNotNull(channels.quietHours)),
-    deps.db
+/** The select of the channels that have due deliveries which quiet hours hold. */
+export function waitingChannels(db: Database, now: number) {
+  return (
+    db
       // The sign keeps SQLite from reading every channel's history in the order of its index.
       .selectDistinct({ channel: sql<Id>`+${deliveries.channel}` })
       .from(deliveries)
-      .where(and(isDue(now), sql`not ${isRequested()}`)),
-  ]);
+      .where(and(isDue(now), sql`not ${isRequested()}`))
+  );
+}
+
+/**
+ * Holds due deliveries of channels in their quiet hours until these are over. Must run before deliveries are claimed.
+ * @param waiting channels with due deliveries
+ * @returns the channels in their quiet hours: only deliveries a person requested may be sent to them
+ */
+export async function holdForQuietHours(
+  deps: Pick<Deps, "db" | "clock">,
+  all: readonly (typeof channels.$inferSelect)[],
+  waiting: ReadonlySet<Id>,
+): Promise<Id[]> {
+  const now = deps.clock.now();
   const quiet: Id[] = [];
-  for (const { id, quietHours, digestAt } of rows) {
+  for (const { id, quietHours, digestAt } of all) {
     const until = quietHours === null ? null : quietUntil(quietHours, now);
     if (until === null) continue;
     quiet.push(id);
     const isEndMoved = digestAt !== null && digestAt !== instant(until);
-    if (isEndMoved || waiting.some(({ channel }) => channel === id))
-      await writeAll(deps.db, holdDeliveries(deps, id, until));
+    if (isEndMoved || waiting.has(id)) await writeAll(deps.db, holdDeliveries(deps, id, until));
   }
   return quiet;
 }

@@ -7,9 +7,10 @@ import { sign } from "../auth/sign.ts";
 import { openTarget } from "../keys/channel-secrets.ts";
 import { hosts } from "../db/schema/hosts.ts";
 import { channels, deliveries } from "../db/schema/notifications.ts";
+import { type Database, type Statement, writeAll } from "../db/transaction.ts";
 import type { Deps } from "../deps.ts";
 import { type HttpTarget, requestOf } from "./kinds.ts";
-import { recordAttempt, statusError } from "./delivery-result.ts";
+import { attemptStatements, recordAttempt, statusError } from "./delivery-result.ts";
 import { buildMessage, secretsOf } from "./send.ts";
 
 /*
@@ -37,10 +38,10 @@ const BATCH_SIZE = 20;
 const NOT_FETCHED = "the host did not fetch it in time: is the host on, and its agent as new as the control plane?";
 const NO_RESULT = "the host fetched it and reported no result";
 
-/** Requests a relay of a claimed delivery: pokes the host and waits until it fetches the delivery. */
-export async function requestRelay(deps: Deps, delivery: Delivery, host: Id): Promise<void> {
+/** The statement that requests a relay of a claimed delivery: then it waits until the host, poked, fetches it. */
+export function requestRelay(deps: Deps, delivery: Delivery): Statement {
   const now = deps.clock.now();
-  await deps.db
+  return deps.db
     .update(deliveries)
     .set({
       leaseOwner: uuidv7(now, deps.random(16)),
@@ -48,26 +49,31 @@ export async function requestRelay(deps: Deps, delivery: Delivery, host: Id): Pr
       relayState: "requested",
     })
     .where(and(eq(deliveries.id, delivery.id), eq(deliveries.leaseOwner, delivery.leaseOwner ?? "")));
-  await deps.hub.poke(host, "orders");
 }
 
-/** Relays whose lease has expired count as a failed attempt, and are retried. */
-export async function failExpiredRelays(deps: Deps): Promise<void> {
-  const expired = await deps.db
+/** The select of relays whose lease has expired. */
+export function expiredRelays(db: Database, now: number) {
+  return db
     .select()
     .from(deliveries)
     .where(
       and(
         isNotNull(deliveries.nextAttemptAt),
-        lte(deliveries.leaseUntil, instant(deps.clock.now())),
+        lte(deliveries.leaseUntil, instant(now)),
         inArray(deliveries.relayState, ["requested", "fetched"]),
       ),
     )
     .limit(BATCH_SIZE);
-  for (const delivery of expired) {
+}
+
+/** Relays whose lease has expired count as a failed attempt, and are retried. */
+export async function failExpiredRelays(deps: Deps, expired: readonly Delivery[]): Promise<void> {
+  const statements = expired.flatMap((delivery) => {
     const isMissed = delivery.relayState === "requested";
-    await recordAttempt(deps, delivery, { status: null, error: isMissed ? NOT_FETCHED : NO_RESULT, isMissed });
-  }
+    const error = isMissed ? NOT_FETCHED : NO_RESULT;
+    return attemptStatements(deps, delivery, { status: null, error, isMissed });
+  });
+  await writeAll(deps.db, statements);
 }
 
 /** Claims the requested deliveries of this host. @returns them, each signed for the host */

@@ -1,5 +1,6 @@
 import { benchBackup } from "./backup.ts";
 import { benchReport } from "./report.ts";
+import { benchSweep } from "./sweep.ts";
 import { benchUnchanged } from "./unchanged.ts";
 
 /* npm run bench -- NAME [ARGUMENT…]: measures one part beside its baseline, pairs in turn in the same run. */
@@ -7,6 +8,7 @@ import { benchUnchanged } from "./unchanged.ts";
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   backup: benchBackup,
   report: benchReport,
+  sweep: benchSweep,
   unchanged: benchUnchanged,
 };
 

@@ -221,8 +221,8 @@ test("one host can't fill the database with runs and refusals, and the audit is 
     .run(sql`${series(1, MAX_ROWS.refusalsOfHost + 300)} insert into refusals (id, host, at, code, subject, message)
     select ${id}, ${host.id}, ${instant(START)}, 'policy.hooks', 's', 'm' from n`);
   await control.deps.db
-    .run(sql`${series(1, MAX_ROWS.audit + 300)} insert into audit (id, at, by, "byName", "byKind", method, route, status)
-    select ${id}, ${instant(START)}, 'x', 'x', 'token', 'POST', '/', 200 from n`);
+    .run(sql`${series(1, MAX_ROWS.audit + 300)} insert into audit (id, at, by, "byName", "byKind", method, route, status, sequence)
+    select ${id}, ${instant(START)}, 'x', 'x', 'token', 'POST', '/', 200, 1000 + i from n`);
   await removeExpired(control.deps);
   expect(await control.deps.db.$count(runs)).toBe(MAX_ROWS.runsOfHost + 700 - BATCH_SIZE);
   await tidy(control);
@@ -237,7 +237,9 @@ test("no housekeeping query reads a whole table: each uses an index", async () =
     const plan = await control.deps.db.all<{ detail: string }>(sql`explain query plan ${query}`);
     const lines = plan.map(({ detail }) => detail);
     // What is counted is counted along an index that holds nothing else, and to a hundred at most.
-    const whole = lines.filter((line) => line.startsWith("SCAN") && !/USING COVERING INDEX|SCAN \(subquery/.test(line));
+    const whole = lines.filter(
+      (line) => line.startsWith("SCAN") && !/USING COVERING INDEX|SCAN (\(subquery|CONSTANT ROW|turn$)/.test(line),
+    );
     expect(whole).toEqual([]);
     // An index by state or kind finds most of all runs.
     expect(lines.filter((line) => /^SEARCH \w+ USING (COVERING )?INDEX \w+ \((state|kind)=\?\)/.test(line))).toEqual(

@@ -4,12 +4,14 @@ import { migrate } from "../../control/db/migrate.ts";
 import { MIGRATIONS } from "../../control/db/migrations.ts";
 import { bindings, contracts, repositories } from "../../control/db/schema/contracts.ts";
 import { channels, deliveries } from "../../control/db/schema/notifications.ts";
+import { hosts } from "../../control/db/schema/hosts.ts";
 import { orders, runs } from "../../control/db/schema/runs.ts";
+import { rowCounts } from "../../control/db/schema/service.ts";
 import { writeAll } from "../../control/db/transaction.ts";
 import { toContract } from "../../control/domain/contracts/rows.ts";
 import { protectRows } from "../../control/domain/service/row-protection.ts";
 import { dispatch, releaseLeases } from "../../control/notify/dispatch.ts";
-import { failExpiredRelays } from "../../control/notify/relay.ts";
+import { expiredRelays, failExpiredRelays } from "../../control/notify/relay.ts";
 import { Settings } from "../../shared/binding.ts";
 import { Delivery } from "../../shared/event.ts";
 import { RelayedDelivery, SignedDeliveries } from "../../shared/relay.ts";
@@ -150,7 +152,7 @@ describe.each(DATABASES)("a database of the kind %s from before deliveries had a
     const of = (last: number) => control.admin.ask(Delivery, "GET", `/api/v1/deliveries/${id(last)}`);
 
     // What ran out while the new version started counts as an attempt, and says which of the two it was.
-    await failExpiredRelays(control.deps);
+    await failExpiredRelays(control.deps, await expiredRelays(db, Date.parse(now)));
     expect(await of(4)).toMatchObject({
       attempts: 2,
       lastError: "the host did not fetch it in time: is the host on, and its agent as new as the control plane?",
@@ -180,4 +182,15 @@ describe.each(DATABASES)("a database of the kind %s from before deliveries had a
     ]);
     expect((await states())[4]).toBe("null null");
   });
+});
+
+test("a host that is offline during the upgrade stays so, and its rows are counted", async () => {
+  const before = MIGRATIONS.findIndex(({ tag }) => tag === "0016_find_what_is_due_by_index");
+  const offline = sql`insert into incidents (id, kind, key, host, summary, timeline, "openedAt")
+    values (${id(8)}, 'host.offline', ${`host.offline ${id(1)}`}, ${id(1)}, 'offline', '[]', ${at})`;
+  const db = await oldDatabase("file", before, [...OLD_ROWS, offline]);
+  await controlOn(db);
+  const [host] = await db.select().from(hosts);
+  expect(host).toMatchObject({ offlineAt: at, silentAt: Date.parse(at) / 1000 + 900 });
+  expect(await db.select().from(rowCounts)).toEqual([{ host: id(1), of: "runs", rows: 2, upTo: id(6) }]);
 });

@@ -54,7 +54,8 @@ export const noticesCut: Fault = {
           hub: {
             poke: async () => undefined,
             ask: async () => null,
-            lastHeardAt: async () => null,
+            lastHeardAt: async () => new Map(),
+            mostAsked: 1,
             disconnect: async () => undefined,
           },
           post: async ({ url, headers, body }) => {

@@ -44,7 +44,8 @@ export async function heldDeps(post: Post = createPost(ANYWHERE)): Promise<HeldD
     hub: {
       poke: async () => undefined,
       ask: async () => null,
-      lastHeardAt: async () => null,
+      lastHeardAt: async () => new Map(),
+      mostAsked: 1,
       disconnect: async () => undefined,
     },
     signingKey: await openSigningKey(directory, undefined),

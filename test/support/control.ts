@@ -140,7 +140,11 @@ export async function controlOn(db: Deps["db"], input: WantedCore = {}): Promise
         hubCalls.push(`ask ${host} ${user}`);
         return said.get(user) ?? (said.has(user) || /^\d+$/.test(user) ? null : false);
       },
-      lastHeardAt: async (host) => heard.get(host) ?? null,
+      lastHeardAt: async (hosts) => {
+        hubCalls.push(...hosts.map((host) => `hear ${host}`));
+        return new Map([...heard].filter(([host]) => hosts.includes(host)));
+      },
+      mostAsked: Number.POSITIVE_INFINITY,
       disconnect: async (host, why) => void hubCalls.push(`disconnect ${host} ${why}`),
     },
     signingKey: await newSigningKey(),

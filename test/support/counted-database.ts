@@ -24,33 +24,50 @@ const Answer = z.object({
   ),
 });
 
-/** A database on a libSQL server of its own, gone after the test, and what its statements cost so far. */
+/** A `fetch` that counts what goes through it. `take` returns what was counted since it was last asked. */
+export function counting() {
+  const zero = { statements: 0, rowsRead: 0, rowsWritten: 0, calls: 0 };
+  let counted = { ...zero };
+  return {
+    async fetch(request: Request): Promise<Response> {
+      counted.calls++;
+      const response = await fetch(request);
+      for (const { rows_read, rows_written } of resultsOf(await response.clone().json())) {
+        counted.statements++;
+        counted.rowsRead += rows_read;
+        counted.rowsWritten += rows_written;
+      }
+      return response;
+    },
+    take(): Counted & { readonly calls: number } {
+      const taken = counted;
+      counted = { ...zero };
+      return taken;
+    },
+  };
+}
+
+/** A database on a libSQL server of its own, gone after the test, and what its statements cost. */
 export async function countedDatabase() {
   const server = await startSqld();
   onTestFinished(() => server.stop());
-  const counted: Counted = { statements: 0, rowsRead: 0, rowsWritten: 0 };
-  const counting = async (request: Request): Promise<Response> => {
-    const response = await fetch(request);
-    for (const { rows_read, rows_written } of resultsOf(await response.clone().json())) {
-      counted.statements++;
-      counted.rowsRead += rows_read;
-      counted.rowsWritten += rows_written;
-    }
-    return response;
-  };
-  const client = createClient({ url: server.url, fetch: counting });
+  const { fetch, take } = counting();
+  const client = createClient({ url: server.url, fetch });
   onTestFinished(() => client.close());
   /** What this work costs. */
   const costOf = async (work: () => Promise<unknown>): Promise<Counted> => {
-    const before = { ...counted };
+    take();
     await work();
-    return {
-      statements: counted.statements - before.statements,
-      rowsRead: counted.rowsRead - before.rowsRead,
-      rowsWritten: counted.rowsWritten - before.rowsWritten,
-    };
+    const { calls: _calls, ...cost } = take();
+    return cost;
   };
-  return { db: drizzle(client), costOf };
+  /** How often this work calls the server. */
+  const callsOf = async (work: () => Promise<unknown>): Promise<number> => {
+    take();
+    await work();
+    return take().calls;
+  };
+  return { db: drizzle(client), costOf, callsOf };
 }
 
 function resultsOf(answer: unknown): z.infer<typeof Result>[] {

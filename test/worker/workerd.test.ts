@@ -79,7 +79,7 @@ describe("only on Workers", () => {
     onTestFinished(() => db.$client.close());
     const at = (minutesAgo: number): string => instant(Date.now() - minutesAgo * 60_000);
     await db.run(`update hosts set "lastSeenAt" = '${at(40)}' where name in ('there', 'gone')`);
-    await db.run(`insert or replace into vitals values ('listening', '${at(60)}'), ('watch', '${at(0)}')`);
+    await db.run(`insert or replace into vitals (name, at) values ('listening', '${at(60)}'), ('watch', '${at(0)}')`);
     await control().tick();
     const { items } = await until("the one that is gone to be told", async () => {
       const open = await admin.ask(page(Incident), "GET", "/api/v1/incidents?kind=host.offline&state=open");

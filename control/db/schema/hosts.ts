@@ -1,4 +1,6 @@
+import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { CLOCK_WRONG_MS } from "../../../shared/clock-skew.ts";
 import type { ApprovalKind } from "../../../shared/approval.ts";
 import type { DeclarationFault } from "../../../shared/declaration.ts";
 import type { HostFacts, HostInstances } from "../../../shared/host.ts";
@@ -10,39 +12,67 @@ import type { RefusalCode } from "../../../shared/report.ts";
  * it stays when they are deleted.
  */
 
-export const hosts = sqliteTable("hosts", {
-  id: text().primaryKey(),
-  name: text().notNull().unique(),
-  /** Raw Ed25519 public key, base64url: the host's identity. */
-  publicKey: text().notNull().unique(),
-  /** The control plane's origin at enrolment: `aud` of the host's JWTs, even when the origin changes later. */
-  audience: text().notNull(),
-  /** The enrolment it used, which may be deleted already. */
-  enrollment: text().notNull(),
-  facts: text({ mode: "json" }).$type<HostFacts>(),
-  declarationFaults: text({ mode: "json" }).$type<DeclarationFault[]>().notNull().default([]),
-  revision: integer().notNull().default(0),
-  /** Grows with every accepted POST of reports; for compare-and-set. */
-  reportCount: integer().notNull().default(0),
-  /** Of the open socket; null when there is none. */
-  connectionId: text(),
-  connectedAt: text(),
-  lastSeenAt: text(),
-  labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
-  /** Silence after which it counts as offline; null: not monitored. */
-  offlineAfterSeconds: integer().default(900),
-  /** How far its clock is ahead of the control plane's, in milliseconds, as last measured. */
-  clockSkewMs: integer(),
-  /** What it reported since `reportedSince`, in bytes; for its quota. */
-  reportedBytes: integer().notNull().default(0),
-  reportedSince: text(),
-  /** Which processes of its agent use its key; null: none said so yet. */
-  instances: text({ mode: "json" }).$type<HostInstances>(),
-  revokedAt: text(),
-  createdAt: text().notNull(),
-  /** Message authentication code over what gives rights here, with a key outside the database. */
-  mac: text(),
-});
+/*
+ * What a sweep asks of all hosts at once. Each is the condition of a partial index, word for word, so that the answer
+ * is in the index and no host is read for it.
+ */
+
+/** SQL: the host is expected to be heard from: it is not revoked, not known as offline, and monitored. */
+export const IS_WATCHED = sql.raw(`"revokedAt" is null and "offlineAt" is null and "offlineAfterSeconds" is not null`);
+/** SQL: it was offline and is there again, or is not monitored any more. */
+export const IS_BACK = sql.raw(`"offlineAt" is not null and "revokedAt" is null
+  and ("connectionId" is not null or "lastSeenAt" > "offlineAt" or "offlineAfterSeconds" is null)`);
+/** SQL: its clock is wrong, by CLOCK_WRONG_MS. */
+export const HAS_WRONG_CLOCK = sql.raw(`"revokedAt" is null and abs("clockSkewMs") > ${CLOCK_WRONG_MS}`);
+
+export const hosts = sqliteTable(
+  "hosts",
+  {
+    id: text().primaryKey(),
+    name: text().notNull().unique(),
+    /** Raw Ed25519 public key, base64url: the host's identity. */
+    publicKey: text().notNull().unique(),
+    /** The control plane's origin at enrolment: `aud` of the host's JWTs, even when the origin changes later. */
+    audience: text().notNull(),
+    /** The enrolment it used, which may be deleted already. */
+    enrollment: text().notNull(),
+    facts: text({ mode: "json" }).$type<HostFacts>(),
+    declarationFaults: text({ mode: "json" }).$type<DeclarationFault[]>().notNull().default([]),
+    revision: integer().notNull().default(0),
+    /** Grows with every accepted POST of reports; for compare-and-set. */
+    reportCount: integer().notNull().default(0),
+    /** Of the open socket; null when there is none. */
+    connectionId: text(),
+    connectedAt: text(),
+    lastSeenAt: text(),
+    labels: text({ mode: "json" }).$type<string[]>().notNull().default([]),
+    /** Silence after which it counts as offline; null: not monitored. */
+    offlineAfterSeconds: integer().default(900),
+    /** Since when its host.offline is open, so that a sweep need not look at it again; null: it is not offline. */
+    offlineAt: text(),
+    /** When it has been silent for too long, in seconds since 1970; SQLite computes it. */
+    silentAt: integer().generatedAlwaysAs(
+      sql.raw(`unixepoch(coalesce("lastSeenAt", "createdAt")) + "offlineAfterSeconds"`),
+    ),
+    /** How far its clock is ahead of the control plane's, in milliseconds, as last measured. */
+    clockSkewMs: integer(),
+    /** What it reported since `reportedSince`, in bytes; for its quota. */
+    reportedBytes: integer().notNull().default(0),
+    reportedSince: text(),
+    /** Which processes of its agent use its key; null: none said so yet. */
+    instances: text({ mode: "json" }).$type<HostInstances>(),
+    revokedAt: text(),
+    createdAt: text().notNull(),
+    /** Message authentication code over what gives rights here, with a key outside the database. */
+    mac: text(),
+  },
+  (table) => [
+    index("hosts_silent").on(table.silentAt).where(IS_WATCHED),
+    index("hosts_seen").on(table.lastSeenAt).where(IS_WATCHED),
+    index("hosts_back").on(table.id).where(IS_BACK),
+    index("hosts_clock").on(table.id).where(HAS_WRONG_CLOCK),
+  ],
+);
 
 export const enrollments = sqliteTable(
   "enrollments",

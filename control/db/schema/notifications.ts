@@ -49,6 +49,9 @@ export const channels = sqliteTable("channels", {
   changedAt: text().notNull(),
 });
 
+/** SQL: never attempted. It is always due: the clock may have been ahead when it was written. */
+export const IS_NEW = sql.raw(`"nextAttemptAt" is not null and attempts = 0 and type <> 'incident.digest'`);
+
 export const deliveries = sqliteTable(
   "deliveries",
   {
@@ -84,6 +87,7 @@ export const deliveries = sqliteTable(
     index("deliveries_due")
       .on(table.nextAttemptAt)
       .where(sql`${table.nextAttemptAt} is not null`),
+    index("deliveries_new").on(table.nextAttemptAt).where(IS_NEW),
     index("deliveries_channel").on(table.channel, table.id),
     index("deliveries_relay")
       .on(table.relayState, table.channel)

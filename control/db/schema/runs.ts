@@ -15,6 +15,9 @@ import { hosts } from "./hosts.ts";
 
 const count = () => integer().notNull().default(0);
 
+/** SQL: of the kinds that are not the most frequent one, and would be searched for in vain among the others. */
+export const IS_NOT_BACKUP = sql.raw(`kind <> 'backup'`);
+
 export const runs = sqliteTable(
   "runs",
   {
@@ -55,6 +58,7 @@ export const runs = sqliteTable(
     index("runs_binding_kind").on(table.binding, table.kind, table.id),
     index("runs_repository_kind").on(table.repository, table.kind, table.id),
     index("runs_state").on(table.state, table.id),
+    index("runs_not_backup").on(table.kind, table.id).where(IS_NOT_BACKUP),
   ],
 );
 

@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { Scope } from "../../../shared/api.ts";
 import type { AuditEntry } from "../../../shared/audit.ts";
 
@@ -72,4 +72,21 @@ export const marks = sqliteTable("marks", {
 });
 
 /** When each background task (sweep, outbox, heartbeat) last completed. */
-export const vitals = sqliteTable("vitals", { name: text().primaryKey(), at: text().notNull() });
+export const vitals = sqliteTable("vitals", {
+  name: text().primaryKey(),
+  at: text().notNull(),
+  /** Of a task that goes through a table in turns: where the next turn begins; "": from the start. */
+  next: text(),
+});
+
+/** How many rows a host has in a table, counted up to an id: what came later is added in the host's next turn. */
+export const rowCounts = sqliteTable(
+  "row_counts",
+  {
+    host: text().notNull(),
+    of: text().$type<"runs" | "refusals">().notNull(),
+    rows: integer().notNull(),
+    upTo: text().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.host, table.of] })],
+);

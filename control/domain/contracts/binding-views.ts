@@ -75,29 +75,35 @@ interface Row {
 }
 
 function select({ db }: Deps) {
-  return db
-    .select({
-      ...scheduledBindingColumns,
-      host: bindings.host,
-      name: bindings.name,
-      contract: bindings.contract,
-      repository: bindings.repository,
-      labels: bindings.labels,
-      declared: bindings.declared,
-      undeclaredAt: bindings.undeclaredAt,
-      changedAt: bindings.changedAt,
-      revokedAt: hosts.revokedAt,
-      running: newestRuns.running,
-      startedAt: newestRuns.startedAt,
-      isStuck: sql<boolean>`exists (select 1 from ${incidents} where ${incidents.binding} = ${bindings.id}
-        and ${incidents.kind} = 'binding.stuck' and ${incidents.closedAt} is null)`.mapWith(Boolean),
-      lastBackup: newestRuns.state,
-      lastForget,
-      lastSuccessAt: newestRuns.succeededAt,
-    })
-    .from(bindings)
-    .innerJoin(hosts, eq(hosts.id, bindings.host))
-    .leftJoin(newestRuns, isNewestBackup);
+  return (
+    db
+      .select({
+        ...scheduledBindingColumns,
+        host: bindings.host,
+        name: bindings.name,
+        contract: bindings.contract,
+        repository: bindings.repository,
+        labels: bindings.labels,
+        declared: bindings.declared,
+        undeclaredAt: bindings.undeclaredAt,
+        changedAt: bindings.changedAt,
+        revokedAt: hosts.revokedAt,
+        running: newestRuns.running,
+        startedAt: newestRuns.startedAt,
+        isStuck:
+          sql<boolean>`exists (select 1 from ${incidents} where ${incidents.key} >= 'binding.stuck ' || ${bindings.id}
+        and ${incidents.key} < 'binding.stuck ' || ${bindings.id} || '!' and ${incidents.closedAt} is null)`.mapWith(
+            Boolean,
+          ),
+        lastBackup: newestRuns.state,
+        lastForget,
+        lastSuccessAt: newestRuns.succeededAt,
+      })
+      .from(bindings)
+      // Each has one. A left join keeps SQLite from beginning with the hosts, and sorting all bindings for one page.
+      .leftJoin(hosts, eq(hosts.id, bindings.host))
+      .leftJoin(newestRuns, isNewestBackup)
+  );
 }
 
 /** SQL: how the newest forget ended; for an append-only repository it is another host's. */

@@ -1,4 +1,4 @@
-import { desc, eq, lt } from "drizzle-orm";
+import { desc, eq, lt, sql, type SQL } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import { Failure } from "../../../shared/failure.ts";
@@ -81,9 +81,18 @@ export async function deleteEnrollment(deps: Deps, id: Id): Promise<void> {
   if (gone.length === 0) throw notFound("enrollments", id);
 }
 
+/** SQL: whether an enrolment expired a day ago. */
+export function isEnrollmentDue(now: number): SQL {
+  return sql`exists (select 1 from ${enrollments} where ${isLongExpired(now)})`;
+}
+
+function isLongExpired(now: number): SQL {
+  return lt(enrollments.expiresAt, instant(now - DELETE_AFTER_MS));
+}
+
 /** Deletes enrolments a day after they expired. Until then the error for the token names the reason. */
 export async function expireEnrollments(deps: Deps): Promise<void> {
-  await deps.db.delete(enrollments).where(lt(enrollments.expiresAt, instant(deps.clock.now() - DELETE_AFTER_MS)));
+  await deps.db.delete(enrollments).where(isLongExpired(deps.clock.now()));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { eq, sql } from "drizzle-orm";
+import { eq, sql, type SQL } from "drizzle-orm";
 import { Failure } from "../../../shared/failure.ts";
 import type { HostInstances, Instance } from "../../../shared/host.ts";
 import { type Id, instant } from "../../../shared/ids.ts";
@@ -8,7 +8,7 @@ import { incidents } from "../../db/schema/incidents.ts";
 import { guard, isGuardError, type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { invalidRequest } from "../errors.ts";
-import { closeIncident, incidentKey, openIncident } from "../incidents/incidents.ts";
+import { closeIncident, hasOpen, isOpenOfKind, openIncident } from "../incidents/incidents.ts";
 
 /** Longer than an agent with a socket goes without a request: silent for so long, a process is gone. */
 export const GONE_AFTER_MS = 45 * 60_000;
@@ -200,14 +200,18 @@ export async function acceptInstance(deps: Deps, host: InstancesOfHost, accepted
   deps.wakeOutbox();
 }
 
-const isClonedOfHost = sql`${incidents.key} = ${incidentKey({ kind: "host.cloned", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
+/** SQL: whether an incident host.cloned is open. */
+export function isCloneDue(): SQL {
+  return hasOpen("host.cloned");
+}
 
 /** Closes host.cloned where one of two machines has been silent for a day: the other one is the host. */
 export async function sweepClones(deps: Deps): Promise<void> {
   const rows = await deps.db
     .select({ id: hosts.id, name: hosts.name, instances: hosts.instances })
-    .from(hosts)
-    .innerJoin(incidents, isClonedOfHost);
+    .from(incidents)
+    .innerJoin(hosts, eq(hosts.id, incidents.host))
+    .where(isOpenOfKind("host.cloned"));
   const now = deps.clock.now();
   for (const host of rows) {
     const state = host.instances;

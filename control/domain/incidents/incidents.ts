@@ -182,6 +182,16 @@ export function incidentKey({ kind, host, binding, repository, detail }: Inciden
   return [kind, subject ?? "", ...(detail === undefined || detail === "" ? [] : [detail])].join(" ");
 }
 
+/** SQL: the open incidents of a kind, by the index of those that are open. */
+export function isOpenOfKind(kind: IncidentKind): SQL {
+  return sql`(${incidents.closedAt} is null and ${incidents.key} >= ${`${kind} `} and ${incidents.key} < ${`${kind}!`})`;
+}
+
+/** SQL: whether an incident of the kind is open. */
+export function hasOpen(kind: IncidentKind): SQL {
+  return sql`exists (select 1 from ${incidents} where ${isOpenOfKind(kind)})`;
+}
+
 /** Open, or flapping: a flapping incident is not over while it is closed. */
 const IS_CURRENT = sql`(${incidents.closedAt} is null or ${incidents.isFlapping})`;
 

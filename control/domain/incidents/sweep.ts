@@ -1,8 +1,8 @@
-import { and, asc, eq, gt, lte, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, lte, or, sql, type SQL } from "drizzle-orm";
 import { instant } from "../../../shared/ids.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import { channels, deliveries } from "../../db/schema/notifications.ts";
-import { type Statement, writeAll } from "../../db/transaction.ts";
+import { type Statement, writeInParts } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { enqueue } from "../../notify/outbox.ts";
 import { subjectOf, REMIND_EVERY_MS, SETTLES_AFTER_MS, appendTimelineEntry } from "./incidents.ts";
@@ -10,13 +10,26 @@ import { subjectOf, REMIND_EVERY_MS, SETTLES_AFTER_MS, appendTimelineEntry } fro
 /** The rest waits for the next sweep. */
 const BATCH_SIZE = 100;
 
+/** SQL: whether a flapping incident is stable. */
+export function isSettlingDue(now: number): SQL {
+  return sql`(exists (select 1 from ${incidents} where ${isSettled(now)})
+    or exists (select 1 from ${incidents} where ${isOfWrongClock(now)}))`;
+}
+
+/** SQL: whether an incident has to be looked at for reminders. */
+export function isReminderDue(now: number): SQL {
+  return sql`exists (select 1 from ${incidents} where ${isReminded(now)})`;
+}
+
 /** Ends the flapping of incidents that are stable, and notifies their state. Safe concurrently. */
 export async function settleIncidents(deps: Pick<Deps, "db" | "clock">): Promise<void> {
   const now = deps.clock.now();
-  // A later instant was written by a wrong clock.
-  const isDue = or(lte(incidents.settleAt, instant(now)), gt(incidents.settleAt, instant(now + SETTLES_AFTER_MS)));
+  const isDue = or(isSettled(now), isOfWrongClock(now));
   const due = await deps.db.select().from(incidents).where(isDue).orderBy(asc(incidents.settleAt)).limit(BATCH_SIZE);
-  for (const incident of due) await writeAll(deps.db, settle(deps, incident));
+  await writeInParts(
+    deps.db,
+    due.map((incident) => settle(deps, incident)),
+  );
 }
 
 /** Enqueues reminders of open, unacknowledged incidents, every `remindEveryDays` of a channel. Safe concurrently. */
@@ -24,10 +37,26 @@ export async function remindOfIncidents(deps: Pick<Deps, "db" | "clock">): Promi
   const due = await deps.db
     .select()
     .from(incidents)
-    .where(lte(incidents.remindAt, instant(deps.clock.now())))
+    .where(isReminded(deps.clock.now()))
     .orderBy(asc(incidents.remindAt))
     .limit(BATCH_SIZE);
-  for (const incident of due) await writeAll(deps.db, remind(deps, incident));
+  await writeInParts(
+    deps.db,
+    due.map((incident) => remind(deps, incident)),
+  );
+}
+
+function isSettled(now: number): SQL {
+  return lte(incidents.settleAt, instant(now));
+}
+
+/** A later instant was written by a clock that was ahead. */
+function isOfWrongClock(now: number): SQL {
+  return gt(incidents.settleAt, instant(now + SETTLES_AFTER_MS));
+}
+
+function isReminded(now: number): SQL {
+  return lte(incidents.remindAt, instant(now));
 }
 
 type Row = typeof incidents.$inferSelect;

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, lte, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, lte, type SQL, sql } from "drizzle-orm";
 import type { EventType } from "../../../shared/event.ts";
 import { type Id, instant } from "../../../shared/ids.ts";
 import { canonicalJson } from "../../../shared/json.ts";
@@ -6,17 +6,19 @@ import type { ExpectedBackup } from "../../../shared/lateness.ts";
 import { bindings, contracts, repositories } from "../../db/schema/contracts.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { newestRuns } from "../../db/schema/runs.ts";
-import { writeAll, type Statement } from "../../db/transaction.ts";
+import { writeInParts, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { isGood } from "../../../shared/run.ts";
 import { expectedBackupAfter, isNewestBackup, nextExpectedBackup, scheduledBindingColumns } from "./expected-backup.ts";
 import { closeIncident, openIncident, type IncidentRef } from "../incidents/incidents.ts";
-import { isSilent } from "./last-heard.ts";
+import { hear, isSilent, type Heard } from "./last-heard.ts";
 
 /** A running backup is checked again after this time: by then it has made progress or is stuck. */
 const RECHECK_RUNNING_MS = 30 * 60_000;
 const RECHECK_OFFLINE_MS = 15 * 60_000;
 const BATCH_SIZE = 100;
+/** The rest waits for the next sweep. */
+const MAX_BATCHES = 5;
 
 /** The incidents of a missing backup. The next good backup closes them. */
 export const MISSING_BACKUP_INCIDENTS: readonly Pick<IncidentRef, "kind" | "detail">[] = [
@@ -68,40 +70,56 @@ export function closeMissingBackupIncidents(
   );
 }
 
+/** SQL: whether a binding's `alertAt` has passed. */
+export function isLatenessDue(now: number): SQL {
+  return sql`exists (select 1 from ${bindings} where ${lte(bindings.alertAt, instant(now))})`;
+}
+
 /**
  * Checks the bindings whose `alertAt` has passed, and opens incidents for late ones. Safe concurrently: it writes by
  * compare-and-set.
  */
 export async function sweepLateBackups(deps: Deps): Promise<void> {
   const now = deps.clock.now();
-  for (;;) {
+  for (let left = MAX_BATCHES; left > 0; left--) {
     const due = await select(deps)
       .where(lte(bindings.alertAt, instant(now)))
       .orderBy(asc(bindings.alertAt))
       .limit(BATCH_SIZE);
-    const assessments = await Promise.all(due.map((row) => assessLateness(deps, row)));
-    await writeAll(
+    // What needs no answer of the hub is decided first: it has only a few.
+    const open = due.filter((row) => assessLateness(deps, row, new Map()) === null);
+    const heard = await hear(
+      deps,
+      open.map(({ presence }) => presence),
+    );
+    const assessments = due.map((row) => assessLateness(deps, row, heard));
+    await writeInParts(
       deps.db,
-      assessments.flatMap((assessment, index) => {
+      assessments.map((assessment, index) => {
         const row = due[index];
-        return row === undefined ? [] : statementsOf(deps, row, assessment);
+        return row === undefined || assessment === null ? [] : statementsOf(deps, row, assessment);
       }),
     );
-    if (assessments.some(({ is }) => is === "late")) deps.wakeOutbox();
-    if (due.length < BATCH_SIZE) return;
+    if (assessments.some((assessment) => assessment?.is === "late")) deps.wakeOutbox();
+    if (due.length < BATCH_SIZE || assessments.includes(null)) return;
   }
 }
 
-/** For the batch that closes host.offline: late bindings get their full grace again, so that the host can catch up. */
-export async function restartGrace(deps: Deps, host: Id): Promise<Statement[]> {
+/**
+ * For the batches that close host.offline: late bindings get their full grace again, so that the host can catch up.
+ * @returns the statements by host
+ */
+export async function restartGrace(deps: Deps, back: readonly Id[]): Promise<Map<Id, Statement[]>> {
   const now = deps.clock.now();
-  const rows = await select(deps).where(and(eq(bindings.host, host), isNotNull(bindings.alertAt)));
-  return rows.flatMap((row) => {
+  const rows = await select(deps).where(and(inArray(bindings.host, [...back]), isNotNull(bindings.alertAt)));
+  const statements = new Map<Id, Statement[]>(back.map((host) => [host, []]));
+  for (const row of rows) {
     const expected = nextExpectedBackup(row);
-    if (expected === null || expected.lateAt > now) return [];
+    if (expected === null || expected.lateAt > now) continue;
     const alertAt = instant(now + expected.lateAt - expected.dueAt);
-    return [deps.db.update(bindings).set({ alertAt }).where(isUnchanged(row))];
-  });
+    statements.get(row.host.id)?.push(deps.db.update(bindings).set({ alertAt }).where(isUnchanged(row)));
+  }
+  return statements;
 }
 
 type Row = Awaited<ReturnType<typeof select>>[number];
@@ -124,6 +142,7 @@ function select({ db }: Pick<Deps, "db">) {
       changedAt: bindings.changedAt,
       presence: { id: hosts.id, connectionId: hosts.connectionId, lastSeenAt: hosts.lastSeenAt },
       offlineAfterSeconds: hosts.offlineAfterSeconds,
+      offlineAt: hosts.offlineAt,
       revokedAt: hosts.revokedAt,
       running: newestRuns.running,
       lastState: newestRuns.state,
@@ -136,7 +155,8 @@ function select({ db }: Pick<Deps, "db">) {
     .leftJoin(newestRuns, isNewestBackup);
 }
 
-async function assessLateness(deps: Deps, row: Row): Promise<Assessment> {
+/** @returns null: the hub has to be asked about its host, and was not yet */
+function assessLateness(deps: Deps, row: Row, heard: Heard): Assessment | null {
   const now = deps.clock.now();
   const expected = row.revokedAt === null ? nextExpectedBackup(row) : null;
   if (expected === null) return { is: "off" };
@@ -149,8 +169,10 @@ async function assessLateness(deps: Deps, row: Row): Promise<Assessment> {
   if (expectedAfterAttempt !== null && expectedAfterAttempt.lateAt > now)
     return { is: "excused", alertAt: expectedAfterAttempt.lateAt };
   // An offline host has one incident of its own. Its bindings get a new grace when it is back.
-  if (row.offlineAfterSeconds !== null && (await isSilent(deps, row.presence)))
-    return { is: "excused", alertAt: now + RECHECK_OFFLINE_MS };
+  const silent =
+    row.offlineAfterSeconds === null ? false : row.offlineAt !== null || isSilent(deps, row.presence, heard);
+  if (silent === null) return null;
+  if (silent) return { is: "excused", alertAt: now + RECHECK_OFFLINE_MS };
   return { is: "late", alertAt: expectedBackupAfter(row, now)?.lateAt ?? null, expected };
 }
 

@@ -1,12 +1,19 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, eq, isNull, type SQL } from "drizzle-orm";
 import { Failure } from "../../../shared/failure.ts";
 import { type Id, instant, type Instant } from "../../../shared/ids.ts";
 import type { Report } from "../../../shared/report.ts";
 import { hosts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
-import { writeAll } from "../../db/transaction.ts";
+import { writeAll, writeInParts } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { closeIncident, incidentKey, openIncident, type IncidentRef } from "../incidents/incidents.ts";
+import {
+  closeIncident,
+  hasOpen,
+  incidentKey,
+  isOpenOfKind,
+  openIncident,
+  type IncidentRef,
+} from "../incidents/incidents.ts";
 
 const MiB = 1024 * 1024;
 
@@ -68,20 +75,27 @@ async function openQuota(deps: Deps, host: { id: Id; name: string }): Promise<vo
   deps.wakeOutbox();
 }
 
-const isQuotaOfHost = sql`${incidents.key} = ${incidentKey({ kind: "host.quota", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
+/** SQL: whether an incident host.quota is open. */
+export function isQuotaDue(): SQL {
+  return hasOpen("host.quota");
+}
 
 /** Closes host.quota where half of the quota is free again. */
 export async function sweepQuotas(deps: Deps): Promise<void> {
   const rows = await deps.db
     .select({ id: hosts.id, name: hosts.name, bytes: hosts.reportedBytes, since: hosts.reportedSince })
-    .from(hosts)
-    .innerJoin(incidents, isQuotaOfHost);
+    .from(incidents)
+    .innerJoin(hosts, eq(hosts.id, incidents.host))
+    .where(isOpenOfKind("host.quota"));
   const now = deps.clock.now();
-  for (const { id, name, ...reported } of rows) {
-    if (countedBytes(reported, now) > QUOTA_BYTES / 2) continue;
-    const event = { type: "host.quota_kept" as const, data: { host: { id, name }, since: instant(now) } };
-    const message = "it reports no more than it may";
-    await writeAll(deps.db, closeIncident(deps, { kind: "host.quota", host: id }, { message, event }));
-    deps.wakeOutbox();
-  }
+  const over = rows.filter((reported) => countedBytes(reported, now) <= QUOTA_BYTES / 2);
+  await writeInParts(
+    deps.db,
+    over.map(({ id, name }) => {
+      const event = { type: "host.quota_kept" as const, data: { host: { id, name }, since: instant(now) } };
+      const message = "it reports no more than it may";
+      return closeIncident(deps, { kind: "host.quota", host: id }, { message, event });
+    }),
+  );
+  if (over.length > 0) deps.wakeOutbox();
 }

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, isNull, lte, ne, or } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNull, lte, ne, or, sql, type SQL } from "drizzle-orm";
 import type * as z from "zod";
 import type { ForeignBindingInput, Order, RestoreRequest } from "../../../shared/assignment.ts";
 import { Failure } from "../../../shared/failure.ts";
@@ -126,6 +126,11 @@ export function closeAnsweredOrders(deps: Deps, answered: readonly Pick<Run, "id
     or(ne(orders.kind, "cancel"), inArray(orders.run, ids(over))),
   );
   return close(deps, isAnswered);
+}
+
+/** SQL: whether an open order has expired. */
+export function isOrderDue(now: number): SQL {
+  return sql`exists (select 1 from ${orders} where ${isNull(orders.closedAt)} and ${lte(orders.expiresAt, instant(now))})`;
 }
 
 /** Closes expired orders. Their runs never started: they become `cancelled` with failure `run.expired`. */

@@ -1,11 +1,11 @@
-import { and, desc, eq, getTableColumns, isNull } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
 import type * as z from "zod";
 import type { Page } from "../../../shared/api.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { instant, type Id } from "../../../shared/ids.ts";
-import { isOver, type Run, type RunKind, type RunState, type RunWithLog } from "../../../shared/run.ts";
+import { isOver, type Run, RunKind, type RunState, type RunWithLog } from "../../../shared/run.ts";
 import { bindings } from "../../db/schema/contracts.ts";
-import { orders, runs } from "../../db/schema/runs.ts";
+import { IS_NOT_BACKUP, orders, runs } from "../../db/schema/runs.ts";
 import { writeAll, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { closeStartOrder, orderCancel, orderRun } from "./orders.ts";
@@ -26,22 +26,38 @@ export async function listRuns(
     kind?: RunKind | undefined;
   },
 ): Promise<Page<Run>> {
+  const { kind } = input;
+  const isWanted = (of: RunKind | undefined) =>
+    and(
+      isPastCursor(runs.id, input),
+      matches(runs.host, input.host),
+      matches(runs.binding, input.binding),
+      matches(runs.repository, input.repository),
+      matches(runs.state, input.state),
+      matches(runs.kind, of),
+      // For the index of all kinds but the frequent one.
+      of === undefined || of === "backup" ? undefined : IS_NOT_BACKUP,
+    );
+  const isOfSubject = input.binding !== undefined || input.repository !== undefined;
   const rows = await deps.db
     .select(summary)
     .from(runs)
-    .where(
-      and(
-        isPastCursor(runs.id, input),
-        matches(runs.host, input.host),
-        matches(runs.binding, input.binding),
-        matches(runs.repository, input.repository),
-        matches(runs.state, input.state),
-        matches(runs.kind, input.kind),
-      ),
-    )
+    .where(isOfSubject && kind === undefined ? isNewestOfAnyKind(isWanted, input) : isWanted(kind))
     .orderBy(desc(runs.id))
     .limit(input.limit + 1);
   return pageOf(rows, input.limit, (row): Run => row);
+}
+
+/**
+ * SQL: the newest runs of each kind, which the newest of all kinds are among. The indexes of bindings and repositories
+ * are by kind: without one, all their runs would be read and sorted.
+ */
+function isNewestOfAnyKind(isWanted: (kind: RunKind) => SQL | undefined, { limit }: ListInput): SQL {
+  const newest = RunKind.options.map(
+    (kind) =>
+      sql`select id from (select ${runs.id} from ${runs} where ${isWanted(kind)} order by ${runs.id} desc limit ${limit + 1})`,
+  );
+  return sql`${runs.id} in (${sql.join(newest, sql` union all `)})`;
 }
 
 export async function getRun(deps: Deps, id: Id): Promise<z.infer<typeof RunWithLog>> {

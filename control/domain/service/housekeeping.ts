@@ -1,15 +1,26 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
-import { instant, uuidv7, type Id } from "../../../shared/ids.ts";
-import { hosts, refusals, usedJwts } from "../../db/schema/hosts.ts";
+import { instant, uuidv7, type Id, type Instant } from "../../../shared/ids.ts";
+import { refusals, usedJwts } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
 import { deliveries } from "../../db/schema/notifications.ts";
 import { orders, runDays, runs } from "../../db/schema/runs.ts";
-import { audit, tokens } from "../../db/schema/service.ts";
+import { audit, tokens, vitals } from "../../db/schema/service.ts";
 import { type Statement, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { checkpointStatements } from "./audit-chain.ts";
-import { isNeeded, rollUp, truncateDetails } from "../runs/history.ts";
+import { isNeeded, truncateDetails } from "../runs/history.ts";
+import { type Recorded, recordVitals } from "../vitals.ts";
+import {
+  IS_OVER,
+  isTurnDue,
+  MAX_ROWS_OF_HOST,
+  removeRefusals,
+  removeRuns,
+  takeHostTurn,
+  turnOfHost,
+  turnQueries,
+} from "./row-counts.ts";
 
 /** Days that rows are kept. */
 export const RETENTION_DAYS = {
@@ -28,7 +39,11 @@ export const RETENTION_DAYS = {
 } as const;
 
 /** Rows that are kept at most, whatever their age. */
-export const MAX_ROWS = { runsOfHost: 50_000, refusalsOfHost: 10_000, audit: 100_000 } as const;
+export const MAX_ROWS = {
+  runsOfHost: MAX_ROWS_OF_HOST.runs,
+  refusalsOfHost: MAX_ROWS_OF_HOST.refusals,
+  audit: 100_000,
+} as const;
 
 /** Rows per table and sweep: keeps write locks short. */
 export const BATCH_SIZE = 500;
@@ -37,17 +52,61 @@ const JWTS_PER_SWEEP = 20_000;
 
 const DAY_MS = 86_400_000;
 
+/** What a sweep reads to know whether anything is to be removed: the columns of one row. */
+export interface Housekeeping {
+  readonly hasExpired: number;
+  /** Whether runs are old enough, and where the walk through them is. */
+  readonly hasOldRuns: number;
+  readonly walkedAt: Instant | null;
+  readonly walkNext: string | null;
+  readonly turnHost: Id | null;
+  readonly isTurnDue: number;
+}
+
+/** SQL: the columns of `Housekeeping`, for a select that begins with `turnOfHost`. */
+export function housekeepingColumns(now: number): SQL {
+  const any = [bulkyRuns(now), ...expiryRules(now).map(({ expired }) => expired), oldAudit(now), excessAudit()];
+  const hasExpired = sql.join(
+    any.map((query) => sql`exists (${query})`),
+    sql` or `,
+  );
+  return sql`(${hasExpired}) as "hasExpired", exists (select 1 from ${runs} where ${isOldRun(now)}) as "hasOldRuns",
+    (select at from ${vitals} where name = 'runs') as "walkedAt", (select next from ${vitals} where name = 'runs') as "walkNext",
+    (select host from turn) as "turnHost", ${isTurnDue} as "isTurnDue"`;
+}
+
+/** Reads what is due, removes it and records the turns. */
+export async function removeExpired(deps: Pick<Deps, "db" | "clock" | "signingKey">): Promise<void> {
+  const query = sql`with ${turnOfHost} select ${housekeepingColumns(deps.clock.now())}`;
+  const found = await deps.db.get<Housekeeping>(query);
+  await recordVitals(deps, await removeDue(deps, found));
+}
+
 /**
  * Deletes rows over their age or count limit, one batch per table and sweep. Safe concurrently, and to interrupt
  * anywhere.
+ * @returns where the next turns begin
  */
-export async function removeExpired(deps: Pick<Deps, "db" | "clock" | "signingKey">): Promise<void> {
+export async function removeDue(
+  deps: Pick<Deps, "db" | "clock" | "signingKey">,
+  found: Housekeeping,
+): Promise<Recorded[]> {
+  if (found.hasExpired) await removeByAge(deps);
+  const recorded: Recorded[] = [];
+  if (found.hasOldRuns && isWalkDue(found, deps.clock.now()))
+    recorded.push({ name: "runs", next: await walkOldRuns(deps, found.walkNext ?? "") });
+  if (found.turnHost !== null) {
+    const hasMore = found.isTurnDue ? await takeHostTurn(deps, found.turnHost) : false;
+    if (!hasMore) recorded.push({ name: "counts", next: found.turnHost });
+  }
+  return recorded;
+}
+
+async function removeByAge(deps: Pick<Deps, "db" | "clock" | "signingKey">): Promise<void> {
   const { db, clock } = deps;
   const now = clock.now();
   const rules = expiryRules(now);
-  const [old, many, bulky, ...found] = await db.batch([
-    db.all<{ id: Id }>(oldRuns(now)),
-    db.all<{ id: Id }>(excessRuns(hostOfSweep(now))),
+  const [bulky, ...found] = await db.batch([
     db.all<{ id: Id }>(bulkyRuns(now)),
     ...rules.map(({ expired }) => db.all<{ id: Id }>(expired)),
   ]);
@@ -58,12 +117,39 @@ export async function removeExpired(deps: Pick<Deps, "db" | "clock" | "signingKe
       db,
       bulky.map(({ id }) => id),
     ),
-    ...rollUp(db, [...new Set([...old, ...many].map(({ id }) => id))]),
-    ...pending.map(({ table, key, expired }) =>
-      db.run(sql`delete from ${table} where ${sql.raw(key)} in (${expired})`),
+    ...pending.flatMap(({ table, key, expired }) =>
+      table === refusals
+        ? removeRefusals(db, expired)
+        : [db.run(sql`delete from ${table} where ${sql.raw(key)} in (${expired})`)],
     ),
     ...(await trimAudit(deps, now)),
   ]);
+}
+
+/** Runs that are still needed stay, and would be read again at every sweep: so they are walked through once a day. */
+const WALK_EVERY_MS = DAY_MS;
+
+function isWalkDue({ walkedAt, walkNext }: Housekeeping, now: number): boolean {
+  if (walkedAt === null || (walkNext ?? "") !== "") return true;
+  return Math.abs(now - Date.parse(walkedAt)) >= WALK_EVERY_MS;
+}
+
+/**
+ * Removes the next old runs.
+ * @param from `HEARD_AT ROWID` of the last one; "": begins with the oldest
+ * @returns the same, for the next turn
+ */
+async function walkOldRuns({ db, clock }: Pick<Deps, "db" | "clock">, from: string): Promise<string> {
+  const rows = await db.all<{ id: Id; row: number; heardAt: Instant; isGone: number }>(oldRuns(clock.now(), from));
+  await writeAll(
+    db,
+    removeRuns(
+      db,
+      rows.filter(({ isGone }) => isGone).map(({ id }) => id),
+    ),
+  );
+  const last = rows.length < BATCH_SIZE ? undefined : rows.at(-1);
+  return last === undefined ? "" : `${last.heardAt} ${last.row}`;
 }
 
 /** Removes the oldest entries of the audit, with a signed checkpoint that says up to which. */
@@ -82,17 +168,28 @@ async function trimAudit(deps: Pick<Deps, "db" | "clock" | "signingKey">, now: n
   ];
 }
 
-function expiredAudit(now: number): SQL {
+function oldAudit(now: number): SQL {
   const before = uuidv7(now - RETENTION_DAYS.audit * DAY_MS, new Uint8Array(10));
-  const tooMuch = sql`select id from ${audit} order by id desc limit 1 offset ${MAX_ROWS.audit}`;
-  const ids = sql`select id from ${audit} where id < ${before} or id <= (${tooMuch}) order by id limit ${BATCH_SIZE}`;
+  return sql`select id from ${audit} where id < ${before} order by id limit ${BATCH_SIZE}`;
+}
+
+/** By number, because entries have them without a gap. Those from before there were numbers only expire by age. */
+function excessAudit(): SQL {
+  const newest = sql`(select max(sequence) from ${audit})`;
+  return sql`select id from ${audit} where sequence <= ${newest} - ${MAX_ROWS.audit} order by sequence limit ${BATCH_SIZE}`;
+}
+
+function expiredAudit(now: number): SQL {
+  const ids = sql`select id from (${oldAudit(now)}) union select id from (${excessAudit()})`;
   return sql`select id, sequence, hash from ${audit} where id in (${ids}) order by id`;
 }
 
 /** All queries that find expired rows; a test checks their plans. */
 export function expiryQueries(now: number): SQL[] {
   const simple = expiryRules(now).map(({ expired }) => expired);
-  return [oldRuns(now), bulkyRuns(now), excessRuns(hostOfSweep(now)), expiredAudit(now), ...simple];
+  const turn = sql`with ${turnOfHost} select ${housekeepingColumns(now)}`;
+  const walk = [oldRuns(now, ""), oldRuns(now, `${instant(now)} 1`)];
+  return [...walk, bulkyRuns(now), ...turnQueries(""), expiredAudit(now), ...simple, turn];
 }
 
 /** A table whose rows expire by age or count: `expired` selects their keys. */
@@ -122,7 +219,6 @@ function expiryRules(now: number): ExpiryRule[] {
       table: refusals,
       expired: sql`select id from ${refusals} where id < ${idBefore(RETENTION_DAYS.refusals)} order by id limit ${BATCH_SIZE}`,
     },
-    { table: refusals, expired: excessRefusals(hostOfSweep(now)) },
     {
       table: orders,
       expired: sql`select id from ${orders} where id < ${idBefore(RETENTION_DAYS.orders)} and "closedAt" is not null order by id limit ${BATCH_SIZE}`,
@@ -144,9 +240,15 @@ function expiryRules(now: number): ExpiryRule[] {
   ];
 }
 
-function oldRuns(now: number): SQL {
-  const before = instant(now - RETENTION_DAYS.runs * DAY_MS);
-  return sql`select ${runs.id} from ${runs} where ${runs.heardAt} < ${before} and ${IS_OVER} and not ${isNeeded} order by ${runs.heardAt} limit ${BATCH_SIZE}`;
+function isOldRun(now: number): SQL {
+  return sql`${runs.heardAt} < ${instant(now - RETENTION_DAYS.runs * DAY_MS)}`;
+}
+
+function oldRuns(now: number, from: string): SQL {
+  const [heardAt = "", row = "0"] = from.split(" ");
+  return sql`select ${runs.id} as id, ${runs}.rowid as "row", ${runs.heardAt} as "heardAt", (${IS_OVER} and not ${isNeeded}) as "isGone"
+    from ${runs} where ${isOldRun(now)} and ${runs.heardAt} >= ${heardAt}
+    and not (${runs.heardAt} = ${heardAt} and ${runs}.rowid <= ${Number(row)}) order by ${runs.heardAt}, ${runs}.rowid limit ${BATCH_SIZE}`;
 }
 
 function bulkyRuns(now: number): SQL {
@@ -155,25 +257,3 @@ function bulkyRuns(now: number): SQL {
   return sql`select ${runs.id} from ${runs} indexed by runs_bulky where ${runs.heardAt} < ${before} and ${runs.state} in ('succeeded', 'warned', 'cancelled')
     and (length(${runs.log}) > 4096 or ${runs.plan} is not null or ${runs.items} is not null) limit ${BATCH_SIZE}`;
 }
-
-function excessRuns(host: SQL): SQL {
-  const last = sql`select id from ${runs} where ${runs.host} = ${host} order by id desc limit 1 offset ${MAX_ROWS.runsOfHost}`;
-  return sql`select ${runs.id} from ${runs} where ${runs.host} = ${host} and ${runs.id} <= (${last}) and ${IS_OVER} and not ${isNeeded}
-    order by ${runs.id} limit ${BATCH_SIZE}`;
-}
-
-function excessRefusals(host: SQL): SQL {
-  const last = sql`select id from ${refusals} where ${refusals.host} = ${host} order by id desc limit 1 offset ${MAX_ROWS.refusalsOfHost}`;
-  return sql`select id from ${refusals} where ${refusals.host} = ${host} and id <= (${last}) order by id limit ${BATCH_SIZE}`;
-}
-
-const IS_OVER = sql`${runs.state} not in ('queued', 'running')`;
-
-/** One host per sweep, round robin: counting the rows of all hosts every time is too expensive. */
-function hostOfSweep(now: number): SQL {
-  const turn = Math.floor(now / SWEEP_MS);
-  return sql`(select id from ${hosts} order by id limit 1 offset ${turn} % max(1, (select count(*) from ${hosts})))`;
-}
-
-/** About the interval of sweeps. */
-const SWEEP_MS = 30_000;

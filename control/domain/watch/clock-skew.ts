@@ -1,37 +1,62 @@
-import { and, eq, isNotNull, isNull, or, sql } from "drizzle-orm";
-import { CLOCK_RIGHT_MS, CLOCK_WRONG_MS, formatSkew } from "../../../shared/clock-skew.ts";
-import { hosts } from "../../db/schema/hosts.ts";
+import { and, asc, eq, isNull, sql, type SQL } from "drizzle-orm";
+import { CLOCK_RIGHT_MS, formatSkew } from "../../../shared/clock-skew.ts";
+import { hosts, HAS_WRONG_CLOCK } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
-import { writeAll } from "../../db/transaction.ts";
+import { writeInParts, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-import { closeIncident, incidentKey, openIncident } from "../incidents/incidents.ts";
+import { closeIncident, incidentKey, isOpenOfKind, openIncident } from "../incidents/incidents.ts";
 
-const isOfHost = sql`${incidents.key} = ${incidentKey({ kind: "host.clock_wrong", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
+/** Hosts of one sweep, of each kind. */
+const BATCH_SIZE = 50;
+
+const KIND = "host.clock_wrong";
+const isOfHost = sql`${incidents.key} = ${incidentKey({ kind: KIND, host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
+const isUnknown = sql`${HAS_WRONG_CLOCK} and not exists (select 1 from ${incidents} where ${isOfHost})`;
+const isRight = sql`${isOpenOfKind(KIND)} and ${isNull(hosts.revokedAt)} and abs(${hosts.clockSkewMs}) <= ${CLOCK_RIGHT_MS}`;
+
+/** SQL: whether a clock has become wrong or right. */
+export function isClockDue(): SQL {
+  return sql`(exists (select 1 from ${hosts} indexed by hosts_clock where ${isUnknown})
+    or exists (select 1 from ${incidents} cross join ${hosts} where ${hosts.id} = ${incidents.host} and ${isRight}))`;
+}
 
 /**
  * Opens and closes host.clock_wrong. A host with a wrong clock runs its schedules at wrong times and removes nothing.
  */
 export async function sweepClockSkew(deps: Deps): Promise<void> {
-  const rows = await deps.db
-    .select({ id: hosts.id, name: hosts.name, skewMs: hosts.clockSkewMs, incident: incidents.id })
-    .from(hosts)
-    .leftJoin(incidents, isOfHost)
-    .where(
-      and(isNull(hosts.revokedAt), or(sql`abs(${hosts.clockSkewMs}) > ${CLOCK_WRONG_MS}`, isNotNull(incidents.id))),
-    );
-  for (const { id, name, skewMs, incident } of rows) {
-    if (skewMs === null) continue;
-    const host = { id, name };
-    const when = sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, id), eq(hosts.clockSkewMs, skewMs))})`;
-    const ref = { kind: "host.clock_wrong" as const, host: id };
-    if (incident === null) {
-      const summary = `the clock of host "${name}" is ${formatSkew(skewMs)}: old snapshots are not removed until it is correct`;
-      const event = { type: "host.clock_wrong" as const, data: { host, skewMs } };
-      await writeAll(deps.db, openIncident(deps, ref, { summary, event, when }));
-    } else if (Math.abs(skewMs) <= CLOCK_RIGHT_MS) {
-      const event = { type: "host.clock_right" as const, data: { host, skewMs } };
-      await writeAll(deps.db, closeIncident(deps, ref, { message: "the clock is correct again", event, when }));
-    } else continue;
-    deps.wakeOutbox();
-  }
+  const columns = { id: hosts.id, name: hosts.name, skewMs: hosts.clockSkewMs };
+  const [wrong, right] = await deps.db.batch([
+    deps.db.select(columns).from(hosts).where(isUnknown).orderBy(asc(hosts.id)).limit(BATCH_SIZE),
+    deps.db
+      .select(columns)
+      .from(incidents)
+      .innerJoin(hosts, eq(hosts.id, incidents.host))
+      .where(isRight)
+      .limit(BATCH_SIZE),
+  ]);
+  const statements = [
+    ...wrong.map((host) => becomesWrong(deps, host)),
+    ...right.map((host) => becomesRight(deps, host)),
+  ];
+  await writeInParts(deps.db, statements);
+  if (statements.length > 0) deps.wakeOutbox();
+}
+
+type Host = Pick<typeof hosts.$inferSelect, "id" | "name"> & { readonly skewMs: number | null };
+
+function becomesWrong(deps: Deps, { id, name, skewMs }: Host): Statement[] {
+  const host = { id, name };
+  const summary = `the clock of host "${name}" is ${formatSkew(skewMs ?? 0)}: old snapshots are not removed until it is correct`;
+  const event = { type: "host.clock_wrong" as const, data: { host, skewMs } };
+  return openIncident(deps, { kind: KIND, host: id }, { summary, event, when: isStill(id, skewMs) });
+}
+
+function becomesRight(deps: Deps, { id, name, skewMs }: Host): Statement[] {
+  const event = { type: "host.clock_right" as const, data: { host: { id, name }, skewMs } };
+  const end = { message: "the clock is correct again", event, when: isStill(id, skewMs) };
+  return closeIncident(deps, { kind: KIND, host: id }, end);
+}
+
+function isStill(id: string, skewMs: number | null): SQL {
+  return sql`exists (select 1 from ${hosts} where ${and(eq(hosts.id, id), eq(hosts.clockSkewMs, skewMs ?? 0))})`;
 }

@@ -1,12 +1,21 @@
-import { and, eq, gt, isNull, lt, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, isNull, lte, or, sql, type SQL } from "drizzle-orm";
 import { instant } from "../../../shared/ids.ts";
-import { hosts } from "../../db/schema/hosts.ts";
+import { hosts, IS_BACK, IS_WATCHED } from "../../db/schema/hosts.ts";
 import { incidents } from "../../db/schema/incidents.ts";
-import { writeAll } from "../../db/transaction.ts";
+import { writeInParts, type Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { closeIncident, incidentKey, openIncident } from "../incidents/incidents.ts";
 import { restartGrace } from "../lateness/lateness.ts";
-import { lastHeardAt, lastSeenMs } from "../lateness/last-heard.ts";
+import { hear, lastSeenMs } from "../lateness/last-heard.ts";
+
+/** Hosts of one sweep, of each kind. The others follow in the next ones, the longest silent first. */
+const BATCH_SIZE = 50;
+
+/** SQL: whether a host is silent for too long, or there again. */
+export function isOfflineDue(now: number): SQL {
+  return sql`(exists (select 1 from ${hosts} indexed by hosts_silent where ${isSilentTooLong(now)}) or exists (select 1 from ${hosts} indexed by hosts_seen where ${isAhead(now)})
+    or exists (select 1 from ${hosts} indexed by hosts_back where ${IS_BACK}))`;
+}
 
 /**
  * Opens and closes host.offline. Silence counts from when the control plane is up, since it could not receive anything
@@ -14,64 +23,85 @@ import { lastHeardAt, lastSeenMs } from "../lateness/last-heard.ts";
  * @param upSince in milliseconds since 1970
  */
 export async function sweepOfflineHosts(deps: Deps, upSince: number): Promise<void> {
-  for (const host of await readCandidates(deps)) {
-    const limitMs = (host.offlineAfterSeconds ?? Number.POSITIVE_INFINITY) * 1000;
-    const seen = lastSeenMs(host) > deps.clock.now() ? 0 : lastSeenMs(host);
-    const silentSince = Math.max(seen, (await lastHeardAt(deps, host)) ?? 0, upSince);
-    if (host.openedAt !== null) {
-      if (
-        host.connectionId !== null ||
-        lastSeenMs(host) > Date.parse(host.openedAt) ||
-        host.offlineAfterSeconds === null
-      )
-        await closeOffline(deps, host);
-    } else if (deps.clock.now() - silentSince >= limitMs) {
-      await openOffline(deps, host, silentSince);
-    } else if (silentSince > seen && silentSince > upSince) {
-      await deps.db
-        .update(hosts)
-        .set({ lastSeenAt: instant(silentSince) })
-        .where(and(eq(hosts.id, host.id), eq(hosts.lastSeenAt, host.lastSeenAt ?? "")));
-    }
-  }
+  const [silent, ahead, back] = await deps.db.batch([
+    select(deps)
+      .where(and(isSilentTooLong(deps.clock.now()), mayBeOffline(deps, upSince)))
+      .orderBy(asc(hosts.silentAt))
+      .limit(BATCH_SIZE),
+    select(deps).where(isAhead(deps.clock.now())).orderBy(asc(hosts.lastSeenAt)).limit(BATCH_SIZE),
+    select(deps).where(IS_BACK).orderBy(asc(hosts.id)).limit(BATCH_SIZE),
+  ]);
+  await judgeSilent(deps, [...new Map([...silent, ...ahead].map((host) => [host.id, host])).values()], upSince);
+  if (back.length > 0) await closeOffline(deps, back);
 }
 
-type Host = Awaited<ReturnType<typeof readCandidates>>[number];
+async function judgeSilent(deps: Deps, candidates: readonly Host[], upSince: number): Promise<void> {
+  const now = deps.clock.now();
+  const heard = await hear(deps, candidates);
+  const statements: Statement[][] = [];
+  const opened: Host[] = [];
+  for (const host of candidates) {
+    const at = heard.get(host.id);
+    if (at === undefined || host.offlineAfterSeconds === null) continue;
+    const seen = lastSeenMs(host) > now ? 0 : lastSeenMs(host);
+    const silentSince = Math.max(seen, at ?? 0, upSince);
+    if (now - silentSince >= host.offlineAfterSeconds * 1000) {
+      statements.push(openOffline(deps, host, silentSince));
+      opened.push(host);
+    } else if (silentSince > seen && silentSince > upSince) statements.push([recordHeard(deps, host, silentSince)]);
+  }
+  await writeInParts(deps.db, statements);
+  const open = opened.filter(({ id }) => (heard.get(id) ?? null) !== null);
+  await Promise.all(open.map(({ id }) => deps.hub.disconnect(id, "silent")));
+  if (opened.length > 0) deps.wakeOutbox();
+}
+
+type Host = Awaited<ReturnType<typeof select>>[number];
 
 const isOffline = sql`${incidents.key} = ${incidentKey({ kind: "host.offline", host: "" })} || ${hosts.id} and ${incidents.closedAt} is null`;
 
-/** Hosts not seen within their limit, and hosts with an open incident host.offline. */
-async function readCandidates({ db, clock }: Deps) {
-  const now = clock.now();
-  const limit = sql`strftime('%Y-%m-%dT%H:%M:%fZ', ${now / 1000} - ${hosts.offlineAfterSeconds}, 'unixepoch')`;
-  return await db
+function select({ db }: Pick<Deps, "db">) {
+  return db
     .select({
       id: hosts.id,
       name: hosts.name,
       connectionId: hosts.connectionId,
       lastSeenAt: hosts.lastSeenAt,
       offlineAfterSeconds: hosts.offlineAfterSeconds,
+      offlineAt: hosts.offlineAt,
       openedAt: incidents.openedAt,
     })
     .from(hosts)
-    .leftJoin(incidents, isOffline)
-    .where(
-      and(
-        isNull(hosts.revokedAt),
-        or(
-          gt(hosts.lastSeenAt, instant(now)),
-          lt(sql`coalesce(${hosts.lastSeenAt}, ${hosts.createdAt})`, limit),
-          sql`${incidents.id} is not null`,
-        ),
-      ),
-    );
+    .leftJoin(incidents, isOffline);
 }
 
-async function openOffline(deps: Deps, host: Host, silentSince: number): Promise<void> {
+function isSilentTooLong(now: number): SQL | undefined {
+  return and(IS_WATCHED, lte(hosts.silentAt, Math.floor(now / 1000)));
+}
+
+/** A contact in the future was recorded by a wrong clock, and says nothing about when the host was there. */
+function isAhead(now: number): SQL | undefined {
+  return and(IS_WATCHED, gt(hosts.lastSeenAt, instant(now)));
+}
+
+/** Until the control plane is up for its limit, only a host with a socket can be judged: it is heard or not. */
+function mayBeOffline({ clock }: Deps, upSince: number): SQL | undefined {
+  const upSeconds = (clock.now() - upSince) / 1000;
+  return or(lte(hosts.offlineAfterSeconds, upSeconds), sql`${hosts.connectionId} is not null`);
+}
+
+function recordHeard({ db }: Deps, { id, lastSeenAt }: Host, heardAt: number): Statement {
+  return db
+    .update(hosts)
+    .set({ lastSeenAt: instant(heardAt) })
+    .where(and(eq(hosts.id, id), eq(hosts.lastSeenAt, lastSeenAt ?? "")));
+}
+
+function openOffline(deps: Deps, host: Host, silentSince: number): Statement[] {
   const since = instant(silentSince);
   const unchanged = sql`${hosts.id} = ${host.id} and ${hosts.lastSeenAt} is ${host.lastSeenAt} and ${hosts.connectionId} is ${host.connectionId}
-    and ${hosts.revokedAt} is null and ${hosts.offlineAfterSeconds} is ${host.offlineAfterSeconds}`;
-  await writeAll(deps.db, [
+    and ${hosts.revokedAt} is null and ${hosts.offlineAfterSeconds} is ${host.offlineAfterSeconds} and ${hosts.offlineAt} is null`;
+  return [
     ...openIncident(
       deps,
       { kind: "host.offline", host: host.id },
@@ -82,26 +112,44 @@ async function openOffline(deps: Deps, host: Host, silentSince: number): Promise
       },
     ),
     // Without keepalive a socket may stay open for hours after its network is gone.
-    deps.db.update(hosts).set({ connectionId: null, connectedAt: null }).where(unchanged),
-  ]);
-  if (host.connectionId !== null) await deps.hub.disconnect(host.id, "silent");
-  deps.wakeOutbox();
+    deps.db
+      .update(hosts)
+      .set({ connectionId: null, connectedAt: null, offlineAt: instant(deps.clock.now()) })
+      .where(unchanged),
+  ];
 }
 
-async function closeOffline(deps: Deps, host: Host): Promise<void> {
-  const since = instant(Math.max(lastSeenMs(host), Date.parse(host.openedAt ?? "")));
-  const data = { host: { id: host.id, name: host.name }, offlineSince: host.openedAt, since };
-  const isMonitored = host.offlineAfterSeconds !== null;
-  await writeAll(deps.db, [
-    ...closeIncident(
-      deps,
-      { kind: "host.offline", host: host.id },
-      {
-        message: isMonitored ? `host "${host.name}" is online again` : "offline monitoring is turned off for this host",
-        event: isMonitored ? { type: "host.online", data } : null,
-      },
-    ),
-    ...(await restartGrace(deps, host.id)),
-  ]);
+async function closeOffline(deps: Deps, back: readonly Host[]): Promise<void> {
+  const graces = await restartGrace(
+    deps,
+    back.map(({ id }) => id),
+  );
+  const isStill = ({ id, offlineAt }: Host) =>
+    sql`exists (select 1 from ${hosts} where ${hosts.id} = ${id} and ${hosts.offlineAt} is ${offlineAt})`;
+  await writeInParts(
+    deps.db,
+    back.map((host) => {
+      const openedAt = host.openedAt ?? host.offlineAt ?? "";
+      const since = instant(Math.max(lastSeenMs(host), Date.parse(openedAt)));
+      const data = { host: { id: host.id, name: host.name }, offlineSince: openedAt, since };
+      const isMonitored = host.offlineAfterSeconds !== null;
+      const closed = closeIncident(
+        deps,
+        { kind: "host.offline", host: host.id },
+        {
+          message: isMonitored
+            ? `host "${host.name}" is online again`
+            : "offline monitoring is turned off for this host",
+          event: isMonitored ? { type: "host.online", data } : null,
+          when: isStill(host),
+        },
+      );
+      const cleared = deps.db
+        .update(hosts)
+        .set({ offlineAt: null })
+        .where(and(eq(hosts.id, host.id), sql`${hosts.offlineAt} is ${host.offlineAt}`, isNull(hosts.revokedAt)));
+      return [...closed, ...(graces.get(host.id) ?? []), cleared];
+    }),
+  );
   deps.wakeOutbox();
 }

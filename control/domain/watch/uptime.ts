@@ -1,10 +1,8 @@
 import { inArray } from "drizzle-orm";
-import { instant } from "../../../shared/ids.ts";
+import type { Instant } from "../../../shared/ids.ts";
 import { vitals } from "../../db/schema/service.ts";
-import type { Statement } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
-
-type UptimeDeps = Pick<Deps, "db" | "clock">;
+import { recordVitals, type Recorded } from "../vitals.ts";
 
 /** Sweeps come at least once a minute. Without one for this long, the control plane was down. */
 const DOWN_AFTER_MS = 3 * 60_000;
@@ -12,30 +10,37 @@ const DOWN_AFTER_MS = 3 * 60_000;
 /** Time that hosts get to connect and report before anything counts as late. */
 export const GRACE_AFTER_START_MS = 10 * 60_000;
 
-/** Call at process start: silence before it does not count as evidence. */
-export async function recordUptimeStart(deps: UptimeDeps): Promise<void> {
-  await writeVital(deps, "listening");
+/** When the control plane began to listen, and when its last sweep was; null: never. */
+export interface Uptime {
+  readonly listening: Instant | null;
+  readonly watch: Instant | null;
 }
 
-/** Extends the uptime. @returns since when the control plane is up without a gap, in milliseconds since 1970 */
-export async function extendUptime(deps: UptimeDeps): Promise<number> {
-  const now = deps.clock.now();
-  const rows = await deps.db
+/** Call at process start: silence before it does not count as evidence. */
+export async function recordUptimeStart(deps: Pick<Deps, "db" | "clock">): Promise<void> {
+  await recordVitals(deps, [{ name: "listening" }]);
+}
+
+export async function readUptime({ db }: Pick<Deps, "db">): Promise<Uptime> {
+  const rows = await db
     .select()
     .from(vitals)
     .where(inArray(vitals.name, ["listening", "watch"]));
-  const at = new Map(rows.map((row) => [row.name, Date.parse(row.at)]));
-  const watched = at.get("watch");
-  const since = at.get("listening");
-  await writeVital(deps, "watch");
-  // An instant in the future was recorded by a wrong clock.
-  const isGapless = watched !== undefined && watched <= now && now - watched <= DOWN_AFTER_MS;
-  if (isGapless && since !== undefined && since <= now) return since;
-  await writeVital(deps, "listening");
-  return now;
+  const at = new Map(rows.map((row) => [row.name, row.at]));
+  return { listening: at.get("listening") ?? null, watch: at.get("watch") ?? null };
 }
 
-function writeVital({ db, clock }: UptimeDeps, name: "listening" | "watch"): Statement & PromiseLike<unknown> {
-  const at = instant(clock.now());
-  return db.insert(vitals).values({ name, at }).onConflictDoUpdate({ target: vitals.name, set: { at } });
+/** Since when the control plane is up without a gap, in milliseconds since 1970. */
+export function upSinceOf({ clock }: Pick<Deps, "clock">, { listening, watch }: Uptime): number {
+  const now = clock.now();
+  const [since, watched] = [listening, watch].map((at) => (at === null ? Number.NaN : Date.parse(at)));
+  if (since === undefined || watched === undefined) return now;
+  // An instant in the future was recorded by a wrong clock.
+  const isGapless = watched <= now && now - watched <= DOWN_AFTER_MS;
+  return isGapless && since <= now ? since : now;
+}
+
+/** What a sweep records: that it watched, and since when it is up if there was a gap. */
+export function uptimeVitals({ clock }: Pick<Deps, "clock">, upSince: number): Recorded[] {
+  return [{ name: "watch" }, ...(upSince === clock.now() ? [{ name: "listening" as const }] : [])];
 }

@@ -121,10 +121,16 @@ export function createHub(deps: Pick<Deps, "db" | "clock" | "random" | "log">): 
       const id = uuidv7(deps.clock.now(), deps.random(16));
       return await questions.ask({ host, id, user }, (text) => send(peer, text));
     },
-    lastHeardAt: async (host) => {
-      const peer = peers.get(host);
-      return peer === undefined ? null : deps.clock.now() - peer.missedPings * PING_EVERY_MS;
+    lastHeardAt: async (hosts) => {
+      const now = deps.clock.now();
+      return new Map(
+        hosts.flatMap((host) => {
+          const peer = peers.get(host);
+          return peer === undefined ? [] : [[host, now - peer.missedPings * PING_EVERY_MS] as const];
+        }),
+      );
     },
+    mostAsked: Number.POSITIVE_INFINITY,
     disconnect: async (host, why) => {
       const peer = peers.get(host);
       if (peer !== undefined) closePeer(peer, why);

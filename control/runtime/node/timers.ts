@@ -47,8 +47,8 @@ export function startTimers(
   // Separate from sending, so that slow receivers do not delay the sweep.
   const runSweep = async (): Promise<void> => {
     try {
-      await sweep(deps);
-      wakeOutbox();
+      const { isOutboxDue } = await sweep(deps, sending === null);
+      if (isOutboxDue) wakeOutbox();
       await sendHeartbeat(deps, heartbeat);
     } catch (error) {
       deps.log.error("the sweep failed", { error: String(error) });

@@ -6,6 +6,9 @@ import type { HostHub } from "./host-hub.ts";
 
 type Objects = DurableObjectNamespace<HostHub>;
 
+/** The Free plan allows 50 subrequests in one invocation, and a sweep has three steps that ask. */
+const MOST_ASKED = 12;
+
 /** The hub over one Durable Object per host, named by the host's id. */
 export function openHub(objects: Objects, log: Log): Hub {
   const attempt = async (what: string, host: Id, call: () => Promise<unknown>): Promise<void> => {
@@ -13,6 +16,14 @@ export function openHub(objects: Objects, log: Log): Hub {
       await call();
     } catch (error) {
       log.error(`could not ${what} a host`, { host, error: String(error) });
+    }
+  };
+  const lastHeardAt = async (host: Id): Promise<number | null> => {
+    try {
+      return await objects.getByName(host).lastHeardAt();
+    } catch (error) {
+      log.error("could not read a host's last contact", { host, error: String(error) });
+      return null;
     }
   };
   return {
@@ -25,14 +36,11 @@ export function openHub(objects: Objects, log: Log): Hub {
         return null;
       }
     },
-    lastHeardAt: async (host) => {
-      try {
-        return await objects.getByName(host).lastHeardAt();
-      } catch (error) {
-        log.error("could not read a host's last contact", { host, error: String(error) });
-        return null;
-      }
+    lastHeardAt: async (hosts) => {
+      const heard = await Promise.all(hosts.map((host) => lastHeardAt(host)));
+      return new Map(heard.flatMap((at, index) => (at === null ? [] : [[hosts[index] ?? "", at] as const])));
     },
+    mostAsked: MOST_ASKED,
     disconnect: (host, why) => attempt("disconnect", host, () => objects.getByName(host).disconnect(why)),
   };
 }
