@@ -34,6 +34,7 @@ const refused: [file: string, statement: string, reason: RegExp][] = [
   ["control/app.ts", 'import "node:fs"', /core knows no runtime/],
   ["control/app.ts", 'import "cloudflare:workers"', /core knows no runtime/],
   ["control/app.ts", 'import "@libsql/client"', /Only control\/runtime opens the database/],
+  ["control/db/a.ts", 'import "libsql"', /Only control\/runtime opens the database/],
   ["control/db/a.ts", 'import "drizzle-orm/libsql"', /Only control\/runtime opens the database/],
   ["control/app.ts", 'import "./runtime/node/server.ts"', /runtime wires the core/],
   ["control/app.ts", 'import "../agent/main.ts"', /only through shared\/ and the wire/],

@@ -2,6 +2,8 @@ import { type Client, createClient, LibsqlError, type ResultSet } from "@libsql/
 import { drizzle } from "drizzle-orm/libsql";
 import { BUSY_PATIENCE_MS, isReadOnly, retryWhileBusy } from "../../db/busy.ts";
 import type { Database } from "../../db/transaction.ts";
+import { databaseFile } from "./config.ts";
+import { connectFile } from "./database-file.ts";
 
 /**
  * Opens the control plane's database. Connects at the first call.
@@ -14,12 +16,10 @@ export function openDatabase(
   token?: string,
   patienceMs = BUSY_PATIENCE_MS,
 ): Database & { $client: Client } {
-  const raw = createClient({
-    url,
-    concurrency: url.startsWith("file:") ? 1 : 20,
-    ...(token ? { authToken: token } : {}),
-  });
-  return drizzle(url.startsWith("file:") ? fileClient(raw, patienceMs) : remoteClient(raw, patienceMs));
+  const file = databaseFile({ databaseUrl: url });
+  if (file !== null) return drizzle(fileClient(connectFile(file), patienceMs));
+  const raw = createClient({ url, concurrency: 20, ...(token ? { authToken: token } : {}) });
+  return drizzle(remoteClient(raw, patienceMs));
 }
 
 /**
