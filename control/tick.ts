@@ -104,8 +104,8 @@ export async function sweep(deps: Deps, isSenderIdle = false): Promise<Swept> {
   return { isOutboxDue, next: due.outboxNext === null ? null : Date.parse(due.outboxNext) };
 }
 
-/** The statement that asks what is due; a test checks its plan. */
-export function dueQuery(deps: Deps): SQL {
+/** The statement that asks what is due. */
+function dueQuery(deps: Deps): SQL {
   const now = deps.clock.now();
   const steps = STEPS.map(({ isDue }, index) => sql`${isDue(deps)} as ${sql.identifier(`step${index}`)}`);
   const vital = (name: string, column: string) =>

@@ -9,7 +9,7 @@ import { enrollments, refusals } from "../../control/db/schema/hosts.ts";
 import { incidents } from "../../control/db/schema/incidents.ts";
 import { deliveries } from "../../control/db/schema/notifications.ts";
 import { orders, runDays, runs } from "../../control/db/schema/runs.ts";
-import { audit, tokens } from "../../control/db/schema/service.ts";
+import { audit, rowCounts, tokens } from "../../control/db/schema/service.ts";
 import { writeAll } from "../../control/db/transaction.ts";
 import { BATCH_SIZE, expiryQueries, removeExpired, MAX_ROWS } from "../../control/domain/service/housekeeping.ts";
 import { diceOf } from "../support/random.ts";
@@ -229,6 +229,33 @@ test("one host can't fill the database with runs and refusals, and the audit is 
   expect(await control.deps.db.$count(runs)).toBe(MAX_ROWS.runsOfHost);
   expect(await control.deps.db.$count(refusals)).toBe(MAX_ROWS.refusalsOfHost);
   expect(await control.deps.db.$count(audit)).toBe(MAX_ROWS.audit);
+});
+
+test("every host has its turn to be counted, whatever the interval, and each row counts once", async () => {
+  const control = await testControl();
+  const ids: string[] = [];
+  for (const name of ["a", "b", "c", "d"]) {
+    const { id } = await control.enrol(name);
+    await fill(control, [runOn(0, { host: id, binding: null }), runOn(1, { host: id, binding: null })]);
+    ids.push(id);
+  }
+  const counts = async () => (await control.deps.db.select().from(rowCounts)).map(({ host, rows }) => ({ host, rows }));
+  for (let minute = 0; minute < ids.length; minute++) {
+    control.pass(60_000);
+    await Promise.all([1, 2, 3].map(() => removeExpired(control.deps)));
+  }
+  expect(await counts()).toEqual(ids.map((host) => ({ host, rows: 2 })));
+  // One more of each is added in its next turn. When they are removed, they are taken off.
+  await fill(
+    control,
+    ids.map((host) => runOn(2, { host, binding: null })),
+  );
+  await tidy(control);
+  for (const _host of ids) await removeExpired(control.deps);
+  expect(await counts()).toEqual(ids.map((host) => ({ host, rows: 3 })));
+  control.pass(500 * DAY);
+  await tidy(control);
+  expect(await counts()).toEqual(ids.map((host) => ({ host, rows: 0 })));
 });
 
 test("no housekeeping query reads a whole table: each uses an index", async () => {

@@ -8,6 +8,7 @@ import { bindings, contracts, detections, repositories } from "../../db/schema/c
 import { hosts } from "../../db/schema/hosts.ts";
 import { channels } from "../../db/schema/notifications.ts";
 import { orders } from "../../db/schema/runs.ts";
+import { rowCounts } from "../../db/schema/service.ts";
 import { guard, withRetry, writeAll } from "../../db/transaction.ts";
 import type { Deps } from "../../deps.ts";
 import { deleteApprovals, syncApprovals } from "./approvals.ts";
@@ -87,6 +88,7 @@ export async function deleteHost(deps: Deps, id: Id): Promise<void> {
       deps.db.delete(orders).where(eq(orders.host, id)),
       deps.db.delete(detections).where(eq(detections.host, id)),
       deleteApprovals(deps, id),
+      deps.db.delete(rowCounts).where(eq(rowCounts.host, id)),
       deps.db.delete(hosts).where(eq(hosts.id, id)),
       closeIncidentsOf(deps, "host", id),
     ]);
