@@ -39,6 +39,7 @@ export async function openWithoutHost(
     clock: deps.clock,
     run: uuidv7(deps.clock.now(), deps.random(10)),
     user: ownUser(),
+    backupUser: null,
     onChild: async () => undefined,
     ladder: ENGINE_LADDER,
     timeouts: ENGINE_TIMEOUTS,

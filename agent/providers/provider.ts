@@ -31,6 +31,8 @@ export interface Access {
   /** The run's id: every process of the run has it in its environment. */
   readonly run: Id;
   readonly user: RunUser;
+  /** In a restore, who makes the backups, if the host has the user; null elsewhere. */
+  readonly backupUser: RunUser | null;
   readonly log: RunLog;
   readonly signal: AbortSignal;
   readonly ladder: KillLadder;

@@ -55,7 +55,9 @@ export async function prepareAccess(deps: RunnerDeps, input: PrepareInput): Prom
   const { contract, policy } = await resolveContract(deps.paths, assigned);
   input.check(policy, contract, repository);
   await requireGranted(deps, { policy, contract, repository, binding: binding.name });
-  const user = input.as === "agent" ? ownUser() : await findUser(contract.request.user);
+  const isRestore = input.as === "agent";
+  const user = isRestore ? ownUser() : await findUser(contract.request.user);
+  const backupUser = isRestore ? await findUser(contract.request.user).catch(() => null) : null;
   const wasSeen = (await knownEngineIds(deps.paths, repository)).length > 0;
   const secrets = await readSecrets(deps, { repository, wasSeen, mayGenerate: input.mayGenerate });
   log.hide(secretValues(secrets));
@@ -64,6 +66,7 @@ export async function prepareAccess(deps: RunnerDeps, input: PrepareInput): Prom
     repository,
     secrets,
     user,
+    backupUser,
     log,
     paths: deps.paths,
     clock: deps.clock,

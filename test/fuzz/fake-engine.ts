@@ -50,6 +50,7 @@ export function accessOf(provider: Tool): Access {
     scope: { host: assignment.host, binding: binding.id },
     run: newId(),
     user: ownUser(),
+    backupUser: null,
     log: openRunLog(clock),
     signal: new AbortController().signal,
     ladder: HOOK_LADDER,

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { chown, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -22,9 +23,13 @@ describe.skipIf(process.getuid?.() !== 0).each(borgs)("root's borg $version in a
     }
     const work = host.work({ user: "nobody", location: repository });
     expect(await host.backup(work)).toMatchObject({ state: "succeeded" });
-    await rm(join(host.root, "data/file"));
-    expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", failure: null });
-    expect(await readFile(join(host.root, "data/file"), "utf8")).toBe("one");
+    // Also when the disk comes from a machine on which the user had another number.
+    for (const owner of [nobody, 12_345, nobody]) {
+      execFileSync("chown", ["-R", `${owner}`, repository]);
+      await rm(join(host.root, "data/file"));
+      expect(await host.restore(work, {})).toMatchObject({ state: "succeeded", failure: null });
+      expect(await readFile(join(host.root, "data/file"), "utf8")).toBe("one");
+    }
 
     const victim = join(host.root, "victim");
     await writeFile(victim, "precious", { mode: 0o600 });

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { isLocalLocation } from "../../../shared/location.ts";
 import { CHILD_PATH } from "../../system/executables.ts";
 import { engineCalls, type EngineCalls } from "../engine-calls.ts";
@@ -25,11 +26,10 @@ export async function prepareBorg(borg: Borg, access: Access): Promise<BorgRunne
     ...environment(access, work),
     // Borg splits it as a shell would.
     ...(config === null ? {} : { BORG_RSH: `ssh -F '${config}'` }),
-    ...served,
+    // To borg, it has another location then, which it remembers apart.
+    ...(served === null ? {} : { ...served, BORG_BASE_DIR: join(work.cache, "served") }),
   };
-  // To borg, it has another location then. Whether it is the right one, its id says.
-  const unattendedEnv = served === null ? ANSWERS : { ...ANSWERS, BORG_RELOCATED_REPO_ACCESS_IS_OK: "yes" };
-  return { borg, ...engineCalls(access, { path: borg.path, options: limits(access), env, unattendedEnv }) };
+  return { borg, ...engineCalls(access, { path: borg.path, options: limits(access), env, unattendedEnv: ANSWERS }) };
 }
 
 /** The binding's limits as far as borg supports them. Unsupported ones are named in the run's log. */
