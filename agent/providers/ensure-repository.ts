@@ -1,4 +1,4 @@
-import { chown, mkdir } from "node:fs/promises";
+import { lchown, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isLocalLocation } from "../../shared/location.ts";
 import { namesIn } from "../../shared/node/files.ts";
@@ -108,7 +108,7 @@ async function makeDirectory(
     if (isCode(error, "EEXIST")) return;
     throw error;
   }
-  if (user.needsSwitch) await chown(location, user.uid, user.gid);
+  if (user.needsSwitch) await lchown(location, user.uid, user.gid);
 }
 
 function short(id: string): string {

@@ -1,4 +1,4 @@
-import { chown, mkdir } from "node:fs/promises";
+import { lchown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { runError, type RunError } from "../run-error.ts";
 import { letOthersThrough, makeAs, passageAdvice } from "../system/passage.ts";
@@ -25,7 +25,7 @@ export async function workDirectories(access: Access): Promise<WorkDirectories |
   if (user.needsSwitch) await letOthersThrough(ofProvider, paths.root === "/" ? paths.cache : paths.root);
   await mkdir(user.needsSwitch ? cache : temporary, { recursive: true, mode: 0o700 });
   if (!user.needsSwitch) return { cache, temporary };
-  await chown(cache, user.uid, user.gid);
+  await lchown(cache, user.uid, user.gid);
   return (await makeAs(user, temporary, paths.state)) ? { cache, temporary } : null;
 }
 
