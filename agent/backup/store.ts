@@ -18,8 +18,9 @@ import { countNotRemembered, describeLeftOut, describeNotKept } from "./not-kept
 import { checkSources } from "./sources.ts";
 import { startSourceCheck } from "./suspicion.ts";
 import { recordKeptOtherwise } from "../state/kept-otherwise.ts";
+import { removeAll } from "../system/remove-all.ts";
 import type { ResumeCommand } from "../state/spool-entry.ts";
-import { removeStaging } from "../consistency/staging.ts";
+import { stagingDirectory } from "../consistency/staging.ts";
 
 interface StoreInput {
   readonly deps: RunnerDeps;
@@ -133,7 +134,7 @@ export async function storeFiles(
     const warnings = [...suspicions, ...checked.warnings, ...notKept, ...result.warnings, ...recordWarnings];
     return { ...result, warnings, suspicious: seen.suspicion };
   } finally {
-    await removeStaging(deps.paths, binding);
+    await removeAll(stagingDirectory(deps.paths, binding));
   }
 }
 

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { loadAssignment } from "../link/assignments.ts";
@@ -10,6 +9,7 @@ import { readDaemonState } from "../daemon/claim.ts";
 import { namesIn } from "../../shared/node/files.ts";
 import { installedResultFiles } from "../daemon/scripts.ts";
 import type { Verb } from "./verb.ts";
+import { removeAll } from "../system/remove-all.ts";
 import { isUnderSystemd, systemctl } from "../systemctl.ts";
 
 const UNIT_NAME = "holdfast-agent.service";
@@ -69,7 +69,7 @@ async function uninstallAgent(deps: CliDeps, input: { yes: boolean }): Promise<n
     deps.log(`the agent still runs as process ${daemon.process.pid}: stop it, then run this again`);
     return EXIT.failed;
   }
-  for (const path of installed) await rm(path, { recursive: true, force: true });
+  for (const path of installed) await removeAll(path);
   if (isUnderSystemd(paths)) {
     const trouble = await systemctl(paths, ["daemon-reload"]);
     if (trouble !== null) deps.log(trouble);

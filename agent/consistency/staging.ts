@@ -1,10 +1,9 @@
-import { chmod, chown, mkdir, readdir, realpath, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Id } from "../../shared/ids.ts";
-import { isMissing } from "../../shared/node/files.ts";
 import type { Paths } from "../config.ts";
-import { openDirectory, removeTree, withDirectory } from "../system/descriptors.ts";
+import { removeAll } from "../system/remove-all.ts";
 import { canWriteIn, letOthersThrough, passageAdvice } from "../system/passage.ts";
 import { runError } from "../run-error.ts";
 import type { RunUser } from "../system/process/user.ts";
@@ -51,16 +50,6 @@ export function stagingDirectory({ cache }: Pick<Paths, "cache">, binding: Id): 
   return join(cache, "staging", binding);
 }
 
-/** What is in it belongs to a user, who could put a link in the place of a directory meanwhile: none is followed. */
-export async function removeStaging({ cache }: Pick<Paths, "cache">, binding: Id): Promise<void> {
-  try {
-    const above = openDirectory(await realpath(join(cache, "staging")));
-    withDirectory(above, (directory) => removeTree(directory, binding));
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
-}
-
 /** Where a restore puts database copies and dumps before they are loaded. */
 export function restoreWorkDirectory({ cache }: Pick<Paths, "cache">, run: Id): string {
   return join(cache, "staging", `restore-${run}`);
@@ -76,7 +65,7 @@ export async function openStaging(
 ): Promise<Staging> {
   const directory = stagingDirectory(paths, binding);
   const staging = { directory, sqlite: join(directory, "sqlite"), dumps: join(directory, "dumps") };
-  await removeStaging(paths, binding);
+  await removeAll(directory);
   await mkdir(directory, { recursive: true, mode: 0o711 });
   for (const path of [paths.cache, directory]) await chmod(path, 0o711);
   // As for the tool's cache: see providers/work-directories.ts.
