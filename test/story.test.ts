@@ -78,7 +78,7 @@ test("a service's contract is backed up, also while the control plane is down, a
   const binding = await api.post("/bindings", {
     contract: contract["id"],
     repository: "disk",
-    settings: { timerConfig: { OnCalendar: world.inSeconds(4), RandomizedDelaySec: "0" } },
+    settings: { timerConfig: { OnCalendar: world.inSeconds(6), RandomizedDelaySec: "0" } },
   });
   expect(binding).toMatchObject({ name: "photos-disk", health: "unprotected" });
 

@@ -59,7 +59,7 @@ export async function storeFiles(
   work: StoreInput,
   contract: Extract<AssignedContract, { kind: "files" }>,
   addCleanup: (resumption: ResumeCommand) => Promise<void>,
-): Promise<BackupResult & { suspicious: string | null }> {
+): Promise<BackupResult & { suspicious: string | null; isStoredWhole?: boolean }> {
   const { deps, prepared, repository, run } = work;
   const { access, policy } = prepared;
   const { sourceDirectories, excludePatterns } = contract.request;
@@ -131,8 +131,10 @@ export async function storeFiles(
     const recordWarnings = result.snapshot === null ? [] : await warnIfNotRecorded(remember(result.snapshot.id));
     const suspicions = seen.suspicion === null ? [] : [seen.suspicion];
     const notKept = describeNotKept(tool.keeps, seen.measured).map(access.log.redact);
-    const warnings = [...suspicions, ...checked.warnings, ...notKept, ...result.warnings, ...recordWarnings];
-    return { ...result, warnings, suspicious: seen.suspicion };
+    // What the tool can't keep is in the sources for good, and would hold up the retention for good.
+    const ofSnapshot = [...suspicions, ...checked.warnings, ...result.warnings, ...recordWarnings];
+    const isStoredWhole = result.snapshot !== null && result.failure === null && ofSnapshot.length === 0;
+    return { ...result, warnings: [...ofSnapshot, ...notKept], suspicious: seen.suspicion, isStoredWhole };
   } finally {
     await removeAll(stagingDirectory(deps.paths, binding));
   }

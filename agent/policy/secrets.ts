@@ -81,8 +81,12 @@ export async function readEnvironment(
 ): Promise<Record<string, string>> {
   const env: Record<string, string> = {};
   for (const [name, source] of Object.entries(environment)) {
-    if ("file" in source) await checkSecretPlace(source.file, `${name} for hooks`);
-    env[name] = await readCredential(deps, { repository, name, source });
+    const what = `${name} for hooks`;
+    if ("file" in source) await checkSecretPlace(source.file, what);
+    env[name] =
+      "file" in source
+        ? await readSecretFile(source.file, { what, isLines: false })
+        : await readCredential(deps, { repository, name, source });
   }
   return env;
 }

@@ -19,14 +19,14 @@ afterEach(() => host.close());
 
 /** Lets a binding's time come. @returns what happened, in order, once all of it has */
 async function dueOnce(
-  change: { write?: (entry: SpoolEntry) => Promise<void>; unit?: RunUnit } = {},
+  change: { write?: (entry: SpoolEntry) => Promise<void>; unit?: RunUnit; keep?: number } = {},
 ): Promise<string[]> {
   const happened: string[] = [];
   const write = async (entry: SpoolEntry): Promise<void> => {
     await (change.write ?? host.spool.write)(entry);
     if (entry.report.type === "run") happened.push(`${entry.report.run.kind} ${entry.report.run.state}`);
   };
-  const { assignment, binding } = host.work({ settings: { retention: { keep_last: 3 } } });
+  const { assignment, binding } = host.work({ settings: { retention: { keep_last: change.keep ?? 3 } } });
   const ended = Promise.withResolvers<void>();
   const queue = openQueue(1);
   const { unit } = change;
@@ -71,12 +71,15 @@ test("in a unit, each child of the run and of its retention is moved there befor
     adopted.push(await readFile(`/proc/${pid}/cmdline`, "utf8"));
   };
   const unit = { log: (line: string) => void lines.push(line), adopt, explain: async (failure: RunFailure) => failure };
-  expect(await dueOnce({ unit })).toContain("forget succeeded");
+  await host.policy({ keep: { snapshots: 1, days: 0 } });
+  const { runId: earlier } = await host.backup(host.work());
+  expect(await dueOnce({ unit, keep: 1 })).toContain("forget succeeded");
   // Still the shell that waits until it may begin.
   expect(adopted.filter((command) => command.includes("read -r go"))).toEqual(adopted);
   expect(adopted.some((command) => command.includes("\0backup\0"))).toBe(true);
   expect(adopted.some((command) => command.includes("\0snapshots\0"))).toBe(true);
-  const logs = (await host.spool.list()).flatMap(({ report }) => (report.type === "run" ? report.log.split("\n") : []));
+  const reports = (await host.reports()).filter(({ run }) => run.id !== earlier);
+  const logs = reports.flatMap(({ log }) => log.split("\n"));
   expect(lines.toSorted()).toEqual(
     logs
       .filter((line) => line !== "")

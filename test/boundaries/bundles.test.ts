@@ -38,7 +38,7 @@ test("each bundle holds the packages that test/boundaries/packages.json lists, a
 
 test("the bundles stay small", () => {
   // Sealed secrets (age, with its curves and ciphers in JavaScript) are 310 kB of each.
-  expect(bundles["agent.mjs"]?.bytes).toBeLessThan(1_800_000);
+  expect(bundles["agent.mjs"]?.bytes).toBeLessThan(1_900_000);
   expect(bundles["holdfast.mjs"]?.bytes).toBeLessThan(3_000_000);
 });
 

@@ -89,7 +89,7 @@ test("faults name the field and the valid values", async () => {
       "params.data: must be an absolute path (begin with '/')",
       "params.engine: must be one of sqlite, postgres, mariadb",
       "params.databaseName: must be a database's name",
-      "params.user: must be the name of a Unix user on the host",
+      "params.user: must be the name of a Unix user on the host, or its number",
     ],
   });
   expect((await refusal(control, { ...docker, params: { data: "/" } })).issues).toEqual([

@@ -14,6 +14,21 @@ describe("redaction", () => {
     expect(redact("short-one and short")).toBe("*** and short");
   });
 
+  it.each([
+    ["a form", "it%27s+a+%24word%21%2F%3F%3E"],
+    ["any URL", "it%27s%20a%20%24word%21%2F%3F%3E"],
+    ["shell, by set -x", "it'\\''s a $word!/?>"],
+    ["base64", Buffer.from("it's a $word!/?>").toString("base64").replace(/=+$/, "")],
+    ["base64 for URLs", Buffer.from("it's a $word!/?>").toString("base64url")],
+  ])("hides them as they are written in %s", (_where, form) => {
+    expect(redactor(["it's a $word!/?>"])(`x ${form} y`)).toBe("x *** y");
+  });
+
+  it("hides all but the end of base64 that a newline was encoded with", () => {
+    const echoed = Buffer.from("it's a $word!/?>\n").toString("base64");
+    expect(redactor(["it's a $word!/?>"])(echoed)).toMatch(/^\*\*\*.{1,4}$/);
+  });
+
   it("handles a line of a megabyte quickly: it once took 45 minutes", () => {
     const word = "a".repeat(1 << 20);
     expect(redactor([])(`${word}://me:hunter2@nas ${word}`)).toBe(`${word}://***@nas ${word}`);
