@@ -86,6 +86,9 @@ async function handOver({ paths }: UnitDeps, { binding, unit, signal }: Wanted):
       const isQueued = isWaiting && /^(?:inactive|failed)$/.test(await state());
       if (isQueued) await askSystemctl(paths, ["stop", "--no-block", unit], { timeLimitMs: ASK_WITHIN_MS });
       if (attempts > 1 && !isWaiting) continue;
+      // It has come meanwhile: left alone, it would begin a backup by itself.
+      const late = await opened.attached();
+      if (late !== null) return { handOver: opened, script: late };
       await opened.withdraw();
       return trouble.split("\n", 1)[0] ?? trouble;
     }
