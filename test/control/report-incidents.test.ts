@@ -106,6 +106,18 @@ test("an incident opens after the configured number of consecutive failures; a g
   expect(await notifiedTypes(control)).toEqual(["run.failed", "run.recovered"]);
 });
 
+test("two good runs in one POST end a failure once, and are accepted", async () => {
+  const { control, host, binding } = await subscribedHost();
+  await send(host, runNow(control, binding.id, { state: "failed" }));
+  control.pass(60_000);
+  const first = runNow(control, binding.id, { state: "succeeded" });
+  control.pass(60_000);
+  const second = runNow(control, binding.id, { state: "succeeded" });
+  expect(await send(host, first, second)).toEqual([first.run.id, second.run.id]);
+  expect(await openIncidentKinds(control)).toEqual([]);
+  expect(await notifiedTypes(control)).toEqual(["run.failed", "run.recovered"]);
+});
+
 test("a backup that starts to have warnings is notified once, not every night", async () => {
   const { control, host, binding } = await subscribedHost();
   const one = (state: "failed" | "warned" | "succeeded") => send(host, runNow(control, binding.id, { state }));

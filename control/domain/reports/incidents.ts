@@ -19,7 +19,9 @@ import { suspiciousSourceData } from "./source-checks.ts";
 export interface KnownIncidents {
   /** The host of each open incident that these reports may close, by incident key. */
   readonly open: Map<string, Id | null>;
-  /** Keys of those that would have been closed, had they been open. */
+  /** Keys of those that were open when they were read. */
+  readonly wereOpen: ReadonlySet<string>;
+  /** Keys of those that would have been closed, had they been open when they were read. */
   readonly absent: Set<string>;
 }
 
@@ -226,9 +228,8 @@ export function closeIfOpen(
   incident: { message: string; event: EventDraft | null },
 ): Statement[] {
   const key = incidentKey(ref);
-  if (known.open.delete(key)) return closeIncident(deps, ref, incident);
-  known.absent.add(key);
-  return [];
+  if (!known.wereOpen.has(key)) known.absent.add(key);
+  return known.open.delete(key) ? closeIncident(deps, ref, incident) : [];
 }
 
 const SUSPICIOUS = { kind: "binding.suspicious" } as const;

@@ -104,7 +104,11 @@ export async function readKnown(deps: Deps, host: ReportingHost, reports: readon
       reports.flatMap((report) => (report.type === "refusal" ? [report.id] : [])),
     ),
     newest: newestRunsOf(deps, host.id, newest),
-    incidents: { open: new Map(open.map(({ key, host: of }) => [key, of])), absent: new Set() },
+    incidents: {
+      open: new Map(open.map(({ key, host: of }) => [key, of])),
+      wereOpen: new Set(open.map(({ key }) => key)),
+      absent: new Set(),
+    },
   };
 }
 
