@@ -16,15 +16,24 @@ export interface Played {
   readonly provider: "restic" | "borg";
 }
 
-/** In Self Host Blocks all of them are made of one template. */
-export const AS_RADARR: readonly string[] = ["sonarr", "lidarr", "readarr", "prowlarr"];
+/** As Radarr, or as another with one SQLite file: played as a whole only. */
+export const AS_OTHERS: readonly string[] = [
+  "sonarr",
+  "lidarr",
+  "readarr",
+  "prowlarr",
+  "bazarr",
+  "jackett",
+  "karakeep",
+  "pinchflat",
+];
 
 /** Self Host Blocks' own layout of every service, and one with MariaDB; as a whole, every layout and database. */
 export const PLAYED: readonly Played[] = SHAPES.flatMap((shape) =>
   (shape.layouts ?? LAYOUTS).flatMap((layout) => {
     const isUsual = layout === "nixos" || (shape.entry === "nextcloud" && layout === "debian");
     if (!isUsual && !IS_WHOLE) return [];
-    if (AS_RADARR.includes(shape.entry) && !IS_WHOLE) return [];
+    if (AS_OTHERS.includes(shape.entry) && !IS_WHOLE) return [];
     const choices = choicesOf(templateOf(shape.entry, layout), layout);
     return (IS_WHOLE ? choices : choices.slice(0, 1)).flatMap((choice) =>
       providersOf(shape, layout).map((provider) => ({

@@ -16,7 +16,7 @@ import { IS_WHOLE, oldestAndNewest } from "../support/engines.ts";
 import { newestRestic } from "../support/restic.ts";
 import { describeTree } from "../support/tree.ts";
 import { COLUMNS, type Columns } from "./columns.ts";
-import { AS_RADARR, paramsOf, PLAYED, type Played, templateOf } from "./played.ts";
+import { AS_OTHERS, paramsOf, PLAYED, type Played, templateOf } from "./played.ts";
 import { type Names, serverTables, sqliteTables, type Tables } from "./tables.ts";
 
 /** Keeps the state of each unit in a file, and writes down what it is asked, and whether the witness is there then. */
@@ -51,8 +51,8 @@ afterAll(async () => {
 
 test("every entry is tested as Self Host Blocks has it", () => {
   const tried = PLAYED.filter(({ layout }) => layout === "nixos").map(({ shape }) => shape.entry);
-  const asRadarr = IS_WHOLE ? [] : AS_RADARR;
-  expect([...new Set([...tried, ...asRadarr, "postgresql"])].toSorted()).toEqual(SERVICES.map(({ name }) => name));
+  const asOthers = IS_WHOLE ? [] : AS_OTHERS;
+  expect([...new Set([...tried, ...asOthers, "postgresql"])].toSorted()).toEqual(SERVICES.map(({ name }) => name));
 });
 
 test.each(PLAYED)(

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listProcesses, processRefOf } from "../../agent/system/process/process-ref.ts";
 import { backup } from "../../agent/runs.ts";
 import { recoverInterrupted } from "../../agent/recover.ts";
+import { IS_WHOLE } from "../support/engines.ts";
 import { everyRestic, newestRestic } from "../support/restic.ts";
 import { until } from "../support/until.ts";
 import { type EngineHost, newId, openEngineHost, textOf, type Work } from "./engine-host.ts";
@@ -165,7 +166,7 @@ describe("a run that starts something", () => {
   });
 });
 
-describe.each(everyRestic())("a run killed while restic $version stores", (restic) => {
+describe.each(IS_WHOLE ? everyRestic() : [newestRestic()])("a run killed while restic $version stores", (restic) => {
   beforeEach(async () => {
     host = await openEngineHost(restic);
     await host.write("data/file", "one");

@@ -1,4 +1,4 @@
-import { everyVersion } from "../support/engines.ts";
+import { everyVersion, IS_WHOLE } from "../support/engines.ts";
 import { backupSuite } from "./backup.suite.ts";
 import { repositorySuite } from "./repository.suite.ts";
 
@@ -6,5 +6,5 @@ import { repositorySuite } from "./repository.suite.ts";
 const [, ...newer] = everyVersion("borg");
 for (const engine of newer) {
   repositorySuite(engine);
-  backupSuite(engine, { isNewest: engine === newer.at(-1) });
+  if (IS_WHOLE) backupSuite(engine, { isNewest: engine === newer.at(-1) });
 }

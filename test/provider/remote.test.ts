@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AssignedRepository } from "../../shared/assignment.ts";
 import { type EngineHost, openEngineHost } from "../engine/engine-host.ts";
 import { describeTree, makeOddTree } from "../engine/odd-tree.ts";
-import { type FoundEngine, oldestAndNewest } from "../support/engines.ts";
+import { type FoundEngine, oneOfEach } from "../support/engines.ts";
 import { type Sshd, startSshd } from "../support/sshd.ts";
 import { startRestServer, startS3, type Storage } from "../support/storage.ts";
 
@@ -40,7 +40,7 @@ async function isRefused(repository: Partial<AssignedRepository>, secret: string
   for (const form of [secret, encodeURIComponent(secret)]) expect(shown).not.toContain(form);
 }
 
-const ENGINES: FoundEngine[] = [...oldestAndNewest("restic"), ...oldestAndNewest("borg")];
+const ENGINES: FoundEngine[] = oneOfEach();
 
 describe.each(ENGINES)("behind ssh, $provider $version", (engine) => {
   let sshd: Sshd;
@@ -75,50 +75,53 @@ describe.each(ENGINES)("behind ssh, $provider $version", (engine) => {
   });
 });
 
-describe.each(oldestAndNewest("restic"))("on a server over TLS, restic $version", (restic) => {
-  let storage: Storage;
-  beforeEach(async () => {
-    host = await openEngineHost(restic);
-  });
-  afterEach(() => storage.stop());
+describe.each(ENGINES.filter(({ provider }) => provider === "restic"))(
+  "on a server over TLS, restic $version",
+  (restic) => {
+    let storage: Storage;
+    beforeEach(async () => {
+      host = await openEngineHost(restic);
+    });
+    afterEach(() => storage.stop());
 
-  const secrets = async (
-    names: [string, string],
-    password: string,
-    user = storage.user,
-  ): Promise<AssignedRepository["secrets"]> => ({
-    [names[0]]: { file: await host.write("user", `${user}\n`) },
-    [names[1]]: { file: await host.write("password", `${password}\n`) },
-  });
-  const rest = async (password: string): Promise<Partial<AssignedRepository>> => ({
-    location: `rest:https://127.0.0.1:${storage.port}/nas`,
-    caFile: storage.caFile,
-    secrets: await secrets(["RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"], password),
-  });
-  const s3 = async (password: string, user?: string): Promise<Partial<AssignedRepository>> => ({
-    location: `s3:https://127.0.0.1:${storage.port}/nas`,
-    caFile: storage.caFile,
-    secrets: await secrets(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], password, user),
-  });
+    const secrets = async (
+      names: [string, string],
+      password: string,
+      user = storage.user,
+    ): Promise<AssignedRepository["secrets"]> => ({
+      [names[0]]: { file: await host.write("user", `${user}\n`) },
+      [names[1]]: { file: await host.write("password", `${password}\n`) },
+    });
+    const rest = async (password: string): Promise<Partial<AssignedRepository>> => ({
+      location: `rest:https://127.0.0.1:${storage.port}/nas`,
+      caFile: storage.caFile,
+      secrets: await secrets(["RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"], password),
+    });
+    const s3 = async (password: string, user?: string): Promise<Partial<AssignedRepository>> => ({
+      location: `s3:https://127.0.0.1:${storage.port}/nas`,
+      caFile: storage.caFile,
+      secrets: await secrets(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], password, user),
+    });
 
-  it.each([false, true])("stores and restores through a REST server, append-only: %s", async (appendOnly) => {
-    storage = await startRestServer({ appendOnly });
-    await storeAndRestore({ ...(await rest(storage.password)), appendOnly });
-    expect(await storage.names()).toEqual(["nas"]);
-  });
+    it.each([false, true])("stores and restores through a REST server, append-only: %s", async (appendOnly) => {
+      storage = await startRestServer({ appendOnly });
+      await storeAndRestore({ ...(await rest(storage.password)), appendOnly });
+      expect(await storage.names()).toEqual(["nas"]);
+    });
 
-  it("is rejected by a REST server with another password, and rejects one with an unknown certificate", async () => {
-    storage = await startRestServer({ appendOnly: false });
-    await isRefused(await rest("not/the:password"), "not/the:password");
-    await isRefused({ ...(await rest(storage.password)), caFile: null }, storage.password);
-    expect(await storage.names()).toEqual([]);
-  });
+    it("is rejected by a REST server with another password, and rejects one with an unknown certificate", async () => {
+      storage = await startRestServer({ appendOnly: false });
+      await isRefused(await rest("not/the:password"), "not/the:password");
+      await isRefused({ ...(await rest(storage.password)), caFile: null }, storage.password);
+      expect(await storage.names()).toEqual([]);
+    });
 
-  it("stores and restores through S3, and only with the right key", async () => {
-    storage = await startS3({ bucket: "nas" });
-    await isRefused(await s3("a-strangers-secret", "STRANGER"), "a-strangers-secret");
-    expect(await storage.names("nas")).toEqual([]);
-    await storeAndRestore(await s3(storage.password));
-    expect(await storage.names("nas")).not.toEqual([]);
-  });
-});
+    it("stores and restores through S3, and only with the right key", async () => {
+      storage = await startS3({ bucket: "nas" });
+      await isRefused(await s3("a-strangers-secret", "STRANGER"), "a-strangers-secret");
+      expect(await storage.names("nas")).toEqual([]);
+      await storeAndRestore(await s3(storage.password));
+      expect(await storage.names("nas")).not.toEqual([]);
+    });
+  },
+);
