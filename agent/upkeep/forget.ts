@@ -81,9 +81,11 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
       return { ...forgetRunResult({ snapshots: before, removed: 0, failure: null }, warnings), plan, engineId };
     }
     const isClockWrong = clockSkewFault(deps) !== null;
-    const toRemove = isClockWrong ? [] : plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
+    if (isClockWrong)
+      return { ...forgetRunResult({ snapshots: before, removed: 0, failure: null }, warnings), plan, engineId };
+    const toRemove = plan.filter(({ keep }) => !keep).map(({ snapshot }) => snapshot);
     // Before anything goes: what is removed was planned with it.
-    if (!isClockWrong) await planned.remember();
+    await planned.remember();
     return { ...forgetRunResult(await repository.forget(toRemove), warnings), plan, engineId };
   } finally {
     await lock?.release();

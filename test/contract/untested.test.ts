@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findExecutable } from "../../agent/system/executables.ts";
 import { describeTree, makeOddTree } from "../engine/odd-tree.ts";
+import { IS_WHOLE } from "../support/engines.ts";
 import { wrapTool, watchArgv } from "./argv-watch.ts";
 import { openContractHost, type Bound, type ContractHost } from "./contract-host.ts";
 import { numbersOf } from "./seed-accounts.ts";
@@ -11,7 +12,7 @@ import { numbersOf } from "./seed-accounts.ts";
 // What the seed's own contract test leaves open, asked of both tools through the same script and unit.
 
 const PASSPHRASE = "correct horse battery staple";
-const TOOLS = ["restic", "borg"] as const;
+const TOOLS: readonly ("restic" | "borg")[] = IS_WHOLE ? ["restic", "borg"] : ["restic"];
 const SPARSE_BYTES = 8_000_000;
 
 let host: ContractHost;
