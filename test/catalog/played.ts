@@ -22,7 +22,6 @@ export const AS_OTHERS: readonly string[] = [
   "lidarr",
   "readarr",
   "prowlarr",
-  "bazarr",
   "jackett",
   "karakeep",
   "pinchflat",
