@@ -7,7 +7,7 @@ import { declare, replayContract, type Cell } from "./seed.ts";
 
 const CELLS: Cell[] = (["root", "me"] as const)
   .flatMap((user) => (["local", "sftp"] as const).map((place) => ({ provider: "borg" as const, user, place })))
-  .filter(({ user, place }) => IS_WHOLE || place === "local" || user === "me");
+  .filter(({ place }) => IS_WHOLE || place === "local");
 
 let host: ContractHost;
 let places: Places;

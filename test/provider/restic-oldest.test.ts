@@ -1,7 +1,7 @@
-import { oldestAndNewest } from "../support/engines.ts";
+import { IS_WHOLE, oldestAndNewest } from "../support/engines.ts";
 import { backupSuite } from "./backup.suite.ts";
 import { repositorySuite } from "./repository.suite.ts";
 
 const [oldest] = oldestAndNewest("restic");
 repositorySuite(oldest);
-backupSuite(oldest, { isNewest: false });
+if (IS_WHOLE) backupSuite(oldest, { isNewest: false });
