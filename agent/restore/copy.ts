@@ -1,9 +1,8 @@
 import { closeSync, renameSync } from "node:fs";
 import type { Access } from "../providers/provider.ts";
 import { type EntryName, entryOf, makePrivate, removeTree } from "../system/descriptors.ts";
-import { CHILD_PATH } from "../system/executables.ts";
-import { runProcess } from "../system/process/process.ts";
 import { ASIDE_NAME } from "./aside-record.ts";
+import { runTool } from "./run-tool.ts";
 
 interface CopyInput {
   /** An open directory that nobody else can enter, and the entry in it. */
@@ -24,18 +23,8 @@ export async function copyAcross(access: Access, { staged, name, directory }: Co
   const inside = makePrivate(directory, temporary);
   try {
     const place = (at: number): string => `/proc/${process.pid}/fd/${at}/${plain}`;
-    const { exitCode, stderr } = await runProcess(
-      {
-        program: "cp",
-        args: ["-a", "-T", "--", place(staged), place(inside)],
-        env: { PATH: CHILD_PATH, LC_ALL: "C" },
-        user: access.user,
-        umask: "077",
-        fileDirectory: access.paths.state,
-      },
-      { ladder: access.ladder, signal: access.signal, beforeStart: access.onChild },
-    );
-    access.signal.throwIfAborted();
+    const args = ["-a", "-T", "--", place(staged), place(inside)];
+    const { exitCode, stderr } = await runTool(access, "cp", args);
     if (exitCode !== 0) throw new Error(`it could not be copied there: ${stderr.trim()}`);
     renameSync(entryOf(inside, plain), entryOf(directory, name));
     removeTree(staged, plain);

@@ -4,9 +4,8 @@ import type { Access } from "../providers/provider.ts";
 import { tarReader } from "../providers/tar-reader.ts";
 import { entryOf, makePrivate, openDirectory, selfOf } from "../system/descriptors.ts";
 import { shownName } from "../system/display-name.ts";
-import { CHILD_PATH } from "../system/executables.ts";
-import { type ProcessResult, runProcess } from "../system/process/process.ts";
 import type { Disk } from "./disk.ts";
+import { runTool } from "./run-tool.ts";
 
 interface ExtendedInput {
   /** Where the tool has written; all but directories that were there already has been moved away. */
@@ -68,7 +67,7 @@ async function listDirectories(
     `--directory=${stagePath}`,
     ".",
   ];
-  const { exitCode } = await run(access, "tar", args, (chunk) => {
+  const { exitCode } = await runTool(access, "tar", args, (chunk) => {
     try {
       if (isReadable) reader.push(chunk);
     } catch {
@@ -125,24 +124,9 @@ async function copyAll(access: Access, { disk }: ExtendedInput, pairs: readonly 
       open.push(own);
       return [from, `/proc/${process.pid}/fd/${own}`];
     });
-    const { exitCode, stderr } = await run(access, "/bin/sh", ["-c", COPY, "sh", ...args]);
+    const { exitCode, stderr } = await runTool(access, "/bin/sh", ["-c", COPY, "sh", ...args]);
     return exitCode === 0 ? null : stderr.trim();
   } finally {
     for (const descriptor of open) closeSync(descriptor);
   }
-}
-
-async function run(
-  access: Access,
-  program: string,
-  args: readonly string[],
-  onStdoutBytes: (chunk: Uint8Array) => void = () => undefined,
-): Promise<ProcessResult> {
-  const env = { PATH: CHILD_PATH, LC_ALL: "C" };
-  const ended = await runProcess(
-    { program, args, env, user: access.user, umask: "077", fileDirectory: access.paths.state },
-    { ladder: access.ladder, signal: access.signal, beforeStart: access.onChild, onStdoutBytes },
-  );
-  access.signal.throwIfAborted();
-  return ended;
 }

@@ -2,9 +2,8 @@ import { closeSync, constants, openSync } from "node:fs";
 import type { SnapshotNode } from "../providers/contents.ts";
 import type { Access } from "../providers/provider.ts";
 import { selfOf } from "../system/descriptors.ts";
-import { CHILD_PATH } from "../system/executables.ts";
-import { runProcess } from "../system/process/process.ts";
 import { type Disk, split } from "./disk.ts";
+import { runTool } from "./run-tool.ts";
 
 const AT_ONCE = 100;
 
@@ -51,18 +50,8 @@ async function setSome(access: Access, disk: Disk, { parent, flags, names }: Fla
   // Its own descriptor: the disk closes its one when it is asked about the next.
   const own = openSync(selfOf(directory), constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const { exitCode, stderr } = await runProcess(
-      {
-        program: "chattr",
-        args: [`+${flags}`, "--", ...names.map((name) => `/proc/${process.pid}/fd/${own}/${name}`)],
-        env: { PATH: CHILD_PATH, LC_ALL: "C" },
-        user: access.user,
-        umask: "077",
-        fileDirectory: access.paths.state,
-      },
-      { ladder: access.ladder, signal: access.signal, beforeStart: access.onChild },
-    );
-    access.signal.throwIfAborted();
+    const places = names.map((name) => `/proc/${process.pid}/fd/${own}/${name}`);
+    const { exitCode, stderr } = await runTool(access, "chattr", [`+${flags}`, "--", ...places]);
     return exitCode === 0
       ? null
       : (stderr.trim().split("\n")[0] ?? "chattr failed").replaceAll(`/proc/${process.pid}/fd/${own}`, parent);
