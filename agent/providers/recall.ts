@@ -41,10 +41,9 @@ export async function openMemory(
   const recalled = isCertain ? listing : null;
   const engineId = recalled !== null && knownId !== null ? knownId : await look();
   let isOpen = recalled === null || isConfirmed;
-  const write = async (seen: Pick<LastListing, "listedAt" | "forgotAt" | "snapshots">): Promise<void> => {
+  const write = async (seen: LastListing): Promise<void> => {
     try {
-      const about = { circumstances: circumstances(access, engine), identity: await identityOf(access) };
-      await writeListing(access.paths, { binding: access.scope.binding, engineId }, { ...about, ...seen });
+      await writeListing(access.paths, { binding: access.scope.binding, engineId }, seen);
     } catch (error) {
       // The next run looks for itself.
       access.log.line(`what the repository holds is not recorded: ${failureOf(error).message}`);
@@ -59,8 +58,13 @@ export async function openMemory(
       isOpen = true;
     },
     async listed(snapshots, hasForgotten = false) {
-      const forgotAt = hasForgotten ? now() : (listing?.forgotAt ?? null);
-      await write({ listedAt: now(), forgotAt, snapshots: [...snapshots] });
+      await write({
+        circumstances: circumstances(access, engine),
+        identity: await identityOf(access),
+        listedAt: now(),
+        forgotAt: hasForgotten ? now() : (listing?.forgotAt ?? null),
+        snapshots: [...snapshots],
+      });
     },
     async added(snapshot) {
       const snapshots = [...(recalled?.snapshots ?? []), snapshot];
@@ -70,10 +74,29 @@ export async function openMemory(
   };
 }
 
-/** A listing that has a snapshot in common with what was recalled is one of the same repository. */
-export async function confirmBy(memory: Memory, listed: readonly SnapshotFacts[]): Promise<void> {
-  const ids = new Set(listed.map(({ id }) => id));
-  if (memory.recalled?.some(({ id }) => ids.has(id)) !== true) await memory.confirm();
+/**
+ * Lists an opened repository's snapshots, which also shows that it is the one that was recalled: they have one in
+ * common. What was just listed is not listed again to remove some of it.
+ */
+export function listOnce<T extends SnapshotFacts>(
+  memory: Memory,
+  ask: () => Promise<T[]>,
+): { list(): Promise<T[]>; takeListed(): Promise<T[]> } {
+  let listed: T[] | null = null;
+  const list = async (): Promise<T[]> => {
+    listed = await ask();
+    const ids = new Set(listed.map(({ id }) => id));
+    if (memory.recalled?.some(({ id }) => ids.has(id)) !== true) await memory.confirm();
+    return listed;
+  };
+  return {
+    list,
+    async takeListed() {
+      const found = listed ?? (await list());
+      listed = null;
+      return found;
+    },
+  };
 }
 
 interface Recalled {

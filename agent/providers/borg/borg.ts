@@ -8,11 +8,11 @@ import { addPassphrase } from "./passphrase.ts";
 import { prune } from "./prune.ts";
 import { ensureBorgRepository } from "./repository.ts";
 import { borgContents } from "./restore.ts";
-import { listArchives, listEveryArchive, type NamedSnapshot, withoutName } from "./snapshots.ts";
+import { listArchives, listEveryArchive, withoutName } from "./snapshots.ts";
 import { BORG } from "./version.ts";
 import { findEngine, requireEngine } from "../engine-version.ts";
 import type { Provider } from "../provider.ts";
-import { confirmBy, openMemory } from "../recall.ts";
+import { listOnce, openMemory } from "../recall.ts";
 
 /** borg 1.2 and 1.4. */
 export const borg: Provider = {
@@ -24,22 +24,13 @@ export const borg: Provider = {
     const look = () => ensureBorgRepository(runner, { mayCreate });
     const memory = await openMemory(access, { engine, mode: recall, look });
     const work = { runner, memory };
-    let listed: NamedSnapshot[] | null = null;
-    const list = async (): Promise<NamedSnapshot[]> => {
-      listed = await listArchives(runner);
-      await confirmBy(memory, listed);
-      return listed;
-    };
+    const { list, takeListed } = listOnce(memory, () => listArchives(runner));
     return {
       engineId: memory.engineId,
       backup: (input) => backup(work, input),
       snapshots: async () => (await list()).map(withoutName),
       everySnapshot: () => listEveryArchive(runner),
-      async forget(snapshots) {
-        const before = listed ?? (await list());
-        listed = null;
-        return await forget(work, { listed: before, unwanted: snapshots });
-      },
+      forget: async (snapshots) => forget(work, { listed: await takeListed(), unwanted: snapshots }),
       contents: () => borgContents(runner),
       dump: (input) => dump(work, input),
       load: (input) => load(runner, input),

@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunFailure } from "../../../shared/failure.ts";
 import { instant } from "../../../shared/ids.ts";
@@ -107,11 +107,22 @@ async function findStored(
   const cached = runner.cache === null ? null : join(runner.cache, engineId, "snapshots", reported.slice(0, 2));
   const directory = isLocalLocation(location) ? join(location, "snapshots") : cached;
   if (directory === null) return null;
-  const [id, ...more] = (await readdir(directory).catch(() => [])).filter((name) => name.startsWith(reported));
+  const [id, ...more] = await namesBeginning(directory, reported);
   if (id === undefined || more.length > 0 || !SNAPSHOT_ID.test(id) || recalled.some((one) => one.id === id))
     return null;
   if (wasClockSet(begun)) return null;
   return { id, takenAt: instant(begun.wall), paths: [...paths], bytesTotal: summary?.total_bytes_processed ?? null };
+}
+
+/** A whole id is looked up; up to restic 0.14 only its first digits are known, and the directory is listed. */
+async function namesBeginning(directory: string, reported: string): Promise<string[]> {
+  try {
+    if (!SNAPSHOT_ID.test(reported)) return (await readdir(directory)).filter((name) => name.startsWith(reported));
+    await lstat(join(directory, reported));
+    return [reported];
+  } catch {
+    return [];
+  }
 }
 
 const SNAPSHOT_ID = /^[0-9a-f]{64}$/;

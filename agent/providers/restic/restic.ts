@@ -1,4 +1,3 @@
-import type { SnapshotFacts } from "../../../shared/run.ts";
 import { backup } from "./backup.ts";
 import { check } from "./check.ts";
 import { prepareRestic } from "./command.ts";
@@ -13,7 +12,7 @@ import { listEverySnapshot, listSnapshots } from "./snapshots.ts";
 import { RESTIC } from "./version.ts";
 import { findEngine, requireEngine } from "../engine-version.ts";
 import type { Provider } from "../provider.ts";
-import { confirmBy, openMemory } from "../recall.ts";
+import { listOnce, openMemory } from "../recall.ts";
 
 /** restic 0.14 and newer. */
 export const restic: Provider = {
@@ -25,22 +24,13 @@ export const restic: Provider = {
     const look = () => ensureResticRepository(runner, { mayCreate });
     const memory = await openMemory(access, { engine, mode: recall, look });
     const work = { runner, memory };
-    let listed: SnapshotFacts[] | null = null;
-    const list = async (): Promise<SnapshotFacts[]> => {
-      listed = await listSnapshots(runner);
-      await confirmBy(memory, listed);
-      return listed;
-    };
+    const { list, takeListed } = listOnce(memory, () => listSnapshots(runner));
     return {
       engineId: memory.engineId,
       backup: (input) => backup(work, input),
       snapshots: list,
       everySnapshot: () => listEverySnapshot(runner),
-      async forget(snapshots) {
-        const before = listed ?? (await list());
-        listed = null;
-        return await forget(work, { before, unwanted: snapshots });
-      },
+      forget: async (snapshots) => forget(work, { before: await takeListed(), unwanted: snapshots }),
       contents: () => resticContents(runner),
       dump: (input) => dump(work, input),
       load: (input) => load(runner, input),
