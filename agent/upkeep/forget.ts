@@ -65,7 +65,8 @@ export async function performForget(deps: RunnerDeps, input: ForgetInput, run: R
   try {
     const fault = retentionFault(access.repository.provider, binding.settings.retention);
     if (fault !== null) throw runError("engine.refused", `keep_tag: ${fault}`);
-    const repository = await provider.open(access, { mayCreate: false, recall: "assumed" });
+    // A preview leaves what is known to the next run.
+    const repository = await provider.open(access, { mayCreate: false, recall: dryRun ? "none" : "assumed" });
     const { engineId } = repository;
     const place = { paths: deps.paths, policy, repository: access.repository, engineId };
     await noteAppendOnly(place);
